@@ -1,0 +1,119 @@
+r"""Trains of delayed impulses whose delays can be learnt (paper B.7; Hayes et al. 2023).
+
+A delay of d samples in a segment of N is the spectrum exp(-2 pi i k d / N). Its relaxation z^k with |z| <= 1 is
+differentiable in z. Used forward it would ring, so the forward value is the unit impulse at
+
+    d = -angle(z) N / 2 pi  (mod N, rounded)
+
+where the relaxed impulse has its maximum, and only the backward pass uses the relaxation
+
+    s[n] = (1/N) \sum_{k=0}^{N/2} c_k Re( z^k exp(2 pi i k n / N) ),      c = 1, 2, 2, ..., 2, 1 .
+
+With v[n] the gradient that arrives at s[n] and V its FFT, the loss along s is Re P(z), where
+P(z) = (1/N) \sum_k c_k conj(V_k) z^k; its gradient by the real and imaginary part of z is (Re P', -Im P').
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+
+def hard_delay(z: Tensor, length: int) -> Tensor:
+    """The delay in samples, 0 to length - 1, of each complex z given as (..., 2) real and imaginary parts."""
+    angle = torch.atan2(z[..., 1].double(), z[..., 0].double())
+    return torch.remainder(torch.round(-angle * length / (2 * torch.pi)), length).long()
+
+
+def soft_impulse(z: Tensor, length: int) -> Tensor:
+    """The relaxed impulse itself, (..., 2) to (..., length); for tests and pictures."""
+    k = torch.arange(length // 2 + 1, device=z.device)
+    powers = torch.view_as_complex(z.contiguous()).unsqueeze(-1) ** k
+    return torch.fft.irfft(powers, n=length)
+
+
+def delayed_filters(z: Tensor, filters: Tensor, length: int, truncate: bool) -> Tensor:
+    """Puts one filter at each learnt delay, one a segment, and joins the segments to one response.
+
+    Args:
+        z: (rows, segments, 2), real and imaginary part, |z| <= 1.
+        filters: (rows, segments, taps), zero-phase, taps odd.
+        length: of a segment in samples, even.
+        truncate: cut each filter at the borders of its segment (the reference's); otherwise only at both ends of
+            the whole response.
+
+    Returns:
+        (rows, segments * length).
+    """
+    return _DelayedFilters.apply(z, filters, length, truncate)
+
+
+class _DelayedFilters(Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, filters: Tensor, length: int, truncate: bool) -> Tensor:
+        rows, segments, taps = filters.shape
+        offset = torch.arange(taps, device=z.device) - taps // 2
+        inside = hard_delay(z, length).unsqueeze(-1) + offset  # (rows, segments, taps)
+        first = torch.arange(segments, device=z.device).view(1, -1, 1) * length
+        position = first + inside
+        low, high = (first, first + length) if truncate else (0, segments * length)
+        valid = (position >= low) & (position < high)
+        position = position.clamp(0, segments * length - 1)
+        response = filters.new_zeros(rows, segments * length)
+        response.scatter_add_(1, position.flatten(1), (filters * valid).flatten(1))
+        ctx.save_for_backward(z, filters, position, valid)
+        ctx.length, ctx.truncate = length, truncate
+        return response
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        z, filters, position, valid = ctx.saved_tensors
+        grad_filters = grad.gather(1, position.flatten(1)).view(filters.shape) * valid
+        grad_z = None
+        if ctx.needs_input_grad[0]:
+            grad_z = _surrogate_gradient(grad, z, filters, ctx.length, ctx.truncate)
+        return grad_z, grad_filters, None, None
+
+
+def _surrogate_gradient(grad: Tensor, z: Tensor, filters: Tensor, length: int, truncate: bool) -> Tensor:
+    rows, segments, taps = filters.shape
+    half = taps // 2
+    # v[n] = sum_j grad[n + j - half] filters[j]: the gradient at each sample of the impulse before its filter.
+    if truncate:
+        windows = torch.nn.functional.pad(grad.view(rows, segments, length), (half, half))
+    else:
+        windows = torch.nn.functional.pad(grad, (half, half)).unfold(1, length + 2 * half, length)
+    n_fft = length + 2 * half + (length % 2)
+    spectrum = torch.fft.rfft(windows, n=n_fft) * torch.fft.rfft(filters, n=n_fft).conj()
+    arrived = torch.fft.irfft(spectrum, n=n_fft)[..., :length]
+    k = torch.arange(length // 2 + 1, device=z.device)
+    count = torch.full(k.shape, 2.0, device=z.device, dtype=z.dtype)
+    count[0] = count[-1] = 1
+    spectrum = torch.fft.rfft(arrived).conj() * (count * k / length)
+    point = torch.view_as_complex(z.contiguous())
+    # z^(k-1) through magnitude and angle: exact at any k, and the angle may be any.
+    radius = torch.log(point.abs().clamp(min=1e-30)).unsqueeze(-1) * (k - 1).clamp(min=0)
+    powers = torch.polar(torch.exp(radius), point.angle().unsqueeze(-1) * (k - 1).clamp(min=0))
+    slope = (spectrum * powers).sum(dim=-1)
+    return torch.stack((slope.real, -slope.imag), dim=-1)
+
+
+class _UnitGradient(Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor) -> Tensor:
+        return z.view_as(z)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad / (grad.norm(dim=-1, keepdim=True) + 1e-7)
+
+
+def unit_gradient(z: Tensor) -> Tensor:
+    """The identity, whose gradient keeps its direction and gets modulus 1 (paper eq. 26); pairs on the last axis."""
+    return _UnitGradient.apply(z)

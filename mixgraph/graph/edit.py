@@ -1,0 +1,120 @@
+"""Edits of graphs as values: prune, batch, split, relabel."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from mixgraph.graph.types import AUXILIARY, MixGraph
+
+
+@dataclass(frozen=True)
+class PruneIndex:
+    """Where the survivors of a pruning came from.
+
+    Attributes:
+        processors: for each remaining processor, in order, its index in the old `graph.processors`.
+        rows: per processor type of the old graph, the parameter rows that remain, in order (maybe none).
+    """
+
+    processors: tuple[int, ...]
+    rows: dict[str, tuple[int, ...]]
+
+
+def prune(graph: MixGraph, keep: Collection[int]) -> tuple[MixGraph, PruneIndex]:
+    """Removes the processors that are not in `keep`, and connects what fed them to what they fed.
+
+    Equal to setting the dry/wet weights of the removed nodes to 0 (paper section 3).
+
+    Args:
+        graph: any graph.
+        keep: node numbers of the processors to keep; inputs, mixes and outputs always stay.
+
+    Raises:
+        ValueError: `keep` names a node that is not a processor, or the removal would connect two nodes twice
+            (a node beside a bypass of itself: its sum cannot be written as a simple graph).
+    """
+    kept = set(keep)
+    for node in kept:
+        if node not in set(graph.processors):
+            raise ValueError(f"keep: node {node} is not a processor of this graph")
+    gone = set(graph.processors) - kept
+    # Walk in topological order: what reaches a removed node reaches, through it, its successors.
+    sources: dict[int, list[int]] = {}
+    for node in graph.topological_order:
+        found: list[int] = []
+        for p in graph.predecessors[node]:
+            found += sources[p] if p in gone else [p]
+        if len(set(found)) < len(found) and node not in gone:
+            raise ValueError(f"pruning would connect two nodes twice at {graph.label(node)}; keep one of its branches")
+        sources[node] = found
+    survivors = [i for i in range(len(graph)) if i not in gone]
+    renumber = {old: new for new, old in enumerate(survivors)}
+    edges = tuple((renumber[s], renumber[node]) for node in survivors for s in sources[node])
+    pruned = MixGraph(
+        types=tuple(graph.types[i] for i in survivors),
+        edges=edges,
+        names=tuple(graph.names[i] for i in survivors),
+        subgroups=graph.subgroups,
+        songs=tuple(graph.songs[i] for i in survivors),
+    )
+    rows = {t: tuple(graph.rows[i] for i in graph.nodes_of(t) if i not in gone) for t in graph.count()}
+    processors = tuple(i for i, node in enumerate(graph.processors) if node not in gone)
+    return pruned, PruneIndex(processors, rows)
+
+
+def batch(graphs: Sequence[MixGraph]) -> MixGraph:
+    """Joins graphs into one disconnected graph; rows of parameters and sources are concatenated in order."""
+    if not graphs:
+        raise ValueError("graphs: at least one graph is needed, got none")
+    types: list[str] = []
+    edges: list[tuple[int, int]] = []
+    songs: list[int] = []
+    for graph in graphs:
+        edges += [(s + len(types), d + len(types)) for s, d in graph.edges]
+        first = max(songs, default=-1) + 1
+        songs += [first + song for song in graph.songs]
+        types += graph.types
+    names = tuple(name for graph in graphs for name in graph.names)
+    subgroups = tuple(group for graph in graphs for group in graph.subgroups)
+    return MixGraph(tuple(types), tuple(edges), names, subgroups, tuple(songs))
+
+
+def unbatch(graph: MixGraph) -> list[MixGraph]:
+    """The inverse of `batch`: one graph a song."""
+    graphs = []
+    for song in range(graph.num_songs):
+        nodes = [i for i in range(len(graph)) if graph.songs[i] == song]
+        inputs = [k for k, i in enumerate(graph.inputs) if graph.songs[i] == song]
+        graphs.append(_take(graph, nodes, tuple(graph.subgroups[k] for k in inputs), songs=(0,) * len(nodes)))
+    return graphs
+
+
+def relabel(graph: MixGraph, order: Sequence[int]) -> MixGraph:
+    """Renumbers the nodes: new node `i` is old node `order[i]`; rows and sources follow the new order."""
+    if sorted(order) != list(range(len(graph))):
+        raise ValueError(f"order: a permutation of 0..{len(graph) - 1} is needed, got {list(order)}")
+    group_of = dict(zip(graph.inputs, graph.subgroups, strict=True))
+    subgroups = tuple(group_of[i] for i in order if i in group_of)
+    return _take(graph, order, subgroups, tuple(graph.songs[i] for i in order))
+
+
+def _take(
+    graph: MixGraph, nodes: Sequence[int], subgroups: tuple[str, ...], songs: tuple[int, ...]
+) -> MixGraph:
+    number = {old: new for new, old in enumerate(nodes)}
+    return MixGraph(
+        types=tuple(graph.types[i] for i in nodes),
+        edges=tuple((number[s], number[d]) for s, d in graph.edges if s in number),
+        names=tuple(graph.names[i] for i in nodes),
+        subgroups=subgroups,
+        songs=songs,
+    )
+
+
+def keep_by_type(graph: MixGraph, types: Collection[str]) -> list[int]:
+    """The processors of the given types, e.g. to keep the gains alone."""
+    unknown = set(types) & set(AUXILIARY)
+    if unknown:
+        raise ValueError(f"types: {sorted(unknown)} are not processor types")
+    return [i for i in graph.processors if graph.types[i] in types]

@@ -1,0 +1,175 @@
+"""The mixing graph as a frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+INPUT, MIX, OUTPUT = "input", "mix", "output"
+AUXILIARY = (INPUT, MIX, OUTPUT)
+
+
+@dataclass(frozen=True)
+class MixGraph:
+    """An audio processing graph: nodes with a type, edges that carry stereo audio, sums where edges meet.
+
+    Every node outputs one signal; the input of a node is the sum of its predecessors' outputs (paper eq. 27).
+    Row `i` of a processor type's parameters belongs to the `i`-th node of that type in node order, source `k` to
+    the `k`-th input. Several songs in one graph are disconnected components with different `songs` numbers.
+
+    Attributes:
+        types: the type of each node: `"input"`, `"mix"`, `"output"` or a processor's name.
+        edges: `(source, destination)` pairs of node numbers.
+        names: of an input its track, of a mix node its subgroup, of a processor the track or subgroup it works on,
+            of an output its song.
+        subgroups: the subgroup of each input, in node order ("" where there is none).
+        songs: the song number of each node; all zero for one song.
+    """
+
+    types: tuple[str, ...]
+    edges: tuple[tuple[int, int], ...]
+    names: tuple[str, ...]
+    subgroups: tuple[str, ...]
+    songs: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.songs:
+            object.__setattr__(self, "songs", (0,) * len(self.types))
+        validate(self)
+
+    def __len__(self) -> int:
+        return len(self.types)
+
+    @cached_property
+    def predecessors(self) -> tuple[tuple[int, ...], ...]:
+        """The nodes that feed each node, in edge order."""
+        found: list[list[int]] = [[] for _ in self.types]
+        for source, destination in self.edges:
+            found[destination].append(source)
+        return tuple(map(tuple, found))
+
+    @cached_property
+    def successors(self) -> tuple[tuple[int, ...], ...]:
+        """The nodes that each node feeds, in edge order."""
+        found: list[list[int]] = [[] for _ in self.types]
+        for source, destination in self.edges:
+            found[source].append(destination)
+        return tuple(map(tuple, found))
+
+    @cached_property
+    def inputs(self) -> tuple[int, ...]:
+        return self.nodes_of(INPUT)
+
+    @cached_property
+    def outputs(self) -> tuple[int, ...]:
+        return self.nodes_of(OUTPUT)
+
+    @cached_property
+    def processors(self) -> tuple[int, ...]:
+        """The nodes that can be pruned; dry/wet weight `i` belongs to `processors[i]`."""
+        return tuple(i for i, t in enumerate(self.types) if t not in AUXILIARY)
+
+    @cached_property
+    def rows(self) -> tuple[int, ...]:
+        """The rank of each node among the nodes of its type: its row in that type's parameters."""
+        seen: dict[str, int] = {}
+        rows = []
+        for node_type in self.types:
+            rows.append(seen.get(node_type, 0))
+            seen[node_type] = rows[-1] + 1
+        return tuple(rows)
+
+    @cached_property
+    def topological_order(self) -> tuple[int, ...]:
+        return tuple(_topological_order(len(self), self.predecessors, self.successors))
+
+    @property
+    def num_songs(self) -> int:
+        return max(self.songs) + 1
+
+    def nodes_of(self, node_type: str) -> tuple[int, ...]:
+        return tuple(i for i, t in enumerate(self.types) if t == node_type)
+
+    def count(self) -> dict[str, int]:
+        """The number of nodes of each processor type, in order of first appearance."""
+        counts: dict[str, int] = {}
+        for i in self.processors:
+            counts[self.types[i]] = counts.get(self.types[i], 0) + 1
+        return counts
+
+    def chain_head(self, node: int) -> int:
+        """The input or mix node upstream of `node` along its serial chain; the node itself where several meet."""
+        while self.types[node] not in (INPUT, MIX) and len(self.predecessors[node]) == 1:
+            node = self.predecessors[node][0]
+        return node
+
+    def label(self, node: int) -> str:
+        """A readable name of a node for messages and traces, e.g. `track kick: equalizer` or `subgroup drums`."""
+        node_type, name = self.types[node], self.names[node]
+        if node_type == OUTPUT:
+            return f"output {name}".rstrip()
+        level = "subgroup" if self.types[self.chain_head(node)] == MIX else "track"
+        return f"{level} {name}" if node_type in AUXILIARY else f"{level} {name}: {node_type}"
+
+
+def validate(graph: MixGraph) -> None:
+    """Checks what the types cannot say; the types of processors are checked where a registry is at hand.
+
+    Raises:
+        ValueError: lengths that differ, an edge to a node that does not exist, a repeated edge, a cycle (with its
+            path), an input with predecessors, a node that nothing feeds or that feeds nothing, an edge between
+            songs, or a song without exactly one output. The message names the node.
+    """
+    size = len(graph.types)
+    for field, found in (("names", len(graph.names)), ("songs", len(graph.songs))):
+        if found != size:
+            raise ValueError(f"{field}: one entry a node is needed ({size} nodes), got {found}")
+    num_inputs = graph.types.count(INPUT)
+    if len(graph.subgroups) != num_inputs:
+        raise ValueError(f"subgroups: one entry an input is needed ({num_inputs} inputs), got {len(graph.subgroups)}")
+    for source, destination in graph.edges:
+        if not (0 <= source < size and 0 <= destination < size):
+            raise ValueError(f"edge {source} -> {destination}: node numbers go from 0 to {size - 1}")
+        if graph.songs[source] != graph.songs[destination]:
+            raise ValueError(f"edge {source} -> {destination} connects two songs; songs must be disconnected")
+    if len(set(graph.edges)) != len(graph.edges):
+        repeated = next(edge for i, edge in enumerate(graph.edges) if edge in graph.edges[:i])
+        raise ValueError(f"edge {repeated[0]} -> {repeated[1]} is given twice")
+    _topological_order(size, graph.predecessors, graph.successors)
+    for i, node_type in enumerate(graph.types):
+        where = f"node {i} ({node_type} {graph.names[i]!r})"
+        if node_type == INPUT and graph.predecessors[i]:
+            raise ValueError(f"{where}: an input has no predecessors, got {list(graph.predecessors[i])}")
+        if node_type != INPUT and not graph.predecessors[i]:
+            raise ValueError(f"{where} is dangling: nothing feeds it")
+        if node_type == OUTPUT and graph.successors[i]:
+            raise ValueError(f"{where}: an output has no successors, got {list(graph.successors[i])}")
+        if node_type != OUTPUT and not graph.successors[i]:
+            raise ValueError(f"{where} is dangling: it feeds nothing")
+    for song in range(graph.num_songs):
+        count = sum(t == OUTPUT and s == song for t, s in zip(graph.types, graph.songs, strict=True))
+        if count != 1:
+            raise ValueError(f"song {song}: exactly one output is needed, got {count}")
+
+
+def _topological_order(
+    size: int, predecessors: Sequence[Sequence[int]], successors: Sequence[Sequence[int]]
+) -> list[int]:
+    waiting = [len(p) for p in predecessors]
+    ready = [i for i in range(size) if waiting[i] == 0]
+    order: list[int] = []
+    while ready:
+        node = ready.pop(0)
+        order.append(node)
+        for successor in successors[node]:
+            waiting[successor] -= 1
+            if waiting[successor] == 0:
+                ready.append(successor)
+    if len(order) < size:
+        path = [next(i for i in range(size) if waiting[i] > 0)]
+        while path.count(path[-1]) < 2:  # every node that waits has a predecessor that waits
+            path.append(next(p for p in predecessors[path[-1]] if waiting[p] > 0))
+        cycle = path[path.index(path[-1]) :][::-1]
+        raise ValueError("the graph has a cycle: " + " -> ".join(map(str, cycle)))
+    return order

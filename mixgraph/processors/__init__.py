@@ -1,0 +1,50 @@
+"""The audio processors. A new one is one file here that registers itself; import it below."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from mixgraph.processors import compressor, delay, equalizer, gain_panning, noisegate, reverb, stereo_imager
+from mixgraph.processors.base import Parameter, Parameters, Processor
+from mixgraph.processors.registry import processor_type, register, registered, types_from_letters
+
+__all__ = [
+    "Parameter",
+    "Parameters",
+    "Processor",
+    "compressor",
+    "delay",
+    "equalizer",
+    "gain_panning",
+    "make_processors",
+    "noisegate",
+    "processor_type",
+    "register",
+    "registered",
+    "reverb",
+    "stereo_imager",
+    "types_from_letters",
+]
+
+
+def make_processors(sample_rate: int = 30000, options: Mapping[str, Mapping[str, Any]] | None = None) -> nn.ModuleDict:
+    """One object of every registered type.
+
+    Args:
+        sample_rate: in Hz.
+        options: processor name -> constructor arguments that differ from the defaults.
+
+    Raises:
+        ValueError: options for an unknown processor, or an unknown option of a known one.
+    """
+    made = {}
+    for name in options or {}:
+        processor_type(name)
+    for name, kind in registered().items():
+        given = dict((options or {}).get(name, {}))
+        try:
+            made[name] = kind(sample_rate=sample_rate, **given)
+        except TypeError as error:
+            raise ValueError(f"options of processor {name!r}: {error}") from error
+    return nn.ModuleDict(made)

@@ -1,0 +1,155 @@
+"""What a processor is: declared parameters, supports, and how a signal goes through it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from mixgraph.dsp.convolution import circular_response, convolve
+
+Parameters = Mapping[str, Tensor]
+DB_PER_NEPER = 20 / math.log(10)
+"""A natural-log amplitude of 1 in dB."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A trainable quantity of a processor: trained in an unbounded coordinate, read in a physical unit.
+
+    Attributes:
+        shape: of one node's value.
+        unit: of the mapped value, e.g. `"dB"`, `"ms"`.
+        low, high: the range of mapped values that the processor is meant for (tests go to both ends).
+        to_unit, from_unit: the map from the trained coordinate to the unit and its inverse.
+        description: one line for reports.
+    """
+
+    shape: tuple[int, ...]
+    unit: str
+    low: float
+    high: float
+    to_unit: Callable[[Tensor], Tensor]
+    from_unit: Callable[[Tensor], Tensor]
+    description: str = ""
+    mean: float = field(default=0.0, kw_only=True)
+    """The centre of the initial values, in the trained coordinate."""
+
+
+def decibels(shape: tuple[int, ...], low: float, high: float, description: str, scale: float = 1.0) -> Parameter:
+    """A level whose natural-log amplitude is `scale` times the trained coordinate, read in dB."""
+    factor = DB_PER_NEPER * scale
+    return Parameter(shape, "dB", low, high, lambda p: p * factor, lambda db: db / factor, description)
+
+
+class Processor(nn.Module):
+    """One type of audio processor; all nodes of the type are processed as a batch.
+
+    A subclass is a file of its own that calls `register`, and declares what the renderer needs: `specification`,
+    `linear` and, for linear processors, the supports `before` and `after`. Constants are buffers; trained values
+    are passed in, so that one object serves every graph. Input and output are stereo: (nodes, 2, time).
+
+    Attributes:
+        name: of the type, as it stands in graphs.
+        letter: of the type, in consoles and drawings.
+        linear: linear and time-invariant: the renderer then only asks for `impulse_response` (or `response`).
+        causal: a nonlinear processor must be causal, and carries `state` from block to block.
+        identity: the trained coordinates at which the processor does nothing, or None where there are none.
+        staged: takes part in gain staging (paper eq. 5).
+        channels: `"left_right"` or `"mid_side"`: in which the response of a linear processor is diagonal.
+    """
+
+    name: ClassVar[str]
+    letter: ClassVar[str]
+    linear: ClassVar[bool]
+    staged: ClassVar[bool] = False
+    channels: ClassVar[str] = "left_right"
+    identity: ClassVar[Mapping[str, float] | None] = None
+
+    def __init__(self, sample_rate: int = 30000) -> None:
+        super().__init__()
+        if sample_rate < 1000:
+            raise ValueError(f"sample_rate: samples per second, at least 1000, got {sample_rate}")
+        self.sample_rate = sample_rate
+
+    @property
+    def specification(self) -> dict[str, Parameter]:
+        """Name -> declaration of each parameter, in alphabetical order."""
+        raise TypeError(f"{type(self).__name__} declares no specification")
+
+    @property
+    def before(self) -> int:
+        """Samples of look-ahead: how far the response reaches before time zero."""
+        return 0
+
+    @property
+    def after(self) -> int:
+        """Samples that a linear response reaches after time zero."""
+        return 0
+
+    def initial(self, num_nodes: int, generator: torch.Generator | None = None, spread: float = 0.01) -> dict[str, Tensor]:
+        """Draws initial values, N(mean, spread^2) in the trained coordinates; (num_nodes, *shape) each."""
+        return {
+            name: declared.mean + spread * torch.randn(num_nodes, *declared.shape, generator=generator)
+            for name, declared in self.specification.items()
+        }
+
+    def impulse_response(self, parameters: Parameters) -> Tensor:
+        """The response of a linear processor, (nodes, 1 or 2, before + 1 + after); time zero at index `before`."""
+        raise TypeError(f"{self.name} is not linear: it has no impulse response")
+
+    def response(self, parameters: Parameters, n_fft: int) -> Tensor:
+        """The spectrum of the impulse response: (nodes, 1 or 2, n_fft // 2 + 1), or a last axis of 1 if constant."""
+        impulse_response = self.impulse_response(parameters)
+        if impulse_response.shape[-1] == 1:
+            return impulse_response
+        return circular_response(impulse_response, self.before, n_fft)
+
+    def process(
+        self, signal: Tensor, parameters: Parameters, state: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The wet signal of a nonlinear processor.
+
+        Args:
+            signal: (nodes, 2, time).
+            parameters: name -> (nodes, *shape).
+            state: what the call on the block before returned; None at the start.
+
+        Returns:
+            The wet signal, (nodes, 2, time), and the state after it, (nodes, ...).
+        """
+        raise TypeError(f"{self.name} is linear: it is applied through its response")
+
+    def radius_penalty(self, parameters: Parameters) -> Tensor | None:
+        """A penalty that belongs to the parameters alone, summed over nodes; None for most processors."""
+        return None
+
+    def forward(self, signal: Tensor, parameters: Parameters) -> Tensor:
+        """The wet signal, cut to the length of the input: (nodes, 2, time) to (nodes, 2, time)."""
+        if signal.dim() != 3 or signal.shape[1] != 2:
+            raise ValueError(f"signal: (nodes, 2, time) is needed, got {tuple(signal.shape)}")
+        if not self.linear:
+            return self.process(signal, parameters)[0]
+        impulse_response = self.impulse_response(parameters)
+        wet = to_left_right(convolve(to_basis(signal, self.channels), impulse_response), self.channels)
+        return wet[..., self.before : self.before + signal.shape[-1]]
+
+
+def to_basis(signal: Tensor, channels: str) -> Tensor:
+    """Left/right to the channels in which a response is diagonal; mid = (l + r) / 2, side = (l - r) / 2."""
+    if channels == "left_right":
+        return signal
+    left, right = signal.unbind(-2)
+    return torch.stack(((left + right) / 2, (left - right) / 2), dim=-2)
+
+
+def to_left_right(signal: Tensor, channels: str) -> Tensor:
+    """The inverse of `to_basis`."""
+    if channels == "left_right":
+        return signal
+    mid, side = signal.unbind(-2)
+    return torch.stack((mid + side, mid - side), dim=-2)

@@ -1,0 +1,97 @@
+"""Multitap delay with learnt delays (paper B.7)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from mixgraph.dsp.fir import hann, zero_phase_fir
+from mixgraph.dsp.impulses import delayed_filters, hard_delay, unit_gradient
+from mixgraph.processors.base import Parameter, Parameters, Processor, decibels
+from mixgraph.processors.registry import register
+from mixgraph.processors.reverb import normalize_energy
+
+_SEGMENTS = 20
+_CHANNELS = 2
+
+
+@register
+class MultitapDelay(Processor):
+    """Two seconds of echoes, wet only: one filtered tap every 100 ms in each channel (paper eq. 24-26).
+
+    Normalised to unit energy, mean of both channels. The gradient of the delays is a surrogate's, scaled to modulus
+    1 for every tap, so that they move at the same speed however quiet the effect is.
+
+    Args:
+        sample_rate: in Hz.
+        window: of the tap filters, see `Equalizer`.
+        truncate: cut each tap's filter at the borders of its segment (the reference's).
+        radius_weight: strength of the pull of z to the unit circle: 0.01 in the paper, 1 in the reference.
+    """
+
+    name = "delay"
+    letter = "d"
+    linear = True
+    staged = True
+
+    def __init__(
+        self,
+        sample_rate: int = 30000,
+        window: str = "symmetric",
+        truncate: bool = False,
+        radius_weight: float = 0.01,
+    ) -> None:
+        super().__init__(sample_rate)
+        self.segment = 2 * round(0.05 * sample_rate)
+        self.num_bins = round(20 * sample_rate / 30000)
+        self.truncate = truncate
+        self.radius_weight = radius_weight
+        self.window: Tensor
+        taps = hann(2 * self.num_bins - 1, periodic=window == "periodic")
+        self.register_buffer("window", taps.float(), persistent=False)
+
+    @property
+    def specification(self) -> dict[str, Parameter]:
+        taps = _CHANNELS * _SEGMENTS
+        ms = 1000 / self.sample_rate
+        start = torch.arange(taps).remainder(_SEGMENTS) * self.segment
+
+        def to_ms(z: Tensor) -> Tensor:
+            """Complex numbers to (delay from the dry sound in ms, radius)."""
+            delay = (hard_delay(z, self.segment) + start.to(z.device)) * ms
+            return torch.stack((delay.to(z.dtype), torch.tanh(z.norm(dim=-1))), dim=-1)
+
+        def from_ms(value: Tensor) -> Tensor:
+            samples = value[..., 0] / ms - start.to(value.device)
+            radius = torch.atanh(value[..., 1].clamp(max=1 - 1e-6))
+            angle = -2 * math.pi * samples / self.segment
+            return torch.stack((radius * torch.cos(angle), radius * torch.sin(angle)), dim=-1)
+
+        return {
+            "delay_z": Parameter((taps, 2), "ms, radius", 0, 2000, to_ms, from_ms, "delay of each tap, left then right"),
+            "log_fir_magnitude": decibels((taps, self.num_bins), -24, 24, "magnitude of each tap's filter"),
+        }
+
+    @property
+    def after(self) -> int:
+        return _SEGMENTS * self.segment - 1
+
+    def impulse_response(self, parameters: Parameters) -> Tensor:
+        z = unit_gradient(parameters["delay_z"])
+        modulus = z.norm(dim=-1, keepdim=True)
+        z = z * (torch.tanh(modulus) / (modulus + 1e-7))
+        log_magnitude = parameters["log_fir_magnitude"]
+        filters = zero_phase_fir(log_magnitude, self.window.to(log_magnitude.dtype))
+        nodes = z.shape[0]
+        rows = nodes * _CHANNELS
+        response = delayed_filters(
+            z.reshape(rows, _SEGMENTS, 2), filters.view(rows, _SEGMENTS, -1), self.segment, self.truncate
+        )
+        return normalize_energy(response.view(nodes, _CHANNELS, -1))
+
+    def radius_penalty(self, parameters: Parameters) -> Tensor:
+        """radius_weight / 2 times the sum of (1 - |z|)^2: its gradient is the second term of paper eq. 26."""
+        radius = torch.tanh(parameters["delay_z"].norm(dim=-1))
+        return self.radius_weight / 2 * (1 - radius).square().sum()

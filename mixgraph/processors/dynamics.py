@@ -1,0 +1,103 @@
+"""What compressor and noisegate share: the detector, the envelope, the knee (paper B.5-B.6)."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mixgraph.dsp.envelope import one_pole, truncated_one_pole
+from mixgraph.processors.base import Parameter, Parameters, Processor
+
+DB_PER_ENERGY_NEPER = 10 / math.log(10)
+_THRESHOLD_OFFSET = 6.0  # ln energy; the centre of initial thresholds is at -26 dB
+_ENERGY_FLOOR = 1e-5
+_REFERENCE_TAPS = 16384
+
+
+class DynamicRangeProcessor(Processor):
+    """A feed-forward gain from a smoothed energy envelope, with a quadratic knee (Giannoulis et al. 2012).
+
+    Args:
+        sample_rate: in Hz.
+        detector: what is smoothed: `"energy"` (l^2 + r^2) / 2, or the paper's `"mid"` (l + r)^2, which is blind to
+            what is out of phase.
+        envelope: `"exact"` one-pole, or the reference's, `"truncated"` to 16,384 taps.
+        gain: `"amplitude"` gives the ratio its usual meaning (above the threshold, R dB more in is 1 dB more out);
+            `"energy"` applies the energy's gain to the amplitude, as printed in eq. 22 and done by the reference.
+    """
+
+    linear = False
+    direction: int  # +1 acts above the threshold, -1 below
+
+    def __init__(
+        self,
+        sample_rate: int = 30000,
+        detector: Literal["energy", "mid"] = "energy",
+        envelope: Literal["exact", "truncated"] = "exact",
+        gain: Literal["amplitude", "energy"] = "amplitude",
+    ) -> None:
+        super().__init__(sample_rate)
+        self.detector = detector
+        self.truncated = envelope == "truncated"
+        self.exponent = 0.5 if gain == "amplitude" else 1.0
+
+    @property
+    def specification(self) -> dict[str, Parameter]:
+        rate = self.sample_rate
+
+        def to_ms(z: Tensor) -> Tensor:
+            return -1000 / (rate * torch.nn.functional.logsigmoid(z))
+
+        def from_ms(ms: Tensor) -> Tensor:
+            log_a = -1000 / (ms * rate)
+            return log_a - torch.log(-torch.expm1(log_a))
+
+        scale = DB_PER_ENERGY_NEPER
+        return {
+            "log_knee": Parameter(
+                (1,), "dB", 0.05, 40, lambda p: p.exp() * scale, lambda db: (db / scale).log(), "width of the knee"
+            ),
+            "log_ratio": Parameter((1,), ":1", 1.01, 50, lambda p: 1 + p.exp(), lambda r: (r - 1).log(), "ratio"),
+            "log_threshold": Parameter(
+                (1,),
+                "dB",
+                -80,
+                0,
+                lambda p: (p - _THRESHOLD_OFFSET) * scale,
+                lambda db: db / scale + _THRESHOLD_OFFSET,
+                "threshold of the smoothed energy",
+            ),
+            "smoothing_logit": Parameter((1,), "ms", 0.02, 3000, to_ms, from_ms, "time constant of the envelope"),
+        }
+
+    def process(
+        self, signal: Tensor, parameters: Parameters, state: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        gain, state = self.gain(signal, parameters, state)
+        return signal * gain.unsqueeze(1), state
+
+    def gain(self, signal: Tensor, parameters: Parameters, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The gain of each sample, (nodes, time), and the state after the last."""
+        left, right = signal.unbind(1)
+        energy = (left + right).square() if self.detector == "mid" else (left.square() + right.square()) / 2
+        smoothing = parameters["smoothing_logit"].squeeze(-1)
+        if self.truncated:
+            envelope, state = truncated_one_pole(energy, smoothing, _REFERENCE_TAPS, state)
+        else:
+            envelope = one_pole(energy, smoothing, state)
+            state = envelope[:, -1]
+        level = torch.log(envelope.clamp(min=0) + _ENERGY_FLOOR)
+        # Distance past the threshold in the direction that is acted on, bent by the quadratic knee:
+        # 0 below -W, the distance itself above W, (d + W)^2 / 4W between.
+        distance = self.direction * (level - (parameters["log_threshold"] - _THRESHOLD_OFFSET))
+        half_knee = torch.exp(parameters["log_knee"]) / 2
+        inside = torch.minimum((distance + half_knee).clamp(min=0), 2 * half_knee)
+        bent = inside.square() / (4 * half_knee) + (distance - half_knee).clamp(min=0)
+        return torch.exp(self.exponent * self.slope(parameters["log_ratio"]) * bent), state
+
+    def slope(self, log_ratio: Tensor) -> Tensor:
+        """Output level change for each unit of level past the threshold, less the one that bypass would give."""
+        raise TypeError(f"{type(self).__name__} declares no slope")

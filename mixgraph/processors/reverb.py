@@ -1,0 +1,107 @@
+"""Reverb: fixed noise with a decaying, coloured STFT mask (paper B.4)."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import torchaudio.functional as AF
+from torch import Tensor
+
+from mixgraph.dsp.fir import hann
+from mixgraph.processors.base import Parameter, Parameters, Processor, decibels
+from mixgraph.processors.registry import register
+
+_RATE = 30000  # the response is made at this rate and resampled to others
+_LENGTH = 60000
+_FFT = 384
+_HOP = 192
+_BINS = _FFT // 2 + 1
+_FRAMES = _LENGTH // _HOP + 1
+_SCALE = 8.0
+
+
+@register
+class Reverb(Processor):
+    """Two seconds of filtered noise, wet only, in mid and side (paper eq. 14-15).
+
+    The noise is the same for every node and song; its STFT is multiplied by the mask and turned back into two
+    responses, m + s on the left and m - s on the right, normalised to unit energy (mean of both channels), so that a
+    common level of the mask has no effect.
+
+    Args:
+        sample_rate: in Hz.
+        mask: `"decay"` is the reference's exp((H0 - softplus(D) m) / 8), which always decays; `"paper"` is eq. 15,
+            exp(H0 + m D).
+    """
+
+    name = "reverb"
+    letter = "r"
+    linear = True
+    staged = True
+
+    def __init__(self, sample_rate: int = 30000, mask: Literal["decay", "paper"] = "decay") -> None:
+        super().__init__(sample_rate)
+        self.mask = mask
+        noise = torch.from_numpy(np.random.RandomState(0).uniform(size=(2, _LENGTH)).astype(np.float64) * 2 - 1)
+        window = hann(_FFT, periodic=True)
+        spectrogram = torch.stft(
+            noise.float().double(), _FFT, _HOP, window=window, center=True, pad_mode="reflect", return_complex=True
+        )
+        self.noise: Tensor
+        self.synthesis: Tensor
+        self.register_buffer("noise", torch.view_as_real(spectrogram.transpose(1, 2)).contiguous(), persistent=False)
+        # Overlapping squared windows sum to envelope[n]; half a window overlaps the next, so two halves describe it.
+        halves = window.square().view(2, _HOP).sum(dim=0)
+        self.register_buffer("synthesis", (window.view(2, _HOP) / halves).reshape(_FFT), persistent=False)
+
+    @property
+    def specification(self) -> dict[str, Parameter]:
+        seconds_per_frame = _HOP / _RATE
+        decay = math.log(1000) * seconds_per_frame
+
+        def to_seconds(p: Tensor) -> Tensor:
+            return -decay / p if self.mask == "paper" else decay * _SCALE / F.softplus(p)
+
+        def from_seconds(t60: Tensor) -> Tensor:
+            return -decay / t60 if self.mask == "paper" else torch.log(torch.expm1(decay * _SCALE / t60))
+
+        scale = 1.0 if self.mask == "paper" else 1 / _SCALE
+        description = "initial level of mid and side, each frequency bin"
+        return {
+            "delta_log_magnitude": Parameter(
+                (2, _BINS), "s (T60)", 0.05, 20, to_seconds, from_seconds, "decay time of mid and side, each bin"
+            ),
+            "init_log_magnitude": decibels((2, _BINS), -12, 12, description, scale),
+        }
+
+    @property
+    def after(self) -> int:
+        return round(_LENGTH * self.sample_rate / _RATE) - 1
+
+    def impulse_response(self, parameters: Parameters) -> Tensor:
+        initial, delta = parameters["init_log_magnitude"], parameters["delta_log_magnitude"]
+        frames = torch.arange(_FRAMES, device=initial.device, dtype=initial.dtype).view(-1, 1)
+        if self.mask == "paper":
+            log_mask = initial.unsqueeze(2) + frames * delta.unsqueeze(2)
+        else:
+            log_mask = (initial.unsqueeze(2) - F.softplus(delta).unsqueeze(2) * frames) / _SCALE
+        masked = torch.view_as_complex(self.noise.to(initial.dtype)) * torch.exp(log_mask)
+        # Inverse STFT with hop = half a window: the second half of a frame meets the first half of the next.
+        pieces = torch.fft.irfft(masked, n=_FFT) * self.synthesis.to(initial.dtype)
+        overlapped = pieces[:, :, :-1, _HOP:] + pieces[:, :, 1:, :_HOP]
+        mid, side = overlapped.flatten(2)[..., :_LENGTH].unbind(1)
+        stereo = torch.stack((mid + side, mid - side), dim=1)
+        if self.sample_rate != _RATE:
+            stereo = AF.resample(stereo, _RATE, self.sample_rate)[..., : self.after + 1]
+            stereo = F.pad(stereo, (0, self.after + 1 - stereo.shape[-1]))
+        return normalize_energy(stereo)
+
+
+def normalize_energy(impulse_response: Tensor) -> Tensor:
+    """Scales each response to unit energy, the mean of both channels; (nodes, 2, taps)."""
+    energy = impulse_response.square().sum(dim=-1).mean(dim=-1)
+    return impulse_response / torch.sqrt(energy + 1e-12).view(-1, 1, 1)

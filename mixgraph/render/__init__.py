@@ -1,0 +1,23 @@
+"""Rendering of mixing graphs: schedule -> plan (data) -> execution; and the slow oracle."""
+
+from mixgraph.render.blocks import render_blocks, render_song
+from mixgraph.render.execute import GraphParameters, Rendering, StagedEnergy, render, render_plan
+from mixgraph.render.plan import RenderPlan, lookahead, make_plan
+from mixgraph.render.reference import render_reference
+from mixgraph.render.schedule import console_order, schedule
+
+__all__ = [
+    "GraphParameters",
+    "RenderPlan",
+    "Rendering",
+    "StagedEnergy",
+    "console_order",
+    "lookahead",
+    "make_plan",
+    "render",
+    "render_blocks",
+    "render_plan",
+    "render_reference",
+    "render_song",
+    "schedule",
+]

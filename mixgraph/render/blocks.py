@@ -1,0 +1,67 @@
+"""Rendering of whole songs in blocks, equal to rendering at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from mixgraph.graph.types import MixGraph
+from mixgraph.render.execute import GraphParameters, StreamState, check_arguments, execute, fit_length
+from mixgraph.render.plan import make_plan
+
+ReadSources = Callable[[int, int], Tensor]
+
+
+def render_blocks(
+    graph: MixGraph,
+    processors: nn.ModuleDict,
+    read: ReadSources,
+    parameters: GraphParameters,
+    weights: Tensor,
+    length: int,
+    block: int = 1 << 18,
+) -> Iterator[Tensor]:
+    """Yields the mix of a song, piece by piece, with its true history.
+
+    Args:
+        graph: what to render.
+        processors: one module a type.
+        read: (start, stop) -> sources, (inputs, 2, at most stop - start); what is missing at the end is zero.
+        parameters: type -> name -> (nodes of the type, *shape).
+        weights: (processors,).
+        length: L, of the song in samples.
+        block: samples a block; the result does not depend on it but for rounding.
+
+    Yields:
+        (songs, 2, samples); the pieces have L samples together.
+    """
+    plan = make_plan(graph, processors, min(block, length + make_plan(graph, processors, 1).lookahead))
+    state = StreamState()
+    position = -plan.lookahead  # of the mix; the song starts at 0
+    for start in range(0, length + plan.lookahead, plan.block):
+        sources = fit_length(read(start, min(start + plan.block, length)), plan.block)
+        check_arguments(plan, sources, parameters, weights)
+        mix, _ = execute(plan, processors, sources, parameters, weights, state)
+        piece = mix[..., max(0, -position) : max(0, min(plan.block, length - position))]
+        position += plan.block
+        if piece.shape[-1]:
+            yield piece
+
+
+def render_song(
+    graph: MixGraph,
+    processors: nn.ModuleDict,
+    sources: Tensor,
+    parameters: GraphParameters,
+    weights: Tensor,
+    block: int = 1 << 18,
+) -> Tensor:
+    """Renders sources (inputs, 2, L), on any device, in blocks to (songs, 2, L) on the device of the weights."""
+
+    def read(start: int, stop: int) -> Tensor:
+        return sources[..., start:stop].to(weights.device, weights.dtype)
+
+    length = sources.shape[-1]
+    return torch.cat(list(render_blocks(graph, processors, read, parameters, weights, length, block)), dim=-1)

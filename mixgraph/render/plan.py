@@ -1,0 +1,187 @@
+"""The render plan: what is computed in which step, in time or as spectra, at which length. Data only.
+
+Signals are thought of as unlimited in time; what is cut is only what cannot reach the output.
+
+- **Latency.** A linear processor may look ahead (`before` samples). A node's latency is the largest sum of
+  look-aheads on a path to it. When the sources are known up to time t, a node is known up to t - latency. So a block
+  of sources [t, t + B) makes the block [t - latency, t - latency + B) of every node; a whole clip of L samples is one
+  block of L + lookahead, where lookahead is the latency of the outputs.
+- **Domain.** Where linear processors with memory follow each other, sums between them included, signals are spectra
+  and nothing is truncated (a region). Inputs and nonlinear processors work in time. What has no memory (gains, sums)
+  stays where its input is.
+- **FFT length** of a region: what enters plus the supports along its longest path, so that nothing wraps around.
+  Regions of similar length share one, so that their nodes can be processed together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from mixgraph.dsp.convolution import fast_length
+from mixgraph.graph.types import INPUT, OUTPUT, MixGraph
+from mixgraph.render.schedule import Method, schedule
+
+_MERGE = 0.8  # regions whose extents differ by less than a fifth share an FFT length
+
+
+@dataclass(frozen=True)
+class Region:
+    """A set of FFT products: `n_fft` long, with index 0 at `latency` samples before the block's start."""
+
+    n_fft: int
+    latency: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """Nodes that are processed together.
+
+    Attributes:
+        type: their type.
+        nodes: their numbers in the graph.
+        rows: their rows in the type's parameters (of the sources for inputs, of the mixes for outputs).
+        latency: of their outputs, in samples.
+        region: where they work on spectra, or None for time.
+    """
+
+    type: str
+    nodes: tuple[int, ...]
+    rows: tuple[int, ...]
+    latency: int
+    region: Region | None
+
+
+@dataclass(frozen=True)
+class RenderPlan:
+    """The steps that render blocks of `block` samples, see `make_plan`.
+
+    Attributes:
+        graph: what is rendered.
+        steps: in order.
+        block: samples a block.
+        lookahead: samples of the sources that are needed past the end of what is rendered.
+        latency: of each node's output.
+        regions: of each node, None for nodes in time.
+    """
+
+    graph: MixGraph
+    steps: tuple[Step, ...]
+    block: int
+    lookahead: int
+    latency: tuple[int, ...]
+    regions: tuple[Region | None, ...]
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.graph)} nodes in {len(self.steps)} steps, block {self.block}, lookahead {self.lookahead}"]
+        for i, step in enumerate(self.steps):
+            where = f"spectra of {step.region.n_fft}" if step.region else "time"
+            nodes = ", ".join(map(str, step.nodes[:12])) + (", ..." if len(step.nodes) > 12 else "")
+            lines.append(f"{i:3d}  {step.type:14s} x{len(step.nodes):<4d} {where:20s} latency {step.latency:5d}  [{nodes}]")
+        return "\n".join(lines)
+
+
+def lookahead(graph: MixGraph, processors: nn.ModuleDict | Mapping[str, nn.Module]) -> int:
+    """Samples of the sources after the end of a clip that still reach the output."""
+    return max(_latencies(graph, processors))
+
+
+def make_plan(
+    graph: MixGraph,
+    processors: nn.ModuleDict | Mapping[str, nn.Module],
+    block: int,
+    method: Method = "auto",
+    order: Sequence[str] | None = None,
+) -> RenderPlan:
+    """Plans the rendering of blocks of `block` samples; a clip of L samples is one block of L + lookahead.
+
+    Raises:
+        ValueError: a type that `processors` lacks, or a block of no samples.
+    """
+    if block < 1:
+        raise ValueError(f"block: at least 1 sample, got {block}")
+    unknown = [i for i in graph.processors if graph.types[i] not in processors]
+    if unknown:
+        raise ValueError(
+            f"{graph.label(unknown[0])}: unknown processor type; known are {', '.join(sorted(processors.keys()))}"
+        )
+    latency = _latencies(graph, processors)
+    regions = _regions(graph, processors, latency, block)
+    steps = []
+    for node_type, nodes in schedule(graph, method, order):
+        split: dict[tuple[Region | None, int], list[int]] = {}
+        for node in nodes:
+            key = (regions[node], latency[node] if regions[node] is None else 0)
+            split.setdefault(key, []).append(node)
+        for (region, _), members in split.items():
+            rows = tuple(graph.rows[i] for i in members)
+            steps.append(Step(node_type, tuple(members), rows, max(latency[i] for i in members), region))
+    return RenderPlan(graph, tuple(steps), block, max(latency), tuple(latency), tuple(regions))
+
+
+def _latencies(graph: MixGraph, processors: nn.ModuleDict | Mapping[str, nn.Module]) -> list[int]:
+    latency = [0] * len(graph)
+    for i in graph.topological_order:
+        entering = max((latency[p] for p in graph.predecessors[i]), default=0)
+        latency[i] = entering + _supports(graph, processors, i)[0]
+    for i in graph.outputs:  # all songs leave together
+        latency[i] = max(latency)
+    return latency
+
+
+def _supports(graph: MixGraph, processors: nn.ModuleDict | Mapping[str, nn.Module], node: int) -> tuple[int, int]:
+    if graph.types[node] in processors and processors[graph.types[node]].linear:
+        return processors[graph.types[node]].before, processors[graph.types[node]].after
+    return 0, 0
+
+
+def _regions(
+    graph: MixGraph, processors: nn.ModuleDict | Mapping[str, nn.Module], latency: Sequence[int], block: int
+) -> list[Region | None]:
+    spectral: dict[int, bool] = {}
+    extents: dict[int, tuple[int, int]] = {}  # node -> (start, stop) of what a block turns into
+    owner: dict[int, int] = {}
+
+    def find(node: int) -> int:
+        while owner[node] != node:
+            node = owner[node]
+        return node
+
+    for i in graph.topological_order:
+        if graph.types[i] == INPUT:
+            spectral[i] = False
+            continue
+        if graph.types[i] == OUTPUT or (graph.types[i] in processors and not processors[graph.types[i]].linear):
+            spectral[i] = False
+            continue
+        before, after = _supports(graph, processors, i)
+        inside = [p for p in graph.predecessors[i] if spectral[p]]
+        spectral[i] = bool(inside) or before + after > 0
+        if not spectral[i]:
+            continue
+        ends = [extents[p] if p in inside else (-latency[p], block - latency[p]) for p in graph.predecessors[i]]
+        extents[i] = (min(start for start, _ in ends) - before, max(stop for _, stop in ends) + after)
+        owner[i] = i
+        for p in inside:
+            owner[find(p)] = i
+    # Per connected region: where the entering blocks start, and from where to where its signals reach.
+    spans: dict[int, tuple[int, int, int]] = {}
+    for i, (start, stop) in extents.items():
+        entering = [-latency[p] for p in graph.predecessors[i] if not spectral[p]]
+        origin, low, high = spans.get(find(i), (block, start, stop))
+        spans[find(i)] = (min([origin, *entering]), min(low, start), max(high, stop))
+    shared: list[tuple[int, int, int, list[int]]] = []
+    for root in sorted(spans, key=lambda r: (spans[r][1] - spans[r][2], r)):
+        origin, low, high = spans[root]
+        if shared and high - low >= _MERGE * (shared[-1][2] - shared[-1][1]):
+            o, a, b, roots = shared[-1]
+            shared[-1] = (min(o, origin), min(a, low), max(b, high), [*roots, root])
+        else:
+            shared.append((origin, low, high, [root]))
+    region_of = {
+        root: Region(fast_length(high - low), -origin) for origin, low, high, roots in shared for root in roots
+    }
+    return [region_of[find(i)] if spectral[i] else None for i in range(len(graph))]

@@ -1,0 +1,76 @@
+"""The node-by-node renderer: slow, plain, and the oracle that the fast one must equal."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mixgraph.dsp.convolution import convolve
+from mixgraph.graph.types import INPUT, OUTPUT, MixGraph
+from mixgraph.processors.base import to_basis, to_left_right
+from mixgraph.render.execute import GraphParameters, Rendering, StagedChannel, StagedEnergy
+from mixgraph.render.plan import make_plan
+
+
+def render_reference(
+    graph: MixGraph,
+    processors: nn.ModuleDict,
+    sources: Tensor,
+    parameters: GraphParameters,
+    weights: Tensor,
+    length: int | None = None,
+    staged_channel: StagedChannel | None = None,
+) -> Rendering:
+    """Renders one node at a time in the time domain; arguments and result as `render`, sources (inputs, 2, T).
+
+    Each signal is kept with the time of its first sample and grows by the supports of what it passes; it is cut to
+    the plan's window before a nonlinear node and to [0, L) at the output.
+    """
+    length = sources.shape[-1] if length is None else length
+    block = make_plan(graph, processors, length).lookahead + length
+    latency = make_plan(graph, processors, block).latency
+    weight_of = dict(zip(graph.processors, weights, strict=True))
+    signals: dict[int, tuple[int, Tensor]] = {}
+    energies = []
+    for node in graph.topological_order:
+        node_type, row = graph.types[node], graph.rows[node]
+        if node_type == INPUT:
+            signals[node] = (0, sources[row : row + 1, :, :block])
+            continue
+        start, total = _add([signals[p] for p in graph.predecessors[node]])
+        if node_type == OUTPUT:
+            signals[node] = (0, _window(start, total, 0, length))
+        elif node_type not in processors:
+            signals[node] = (start, total)
+        else:
+            processor = processors[node_type]
+            own = {name: value[row : row + 1] for name, value in parameters[node_type].items()}
+            weight = weight_of[node]
+            if processor.linear:
+                full = convolve(to_basis(total, processor.channels), processor.impulse_response(own))
+                wet = (start - processor.before, to_left_right(full, processor.channels))
+            else:
+                total = _window(start, total, -latency[node], block - latency[node])
+                start = -latency[node]
+                wet = (start, processor.process(total, own)[0])
+            if processor.linear and processor.staged and staged_channel is not None:
+                dry_energy, wet_energy = (_energy(x, staged_channel) for x in (total, wet[1]))
+                energies.append(StagedEnergy(node_type, (node,), dry_energy, wet_energy))
+            signals[node] = _add([(start, (1 - weight) * total), (wet[0], weight * wet[1])])
+    return Rendering(torch.cat([signals[i][1] for i in graph.outputs]), tuple(energies), block)
+
+
+def _add(signals: list[tuple[int, Tensor]]) -> tuple[int, Tensor]:
+    start = min(s for s, _ in signals)
+    stop = max(s + x.shape[-1] for s, x in signals)
+    return start, sum((_window(s, x, start, stop) for s, x in signals[1:]), _window(*signals[0], start, stop))
+
+
+def _window(start: int, signal: Tensor, first: int, last: int) -> Tensor:
+    return F.pad(signal, (start - first, last - start - signal.shape[-1]))
+
+
+def _energy(signal: Tensor, channel: StagedChannel) -> Tensor:
+    channels = signal.sum(dim=-2, keepdim=True) if channel == "mid" else signal
+    return channels.square().sum(dim=(-2, -1)).unsqueeze(-1)
