@@ -1,0 +1,149 @@
+"""Short-time spectra for losses: batched, with cheap gradients, laid out (frames, bins)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+FloorGradient = Literal["soft", "hard"]
+
+
+def nearest_fast_size(size: float, multiple_of: int = 2) -> int:
+    """Returns the FFT size nearest to `size` whose prime factors are 2, 3, 5 and 7 (the larger one of two as near).
+
+    >>> [nearest_fast_size(1024 * rate / 30000, 4) for rate in (16000, 30000, 44100, 48000)]
+    [540, 1024, 1500, 1620]
+
+    Args:
+        size: the wished size, in samples.
+        multiple_of: the result is a multiple of this even number (which must itself be fast).
+
+    Raises:
+        ValueError: `multiple_of` is odd, not positive, or has a prime factor above 7.
+    """
+    if multiple_of < 2 or multiple_of % 2 or not _is_fast(multiple_of):
+        raise ValueError(f"multiple_of must be even, positive, with no prime factor above 7; got {multiple_of}")
+    above = max(1, math.ceil(size / multiple_of))
+    while not _is_fast(above):
+        above += 1
+    below = max(1, math.floor(size / multiple_of))
+    while not _is_fast(below):
+        below -= 1
+    return multiple_of * min(above, below, key=lambda units: abs(units * multiple_of - size))
+
+
+def _is_fast(number: int) -> bool:
+    for prime in (2, 3, 5, 7):
+        while number % prime == 0:
+            number //= prime
+    return number == 1
+
+
+def stft(audio: Tensor, window: Tensor, hop_size: int) -> Tensor:
+    """Returns what `torch.stft(center=True, pad_mode="reflect")` returns, transposed, with a cheaper gradient.
+
+    The FFT size is the window's. The gradient is one real inverse FFT and an overlap-add of as many slices as
+    windows overlap, instead of a complex FFT of twice the size and a scattered sum. It can be taken once.
+
+    Args:
+        audio: (..., time)
+        window: (fft_size,), fft_size even.
+        hop_size: in samples; a divisor of the FFT size.
+
+    Shape:
+        (..., 1 + time // hop_size, fft_size / 2 + 1), complex.
+
+    Raises:
+        ValueError: the audio is too short to be reflected over half a window, or the hop does not divide the size.
+    """
+    fft_size, length = window.shape[-1], audio.shape[-1]
+    if fft_size % 2 or hop_size < 1 or fft_size % hop_size:
+        raise ValueError(f"hop_size must divide an even FFT size; got {hop_size} and {fft_size}")
+    if length < fft_size // 2 + 1:
+        raise ValueError(
+            f"audio must have at least {fft_size // 2 + 1} samples, to be reflected at an FFT size of {fft_size}; "
+            f"got {length}"
+        )
+    half = fft_size // 2
+    padded = F.pad(audio.reshape(1, -1, length), (half, half), mode="reflect").reshape(*audio.shape[:-1], -1)
+    spectra: Tensor = _FrameSpectra.apply(padded, window, hop_size)
+    return spectra
+
+
+class _FrameSpectra(torch.autograd.Function):
+    """Windowed frames of (..., time), each through a real FFT."""
+
+    @staticmethod
+    def forward(ctx: Any, audio: Tensor, window: Tensor, hop_size: int) -> Tensor:
+        ctx.window, ctx.hop_size, ctx.length = window, hop_size, audio.shape[-1]
+        return torch.fft.rfft(audio.unfold(-1, window.shape[-1], hop_size) * window)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        window, hop_size, length = ctx.window, ctx.hop_size, ctx.length
+        fft_size = window.shape[-1]
+        overlap = fft_size // hop_size
+        # x[n] receives Re(sum over bins of G[k] exp(2 pi i k n / N)). `irfft` counts every bin twice, as itself and as
+        # its mirror image, but for the first and the last: halve the others, and drop its 1 / N.
+        weights = window.new_full((fft_size // 2 + 1,), 0.5)
+        weights[0] = weights[-1] = 1.0
+        frames = torch.fft.irfft(gradients[0] * weights, n=fft_size, norm="forward").mul_(window)
+        num_frames = frames.shape[-2]
+        blocks = frames.new_zeros(*frames.shape[:-2], num_frames + overlap - 1, hop_size)
+        for part, piece in enumerate(frames.split(hop_size, dim=-1)):
+            blocks[..., part : part + num_frames, :] += piece
+        audio_gradient = blocks.flatten(-2)
+        # Samples after the last whole frame were never read.
+        return F.pad(audio_gradient, (0, length - audio_gradient.shape[-1])), None, None
+
+
+def floored_magnitude(spectrum: Tensor, floor: float, gradient: FloorGradient = "soft") -> Tensor:
+    """Returns `max(|X|, floor)`, whose gradient need not vanish below the floor.
+
+    A clamp's gradient ("hard", reference section 2, item 5) is 0 below the floor, so that a muted prediction never
+    comes back. "soft" takes that of |X| above it, and X / floor below: it fades linearly to 0 at digital silence,
+    and stays bounded by 1. `sqrt(|X|^2 + eps)` would have such a gradient too, but shifts the value. Neither can be
+    differentiated twice.
+
+    Args:
+        spectrum: complex, of any shape.
+        floor: the least magnitude; positive.
+        gradient: "soft" or "hard".
+
+    Raises:
+        ValueError: the floor is not positive, or `gradient` is neither of the two.
+    """
+    if not floor > 0:
+        raise ValueError(f"floor must be positive (a log follows); got {floor}")
+    if gradient not in get_args(FloorGradient):
+        raise ValueError(f"gradient must be one of {get_args(FloorGradient)}; got {gradient!r}")
+    magnitude: Tensor = _FlooredMagnitude.apply(spectrum, floor, gradient == "hard")
+    return magnitude
+
+
+class _FlooredMagnitude(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, spectrum: Tensor, floor: float, hard: bool) -> Tensor:
+        real, imag = spectrum.real, spectrum.imag
+        # `torch.abs` of a complex tensor guards against overflow, at twice the time.
+        magnitude = (real * real).addcmul_(imag, imag).clamp_(min=floor * floor).sqrt_()
+        ctx.save_for_backward(spectrum, magnitude)
+        ctx.hard, ctx.floor = hard, floor
+        return magnitude
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        spectrum, magnitude = ctx.saved_tensors
+        ratio = gradients[0] / magnitude
+        if ctx.hard:
+            # Where the floor acts the value is the rounded root of its square, for all of them the same number.
+            root = magnitude.new_full((), ctx.floor * ctx.floor).sqrt()
+            ratio = ratio.masked_fill_(magnitude <= root, 0.0)
+        return spectrum * ratio, None, None

@@ -1,0 +1,42 @@
+"""Gain staging and sparsity (paper eq. 5 and 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import torch
+from torch import Tensor
+
+from mixgraph.render.execute import StagedEnergy
+
+_FLOOR = 1e-7  # mean energy a sample; keeps silent tracks out
+
+
+def gain_staging(energies: Sequence[StagedEnergy], num_samples: int, types: Collection[str]) -> Tensor:
+    """Sum over nodes of | ln(rms of wet) - ln(rms of dry) | (paper eq. 5).
+
+    Args:
+        energies: of the staged nodes, from rendering; of the mid channel by default.
+        num_samples: that the energies were summed over.
+        types: which processor types take part.
+
+    Returns:
+        A scalar, the mean over clips.
+    """
+    terms = []
+    for step in energies:
+        if step.type in types:
+            wet = torch.log(step.wet / num_samples + _FLOOR)
+            dry = torch.log(step.dry / num_samples + _FLOOR)
+            terms.append((wet - dry).abs().mean(dim=-1).sum() / 2)
+    return torch.stack(terms).sum() if terms else torch.zeros(())
+
+
+def sparsity(weights: Tensor) -> Tensor:
+    """The l1 norm of the processors' dry/wet weights (paper eq. 8); (processors,) to a scalar."""
+    return weights.abs().sum()
+
+
+def sparsity_ramp(step: int, ramp_steps: int) -> float:
+    """The coefficient of the sparsity term, from 0 to 1 over the first steps of the pruning phase."""
+    return 1.0 if ramp_steps <= 0 else min(1.0, step / ramp_steps)

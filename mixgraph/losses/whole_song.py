@@ -1,0 +1,148 @@
+"""The match loss of a whole song: averaged over windows whose targets are transformed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mixgraph.losses.match import Denominator, Features, MatchLoss, MatchTerms
+
+WINDOW_SECONDS = 2.8
+_WINDOWS_AT_ONCE = 4
+_PARTS = ("full", "lr", "mid", "side")
+
+
+@dataclass(frozen=True)
+class SongScore:
+    """The match loss of a song, over both denominators of the spectral convergence.
+
+    Attributes:
+        loss: match loss parts `full`, `lr`, `mid`, `side`, over the target's norm (paper eq. 4).
+        loss_prediction: the same over the prediction's norm (as the published tables very probably are).
+        windows: `full` of each window, over the target's norm.
+        windows_prediction: the same over the prediction's norm.
+        window_samples: length of a window; the last may hold fewer real samples.
+    """
+
+    loss: dict[str, float]
+    loss_prediction: dict[str, float]
+    windows: tuple[float, ...]
+    windows_prediction: tuple[float, ...]
+    window_samples: int
+
+
+class SongTarget:
+    """The finished mix of a song as windows of features; what predictions of the song are compared with.
+
+    Args:
+        loss: the match loss.
+        mix: (2, L), any device; features stay on the loss's device.
+        floor: keep denominators above -30 dB of the song's loudest window (our rule; the reference has none).
+        window_seconds: length of the windows; the last one is padded with zeros and counts by its real samples.
+    """
+
+    def __init__(
+        self, loss: MatchLoss, mix: Tensor, floor: bool = True, window_seconds: float = WINDOW_SECONDS
+    ) -> None:
+        if mix.dim() != 2 or mix.shape[0] != 2 or mix.shape[1] < 1:
+            raise ValueError(f"mix: (2, samples) is needed, got {tuple(mix.shape)}")
+        self.match = loss
+        self.num_samples = mix.shape[-1]
+        self.window = round(window_seconds * loss.sample_rate)
+        device = next(loss.buffers()).device
+        with torch.no_grad():
+            features = [loss.features(windows.to(device)) for _, windows in self._windows(mix)]
+            loudest = torch.stack([loss.loudest(f) for f in features]).amax(dim=0)
+        self.features: list[Features] = features
+        self.loudest: Tensor | None = loudest if floor else None
+        starts = torch.arange(self.num_windows, dtype=torch.float64) * self.window
+        real = (self.num_samples - starts).clamp(max=self.window)
+        self.weights = (real / self.num_samples).tolist()
+
+    @property
+    def num_windows(self) -> int:
+        return -(-self.num_samples // self.window)
+
+    def _windows(self, mix: Tensor) -> Iterator[tuple[int, Tensor]]:
+        step = self.window * _WINDOWS_AT_ONCE
+        for start in range(0, mix.shape[-1], step):
+            part = mix[:, start : start + step]
+            count = -(-part.shape[-1] // self.window)
+            padded = F.pad(part, (0, count * self.window - part.shape[-1]))
+            yield start // self.window, padded.view(2, count, self.window).transpose(0, 1)
+
+    def terms(self, mix: Tensor) -> Iterator[tuple[list[float], MatchTerms]]:
+        """Yields (weights of the windows, their match terms), a few windows at a time, in order of time.
+
+        Args:
+            mix: (2, L), the prediction.
+        """
+        if mix.shape != (2, self.num_samples):
+            raise ValueError(f"mix: (2, {self.num_samples}) is needed, as the target, got {tuple(mix.shape)}")
+        with torch.no_grad():
+            for features, (first, windows) in zip(self.features, self._windows(mix), strict=True):
+                yield self.weights[first : first + len(windows)], self.match(windows, features, self.loudest)
+
+    def bounded_loss(self, mix: Tensor, bound: float | None = None) -> tuple[float, bool]:
+        """The loss of a song; gives up with what it has summed so far, and True, once that is above `bound`.
+
+        Losses are not negative, so the sum so far is a lower bound, and both ways of ending give the same verdict.
+        """
+        total, seen = 0.0, 0
+        for weights, terms in self.terms(mix):
+            total += sum(w * loss for w, loss in zip(weights, terms.full.tolist(), strict=True))
+            seen += len(weights)
+            if bound is not None and total > bound and seen < self.num_windows:
+                return total, True
+        return total, False
+
+    def score(self, mix: Tensor) -> SongScore:
+        """The loss of a song by part, window and denominator."""
+        totals: dict[Denominator, dict[str, float]] = {}
+        windows: dict[Denominator, list[float]] = {"target": [], "prediction": []}
+        for weights, found in self.terms(mix):
+            for denominator, losses in windows.items():
+                terms = found.over(denominator)
+                losses += terms.full.tolist()
+                sums = totals.setdefault(denominator, dict.fromkeys(_PARTS, 0.0))
+                for name in sums:
+                    values = getattr(terms, name).tolist()
+                    sums[name] += sum(w * v for w, v in zip(weights, values, strict=True))
+        return SongScore(
+            totals["target"], totals["prediction"], tuple(windows["target"]), tuple(windows["prediction"]), self.window
+        )
+
+
+def clip_score(match: MatchLoss, render: Callable[[Tensor], Tensor], sources: Tensor, mix: Tensor) -> SongScore:
+    """The published evaluation (reference section 3), to compare with the paper's tables.
+
+    Clips of 3.8 s every 2.8 s, each rendered from silence, its first second dropped, all with the same weight, no
+    floor under the denominator. The first second of the song is never scored.
+
+    Args:
+        match: the match loss.
+        render: sources (K, 2, T) -> mix (2, T).
+        sources: (K, 2, L) of the whole song.
+        mix: (2, L), the target.
+    """
+    warm_up, scored = match.sample_rate, round(WINDOW_SECONDS * match.sample_rate)
+    length = mix.shape[-1]
+    found: list[MatchTerms] = []
+    with torch.no_grad():
+        for start in range(0, length, scored):
+            stop = start + warm_up + scored
+            part, target = (F.pad(x[..., start:stop], (0, max(0, stop - length))) for x in (sources, mix))
+            prediction = render(part)[..., warm_up:].unsqueeze(0)
+            found.append(match(prediction, target[..., warm_up:].unsqueeze(0).to(prediction.device)))
+    means: list[dict[str, float]] = []
+    windows: list[tuple[float, ...]] = []
+    for denominator in get_args(Denominator):
+        terms = [t.over(denominator) for t in found]
+        windows.append(tuple(float(t.full) for t in terms))
+        means.append({n: sum(float(getattr(t, n)) for t in terms) / len(terms) for n in _PARTS})
+    return SongScore(means[0], means[1], windows[0], windows[1], scored)

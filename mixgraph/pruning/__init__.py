@@ -1,0 +1,21 @@
+"""Pruning: rules that propose candidates, trials that measure them. No Trainer."""
+
+from mixgraph.pruning.evaluator import SongEvaluator
+from mixgraph.pruning.samplers import SAMPLERS, BruteForce, DryWet, Hybrid, Sampler, make_sampler
+from mixgraph.pruning.trials import Evaluator, RoundResult, Trial, TrialLoss, leave_one_out, prune_round
+
+__all__ = [
+    "SAMPLERS",
+    "BruteForce",
+    "DryWet",
+    "Evaluator",
+    "Hybrid",
+    "RoundResult",
+    "Sampler",
+    "SongEvaluator",
+    "Trial",
+    "TrialLoss",
+    "leave_one_out",
+    "make_sampler",
+    "prune_round",
+]

@@ -1,0 +1,150 @@
+"""Which processors to try to remove next (paper section 3.2): pure, seeded, without audio.
+
+A round of trials is a generator: it yields the next candidates and is sent the verdict. So every rule can be run
+against a synthetic accept rule, and the loop that evaluates is the same for all.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Generator, Sequence
+from typing import Literal, Protocol
+
+Candidates = tuple[int, ...]
+Trials = Generator[Candidates, bool, None]
+
+
+class Sampler(Protocol):
+    """A rule that proposes candidates for one round of pruning."""
+
+    def trials(self, round_index: int, types: Sequence[str], weights: Sequence[float], rng: random.Random) -> Trials:
+        """Starts a round.
+
+        Args:
+            round_index: from 0.
+            types: of each processor that is left at the start of the round.
+            weights: dry/wet weight of each of them.
+            rng: source of all randomness.
+
+        Yields:
+            Indices into `types` to remove on top of what was accepted before in this round; is sent whether the
+            removal was accepted.
+        """
+        ...
+
+
+class BruteForce:
+    """Tries every processor once, alone, in random order (paper section 3.2)."""
+
+    def trials(self, round_index: int, types: Sequence[str], weights: Sequence[float], rng: random.Random) -> Trials:
+        order = list(range(len(types)))
+        rng.shuffle(order)
+        for processor in order:
+            yield (processor,)
+
+
+class DryWet:
+    """Tries the processors of one type with the smallest weights together (paper section 3.2 and Algorithm 3).
+
+    The candidates are max(1, floor(N_t r_t)) of the type, N_t counted at the start of the round, r_t from 0.1 and
+    halved at each failure. A type is finished when a single candidate fails or none is left. (As printed,
+    Algorithm 3 does not end for N_t < 10.)
+
+    Args:
+        rule: `"paper"` as above, or `"reference"`: accumulated ratios, rounded half to even; a type is finished
+            after its first trial of a single node, whatever the verdict.
+    """
+
+    def __init__(self, rule: Literal["paper", "reference"] = "paper") -> None:
+        if rule not in ("paper", "reference"):
+            raise ValueError(f"rule: 'paper' or 'reference', got {rule!r}")
+        self.rule = rule
+
+    def trials(self, round_index: int, types: Sequence[str], weights: Sequence[float], rng: random.Random) -> Trials:
+        by_weight = {t: _by_weight(t, types, weights) for t in dict.fromkeys(types)}
+        return self._reference(by_weight, rng) if self.rule == "reference" else self._paper(by_weight, rng)
+
+    @staticmethod
+    def _paper(by_weight: dict[str, list[int]], rng: random.Random) -> Trials:
+        counts = {t: len(nodes) for t, nodes in by_weight.items()}
+        ratio = dict.fromkeys(by_weight, 0.1)
+        left = {t: list(nodes) for t, nodes in by_weight.items()}
+        pool = list(by_weight)
+        while pool:
+            t = rng.choice(pool)
+            size = max(1, int(counts[t] * ratio[t]))
+            candidates = left[t][:size]
+            if (yield tuple(candidates)):
+                left[t] = left[t][size:]
+            elif len(candidates) > 1:
+                ratio[t] /= 2
+                continue
+            else:
+                pool.remove(t)
+                continue
+            if not left[t]:
+                pool.remove(t)
+
+    @staticmethod
+    def _reference(by_weight: dict[str, list[int]], rng: random.Random) -> Trials:
+        accepted = dict.fromkeys(by_weight, 0.0)
+        step = dict.fromkeys(by_weight, 0.1)
+        taken = dict.fromkeys(by_weight, 0)
+        pool = list(by_weight)
+        while pool:
+            t = rng.choice(pool)
+            count = len(by_weight[t])
+            size = step[t]
+            if size <= 1 / count:
+                size = 1 / count
+                pool.remove(t)
+            reach = min(count, round(count * (accepted[t] + size)))
+            if (yield tuple(by_weight[t][taken[t] : reach])):
+                accepted[t] += size
+                taken[t] = reach
+                if accepted[t] >= 1 and t in pool:
+                    pool.remove(t)
+            else:
+                step[t] /= 2
+
+
+class Hybrid:
+    """Dry/wet, with brute force in every `period`-th round (paper section 3.2).
+
+    Args:
+        period: 4 makes rounds 4, 8, 12 brute force.
+        rule: of the dry/wet rounds.
+    """
+
+    def __init__(self, period: int = 4, rule: Literal["paper", "reference"] = "paper") -> None:
+        if period < 1:
+            raise ValueError(f"period: at least 1, got {period}")
+        self.period = period
+        self.dry_wet = DryWet(rule)
+
+    def trials(self, round_index: int, types: Sequence[str], weights: Sequence[float], rng: random.Random) -> Trials:
+        brute = round_index % self.period == self.period - 1
+        sampler: Sampler = BruteForce() if brute else self.dry_wet
+        return sampler.trials(round_index, types, weights, rng)
+
+
+def _by_weight(node_type: str, types: Sequence[str], weights: Sequence[float]) -> list[int]:
+    return sorted((i for i, t in enumerate(types) if t == node_type), key=lambda i: (weights[i], i))
+
+
+SAMPLERS = ("brute_force", "dry_wet", "hybrid")
+
+
+def make_sampler(name: str, rule: Literal["paper", "reference"] = "paper", period: int = 4) -> Sampler:
+    """A sampler by name, for configurations and sweeps.
+
+    Raises:
+        ValueError: an unknown name; the message lists the known ones.
+    """
+    if name == "brute_force":
+        return BruteForce()
+    if name == "dry_wet":
+        return DryWet(rule)
+    if name == "hybrid":
+        return Hybrid(period, rule)
+    raise ValueError(f"sampler: one of {', '.join(SAMPLERS)}, got {name!r}")

@@ -1,0 +1,144 @@
+"""One round of pruning trials, and the loss increase of every node (paper Algorithm 1, eq. 9)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mixgraph.pruning.samplers import Sampler
+
+
+@dataclass(frozen=True)
+class TrialLoss:
+    """The whole-song match loss of a trial.
+
+    Attributes:
+        loss: the loss, or, where the trial was stopped, a lower bound of it that is already above what is accepted.
+        stopped: the trial was given up before the end of the song.
+    """
+
+    loss: float
+    stopped: bool = False
+
+
+class Evaluator(Protocol):
+    """What a round needs of a song; implemented by `SongEvaluator`, and by plain functions in tests."""
+
+    def evaluate(self, removed: Collection[int], bound: float | None = None) -> TrialLoss:
+        """The loss without the given processors (indices); may stop once it is certainly above `bound`."""
+        ...
+
+    def accept(self, removed: Collection[int]) -> None:
+        """Makes the removal of the given processors permanent for the trials that follow."""
+        ...
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One row of the trace.
+
+    Attributes:
+        candidates: indices of processors that were tried on top of those accepted before.
+        loss, stopped: see `TrialLoss`.
+        bound: the largest loss that would have been accepted.
+        accepted: the verdict.
+        remaining: processors left after it.
+    """
+
+    candidates: tuple[int, ...]
+    loss: float
+    stopped: bool
+    bound: float
+    accepted: bool
+    remaining: int
+
+
+@dataclass(frozen=True)
+class RoundResult:
+    """What a round of pruning found.
+
+    Attributes:
+        start_loss: of the graph as it came in.
+        min_loss: L_a^min after the round.
+        removed: indices of the processors to remove.
+        trials: in order.
+    """
+
+    start_loss: float
+    min_loss: float
+    removed: tuple[int, ...]
+    trials: tuple[Trial, ...]
+
+
+def prune_round(
+    evaluator: Evaluator,
+    sampler: Sampler,
+    round_index: int,
+    types: Sequence[str],
+    weights: Sequence[float],
+    rng: random.Random,
+    min_loss: float | None,
+    tolerance: float,
+    refresh: bool = False,
+    on_trial: Callable[[Trial], None] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> RoundResult:
+    """Tries removals until the sampler ends; accepts each that keeps the loss at or below L_min + tolerance.
+
+    Args:
+        evaluator: of the song, with nothing removed.
+        sampler: proposes candidates.
+        round_index: from 0.
+        types: of each processor.
+        weights: dry/wet weight of each processor.
+        rng: for the sampler.
+        min_loss: L_min so far; None takes the loss of the graph as it comes in (Algorithm 1, line 3).
+        tolerance: absolute, in units of the match loss.
+        refresh: lower L_min to the loss of the graph as it comes in, at every round (the reference's rule).
+        on_trial: told of every trial.
+        should_stop: asked before every trial; what was accepted until then counts.
+    """
+    start_loss = evaluator.evaluate(()).loss
+    if min_loss is None or (refresh and start_loss < min_loss):
+        min_loss = start_loss
+    removed: list[int] = []
+    trials: list[Trial] = []
+    proposals = sampler.trials(round_index, types, weights, rng)
+    candidates = next(proposals, None)
+    while candidates is not None and not should_stop():
+        bound = min_loss + tolerance
+        outcome = evaluator.evaluate(candidates, bound)
+        accepted = not outcome.stopped and outcome.loss <= bound  # a loss that is not a number is refused
+        if accepted:
+            evaluator.accept(candidates)
+            removed += candidates
+            min_loss = min(min_loss, outcome.loss)
+        remaining = len(types) - len(removed)
+        trials.append(Trial(tuple(candidates), outcome.loss, outcome.stopped, bound, accepted, remaining))
+        if on_trial is not None:
+            on_trial(trials[-1])
+        try:
+            candidates = proposals.send(accepted)
+        except StopIteration:
+            candidates = None
+    return RoundResult(start_loss, min_loss, tuple(sorted(removed)), tuple(trials))
+
+
+def leave_one_out(
+    evaluator: Evaluator,
+    num_processors: int,
+    on_trial: Callable[[int, float], None] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> list[float | None]:
+    """The loss increase of removing each processor alone (paper eq. 9); None for those left out by a stop."""
+    base = evaluator.evaluate(()).loss
+    increases: list[float | None] = []
+    for processor in range(num_processors):
+        if should_stop():
+            return increases + [None] * (num_processors - len(increases))
+        increases.append(evaluator.evaluate((processor,)).loss - base)
+        if on_trial is not None:
+            on_trial(processor, base + (increases[-1] or 0.0))
+    return increases
