@@ -1,0 +1,144 @@
+"""How long a search will take, and making it fit; and what Ctrl-C does."""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+import time
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.utilities import rank_zero_info
+
+from callbacks.iterative_pruning import IterativePruning
+from mixgraph.module import ConsoleModule
+from mixgraph.pruning import Hybrid, SongEvaluator
+
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+_TIMED_STEPS = 3
+_SHARE = 0.85  # of the budget that is planned for; the rest is for what comes before and after
+_MIN_STEPS = 5
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration such as `90s`, `20m`, `1h30m`.
+
+    Raises:
+        ValueError: anything else.
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f"budget: a duration such as 90s, 20m or 1h30m, got {text!r}")
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+class TimeBudget(L.Callback):
+    """Says before training how long the search will take, from a few timed steps; scales it to fit a budget.
+
+    With a budget, steps of all stages are scaled alike; where the trials alone would take more than half of it,
+    rounds are dropped first. When the budget is spent all the same, the search ends with the graph as it is.
+    Ctrl-C does the same; a second one stops at once.
+
+    Args:
+        budget: such as `20m`; null to run the schedule as it stands.
+    """
+
+    def __init__(self, budget: str | None = None) -> None:
+        self.budget = None if budget is None else parse_duration(budget)
+        self.started = 0.0
+        self._previous: Any = None
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.started = time.perf_counter()
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGINT, lambda *_: self._interrupt(trainer))
+        if isinstance(pl_module, ConsoleModule):
+            self._estimate(trainer, pl_module)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self.budget is not None and time.perf_counter() - self.started > self.budget and not trainer.should_stop:
+            rank_zero_info("The time budget is spent: the search ends with the graph as it is.")
+            trainer.should_stop = True
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+            self._previous = None
+
+    def _interrupt(self, trainer: L.Trainer) -> None:
+        if trainer.should_stop:
+            raise KeyboardInterrupt
+        rank_zero_info("\nInterrupted: ending with the graph as it is; once more to stop at once.")
+        trainer.should_stop = True
+
+    def _estimate(self, trainer: L.Trainer, module: ConsoleModule) -> None:
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        pruning = next((c for c in trainer.callbacks if isinstance(c, IterativePruning)), None)  # type: ignore[attr-defined]
+        step_seconds = _time_steps(module, data)
+        rounds, stages = (pruning.rounds, pruning.num_stages) if pruning else (0, trainer.max_epochs or 1)
+        trial_seconds = _time_trial(module, data.song) if pruning else 0.0
+        extra = pruning.leave_one_out if pruning else False
+
+        def trials(rounds: int) -> float:
+            per_round = [_expected_trials(pruning, r, module) for r in range(rounds)] if pruning else []
+            return trial_seconds * (sum(per_round) + 2 * extra * len(module.graph.processors))
+
+        total = stages * data.steps_per_stage * step_seconds + trials(rounds)
+        rank_zero_info(
+            f"{len(module.graph.processors)} processors, {stages * data.steps_per_stage} steps of {step_seconds:.2f} s "
+            f"and trials of {trial_seconds:.2f} s: about {total / 60:.1f} minutes at most (less as the graph shrinks)."
+        )
+        if self.budget is None or total <= self.budget * _SHARE:
+            return
+        available = self.budget * _SHARE
+        while rounds > 1 and trials(rounds) > available / 2:
+            rounds -= 1
+        dropped = (pruning.rounds - rounds) if pruning else 0
+        stages -= dropped
+        steps = max(_MIN_STEPS, int((available - trials(rounds)) / (stages * step_seconds)))
+        data.steps_per_stage = min(data.steps_per_stage, steps)
+        if pruning:
+            pruning.rounds = rounds
+            trainer.fit_loop.max_epochs = pruning.num_stages
+        rank_zero_info(f"To fit the budget: {stages} stages of {data.steps_per_stage} steps, {rounds} pruning rounds.")
+
+
+def _expected_trials(pruning: IterativePruning, round_index: int, module: ConsoleModule) -> int:
+    count, types = len(module.graph.processors), len(module.graph.count())
+    sampler = pruning.sampler
+    brute = isinstance(sampler, Hybrid) and round_index % sampler.period == sampler.period - 1
+    return count if brute or type(sampler).__name__ == "BruteForce" else min(count, 4 * types)
+
+
+def _time_steps(module: ConsoleModule, data: Any) -> float:
+    clips = data.clips()
+    seconds = []
+    for step in range(_TIMED_STEPS + 1):
+        clip = module.transfer_batch_to_device(clips(step), module.device, 0)
+        started = time.perf_counter()
+        module.losses(clip)["loss"].backward()
+        seconds.append(time.perf_counter() - started)
+    for parameter in module.parameters():
+        parameter.grad = None
+    return sorted(seconds[1:])[_TIMED_STEPS // 2]  # the first one also pays for what is made once
+
+
+def _time_trial(module: ConsoleModule, song: Any) -> float:
+    evaluator = SongEvaluator(
+        module.graph,
+        module.processors,
+        module.parameters_by_type(),
+        module.weights,
+        song.sources,
+        module.target(song),
+        module.evaluation_block,
+    )
+    evaluator.evaluate(())
+    if not module.graph.processors:
+        return 0.0
+    started = time.perf_counter()
+    evaluator.evaluate((0,))
+    return time.perf_counter() - started

@@ -1,0 +1,338 @@
+"""The LightningModule of a mixing console: parameters, dry/wet weights, losses, sparsity ramp."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.strategies import SingleDeviceStrategy
+from torch import Tensor, nn
+
+from mixgraph.graph import MixGraph, build_console, prune
+from mixgraph.graph.io import graph_from_json, graph_to_json
+from mixgraph.losses import MatchLoss, SongScore, SongTarget, clip_score, gain_staging, sparsity, sparsity_ramp
+from mixgraph.optimizer import shrink_optimizer
+from mixgraph.processors import make_processors
+from mixgraph.render import RenderPlan, make_plan, render_plan, render_song
+from mixgraph.settings import LossSettings, OptimizerSettings, ProcessorOptions, RegularizerSettings
+from mixgraph.songs.song import Song
+from mixgraph.songs.training_clips import Clip
+
+CHECKPOINT_KEY = "mixgraph"
+
+
+class ConsoleModule(L.LightningModule):
+    """Trains the parameters and dry/wet weights of a mixing graph to match a mix (paper sections 2.3 and 3.3).
+
+    Starts as the mixing console of the song that its Trainer's datamodule holds (or of the graph given to `build`),
+    and shrinks by `prune`. All songs of the graph share the steps; each has its own loss.
+
+    Args:
+        track_chain: processor letters of every track's chain, in order.
+        subgroup_chain: processor letters of every subgroup's chain.
+        sample_rate: in Hz.
+        warm_up_seconds: at the start of every clip, rendered but not compared.
+        seed: of the initial values.
+        processors: processor name -> constructor options that differ from the defaults.
+        loss: of the match.
+        regularizers: gain staging and sparsity.
+        optimizer: AdamW.
+        evaluation_block: samples a block when whole songs are rendered.
+    """
+
+    def __init__(
+        self,
+        track_chain: str = "ecnsgdr",
+        subgroup_chain: str = "ecnsgdr",
+        sample_rate: int = 30000,
+        warm_up_seconds: float = 1.0,
+        seed: int = 42,
+        processors: ProcessorOptions | None = None,
+        loss: LossSettings | None = None,
+        regularizers: RegularizerSettings | None = None,
+        optimizer: OptimizerSettings | None = None,
+        evaluation_block: int = 1 << 18,
+    ) -> None:
+        super().__init__()
+        self.track_chain, self.subgroup_chain = track_chain, subgroup_chain
+        build_console({"check": ("letters",)}, track_chain, subgroup_chain)  # a wrong letter is refused at once
+        self.sample_rate = sample_rate
+        self.warm_up = round(warm_up_seconds * sample_rate)
+        self.seed = seed
+        self.processor_options: ProcessorOptions = dict(processors or {})
+        self.loss_settings = loss or LossSettings()
+        self.regularizers = regularizers or RegularizerSettings()
+        self.optimizer_settings = optimizer or OptimizerSettings()
+        self.evaluation_block = evaluation_block
+        self.processors = make_processors(sample_rate, self.processor_options)
+        unknown = set(self.regularizers.gain_staging_types) - {n for n, p in self.processors.items() if p.staged}
+        if unknown:
+            staged = sorted(n for n, p in self.processors.items() if p.staged)
+            raise ValueError(f"gain_staging_types: some of {staged}, got {sorted(unknown)}")
+        settings = self.loss_settings
+        self.match = MatchLoss(
+            sample_rate, denominator=settings.denominator, floor_gradient=settings.floor_gradient
+        )
+        self._graph: MixGraph | None = None
+        self.initial_counts: dict[str, int] = {}
+        self.values = nn.ModuleDict()
+        self.dry_wet_logits = nn.Parameter(torch.zeros(0))
+        self.pruning_steps = 0
+        self.prune_phase = False
+        self._plans: dict[tuple[MixGraph, int], RenderPlan] = {}
+        self._targets: dict[int, SongTarget] = {}
+        self.loudest: Tensor | None = None
+
+    # The graph and its values.
+
+    @property
+    def graph(self) -> MixGraph:
+        if self._graph is None:
+            raise RuntimeError("the module has no graph yet: call build(graph), or fit with a song's datamodule")
+        return self._graph
+
+    @property
+    def has_graph(self) -> bool:
+        return self._graph is not None
+
+    @property
+    def weights(self) -> Tensor:
+        """Dry/wet weights, (processors,)."""
+        return torch.sigmoid(self.dry_wet_logits)
+
+    def parameters_by_type(self) -> dict[str, dict[str, Tensor]]:
+        """type -> name -> (nodes of the type, *shape), in trained coordinates."""
+        found: dict[str, dict[str, Tensor]] = {}
+        for node_type in self.graph.count():
+            values = self.values[node_type]
+            assert isinstance(values, nn.ParameterDict)
+            found[node_type] = dict(values.items())
+        return found
+
+    def build(self, graph: MixGraph) -> ConsoleModule:
+        """Takes a graph and draws initial values, N(0, 0.01^2) and weights of 0.5, from `seed`."""
+        generator = torch.Generator().manual_seed(self.seed)
+        counts = graph.count()
+        drawn = {t: self.processors[t].initial(counts[t], generator) for t in sorted(counts)}
+        return self.load(graph, drawn, torch.full((len(graph.processors),), 0.5))
+
+    def load(
+        self, graph: MixGraph, parameters: Mapping[str, Mapping[str, Tensor]], weights: Tensor
+    ) -> ConsoleModule:
+        """Takes a graph with given values, e.g. a found graph to start from."""
+        self._graph = graph
+        self.initial_counts = graph.count()
+        self.values = nn.ModuleDict(
+            {
+                t: nn.ParameterDict({n: nn.Parameter(v.detach().clone()) for n, v in named.items()})
+                for t, named in parameters.items()
+            }
+        )
+        self.dry_wet_logits = nn.Parameter(torch.logit(weights.detach().float(), eps=1e-6))
+        self.to(self.device)
+        return self
+
+    def prune(self, keep: Sequence[int]) -> None:
+        """Removes all processors but `keep` (node numbers); values, logits and moments move with one index."""
+        graph, index = prune(self.graph, keep)
+        kept: dict[nn.Parameter, tuple[int, ...]] = {self.dry_wet_logits: index.processors}
+        for node_type, rows in index.rows.items():
+            kept |= dict.fromkeys(self.values[node_type].parameters(), rows)
+        replaced = {old: nn.Parameter(old.detach()[list(rows)].clone()) for old, rows in kept.items()}
+        if self._trainer is not None:
+            for optimizer in self.trainer.optimizers:
+                shrink_optimizer(optimizer, replaced, kept)
+        self.dry_wet_logits = replaced[self.dry_wet_logits]
+        for node_type in index.rows:
+            values = self.values[node_type]
+            assert isinstance(values, nn.ParameterDict)
+            for name, old in list(values.items()):
+                values[name] = replaced[old]
+        self._graph = graph
+
+    # Training.
+
+    def setup(self, stage: str) -> None:
+        if stage == "fit" and (
+            self.trainer.world_size > 1 or not isinstance(self.trainer.strategy, SingleDeviceStrategy)
+        ):
+            raise ValueError(
+                f"a search runs on a single device, got {self.trainer.world_size} with "
+                f"{type(self.trainer.strategy).__name__}; set trainer.devices=1 and search several songs side by side"
+            )
+        if self._graph is None:
+            song: Song = self.trainer.datamodule.song  # type: ignore[attr-defined]
+            self.build(build_console(song.subgroups, self.track_chain, self.subgroup_chain, song.name))
+
+    def on_fit_start(self) -> None:
+        song: Song = self.trainer.datamodule.song  # type: ignore[attr-defined]
+        self.loudest = self.target(song).loudest
+
+    def plan(self, samples: int) -> RenderPlan:
+        """The plan for clips of `samples` rendered samples, look-ahead not counted."""
+        key = (self.graph, samples)
+        if key not in self._plans:
+            lookahead = make_plan(self.graph, self.processors, 1).lookahead
+            self._plans = {key: make_plan(self.graph, self.processors, samples + lookahead)}
+        return self._plans[key]
+
+    def losses(self, clip: Clip) -> dict[str, Tensor]:
+        """All terms of the objective on one clip; `loss` is their weighted sum (paper eq. 8)."""
+        settings = self.regularizers
+        staged = settings.gain_staging_weight > 0
+        parameters, weights = self.parameters_by_type(), self.weights
+        rendering = render_plan(
+            self.plan(clip.targets.shape[-1]),
+            self.processors,
+            clip.sources,
+            parameters,
+            weights,
+            settings.gain_staging_channel if staged else None,
+        )
+        terms = self.match(rendering.mix[..., self.warm_up :], clip.targets[..., self.warm_up :], self.loudest)
+        staging = gain_staging(rendering.energies, rendering.num_samples, settings.gain_staging_types)
+        if settings.gain_staging_unit == "energy":
+            staging = 2 * staging
+        radius = [self.processors[t].radius_penalty(values) for t, values in parameters.items()]
+        found = {
+            "match/full": terms.full.sum(),
+            "match/lr": terms.lr.sum(),
+            "match/mid": terms.mid.sum(),
+            "match/side": terms.side.sum(),
+            "gain_staging": staging.to(weights),
+            "delay_radius": torch.stack([r for r in radius if r is not None] or [weights.new_zeros(())]).sum(),
+            "sparsity": sparsity(weights),
+        }
+        pressure = sparsity_ramp(self.pruning_steps, settings.sparsity_ramp_steps) if self.prune_phase else 0.0
+        found["loss"] = (
+            found["match/full"]
+            + settings.gain_staging_weight * found["gain_staging"]
+            + found["delay_radius"]
+            + settings.sparsity_weight * pressure * found["sparsity"]
+        )
+        return found
+
+    def training_step(self, batch: Clip, batch_idx: int) -> Tensor:
+        found = self.losses(batch)
+        if self.prune_phase:
+            self.pruning_steps += 1
+        logged = {name: value.detach() for name, value in found.items() if name != "loss"}
+        self.log_dict(logged, on_step=True, on_epoch=False, batch_size=1)
+        return found["loss"]
+
+    def on_train_epoch_start(self) -> None:
+        if not self.optimizer_settings.keep_moments:
+            for optimizer in self.trainer.optimizers:
+                optimizer.state.clear()
+
+    def on_train_epoch_end(self) -> None:
+        self.log_dict(self.statistics())
+
+    def statistics(self) -> dict[str, float]:
+        """weight/{type}: mean dry/wet weight of what is left; ratio/{type}: left over initial count."""
+        weights, counts = self.weights.detach().tolist(), self.graph.count()
+        types = [self.graph.types[i] for i in self.graph.processors]
+        found = {}
+        for t, initial in self.initial_counts.items():
+            own = [w for w, kind in zip(weights, types, strict=True) if kind == t]
+            found[f"weight/{t}"] = sum(own) / len(own) if own else 0.0
+            found[f"ratio/{t}"] = counts.get(t, 0) / initial
+        found["ratio/all"] = len(types) / max(1, sum(self.initial_counts.values()))
+        return found
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        settings = self.optimizer_settings
+        groups: list[dict[str, Any]] = [{"params": [self.dry_wet_logits], "name": "dry_wet"}]
+        groups += [{"params": list(self.values[t].parameters()), "name": t} for t in self.values]
+        return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+
+    # Whole songs.
+
+    def target(self, song: Song) -> SongTarget:
+        """The windows of a song's mix as features, made once."""
+        if id(song) not in self._targets:
+            self._targets = {id(song): SongTarget(self.match, song.mix, self.loss_settings.silence_floor)}
+        return self._targets[id(song)]
+
+    @torch.no_grad()
+    def render(self, song: Song, block: int | None = None) -> Tensor:
+        """The mix that the graph makes of a song, at the song's length: (2, L), on the CPU."""
+        mix = render_song(
+            self.graph,
+            self.processors,
+            song.sources,
+            self.parameters_by_type(),
+            self.weights,
+            block or self.evaluation_block,
+        )
+        return mix[0].cpu()
+
+    def score(self, song: Song) -> SongScore:
+        """The whole-song match loss by our protocol: true history, every second counts."""
+        return self.target(song).score(self.render(song))
+
+    def paper_score(self, song: Song) -> SongScore:
+        """The loss by the paper's protocol; see `losses.clip_score`."""
+
+        def render(sources: Tensor) -> Tensor:
+            return render_song(self.graph, self.processors, sources, self.parameters_by_type(), self.weights)[0]
+
+        return clip_score(self.match, render, song.sources, song.mix)
+
+    def validation_step(self, batch: Song, batch_idx: int) -> None:
+        score = self.score(batch)
+        self.log_dict({f"song/{name}": value for name, value in score.loss.items()}, batch_size=1)
+
+    def test_step(self, batch: Song, batch_idx: int) -> None:
+        for prefix, score in (("song", self.score(batch)), ("paper", self.paper_score(batch))):
+            self.log_dict({f"{prefix}/{name}": value for name, value in score.loss.items()}, batch_size=1)
+            self.log_dict(
+                {f"{prefix}_prediction_norm/{name}": value for name, value in score.loss_prediction.items()},
+                batch_size=1,
+            )
+
+    def predict_step(self, batch: Song, batch_idx: int) -> Tensor:
+        return self.render(batch)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        # A song stays where it is and is read in blocks; clips travel.
+        if isinstance(batch, Song):
+            return batch
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+    # Checkpoints carry the graph, so that they load after pruning.
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint[CHECKPOINT_KEY] = json.dumps(
+            {
+                "graph": json.loads(graph_to_json(self.graph)),
+                "initial_counts": self.initial_counts,
+                "pruning_steps": self.pruning_steps,
+                "prune_phase": self.prune_phase,
+                "sample_rate": self.sample_rate,
+                "processors": self.processor_options,
+                "settings": [asdict(self.loss_settings), asdict(self.regularizers)],
+            }
+        )
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if CHECKPOINT_KEY not in checkpoint:
+            raise ValueError(f"checkpoint: {CHECKPOINT_KEY!r} is missing; it was not made by a ConsoleModule")
+        saved = json.loads(checkpoint[CHECKPOINT_KEY])
+        for name, found in (("sample_rate", self.sample_rate), ("processors", self.processor_options)):
+            if saved[name] != found:
+                raise ValueError(f"{name}: the checkpoint was made with {saved[name]}, got {found}")
+        graph = graph_from_json(json.dumps(saved["graph"]))
+        state = checkpoint["state_dict"]
+        values: dict[str, dict[str, Tensor]] = {}
+        for key, value in state.items():
+            if key.startswith("values."):
+                _, node_type, name = key.split(".", 2)
+                values.setdefault(node_type, {})[name] = value
+        self.load(graph, values, torch.sigmoid(state["dry_wet_logits"]))
+        self.initial_counts = saved["initial_counts"]
+        self.pruning_steps, self.prune_phase = saved["pruning_steps"], saved["prune_phase"]

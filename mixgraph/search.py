@@ -1,0 +1,54 @@
+"""One search: a Trainer over a song, with the callbacks it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning as L
+
+from mixgraph.module import ConsoleModule
+
+
+def search(
+    module: ConsoleModule,
+    data: L.LightningDataModule,
+    callbacks: Sequence[L.Callback],
+    stages: int,
+    accelerator: str = "auto",
+    checkpoint: str | None = None,
+    **trainer_options: Any,
+) -> ConsoleModule:
+    """Runs a whole search with one `Trainer.fit`; what `python -m mixgraph fit` does, from Python.
+
+    Args:
+        module: a console; it takes the song's graph when the fit starts.
+        data: with a `song`; a stage is one pass over its training clips.
+        callbacks: what happens between stages: pruning, saving, progress.
+        stages: console stages and pruning rounds together.
+        accelerator: as Lightning's.
+        checkpoint: file to go on from.
+        trainer_options: further arguments of the Trainer.
+
+    Returns:
+        The module, with the graph as found.
+    """
+    trainer = L.Trainer(
+        max_epochs=stages,
+        accelerator=accelerator,
+        devices=1,
+        callbacks=list(callbacks),
+        **(TRAINER_DEFAULTS | trainer_options),
+    )
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+    return module
+
+
+TRAINER_DEFAULTS: dict[str, Any] = {
+    "logger": False,
+    "enable_checkpointing": False,  # the result folder's callback writes them, at stage boundaries
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+    "check_val_every_n_epoch": 1_000_000,  # a search measures the whole song itself
+    "log_every_n_steps": 1,
+}

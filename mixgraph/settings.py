@@ -1,0 +1,60 @@
+"""Settings of the search, as typed dataclasses: defaults live here, once; YAML files hold only what differs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass
+class LossSettings:
+    """The match loss (paper eq. 3-4).
+
+    Attributes:
+        denominator: of the spectral convergence: the target's norm (paper) or the prediction's (the reference).
+        silence_floor: keep the denominator above -30 dB of the loudest window of the song.
+        floor_gradient: `"soft"` lets a nearly silent prediction learn; `"hard"` is the reference's clamp.
+    """
+
+    denominator: Literal["target", "prediction"] = "target"
+    silence_floor: bool = True
+    floor_gradient: Literal["soft", "hard"] = "soft"
+
+
+@dataclass
+class RegularizerSettings:
+    """Gain staging (paper eq. 5) and sparsity (paper eq. 8).
+
+    Attributes:
+        gain_staging_weight: alpha_g; 0 turns it off.
+        gain_staging_types: processors that take part.
+        gain_staging_channel: whose energy is compared: `"mid"` (paper) or `"both"` (the reference).
+        gain_staging_unit: `"norm"` compares ln of l2 norms (paper), `"energy"` twice that (the reference).
+        sparsity_weight: alpha_p, times the sum of the processors' weights.
+        sparsity_ramp_steps: steps of the pruning phase until the sparsity term has its full weight.
+    """
+
+    gain_staging_weight: float = 1e-3
+    gain_staging_types: list[str] = field(default_factory=lambda: ["equalizer", "reverb", "delay"])
+    gain_staging_channel: Literal["mid", "both"] = "mid"
+    gain_staging_unit: Literal["norm", "energy"] = "norm"
+    sparsity_weight: float = 1e-4
+    sparsity_ramp_steps: int = 2000
+
+
+@dataclass
+class OptimizerSettings:
+    """AdamW.
+
+    Attributes:
+        learning_rate: of parameters and dry/wet logits.
+        weight_decay: decoupled.
+        keep_moments: carry the moments through the stages; the reference loses them at every one.
+    """
+
+    learning_rate: float = 0.01
+    weight_decay: float = 0.0
+    keep_moments: bool = True
+
+
+ProcessorOptions = dict[str, dict[str, Any]]

@@ -1,0 +1,36 @@
+"""Windows of a song at any position."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from mixgraph.songs.song import Song
+
+
+class Window(NamedTuple):
+    """A stretch of a song: `sources` (K, 2, length) and `mix` (2, length), copies."""
+
+    sources: Tensor
+    mix: Tensor
+
+
+def read_window(song: Song, start: int, length: int) -> Window:
+    """Copies the samples [start, start + length) of a song, with zeros before sample 0 and past the end.
+
+    Raises:
+        ValueError: if `length` is below 1.
+    """
+    if length < 1:
+        raise ValueError(f"length: at least 1 sample expected, got {length}")
+    return Window(cut(song.sources, start, length), cut(song.mix, start, length))
+
+
+def cut(audio: Tensor, start: int, length: int) -> Tensor:
+    """The samples [start, start + length) of (..., L) as a copy (..., length), zeros outside [0, L)."""
+    window = audio.new_zeros((*audio.shape[:-1], length))
+    first, last = max(start, 0), min(start + length, audio.shape[-1])
+    if last > first:
+        window[..., first - start : last - start] = audio[..., first:last]
+    return window

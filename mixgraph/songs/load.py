@@ -1,0 +1,261 @@
+"""From the files of a song, in any layout, to a `Song`."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mixgraph.songs import store
+from mixgraph.songs.align import MIN_CONFIDENCE, TrackAlignment, estimate_alignment
+from mixgraph.songs.audio import decode, resample
+from mixgraph.songs.clips import cut
+from mixgraph.songs.layouts import collect_files
+from mixgraph.songs.loudness import level_for
+from mixgraph.songs.manifest import Problems, SongDraft, SongFiles, TrackFile
+from mixgraph.songs.song import Song
+
+NOTABLE_OFFSET_SECONDS = 0.001  # the phase of an equalizer moves a peak by less
+AUDIBLE = 1e-4  # -80 dBFS: louder audio outside the mix's length is worth a warning when it is cut
+
+
+@dataclass(frozen=True, eq=False)
+class _Decoded:
+    samples: Tensor  # (1 or 2, frames) at the song's rate; one row where both channels are equal
+    file_rate: int
+
+
+@dataclass
+class _Findings:
+    """What is found out track by track, in the order of the tracks."""
+
+    level: float
+    mono: list[bool] = field(default_factory=list)
+    placements: list[tuple[int, int]] = field(default_factory=list)
+    alignment: list[TrackAlignment] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    num_outside: int = 0  # tracks that are read wholly before or after their audio
+
+
+def load_song(
+    path: str | Path,
+    sample_rate: int = 30000,
+    layout: str = "auto",
+    loudness_lufs: float | None = -16.0,
+    apply_alignment: bool = False,
+    subgrouping: str = "auto",
+    cache_dir: str | Path | None = None,
+    memory_limit_gb: float = 4.0,
+) -> Song:
+    """Reads, resamples, aligns and levels one song. All tracks get the length of the mix: padded with zeros, or cut.
+
+    Args:
+        path: the song's folder.
+        sample_rate: in Hz; every file is resampled to it once.
+        layout: a name in `layouts.LAYOUTS`, or "auto" to detect it.
+        loudness_lufs: one factor brings the mix to this integrated loudness and goes to the tracks too. None leaves
+            the levels of the files.
+        apply_alignment: whether to shift and flip tracks by the estimate of `estimate_alignment`, where its confidence
+            reaches MIN_CONFIDENCE. The estimates are reported either way; offsets and polarities that song.yaml or
+            a data set states are always applied, before the estimate.
+        subgrouping: "auto", "rule" or "one_per_track", see `manifest.complete`.
+        cache_dir: where songs above the memory limit are decoded to; they are found there the next time.
+        memory_limit_gb: decoded tracks above it (GB of 10^9 bytes) are mapped from a file instead of held in memory.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: for settings out of range, and once for everything that is wrong with the song's files, one line
+            for each problem.
+    """
+    _check_settings(sample_rate, loudness_lufs, memory_limit_gb)
+    folder = Path(path).resolve()
+    problems = Problems(folder)
+    files, draft = collect_files(folder, layout, subgrouping, problems)
+    mix_audio = _decode(draft.mix, sample_rate, problems) if draft.mix is not None else None
+    if files is None or mix_audio is None:
+        _check_tracks(draft, sample_rate, problems)
+        raise problems.error()
+    mix = mix_audio.samples.expand(2, -1).contiguous()
+
+    num_bytes = len(files.tracks) * mix.numel() * 4
+    if num_bytes <= memory_limit_gb * 1e9:
+        sources = torch.zeros(len(files.tracks), *mix.shape)
+        findings = _fill(sources, mix, files, sample_rate, loudness_lufs, apply_alignment, problems)
+        return _song(files, sample_rate, sources, mix * findings.level, findings, _hashes(files))
+    if cache_dir is None:
+        _check_tracks(draft, sample_rate, problems)
+        problems.add(
+            f"memory_limit_gb: at least {num_bytes / 1e9:.3g} for this song expected, got {memory_limit_gb}. "
+            "HINT: or name a cache_dir, where the decoded song is kept in a file"
+        )
+        raise problems.error()
+    hashes = _hashes(files)
+    settings = {
+        "files": hashes,
+        "tracks": [{**asdict(track), "path": track.path.relative_to(folder).as_posix()} for track in files.tracks],
+        "mix": files.mix.name,
+        "sample_rate": sample_rate,
+        "loudness_lufs": loudness_lufs,
+        "apply_alignment": apply_alignment,
+    }
+    entry = store.entry_path(Path(cache_dir), files.name, settings)
+    if not entry.is_dir():
+        with store.new_entry(entry) as partial:
+            sources = store.map_new(partial / store.SOURCES, (len(files.tracks), *mix.shape))
+            findings = _fill(sources, mix, files, sample_rate, loudness_lufs, apply_alignment, problems)
+            store.write_meta(partial, mix * findings.level, asdict(findings))
+            del sources
+    meta = store.read_meta(entry)
+    meta["alignment"] = [TrackAlignment(**found) for found in meta["alignment"]]
+    mapped, mapped_mix = store.map_existing(entry / store.SOURCES), store.map_existing(entry / store.MIX)
+    return _song(files, sample_rate, mapped, mapped_mix, _Findings(**meta), hashes)
+
+
+def _check_settings(sample_rate: int, loudness_lufs: float | None, memory_limit_gb: float) -> None:
+    if not isinstance(sample_rate, int) or sample_rate < 1000:
+        raise ValueError(f"sample_rate: a whole number of at least 1000 Hz expected, got {sample_rate!r}")
+    if loudness_lufs is not None and not -70 <= loudness_lufs <= 0:
+        raise ValueError(f"loudness_lufs: None or -70 to 0 LUFS expected, got {loudness_lufs!r}")
+    if math.isnan(memory_limit_gb) or memory_limit_gb < 0:
+        raise ValueError(f"memory_limit_gb: a number from 0 expected, got {memory_limit_gb!r}")
+
+
+def _decode(path: Path, sample_rate: int, problems: Problems) -> _Decoded | None:
+    try:
+        audio = decode(path)
+    except (ValueError, FileNotFoundError) as error:
+        problems.add(str(error))
+        return None
+    samples = audio.samples
+    finite = torch.isfinite(samples).all(0)
+    if not bool(finite.all()):
+        first = int((~finite).nonzero()[0, 0])
+        problems.add(f"{path}: finite samples expected, got NaN or infinity (first at sample {first})")
+        return None
+    if samples.shape[0] == 2 and torch.equal(samples[0], samples[1]):
+        samples = samples[:1]
+    return _Decoded(resample(samples, audio.sample_rate, sample_rate), audio.sample_rate)
+
+
+def _check_tracks(draft: SongDraft, sample_rate: int, problems: Problems) -> None:
+    # Only to find every problem before one error reports them all.
+    for track in draft.tracks:
+        _decode(track.path, sample_rate, problems)
+
+
+def _fill(
+    sources: Tensor,
+    mix: Tensor,
+    files: SongFiles,
+    sample_rate: int,
+    loudness_lufs: float | None,
+    apply_alignment: bool,
+    problems: Problems,
+) -> _Findings:
+    findings = _Findings(level=1.0)
+    if loudness_lufs is not None:
+        level = level_for(mix, sample_rate, loudness_lufs)
+        findings.level = level.factor
+        if level.warning is not None:
+            findings.warnings.append(level.warning)
+    elif not bool(mix.any()):
+        findings.warnings.append("the mix is silent")
+    for row, track in enumerate(files.tracks):
+        decoded = _decode(track.path, sample_rate, problems)
+        if decoded is not None:
+            placed = _place(decoded, track, mix, sample_rate, apply_alignment, findings)
+            sources[row] = placed * findings.level
+    if findings.num_outside == len(files.tracks):
+        first = files.tracks[0]
+        problems.add(
+            f"offset of the tracks: within the tracks' own length expected, got {first.offset_seconds} s and "
+            f"{first.offset_samples} samples for {first.path.name}. HINT: is the alignment that of another song?"
+        )
+    problems.raise_if_any()
+    return findings
+
+
+def _place(
+    decoded: _Decoded,
+    track: TrackFile,
+    mix: Tensor,
+    sample_rate: int,
+    apply_alignment: bool,
+    findings: _Findings,
+) -> Tensor:
+    # The track as the mix's length sees it, (1 or 2, L), before the level.
+    length = mix.shape[-1]
+    start = track.read_offset(sample_rate, decoded.file_rate)
+    polarity = track.polarity
+    placed = cut(decoded.samples, start, length) * polarity
+    findings.mono.append(decoded.samples.shape[0] == 1)
+    findings.num_outside += start >= decoded.samples.shape[-1] or start <= -length
+
+    found = estimate_alignment(placed, mix, sample_rate)
+    applied = apply_alignment and found.confidence >= MIN_CONFIDENCE
+    if applied:
+        start, polarity = start + found.offset_samples, polarity * found.polarity
+        placed = cut(decoded.samples, start, length) * polarity
+    findings.placements.append((start, polarity))
+    findings.alignment.append(TrackAlignment(**asdict(found), track=track.name, applied=applied))
+    findings.warnings.extend(_warnings(decoded.samples, start, placed, track.name))
+    late = abs(found.offset_samples) > NOTABLE_OFFSET_SECONDS * sample_rate
+    if (late or found.polarity < 0) and found.confidence >= MIN_CONFIDENCE and not applied:
+        flipped = ", its polarity flipped" if found.polarity < 0 else ""
+        findings.warnings.append(
+            f"track {track.name}: seems {abs(found.offset_samples)} samples "
+            f"{'late' if found.offset_samples >= 0 else 'early'} against the mix{flipped} "
+            f"(confidence {found.confidence:.2f}); apply_alignment would undo it"
+        )
+    return placed
+
+
+def _warnings(samples: Tensor, start: int, placed: Tensor, name: str) -> list[str]:
+    if not bool(placed.any()):
+        return [f"track {name}: silent over the whole mix"]
+    before = samples[:, : max(start, 0)]
+    after = samples[:, max(start + placed.shape[-1], 0) :]
+    peak = max((float(part.abs().max()) for part in (before, after) if part.numel() > 0), default=0.0)
+    if peak <= AUDIBLE:
+        return []
+    level_db = 20 * math.log10(peak)
+    return [f"track {name}: audio before or after the mix was cut (its peak is {level_db:.1f} dBFS)"]
+
+
+def _hashes(files: SongFiles) -> dict[str, str]:
+    hashes = {}
+    for path in (files.mix, *(track.path for track in files.tracks)):
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        hashes[path.relative_to(files.folder).as_posix()] = digest
+    return hashes
+
+
+def _song(
+    files: SongFiles,
+    sample_rate: int,
+    sources: Tensor,
+    mix: Tensor,
+    findings: _Findings,
+    hashes: dict[str, str],
+) -> Song:
+    subgroups = {name: tuple(track.name for track in members) for name, members in files.subgroups.items()}
+    return Song(
+        name=files.name,
+        title=files.title,
+        licence=files.licence,
+        sample_rate=sample_rate,
+        subgroups=subgroups,
+        sources=sources,
+        mix=mix,
+        mono=tuple(findings.mono),
+        placements=tuple((start, polarity) for start, polarity in findings.placements),
+        level=findings.level,
+        alignment=tuple(findings.alignment),
+        warnings=(*files.warnings, *findings.warnings),
+        file_hashes=hashes,
+    )

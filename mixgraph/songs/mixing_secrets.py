@@ -1,0 +1,107 @@
+"""MixingSecrets ("Mixing Secrets" Free Multitrack Download Library), as the reference prepares it.
+
+    SONG/mix.wav
+    SONG/correspondence.yaml     {subgroup: [file names of its dry tracks]}
+    SONG/alignment.json          or alignment.pickle; {"mix.wav": seconds, "rough_mix.wav": seconds}
+    SONG/<one folder>/*.wav      the dry tracks
+
+With o = a["mix.wav"] - a["rough_mix.wav"], the dry tracks are read at the mix's position + o: a positive o means
+that they are late. alignment.json wins where both exist.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from mixgraph.songs.audio import is_audio_file
+from mixgraph.songs.folder import find_mix, is_names, list_audio
+from mixgraph.songs.manifest import Problems, SongDraft, TrackFile, read_yaml
+from mixgraph.songs.safe_numbers import read_numbers
+
+LICENCE = "see the data set (Cambridge-MT: educational use)"
+ALIGNMENT_FILES = ("alignment.json", "alignment.pickle")
+ALIGNMENT_KEYS = ("mix.wav", "rough_mix.wav")
+UNUSUAL_OFFSET_SECONDS = 60.0  # the reference's 472 songs: 99 % are below 47.3 s; the 3 above 60 s look wrong
+
+
+def read_mixing_secrets(folder: Path, problems: Problems) -> SongDraft:
+    """Reads the MixingSecrets layout; what is wrong goes to `problems`."""
+    draft = SongDraft(folder.name, LICENCE, find_mix(folder, "mix", problems), [], None)
+    groups = _correspondence(folder / "correspondence.yaml", problems)
+    offset = _offset_seconds(folder, problems)
+    if abs(offset) > UNUSUAL_OFFSET_SECONDS:
+        draft.warnings.append(f"the alignment reads the dry tracks at {offset:+.1f} s, which is unusually far")
+    listed = {file for files in groups.values() for file in files}
+    dry_folder = _dry_folder(folder, listed, problems)
+    if dry_folder is None:
+        return draft
+    files = list_audio(dry_folder, draft.warnings)
+    draft.tracks = [TrackFile(path, path.stem, offset_seconds=offset) for name, path in files.items() if name in listed]
+    draft.subgroups = groups
+    draft.warnings.extend(
+        f"{dry_folder.name}/{name}: left out, since correspondence.yaml does not name it"
+        for name in files
+        if name not in listed
+    )
+    return draft
+
+
+def _correspondence(path: Path, problems: Problems) -> dict[str, list[str]]:
+    if not path.is_file():
+        problems.add("correspondence.yaml: expected, got none")
+        return {}
+    try:
+        given = read_yaml(path)
+    except ValueError as error:
+        problems.add(str(error))
+        return {}
+    if not isinstance(given, dict) or not given or not all(is_names(files) for files in given.values()):
+        problems.add(f"correspondence.yaml: {{subgroup: [file names]}} expected, got {given!r}")
+        return {}
+    return {str(name): files for name, files in given.items()}
+
+
+def _offset_seconds(folder: Path, problems: Problems) -> float:
+    path = next((folder / name for name in ALIGNMENT_FILES if (folder / name).is_file()), None)
+    if path is None:
+        problems.add(
+            f"{' or '.join(ALIGNMENT_FILES)}: one expected, got none. "
+            'HINT: for tracks that are aligned already, write {"mix.wav": 0.0, "rough_mix.wav": 0.0}'
+        )
+        return 0.0
+    try:
+        given = json.loads(path.read_text("utf-8")) if path.suffix == ".json" else read_numbers(path)
+    except ValueError as error:
+        problems.add(f"{path.name}: {error}")
+        return 0.0
+    values: list[Any] = [given.get(key) if isinstance(given, dict) else None for key in ALIGNMENT_KEYS]
+    if not all(_is_finite(value) for value in values):
+        problems.add(f"{path.name}: finite seconds at {' and '.join(ALIGNMENT_KEYS)} expected, got {values}")
+        return 0.0
+    return float(values[0]) - float(values[1])
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _dry_folder(folder: Path, listed: set[str], problems: Problems) -> Path | None:
+    """The only sub-folder with a listed file in it; the only one with any audio, to report what is missing from it."""
+    audio = {
+        path: {file.name for file in path.iterdir() if is_audio_file(file)}
+        for path in sorted(folder.iterdir())
+        if path.is_dir() and not path.name.startswith(".")
+    }
+    found = [path for path, names in audio.items() if names & listed] or [
+        path for path, names in audio.items() if names
+    ]
+    if len(found) == 1:
+        return found[0]
+    problems.add(
+        "dry tracks: one sub-folder with the files of correspondence.yaml expected, got "
+        f"{', '.join(path.name for path in found) or 'none'}"
+    )
+    return None

@@ -1,0 +1,71 @@
+"""A song in memory: its dry tracks, its mix, and what was found and done while reading them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from mixgraph.songs.align import TrackAlignment
+
+
+@dataclass(frozen=True, eq=False)
+class Song:
+    """The dry tracks and the finished mix of one song, at one sample rate and of one length L.
+
+    Attributes:
+        name: the folder's name in letters, digits, - and _.
+        title: the song's title, for people.
+        licence: what may be done with the audio, as the song's files state it.
+        sample_rate: in Hz.
+        subgroups: the names of each subgroup's tracks. Their order is the order of the rows of `sources`.
+        sources: (K, 2, L) float32; mono tracks are on both channels at full level. May be mapped from a file.
+        mix: (2, L) float32.
+        mono: for every track, whether its file is mono or has two equal channels.
+        placements: for every track, the sample of its file (at the song's rate) that meets the mix's first, and the
+            polarity it was read with: what the files state and what was applied of the alignment.
+        level: the factor that `sources` and `mix` were multiplied by; dividing by it undoes it.
+        alignment: for every track, its estimated offset and polarity, and whether they were applied.
+        warnings: what is unusual about the song, one sentence each.
+        file_hashes: the sha256 of every audio file, by its name relative to the song's folder.
+    """
+
+    name: str
+    title: str
+    licence: str
+    sample_rate: int
+    subgroups: dict[str, tuple[str, ...]]
+    sources: Tensor
+    mix: Tensor
+    mono: tuple[bool, ...]
+    placements: tuple[tuple[int, int], ...]
+    level: float
+    alignment: tuple[TrackAlignment, ...]
+    warnings: tuple[str, ...]
+    file_hashes: dict[str, str]
+
+    def __post_init__(self) -> None:
+        num_tracks, num_samples = len(self.tracks), self.mix.shape[-1]
+        for name, tensor, shape in (
+            ("sources", self.sources, (num_tracks, 2, num_samples)),
+            ("mix", self.mix, (2, num_samples)),
+        ):
+            if tuple(tensor.shape) != shape:
+                raise ValueError(f"{name}: shape {shape} expected, got {tuple(tensor.shape)}")
+        for name, values in (
+            ("mono", self.mono),
+            ("placements", self.placements),
+            ("alignment", self.alignment),
+        ):
+            if len(values) != num_tracks:
+                raise ValueError(f"{name}: one entry for each of {num_tracks} tracks expected, got {len(values)}")
+
+    @property
+    def tracks(self) -> tuple[str, ...]:
+        """The names of the tracks, in the order of `sources`."""
+        return tuple(track for members in self.subgroups.values() for track in members)
+
+    @property
+    def num_samples(self) -> int:
+        """The length L of the song in samples."""
+        return int(self.mix.shape[-1])

@@ -1,0 +1,66 @@
+"""Decoded songs in files that are mapped into memory, for songs that would not fit into it.
+
+An entry is a folder <song>-<key>/ of sources.npy, mix.npy and song.json in the cache folder. The key is a hash of the
+audio files' contents and of every setting that changes the values, so an entry never gets stale. An entry is built
+under a temporary name and renamed when complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+VERSION = 1  # to be raised whenever the decoding of a song changes
+SOURCES, MIX, META = "sources.npy", "mix.npy", "song.json"
+
+
+def entry_path(cache_dir: Path, name: str, settings: dict[str, Any]) -> Path:
+    """The folder of the entry of a song with these file hashes and settings (values that JSON can hold)."""
+    text = json.dumps({"version": VERSION, **settings}, sort_keys=True)
+    return cache_dir / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:20]}"
+
+
+@contextmanager
+def new_entry(entry: Path) -> Iterator[Path]:
+    """Gives a temporary folder that becomes the entry on a clean exit, and is removed on any other."""
+    partial = entry.with_name(f".{entry.name}.{os.getpid()}.part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        if not entry.exists():  # another process may have been faster; its entry is equal
+            os.replace(partial, entry)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def map_new(path: Path, shape: tuple[int, ...]) -> Tensor:
+    """Creates a float32 .npy file of zeros and maps it: what is written to the tensor is written to the file."""
+    return torch.from_numpy(np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape))
+
+
+def map_existing(path: Path) -> Tensor:
+    """Maps a .npy file; writing to the tensor changes memory only, never the file (copy on write)."""
+    return torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False))
+
+
+def write_meta(partial: Path, mix: Tensor, meta: dict[str, Any]) -> None:
+    """Writes what an entry holds beside its sources."""
+    np.save(partial / MIX, mix.numpy(), allow_pickle=False)
+    (partial / META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
+
+
+def read_meta(entry: Path) -> dict[str, Any]:
+    """Reads what `write_meta` wrote, the mix apart."""
+    meta: dict[str, Any] = json.loads((entry / META).read_text(encoding="utf-8"))
+    return meta

@@ -1,0 +1,65 @@
+"""The clips that a search trains on: where they start, and what is compared."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from mixgraph.songs.clips import cut
+from mixgraph.songs.song import Song
+
+StartRange = Literal["whole_song", "reference"]
+
+
+class Clip(NamedTuple):
+    """A training example.
+
+    Attributes:
+        sources: (inputs, 2, T), dry tracks with look-ahead past the end of the targets.
+        targets: (songs, 2, L), L <= T; the first warm-up of it is not compared.
+    """
+
+    sources: Tensor
+    targets: Tensor
+
+
+class ClipReader:
+    """Cuts training clips out of a song; the same seed and step always give the same clip.
+
+    A clip is a warm-up and what is compared. It starts anywhere from one warm-up before the song, where there are
+    zeros, to where its end meets the song's, so that every second of the song is compared. A song shorter than what
+    is compared is compared whole.
+
+    Args:
+        song: to cut.
+        warm_up: samples that are rendered but not compared.
+        scored: samples that are compared.
+        lookahead: samples of the sources after the clip, for processors that look ahead.
+        seed: of the starts.
+        starts: `"whole_song"` as above, or `"reference"`: never before the song, which leaves its first warm-up out.
+    """
+
+    def __init__(
+        self, song: Song, warm_up: int, scored: int, lookahead: int, seed: int, starts: StartRange = "whole_song"
+    ) -> None:
+        if warm_up < 0 or scored < 1 or lookahead < 0:
+            got = f"{warm_up}, {scored}, {lookahead}"
+            raise ValueError(f"warm_up, scored, lookahead: at least 0, 1 and 0 samples, got {got}")
+        self.song, self.lookahead, self.seed = song, lookahead, seed
+        scored = min(scored, song.num_samples)
+        self.length = warm_up + scored
+        self.first = -warm_up if starts == "whole_song" or song.num_samples < self.length else 0
+        self.last = song.num_samples - self.length
+
+    def __call__(self, step: int) -> Clip:
+        """The clip of a step, counted from the start of the search."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        start = self.first + int(torch.randint(self.last - self.first + 1, (), generator=generator))
+        return self.at(start)
+
+    def at(self, start: int) -> Clip:
+        """The clip that starts at a sample of the song."""
+        sources = cut(self.song.sources, start, self.length + self.lookahead)
+        return Clip(sources, cut(self.song.mix, start, self.length).unsqueeze(0))

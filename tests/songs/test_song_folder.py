@@ -1,0 +1,220 @@
+"""The plain layout: song.yaml, subgroups and their rule, and everything that can be wrong with a song."""
+
+import numpy as np
+import pytest
+
+from mixgraph.songs import load_song, song_files
+from mixgraph.songs.subgroup_rule import OTHER, subgroup_of, words_of
+
+GROUPS = {"rhythm": ["b_bass.wav", "a_kick.wav"]}
+
+
+def test_subgroups_of_song_yaml_set_the_order_of_the_tracks(make):
+    settings = {"title": "A song", "licence": "CC0 1.0", "subgroups": {"voice": ["c_vox.wav"], **GROUPS}}
+    song = load_song(make.folder("my song.v2", settings, tracks=3), make.rate, loudness_lufs=None)
+    assert (song.name, song.title, song.licence) == ("my_song_v2", "A song", "CC0 1.0")
+    assert song.subgroups == {"voice": ("c_vox",), "rhythm": ("b_bass", "a_kick")}
+    assert song.tracks == ("c_vox", "b_bass", "a_kick")
+    for row, seed in enumerate((2, 1, 0)):
+        expected = make.noise(make.rate, 1, seed).astype(np.float32)[:, 0]
+        assert np.array_equal(song.sources[row, 0].numpy(), expected)
+
+
+def test_without_song_yaml_the_rule_gives_the_subgroups(make):
+    files = song_files(make.folder(tracks=4))
+    groups = {group: [track.name for track in members] for group, members in files.subgroups.items()}
+    assert groups == {"drums": ["a_kick"], "bass": ["b_bass"], "synths": ["d_pad"], "lead_vocals": ["c_vox"]}
+    assert (files.title, files.licence) == ("song", "not stated")
+
+
+@pytest.mark.parametrize(
+    ("subgrouping", "expected"),
+    [
+        ("auto", {"rhythm": ["b_bass", "a_kick"]}),
+        ("rule", {"drums": ["a_kick"], "bass": ["b_bass"]}),
+        ("one_per_track", {"b_bass": ["b_bass"], "a_kick": ["a_kick"]}),
+    ],
+)
+def test_subgrouping(make, subgrouping, expected):
+    files = song_files(make.folder(settings={"subgroups": GROUPS}), subgrouping=subgrouping)
+    groups = {group: [track.name for track in members] for group, members in files.subgroups.items()}
+    assert groups == expected
+    assert list(groups) == list(expected)
+
+
+def test_one_per_track_without_song_yaml(make):
+    assert list(song_files(make.folder(), subgrouping="one_per_track").subgroups) == ["a_kick", "b_bass"]
+
+
+def test_unknown_subgrouping(make):
+    with pytest.raises(ValueError, match="subgrouping: one of auto, rule, one_per_track expected, got 'none'"):
+        song_files(make.folder(), subgrouping="none")
+
+
+@pytest.mark.parametrize(
+    ("name", "subgroup"),
+    [
+        ("01_KickIn", "drums"),
+        ("bass drum", "drums"),
+        ("tomThree", "drums"),
+        ("OH_L", "drums"),
+        ("Percussion2", "drums"),
+        ("01_electric_bass", "bass"),
+        ("BassGuitarDI", "bass"),
+        ("EG1", "guitars"),
+        ("guitOne", "guitars"),
+        ("Piano", "keys"),
+        ("MINILOGUE_SYNTH", "synths"),
+        ("Strings", "strings"),
+        ("05_TenorSax", "winds"),
+        ("01_BGVOX_ALT", "backing_vocals"),
+        ("Backing Vox 3", "backing_vocals"),
+        ("04_male_singer", "lead_vocals"),
+        ("LeadVox", "lead_vocals"),
+        ("LV", "lead_vocals"),
+        ("SFX", "fx"),
+        ("weather_report", OTHER),
+        ("12", OTHER),
+    ],
+)
+def test_the_rule_on_names(name, subgroup):
+    assert subgroup_of(name) == subgroup
+
+
+def test_words_of_a_name():
+    assert words_of("03_KickIn-LVox2DIBox") == ("kick", "in", "l", "vox", "di", "box")
+
+
+def test_settings_of_a_track(make):
+    tracks = {
+        "a_kick.wav": {"name": "kick", "offset_samples": 100, "polarity": -1},
+        "b_bass.wav": {"offset_seconds": -0.05},
+    }
+    song = load_song(make.folder(settings={"tracks": tracks}), make.rate, loudness_lufs=None)
+    kick, bass = (make.noise(make.rate, 1, seed).astype(np.float32)[:, 0] for seed in (0, 1))
+    assert song.tracks == ("kick", "b_bass")
+    assert np.array_equal(song.sources[0, 0, :-100].numpy(), -kick[100:])
+    assert not song.sources[0, 0, -100:].any()
+    assert np.array_equal(song.sources[1, 0, 400:].numpy(), bass[:-400])
+    assert not song.sources[1, 0, :400].any()
+
+
+def test_offset_samples_count_at_the_rate_of_the_file(make):
+    folder = make.folder(settings={"tracks": {"a_kick.wav": {"offset_samples": 107}}})
+    assert song_files(folder).tracks[0].read_offset(30000, 44100) == 73
+
+
+def test_files_that_are_no_audio_are_left_out_with_a_warning(make):
+    folder = make.folder()
+    (folder / "tracks" / "notes.txt").write_text("x")
+    (folder / "tracks" / "._a_kick.wav").write_text("what macOS leaves behind")
+    files = song_files(folder)
+    assert files.warnings == ("tracks/notes.txt: left out, since it is no audio file",)
+    assert [track.name for track in files.tracks] == ["a_kick", "b_bass"]
+
+
+def test_descriptions_of_other_programs_are_allowed(make):
+    settings = {"window_seconds": [155, 12], "mix": "by hand", "how": "x", "notes": "y", "source": None}
+    assert len(song_files(make.folder(settings=settings)).tracks) == 2
+    (make.root / "song" / "song.yaml").write_text("")
+    assert len(song_files(make.root / "song").tracks) == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"licens": "x"}, "unknown key licens; allowed are title, licence.*did you mean licence"),
+        ({"title": 3}, "song.yaml: title: text expected, got 3"),
+        ({"window_seconds": "all"}, "window_seconds: .* got 'all'"),
+        ({"subgroups": ["a"]}, r"subgroups: \{name: \[file names\]\} expected, got \['a'\]"),
+        ({"subgroups": {"a": "b_bass.wav"}}, "subgroups: .* expected, got"),
+        ({"tracks": {"a_kick.wav": -1}}, "tracks: .* expected, got"),
+        ({"tracks": {"kick.wav": {}}}, "kick.wav matches no file; the files are a_kick.wav.*mean a_kick.wav"),
+        ({"tracks": {"a_kick.wav": {"offset": 1}}}, "unknown key offset; allowed are name, offset_samples"),
+        ({"tracks": {"a_kick.wav": {"offset_samples": 1, "offset_seconds": 1}}}, "expected, got both"),
+        ({"tracks": {"a_kick.wav": {"offset_samples": 1.5}}}, "offset_samples: a whole number expected, got 1.5"),
+        ({"tracks": {"a_kick.wav": {"offset_seconds": "1"}}}, "offset_seconds: a number expected, got '1'"),
+        ({"tracks": {"a_kick.wav": {"polarity": 0}}}, "polarity: 1 or -1 expected, got 0"),
+        ({"tracks": {"a_kick.wav": {"name": ""}}}, "name: text expected, got ''"),
+        ({"tracks": {"a_kick.wav": {"name": "b_bass"}}}, "track b_bass: one file expected, got a_kick.wav, b_bass"),
+        ({"subgroups": {"a": ["a_kick.wav"]}}, "track b_bass.wav: one subgroup expected, got none"),
+        ({"subgroups": {"a": ["a_kick.wav", "b_bass.wav"], "b": ["b_bass.wav"]}}, "got 2: a, b"),
+        ({"subgroups": {"a": [*GROUPS["rhythm"], "kick.wav"]}}, "kick.wav matches no track; the tracks are"),
+        ({"subgroups": {**GROUPS, "empty": []}}, "subgroup empty: at least one track expected, got none"),
+    ],
+)
+def test_what_can_be_wrong_in_song_yaml(make, settings, message):
+    with pytest.raises(ValueError, match=f"song: 1 problem\n.*{message}"):
+        song_files(make.folder(settings=settings))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a", "song.yaml: a mapping with keys title, .* expected, got list"),
+        ("title: [", "song.yaml: readable YAML expected"),
+        ("title: a\ntitle: b", "key 'title': given once expected, got 2 times"),
+        ("subgroups: {a: [a_kick.wav], a: [b_bass.wav]}", "key 'a': given once expected, got 2 times"),
+    ],
+)
+def test_song_yaml_that_is_no_mapping(make, text, message):
+    folder = make.folder()
+    (folder / "song.yaml").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        song_files(folder)
+
+
+def test_the_mix_must_be_one_file(make):
+    folder = make.folder()
+    make.save(folder / "Mix.flac", make.noise(10), subtype="PCM_16")
+    with pytest.raises(ValueError, match=r"mix\.\*: one file .* expected, got Mix\.flac, mix\.wav"):
+        song_files(folder)
+
+
+def test_tracks_must_be_there(make):
+    folder = make.folder(tracks=1)
+    (folder / "tracks" / "a_kick.wav").rename(folder / "tracks" / "a_kick.m4a")
+    with pytest.raises(ValueError, match=r"tracks: files with suffix \.wav, .* expected, got a_kick\.m4a"):
+        song_files(folder)
+    (folder / "tracks" / "a_kick.m4a").unlink()
+    with pytest.raises(ValueError, match="expected, got an empty folder"):
+        song_files(folder)
+    (folder / "tracks").rmdir()
+    with pytest.raises(ValueError, match="tracks: a folder with the dry tracks expected, got none"):
+        song_files(folder, layout="folder")
+
+
+def test_all_problems_are_reported_at_once(make):
+    folder = make.folder(settings={"titel": "x", "subgroups": {"a": ["nothing.wav"]}}, tracks=3)
+    (folder / "mix.wav").unlink()
+    (folder / "tracks" / "a_kick.wav").write_bytes(b"broken")
+    make.save(folder / "tracks" / "b_bass.wav", np.array([0.1, np.nan, 0.2]))
+    with pytest.raises(ValueError, match="song: 8 problems") as caught:
+        load_song(folder, make.rate)
+    lines = str(caught.value).splitlines()[1:]
+    for expected in (
+        "unknown key titel",
+        "mix.*: one file",
+        "nothing.wav matches no track",
+        "track a_kick.wav: one subgroup expected, got none",
+        "track b_bass.wav: one subgroup expected, got none",
+        "track c_vox.wav: one subgroup expected, got none",
+        "a_kick.wav: cannot be read as audio",
+        "b_bass.wav: finite samples expected, got NaN or infinity (first at sample 1)",
+    ):
+        assert sum(expected in line for line in lines) == 1, expected
+
+
+def test_all_broken_tracks_of_a_sound_manifest_are_reported(make):
+    folder = make.folder(tracks=3)
+    (folder / "tracks" / "a_kick.wav").write_bytes(b"broken")
+    make.save(folder / "tracks" / "c_vox.wav", np.array([0.1, 0.2, np.inf]))
+    with pytest.raises(ValueError, match=r"2 problems\n.*a_kick.wav: cannot be read(.|\n)*first at sample 2"):
+        load_song(folder, make.rate)
+
+
+def test_a_mix_with_nan_is_refused(make):
+    folder = make.folder()
+    make.save(folder / "mix.wav", np.array([np.nan, 0.2]))
+    with pytest.raises(ValueError, match=r"mix\.wav: finite samples expected"):
+        load_song(folder, make.rate)
