@@ -23,8 +23,8 @@ from callbacks.iterative_pruning import IterativePruning
 from mixgraph.graph.draw import save_drawing
 from mixgraph.graph.io import save_graph, save_parameters
 from mixgraph.module import ConsoleModule
+from mixgraph.report.figures import save_figure
 from mixgraph.report.progress import progress_figure
-from mixgraph.report.save import save_figure
 from mixgraph.report.spectrograms import spectrogram_figure
 from mixgraph.songs import Song, write_audio
 
@@ -51,6 +51,7 @@ class ResultFolder(L.Callback):
         self.records: list[dict[str, Any]] = []
         self.seconds = 0.0
         self._started = 0.0
+        self._resumed = False
 
     @property
     def partial(self) -> Path:
@@ -61,13 +62,16 @@ class ResultFolder(L.Callback):
         if stage != "fit":
             return
         song: Song = trainer.datamodule.song  # type: ignore[attr-defined]
-        self.path = self.path or Path("results") / song.name
+        self.path = self.path or default_path(song)
         if self.path.exists() and not self.overwrite:
             raise FileExistsError(
                 f"result.path: {self.path} exists and is kept; choose another path or set --result.overwrite=true"
             )
-        resumed = trainer.ckpt_path is not None
-        if self.partial.exists() and not resumed:
+        for warning in song.warnings:
+            rank_zero_info(f"{song.name}: {warning}")
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.partial.exists() and not self._resumed:
             if not self.overwrite and (self.partial / CHECKPOINT).exists():
                 raise FileExistsError(
                     f"result.path: {self.partial} holds a search that did not end; go on with "
@@ -75,10 +79,6 @@ class ResultFolder(L.Callback):
                 )
             shutil.rmtree(self.partial)
         self.partial.mkdir(parents=True, exist_ok=True)
-        for warning in song.warnings:
-            rank_zero_info(f"{song.name}: {warning}")
-
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._started = time.perf_counter() - self.seconds
 
     def on_train_batch_end(
@@ -90,7 +90,7 @@ class ResultFolder(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.seconds = time.perf_counter() - self._started
         temporary = self.partial / (CHECKPOINT + ".tmp")
-        trainer.save_checkpoint(temporary)
+        trainer.save_checkpoint(temporary, weights_only=False)  # with the optimizer's state
         os.replace(temporary, self.partial / CHECKPOINT)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -104,7 +104,24 @@ class ResultFolder(L.Callback):
         if self.path.exists():
             shutil.rmtree(self.path)
         os.replace(self.partial, self.path)
+        for logger in trainer.loggers:
+            found = metrics["losses"]["found"]["loss"]["full"]
+            logger.log_metrics({"search/found_loss": found, "search/pruning_ratio": metrics["pruning_ratio"]})
         rank_zero_info(summary(self.path, metrics))
+
+    def on_predict_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        song: Song = trainer.datamodule.song  # type: ignore[attr-defined]
+        folder = self.path or default_path(song)
+        written = write_audio(folder / "mix_found.flac", outputs / song.level, song.sample_rate)
+        rank_zero_info(written.warning or f"Rendered to {written.path}.")
 
     def _record(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, ConsoleModule)
@@ -113,9 +130,7 @@ class ResultFolder(L.Callback):
         row |= {name: float(trainer.callback_metrics[name]) for name in names if name in trainer.callback_metrics}
         self.records.append(row | module.statistics())
 
-    def _write(
-        self, module: ConsoleModule, song: Song, pruning: IterativePruning | None, steps: int
-    ) -> dict[str, Any]:
+    def _write(self, module: ConsoleModule, song: Song, pruning: IterativePruning | None, steps: int) -> dict[str, Any]:
         folder = self.partial
         found = module.render(song)
         metrics = measure(module, song, found, pruning, steps)
@@ -171,6 +186,13 @@ class ResultFolder(L.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.records, self.seconds = state_dict["records"], state_dict["seconds"]
+        self._resumed = True
+
+
+def default_path(song: Song) -> Path:
+    """`results/SONG`, or, in a wandb sweep, `results/SONG_RUN`, so that its runs do not collide."""
+    run = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
+    return Path("results") / (f"{song.name}_{run}" if run else song.name)
 
 
 def _known(increases: list[float | None] | None) -> Tensor | None:

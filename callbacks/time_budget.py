@@ -117,7 +117,7 @@ def _time_steps(module: ConsoleModule, data: Any) -> float:
     clips = data.clips()
     seconds = []
     for step in range(_TIMED_STEPS + 1):
-        clip = module.transfer_batch_to_device(clips(step), module.device, 0)
+        clip = data.transfer_batch_to_device(clips(step), module.device, 0)
         started = time.perf_counter()
         module.losses(clip)["loss"].backward()
         seconds.append(time.perf_counter() - started)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import lightning as L
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from mixgraph.songs import Song, load_song
@@ -103,6 +105,10 @@ class SongData(L.LightningDataModule):
 
     def predict_dataloader(self) -> DataLoader:
         return self._whole_song()
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        # A song stays where it is and is read in blocks; clips travel.
+        return batch if isinstance(batch, Song) else super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def _whole_song(self) -> DataLoader:
         return DataLoader(_OneSong(self.song), batch_size=None)

@@ -43,6 +43,8 @@ class SearchCLI(LightningCLI):
         parser.add_lightning_class_args(SearchProgress, "progress")
         parser.add_lightning_class_args(TimeBudget, "time")
         parser.add_argument("--start", type=str | None, default=None, help="A result folder to start from.")
+        parser.add_argument("--budget", type=str | None, default=None, help="Time to fit the search into: 20m, 1h30m.")
+        parser.link_arguments("budget", "time.budget")
         parser.link_arguments("data.sample_rate", "model.sample_rate")
         parser.link_arguments("data.warm_up_seconds", "model.warm_up_seconds")
         parser.link_arguments(("pruning.console_stages", "pruning.rounds"), "trainer.max_epochs", compute_fn=add)

@@ -45,19 +45,18 @@ class FoundGraph:
     def render(self, sources: Tensor, block: int = 1 << 18) -> Tensor:
         """The mix of dry tracks at their own level, (inputs, 2, L) to (2, L)."""
         with torch.no_grad():
-            mix = render_song(
-                self.graph, self.processors, sources * self.level, self.parameters, self.weights, block
-            )
+            mix = render_song(self.graph, self.processors, sources * self.level, self.parameters, self.weights, block)
         return mix[0] / self.level
 
 
-def load_result(path: Path) -> FoundGraph:
+def load_result(path: str | Path) -> FoundGraph:
     """Reads a result folder.
 
     Raises:
         FileNotFoundError: not a result folder.
         ValueError: a file of it is damaged, of a newer schema, or does not fit the others.
     """
+    path = Path(path)
     for name in ("graph.json", "parameters.safetensors", "metrics.json"):
         if not (path / name).is_file():
             raise FileNotFoundError(f"{path}: {name} is missing; a result folder of a finished search is needed")
@@ -70,9 +69,7 @@ def load_result(path: Path) -> FoundGraph:
         placements = {t["name"]: (int(t["start_sample"]), int(t["polarity"])) for t in metrics["tracks"]}
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path / 'metrics.json'}: level, num_samples and tracks are needed ({error!r})") from error
-    return FoundGraph(
-        file.graph, processors, parameters, weights, file.sample_rate, level, num_samples, placements
-    )
+    return FoundGraph(file.graph, processors, parameters, weights, file.sample_rate, level, num_samples, placements)
 
 
 def read_tracks(found: FoundGraph, folder: Path) -> Tensor:

@@ -74,9 +74,7 @@ class ConsoleModule(L.LightningModule):
             staged = sorted(n for n, p in self.processors.items() if p.staged)
             raise ValueError(f"gain_staging_types: some of {staged}, got {sorted(unknown)}")
         settings = self.loss_settings
-        self.match = MatchLoss(
-            sample_rate, denominator=settings.denominator, floor_gradient=settings.floor_gradient
-        )
+        self.match = MatchLoss(sample_rate, denominator=settings.denominator, floor_gradient=settings.floor_gradient)
         self._graph: MixGraph | None = None
         self.initial_counts: dict[str, int] = {}
         self.values = nn.ModuleDict()
@@ -120,9 +118,7 @@ class ConsoleModule(L.LightningModule):
         drawn = {t: self.processors[t].initial(counts[t], generator) for t in sorted(counts)}
         return self.load(graph, drawn, torch.full((len(graph.processors),), 0.5))
 
-    def load(
-        self, graph: MixGraph, parameters: Mapping[str, Mapping[str, Tensor]], weights: Tensor
-    ) -> ConsoleModule:
+    def load(self, graph: MixGraph, parameters: Mapping[str, Mapping[str, Tensor]], weights: Tensor) -> ConsoleModule:
         """Takes a graph with given values, e.g. a found graph to start from."""
         self._graph = graph
         self.initial_counts = graph.count()
@@ -241,7 +237,7 @@ class ConsoleModule(L.LightningModule):
             own = [w for w, kind in zip(weights, types, strict=True) if kind == t]
             found[f"weight/{t}"] = sum(own) / len(own) if own else 0.0
             found[f"ratio/{t}"] = counts.get(t, 0) / initial
-        found["ratio/all"] = len(types) / max(1, sum(self.initial_counts.values()))
+        found["num_processors"] = float(len(types))
         return found
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -297,12 +293,6 @@ class ConsoleModule(L.LightningModule):
 
     def predict_step(self, batch: Song, batch_idx: int) -> Tensor:
         return self.render(batch)
-
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        # A song stays where it is and is read in blocks; clips travel.
-        if isinstance(batch, Song):
-            return batch
-        return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     # Checkpoints carry the graph, so that they load after pruning.
 

@@ -99,9 +99,7 @@ def relabel(graph: MixGraph, order: Sequence[int]) -> MixGraph:
     return _take(graph, order, subgroups, tuple(graph.songs[i] for i in order))
 
 
-def _take(
-    graph: MixGraph, nodes: Sequence[int], subgroups: tuple[str, ...], songs: tuple[int, ...]
-) -> MixGraph:
+def _take(graph: MixGraph, nodes: Sequence[int], subgroups: tuple[str, ...], songs: tuple[int, ...]) -> MixGraph:
     number = {old: new for new, old in enumerate(nodes)}
     return MixGraph(
         types=tuple(graph.types[i] for i in nodes),

@@ -3,16 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
-
 from mixgraph.processors import compressor, delay, equalizer, gain_panning, noisegate, reverb, stereo_imager
-from mixgraph.processors.base import Parameter, Parameters, Processor
+from mixgraph.processors.base import Parameter, Parameters, Processor, Processors
 from mixgraph.processors.registry import processor_type, register, registered, types_from_letters
 
 __all__ = [
     "Parameter",
     "Parameters",
     "Processor",
+    "Processors",
     "compressor",
     "delay",
     "equalizer",
@@ -28,7 +27,7 @@ __all__ = [
 ]
 
 
-def make_processors(sample_rate: int = 30000, options: Mapping[str, Mapping[str, Any]] | None = None) -> nn.ModuleDict:
+def make_processors(sample_rate: int = 30000, options: Mapping[str, Mapping[str, Any]] | None = None) -> Processors:
     """One object of every registered type.
 
     Args:
@@ -47,4 +46,4 @@ def make_processors(sample_rate: int = 30000, options: Mapping[str, Mapping[str,
             made[name] = kind(sample_rate=sample_rate, **given)
         except TypeError as error:
             raise ValueError(f"options of processor {name!r}: {error}") from error
-    return nn.ModuleDict(made)
+    return Processors(made)

@@ -40,6 +40,17 @@ class Parameter:
     """The centre of the initial values, in the trained coordinate."""
 
 
+def chosen(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    """Returns an option of a processor's constructor.
+
+    Raises:
+        ValueError: it is none of the allowed ones.
+    """
+    if value not in allowed:
+        raise ValueError(f"{name}: one of {', '.join(allowed)}, got {value!r}")
+    return value
+
+
 def decibels(shape: tuple[int, ...], low: float, high: float, description: str, scale: float = 1.0) -> Parameter:
     """A level whose natural-log amplitude is `scale` times the trained coordinate, read in dB."""
     factor = DB_PER_NEPER * scale
@@ -91,7 +102,9 @@ class Processor(nn.Module):
         """Samples that a linear response reaches after time zero."""
         return 0
 
-    def initial(self, num_nodes: int, generator: torch.Generator | None = None, spread: float = 0.01) -> dict[str, Tensor]:
+    def initial(
+        self, num_nodes: int, generator: torch.Generator | None = None, spread: float = 0.01
+    ) -> dict[str, Tensor]:
         """Draws initial values, N(mean, spread^2) in the trained coordinates; (num_nodes, *shape) each."""
         return {
             name: declared.mean + spread * torch.randn(num_nodes, *declared.shape, generator=generator)
@@ -109,9 +122,7 @@ class Processor(nn.Module):
             return impulse_response
         return circular_response(impulse_response, self.before, n_fft)
 
-    def process(
-        self, signal: Tensor, parameters: Parameters, state: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def process(self, signal: Tensor, parameters: Parameters, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The wet signal of a nonlinear processor.
 
         Args:
@@ -137,6 +148,15 @@ class Processor(nn.Module):
         impulse_response = self.impulse_response(parameters)
         wet = to_left_right(convolve(to_basis(signal, self.channels), impulse_response), self.channels)
         return wet[..., self.before : self.before + signal.shape[-1]]
+
+
+class Processors(nn.ModuleDict):
+    """One processor of each type, by name."""
+
+    def __getitem__(self, key: str) -> Processor:
+        processor = super().__getitem__(key)
+        assert isinstance(processor, Processor)
+        return processor
 
 
 def to_basis(signal: Tensor, channels: str) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mixgraph.dsp.fir import hann, zero_phase_fir
 from mixgraph.dsp.impulses import delayed_filters, hard_delay, unit_gradient
-from mixgraph.processors.base import Parameter, Parameters, Processor, decibels
+from mixgraph.processors.base import Parameter, Parameters, Processor, chosen, decibels
 from mixgraph.processors.registry import register
 from mixgraph.processors.reverb import normalize_energy
 
@@ -49,7 +49,7 @@ class MultitapDelay(Processor):
         self.truncate = truncate
         self.radius_weight = radius_weight
         self.window: Tensor
-        taps = hann(2 * self.num_bins - 1, periodic=window == "periodic")
+        taps = hann(2 * self.num_bins - 1, periodic=chosen("window", window, ("symmetric", "periodic")) == "periodic")
         self.register_buffer("window", taps.float(), persistent=False)
 
     @property
@@ -70,7 +70,7 @@ class MultitapDelay(Processor):
             return torch.stack((radius * torch.cos(angle), radius * torch.sin(angle)), dim=-1)
 
         return {
-            "delay_z": Parameter((taps, 2), "ms, radius", 0, 2000, to_ms, from_ms, "delay of each tap, left then right"),
+            "delay_z": Parameter((taps, 2), "ms, radius", 0, 2000, to_ms, from_ms, "delay of each tap, left first"),
             "log_fir_magnitude": decibels((taps, self.num_bins), -24, 24, "magnitude of each tap's filter"),
         }
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mixgraph.dsp.envelope import one_pole, truncated_one_pole
-from mixgraph.processors.base import Parameter, Parameters, Processor
+from mixgraph.processors.base import Parameter, Parameters, Processor, chosen
 
 DB_PER_ENERGY_NEPER = 10 / math.log(10)
 _THRESHOLD_OFFSET = 6.0  # ln energy; the centre of initial thresholds is at -26 dB
@@ -40,9 +40,9 @@ class DynamicRangeProcessor(Processor):
         gain: Literal["amplitude", "energy"] = "amplitude",
     ) -> None:
         super().__init__(sample_rate)
-        self.detector = detector
-        self.truncated = envelope == "truncated"
-        self.exponent = 0.5 if gain == "amplitude" else 1.0
+        self.detector = chosen("detector", detector, ("energy", "mid"))
+        self.truncated = chosen("envelope", envelope, ("exact", "truncated")) == "truncated"
+        self.exponent = 0.5 if chosen("gain", gain, ("amplitude", "energy")) == "amplitude" else 1.0
 
     @property
     def specification(self) -> dict[str, Parameter]:
@@ -73,9 +73,7 @@ class DynamicRangeProcessor(Processor):
             "smoothing_logit": Parameter((1,), "ms", 0.02, 3000, to_ms, from_ms, "time constant of the envelope"),
         }
 
-    def process(
-        self, signal: Tensor, parameters: Parameters, state: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def process(self, signal: Tensor, parameters: Parameters, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         gain, state = self.gain(signal, parameters, state)
         return signal * gain.unsqueeze(1), state
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from mixgraph.dsp.fir import hann, zero_phase_fir
-from mixgraph.processors.base import Parameter, Parameters, Processor, decibels
+from mixgraph.processors.base import Parameter, Parameters, Processor, chosen, decibels
 from mixgraph.processors.registry import register
 
 
@@ -30,7 +30,7 @@ class Equalizer(Processor):
         super().__init__(sample_rate)
         self.num_bins = round(1024 * sample_rate / 30000)
         self.window: Tensor
-        taps = hann(2 * self.num_bins - 1, periodic=window == "periodic")
+        taps = hann(2 * self.num_bins - 1, periodic=chosen("window", window, ("symmetric", "periodic")) == "periodic")
         self.register_buffer("window", taps.float(), persistent=False)
 
     @property

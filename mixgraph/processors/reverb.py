@@ -12,7 +12,7 @@ import torchaudio.functional as AF
 from torch import Tensor
 
 from mixgraph.dsp.fir import hann
-from mixgraph.processors.base import Parameter, Parameters, Processor, decibels
+from mixgraph.processors.base import Parameter, Parameters, Processor, chosen, decibels
 from mixgraph.processors.registry import register
 
 _RATE = 30000  # the response is made at this rate and resampled to others
@@ -45,7 +45,7 @@ class Reverb(Processor):
 
     def __init__(self, sample_rate: int = 30000, mask: Literal["decay", "paper"] = "decay") -> None:
         super().__init__(sample_rate)
-        self.mask = mask
+        self.mask = chosen("mask", mask, ("decay", "paper"))
         noise = torch.from_numpy(np.random.RandomState(0).uniform(size=(2, _LENGTH)).astype(np.float64) * 2 - 1)
         window = hann(_FFT, periodic=True)
         spectrogram = torch.stft(
@@ -57,6 +57,9 @@ class Reverb(Processor):
         # Overlapping squared windows sum to envelope[n]; half a window overlaps the next, so two halves describe it.
         halves = window.square().view(2, _HOP).sum(dim=0)
         self.register_buffer("synthesis", (window.view(2, _HOP) / halves).reshape(_FFT), persistent=False)
+        # The last frame reaches past the last overlap, and is there divided by its own window alone.
+        self.last: Tensor
+        self.register_buffer("last", 1 / window[_HOP : _HOP + _LENGTH % _HOP], persistent=False)
 
     @property
     def specification(self) -> dict[str, Parameter]:
@@ -91,9 +94,11 @@ class Reverb(Processor):
             log_mask = (initial.unsqueeze(2) - F.softplus(delta).unsqueeze(2) * frames) / _SCALE
         masked = torch.view_as_complex(self.noise.to(initial.dtype)) * torch.exp(log_mask)
         # Inverse STFT with hop = half a window: the second half of a frame meets the first half of the next.
-        pieces = torch.fft.irfft(masked, n=_FFT) * self.synthesis.to(initial.dtype)
-        overlapped = pieces[:, :, :-1, _HOP:] + pieces[:, :, 1:, :_HOP]
-        mid, side = overlapped.flatten(2)[..., :_LENGTH].unbind(1)
+        frames_in_time = torch.fft.irfft(masked, n=_FFT)
+        pieces = frames_in_time * self.synthesis.to(initial.dtype)
+        overlapped = (pieces[:, :, :-1, _HOP:] + pieces[:, :, 1:, :_HOP]).flatten(2)
+        rest = frames_in_time[:, :, -1, _HOP : _HOP + _LENGTH % _HOP] * self.last.to(initial.dtype)
+        mid, side = torch.cat((overlapped, rest), dim=-1).unbind(1)
         stereo = torch.stack((mid + side, mid - side), dim=1)
         if self.sample_rate != _RATE:
             stereo = AF.resample(stereo, _RATE, self.sample_rate)[..., : self.after + 1]

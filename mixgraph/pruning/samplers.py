@@ -99,7 +99,9 @@ class DryWet:
                 size = 1 / count
                 pool.remove(t)
             reach = min(count, round(count * (accepted[t] + size)))
-            if (yield tuple(by_weight[t][taken[t] : reach])):
+            candidates = tuple(by_weight[t][taken[t] : reach])
+            # Rounding can make a step that adds no node; the reference evaluates the same graph once more.
+            if not candidates or (yield candidates):
                 accepted[t] += size
                 taken[t] = reach
                 if accepted[t] >= 1 and t in pool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mixgraph.graph.types import MixGraph
+from mixgraph.processors.base import Processors
 from mixgraph.render.execute import GraphParameters, StreamState, check_arguments, execute, fit_length
 from mixgraph.render.plan import make_plan
 
@@ -16,7 +17,7 @@ ReadSources = Callable[[int, int], Tensor]
 
 def render_blocks(
     graph: MixGraph,
-    processors: nn.ModuleDict,
+    processors: Processors,
     read: ReadSources,
     parameters: GraphParameters,
     weights: Tensor,
@@ -52,7 +53,7 @@ def render_blocks(
 
 def render_song(
     graph: MixGraph,
-    processors: nn.ModuleDict,
+    processors: Processors,
     sources: Tensor,
     parameters: GraphParameters,
     weights: Tensor,

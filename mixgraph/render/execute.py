@@ -12,10 +12,10 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mixgraph.graph.types import INPUT, MIX, OUTPUT, MixGraph
-from mixgraph.processors.base import Parameters, Processor, to_basis, to_left_right
+from mixgraph.processors.base import Parameters, Processor, Processors, to_basis, to_left_right
 from mixgraph.render.plan import Region, RenderPlan, Step, lookahead, make_plan
 from mixgraph.render.schedule import Method
 
@@ -58,7 +58,7 @@ class Rendering:
 
 def render(
     graph: MixGraph,
-    processors: nn.ModuleDict,
+    processors: Processors,
     sources: Tensor,
     parameters: GraphParameters,
     weights: Tensor,
@@ -85,7 +85,7 @@ def render(
 
 def render_plan(
     plan: RenderPlan,
-    processors: nn.ModuleDict,
+    processors: Processors,
     sources: Tensor,
     parameters: GraphParameters,
     weights: Tensor,
@@ -128,7 +128,7 @@ def fit_length(sources: Tensor, length: int) -> Tensor:
 
 def execute(
     plan: RenderPlan,
-    processors: nn.ModuleDict,
+    processors: Processors,
     sources: Tensor,
     parameters: GraphParameters,
     weights: Tensor,
@@ -155,13 +155,20 @@ def execute(
     return (mix if sources.dim() == 4 else mix.squeeze(0)), tuple(run.energies)
 
 
+def _switched_off(graph: MixGraph, weights: Tensor) -> frozenset[int]:
+    """The nodes whose weight was forced to 0. Trained weights never are: a GPU is not asked for them."""
+    if weights.requires_grad:
+        return frozenset()
+    return frozenset(node for node, weight in zip(graph.processors, weights.tolist(), strict=True) if weight == 0)
+
+
 class _Execution:
     """One pass over the steps. Signals are kept as (batch, row), so that a whole batch is handed on uncopied."""
 
     def __init__(
         self,
         plan: RenderPlan,
-        processors: nn.ModuleDict,
+        processors: Processors,
         parameters: GraphParameters,
         weights: Tensor,
         state: StreamState | None,
@@ -170,6 +177,7 @@ class _Execution:
         self.plan, self.processors, self.parameters = plan, processors, parameters
         self.state, self.staged_channel = state, staged_channel
         self.weight_of = dict(zip(plan.graph.processors, weights.unbind(0), strict=True))
+        self.skipped = _switched_off(plan.graph, weights)
         self.signals: dict[tuple[int, Region | None], tuple[tuple[Tensor, ...], Tensor, int]] = {}
         self.energies: list[StagedEnergy] = []
 
@@ -234,8 +242,8 @@ class _Execution:
         for row, node in enumerate(step.nodes):
             for p in graph.predecessors[node]:
                 region = self.plan.regions[p]
-                key = (region, 0 if region else self.plan.latency[p])
-                kinds.setdefault(key, {}).setdefault(row, []).append(p)
+                kind = (region, 0 if region else self.plan.latency[p])
+                kinds.setdefault(kind, {}).setdefault(row, []).append(p)
         for (region, latency), groups in kinds.items():
             part = self._sum(list(groups.values()), region)
             key = (index, region, latency)
@@ -253,8 +261,12 @@ class _Execution:
     def _leave_region(self, key: tuple[object, ...], spectra: Tensor, region: Region, latency: int) -> Tensor:
         block = self.plan.block
         whole = torch.fft.irfft(spectra, n=region.n_fft)
-        early = latency - region.latency  # samples before index 0; they stand at the end of the circle
+        # The block's start in the circle: before index 0, so at its end, or past it (a region that several paths of
+        # different latency share).
+        early = latency - region.latency
         if self.state is None:
+            if early <= 0:
+                return whole[..., -early : block - early]
             return torch.cat((whole[..., region.n_fft - early :], whole[..., : block - early]), dim=-1)[..., :block]
         whole = torch.roll(whole, early, dims=-1)
         if key in self.state.tensors:
@@ -293,12 +305,12 @@ class _Execution:
     def _linear(self, index: int, step: Step, signal: Tensor) -> Tensor:
         if step.type == MIX:
             return signal
-        processor: Processor = self.processors[step.type]
+        processor = self.processors[step.type]
         weight = self._weights(step)
         responses = {} if self.state is None else self.state.responses
         if index not in responses:
             n_fft = step.region.n_fft if step.region else 0
-            responses[index] = processor.response(self._rows(step), n_fft)
+            responses[index] = self._skip(step, processor.response(self._rows(step), n_fft))
         response = responses[index]
         if processor.staged and self.staged_channel is not None:
             self._measure(step, processor, signal, response.unsqueeze(1))
@@ -313,7 +325,12 @@ class _Execution:
         if self.state is not None:
             self.state.tensors[(index,)] = state
         weight = self._weights(step).unsqueeze(1)
-        return (1 - weight) * signal + weight * wet.view(signal.shape)
+        return (1 - weight) * signal + weight * self._skip(step, wet.view(signal.shape))
+
+    def _skip(self, step: Step, wet: Tensor) -> Tensor:
+        """Silences what is switched off: 0 times infinity is not 0."""
+        rows = [row for row, node in enumerate(step.nodes) if node in self.skipped]
+        return wet.index_fill(0, torch.tensor(rows, device=wet.device), 0) if rows else wet
 
     def _measure(self, step: Step, processor: Processor, signal: Tensor, response: Tensor) -> None:
         wet = to_left_right(to_basis(signal, processor.channels) * response, processor.channels)

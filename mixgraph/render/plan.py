@@ -15,14 +15,12 @@ Signals are thought of as unlimited in time; what is cut is only what cannot rea
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-from torch import nn
 
 from mixgraph.dsp.convolution import fast_length
 from mixgraph.graph.types import INPUT, OUTPUT, MixGraph
+from mixgraph.processors.base import Processors
 from mixgraph.render.schedule import Method, schedule
 
 _MERGE = 0.8  # regions whose extents differ by less than a fifth share an FFT length
@@ -80,18 +78,19 @@ class RenderPlan:
         for i, step in enumerate(self.steps):
             where = f"spectra of {step.region.n_fft}" if step.region else "time"
             nodes = ", ".join(map(str, step.nodes[:12])) + (", ..." if len(step.nodes) > 12 else "")
-            lines.append(f"{i:3d}  {step.type:14s} x{len(step.nodes):<4d} {where:20s} latency {step.latency:5d}  [{nodes}]")
+            what = f"{i:3d}  {step.type:14s} x{len(step.nodes):<4d} {where:20s}"
+            lines.append(f"{what} latency {step.latency:5d}  [{nodes}]")
         return "\n".join(lines)
 
 
-def lookahead(graph: MixGraph, processors: nn.ModuleDict | Mapping[str, nn.Module]) -> int:
+def lookahead(graph: MixGraph, processors: Processors) -> int:
     """Samples of the sources after the end of a clip that still reach the output."""
     return max(_latencies(graph, processors))
 
 
 def make_plan(
     graph: MixGraph,
-    processors: nn.ModuleDict | Mapping[str, nn.Module],
+    processors: Processors,
     block: int,
     method: Method = "auto",
     order: Sequence[str] | None = None,
@@ -122,7 +121,7 @@ def make_plan(
     return RenderPlan(graph, tuple(steps), block, max(latency), tuple(latency), tuple(regions))
 
 
-def _latencies(graph: MixGraph, processors: nn.ModuleDict | Mapping[str, nn.Module]) -> list[int]:
+def _latencies(graph: MixGraph, processors: Processors) -> list[int]:
     latency = [0] * len(graph)
     for i in graph.topological_order:
         entering = max((latency[p] for p in graph.predecessors[i]), default=0)
@@ -132,15 +131,13 @@ def _latencies(graph: MixGraph, processors: nn.ModuleDict | Mapping[str, nn.Modu
     return latency
 
 
-def _supports(graph: MixGraph, processors: nn.ModuleDict | Mapping[str, nn.Module], node: int) -> tuple[int, int]:
+def _supports(graph: MixGraph, processors: Processors, node: int) -> tuple[int, int]:
     if graph.types[node] in processors and processors[graph.types[node]].linear:
         return processors[graph.types[node]].before, processors[graph.types[node]].after
     return 0, 0
 
 
-def _regions(
-    graph: MixGraph, processors: nn.ModuleDict | Mapping[str, nn.Module], latency: Sequence[int], block: int
-) -> list[Region | None]:
+def _regions(graph: MixGraph, processors: Processors, latency: Sequence[int], block: int) -> list[Region | None]:
     spectral: dict[int, bool] = {}
     extents: dict[int, tuple[int, int]] = {}  # node -> (start, stop) of what a block turns into
     owner: dict[int, int] = {}
@@ -172,7 +169,9 @@ def _regions(
     for i, (start, stop) in extents.items():
         entering = [-latency[p] for p in graph.predecessors[i] if not spectral[p]]
         origin, low, high = spans.get(find(i), (block, start, stop))
-        spans[find(i)] = (min([origin, *entering]), min(low, start), max(high, stop))
+        # A node in time that waits for another path is read from before the region's first sample: zeros must be there.
+        leaving = [-latency[s] for s in graph.successors[i] if not spectral[s]]
+        spans[find(i)] = (min([origin, *entering]), min([low, start, *leaving]), max(high, stop))
     shared: list[tuple[int, int, int, list[int]]] = []
     for root in sorted(spans, key=lambda r: (spans[r][1] - spans[r][2], r)):
         origin, low, high = spans[root]

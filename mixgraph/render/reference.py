@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mixgraph.dsp.convolution import convolve
 from mixgraph.graph.types import INPUT, OUTPUT, MixGraph
-from mixgraph.processors.base import to_basis, to_left_right
+from mixgraph.processors.base import Processors, to_basis, to_left_right
 from mixgraph.render.execute import GraphParameters, Rendering, StagedChannel, StagedEnergy
 from mixgraph.render.plan import make_plan
 
 
 def render_reference(
     graph: MixGraph,
-    processors: nn.ModuleDict,
+    processors: Processors,
     sources: Tensor,
     parameters: GraphParameters,
     weights: Tensor,
@@ -41,7 +41,7 @@ def render_reference(
         start, total = _add([signals[p] for p in graph.predecessors[node]])
         if node_type == OUTPUT:
             signals[node] = (0, _window(start, total, 0, length))
-        elif node_type not in processors:
+        elif node_type not in processors or (not weights.requires_grad and weight_of[node] == 0):
             signals[node] = (start, total)
         else:
             processor = processors[node_type]
@@ -64,7 +64,7 @@ def render_reference(
 def _add(signals: list[tuple[int, Tensor]]) -> tuple[int, Tensor]:
     start = min(s for s, _ in signals)
     stop = max(s + x.shape[-1] for s, x in signals)
-    return start, sum((_window(s, x, start, stop) for s, x in signals[1:]), _window(*signals[0], start, stop))
+    return start, torch.stack([_window(s, x, start, stop) for s, x in signals]).sum(dim=0)
 
 
 def _window(start: int, signal: Tensor, first: int, last: int) -> Tensor:

@@ -1,0 +1,72 @@
+"""A synthetic song with a known graph, as a search takes it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from datamodules.song import SongData
+from mixgraph.songs import Song
+from mixgraph.songs.synthetic import SyntheticSong, make_synthetic_song
+from mixgraph.songs.training_clips import StartRange
+
+
+class SyntheticSongData(SongData):
+    """Random clips of a song that our own processors made; the graph that made it is `truth`.
+
+    Args:
+        song_seed: of the song and its graph.
+        num_tracks: at least two a subgroup.
+        num_subgroups: of about equal size.
+        seconds: length of the song.
+        tolerance: removing any processor of the truth raises the match loss by at least twice as much.
+        density: share of the full console's processors that the truth starts from.
+        sample_rate: in Hz.
+        steps_per_stage: clips of a stage (an epoch).
+        warm_up_seconds: at the start of each clip, rendered but not compared.
+        scored_seconds: of each clip, compared.
+        starts: of the clips, see `ClipReader`.
+        seed: of the starts.
+    """
+
+    def __init__(
+        self,
+        song_seed: int = 0,
+        num_tracks: int = 6,
+        num_subgroups: int = 2,
+        seconds: float = 20.0,
+        tolerance: float = 0.01,
+        density: float = 0.4,
+        sample_rate: int = 30000,
+        steps_per_stage: int = 500,
+        warm_up_seconds: float = 1.0,
+        scored_seconds: float = 2.8,
+        starts: StartRange = "whole_song",
+        seed: int = 42,
+    ) -> None:
+        super().__init__(
+            path=f"synthetic_{song_seed}",  # names the song in messages; nothing is read from it
+            sample_rate=sample_rate,
+            steps_per_stage=steps_per_stage,
+            warm_up_seconds=warm_up_seconds,
+            scored_seconds=scored_seconds,
+            starts=starts,
+            seed=seed,
+        )
+        self.song_seed, self.num_tracks, self.num_subgroups = song_seed, num_tracks, num_subgroups
+        self.seconds, self.tolerance, self.density = seconds, tolerance, density
+
+    @cached_property
+    def truth(self) -> SyntheticSong:
+        """The song with the graph that made it, made when first asked for."""
+        return make_synthetic_song(
+            self.song_seed,
+            self.num_tracks,
+            self.num_subgroups,
+            self.seconds,
+            self.sample_rate,
+            self.tolerance,
+            self.density,
+        )
+
+    def read(self) -> Song:
+        return self.truth.song

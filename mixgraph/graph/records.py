@@ -1,0 +1,308 @@
+"""Graphs as JSON text, and back with every field checked.
+
+Records are uniform (a list of node objects with the same keys), so that tools which infer a schema from many files
+find one. Processors are stored by type and row: row `r` of a type's parameters belongs to the `r`-th node of the type.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mixgraph.graph.types import INPUT, MIX, OUTPUT, MixGraph
+from mixgraph.processors import processor_type
+
+SCHEMA_VERSION = 1
+
+_AUXILIARY_LETTERS = {INPUT: "i", MIX: "m", OUTPUT: "o"}
+_NODE_KINDS: dict[str, tuple[type, ...]] = {
+    "id": (int,),
+    "type": (str,),
+    "letter": (str,),
+    "name": (str,),
+    "subgroup": (str,),
+    "song": (int,),
+    "row": (int,),
+    "weight": (float, int, type(None)),
+    "loss_increase": (float, int, type(None)),
+}
+_EDGE_KINDS: dict[str, tuple[type, ...]] = {"source": (int,), "destination": (int,)}
+_GRAPH_KINDS: dict[str, tuple[type, ...]] = {"schema_version": (int,), "nodes": (list,), "edges": (list,)}
+_FILE_KINDS: dict[str, tuple[type, ...]] = {**_GRAPH_KINDS, "sample_rate": (int,), "processors": (dict,)}
+_RANGES = {"weight": (0.0, 1.0), "loss_increase": (-1e30, 1e30)}  # refuses what is not finite, too
+_OPTION_KINDS = (str, int, float, bool)
+_KIND_NAMES = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    dict: "an object",
+    type(None): "null",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class GraphFile:
+    """What a graph file says: all that rendering needs, but for the parameters.
+
+    Attributes:
+        graph: of one or several songs.
+        sample_rate: in Hz, of the audio that the graph was made for.
+        weights: dry/wet weight of each processor, (len(graph.processors),) float32; None where not known.
+        loss_increases: what the match loss rises by without each processor, the same shape, float64; None where
+            not known.
+        processor_options: processor name -> the constructor's arguments that differ from the defaults.
+    """
+
+    graph: MixGraph
+    sample_rate: int
+    weights: Tensor | None = None
+    loss_increases: Tensor | None = None
+    processor_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def node_letter(node_type: str) -> str:
+    """The letter of a node type: i, m, o, or the processor's own.
+
+    Raises:
+        ValueError: a type that is not registered.
+    """
+    return _AUXILIARY_LETTERS.get(node_type) or processor_type(node_type).letter
+
+
+def graph_to_dict(
+    graph: MixGraph, weights: Tensor | None = None, loss_increases: Tensor | None = None
+) -> dict[str, Any]:
+    """A graph as plain values: `{"schema_version", "nodes", "edges"}` with uniform records.
+
+    Raises:
+        ValueError: an unregistered processor type, weights that are not in 0..1, or values of the wrong shape.
+    """
+    weight_of = _by_node(graph, weights, "weight")
+    increase_of = _by_node(graph, loss_increases, "loss_increase")
+    group_of = dict(zip(graph.inputs, graph.subgroups, strict=True))
+    nodes = [
+        {
+            "id": i,
+            "type": node_type,
+            "letter": node_letter(node_type),
+            "name": graph.names[i],
+            "subgroup": group_of.get(i, ""),
+            "song": graph.songs[i],
+            "row": graph.rows[i],
+            "weight": weight_of.get(i),
+            "loss_increase": increase_of.get(i),
+        }
+        for i, node_type in enumerate(graph.types)
+    ]
+    edges = [{"source": source, "destination": destination} for source, destination in graph.edges]
+    return {"schema_version": SCHEMA_VERSION, "nodes": nodes, "edges": edges}
+
+
+def graph_from_dict(record: Any, where: str = "graph") -> MixGraph:
+    """The inverse of `graph_to_dict`; `where` names the source in messages.
+
+    Raises:
+        ValueError: missing, unknown or ill-typed fields, a newer schema, or an invalid graph.
+    """
+    _check_schema(record, where)
+    _check_record(record, _GRAPH_KINDS, where)
+    return _graph(record, where)
+
+
+def graph_to_json(graph: MixGraph) -> str:
+    """A graph as one line of JSON, for checkpoints."""
+    return json.dumps(graph_to_dict(graph), allow_nan=False, separators=(",", ":"))
+
+
+def graph_from_json(text: str, where: str = "graph") -> MixGraph:
+    """The inverse of `graph_to_json`; raises as `graph_from_dict` does."""
+    return graph_from_dict(_parse(text, where), where)
+
+
+def graph_file_to_json(file: GraphFile) -> str:
+    """The text of a graph file, one node or edge a line.
+
+    Raises:
+        ValueError: values that do not fit the graph, or options that JSON cannot hold.
+    """
+    if type(file.sample_rate) is not int or file.sample_rate < 1:
+        raise ValueError(f"sample_rate: a positive whole number of Hz is needed, got {file.sample_rate!r}")
+    options = {name: dict(given) for name, given in sorted(file.processor_options.items())}
+    _check_options(options, "processor_options")
+    record = graph_to_dict(file.graph, file.weights, file.loss_increases)
+
+    def line(value: Any) -> str:
+        return json.dumps(value, allow_nan=False)
+
+    def lines(values: Iterable[Any]) -> str:
+        return "[\n    " + ",\n    ".join(map(line, values)) + "\n  ]"
+
+    return (
+        "{\n"
+        f'  "schema_version": {SCHEMA_VERSION},\n'
+        f'  "sample_rate": {file.sample_rate},\n'
+        f'  "processors": {line(options)},\n'
+        f'  "nodes": {lines(record["nodes"])},\n'
+        f'  "edges": {lines(record["edges"])}\n'
+        "}\n"
+    )
+
+
+def graph_file_from_json(text: str, where: str) -> GraphFile:
+    """The inverse of `graph_file_to_json`; `where` names the file in messages.
+
+    Raises:
+        ValueError: not JSON, missing, unknown or ill-typed fields, a newer schema, or an invalid graph.
+    """
+    record = _parse(text, where)
+    _check_schema(record, where)
+    _check_record(record, _FILE_KINDS, where)
+    if record["sample_rate"] < 1:
+        raise ValueError(f"{where}: sample_rate: a positive number of Hz is needed, got {record['sample_rate']}")
+    _check_options(record["processors"], f"{where}: processors")
+    graph = _graph(record, where)
+    return GraphFile(
+        graph=graph,
+        sample_rate=record["sample_rate"],
+        weights=_column(graph, record["nodes"], "weight", where, torch.float32),
+        loss_increases=_column(graph, record["nodes"], "loss_increase", where, torch.float64),
+        processor_options=record["processors"],
+    )
+
+
+def _parse(text: str, where: str) -> Any:
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not a number of JSON")
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{where}: not JSON: {error}") from error
+
+
+def _check_schema(record: Any, where: str) -> None:
+    if not isinstance(record, dict):
+        raise ValueError(f"{where}: an object is needed, got {_shown(record)}")
+    version = record.get("schema_version")
+    if type(version) is not int or version < 1:
+        raise ValueError(f"{where}: schema_version: a whole number from 1 is needed, got {_shown(version)}")
+    check_version(version, where)
+
+
+def check_version(version: int, where: str) -> None:
+    if version > SCHEMA_VERSION:
+        raise ValueError(
+            f"{where}: made by a newer mixgraph: schema {version}, this one reads up to {SCHEMA_VERSION}; upgrade"
+        )
+
+
+def check_names(needed: Iterable[str], found: Iterable[str], where: str) -> None:
+    missing, unknown = sorted(set(needed) - set(found)), sorted(set(found) - set(needed))
+    if missing:
+        raise ValueError(f"{where}: missing: {', '.join(missing)}")
+    if unknown:
+        raise ValueError(f"{where}: unknown: {', '.join(unknown)}; known are {', '.join(needed)}")
+
+
+def _check_record(record: Any, kinds: Mapping[str, tuple[type, ...]], where: str) -> None:
+    if not isinstance(record, dict):
+        raise ValueError(f"{where}: an object is needed, got {_shown(record)}")
+    check_names(kinds, record, where)
+    for key, allowed in kinds.items():
+        if type(record[key]) not in allowed:  # not isinstance: true is no number here
+            needed = " or ".join(_KIND_NAMES[kind] for kind in allowed if not (kind is int and float in allowed))
+            raise ValueError(f"{where}: {key}: {needed} is needed, got {_shown(record[key])}")
+
+
+def _check_options(options: Mapping[str, Any], where: str) -> None:
+    for name, given in options.items():
+        try:
+            processor_type(name)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+        if not isinstance(given, dict):
+            raise ValueError(f"{where}: {name}: an object is needed, got {_shown(given)}")
+        for option, value in given.items():
+            if not isinstance(value, _OPTION_KINDS) or (isinstance(value, float) and not math.isfinite(value)):
+                needed = "a text, finite number or bool"
+                raise ValueError(f"{where}: {name}.{option}: {needed} is needed, got {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _graph(record: dict[str, Any], where: str) -> MixGraph:
+    nodes: Sequence[dict[str, Any]] = record["nodes"]
+    if not nodes:
+        raise ValueError(f"{where}: nodes: at least one is needed, got none")
+    for i, node in enumerate(nodes):
+        at = f"{where}: nodes[{i}]"
+        _check_record(node, _NODE_KINDS, at)
+        if node["id"] != i:
+            raise ValueError(f"{at}: id: {i} is needed (nodes in order), got {node['id']}")
+        if node["song"] < 0:
+            raise ValueError(f"{at}: song: a number from 0 is needed, got {node['song']}")
+        try:
+            letter = node_letter(node["type"])
+        except ValueError as error:
+            raise ValueError(f"{at}: type: {error}") from error
+        if node["letter"] != letter:
+            raise ValueError(f"{at}: letter: {letter!r} is needed for {node['type']}, got {node['letter']!r}")
+        if node["subgroup"] and node["type"] != INPUT:
+            raise ValueError(f"{at}: subgroup: '' is needed, only inputs have one, got {node['subgroup']!r}")
+    for i, edge in enumerate(record["edges"]):
+        _check_record(edge, _EDGE_KINDS, f"{where}: edges[{i}]")
+    try:
+        graph = MixGraph(
+            types=tuple(node["type"] for node in nodes),
+            edges=tuple((edge["source"], edge["destination"]) for edge in record["edges"]),
+            names=tuple(node["name"] for node in nodes),
+            subgroups=tuple(node["subgroup"] for node in nodes if node["type"] == INPUT),
+            songs=tuple(node["song"] for node in nodes),
+        )
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    for i, (node, row) in enumerate(zip(nodes, graph.rows, strict=True)):
+        if node["row"] != row:
+            raise ValueError(f"{where}: nodes[{i}]: row: {row} is needed (its rank in its type), got {node['row']}")
+    return graph
+
+
+def _by_node(graph: MixGraph, values: Tensor | None, key: str) -> dict[int, float]:
+    """Node -> value of each processor; nothing where there are no values."""
+    if values is None:
+        return {}
+    if tuple(values.shape) != (len(graph.processors),):
+        raise ValueError(f"{key}s: ({len(graph.processors)},) is needed, one a processor, got {tuple(values.shape)}")
+    low, high = _RANGES[key]
+    value_of = dict(zip(graph.processors, values.detach().cpu().tolist(), strict=True))
+    for node, value in value_of.items():
+        if not low <= value <= high:
+            raise ValueError(f"{key}s: {low:g} to {high:g} is needed, got {value:g} at {graph.label(node)}")
+    return value_of
+
+
+def _column(
+    graph: MixGraph, nodes: Sequence[dict[str, Any]], key: str, where: str, dtype: torch.dtype
+) -> Tensor | None:
+    """The values of the processors, all or none of which are known; those of a graph without processors are known."""
+    low, high = _RANGES[key]
+    known = [node["id"] for node in nodes if node[key] is not None]
+    if not known and graph.processors:
+        return None
+    if tuple(known) != graph.processors:
+        odd = min(set(known) ^ set(graph.processors))
+        raise ValueError(f"{where}: nodes[{odd}]: {key}: all processors have one, or none; other nodes have null")
+    for i in known:
+        if not low <= nodes[i][key] <= high:
+            raise ValueError(f"{where}: nodes[{i}]: {key}: {low:g} to {high:g} is needed, got {_shown(nodes[i][key])}")
+    return torch.tensor([nodes[i][key] for i in known], dtype=dtype)

@@ -1,0 +1,290 @@
+"""A drawing of a mixing graph as boxes, curves and labels, in pixels; `draw` turns them into SVG and PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mixgraph.graph.layout import Layout, make_layout
+from mixgraph.graph.palette import INK, PAPER, QUIET, node_letter, text_colour, type_colour, type_label, type_order
+from mixgraph.graph.types import AUXILIARY, INPUT, MIX, OUTPUT, MixGraph
+
+_CELL_WIDTH, _ROW_HEIGHT, _BOX = 36.0, 42.0, 22.0
+_FAN_WIDTH = 34.0  # extra room before a column of sums, for the curves that meet there
+_MARGIN, _GAP = 14.0, 8.0
+_LONGEST_NAME = 28  # characters shown; the SVG has the whole name as a tooltip
+_BAND, _TRACK, _EDGE = "#F1F2F5", "#D5D8DE", "#7C8189"
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle with rounded corners; a circle where the radius is half its width."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    fill: str
+    stroke: str = ""
+    radius: float = 0.0
+
+
+@dataclass(frozen=True)
+class Label:
+    """A line of text; `x` is its start, middle or end, `y` its baseline."""
+
+    x: float
+    y: float
+    text: str
+    size: float
+    colour: str = INK
+    anchor: str = "start"
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line from `start` through segments: one point is a straight line, three are a cubic Bezier curve."""
+
+    start: Point
+    segments: tuple[tuple[Point, ...], ...]
+
+
+@dataclass(frozen=True)
+class NodeGroup:
+    """The shapes of one node, and its description."""
+
+    node: int
+    type: str
+    title: str
+    shapes: tuple[Box | Label, ...]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that is drawn, from back to front: background, curves, marks on them, nodes, text around."""
+
+    width: float
+    height: float
+    background: tuple[Box, ...]
+    curves: tuple[Curve, ...]
+    marks: tuple[Box, ...]
+    nodes: tuple[NodeGroup, ...]
+    labels: tuple[Box | Label, ...]
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Pixels of a layout: `x` of each column's middle, half the width of each node and of each column's widest."""
+
+    layout: Layout
+    x: tuple[float, ...]
+    top: float
+    half: tuple[float, ...]
+    widest: tuple[float, ...]
+
+    def y(self, row: float) -> float:
+        return self.top + (row + 0.5) * _ROW_HEIGHT
+
+
+def make_scene(graph: MixGraph, weights: Sequence[float] | None = None, title: str = "") -> Scene:
+    """Draws tracks from the left to the output at the right.
+
+    Args:
+        graph: any graph.
+        weights: dry/wet weight of each processor, in 0..1: drawn as a bar and a number below it.
+        title: above the drawing.
+    """
+    layout = make_layout(graph)
+    half = tuple(_half_width(graph, node) for node in range(len(graph)))
+    name_width = max((_text_width(_short(graph.names[i]), 11) for i in graph.inputs), default=0.0)
+    x = _column_positions(graph, layout, half, left=_MARGIN + name_width + _GAP)
+    output_width = max(_text_width(_short(graph.names[i]), 11) for i in graph.outputs) + _GAP + _BOX / 2
+    width = max(x[-1] + output_width + _MARGIN, _text_width(title, 17) + 2 * _MARGIN, 420.0)
+    widest = tuple(max((half[i] for i in members), default=0.0) for members in _by_column(layout))
+    runs = {edge: _run(graph, layout, *edge) for edge in graph.edges}
+    notes = ["hollow dot: no such processor here"] if any(_gaps(layout, *edge, runs[edge]) for edge in runs) else []
+    if weights is not None:
+        notes.append("bar and number: dry/wet weight")
+    header, top = _header(graph, "; ".join(notes), title, width)
+    lowest = max([layout.num_rows - 1, *runs.values()])
+    grid = _Grid(layout, x, top + (16 if min(runs.values()) >= 0 else 26), half, widest)
+    headings = [
+        Label(x[c], top + 12, node_letter(t), 11, _on_paper(t), "middle", bold=True) for c, t in layout.headings.items()
+    ]
+    weight_of = dict(zip(graph.processors, weights, strict=True)) if weights is not None else {}
+    return Scene(
+        width=width,
+        height=grid.y(lowest + 0.5) + _MARGIN,
+        background=tuple(_bands(graph, grid)),
+        curves=tuple(_curve(grid, *edge, row) for edge, row in runs.items()),
+        marks=tuple(mark for edge, row in runs.items() for mark in _marks(grid, *edge, row)),
+        nodes=tuple(_node(graph, grid, node, weight_of.get(node)) for node in range(len(graph))),
+        labels=(*header, *headings),
+    )
+
+
+def _by_column(layout: Layout) -> list[list[int]]:
+    members: list[list[int]] = [[] for _ in range(layout.num_columns)]
+    for node, column in enumerate(layout.columns):
+        members[column].append(node)
+    return members
+
+
+def _text_width(text: str, size: float) -> float:
+    return 0.6 * size * len(text)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+
+
+def _on_paper(node_type: str) -> str:
+    colour = type_colour(node_type)
+    return INK if colour == PAPER else colour
+
+
+def _half_width(graph: MixGraph, node: int) -> float:
+    if graph.types[node] == MIX and graph.names[node]:
+        return (_BOX + _text_width(_short(graph.names[node]), 10) + 6) / 2
+    return _BOX / 2
+
+
+def _column_positions(graph: MixGraph, layout: Layout, half: Sequence[float], left: float) -> tuple[float, ...]:
+    widths = [_CELL_WIDTH] * layout.num_columns
+    fans = [0.0] * layout.num_columns
+    for node, column in enumerate(layout.columns):
+        widths[column] = max(widths[column], 2 * half[node] + _CELL_WIDTH - _BOX)
+        if len(graph.predecessors[node]) > 1:
+            fans[column] = _FAN_WIDTH
+    positions = []
+    for width, fan in zip(widths, fans, strict=True):
+        positions.append(left + fan + width / 2)
+        left += fan + width
+    return tuple(positions)
+
+
+def _header(graph: MixGraph, notes: str, title: str, width: float) -> tuple[list[Box | Label], float]:
+    """Title and legend, wrapped to the width, and where they end."""
+    y = _MARGIN
+    shapes: list[Box | Label] = []
+    if title:
+        y += 16
+        shapes.append(Label(_MARGIN, y, title, 15, bold=True))
+        y += 12
+    counts = graph.count()
+    entries = [(t, f"{type_label(t)} × {counts[t]}") for t in type_order(counts)]
+    entries += [(INPUT, "track"), (MIX, "subgroup mix"), (OUTPUT, "mix")]
+    x = _MARGIN
+    for node_type, text in entries:
+        needed = 21 + _text_width(text, 10) + 8
+        if x + needed > width - _MARGIN and x > _MARGIN:
+            x, y = _MARGIN, y + 22
+        shapes += _symbol(node_type, x + 8, y + 8, 16, 16)
+        shapes.append(Label(x + 21, y + 12, text, 10))
+        x += needed
+    y += 20
+    if notes:
+        y += 12
+        shapes.append(Label(_MARGIN, y, notes, 9, QUIET))
+    return shapes, y + 10
+
+
+def _symbol(node_type: str, x: float, y: float, width: float, size: float, text: str = "") -> list[Box | Label]:
+    """The sign of a node type around (x, y): round for inputs and outputs, else square; `text` beside the letter."""
+    fill = type_colour(node_type)
+    auxiliary = node_type in AUXILIARY
+    radius = size / 2 if node_type in (INPUT, OUTPUT) else size / 5
+    box = Box(x - width / 2, y - size / 2, width, size, fill, INK if auxiliary else fill, radius)
+    letter_x = x - width / 2 + size / 2
+    ink = text_colour(fill)
+    letter = Label(letter_x, y + size * 0.2, node_letter(node_type), size * 0.58, ink, "middle", bold=True)
+    if not text:
+        return [box, letter]
+    return [box, letter, Label(letter_x + size / 2 - 1, y + 3.5, text, 10)]
+
+
+def _node(graph: MixGraph, grid: _Grid, node: int, weight: float | None) -> NodeGroup:
+    node_type, name = graph.types[node], graph.names[node]
+    x, y = grid.x[grid.layout.columns[node]], grid.y(grid.layout.rows[node])
+    shapes = _symbol(node_type, x, y, 2 * grid.half[node], _BOX, _short(name) if node_type == MIX else "")
+    title = graph.label(node)
+    if node_type == INPUT:
+        shapes.append(Label(x - _BOX / 2 - _GAP, y + 4, _short(name), 11, anchor="end"))
+    elif node_type == OUTPUT:
+        shapes.append(Label(x + _BOX / 2 + _GAP, y + 4, _short(name), 11))
+    if weight is not None:
+        title += f", dry/wet weight {weight:.3f}"
+        left, bottom = x - _BOX / 2, y + _BOX / 2
+        shapes.append(Box(left, bottom + 2, _BOX, 3, _TRACK))
+        shapes.append(Box(left, bottom + 2, _BOX * weight, 3, INK))
+        shapes.append(Label(x, bottom + 13, f"{weight:.2f}", 8, INK, "middle"))
+    return NodeGroup(node, node_type, title, tuple(shapes))
+
+
+def _bands(graph: MixGraph, grid: _Grid) -> list[Box]:
+    """A grey band behind the tracks of each subgroup, as far as their last processor column."""
+    columns = grid.layout.columns
+    last = min((columns[i] for i in graph.nodes_of(MIX)), default=max(columns)) - 1
+    right = grid.x[max(last, 0)] + _CELL_WIDTH / 2
+    return [
+        Box(
+            _MARGIN / 2,
+            grid.y(band.first) - _BOX / 2 - 7,
+            right - _MARGIN / 2,
+            (band.last - band.first) * _ROW_HEIGHT + _BOX + 24,
+            _BAND,
+            radius=5,
+        )
+        for band in grid.layout.bands
+    ]
+
+
+def _run(graph: MixGraph, layout: Layout, source: int, destination: int) -> float:
+    """The row along which an edge runs: its source's into a sum, else its destination's, or a free one close by."""
+    serial = len(graph.predecessors[destination]) == 1
+    row = layout.rows[destination if serial else source]
+    return layout.free_row(row, range(layout.columns[source] + 1, layout.columns[destination]))
+
+
+def _curve(grid: _Grid, source: int, destination: int, row: float) -> Curve:
+    layout = grid.layout
+    column = layout.columns[destination]
+    start = (grid.x[layout.columns[source]] + grid.half[source], grid.y(layout.rows[source]))
+    end = (grid.x[column] - grid.half[destination], grid.y(layout.rows[destination]))
+    # The last bend is within the room left before the column, after all that its other nodes may reach.
+    turn = max(start[0], min(grid.x[column] - grid.widest[column] - _FAN_WIDTH, end[0]))
+    segments: list[tuple[Point, ...]] = []
+    here, y = start, grid.y(row)
+    if y != here[1]:
+        there = (min(here[0] + _CELL_WIDTH - _BOX + 4, end[0]), y)
+        segments.append(_bend(here, there))
+        here = there
+    if y != end[1]:
+        turn = max(turn, here[0])
+        segments += [((turn, y),), _bend((turn, y), end)]
+    else:
+        segments.append((end,))
+    return Curve(start, tuple(segments))
+
+
+def _bend(a: Point, b: Point) -> tuple[Point, ...]:
+    middle = (a[0] + b[0]) / 2
+    return ((middle, a[1]), (middle, b[1]), b)
+
+
+def _gaps(layout: Layout, source: int, destination: int, row: float) -> list[int]:
+    """The type columns that a chain passes without such a processor."""
+    if row != layout.rows[source]:
+        return []
+    return [c for c in range(layout.columns[source] + 1, layout.columns[destination]) if c in layout.headings]
+
+
+def _marks(grid: _Grid, source: int, destination: int, row: float) -> list[Box]:
+    y = grid.y(row)
+    return [
+        Box(grid.x[column] - 2.5, y - 2.5, 5, 5, PAPER, _EDGE, 2.5)
+        for column in _gaps(grid.layout, source, destination, row)
+    ]

@@ -1,0 +1,469 @@
+"""How well a found graph agrees with the one that made the mix: which processors, set how, and what remains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from statistics import fmean, median
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from mixgraph.dsp.third_octaves import third_octave_means
+from mixgraph.graph.types import INPUT, MIX, MixGraph
+from mixgraph.processors import Processor, Processors
+from mixgraph.processors.delay import MultitapDelay
+from mixgraph.processors.dynamics import DynamicRangeProcessor
+from mixgraph.processors.equalizer import Equalizer
+
+LOUD_TAP_DB = 12.0  # a tap is loud if it is at most this far below the loudest of its node
+ENERGY_RANGE_DB = 40.0  # bands farther below the loudest band of the dry sound are not compared
+_STATIC_LEVELS_DB = (-48, 1, 2)  # range of input levels at which static curves are compared
+_TINY = 1e-9
+
+Values = Mapping[str, Mapping[str, Tensor]]
+
+
+class Setting(Protocol):
+    """A graph with its values, as `SyntheticSong`, `FoundGraph` and `GraphValues` have it."""
+
+    @property
+    def graph(self) -> MixGraph: ...
+    @property
+    def parameters(self) -> Values: ...
+    @property
+    def weights(self) -> Tensor: ...
+
+
+@dataclass(frozen=True, eq=False)
+class GraphValues:
+    """A graph, its parameters in trained coordinates, and its dry/wet weights."""
+
+    graph: MixGraph
+    parameters: Values
+    weights: Tensor
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How many processors are in the true graph, in the found one, and in both."""
+
+    true: int
+    found: int
+    matched: int
+
+    @property
+    def precision(self) -> float | None:
+        """Share of what was found that is true; None if nothing was found."""
+        return self.matched / self.found if self.found else None
+
+    @property
+    def recall(self) -> float | None:
+        """Share of what is true that was found; None if there is nothing to find."""
+        return self.matched / self.true if self.true else None
+
+    @property
+    def f1(self) -> float | None:
+        """Harmonic mean of precision and recall; None if both graphs have nothing."""
+        return 2 * self.matched / (self.true + self.found) if self.true + self.found else None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"precision": self.precision, "recall": self.recall, "f1": self.f1}
+
+
+@dataclass(frozen=True)
+class GraphComparison:
+    """Which processors two graphs of one console share.
+
+    Attributes:
+        types: of each processor type in either graph, in alphabetical order.
+        overall: of all types together.
+        missed: labels of true processors that were not found.
+        spurious: labels of found processors that are not true.
+    """
+
+    types: dict[str, Agreement]
+    overall: Agreement
+    missed: tuple[str, ...]
+    spurious: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it; None where a share is not defined."""
+        return {
+            "types": {t: agreement.to_dict() for t, agreement in self.types.items()},
+            "overall": self.overall.to_dict(),
+            "missed": list(self.missed),
+            "spurious": list(self.spurious),
+        }
+
+    def format_table(self) -> str:
+        """A Markdown table."""
+        rows = [
+            (name, a.true, a.found, a.matched, _share(a.precision), _share(a.recall), _share(a.f1))
+            for name, a in [*self.types.items(), ("all", self.overall)]
+        ]
+        return _markdown(("type", "true", "found", "matched", "precision", "recall", "F1"), rows)
+
+
+@dataclass(frozen=True)
+class QuantityError:
+    """The error of one quantity of one processor that is in both graphs.
+
+    Attributes:
+        node: label of the processor.
+        type: of the processor.
+        quantity: what is compared; see `parameter_errors`.
+        unit: of all three numbers.
+        error: absolute, or a mean or median of absolute errors.
+        true, found: the values, where the quantity is a single one.
+    """
+
+    node: str
+    type: str
+    quantity: str
+    unit: str
+    error: float
+    true: float | None = None
+    found: float | None = None
+
+
+@dataclass(frozen=True)
+class ErrorSummary:
+    """The errors of one quantity over all processors of a type, in `unit`."""
+
+    type: str
+    quantity: str
+    unit: str
+    count: int
+    median: float
+    mean: float
+    worst: float
+
+
+@dataclass(frozen=True)
+class ParameterErrors:
+    """The errors of all quantities of all processors that are in both graphs."""
+
+    values: tuple[QuantityError, ...]
+
+    def summary(self) -> tuple[ErrorSummary, ...]:
+        """One row a type and quantity."""
+        groups: dict[tuple[str, str, str], list[float]] = {}
+        for value in self.values:
+            groups.setdefault((value.type, value.quantity, value.unit), []).append(value.error)
+        return tuple(
+            ErrorSummary(*key, len(errors), median(errors), fmean(errors), max(errors))
+            for key, errors in groups.items()
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return {
+            "summary": [asdict(row) for row in self.summary()],
+            "values": [asdict(value) for value in self.values],
+        }
+
+    def format_table(self) -> str:
+        """A Markdown table of the summary."""
+        rows = [
+            (s.type, s.quantity, s.unit, s.count, f"{s.median:.3g}", f"{s.mean:.3g}", f"{s.worst:.3g}")
+            for s in self.summary()
+        ]
+        return _markdown(("type", "quantity", "unit", "values", "median error", "mean", "worst"), rows)
+
+
+def compare_graphs(true_graph: MixGraph, found_graph: MixGraph) -> GraphComparison:
+    """Counts the processors that two graphs share; a processor is known by its chain and its type.
+
+    A chain is a track or a subgroup. Where a chain has a type several times, they are matched in order.
+
+    Raises:
+        ValueError: the graphs have different tracks or subgroups.
+    """
+    true, found = _matched_keys(true_graph, found_graph)
+    types = sorted({key.type for key in (*true, *found)})
+
+    def agreement(wanted: Iterable[str]) -> Agreement:
+        kinds = set(wanted)
+        ours, theirs = ({key for key in keys if key.type in kinds} for keys in (true, found))
+        return Agreement(len(ours), len(theirs), len(ours & theirs))
+
+    return GraphComparison(
+        {t: agreement([t]) for t in types},
+        agreement(types),
+        tuple(true_graph.label(node) for key, node in true.items() if key not in found),
+        tuple(found_graph.label(node) for key, node in found.items() if key not in true),
+    )
+
+
+def parameter_errors(
+    true: Setting, found: Setting, processors: Processors, sources: Tensor | None = None
+) -> ParameterErrors:
+    """Compares the settings of the processors that two graphs share, in physical units.
+
+    Settings count as they act, dry/wet weight included: a gain of g with weight w is a gain of 1 - w + w g.
+
+    - gain_panning: `left`, `right` and, free of the level that other processors may share, `balance`; dB.
+    - stereo_imager: `side`, dB.
+    - equalizer: `response`, mean over third-octave bands, dB; `shape`, the same with the mean difference taken out.
+    - compressor, noisegate: `threshold`, `knee` (dB), `ratio` (:1), `time constant` (ms), `weight`, and `curve`:
+      the static gain, mean over input levels from -48 to 0 dB, dB.
+    - reverb: `T60 mid`, `T60 side`, median over bins, s; `colour`, median difference of the initial levels with
+      the mean taken out, dB; `weight`.
+    - delay: for each loud tap (12 dB below the loudest or more) of the truth and the found tap in the same channel
+      and segment, `tap delay` in ms and `tap level` against the dry sound in dB; `weight`.
+    - any other type: every parameter in its unit, mean over its entries, and `weight`.
+
+    Args:
+        true: the graph that made the mix.
+        found: what a search found.
+        processors: one module a type, of both.
+        sources: (inputs, 2, L); if given, equalizers are compared in bands where their dry tracks have energy.
+
+    Raises:
+        ValueError: the graphs have different tracks or subgroups.
+    """
+    ours, theirs = _matched_keys(true.graph, found.graph)
+    true_weights, found_weights = (
+        dict(zip(s.graph.processors, s.weights.detach().double().cpu().tolist(), strict=True)) for s in (true, found)
+    )
+    values: list[QuantityError] = []
+    for key, node in ours.items():
+        if key not in theirs:
+            continue
+        other = theirs[key]
+        pair = _Pair(
+            true.graph.label(node),
+            processors[key.type],
+            _row(true, node),
+            _row(found, other),
+            true_weights[node],
+            found_weights[other],
+            None if sources is None else _dry(true.graph, node, sources),
+        )
+        values += _COMPARE.get(key.type, _compare_any)(pair)
+    order = {t: i for i, t in enumerate(sorted({v.type for v in values}))}
+    return ParameterErrors(tuple(sorted(values, key=lambda v: order[v.type])))
+
+
+# Matching.
+
+
+@dataclass(frozen=True)
+class _Key:
+    level: str
+    name: str
+    type: str
+    rank: int
+
+
+def _keys(graph: MixGraph) -> dict[_Key, int]:
+    keys: dict[_Key, int] = {}
+    for node in graph.topological_order:
+        if node not in graph.processors:
+            continue
+        level = "subgroup" if graph.types[graph.chain_head(node)] == MIX else "track"
+        rank = 0
+        while (key := _Key(level, graph.names[node], graph.types[node], rank)) in keys:
+            rank += 1
+        keys[key] = node
+    return keys
+
+
+def _matched_keys(true: MixGraph, found: MixGraph) -> tuple[dict[_Key, int], dict[_Key, int]]:
+    for what, ours, theirs in (
+        ("tracks", *(sorted(g.names[i] for i in g.inputs) for g in (true, found))),
+        ("subgroups", *(sorted(g.names[i] for i in g.nodes_of(MIX)) for g in (true, found))),
+    ):
+        if ours != theirs:
+            raise ValueError(f"found: the {what} of the true graph {ours} expected, got {theirs}")
+    return _keys(true), _keys(found)
+
+
+def _row(setting: Setting, node: int) -> dict[str, Tensor]:
+    row = setting.graph.rows[node]
+    values = setting.parameters[setting.graph.types[node]]
+    return {name: value[row : row + 1].detach().double().cpu() for name, value in values.items()}
+
+
+def _dry(graph: MixGraph, node: int, sources: Tensor) -> Tensor:
+    """The sum of the dry tracks upstream of a node, (2, L)."""
+    upstream, waiting = set(), [node]
+    while waiting:
+        current = waiting.pop()
+        if current not in upstream:
+            upstream.add(current)
+            waiting += graph.predecessors[current]
+    return sources[[graph.rows[i] for i in sorted(upstream) if graph.types[i] == INPUT]].sum(dim=0)
+
+
+# Comparing.
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """One processor in both graphs: parameters as (1, *shape) float64, weights, the dry sound if it is known."""
+
+    node: str
+    processor: Processor
+    true: dict[str, Tensor]
+    found: dict[str, Tensor]
+    true_weight: float
+    found_weight: float
+    dry: Tensor | None
+
+    def error(
+        self, quantity: str, unit: str, error: float, true: float | None = None, found: float | None = None
+    ) -> QuantityError:
+        return QuantityError(self.node, self.processor.name, quantity, unit, error, true, found)
+
+    def single(self, quantity: str, unit: str, true: float, found: float) -> QuantityError:
+        return self.error(quantity, unit, abs(found - true), true, found)
+
+    def weight(self) -> QuantityError:
+        return self.single("weight", "1", self.true_weight, self.found_weight)
+
+    def units(self, name: str) -> tuple[Tensor, Tensor]:
+        declared = self.processor.specification[name]
+        return declared.to_unit(self.true[name])[0], declared.to_unit(self.found[name])[0]
+
+    def blended_db(self, of: Callable[[dict[str, Tensor]], Tensor]) -> tuple[Tensor, Tensor]:
+        """What a wet gain amounts to beside the dry sound, in dB, in both graphs."""
+        sides = ((self.true, self.true_weight), (self.found, self.found_weight))
+        true, found = (_db(1 - weight + weight * of(values)) for values, weight in sides)
+        return true, found
+
+
+def _compare_gain(pair: _Pair) -> list[QuantityError]:
+    true, found = (side.tolist() for side in pair.blended_db(lambda p: torch.exp(p["log_gain"][0])))
+    errors = [pair.single(name, "dB", true[i], found[i]) for i, name in enumerate(("left", "right"))]
+    return [*errors, pair.single("balance", "dB", true[0] - true[1], found[0] - found[1])]
+
+
+def _compare_imager(pair: _Pair) -> list[QuantityError]:
+    true, found = pair.blended_db(lambda p: torch.exp(p["log_gain"][0, 0]))
+    return [pair.single("side", "dB", float(true), float(found))]
+
+
+def _compare_equalizer(pair: _Pair) -> list[QuantityError]:
+    assert isinstance(pair.processor, Equalizer)
+    bins = pair.processor.num_bins
+    hertz = torch.arange(bins, dtype=torch.float64) * (pair.processor.sample_rate / (2 * bins - 1))
+    means = third_octave_means(hertz)
+
+    def response(values: dict[str, Tensor]) -> Tensor:
+        taps = pair.processor.impulse_response(values)[0, 0]
+        return torch.fft.fft(torch.roll(taps, -pair.processor.before)).real[:bins]
+
+    true, found = pair.blended_db(response)
+    difference = means @ (found - true)
+    if pair.dry is not None:
+        difference = difference[_bands_with_energy(pair.dry, hertz, means)]
+    shape = difference - difference.mean()
+    return [
+        pair.error("response", "dB", float(difference.abs().mean())),
+        pair.error("shape", "dB", float(shape.abs().mean())),
+    ]
+
+
+def _bands_with_energy(dry: Tensor, hertz: Tensor, means: Tensor) -> Tensor:
+    taps = 2 * hertz.numel() - 1
+    frames = dry.cpu().double()[:, : dry.shape[-1] // taps * taps].unflatten(-1, (-1, taps))
+    spectrum = torch.fft.rfft(frames * torch.hann_window(taps, dtype=torch.float64)).abs().square().sum(dim=(0, 1))
+    energy = means @ spectrum
+    if not energy.max() > 0:
+        return torch.ones_like(energy, dtype=torch.bool)
+    return energy > energy.max() * 10 ** (-ENERGY_RANGE_DB / 10)
+
+
+def _compare_dynamics(pair: _Pair) -> list[QuantityError]:
+    assert isinstance(pair.processor, DynamicRangeProcessor)
+    processor = pair.processor
+    names = {
+        "threshold": ("log_threshold", "dB"),
+        "knee": ("log_knee", "dB"),
+        "ratio": ("log_ratio", ":1"),
+        "time constant": ("smoothing_logit", "ms"),
+    }
+    errors = []
+    for quantity, (name, unit) in names.items():
+        true, found = pair.units(name)
+        errors.append(pair.single(quantity, unit, float(true), float(found)))
+    levels = torch.arange(*_STATIC_LEVELS_DB, dtype=torch.float64)
+    tone = (10 ** (levels / 20)).view(-1, 1, 1).expand(-1, 2, 1)
+
+    def static_gain(values: dict[str, Tensor]) -> Tensor:
+        rows = {name: value.expand(len(levels), -1) for name, value in values.items()}
+        at_once = torch.full_like(rows["smoothing_logit"], -40.0)  # the envelope follows the level without delay
+        return processor.gain(tone, rows | {"smoothing_logit": at_once})[0][:, 0]
+
+    true_db, found_db = pair.blended_db(static_gain)
+    return [*errors, pair.error("curve", "dB", float((found_db - true_db).abs().mean())), pair.weight()]
+
+
+def _compare_reverb(pair: _Pair) -> list[QuantityError]:
+    true, found = pair.units("delta_log_magnitude")
+    errors = [
+        pair.error(f"T60 {name}", "s", float((f - t).abs().median()), float(t.median()), float(f.median()))
+        for name, t, f in zip(("mid", "side"), true, found, strict=True)
+    ]
+    true, found = pair.units("init_log_magnitude")
+    colour = (found - found.mean()) - (true - true.mean())
+    return [*errors, pair.error("colour", "dB", float(colour.abs().median())), pair.weight()]
+
+
+def _compare_delay(pair: _Pair) -> list[QuantityError]:
+    assert isinstance(pair.processor, MultitapDelay)
+    true_ms, found_ms = (value[:, 0].tolist() for value in pair.units("delay_z"))
+    true_db = _tap_levels_db(pair.processor, pair.true, pair.true_weight)
+    found_db = _tap_levels_db(pair.processor, pair.found, pair.found_weight)
+    errors = []
+    for tap, level in enumerate(true_db):
+        if level >= max(true_db) - LOUD_TAP_DB:
+            errors.append(pair.single("tap delay", "ms", true_ms[tap], found_ms[tap]))
+            errors.append(pair.single("tap level", "dB", level, found_db[tap]))
+    return [*errors, pair.weight()]
+
+
+def _tap_levels_db(processor: MultitapDelay, values: dict[str, Tensor], weight: float) -> list[float]:
+    """The level of each tap against the dry sound: its share of the unit energy, times w / (1 - w)."""
+    magnitude = torch.exp(values["log_fir_magnitude"][0])
+    energy = torch.fft.irfft(magnitude, n=2 * processor.num_bins - 1).mul(processor.window).square().sum(dim=-1)
+    share = torch.sqrt(energy / (energy.sum() / 2))  # the mean of both channels has unit energy
+    return _db(share * (weight / max(1 - weight, _TINY))).tolist()
+
+
+def _compare_any(pair: _Pair) -> list[QuantityError]:
+    errors = []
+    for name, declared in pair.processor.specification.items():
+        true, found = pair.units(name)
+        errors.append(pair.error(name, declared.unit, float((found - true).abs().mean())))
+    return [*errors, pair.weight()]
+
+
+_COMPARE: dict[str, Callable[[_Pair], list[QuantityError]]] = {
+    "compressor": _compare_dynamics,
+    "delay": _compare_delay,
+    "equalizer": _compare_equalizer,
+    "gain_panning": _compare_gain,
+    "noisegate": _compare_dynamics,
+    "reverb": _compare_reverb,
+    "stereo_imager": _compare_imager,
+}
+
+
+# Formatting.
+
+
+def _db(amplitude: Tensor) -> Tensor:
+    return 20 * torch.log10(amplitude.abs().clamp(min=_TINY))
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _markdown(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"

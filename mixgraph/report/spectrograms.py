@@ -1,0 +1,156 @@
+"""Spectrograms of a target, its matches and their errors, in mid and side (paper figure 7)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from torch import Tensor
+
+from mixgraph.graph.draw import printable
+
+_WINDOW_SECONDS = 0.034  # 1024 samples at 30 kHz
+_RANGE_DB = 80.0  # below the loudest bin of the target
+_ERROR_LIMIT_DB = 20.0
+_FRAMES_AT_ONCE = 4096
+_CHANNELS = ("mid", "side")
+
+
+@dataclass(frozen=True)
+class Spectrogram:
+    """Levels over time and frequency.
+
+    Attributes:
+        levels_db: (2, bins, columns), mid and side; a sine of full scale in both channels has 0 dB in mid. Silence
+            has -inf.
+        seconds: the length of the signal.
+        sample_rate: in Hz; bins go from 0 to half of it.
+    """
+
+    levels_db: Tensor
+    seconds: float
+    sample_rate: int
+
+
+def spectrogram(signal: Tensor, sample_rate: int, max_columns: int = 1500) -> Spectrogram:
+    """Short-time levels of mid (l + r) / 2 and side (l - r) / 2; in a long signal neighbouring frames are averaged.
+
+    Memory does not grow with the number of frames: they are transformed a block at a time, and their power is
+    averaged over the frames of a column.
+
+    Args:
+        signal: (2, time).
+        sample_rate: in Hz.
+        max_columns: the most columns returned.
+
+    Raises:
+        ValueError: another shape, no samples, values that are not finite, or settings below 1.
+    """
+    if signal.dim() != 2 or signal.shape[0] != 2 or signal.shape[1] == 0:
+        raise ValueError(f"signal: (2, time) is needed, got {tuple(signal.shape)}")
+    if not bool(torch.isfinite(signal).all()):
+        raise ValueError("signal: finite samples are needed, got NaN or infinity")
+    if sample_rate < 1000 or max_columns < 1:
+        raise ValueError(
+            f"sample_rate, max_columns: at least 1000 Hz and 1 are needed, got {sample_rate} and {max_columns}"
+        )
+    left, right = signal.detach().to("cpu", torch.float32)
+    mid_side = torch.stack(((left + right) / 2, (left - right) / 2))
+    n_fft = 2 ** round(math.log2(_WINDOW_SECONDS * sample_rate))
+    hop = n_fft // 2
+    num_frames = 1 + signal.shape[1] // hop
+    pool = math.ceil(num_frames / max_columns)
+    columns = math.ceil(num_frames / pool)
+    window = torch.hann_window(n_fft)
+    # Frame k is centred on sample k * hop. The last column may hold fewer frames than the others.
+    padded = torch.nn.functional.pad(mid_side, (hop, n_fft + columns * pool * hop - signal.shape[1]))
+    weight = torch.arange(columns * pool).lt(num_frames).float()
+    at_once = max(1, _FRAMES_AT_ONCE // pool) * pool
+    power = []
+    for first in range(0, columns * pool, at_once):
+        count = min(at_once, columns * pool - first)
+        frames = padded[:, first * hop : (first + count - 1) * hop + n_fft].unfold(-1, n_fft, hop)
+        energy = torch.fft.rfft(frames * window).abs().square() * weight[first : first + count, None]
+        share = weight[first : first + count].view(-1, pool).sum(dim=1)
+        power.append(energy.view(2, -1, pool, n_fft // 2 + 1).sum(dim=2) / share[:, None])
+    full_scale = (window.sum() / 2).square()
+    levels_db = 10 * torch.log10(torch.cat(power, dim=1).transpose(1, 2) / full_scale)
+    return Spectrogram(levels_db, signal.shape[1] / sample_rate, sample_rate)
+
+
+def spectrogram_figure(
+    target: Tensor, candidates: Mapping[str, Tensor], sample_rate: int, max_columns: int = 1500
+) -> Figure:
+    """The target in the first row, then a row a candidate: mid, its error, side, its error.
+
+    Levels share one scale, from the target's loudest bin down by 80 dB; what is below counts as the lower end. The
+    error is candidate minus target in dB, shown up to +-20 dB.
+
+    Args:
+        target: (2, time).
+        candidates: name -> (2, time), of the target's length, e.g. the dry sum, the console, the pruned graph.
+        sample_rate: in Hz.
+        max_columns: of each picture; longer songs are averaged down to it.
+
+    Raises:
+        ValueError: no candidates, a candidate of another shape, or as `spectrogram`.
+    """
+    if not candidates:
+        raise ValueError("candidates: at least one is needed, got none")
+    for name, signal in candidates.items():
+        if signal.shape != target.shape:
+            raise ValueError(f"candidates: {name!r}: {tuple(target.shape)} is needed, got {tuple(signal.shape)}")
+    goal = spectrogram(target, sample_rate, max_columns)
+    # For a silent target 0 dB is as good an upper end as any.
+    high = float(goal.levels_db.max()) if bool(torch.isfinite(goal.levels_db).any()) else 0.0
+    low = high - _RANGE_DB
+    goal_db = goal.levels_db.clamp(min=low)
+
+    num_rows = 1 + len(candidates)
+    figure = Figure(figsize=(15, 0.8 + 1.9 * num_rows), dpi=100, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(num_rows, 4, squeeze=False, sharex=True, sharey=True)
+
+    def show(axes: Axes, values: Tensor, error: bool) -> AxesImage:
+        image = axes.imshow(
+            values.numpy(),
+            cmap="RdBu_r" if error else "magma",
+            vmin=-_ERROR_LIMIT_DB if error else low,
+            vmax=_ERROR_LIMIT_DB if error else high,
+            origin="lower",
+            aspect="auto",
+            interpolation="nearest",
+            extent=(0, goal.seconds, 0, sample_rate / 2000),
+        )
+        axes.tick_params(labelsize=8)
+        return image
+
+    _label(grid, ["target", *candidates])
+    for channel in range(2):
+        level_image = show(grid[0, 2 * channel], goal_db[channel], error=False)
+        grid[0, 2 * channel + 1].set_axis_off()
+    for row, signal in enumerate(candidates.values(), start=1):
+        levels_db = spectrogram(signal, sample_rate, max_columns).levels_db.clamp(min=low)
+        for channel in range(2):
+            show(grid[row, 2 * channel], levels_db[channel], error=False)
+            error_image = show(grid[row, 2 * channel + 1], levels_db[channel] - goal_db[channel], error=True)
+    figure.colorbar(level_image, ax=grid[:, -1], label="level (dB)", location="right", pad=0.01, aspect=30)
+    limit = f"error (dB), limited to ±{_ERROR_LIMIT_DB:g}"
+    figure.colorbar(error_image, ax=grid[:, -1], label=limit, location="right", pad=0.01, aspect=30)
+    return figure
+
+
+def _label(grid: np.ndarray, names: list[str]) -> None:
+    for column, title in enumerate(f"{channel}{kind}" for channel in _CHANNELS for kind in ("", " error")):
+        grid[0 if column % 2 == 0 else 1, column].set_title(title, fontsize=10)
+        grid[-1, column].set_xlabel("time (s)", fontsize=9)
+    for row, name in enumerate(names):
+        text = f"{printable(name)}\nfrequency (kHz)"
+        grid[row, 0].set_ylabel(text, fontsize=9, parse_math=False)

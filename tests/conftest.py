@@ -1,0 +1,42 @@
+"""Small songs on disk, for everything that reads or searches one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+RATE = 8000
+
+
+def make_song(folder: Path, seconds: float = 3.0, seed: int = 0) -> Path:
+    """Three tracks in two subgroups at 8 kHz; the mix is known gains of them."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(round(seconds * RATE)) / RATE
+    tracks = {
+        "kick": np.sin(2 * np.pi * 80 * t) * np.exp(-8 * (t % 0.5)),
+        "hat": rng.standard_normal(len(t)) * np.exp(-30 * (t % 0.25)) * 0.3,
+        "lead": 0.4 * np.sin(2 * np.pi * 440 * t) * (1 + 0.5 * np.sin(2 * np.pi * 3 * t)),
+    }
+    gains = {"kick": (0.5, 0.5), "hat": (0.2, 0.4), "lead": (0.5, 0.1)}
+    (folder / "tracks").mkdir(parents=True)
+    mix = np.zeros((len(t), 2))
+    for name, audio in tracks.items():
+        soundfile.write(folder / "tracks" / f"{name}.wav", audio * 0.5, RATE, subtype="FLOAT")
+        mix += audio[:, None] * 0.5 * np.array(gains[name])
+    soundfile.write(folder / "mix.wav", mix, RATE, subtype="FLOAT")
+    description = {
+        "title": "Tiny",
+        "licence": "CC0",
+        "subgroups": {"drums": ["kick.wav", "hat.wav"], "lead": ["lead.wav"]},
+    }
+    (folder / "song.yaml").write_text(yaml.safe_dump(description))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_song(tmp_path_factory.mktemp("songs") / "tiny")

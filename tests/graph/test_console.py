@@ -1,0 +1,97 @@
+"""Consoles of any chains and subgroups."""
+
+import itertools
+
+import pytest
+
+from mixgraph.graph import build_console
+from mixgraph.processors import types_from_letters
+
+SUBGROUPS = {"drums": ["kick", "snare"], "bass": ["bass"], "keys": ["piano", "organ", "pad"]}
+TABLE_1 = ["", "g", "sg", "esg", "esgr", "ecsgr", "ecnsgr", "ecnsgdr"]  # the rows of the paper's Table 1
+SAMPLE = ["".join(p) for n in (1, 2, 3) for p in itertools.permutations("ecnsgdr", n)][::17]
+
+
+def walk_back(graph, node):
+    """The types from the chain's head to `node`."""
+    head = graph.chain_head(node)
+    found = []
+    while node != head:
+        found.append(graph.types[node])
+        (node,) = graph.predecessors[node]
+    return head, found[::-1]
+
+
+@pytest.mark.parametrize(
+    ("track_chain", "subgroup_chain"),
+    [*((c, c) for c in TABLE_1 + SAMPLE), ("ecnsgdr", ""), ("", "ecnsgdr"), ("esg", "cr"), ("gdg", "ee")],
+)
+def test_console(track_chain, subgroup_chain):
+    graph = build_console(SUBGROUPS, track_chain, subgroup_chain, name="song")
+    tracks, groups, n, m = 6, 3, len(track_chain), len(subgroup_chain)
+    assert len(graph) == tracks + n * tracks + groups + m * groups + 1
+    assert len(graph.processors) == n * tracks + m * groups
+    assert len(graph.edges) == len(graph) - 1  # a tree: one edge out of each node but the output
+    assert [graph.names[i] for i in graph.inputs] == ["kick", "snare", "bass", "piano", "organ", "pad"]
+    assert graph.subgroups == ("drums", "drums", "bass", "keys", "keys", "keys")
+    assert [graph.names[i] for i in graph.nodes_of("mix")] == ["drums", "bass", "keys"]
+    (output,) = graph.outputs
+    assert output == len(graph) - 1
+    assert graph.names[output] == "song"
+    heads = []
+    for end in graph.predecessors[output]:
+        head, types = walk_back(graph, end)
+        assert types == list(types_from_letters(subgroup_chain))
+        assert graph.types[head] == "mix"
+        heads.append(graph.names[head])
+        members = []
+        for track_end in graph.predecessors[head]:
+            source, track_types = walk_back(graph, track_end)
+            assert track_types == list(types_from_letters(track_chain))
+            assert graph.types[source] == "input"
+            members.append(graph.names[source])
+        assert members == SUBGROUPS[graph.names[head]]
+    assert heads == list(SUBGROUPS)
+
+
+def test_node_order_of_a_small_console():
+    graph = build_console({"a": ["x", "y"], "b": ["z"]}, "g", "e")
+    assert graph.types == (
+        *["input"] * 3,
+        *["gain_panning"] * 3,
+        "mix",
+        "equalizer",
+        "mix",
+        "equalizer",
+        "output",
+    )
+    assert graph.edges == ((0, 3), (1, 4), (2, 5), (3, 6), (4, 6), (6, 7), (5, 8), (8, 9), (7, 10), (9, 10))
+    assert graph.names == ("x", "y", "z", "x", "y", "z", "a", "a", "b", "b", "")
+    assert graph.label(7) == "subgroup a: equalizer"
+
+
+def test_processors_carry_the_name_of_what_they_work_on():
+    graph = build_console(SUBGROUPS)
+    for node in graph.processors:
+        assert graph.names[node] == graph.names[graph.chain_head(node)]
+
+
+@pytest.mark.parametrize(
+    ("subgroups", "message"),
+    [
+        ({}, "subgroups: a console needs at least one track, got none"),
+        ({"a": []}, "subgroups: a console needs at least one track, got none"),
+        ({"a": ["x"], "b": []}, "subgroups: 'b' has no tracks"),
+        ({"a": ["x"], "b": ["y", "x"]}, r"track 'x' must be in exactly one subgroup, got \['a', 'b'\]"),
+        ({"a": ["x", "x"]}, r"track 'x' must be in exactly one subgroup, got \['a'\]"),
+    ],
+)
+def test_what_a_console_refuses(subgroups, message):
+    with pytest.raises(ValueError, match=message):
+        build_console(subgroups)
+
+
+@pytest.mark.parametrize("chains", [("eq", ""), ("", "eq")])
+def test_unknown_letters(chains):
+    with pytest.raises(ValueError, match="unknown processor letter 'q' in chain 'eq'; known are"):
+        build_console({"a": ["x"]}, *chains)

@@ -1,0 +1,270 @@
+"""What the declared units mean: decibels, milliseconds, T60, at every sample rate."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mixgraph.processors import registered
+
+RATES = [16000, 30000, 48000]
+
+
+def make(name, rate=30000, **options):
+    return registered()[name](sample_rate=rate, **options).double()
+
+
+def values_of(processor, nodes=1, **units):
+    """Parameters from values in their units; trained coordinate 0 for the others."""
+    values = {}
+    for name, declared in processor.specification.items():
+        if name in units:
+            unit = torch.as_tensor(units[name], dtype=torch.float64)
+            values[name] = declared.from_unit(unit.expand(nodes, *declared.shape).clone())
+        else:
+            values[name] = torch.zeros(nodes, *declared.shape, dtype=torch.float64)
+    return values
+
+
+def constant(levels_db, length=400, phase=1.0):
+    """Constant signals whose smoothed energy (l^2 + r^2) / 2 has the given levels; right = phase * left."""
+    amplitude = 10 ** (torch.tensor(levels_db, dtype=torch.float64) / 20)
+    return amplitude.view(-1, 1, 1) * torch.tensor([1.0, phase], dtype=torch.float64).view(1, 2, 1) * torch.ones(length)
+
+
+def change_db(processor, signal, values):
+    """The gain at the end of a signal, when the envelope has settled."""
+    return 20 * torch.log10(processor(signal, values)[:, 0, -1] / signal[:, 0, -1])
+
+
+@pytest.mark.parametrize("ratio", [1.5, 2.0, 4.0, 20.0])
+def test_compressor_gives_one_db_for_each_ratio_db_above_its_threshold(ratio):
+    compressor = make("compressor")
+    levels = [-40.0, -18.0, -10.0, -4.0]
+    values = values_of(compressor, 4, log_threshold=-20.0, log_ratio=ratio, log_knee=1.0, smoothing_logit=0.05)
+    change = change_db(compressor, constant(levels), values)
+    assert change[0] == 0
+    expected = (torch.tensor(levels[1:], dtype=torch.float64) + 20) * (1 / ratio - 1)
+    # The detector adds 1e-5 (-50 dB): 0.003 dB at -18 dB.
+    torch.testing.assert_close(change[1:], expected, atol=4e-3, rtol=0)
+
+
+@pytest.mark.parametrize("ratio", [1.5, 2.0, 4.0])
+def test_noisegate_loses_ratio_db_for_each_db_below_its_threshold(ratio):
+    gate = make("noisegate")
+    levels = [-1.0, -8.0, -14.0, -20.0]
+    values = values_of(gate, 4, log_threshold=-6.0, log_ratio=ratio, log_knee=1.0, smoothing_logit=0.05)
+    change = change_db(gate, constant(levels), values)
+    assert change[0] == 0
+    expected = (torch.tensor(levels[1:], dtype=torch.float64) + 6) * (ratio - 1)
+    # The detector adds 1e-5: 0.004 dB of level at -20 dB, times ratio - 1.
+    torch.testing.assert_close(change[1:], expected, atol=5e-3 * (ratio - 1), rtol=0)
+
+
+@pytest.mark.parametrize("name", ["compressor", "noisegate"])
+def test_energy_gain_doubles_the_decibels(name):
+    levels = [-35.0, -26.0, -17.0]
+    units = {"log_threshold": -26.0, "log_ratio": 3.0, "log_knee": 6.0, "smoothing_logit": 0.05}
+    amplitude, energy = make(name), make(name, gain="energy")
+    once = change_db(amplitude, constant(levels), values_of(amplitude, 3, **units))
+    assert once.abs().max() > 1
+    torch.testing.assert_close(
+        change_db(energy, constant(levels), values_of(energy, 3, **units)), 2 * once, atol=1e-10, rtol=0
+    )
+
+
+@pytest.mark.parametrize("name", ["compressor", "noisegate"])
+def test_knee_is_as_wide_as_it_says_and_smooth(name):
+    processor = make(name)
+    levels = torch.linspace(-20, -2, 181, dtype=torch.float64)
+    values = values_of(processor, 181, log_threshold=-11.0, log_ratio=3.0, log_knee=8.0, smoothing_logit=0.02)
+    change = change_db(processor, constant(levels.tolist()), values)
+    slope = change.diff() / 0.1
+    bend = (slope.diff() / 0.1).abs() > 1e-2
+    inside = levels[1:-1][bend]
+    # Levels are 0.1 dB apart, and 1e-5 in the detector moves -15 dB by 0.0014 dB.
+    assert inside.min().item() == pytest.approx(-15, abs=0.11)
+    assert inside.max().item() == pytest.approx(-7, abs=0.11)
+    assert slope.diff().abs().max() < 0.06  # no corner: a hard knee's slope would jump by 2/3 or 2
+
+
+def test_detectors():
+    out_of_phase = constant([-6.0], phase=-1.0)
+    units = {"log_threshold": -20.0, "log_ratio": 4.0, "log_knee": 1.0, "smoothing_logit": 0.05}
+    energy, mid = make("compressor"), make("compressor", detector="mid")
+    values = values_of(energy, **units)
+    # Energy: 14 dB above the threshold, of which 3/4 go.
+    assert change_db(energy, out_of_phase, values).item() == pytest.approx(-10.5, abs=1e-3)
+    # Mid is blind to what is out of phase, and 6 dB hotter in phase.
+    assert change_db(mid, out_of_phase, values).item() == 0
+    in_phase = change_db(mid, constant([-6.0]), values).item()
+    assert in_phase == pytest.approx(-0.75 * (14 + 20 * math.log10(2)), abs=1e-3)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_smoothing_time_is_in_milliseconds(rate):
+    compressor = make("compressor", rate)
+    values = values_of(compressor, smoothing_logit=20.0)
+    # The envelope of a step reaches 1 - 1/e of it after one time constant.
+    a = torch.sigmoid(values["smoothing_logit"]).item()
+    assert a ** (0.020 * rate) == pytest.approx(math.exp(-1), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["compressor", "noisegate"])
+def test_silence_and_loudness_stay_finite(name):
+    processor = make(name)
+    values = values_of(processor, 3, log_threshold=-20.0, log_ratio=50.0)
+    x = torch.stack((torch.zeros(2, 100), 1e4 * torch.ones(2, 100), 1e-12 * torch.ones(2, 100))).double()
+    assert processor(x, values).isfinite().all()
+
+
+def test_equalizer_and_gains_are_in_decibels():
+    gain = make("gain_panning")
+    response = gain.response(values_of(gain, log_gain=[-6.0, 3.0]), 16)
+    assert (20 * torch.log10(response)).flatten().tolist() == pytest.approx([-6, 3])
+    equalizer = make("equalizer")
+    response = equalizer.response(values_of(equalizer, log_magnitude=-12.0), 4096)
+    assert (20 * torch.log10(response.abs())).flatten() == pytest.approx(-12, abs=1e-9)
+
+
+def test_imager_scales_the_side_and_keeps_the_middle():
+    imager = make("stereo_imager")
+    x = torch.randn(1, 2, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y = imager(x, values_of(imager, log_gain=20 * math.log10(3)))
+    torch.testing.assert_close(y.sum(1), x.sum(1), atol=1e-14, rtol=0)
+    torch.testing.assert_close(y[:, 0] - y[:, 1], 3 * (x[:, 0] - x[:, 1]), atol=1e-13, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["gain_panning"])
+def test_left_is_first(name):
+    gain = make(name)
+    x = torch.ones(1, 2, 3, dtype=torch.float64)
+    y = gain(x, values_of(gain, log_gain=[20.0, -20.0]))
+    assert y[0, :, 0].tolist() == pytest.approx([10, 0.1])
+
+
+def decay_time(response, rate):
+    """T60 from the slope of the Schroeder integral between -5 and -35 dB."""
+    energy = response.square().sum(0).flip(0).cumsum(0).flip(0)
+    level = 10 * torch.log10(energy / energy[0])
+    first, last = ((level <= edge).int().argmax().item() for edge in (-5, -35))
+    return 2 * (last - first) / rate
+
+
+@pytest.mark.parametrize("mask", ["decay", "paper"])
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("seconds", [0.3, 0.8])
+def test_reverb_decays_in_the_stated_time(seconds, rate, mask):
+    reverb = make("reverb", rate, mask=mask)
+    response = reverb.impulse_response(values_of(reverb, delta_log_magnitude=seconds))
+    # The noise is one draw; its energy in a stretch of 0.15 s varies by a per cent or two.
+    assert decay_time(response[0], rate) == pytest.approx(seconds, rel=0.03)
+    assert response.square().sum(-1).mean().item() == pytest.approx(1, abs=1e-10)
+
+
+@pytest.mark.parametrize("rate", [16000, 48000])
+def test_reverb_is_the_same_sound_at_every_rate(rate):
+    usual, other = make("reverb"), make("reverb", rate)
+    spectra = []
+    for reverb in (usual, other):
+        response = reverb.impulse_response(values_of(reverb, delta_log_magnitude=0.5))[0, 0]
+        spectra.append(torch.fft.rfft(response, n=4 * reverb.sample_rate)[4 * 200 : 4 * 6000])  # 200 Hz to 6 kHz
+    a, b = (s / s.norm() for s in spectra)
+    assert (a.conj() * b).sum().abs() > 0.999  # coherent: the resampler's pass band alone remains
+
+
+def test_reverb_colour_follows_its_bins():
+    reverb = make("reverb")
+    values = values_of(reverb)
+    values["init_log_magnitude"][:, :, 96:] = -8 * math.log(10)  # -20 dB from 7.5 kHz on
+    response = reverb.impulse_response(values)[0]
+    power = torch.fft.rfft(response).abs().square().sum(0)
+    half = power.shape[0] // 2
+    drop = 10 * torch.log10(power[half + 1000 :].mean() / power[: half - 1000].mean())
+    assert drop.item() == pytest.approx(-20, abs=0.5)  # one draw of noise
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("truncate", [False, True])
+def test_delay_taps_are_at_the_stated_milliseconds(rate, truncate):
+    delay = make("delay", rate, truncate=truncate)
+    generator = torch.Generator().manual_seed(0)
+    wanted = torch.arange(20).repeat(2) * 100 + 10 + 80 * torch.rand(40, generator=generator)  # one a segment of 100 ms
+    units = torch.stack((wanted, torch.full((40,), 0.9)), dim=-1).double()
+    values = values_of(delay, delay_z=units)
+    read = delay.specification["delay_z"].to_unit(values["delay_z"])[0]
+    assert (read[:, 0] - wanted).abs().max() <= 0.5 * 1000 / rate + 1e-6
+    torch.testing.assert_close(read[:, 1], units[:, 1])
+    response = delay.impulse_response(values)[0]
+    for channel in range(2):
+        taps = response[channel].nonzero().flatten()
+        big = taps[response[channel, taps] > 0.1].tolist()
+        assert big == torch.round(wanted[20 * channel : 20 * channel + 20] * rate / 1000).int().tolist()
+        # Flat filters: each tap has the same size, and all together unit energy.
+        assert response[channel, big].tolist() == pytest.approx([1 / math.sqrt(20)] * 20, rel=1e-9)
+    assert response.square().sum(-1).mean().item() == pytest.approx(1, abs=1e-10)
+
+
+def test_energy_is_one_as_the_mean_of_both_channels():
+    for name in ("delay", "reverb"):
+        processor = make(name, 3000)
+        values = {n: v.double() for n, v in processor.initial(5, torch.Generator().manual_seed(0), 1.0).items()}
+        energy = processor.impulse_response(values).square().sum(-1)
+        assert (energy[:, 0] - energy[:, 1]).abs().max() > 1e-3
+        torch.testing.assert_close(energy.mean(-1), torch.ones(5, dtype=torch.float64), atol=1e-9, rtol=0)
+
+
+def test_radius_penalty_pulls_to_the_circle():
+    delay = make("delay", 3000, radius_weight=0.5)
+    values = values_of(delay)
+    values["delay_z"] = torch.randn(1, 40, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    values["delay_z"].requires_grad_()
+    penalty = delay.radius_penalty(values)
+    radius = torch.tanh(values["delay_z"].detach().norm(dim=-1))
+    assert penalty.item() == pytest.approx(0.25 * (1 - radius).square().sum().item())
+    penalty.backward()
+    outward = (values["delay_z"].grad * values["delay_z"]).sum(-1)
+    assert (outward < 0).all()  # descent goes outward
+    assert make("gain_panning").radius_penalty({}) is None
+
+
+@pytest.fixture
+def one_thread():
+    """Thousands of tiny operations: on a busy machine threads that wait for each other take ten times longer."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_delays_are_found_by_descent_through_the_processor():
+    delay = make("delay", 1000)  # segments of 100 samples
+    values = values_of(delay)
+    generator = torch.Generator().manual_seed(0)
+    start = torch.arange(20).repeat(2) * 100
+    wanted = start + 20 + 60 * torch.rand(40, generator=generator)
+    begun = wanted + torch.where(torch.rand(40, generator=generator) < 0.5, 15.0, -15.0)
+    target, z = (
+        delay.specification["delay_z"].from_unit(torch.stack((ms, torch.full((40,), 0.9)), dim=-1).double())[None]
+        for ms in (wanted, begun)
+    )
+    goal = delay.impulse_response({**values, "delay_z": target})
+    z.requires_grad_()
+    optimizer = torch.optim.Adam([z], lr=0.01)
+    for _ in range(200):
+        loss = F.mse_loss(delay.impulse_response({**values, "delay_z": z}), goal)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    read = delay.specification["delay_z"].to_unit
+    miss = (read(z.detach()) - read(target))[..., 0].abs()  # samples
+    assert miss.max() <= 1 + 1e-9
+
+
+@pytest.mark.parametrize("rate", [16000, 48000])
+def test_equalizer_bins_keep_their_width(rate):
+    usual, other = make("equalizer"), make("equalizer", rate)
+    width = 30000 / (2 * usual.num_bins - 1)
+    assert rate / (2 * other.num_bins - 1) == pytest.approx(width, rel=1e-3)

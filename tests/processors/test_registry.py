@@ -1,0 +1,123 @@
+"""The registry, and the errors of what is declared wrongly."""
+
+import pytest
+import torch
+
+from mixgraph.processors import Processor, make_processors, processor_type, register, registered, types_from_letters
+from mixgraph.processors.dynamics import DynamicRangeProcessor
+
+
+def test_the_seven_processors_of_the_paper():
+    assert {name: kind.letter for name, kind in registered().items()} == {
+        "compressor": "c",
+        "delay": "d",
+        "equalizer": "e",
+        "gain_panning": "g",
+        "noisegate": "n",
+        "reverb": "r",
+        "stereo_imager": "s",
+    }
+    assert list(registered()) == sorted(registered())
+    assert {name for name, kind in registered().items() if kind.staged} == {"equalizer", "delay", "reverb"}
+    assert {name for name, kind in registered().items() if not kind.linear} == {"compressor", "noisegate"}
+
+
+def test_parameter_counts_of_the_reference():
+    counts = {
+        name: sum(torch.Size(p.shape).numel() for p in processor.specification.values())
+        for name, processor in make_processors().items()
+    }
+    assert counts == {
+        "compressor": 4,
+        "delay": 880,
+        "equalizer": 1024,
+        "gain_panning": 2,
+        "noisegate": 4,
+        "reverb": 772,
+        "stereo_imager": 1,
+    }
+
+
+def test_taken_names_and_letters_are_refused():
+    class Other(Processor):
+        name, letter, linear = "another", "e", True
+
+    with pytest.raises(ValueError, match="letter 'e' is taken by Equalizer"):
+        register(Other)
+    Other.name, Other.letter = "reverb", "z"
+    with pytest.raises(ValueError, match="name 'reverb' or letter 'z' is taken by Reverb"):
+        register(Other)
+    assert "another" not in registered()
+    assert len(registered()) == 7
+
+
+def test_letters():
+    assert types_from_letters("ecnsgdr") == (
+        "equalizer",
+        "compressor",
+        "noisegate",
+        "stereo_imager",
+        "gain_panning",
+        "delay",
+        "reverb",
+    )
+    assert types_from_letters("") == ()
+    assert types_from_letters("gg") == ("gain_panning", "gain_panning")
+
+
+def test_unknown_letters_list_the_known():
+    with pytest.raises(ValueError, match=r"unknown processor letter 'x' in chain 'egx'.*c \(compressor\).*s \(stereo"):
+        types_from_letters("egx")
+
+
+def test_unknown_types_list_the_known():
+    with pytest.raises(ValueError, match=r"unknown processor type 'chorus'; known are compressor, delay, equalizer"):
+        processor_type("chorus")
+    assert processor_type("reverb") is registered()["reverb"]
+
+
+def test_make_processors_passes_options():
+    made = make_processors(16000, {"compressor": {"gain": "energy"}, "delay": {"radius_weight": 1.0}})
+    assert sorted(made) == sorted(registered())
+    assert {p.sample_rate for p in made.values()} == {16000}
+    assert made["compressor"].exponent == 1.0
+    assert made["noisegate"].exponent == 0.5
+    assert made["delay"].radius_weight == 1.0
+
+
+def test_make_processors_refuses_unknown_options():
+    with pytest.raises(ValueError, match=r"options of processor 'reverb': .*unexpected keyword argument 'size'"):
+        make_processors(options={"reverb": {"size": 3}})
+    with pytest.raises(ValueError, match="unknown processor type 'chorus'"):
+        make_processors(options={"chorus": {}})
+
+
+def test_undeclared_parts_say_so():
+    class Bare(Processor):
+        name, letter, linear = "bare", "b", True
+
+    with pytest.raises(TypeError, match="Bare declares no specification"):
+        _ = Bare().specification
+
+    class Flat(DynamicRangeProcessor):
+        name, letter, direction = "flat", "f", 1
+
+    with pytest.raises(TypeError, match="Flat declares no slope"):
+        Flat().slope(torch.zeros(1))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("equalizer", {"window": "hann"}),
+        ("delay", {"window": "hann"}),
+        ("reverb", {"mask": "linear"}),
+        ("compressor", {"detector": "peak"}),
+        ("compressor", {"envelope": "fast"}),
+        ("noisegate", {"gain": "amplitud"}),
+    ],
+)
+def test_misspelt_values_of_options_are_refused(name: str, options: dict[str, str]) -> None:
+    (option, value) = next(iter(options.items()))
+    with pytest.raises(ValueError, match=rf"{option}: one of .*, got '{value}'"):
+        processor_type(name)(**options)

@@ -1,0 +1,94 @@
+"""SongEvaluator: cached trials equal rendering the pruned graph from scratch."""
+
+import pytest
+import torch
+
+from mixgraph.graph import batch, build_console, prune
+from mixgraph.losses import MatchLoss, SongTarget
+from mixgraph.processors import make_processors
+from mixgraph.pruning import SongEvaluator
+from mixgraph.pruning.evaluator import segments
+from mixgraph.render import render_song
+
+RATE = 8000
+PROCESSORS = make_processors(RATE)
+GRAPH = build_console({"a": ["x", "y"], "b": ["z"]})
+
+
+def setup(seed=0, length=40_000):
+    generator = torch.Generator().manual_seed(seed)
+    parameters = {t: PROCESSORS[t].initial(n, generator, 0.5) for t, n in GRAPH.count().items()}
+    weights = torch.rand(len(GRAPH.processors), generator=generator)
+    sources = torch.rand(3, 2, length, generator=generator) - 0.5
+    target = SongTarget(MatchLoss(RATE), sources.sum(0) * 0.4)
+    return parameters, weights, sources, target
+
+
+def evaluator(seed=0, **options):
+    parameters, weights, sources, target = setup(seed)
+    return SongEvaluator(GRAPH, PROCESSORS, parameters, weights, sources, target, **options)
+
+
+def from_scratch(removed, seed=0):
+    parameters, weights, sources, target = setup(seed)
+    keep = [node for i, node in enumerate(GRAPH.processors) if i not in removed]
+    pruned, index = prune(GRAPH, keep)
+    left = {t: {n: v[list(index.rows[t])] for n, v in parameters[t].items()} for t in pruned.count()}
+    mix = render_song(pruned, PROCESSORS, sources, left, weights[list(index.processors)])[0]
+    return target.bounded_loss(mix)[0], mix
+
+
+@pytest.mark.parametrize("removed", [(), (0,), (3, 4), (20,), tuple(range(35)), (1, 9, 22, 30)])
+def test_trial_equals_rendering_the_pruned_graph(removed) -> None:
+    loss = evaluator().evaluate(removed).loss
+    assert loss == pytest.approx(from_scratch(removed)[0], rel=2e-5)  # float32 rounding of the audio
+
+
+def test_accepted_removals_stay_and_trials_leave_no_trace() -> None:
+    cached = evaluator()
+    cached.evaluate(())
+    for i in (0, 8, 33):
+        cached.evaluate((i,))
+    cached.accept((4, 21))
+    cached.evaluate((9,))
+    cached.accept((9,))
+    assert cached.evaluate(()).loss == pytest.approx(from_scratch((4, 21, 9))[0], rel=2e-5)
+    assert torch.allclose(cached.mix(), from_scratch((4, 9, 21))[1], atol=1e-5)
+
+
+def test_verdicts_do_not_depend_on_what_is_cached() -> None:
+    """A trial gives the same float whatever was evaluated before it, with or without cached responses."""
+    fresh = {i: evaluator().evaluate((i,)).loss for i in (0, 6, 17, 34)}
+    used = evaluator()
+    used.evaluate(())
+    for i in range(35):
+        found = used.evaluate((i,)).loss
+        if i in fresh:
+            assert found == fresh[i]
+
+
+def test_early_stop_is_a_lower_bound_with_the_same_verdict() -> None:
+    found = evaluator()
+    whole = found.evaluate((2,)).loss
+    stopped = found.evaluate((2,), bound=whole / 4)
+    assert stopped.loss <= whole
+    assert not stopped.stopped or stopped.loss > whole / 4
+    kept = found.evaluate((2,), bound=whole)
+    assert (kept.loss, kept.stopped) == (whole, False)
+
+
+def test_block_size_changes_rounding_only() -> None:
+    assert evaluator(block=10_001).evaluate((5,)).loss == pytest.approx(evaluator().evaluate((5,)).loss, rel=2e-5)
+
+
+def test_segments_are_the_chains_of_a_console() -> None:
+    found = segments(GRAPH)
+    assert [len(s.nodes) for s in found] == [8, 8, 16, 8, 1]  # a lone track runs on into its subgroup
+    assert sorted(n for s in found for n in s.nodes) == list(range(len(GRAPH)))
+    assert [s.sources for s in found] == [(), (), (), (0, 1), (3, 2)]
+
+
+def test_one_song_only() -> None:
+    parameters, weights, sources, target = setup()
+    with pytest.raises(ValueError, match="one song is needed, got 2"):
+        SongEvaluator(batch([GRAPH, GRAPH]), PROCESSORS, parameters, weights, sources, target)

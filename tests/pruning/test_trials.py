@@ -1,0 +1,100 @@
+"""The round of trials against a loss that is known."""
+
+import math
+import random
+
+import pytest
+
+from mixgraph.pruning import BruteForce, DryWet, TrialLoss, leave_one_out, prune_round
+
+
+class AdditiveLoss:
+    """Each processor's removal raises the loss by a known amount, independent of the others."""
+
+    def __init__(self, increases, base=1.0, early=False):
+        self.increases, self.base, self.early = increases, base, early
+        self.removed: set[int] = set()
+        self.calls = 0
+
+    def evaluate(self, removed, bound=None):
+        self.calls += 1
+        loss = self.base + sum(self.increases[i] for i in self.removed | set(removed))
+        if self.early and bound is not None and loss > bound:
+            return TrialLoss((bound + loss) / 2, True)
+        return TrialLoss(loss)
+
+    def accept(self, removed):
+        assert not self.removed & set(removed)
+        self.removed |= set(removed)
+
+
+def play(evaluator, sampler=None, tolerance=0.01, min_loss=None, **options):
+    types = ["e"] * len(evaluator.increases)
+    weights = [0.5] * len(types)
+    return prune_round(
+        evaluator, sampler or BruteForce(), 0, types, weights, random.Random(0), min_loss, tolerance, **options
+    )
+
+
+def test_removes_what_is_free_and_keeps_what_costs() -> None:
+    result = play(AdditiveLoss([0.0, 0.02, 0.0, 0.5]))
+    assert result.removed == (0, 2)
+    assert [t.accepted for t in sorted(result.trials, key=lambda t: t.candidates)] == [True, False, True, False]
+
+
+def test_tolerance_is_on_the_sum_of_increases() -> None:
+    assert len(play(AdditiveLoss([0.004] * 10)).removed) == 2  # a third would be 0.012 above
+
+
+def test_loss_at_the_bound_is_accepted() -> None:
+    assert play(AdditiveLoss([0.25]), tolerance=0.25).removed == (0,)
+
+
+def test_min_loss_follows_improvements_and_tightens_the_bound() -> None:
+    result = play(AdditiveLoss([-0.5]), tolerance=0.01)
+    assert result.min_loss == 0.5
+    result = play(AdditiveLoss([-0.5, 0.02]), DryWet(), tolerance=0.01)
+    assert result.removed == (0,)
+
+
+def test_min_loss_is_kept_between_rounds_unless_refreshed() -> None:
+    assert play(AdditiveLoss([0.005], base=2.0), min_loss=3.0).min_loss == 2.005
+    assert play(AdditiveLoss([0.5], base=2.0), min_loss=3.0).min_loss == 2.5  # accepted: below 3.01
+    assert play(AdditiveLoss([0.5], base=2.0), min_loss=3.0, refresh=True).removed == ()
+    assert play(AdditiveLoss([0.5], base=4.0), min_loss=3.0, refresh=True).min_loss == 3.0
+
+
+def test_nan_is_refused() -> None:
+    result = play(AdditiveLoss([math.nan, 0.0]))
+    assert result.removed == (1,)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_early_stop_gives_the_same_verdicts(seed: int) -> None:
+    rng = random.Random(seed)
+    increases = [rng.choice([0.0, 0.003, -0.001, 0.1, 0.02]) for _ in range(40)]
+    whole, early = play(AdditiveLoss(increases)), play(AdditiveLoss(increases, early=True))
+    assert [(t.candidates, t.accepted) for t in whole.trials] == [(t.candidates, t.accepted) for t in early.trials]
+    assert whole.removed == early.removed
+    for a, b in zip(whole.trials, early.trials, strict=True):
+        assert b.loss <= a.loss
+        assert not b.stopped or b.loss > b.bound
+
+
+def test_a_stop_keeps_what_was_accepted() -> None:
+    told = []
+    result = play(AdditiveLoss([0.0] * 9), on_trial=told.append, should_stop=lambda: len(told) >= 4)
+    assert len(result.removed) == len(result.trials) == 4
+    assert [t.remaining for t in told] == [8, 7, 6, 5]
+
+
+def test_leave_one_out_is_each_alone() -> None:
+    increases = [0.1, -0.2, 0.0]
+    assert leave_one_out(AdditiveLoss(increases, base=2.0), 3) == pytest.approx(increases, abs=1e-12)
+
+
+def test_leave_one_out_says_what_a_stop_left_out() -> None:
+    seen = []
+    found = leave_one_out(AdditiveLoss([0.5] * 3), 3, lambda i, loss: seen.append(loss), lambda: len(seen) == 2)
+    assert found == [0.5, 0.5, None]
+    assert seen == [1.5, 1.5]

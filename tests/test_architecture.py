@@ -1,0 +1,56 @@
+"""The folder list is the architecture: imports point inward."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+OUTER = {"callbacks", "datamodules", "tools", "tests", "configs"}
+LIGHTNING = {"mixgraph/module.py", "mixgraph/search.py", "mixgraph/cli.py"}
+# Inside mixgraph: what each package may import of the others.
+ALLOWED = {
+    "dsp": set(),
+    "processors": {"dsp"},
+    "graph": {"processors"},
+    "render": {"dsp", "processors", "graph"},
+    "losses": {"dsp", "render"},
+    "pruning": {"processors", "graph", "render", "losses"},
+    "songs": {"dsp", "processors", "graph", "render", "losses", "pruning"},
+    "report": {"graph", "dsp"},
+}
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            found.add(node.module or "")
+    return found
+
+
+MODULES = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "mixgraph").rglob("*.py"))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_point_inward(name: str) -> None:
+    found = imports(ROOT / name)
+    roots = {module.split(".")[0] for module in found}
+    if name != "mixgraph/cli.py":
+        assert not roots & OUTER, f"{name} imports {roots & OUTER}"
+    if name not in LIGHTNING and not name.startswith("mixgraph/estimators/"):
+        assert "lightning" not in roots, f"{name} imports lightning"
+    package = name.split("/")[1]
+    if package in ALLOWED:
+        inner = {m.split(".")[1] for m in found if m.startswith("mixgraph.")} - {package}
+        assert inner <= ALLOWED[package], f"{name} imports {inner - ALLOWED[package]}"
+
+
+@pytest.mark.parametrize("name", ["callbacks", "datamodules"])
+def test_outer_packages_do_not_import_tools_or_tests(name: str) -> None:
+    for path in sorted((ROOT / name).rglob("*.py")):
+        roots = {module.split(".")[0] for module in imports(path)}
+        assert not roots & {"tools", "tests"}, path

@@ -1,0 +1,322 @@
+"""The command line on a tiny real song: results, refusals, interruption, resumption, sweeps."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+
+from mixgraph import __main__ as entry
+from mixgraph.found import load_result, read_tracks
+from mixgraph.songs import load_song
+
+ROOT = Path(__file__).parent.parent
+CONFIGS = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "configs").rglob("*.yaml") if "sweeps" not in p.parts)
+FILES = {
+    "graph.json", "parameters.safetensors", "metrics.json", "timings.json", "trace.jsonl", "config.yaml", "log.csv",
+    "mix_target.flac", "mix_found.flac", "graph.svg", "graph.png", "spectrograms.png", "progress.png",
+}  # fmt: skip
+
+
+def settings(song: Path, result: Path, **options) -> list[str]:
+    found = {
+        "data.path": song, "data.sample_rate": 8000, "data.steps_per_stage": 4, "data.scored_seconds": 1.0,
+        "model.track_chain": "eg", "model.subgroup_chain": "gr", "pruning.console_stages": 2, "pruning.rounds": 2,
+        "result.path": result, "result.log_every": 2, "trainer.accelerator": "cpu",
+    } | {name.replace("__", "."): value for name, value in options.items()}  # fmt: skip
+    return [f"--{name}={value}" for name, value in found.items()]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["mixgraph", *map(str, arguments)])
+    entry.main()
+
+
+def process(*arguments: str, **options) -> subprocess.Popen:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | options.pop("environment", {})
+    command = [sys.executable, "-m", "mixgraph", *map(str, arguments)]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+    )
+
+
+@pytest.fixture(scope="module")
+def result(tiny_song, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("result") / "tiny"
+    with pytest.MonkeyPatch.context() as patch:
+        run(patch, "fit", *settings(tiny_song, folder))
+    return folder
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_every_config_parses_against_the_real_signatures(config, monkeypatch, capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, "fit", "--config", ROOT / config, "--data.path=x", "--print_config")
+    assert stop.value.code == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    given = yaml.safe_load((ROOT / config).read_text()) or {}
+
+    def contains(found, wanted):
+        for key, value in wanted.items():
+            if isinstance(value, dict) and isinstance(found[key], dict):
+                contains(found[key], value)
+            elif key != "path":
+                assert found[key] == value, key
+
+    contains(printed, given)
+
+
+def test_table_1_has_eight_consoles() -> None:
+    chains = {yaml.safe_load(p.read_text())["model"]["track_chain"] for p in (ROOT / "configs/consoles").glob("*.yaml")}
+    assert chains == {"", "g", "sg", "esg", "esgr", "ecsgr", "ecnsgr", "ecnsgdr"}
+
+
+def test_result_folder_is_whole_and_consistent(result, tiny_song) -> None:
+    assert {p.name for p in result.iterdir()} == FILES
+    metrics = json.loads((result / "metrics.json").read_text())
+    graph = json.loads((result / "graph.json").read_text())
+    assert set(metrics["losses"]) == {"dry_sum", "console", "found"}
+    for losses in metrics["losses"].values():
+        assert set(losses["loss"]) == set(losses["loss_prediction"]) == {"full", "lr", "mid", "side"}
+    left = metrics["num_processors"]["found"]
+    assert (
+        left == sum(n["weight"] is not None for n in graph["nodes"]) == sum(metrics["num_processors_by_type"].values())
+    )
+    assert metrics["pruning_ratio"] == 1 - left / metrics["num_processors"]["console"]
+    trace = [json.loads(line) for line in (result / "trace.jsonl").read_text().splitlines()]
+    rounds = [row for row in trace if row["kind"] == "round"]
+    assert [row["round"] for row in rounds] == [0, 1]
+    assert rounds[-1]["remaining"] == left
+    for row in (r for r in trace if r["kind"] == "trial"):
+        assert row["accepted"] == (not row["stopped"] and row["loss"] <= row["bound"])
+    end = [r["loss_increase"] for r in trace if r["kind"] == "leave_one_out" and r["when"] == "end"]
+    assert [n["loss_increase"] for n in graph["nodes"] if n["weight"] is not None] == pytest.approx(end)
+    steps = [float(line.split(",")[0]) for line in (result / "log.csv").read_text().splitlines()[1:]]
+    assert steps == [2, 4, 6, 8, 10, 12, 14, 16]
+
+
+def test_result_renders_again_to_the_same_audio(result, tiny_song, monkeypatch, tmp_path) -> None:
+    for block in (1000, 1 << 18):
+        with pytest.raises(SystemExit) as stop:
+            run(
+                monkeypatch,
+                "render",
+                result,
+                "--tracks",
+                tiny_song / "tracks",
+                "--out",
+                tmp_path / "m.flac",
+                "--block",
+                block,
+            )
+        assert stop.value.code == 0
+        again, rate = soundfile.read(tmp_path / "m.flac")
+        first, _ = soundfile.read(result / "mix_found.flac")
+        assert rate == 8000
+        assert np.abs(again - first).max() < 2e-6  # float32 rounding and 24 bits
+    found = load_result(result)
+    song = load_song(tiny_song, sample_rate=8000)
+    assert found.level == song.level
+    assert torch.allclose(read_tracks(found, tiny_song / "tracks") * song.level, song.sources, atol=1e-7)
+
+
+def test_no_path_date_or_host_in_the_result(result, tiny_song) -> None:
+    for name in FILES - {"timings.json", "mix_target.flac", "mix_found.flac", "graph.png"}:
+        data = (result / name).read_bytes()
+        assert not re.search(rb"20\d\d-\d\d-\d\d", data), name
+        if name.endswith((".json", ".yaml", ".jsonl", ".csv", ".svg")):
+            assert not re.search(rf"\b{re.escape(os.uname().nodename)}\b".encode(), data), name
+            assert not re.search(rb"[\s\"']/(tmp|home|root|work)\b", data), name
+
+
+def test_same_seed_same_result(result, tiny_song, tmp_path) -> None:
+    """In another process, with another hash seed and another number of loader workers' worth of order."""
+    again = tmp_path / "again"
+    child = process("fit", *settings(tiny_song, again), environment={"PYTHONHASHSEED": "77"})
+    output = child.communicate()[0]
+    assert child.returncode == 0, output
+    for name in ("graph.json", "parameters.safetensors", "trace.jsonl", "graph.svg", "mix_found.flac", "log.csv"):
+        assert (again / name).read_bytes() == (result / name).read_bytes(), name
+
+
+def test_saved_config_runs_again(result, tiny_song, monkeypatch, tmp_path) -> None:
+    copy = tmp_path / "copy"
+    config = tmp_path / "config.yaml"
+    config.write_text((result / "config.yaml").read_text())
+    run(monkeypatch, "fit", "--config", config, f"--data.path={tiny_song}", f"--result.path={copy}")
+    assert (copy / "graph.json").read_bytes() == (result / "graph.json").read_bytes()
+
+
+def test_existing_result_is_kept_unless_asked(result, tiny_song, monkeypatch, tmp_path) -> None:
+    before = (result / "graph.json").read_bytes()
+    with pytest.raises(SystemExit, match=r"result.path: .* exists and is kept; .*--result.overwrite=true"):
+        run(monkeypatch, "fit", *settings(tiny_song, result))
+    assert (result / "graph.json").read_bytes() == before
+    folder = tmp_path / "twice"
+    for _ in range(2):
+        run(monkeypatch, "fit", *settings(tiny_song, folder, result__overwrite="true", pruning__rounds=0))
+    assert {p.name for p in folder.iterdir()} == FILES
+
+
+def test_killed_search_goes_on_from_its_last_stage(result, tiny_song, tmp_path) -> None:
+    """A real process, really killed; what it ends with is what an undisturbed search ends with."""
+    folder = tmp_path / "killed"
+    checkpoint = tmp_path / "killed.partial" / "stage.ckpt"
+    child = process("fit", *settings(tiny_song, folder))
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (checkpoint.exists() and _epoch(checkpoint) >= 2):
+        time.sleep(0.02)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    assert checkpoint.exists()
+    assert not folder.exists()
+    refused = process("fit", *settings(tiny_song, folder))
+    assert "holds a search that did not end; go on with --ckpt_path" in refused.communicate()[0]
+    resumed = process("fit", *settings(tiny_song, folder), f"--ckpt_path={checkpoint}")
+    output = resumed.communicate()[0]
+    assert resumed.returncode == 0, output
+    for name in ("graph.json", "parameters.safetensors", "trace.jsonl", "log.csv"):
+        assert (folder / name).read_bytes() == (result / name).read_bytes(), name
+
+
+def _epoch(checkpoint: Path) -> int:
+    try:
+        return torch.load(checkpoint, weights_only=True)["epoch"]
+    except (EOFError, RuntimeError, FileNotFoundError):  # pragma: no cover - it is renamed into place
+        return -1
+
+
+def test_ctrl_c_ends_with_a_valid_result(tiny_song, tmp_path) -> None:
+    folder = tmp_path / "stopped"
+    child = process("fit", *settings(tiny_song, folder, data__steps_per_stage=2000))
+    log = tmp_path / "stopped.partial"
+    deadline = time.monotonic() + 120
+    lines = []
+    while time.monotonic() < deadline:
+        lines.append(child.stdout.readline())
+        if "minutes at most" in lines[-1]:
+            break
+    time.sleep(2)
+    assert log.exists()
+    child.send_signal(signal.SIGINT)
+    output = child.communicate(timeout=120)[0]
+    assert child.returncode == 0, output
+    assert "ending with the graph as it is" in output
+    assert {p.name for p in folder.iterdir()} == FILES
+    assert 0 < json.loads((folder / "timings.json").read_text())["steps"] < 4000
+
+
+def test_budget_scales_the_schedule_and_is_kept(tiny_song, monkeypatch, tmp_path, caplog) -> None:
+    folder = tmp_path / "budget"
+    started = time.monotonic()
+    run(monkeypatch, "fit", *settings(tiny_song, folder, data__steps_per_stage=5000), "--budget=8s")
+    assert time.monotonic() - started < 60  # the search's 8 s, reading and pictures; the schedule would take an hour
+    assert 0 < json.loads((folder / "timings.json").read_text())["steps"] < 5000
+    with pytest.raises(SystemExit, match="budget: a duration such as 90s, 20m or 1h30m, got '20 minutes'"):
+        run(monkeypatch, "fit", *settings(tiny_song, folder), "--budget=20 minutes")
+
+
+def test_validate_test_and_predict_of_a_found_graph(result, tiny_song, monkeypatch, capsys, tmp_path) -> None:
+    metrics = json.loads((result / "metrics.json").read_text())
+    options = [o for o in settings(tiny_song, tmp_path / "predicted") if not o.startswith("--model")]
+    run(monkeypatch, "validate", *options, f"--start={result}")
+    table = capsys.readouterr().out
+    assert f"{metrics['losses']['found']['loss']['full']:.6f}"[:7] in table
+    run(monkeypatch, "test", *options, f"--start={result}")
+    table = capsys.readouterr().out
+    for name in ("song/full", "song_prediction_norm/full", "paper/full", "paper_prediction_norm/full"):
+        assert name in table
+    run(monkeypatch, "predict", *options, f"--start={result}")
+    predicted, _ = soundfile.read(tmp_path / "predicted" / "mix_found.flac")
+    first, _ = soundfile.read(result / "mix_found.flac")
+    assert np.abs(predicted - first).max() < 2e-6
+
+
+def test_fit_starts_from_a_found_graph(result, tiny_song, monkeypatch, tmp_path) -> None:
+    folder = tmp_path / "further"
+    run(monkeypatch, "fit", *settings(tiny_song, folder, pruning__rounds=0), f"--start={result}")
+    first, further = (json.loads((p / "metrics.json").read_text()) for p in (result, folder))
+    assert further["num_processors"]["console"] == first["num_processors"]["found"]
+    assert further["losses"]["found"]["loss"]["full"] < first["losses"]["found"]["loss"]["full"]
+    with pytest.raises(SystemExit, match="was found at 8000 Hz, data.sample_rate is 16000"):
+        run(monkeypatch, "fit", *settings(tiny_song, tmp_path / "x", data__sample_rate=16000), f"--start={result}")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--model.track_chain=exg", r"unknown processor letter 'x' in chain 'exg'; known are c \(compressor\)"),
+        ("--data.path=nowhere", "nowhere"),
+        ("--pruning.tolerance=-1", "tolerance: at least 0"),
+        ("--data.steps_per_stage=0", "steps_per_stage: at least 1, got 0"),
+        ("--start=nowhere", "nowhere: graph.json is missing"),
+    ],
+)
+def test_bad_settings_are_refused_before_training(option, message, tiny_song, monkeypatch, tmp_path) -> None:
+    with pytest.raises(SystemExit, match=message):
+        run(monkeypatch, "fit", *settings(tiny_song, tmp_path / "r"), option)
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("option", ["--model.trck_chain=e", "--pruning.sampler=random", "--data.sample_rate=fast"])
+def test_misspelt_options_are_refused(option, tiny_song, monkeypatch, tmp_path, capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, "fit", *settings(tiny_song, tmp_path / "r"), option)
+    assert stop.value.code == 2
+    assert option.split("=")[0].lstrip("-").split(".")[-1] in capsys.readouterr().err
+
+
+def test_interpolation_follows_overrides(tiny_song, monkeypatch, tmp_path, capsys) -> None:
+    """`omegaconf+` with relative paths (it is experimental: this pins its behaviour), and one source of the rate."""
+    base, overlay = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    base.write_text("data: {path: x, steps_per_stage: 50}\nmodel: {evaluation_block: '${data.steps_per_stage}'}\n")
+    overlay.write_text("data: {steps_per_stage: 70}\n")
+    for arguments, steps in (([], 50), (["--config", overlay], 70), (["--data.steps_per_stage=90"], 90)):
+        with pytest.raises(SystemExit):
+            run(monkeypatch, "fit", "--config", base, *arguments, "--print_config")
+        assert yaml.safe_load(capsys.readouterr().out)["model"]["evaluation_block"] in (
+            steps,
+            "${data.steps_per_stage}",
+        )
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, "fit", "--config", base, "--model.sample_rate=1")
+    assert stop.value.code == 2
+
+
+def test_sweep_runs_through_the_command_line(tiny_song, tmp_path) -> None:
+    """wandb's own command builder and an emulated agent, offline."""
+    from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
+
+    sweep = yaml.safe_load((ROOT / "configs/sweeps/sampling.yaml").read_text())
+    assert sweep["parameters"]["pruning.sampler"]["values"] == ["brute_force", "dry_wet", "hybrid"]
+    chosen = {"pruning.sampler": "dry_wet", "pruning.tolerance": 0.1}
+    built = create_sweep_command_args({"args": {name: {"value": value} for name, value in chosen.items()}})
+    assert built["args"] == ["--pruning.sampler=dry_wet", "--pruning.tolerance=0.1"]
+    command = [part for part in sweep["command"] if part != "${env}"]
+    arguments = command[command.index("${program}") + 1 : -1] + built["args"]
+    assert command[-1] == "${args}"
+    assert arguments[0] == "fit"
+    parameters = tmp_path / "params.yaml"
+    parameters.write_text(yaml.safe_dump({"wandb_version": 1} | {n: {"value": v} for n, v in chosen.items()}))
+    environment = {
+        "WANDB_MODE": "offline", "WANDB_SWEEP_ID": "s1", "WANDB_RUN_ID": "r1", "WANDB_DIR": str(tmp_path),
+        "WANDB_SWEEP_PARAM_PATH": str(parameters), "WANDB_SILENT": "true",
+    }  # fmt: skip
+    small = [o for o in settings(tiny_song, tmp_path / "swept") if "result.path" not in o]
+    small += [f"--result.path={tmp_path / 'swept'}", f"--trainer.logger.init_args.save_dir={tmp_path}"]
+    child = process(*arguments, *small, environment=environment)
+    output = child.communicate()[0]
+    assert child.returncode == 0, output
+    config = yaml.safe_load((tmp_path / "swept" / "config.yaml").read_text())
+    assert (config["pruning"]["sampler"], config["pruning"]["tolerance"]) == ("dry_wet", 0.1)
+    assert list((tmp_path / "wandb").glob("offline-run-*-r1/run-r1.wandb"))

@@ -1,0 +1,237 @@
+"""ConsoleModule: objective, ramp, pruning with the optimizer, checkpoints."""
+
+import copy
+import math
+
+import lightning as L
+import pytest
+import torch
+
+from datamodules import SongData
+from mixgraph.graph import build_console
+from mixgraph.losses import MatchLoss
+from mixgraph.module import ConsoleModule
+from mixgraph.optimizer import shrink_optimizer
+from mixgraph.render import render
+from mixgraph.search import search
+from mixgraph.settings import LossSettings, OptimizerSettings, RegularizerSettings
+
+RATE = 8000
+SUBGROUPS = {"drums": ("kick", "hat"), "lead": ("lead",)}
+
+
+def data(path, **options):
+    return SongData(str(path), **({"sample_rate": RATE, "steps_per_stage": 3, "scored_seconds": 1.0} | options))
+
+
+def console(chain="ecnsgdr", **options):
+    return ConsoleModule(chain, chain, sample_rate=RATE, **options).build(build_console(SUBGROUPS, chain, chain))
+
+
+@pytest.fixture
+def clip(tiny_song):
+    return data(tiny_song).clips()(0)
+
+
+def test_initial_values_are_small_seeded_and_half_wet() -> None:
+    first, again, other = console(), console(), console(seed=7)
+    assert first.weights.tolist() == [0.5] * 35
+    for name, value in first.named_parameters():
+        assert torch.equal(value, dict(again.named_parameters())[name])
+    values = torch.cat([v.flatten() for n, v in first.named_parameters() if n.startswith("values")])
+    assert values.std().item() == pytest.approx(0.01, rel=0.05)  # N(0, 0.01^2), some 10,000 of them
+    assert not torch.equal(first.values["equalizer"]["log_magnitude"], other.values["equalizer"]["log_magnitude"])
+
+
+def test_objective_is_the_stated_sum(clip) -> None:
+    module = console()
+    module.prune_phase, module.pruning_steps = True, 500
+    found = module.losses(clip)
+    rendered = render(
+        module.graph,
+        module.processors,
+        clip.sources,
+        module.parameters_by_type(),
+        module.weights,
+        clip.targets.shape[-1],
+    )
+    match = MatchLoss(RATE)(rendered.mix[..., RATE:], clip.targets[..., RATE:])
+    assert found["match/full"].item() == pytest.approx(match.full.item(), rel=1e-5)
+    radius = torch.tanh(module.values["delay"]["delay_z"].norm(dim=-1))
+    assert found["delay_radius"].item() == pytest.approx(0.005 * (1 - radius).square().sum().item(), rel=1e-5)
+    assert found["sparsity"].item() == pytest.approx(17.5)
+    expected = found["match/full"] + 1e-3 * found["gain_staging"] + found["delay_radius"] + 1e-4 * 0.25 * 17.5
+    assert found["loss"].item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_gain_staging_is_the_log_ratio_of_mid_norms(clip) -> None:
+    """One equalizer of known gain: |ln ||wet|| - ln ||dry||| is that gain (paper eq. 5)."""
+    module = ConsoleModule("e", "", sample_rate=RATE).build(build_console(SUBGROUPS, "e", ""))
+    with torch.no_grad():
+        module.values["equalizer"]["log_magnitude"].fill_(0.7)
+    # The floor of 1e-7 under the mean energy shifts the quietest track by about 1e-4.
+    assert module.losses(clip)["gain_staging"].item() == pytest.approx(3 * 0.7, rel=1e-3)
+    settings = RegularizerSettings(gain_staging_unit="energy", gain_staging_channel="both")
+    doubled = ConsoleModule("e", "", sample_rate=RATE, regularizers=settings).build(module.graph)
+    doubled.load_state_dict(module.state_dict())
+    assert doubled.losses(clip)["gain_staging"].item() == pytest.approx(2 * 3 * 0.7, rel=1e-3)
+
+
+def test_sparsity_has_no_force_before_the_pruning_phase(clip) -> None:
+    module = console("g")
+    found = module.losses(clip)
+    assert found["loss"].item() == pytest.approx(found["match/full"].item(), rel=1e-6)
+
+
+def test_training_lowers_the_loss_and_counts_ramp_steps(tiny_song) -> None:
+    module, song_data = console("g"), data(tiny_song, steps_per_stage=40)
+    before = module.score(song_data.song).loss["full"]
+    search(module, song_data, [], 2, "cpu", enable_progress_bar=False)
+    assert module.score(song_data.song).loss["full"] < 0.8 * before
+    assert module.pruning_steps == 0
+
+
+def test_pruning_equals_masked_training_bit_for_bit() -> None:
+    """Moments and step counts move with the rows: the survivors go on as if the dead rows had only been masked."""
+    torch.manual_seed(0)
+    whole = torch.nn.Parameter(torch.randn(6, 4))
+    kept = [0, 2, 5]
+    gradients = torch.randn(20, 6, 4)
+    masked = torch.optim.AdamW([{"params": [whole], "lr": 0.01}], weight_decay=0.0)
+    for gradient in gradients[:10]:
+        whole.grad = gradient
+        masked.step()
+    pruned = torch.nn.Parameter(whole.detach()[kept].clone())
+    copied = torch.nn.Parameter(whole.detach().clone())
+    optimizer = torch.optim.AdamW([{"params": [copied], "lr": 0.01}], weight_decay=0.0)
+    optimizer.load_state_dict(copy.deepcopy(masked.state_dict()))
+    shrink_optimizer(optimizer, {copied: pruned}, {copied: kept})
+    for gradient in gradients[10:]:
+        whole.grad, pruned.grad = gradient, gradient[kept]
+        masked.step()
+        optimizer.step()
+    assert torch.equal(whole.detach()[kept], pruned.detach())
+
+
+def test_shrink_optimizer_refuses_foreign_parameters() -> None:
+    owned, foreign = torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.AdamW([owned])
+    with pytest.raises(ValueError, match="1 of the pruned parameters are not in it"):
+        shrink_optimizer(optimizer, {foreign: owned}, {foreign: [0, 1]})
+
+
+class PruneOnce(L.Callback):
+    """Removes given processors before the second stage, and checks the optimizer after it."""
+
+    def __init__(self, gone):
+        self.gone = gone
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch != 1:
+            return
+        graph = pl_module.graph
+        pl_module.prune([node for i, node in enumerate(graph.processors) if i not in self.gone])
+        owned = {id(p) for group in trainer.optimizers[0].param_groups for p in group["params"]}
+        assert owned == {id(p) for p in pl_module.parameters()}
+        for p in pl_module.parameters():
+            if p.numel():
+                assert trainer.optimizers[0].state[p]["exp_avg"].shape == p.shape
+                assert trainer.optimizers[0].state[p]["step"] == 3
+
+
+def test_prune_in_a_fit_keeps_rows_and_moments(tiny_song) -> None:
+    module = console("eg")
+    tag = torch.arange(len(module.graph.processors)).float()
+    with torch.no_grad():
+        module.dry_wet_logits.copy_(tag / 100)
+    before = module.graph
+    search(module, data(tiny_song), [PruneOnce({0, 3, 4})], 2, "cpu", enable_progress_bar=False)
+    left = [i for i in range(len(before.processors)) if i not in (0, 3, 4)]
+    assert [module.graph.label(n) for n in module.graph.processors] == [
+        before.label(before.processors[i]) for i in left
+    ]
+    # Six steps of 0.01 move a logit by at most 0.06 or so; tags are 0.01 apart but order follows the index.
+    assert torch.allclose(module.dry_wet_logits.detach(), tag[left] / 100, atol=0.08)
+    assert module.values["equalizer"]["log_magnitude"].shape[0] == module.graph.count()["equalizer"]
+
+
+def test_a_type_may_vanish_altogether(tiny_song) -> None:
+    module = console("eg")
+    equalizers = {i for i, n in enumerate(module.graph.processors) if module.graph.types[n] == "equalizer"}
+    search(module, data(tiny_song), [PruneOnce(equalizers)], 2, "cpu", enable_progress_bar=False)
+    assert module.graph.count() == {"gain_panning": 5}
+    assert module.statistics()["ratio/equalizer"] == 0.0
+
+
+def test_reference_mode_forgets_moments_at_every_stage(tiny_song) -> None:
+    steps = []
+
+    class Watch(L.Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            steps.append({int(s["step"]) for s in trainer.optimizers[0].state.values()})
+
+    for keep in (True, False):
+        module = console("g", optimizer=OptimizerSettings(keep_moments=keep))
+        search(module, data(tiny_song), [Watch()], 2, "cpu", enable_progress_bar=False)
+    assert steps == [{3}, {6}, {3}, {3}]
+
+
+def test_checkpoint_loads_after_pruning(tiny_song, tmp_path) -> None:
+    module = console("eg")
+    module.prune(module.graph.processors[2:])
+    module.prune_phase, module.pruning_steps = True, 17
+    checkpoint = {"state_dict": module.state_dict()}
+    module.on_save_checkpoint(checkpoint)
+    torch.save(checkpoint, tmp_path / "c.ckpt")
+    loaded = ConsoleModule("eg", "eg", sample_rate=RATE)
+    saved = torch.load(tmp_path / "c.ckpt", weights_only=True)
+    loaded.on_load_checkpoint(saved)
+    loaded.load_state_dict(saved["state_dict"])
+    assert loaded.graph == module.graph
+    assert torch.allclose(loaded.weights, module.weights, atol=1e-6)
+    assert (loaded.prune_phase, loaded.pruning_steps) == (True, 17)
+    assert loaded.initial_counts == module.initial_counts == {"equalizer": 5, "gain_panning": 5}
+
+
+def test_checkpoints_that_do_not_fit_are_refused() -> None:
+    module = console("g")
+    checkpoint = {"state_dict": module.state_dict()}
+    with pytest.raises(ValueError, match="it was not made by a ConsoleModule"):
+        module.on_load_checkpoint(checkpoint)
+    module.on_save_checkpoint(checkpoint)
+    with pytest.raises(ValueError, match="sample_rate: the checkpoint was made with 8000, got 30000"):
+        ConsoleModule("g", "g").on_load_checkpoint(checkpoint)
+
+
+def test_bad_settings_are_refused() -> None:
+    with pytest.raises(ValueError, match="unknown processor letter 'x' in chain 'ex'"):
+        ConsoleModule("ex")
+    with pytest.raises(ValueError, match=r"gain_staging_types: some of .*got \['compressor'\]"):
+        ConsoleModule(regularizers=RegularizerSettings(gain_staging_types=["compressor"]))
+    with pytest.raises(ValueError, match="options of processor 'equalizer'"):
+        ConsoleModule(processors={"equalizer": {"windw": "periodic"}})
+    with pytest.raises(ValueError, match="unknown processor type 'equaliser'"):
+        ConsoleModule(processors={"equaliser": {}})
+    with pytest.raises(RuntimeError, match="the module has no graph yet"):
+        _ = ConsoleModule().graph
+
+
+def test_two_devices_are_refused(tiny_song) -> None:
+    trainer_options = {"devices": 2, "strategy": "ddp"}
+    module = ConsoleModule("g", "g", sample_rate=RATE)
+    trainer = L.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, max_epochs=1, **trainer_options)
+    module.trainer = trainer
+    with pytest.raises(ValueError, match="a search runs on a single device, got 2"):
+        module.setup("fit")
+
+
+def test_whole_song_score_is_of_the_rendered_mix(tiny_song) -> None:
+    module, song = console("g"), data(tiny_song).song
+    score = module.score(song)
+    assert math.isfinite(score.loss["full"])
+    assert len(score.windows) == 2  # 3 s in windows of 2.8 s
+    expected = sum(w * v for w, v in zip((2.8 / 3, 0.2 / 3), score.windows, strict=True))
+    assert score.loss["full"] == pytest.approx(expected, rel=1e-6)
+    prediction = ConsoleModule("g", "g", sample_rate=RATE, loss=LossSettings(denominator="prediction"))
+    prediction.load(module.graph, module.parameters_by_type(), module.weights)
+    assert prediction.score(song).loss == pytest.approx(score.loss)  # both are reported, whatever is trained on
