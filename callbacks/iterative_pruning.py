@@ -13,6 +13,7 @@ import lightning as L
 from mixgraph.losses import SongScore
 from mixgraph.module import ConsoleModule
 from mixgraph.pruning import SongEvaluator, Trial, leave_one_out, make_sampler, prune_round
+from mixgraph.songs import Song
 
 OnTrial = Callable[[dict[str, Any], int], None]
 
@@ -68,7 +69,7 @@ class IterativePruning(L.Callback):
             return
         module = _console(pl_module)
         started = time.perf_counter()
-        evaluator = self._evaluator(trainer, module)
+        evaluator = song_evaluator(module, _song(trainer))
         if round_index == 0:
             self._finish_console(trainer, module, evaluator)
         self._round(trainer, module, evaluator, round_index)
@@ -80,7 +81,7 @@ class IterativePruning(L.Callback):
         if self.console_score is None:
             self.console_score = module.score(trainer.datamodule.song)  # type: ignore[attr-defined]
         if self.leave_one_out:
-            self.loss_increases = self._leave_one_out(trainer, module, self._evaluator(trainer, module), "end")
+            self.loss_increases = self._leave_one_out(trainer, module, song_evaluator(module, _song(trainer)), "end")
         self.trial_seconds += time.perf_counter() - started
 
     def _finish_console(self, trainer: L.Trainer, module: ConsoleModule, evaluator: SongEvaluator) -> None:
@@ -158,18 +159,6 @@ class IterativePruning(L.Callback):
         for listener in self.listeners:
             listener(row, remaining)
 
-    def _evaluator(self, trainer: L.Trainer, module: ConsoleModule) -> SongEvaluator:
-        song = _song(trainer)
-        return SongEvaluator(
-            module.graph,
-            module.processors,
-            module.parameters_by_type(),
-            module.weights,
-            song.sources,
-            module.target(song),
-            module.evaluation_block,
-        )
-
     def state_dict(self) -> dict[str, Any]:
         score = None if self.console_score is None else asdict(self.console_score)
         return {"min_loss": self.min_loss, "trace": self.trace, "console_score": score, "seconds": self.trial_seconds}
@@ -181,11 +170,24 @@ class IterativePruning(L.Callback):
         self.trial_seconds = state_dict["seconds"]
 
 
+def song_evaluator(module: ConsoleModule, song: Song) -> SongEvaluator:
+    """The evaluator of a module's graph, as it is now, on a song."""
+    return SongEvaluator(
+        module.graph,
+        module.processors,
+        module.parameters_by_type(),
+        module.weights,
+        song.sources,
+        module.target(song),
+        module.evaluation_block,
+    )
+
+
 def _console(module: L.LightningModule) -> ConsoleModule:
     if not isinstance(module, ConsoleModule):
         raise TypeError(f"IterativePruning prunes a ConsoleModule, got {type(module).__name__}")
     return module
 
 
-def _song(trainer: L.Trainer) -> Any:
+def _song(trainer: L.Trainer) -> Song:
     return trainer.datamodule.song  # type: ignore[attr-defined]

@@ -67,8 +67,8 @@ class ResultFolder(L.Callback):
             raise FileExistsError(
                 f"result.path: {self.path} exists and is kept; choose another path or set --result.overwrite=true"
             )
-        for warning in song.warnings:
-            rank_zero_info(f"{song.name}: {warning}")
+        for line in describe(song):
+            rank_zero_info(line)
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self.partial.exists() and not self._resumed:
@@ -187,6 +187,18 @@ class ResultFolder(L.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.records, self.seconds = state_dict["records"], state_dict["seconds"]
         self._resumed = True
+
+
+def describe(song: Song) -> list[str]:
+    """What was read, for a person: tracks, offsets and polarities against the mix, warnings."""
+    seconds = song.num_samples / song.sample_rate
+    lines = [f"{song.title or song.name}: {len(song.tracks)} tracks, {len(song.subgroups)} subgroups, {seconds:.1f} s"]
+    for track in song.alignment:
+        sign = "flipped" if track.polarity < 0 else "not flipped"
+        applied = "applied" if track.applied else "not applied"
+        estimate = f"{track.offset_samples:+d} samples, {sign}, confidence {track.confidence:.2f}, {applied}"
+        lines.append(f"  {track.track}: against the mix {estimate}")
+    return lines + [f"  warning: {warning}" for warning in song.warnings]
 
 
 def default_path(song: Song) -> Path:

@@ -11,9 +11,9 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.utilities import rank_zero_info
 
-from callbacks.iterative_pruning import IterativePruning
+from callbacks.iterative_pruning import IterativePruning, song_evaluator
 from mixgraph.module import ConsoleModule
-from mixgraph.pruning import Hybrid, SongEvaluator
+from mixgraph.pruning import Hybrid
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _TIMED_STEPS = 3
@@ -127,15 +127,7 @@ def _time_steps(module: ConsoleModule, data: Any) -> float:
 
 
 def _time_trial(module: ConsoleModule, song: Any) -> float:
-    evaluator = SongEvaluator(
-        module.graph,
-        module.processors,
-        module.parameters_by_type(),
-        module.weights,
-        song.sources,
-        module.target(song),
-        module.evaluation_block,
-    )
+    evaluator = song_evaluator(module, song)
     evaluator.evaluate(())
     if not module.graph.processors:
         return 0.0

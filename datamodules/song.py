@@ -29,8 +29,8 @@ class SongData(L.LightningDataModule):
         loudness_lufs: level that the mix is brought to, with one factor for the song; null leaves it.
         apply_alignment: shift and flip tracks as estimated (they are always estimated and reported).
         subgrouping: `"auto"` (song.yaml, else the rule on names), `"rule"` or `"one_per_track"`.
-        cache_dir: where songs above the memory limit are mapped from.
-        memory_limit_gb: songs that take more are mapped from files.
+        cache_dir: where songs above the memory limit are kept, decoded, and mapped from.
+        memory_limit_gb: songs that take more are not held in memory.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class SongData(L.LightningDataModule):
         loudness_lufs: float | None = -16.0,
         apply_alignment: bool = False,
         subgrouping: str = "auto",
-        cache_dir: str | None = None,
+        cache_dir: str | None = ".mixgraph_cache",
         memory_limit_gb: float = 4.0,
     ) -> None:
         super().__init__()

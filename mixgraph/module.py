@@ -163,6 +163,11 @@ class ConsoleModule(L.LightningModule):
         if self._graph is None:
             song: Song = self.trainer.datamodule.song  # type: ignore[attr-defined]
             self.build(build_console(song.subgroups, self.track_chain, self.subgroup_chain, song.name))
+        if stage == "fit" and not self.graph.processors:
+            raise ValueError(
+                "track_chain, subgroup_chain: both are empty, so there is nothing to train; give at least one letter "
+                "(`validate` measures the dry sum)"
+            )
 
     def on_fit_start(self) -> None:
         song: Song = self.trainer.datamodule.song  # type: ignore[attr-defined]

@@ -248,7 +248,7 @@ def test_fit_starts_from_a_found_graph(result, tiny_song, monkeypatch, tmp_path)
     first, further = (json.loads((p / "metrics.json").read_text()) for p in (result, folder))
     assert further["num_processors"]["console"] == first["num_processors"]["found"]
     assert further["losses"]["found"]["loss"]["full"] < first["losses"]["found"]["loss"]["full"]
-    with pytest.raises(SystemExit, match="was found at 8000 Hz, data.sample_rate is 16000"):
+    with pytest.raises(SystemExit, match=r"was found at 8000 Hz, data\.sample_rate is 16000"):
         run(monkeypatch, "fit", *settings(tiny_song, tmp_path / "x", data__sample_rate=16000), f"--start={result}")
 
 

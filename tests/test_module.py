@@ -235,3 +235,9 @@ def test_whole_song_score_is_of_the_rendered_mix(tiny_song) -> None:
     prediction = ConsoleModule("g", "g", sample_rate=RATE, loss=LossSettings(denominator="prediction"))
     prediction.load(module.graph, module.parameters_by_type(), module.weights)
     assert prediction.score(song).loss == pytest.approx(score.loss)  # both are reported, whatever is trained on
+
+
+def test_an_empty_console_has_nothing_to_train(tiny_song) -> None:
+    module = ConsoleModule("", "", sample_rate=RATE)
+    with pytest.raises(ValueError, match="both are empty, so there is nothing to train"):
+        search(module, data(tiny_song), [], 1, "cpu", enable_progress_bar=False)

@@ -30,15 +30,6 @@ def _is_smooth(length: int) -> bool:
     return length == 1
 
 
-def nearest_fast_length(length: float) -> int:
-    """The even length with small prime factors that is nearest to `length`; the smaller one of two."""
-    up = fast_length(round(length))
-    down = max(2, 2 * (int(length) // 2))
-    while not _is_smooth(down):
-        down -= 2
-    return down if length - down <= up - length else up
-
-
 def circular_response(impulse_response: Tensor, before: int, n_fft: int) -> Tensor:
     """The spectrum of an FIR whose time zero is at index `before`, for products of spectra of length `n_fft`.
 

@@ -86,7 +86,8 @@ class SongTarget:
             raise ValueError(f"mix: (2, {self.num_samples}) is needed, as the target, got {tuple(mix.shape)}")
         with torch.no_grad():
             for features, (first, windows) in zip(self.features, self._windows(mix), strict=True):
-                yield self.weights[first : first + len(windows)], self.match(windows, features, self.loudest)
+                moved = windows.to(features.norm.device)
+                yield self.weights[first : first + len(windows)], self.match(moved, features, self.loudest)
 
     def bounded_loss(self, mix: Tensor, bound: float | None = None) -> tuple[float, bool]:
         """The loss of a song; gives up with what it has summed so far, and True, once that is above `bound`.

@@ -7,7 +7,7 @@ import pytest
 import scipy.signal
 import torch
 
-from mixgraph.dsp.convolution import circular_response, convolve, fast_length, nearest_fast_length
+from mixgraph.dsp.convolution import circular_response, convolve, fast_length
 
 
 def is_fast(n: int) -> bool:
@@ -29,12 +29,6 @@ def test_fast_length_of_the_reference_sizes():
     assert fast_length(116046) == 116640
     assert fast_length(173999) == 174960
     assert fast_length(238090) == 238140
-
-
-def test_nearest_fast_length_is_the_smaller_of_the_two_nearest():
-    for tenths in range(20, 40000, 7):
-        length = tenths / 10
-        assert nearest_fast_length(length) == min(FAST, key=lambda n: (abs(n - length), n))
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 8, 100, 101])

@@ -1,0 +1,56 @@
+"""Training clips: where they start, what they hold."""
+
+import pytest
+import torch
+
+from datamodules import SongData
+from mixgraph.songs.training_clips import ClipReader
+
+
+@pytest.fixture(scope="module")
+def song(tiny_song):
+    return SongData(str(tiny_song), sample_rate=8000).song
+
+
+def test_clip_is_the_song_with_zeros_around_it(song) -> None:
+    clips = ClipReader(song, warm_up=8000, scored=4000, lookahead=500, seed=0)
+    clip = clips.at(-8000)
+    assert clip.sources.shape == (3, 2, 12_500)
+    assert clip.targets.shape == (1, 2, 12_000)
+    assert not clip.sources[..., :8000].any()
+    assert torch.equal(clip.sources[..., 8000:], song.sources[..., :4500])
+    assert torch.equal(clip.targets[0, :, 8000:], song.mix[:, :4000])
+    last = clips.at(clips.last)
+    assert torch.equal(last.targets[0, :, -4000:], song.mix[:, -4000:])
+    assert not last.sources[..., -500:].any()
+
+
+def test_starts_cover_the_whole_song_and_follow_seed_and_step(song) -> None:
+    def starts(seed, which="whole_song"):
+        clips = ClipReader(song, 8000, 4000, 0, seed, which)
+        found = []
+        clips.at = found.append  # type: ignore[method-assign, assignment]
+        for step in range(3000):
+            clips(step)
+        return found
+
+    first = starts(1)
+    assert min(first) < -7900
+    assert max(first) > song.num_samples - 12_000 - 100
+    assert all(-8000 <= s <= song.num_samples - 12_000 for s in first)
+    assert first == starts(1) != starts(2)
+    reference = starts(1, "reference")
+    assert min(reference) >= 0
+
+
+def test_a_song_shorter_than_a_clip_is_compared_whole(song) -> None:
+    clips = ClipReader(song, 8000, 100_000, 50, 0)
+    clip = clips(7)
+    assert clip.targets.shape == (1, 2, 8000 + song.num_samples)
+    assert torch.equal(clip.targets[0, :, 8000:], song.mix)
+    assert ClipReader(song, 8000, 100_000, 50, 0, "reference")(3).targets.shape == clip.targets.shape
+
+
+def test_bad_lengths_are_refused(song) -> None:
+    with pytest.raises(ValueError, match="warm_up, scored, lookahead: at least 0, 1 and 0 samples, got 5, 0, 0"):
+        ClipReader(song, 5, 0, 0, 0)

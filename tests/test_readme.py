@@ -1,0 +1,76 @@
+"""The README's commands and its Python example run."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+COMMANDS = [match.group(0) for match in re.finditer(r"python -m mixgraph .*", README) if "`" not in match.group(0)]
+# What makes a command of the README short enough for a test; the song of the demo stays real.
+SHORT = [
+    "--data.steps_per_stage=2",
+    "--pruning.console_stages=1",
+    "--pruning.rounds=1",
+    "--pruning.leave_one_out=false",
+]
+
+
+@pytest.fixture(scope="module")
+def checkout(tiny_song, tmp_path_factory):
+    """A folder that looks like the checkout, in which results may be written."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("configs", "mixgraph", "callbacks", "datamodules"):
+        (folder / name).symlink_to(ROOT / name)
+    (folder / "my_song").symlink_to(tiny_song)
+    return folder
+
+
+def execute(arguments, cwd):
+    done = subprocess.run(arguments, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_the_readme_opens_with_two_commands() -> None:
+    install = re.findall(r"^    (python3 -m venv .*)$", README, re.MULTILINE)
+    assert len(install) == 2
+    assert install[0].endswith("python -m mixgraph fit --config configs/demo.yaml")
+    assert install[1].endswith("python -m pytest")
+    ci = (ROOT / ".ci" / "run").read_text()
+    assert "--constraint constraints.txt" in ci
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_runs(command: str, checkout: Path) -> None:
+    words = shlex.split(command)
+    short = SHORT if words[3] == "fit" else []
+    output = execute([sys.executable, *words[1:], *short], checkout)
+    if words[3] == "fit":
+        assert "Result in results/" in output
+        path = re.search(r"Result in (results/\w+)", output)
+        assert path is not None
+        if "my_song" in command:
+            for file in (checkout / path.group(1)).iterdir():
+                file.unlink()
+            (checkout / path.group(1)).rmdir()
+    else:
+        assert (checkout / words[words.index("--out") + 1]).exists()
+
+
+def test_the_python_example_runs(checkout: Path) -> None:
+    example = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert example is not None
+    code = (
+        example.group(1)
+        .replace("steps_per_stage=50", "steps_per_stage=2")
+        .replace("console_stages=8", "console_stages=1")
+    )
+    code = (
+        code.replace("rounds=4", "rounds=1").replace('"ecnsgdr"', '"g"') + "\nassert mix.shape == data.song.mix.shape\n"
+    )
+    execute([sys.executable, "-c", code], checkout)
