@@ -7,6 +7,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from mixgraph.dsp.transforms import real_fft
+
 _RADICES = (2, 3, 5, 7)
 
 
@@ -46,8 +48,8 @@ def circular_response(impulse_response: Tensor, before: int, n_fft: int) -> Tens
     if before:
         gap = impulse_response.new_zeros(*impulse_response.shape[:-1], n_fft - impulse_response.shape[-1])
         parts = (impulse_response[..., before:], gap, impulse_response[..., :before])
-        return torch.fft.rfft(torch.cat(parts, dim=-1))
-    return torch.fft.rfft(impulse_response, n=n_fft)
+        return real_fft(torch.cat(parts, dim=-1), n_fft)
+    return real_fft(impulse_response, n_fft)
 
 
 def convolve(signal: Tensor, impulse_response: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mixgraph.dsp.transforms import real_fft
 from mixgraph.graph.types import INPUT, MIX, OUTPUT, MixGraph
 from mixgraph.processors.base import Parameters, Processor, Processors, to_basis, to_left_right
 from mixgraph.render.plan import Region, RenderPlan, Step, lookahead, make_plan
@@ -231,7 +232,7 @@ class _Execution:
                 missing.setdefault(self.plan.latency[node], []).append(node)
         for latency, nodes in missing.items():
             entering = F.pad(self._gather(nodes, None), (step.region.latency - latency, 0))
-            self._store(tuple(nodes), step.region, torch.fft.rfft(entering, n=step.region.n_fft))
+            self._store(tuple(nodes), step.region, real_fft(entering, step.region.n_fft))
         return self._sum(groups, step.region)
 
     def _in_time(self, index: int, step: Step) -> Tensor:
