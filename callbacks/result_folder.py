@@ -98,6 +98,8 @@ class ResultFolder(L.Callback):
         pruning = next((c for c in trainer.callbacks if isinstance(c, IterativePruning)), None)  # type: ignore[attr-defined]
         song: Song = trainer.datamodule.song  # type: ignore[attr-defined]
         self.seconds = time.perf_counter() - self._started
+        if not self.records or self.records[-1]["step"] != trainer.global_step:
+            self._record(trainer, pl_module)
         metrics = self._write(pl_module, song, pruning, trainer.global_step)
         (self.partial / CHECKPOINT).unlink(missing_ok=True)
         assert self.path is not None

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 import yaml
 
 RATE = 8000
+
+# The signals of the tests are too short for threads to pay, here and in child processes.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def make_song(folder: Path, seconds: float = 3.0, seed: int = 0) -> Path:

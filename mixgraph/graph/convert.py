@@ -24,9 +24,7 @@ def to_networkx(graph: MixGraph, weights: Tensor | None = None) -> nx.DiGraph:
     group_of = dict(zip(graph.inputs, graph.subgroups, strict=True))
     converted = nx.DiGraph()
     for i, node_type in enumerate(graph.types):
-        converted.add_node(
-            i, type=node_type, name=graph.names[i], subgroup=group_of.get(i, ""), song=graph.songs[i]
-        )
+        converted.add_node(i, type=node_type, name=graph.names[i], subgroup=group_of.get(i, ""), song=graph.songs[i])
     for order, (source, destination) in enumerate(graph.edges):
         converted.add_edge(source, destination, order=order)
     if weights is not None:

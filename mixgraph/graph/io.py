@@ -119,9 +119,7 @@ def save_parameters(path: Path, parameters: Mapping[str, Mapping[str, Tensor]], 
     write_atomically(path, safetensors.torch.save(plain, metadata={"schema_version": str(SCHEMA_VERSION)}))
 
 
-def load_parameters(
-    path: Path, graph: MixGraph, processors: Processors
-) -> tuple[dict[str, dict[str, Tensor]], Tensor]:
+def load_parameters(path: Path, graph: MixGraph, processors: Processors) -> tuple[dict[str, dict[str, Tensor]], Tensor]:
     """Reads a parameter file and checks it against a graph.
 
     Args:

@@ -5,10 +5,9 @@ Signals are (nodes, clips, 2, samples) in time and (nodes, clips, 2, bins) as sp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,12 +15,13 @@ from torch import Tensor
 
 from mixgraph.dsp.transforms import real_fft
 from mixgraph.graph.types import INPUT, MIX, OUTPUT, MixGraph
-from mixgraph.processors.base import Parameters, Processor, Processors, to_basis, to_left_right
+from mixgraph.processors.base import Parameters, Processors, to_basis, to_left_right
+from mixgraph.render.fused import LinearStep, Program, StagedChannel, run
+from mixgraph.render.fusion import FusedSteps, exit_groups, fuse
 from mixgraph.render.plan import Region, RenderPlan, Step, lookahead, make_plan
 from mixgraph.render.schedule import Method
 
 GraphParameters = Mapping[str, Parameters]
-StagedChannel = Literal["mid", "both"]
 
 
 @dataclass
@@ -164,7 +164,11 @@ def _switched_off(graph: MixGraph, weights: Tensor) -> frozenset[int]:
 
 
 class _Execution:
-    """One pass over the steps. Signals are kept as (batch, row), so that a whole batch is handed on uncopied."""
+    """One pass over a plan. Signals are kept as (batch, row), so that a whole batch is handed on uncopied.
+
+    The key of a signal is the group of nodes that it sums (one node, but for what leaves a run of linear steps), and
+    the region of its spectrum, None in time.
+    """
 
     def __init__(
         self,
@@ -179,81 +183,66 @@ class _Execution:
         self.state, self.staged_channel = state, staged_channel
         self.weight_of = dict(zip(plan.graph.processors, weights.unbind(0), strict=True))
         self.skipped = _switched_off(plan.graph, weights)
-        self.signals: dict[tuple[int, Region | None], tuple[tuple[Tensor, ...], Tensor, int]] = {}
+        self.parts, self.run_of = fuse(plan)
+        self.signals: dict[tuple[tuple[int, ...], Region | None], tuple[tuple[Tensor, ...], Tensor, int]] = {}
         self.energies: list[StagedEnergy] = []
 
     def __call__(self, sources: Tensor) -> Tensor:
         graph = self.plan.graph
         outputs: dict[int, Tensor] = {}
-        for index, step in enumerate(self.plan.steps):
+        for part in self.parts:
+            if isinstance(part, FusedSteps):
+                self._run(part)
+                continue
+            step = self.plan.steps[part]
             if step.type == INPUT:
-                result = self._take_rows(sources, step.rows)
-            elif step.region is not None:
-                result = self._linear(index, step, self._spectra(step))
-            elif step.type in (MIX, OUTPUT):
-                result = self._in_time(index, step)
-            elif self.processors[step.type].linear:
-                result = self._linear(index, step, self._in_time(index, step))
+                result = _take_rows(sources, step.rows)
             else:
-                result = self._nonlinear(index, step, self._in_time(index, step))
+                result = self._in_time(part, step)
+                if step.type in self.processors:
+                    linear = self.processors[step.type].linear
+                    result = self._memoryless(part, step, result) if linear else self._nonlinear(part, step, result)
             if step.type == OUTPUT:
                 outputs.update(zip(step.nodes, result.unbind(0), strict=True))
             else:
-                self._store(step.nodes, step.region, result)
+                self._store([(node,) for node in step.nodes], None, result)
         return torch.stack([outputs[i] for i in graph.outputs])
 
-    # Gathering: from (node, domain) to a batch.
+    # Gathering: from keys to a batch.
 
-    def _store(self, nodes: tuple[int, ...], region: Region | None, batch: Tensor) -> None:
+    def _store(self, groups: Sequence[tuple[int, ...]], region: Region | None, batch: Tensor) -> None:
         rows = batch.unbind(0)
-        for row, node in enumerate(nodes):
-            self.signals[node, region] = (rows, batch, row)
+        for row, group in enumerate(groups):
+            self.signals[group, region] = (rows, batch, row)
 
-    def _gather(self, nodes: list[int], region: Region | None) -> Tensor:
-        found = [self.signals[node, region] for node in nodes]
-        batch = found[0][1]
-        if [row for _, _, row in found] == list(range(batch.shape[0])) and all(b is batch for _, b, _ in found):
+    def _sum(self, sums: Sequence[Sequence[tuple[int, ...]]], region: Region | None) -> Tensor:
+        """One row for each of `sums`: the sum of the signals that it names."""
+        found = [[self.signals[group, region] for group in groups] for groups in sums]
+        batch = found[0][0][1]
+        single = all(len(signals) == 1 and signals[0][1] is batch for signals in found)
+        if single and [signals[0][2] for signals in found] == list(range(batch.shape[0])):
             return batch
-        return torch.stack([rows[row] for rows, _, row in found])
-
-    def _sum(self, groups: list[list[int]], region: Region | None) -> Tensor:
-        if all(len(group) == 1 for group in groups):
-            return self._gather([group[0] for group in groups], region)
-        signals = [[self.signals[node, region] for node in group] for group in groups]
-        return torch.stack([reduce(torch.add, [rows[row] for rows, _, row in group]) for group in signals])
-
-    def _spectra(self, step: Step) -> Tensor:
-        """The summed inputs of a step as spectra of its region; what is in time is transformed once."""
-        assert step.region is not None
-        groups = [list(self.plan.graph.predecessors[node]) for node in step.nodes]
-        missing: dict[int, list[int]] = {}
-        for node in dict.fromkeys(p for group in groups for p in group):
-            if (node, step.region) not in self.signals:
-                missing.setdefault(self.plan.latency[node], []).append(node)
-        for latency, nodes in missing.items():
-            entering = F.pad(self._gather(nodes, None), (step.region.latency - latency, 0))
-            self._store(tuple(nodes), step.region, real_fft(entering, step.region.n_fft))
-        return self._sum(groups, step.region)
+        return torch.stack([reduce(torch.add, [rows[row] for rows, _, row in signals]) for signals in found])
 
     def _in_time(self, index: int, step: Step) -> Tensor:
         """The summed inputs of a step in time, aligned to its latency: (nodes, clips, 2, block)."""
-        graph = self.plan.graph
         total: Tensor | None = None
-        kinds: dict[tuple[Region | None, int], dict[int, list[int]]] = {}
+        kinds: dict[tuple[Region | None, int], dict[int, list[tuple[int, ...]]]] = {}
         for row, node in enumerate(step.nodes):
-            for p in graph.predecessors[node]:
-                region = self.plan.regions[p]
-                kind = (region, 0 if region else self.plan.latency[p])
-                kinds.setdefault(kind, {}).setdefault(row, []).append(p)
-        for (region, latency), groups in kinds.items():
-            part = self._sum(list(groups.values()), region)
+            singles = [(p,) for p in self.plan.graph.predecessors[node] if self.plan.regions[p] is None]
+            for group in singles + exit_groups(self.plan, node, self.run_of):
+                region = self.plan.regions[group[0]]
+                kind = (region, 0 if region else self.plan.latency[group[0]])
+                kinds.setdefault(kind, {}).setdefault(row, []).append(group)
+        for (region, latency), sums in kinds.items():
+            part = self._sum(list(sums.values()), region)
             key = (index, region, latency)
             if region is not None:
                 part = self._leave_region(key, part, region, step.latency)
             else:
                 part = self._delay(key, part, step.latency - latency)
-            if len(groups) < len(step.nodes):
-                rows = torch.tensor(list(groups), device=part.device)
+            if len(sums) < len(step.nodes):
+                rows = torch.tensor(list(sums), device=part.device)
                 part = part.new_zeros(len(step.nodes), *part.shape[1:]).index_copy(0, rows, part)
             total = part if total is None else total + part
         assert total is not None
@@ -289,43 +278,80 @@ class _Execution:
 
     # Processing.
 
-    def _rows(self, step: Step) -> dict[str, Tensor]:
-        return {name: self._take_rows(value, step.rows) for name, value in self.parameters[step.type].items()}
+    def _run(self, fused: FusedSteps) -> None:
+        """Computes a run of linear steps, and stores what leaves it."""
+        steps = [self.plan.steps[index] for index in fused.indices]
+        number = {node: i for i, node in enumerate(fused.entering)}
+        program, responses, weights = [], [], []
+        for index, step in zip(fused.indices, steps, strict=True):
+            sources = tuple(tuple(number[p] for p in self.plan.graph.predecessors[node]) for node in step.nodes)
+            number |= {node: len(number) + i for i, node in enumerate(step.nodes)}
+            if step.type == MIX:
+                program.append(LinearStep(sources, None, False))
+                continue
+            processor = self.processors[step.type]
+            program.append(LinearStep(sources, processor.channels, processor.staged))
+            responses.append(self._response(index, step))
+            weights.append(self._weights(step))
+        exits = tuple(tuple(number[node] for node in group) for group in fused.exits)
+        whole = Program(tuple(program), exits, self.staged_channel, fused.region.n_fft)
+        result = run(whole, self._entering(fused), responses, weights)
+        self._store(fused.exits, fused.region, result.exits)
+        if self.staged_channel is not None:
+            staged = [step for step in steps if step.type != MIX and self.processors[step.type].staged]
+            for step, (dry, wet) in zip(staged, result.energies, strict=True):
+                self.energies.append(StagedEnergy(step.type, step.nodes, dry, wet))
 
-    @staticmethod
-    def _take_rows(values: Tensor, rows: tuple[int, ...]) -> Tensor:
-        if rows == tuple(range(values.shape[0])):
-            return values
-        if rows == tuple(range(rows[0], rows[0] + len(rows))):
-            return values[rows[0] : rows[0] + len(rows)]
-        return values.index_select(0, torch.tensor(rows, device=values.device))
+    def _entering(self, fused: FusedSteps) -> Tensor:
+        """The spectra that enter a run; what is in time is transformed once."""
+        region = fused.region
+        missing: dict[int, list[tuple[int, ...]]] = {}
+        for node in fused.entering:
+            if ((node,), region) not in self.signals:
+                missing.setdefault(self.plan.latency[node], []).append((node,))
+        for latency, nodes in missing.items():
+            padded = F.pad(self._sum([[node] for node in nodes], None), (region.latency - latency, 0))
+            self._store(nodes, region, real_fft(padded, region.n_fft))
+        return self._sum([[(node,)] for node in fused.entering], region)
 
-    def _weights(self, step: Step) -> Tensor:
-        return torch.stack([self.weight_of[node] for node in step.nodes]).view(-1, 1, 1)
-
-    def _linear(self, index: int, step: Step, signal: Tensor) -> Tensor:
-        if step.type == MIX:
-            return signal
-        processor = self.processors[step.type]
-        weight = self._weights(step)
+    def _response(self, index: int, step: Step) -> Tensor:
         responses = {} if self.state is None else self.state.responses
         if index not in responses:
+            rows = {name: _take_rows(value, step.rows) for name, value in self.parameters[step.type].items()}
             n_fft = step.region.n_fft if step.region else 0
-            responses[index] = self._skip(step, processor.response(self._rows(step), n_fft))
-        response = responses[index]
-        if processor.staged and self.staged_channel is not None:
-            self._measure(step, processor, signal, response.unsqueeze(1))
+            responses[index] = self._skip(step, self.processors[step.type].response(rows, n_fft))
+        return responses[index]
+
+    def _weights(self, step: Step) -> Tensor:
+        return torch.stack([self.weight_of[node] for node in step.nodes])
+
+    def _memoryless(self, index: int, step: Step, signal: Tensor) -> Tensor:
+        """A linear processor without memory, in time."""
+        processor, weight = self.processors[step.type], self._weights(step).view(-1, 1, 1)
+        response = self._response(index, step)
         mixed = (1 - weight + weight * response).unsqueeze(1)
-        return to_left_right(to_basis(signal, processor.channels) * mixed, processor.channels)
+        bases = to_basis(signal, processor.channels)
+        if processor.staged and self.staged_channel is not None:
+            wet = to_left_right(bases * response.unsqueeze(1), processor.channels)
+            dry_energy, wet_energy = (self._energy(stereo) for stereo in (signal, wet))
+            self.energies.append(StagedEnergy(step.type, step.nodes, dry_energy, wet_energy))
+        return to_left_right(bases * mixed, processor.channels)
+
+    def _energy(self, stereo: Tensor) -> Tensor:
+        channels = stereo.sum(dim=-2, keepdim=True) if self.staged_channel == "mid" else stereo
+        return channels.square().sum(dim=(-2, -1))
 
     def _nonlinear(self, index: int, step: Step, signal: Tensor) -> Tensor:
         clips = signal.shape[1]
-        rows = {name: value.repeat_interleave(clips, dim=0) for name, value in self._rows(step).items()}
+        rows = {
+            name: _take_rows(value, step.rows).repeat_interleave(clips, dim=0)
+            for name, value in self.parameters[step.type].items()
+        }
         state = self.state.tensors.get((index,)) if self.state else None
         wet, state = self.processors[step.type].process(signal.flatten(0, 1), rows, state)
         if self.state is not None:
             self.state.tensors[(index,)] = state
-        weight = self._weights(step).unsqueeze(1)
+        weight = self._weights(step).view(-1, 1, 1, 1)
         return (1 - weight) * signal + weight * self._skip(step, wet.view(signal.shape))
 
     def _skip(self, step: Step, wet: Tensor) -> Tensor:
@@ -333,16 +359,10 @@ class _Execution:
         rows = [row for row, node in enumerate(step.nodes) if node in self.skipped]
         return wet.index_fill(0, torch.tensor(rows, device=wet.device), 0) if rows else wet
 
-    def _measure(self, step: Step, processor: Processor, signal: Tensor, response: Tensor) -> None:
-        wet = to_left_right(to_basis(signal, processor.channels) * response, processor.channels)
-        energies = []
-        for stereo in (signal, wet):
-            channels = stereo.sum(dim=-2, keepdim=True) if self.staged_channel == "mid" else stereo
-            power = torch.view_as_real(channels).square().sum(-1) if channels.is_complex() else channels.square()
-            if step.region is not None:
-                # Parseval: the bins between DC and the Nyquist frequency stand for two.
-                power = (2 * power.sum(-1) - power[..., 0] - power[..., -1]) / step.region.n_fft
-            else:
-                power = power.sum(-1)
-            energies.append(power.sum(-1))
-        self.energies.append(StagedEnergy(step.type, step.nodes, energies[0], energies[1]))
+
+def _take_rows(values: Tensor, rows: tuple[int, ...]) -> Tensor:
+    if rows == tuple(range(values.shape[0])):
+        return values
+    if rows == tuple(range(rows[0], rows[0] + len(rows))):
+        return values[rows[0] : rows[0] + len(rows)]
+    return values.index_select(0, torch.tensor(rows, device=values.device))

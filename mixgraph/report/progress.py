@@ -38,7 +38,10 @@ def progress_figure(records: Sequence[Mapping[str, Any]]) -> Figure:
     figure = Figure(figsize=(9, 8), dpi=100, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     panels = figure.subplots(3, 1, sharex=True, height_ratios=(1, 1, 0.8))
-    for axes, prefix, label in ((panels[0], _RATIO, "processors left (share)"), (panels[1], _WEIGHT, "mean dry/wet weight")):
+    for axes, prefix, label in (
+        (panels[0], _RATIO, "processors left (share)"),
+        (panels[1], _WEIGHT, "mean dry/wet weight"),
+    ):
         for i, node_type in enumerate(types):
             steps, values = _series(records, prefix + node_type)
             name = f"{node_letter(node_type)}: {type_label(node_type)}"

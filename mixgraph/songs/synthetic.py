@@ -245,9 +245,7 @@ class _Draft:
     def measured(self, mixed: _Mixed) -> _Mixed:
         """Adds the loss increase of every processor (paper eq. 9)."""
         target = SongTarget(self.match, mixed.mix)
-        evaluator = SongEvaluator(
-            mixed.graph, self.processors, mixed.parameters, mixed.weights, mixed.sources, target
-        )
+        evaluator = SongEvaluator(mixed.graph, self.processors, mixed.parameters, mixed.weights, mixed.sources, target)
         increases = leave_one_out(evaluator, len(mixed.graph.processors))
         return replace(mixed, loss_increases=tuple(i for i in increases if i is not None))
 

@@ -105,9 +105,7 @@ def test_a_batch_keeps_tracks_nodes_and_edges_together(processors):
     graphs = [shuffled(console("eg", ("kick", "snare", "hat"))), shuffled(console("gd", name="two"), seed=1)]
     weights = [torch.rand(len(g.processors), generator=torch.Generator().manual_seed(i)) for i, g in enumerate(graphs)]
     parameters = [draw(g, processors, i) for i, g in enumerate(graphs)]
-    items = [
-        to_pyg(g, p, w, -w, processors) for g, p, w in zip(graphs, parameters, weights, strict=True)
-    ]
+    items = [to_pyg(g, p, w, -w, processors) for g, p, w in zip(graphs, parameters, weights, strict=True)]
     joined = Batch.from_data_list(items, follow_batch=["source_index"])
     whole = batch(graphs)
     assert joined.edge_index.T.tolist() == [list(edge) for edge in whole.edges]
