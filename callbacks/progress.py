@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from typing import Any, TextIO
 
 import lightning as L
 from lightning.pytorch.callbacks import ProgressBar
@@ -10,6 +11,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from callbacks.iterative_pruning import IterativePruning
+
+
+class _AboveTheBars:
+    """A stream for log handlers that writes above live bars instead of through them."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def write(self, text: str) -> int:
+        self.console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
+        return len(text)
+
+    def flush(self) -> None:
+        self.console.file.flush()
 
 
 class SearchProgress(ProgressBar):
@@ -27,6 +42,7 @@ class SearchProgress(ProgressBar):
         self._progress: Progress | None = None
         self._training: TaskID | None = None
         self._trials: TaskID | None = None
+        self._streams: list[tuple[logging.StreamHandler[Any], TextIO]] = []
 
     def disable(self) -> None:
         self._stop()
@@ -39,6 +55,10 @@ class SearchProgress(ProgressBar):
         columns = (TextColumn("{task.description}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn())
         self._progress = Progress(*columns, TextColumn("{task.fields[detail]}"), console=Console(stderr=True))
         self._progress.start()
+        for handler in logging.getLogger("lightning.pytorch").handlers:
+            if isinstance(handler, logging.StreamHandler):
+                self._streams.append((handler, handler.stream))
+                handler.setStream(_AboveTheBars(self._progress.console))
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, IterativePruning):
                 callback.listeners.append(self._on_trial)
@@ -72,6 +92,8 @@ class SearchProgress(ProgressBar):
         self._progress.update(self._trials, advance=1, detail=detail)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self._progress is not None and self._training is not None:
+            self._progress.update(self._training, completed=trainer.global_step)
         self._stop()
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
@@ -80,4 +102,7 @@ class SearchProgress(ProgressBar):
     def _stop(self) -> None:
         if self._progress is not None:
             self._progress.stop()
+        for handler, stream in self._streams:
+            handler.setStream(stream)
+        self._streams = []
         self._progress = self._training = self._trials = None

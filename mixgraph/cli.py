@@ -39,8 +39,8 @@ class SearchCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_lightning_class_args(IterativePruning, "pruning")
+        parser.add_lightning_class_args(SearchProgress, "progress")  # its bars end before the result is named
         parser.add_lightning_class_args(ResultFolder, "result")
-        parser.add_lightning_class_args(SearchProgress, "progress")
         parser.add_lightning_class_args(TimeBudget, "time")
         parser.add_argument("--start", type=str | None, default=None, help="A result folder to start from.")
         parser.add_argument("--budget", type=str | None, default=None, help="Time to fit the search into: 20m, 1h30m.")
