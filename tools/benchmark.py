@@ -1,0 +1,147 @@
+"""Times mixgraph against a peer, on the same console, clips, machine, threads and malloc settings.
+
+    python -m tools.benchmark --out benchmark                     everything: about an hour with the peer
+    python -m tools.benchmark --parts step trial --tracks 8 --no-peer
+    python -m tools.benchmark --quick --no-peer
+
+The peer is the harness of ours in `tools/peer` over `grafx` 0.6.0, its processors and renderer. To install it:
+
+    pip install "setuptools>=77,<82"
+    pip install --no-build-isolation -e ".[benchmark]"
+
+(torchlpc, which grafx needs, comes as source and is built against the torch that is there, with gcc and ninja; in an
+isolated build it would meet another torch. setuptools 77 also builds mixgraph itself.)
+
+Each side runs in worker processes, one with glibc's malloc as it is (`default`) and one that keeps freed memory
+(`tuned`: what `python -m mixgraph` does by itself); they take turns, and the others wait meanwhile. Synthetic songs are
+in stereo and never silent: the shortcuts for mono and silent tracks help on real songs only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tools.benchmarks.cases import Case
+from tools.benchmarks.parts import PARTS, Settings
+from tools.benchmarks.picture import draw, growth
+from tools.benchmarks.pool import ROOT, Pool, Runner
+from tools.benchmarks.table import Row, machine, to_json, to_markdown
+
+DEMO = ROOT / "mixgraph" / "songs" / "demo_potassium"
+DEFAULT, TUNED = "default", "tuned"
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=tuple(PARTS), default=list(PARTS))
+    parser.add_argument("--tracks", nargs="+", type=int, help="consoles to measure (8 24)")
+    parser.add_argument("--shares", nargs="+", type=float, default=[1.0, 0.3], help="of processors left, in `step`")
+    parser.add_argument("--seconds", type=float, help="of the synthetic songs (30)")
+    parser.add_argument("--sample-rate", type=int, default=30000, help="in Hz; the peer knows 30000 only")
+    parser.add_argument("--songs", nargs="+", type=Path, default=[DEMO], help="real songs, for `search`")
+    parser.add_argument("--search-steps", nargs=3, type=int, metavar=("CONSOLE", "ROUNDS", "STEPS"))
+    parser.add_argument("--whole-peer-search", action="store_true", help="run it instead of extrapolating: hours")
+    parser.add_argument("--sweep-tracks", nargs="+", type=int, help="(2 4 8 16 32 64 128)")
+    parser.add_argument("--sweep-seconds", nargs="+", type=float, help="lengths of songs (10 30 60 120)")
+    parser.add_argument("--malloc", nargs="+", choices=(DEFAULT, TUNED), help="(both)")
+    parser.add_argument("--peer", action=argparse.BooleanOptionalAction, help="(where grafx is installed)")
+    parser.add_argument("--peer-timeout", type=float, default=300.0, help="seconds a measurement of the peer may take")
+    parser.add_argument("--repeats", type=int, help="(3)")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of either side")
+    parser.add_argument("--quick", action="store_true", help="two tracks, two seconds, one repeat: does it run?")
+    parser.add_argument("--out", type=Path, help="folder for benchmark.md, benchmark.json and growth.png")
+    options = parser.parse_args(arguments)
+    installed = importlib.util.find_spec("grafx") is not None
+    if options.peer and not installed:
+        parser.error("--peer: grafx is not installed; see the commands above, or say --no-peer")
+    options.peer = installed if options.peer is None else options.peer
+    return options
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """What the options mean; those left out depend on --quick."""
+    quick = options.quick
+    seconds = options.seconds or (4.0 if quick else 30.0)
+    return Settings(
+        base=Case(seconds=seconds, sample_rate=options.sample_rate, tracks=2 if quick else 8),
+        tracks=options.tracks or ([2] if quick else [8, 24]),
+        shares=options.shares[:1] if quick else options.shares,
+        repeats=options.repeats or (1 if quick else 3),
+        trials=(2, 1) if quick else (12, 2),
+        songs=[str(path.resolve()) for path in options.songs],
+        search_steps=tuple(options.search_steps or ((2, 1, 1) if quick else (300, 4, 50))),
+        whole_peer_search=options.whole_peer_search,
+        sweep_tracks=options.sweep_tracks or ([2, 4] if quick else [2, 4, 8, 16, 32, 64, 128]),
+        sweep_shares=[1.0, 0.3] if quick else [1.0, 0.6, 0.3, 0.1],
+        sweep_clips=[2.4, 3.8] if quick else [2.4, 3.8, 6.6, 12.2],
+        sweep_seconds=options.sweep_seconds or ([2.0, 4.0] if quick else [10.0, 30.0, 60.0, 120.0]),
+    )
+
+
+def runners_of(options: argparse.Namespace) -> list[Runner]:
+    mallocs = options.malloc or ([TUNED] if options.quick else [DEFAULT, TUNED])
+    sides = ("ours", "peer") if options.peer else ("ours",)
+    return [Runner(side, malloc) for malloc in mallocs for side in sides]  # type: ignore[arg-type]
+
+
+def remarks_of(options: argparse.Namespace, settings: Settings) -> list[str]:
+    return [
+        f"clips of {settings.base.clip_seconds:g} s, synthetic songs of {settings.base.seconds:g} s at "
+        f"{settings.base.sample_rate} Hz, full console ecnsgdr, all tracks stereo and none silent",
+        "ours: mixgraph's defaults; peer: grafx 0.6.0 in the harness of tools/peer, flashfftconv off"
+        if options.peer
+        else "the peer was not run",
+        "default: glibc's malloc as it is; tuned: freed memory is kept "
+        "(MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_, MALLOC_TOP_PAD_)",
+        "the peer's trial is a whole-song evaluation with masks on the full console; it has no early stop",
+    ]
+
+
+def run(options: argparse.Namespace, log: Callable[[str], None]) -> str:
+    """Measures the parts that were asked for; returns the Markdown."""
+    settings, about = settings_of(options), machine(options.threads)
+    rows: list[Row] = []
+    text = ""
+    with Pool(runners_of(options), options.threads, options.peer_timeout, log) as pool:
+        for part in options.parts:
+            rows += PARTS[part](pool, settings)
+            text = write(options.out, rows, about, remarks_of(options, settings))  # what is finished is kept
+    return text
+
+
+def write(folder: Path | None, rows: list[Row], about: dict[str, Any], remarks: list[str]) -> str:
+    """Writes the reports, where a folder was given, and returns the Markdown."""
+    growing = growth(rows)
+    for name, exponents in growing.items():
+        found = ", ".join(f"{runner} {exponent:g}" for runner, exponent in exponents.items())
+        remarks = [*remarks, f"{name}: the cost grows as its power {found} (1 is linear)"]
+    text = to_markdown(rows, about, remarks)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "benchmark.md").write_text(text, encoding="utf-8")
+        (folder / "benchmark.json").write_text(to_json(rows, about, remarks, growing), encoding="utf-8")
+        if any(row.part == "sweep" for row in rows):
+            draw(rows, folder / "growth.png")
+    return text
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parse(arguments)
+    started = time.monotonic()
+
+    def log(line: str) -> None:
+        sys.stderr.write(f"[{time.monotonic() - started:7.1f} s] {line}\n")
+        sys.stderr.flush()
+
+    sys.stdout.write(run(options, log))
+
+
+if __name__ == "__main__":
+    main()

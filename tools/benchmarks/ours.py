@@ -1,0 +1,173 @@
+"""Our side: the console module, its evaluator and its search, as the command line runs them."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from callbacks.iterative_pruning import IterativePruning, song_evaluator
+from datamodules import SongData
+from mixgraph.module import ConsoleModule
+from mixgraph.pruning import RoundResult, SongEvaluator, TrialLoss, make_sampler, prune_round
+from mixgraph.search import search
+from mixgraph.songs.training_clips import ClipReader
+from tools.benchmarks.cases import WARM_UP_SECONDS, Case, make_graph, make_song, trained_values
+from tools.benchmarks.side import Answer
+
+_HYBRID_PERIOD = 4
+
+
+class OurSide:
+    """mixgraph with its defaults.
+
+    Args:
+        case: what to measure.
+    """
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        song = make_song(case)
+        graph = make_graph(case, song)
+        module = ConsoleModule(sample_rate=case.sample_rate, warm_up_seconds=WARM_UP_SECONDS)
+        if case.trained:
+            parameters, weights, mix = trained_values(case, graph, module.processors, song)
+            song = replace(song, mix=mix)
+            module.load(graph, parameters, weights)
+        else:
+            module.build(graph)
+        self.song, self.module = song, module
+        module.loudest = module.target(song).loudest
+        module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]  # there is no Trainer
+        plan = module.plan(1)
+        scored = round(case.scored_seconds * case.sample_rate)
+        self.clips = ClipReader(song, module.warm_up, scored, plan.lookahead, case.seed)
+        self.optimizer = module.configure_optimizers()
+        self.steps = 0
+
+    def step(self) -> Answer:
+        clip = self.clips(self.steps)
+        self.steps += 1
+        with _timed(self.module.match) as match_seconds:
+            start = time.perf_counter()
+            loss = self.module.losses(clip)["loss"]
+            rendered = time.perf_counter()
+        self.optimizer.zero_grad()
+        loss.backward()
+        differentiated = time.perf_counter()
+        self.optimizer.step()
+        end = time.perf_counter()
+        return {
+            "total": end - start,
+            "forward": rendered - start - sum(match_seconds),
+            "loss": sum(match_seconds),
+            "backward": differentiated - rendered,
+            "optimizer": end - differentiated,
+        }
+
+    def evaluation(self) -> Answer:
+        start = time.perf_counter()
+        score = self.module.score(self.song)
+        return {"total": time.perf_counter() - start, "loss": score.loss["full"]}
+
+    def trials(self, sampler: str, early_stop: bool, count: int) -> Answer:
+        seconds: list[float] = []
+        started, accepted = 0.0, 0
+        # The hybrid sampler's rounds are of two kinds.
+        parts = [(0, -(-count // 2)), (_HYBRID_PERIOD - 1, count // 2)] if sampler == "hybrid" else [(0, count)]
+        for round_index, share in parts:
+            if share:
+                evaluator, found = self._round(sampler, round_index, early_stop, share)
+                started = evaluator.seconds[0]
+                seconds += evaluator.seconds[1:]
+                accepted += sum(trial.accepted for trial in found.trials)
+        return {"seconds": seconds, "start": started, "accepted": accepted}
+
+    def _round(self, sampler: str, index: int, early_stop: bool, count: int) -> tuple[TimedEvaluator, RoundResult]:
+        evaluator = TimedEvaluator(song_evaluator(self.module, self.song), early_stop)
+        graph = self.module.graph
+        found = prune_round(
+            evaluator,
+            make_sampler(sampler, "paper", _HYBRID_PERIOD),
+            index,
+            [graph.types[i] for i in graph.processors],
+            self.module.weights.detach().tolist(),
+            random.Random(self.case.seed),
+            None,
+            0.01,
+            should_stop=lambda: len(evaluator.seconds) > count,
+        )
+        return evaluator, found
+
+    def search(self, console_steps: int, rounds: int, round_steps: int) -> Answer:
+        case = self.case
+        module = ConsoleModule(sample_rate=case.sample_rate, warm_up_seconds=WARM_UP_SECONDS)
+        data = SongData(
+            case.song,
+            sample_rate=case.sample_rate,
+            steps_per_stage=round_steps,
+            scored_seconds=case.scored_seconds,
+            loudness_lufs=None,
+            cache_dir=None,
+        )
+        data.setup("fit")  # reads the song, as is done beforehand for the peer
+        pruning = IterativePruning(max(1, console_steps // round_steps), rounds, "hybrid", leave_one_out=False)
+        start = time.perf_counter()
+        search(module, data, [pruning], pruning.num_stages, "cpu", enable_progress_bar=False)
+        total = time.perf_counter() - start
+        graph = len(make_graph(case, self.song).processors)
+        found: list[dict[str, int]] = []
+        for row in pruning.trace:
+            if row["kind"] == "round":
+                before = found[-1]["after"] if found else graph
+                found.append({"before": before, "after": row["remaining"], "trials": row["trials"]})
+        return {"total": total, "rounds": found, "loss": module.score(self.song).loss["full"]}
+
+
+class TimedEvaluator:
+    """An evaluator that keeps the time of every evaluation, with that of the acceptance that follows it.
+
+    Args:
+        evaluator: to time.
+        early_stop: hand the bound on.
+    """
+
+    def __init__(self, evaluator: SongEvaluator, early_stop: bool) -> None:
+        self.evaluator, self.early_stop = evaluator, early_stop
+        self.seconds: list[float] = []
+
+    def evaluate(self, removed: Collection[int], bound: float | None = None) -> TrialLoss:
+        start = time.perf_counter()
+        found = self.evaluator.evaluate(removed, bound if self.early_stop else None)
+        self.seconds.append(time.perf_counter() - start)
+        return found
+
+    def accept(self, removed: Collection[int]) -> None:
+        start = time.perf_counter()
+        self.evaluator.accept(removed)
+        self.seconds[-1] += time.perf_counter() - start
+
+
+@contextmanager
+def _timed(module: torch.nn.Module) -> Iterator[list[float]]:
+    """The seconds of each forward call of a module."""
+    starts: list[float] = []
+    seconds: list[float] = []
+
+    def before(*_: Any) -> None:
+        starts.append(time.perf_counter())
+
+    def after(*_: Any) -> None:
+        seconds.append(time.perf_counter() - starts.pop())
+
+    handles = [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
+    try:
+        yield seconds
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,207 @@
+"""The worker processes, from the side of the one who asks: alternating measurements, limits, reasons."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, NamedTuple
+
+from tools.benchmarks.cases import Case
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+KEEP_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+    "MALLOC_TOP_PAD_": str(1 << 26),
+}
+START_SECONDS = 600.0
+
+
+class Runner(NamedTuple):
+    """Who is measured: a side, and the setting of malloc."""
+
+    side: Literal["ours", "peer"]
+    malloc: Literal["default", "tuned"]
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.malloc}"
+
+
+class NotRun(Exception):
+    """A measurement that was not made; the text says why."""
+
+
+@dataclass
+class Measured:
+    """All answers of a runner to a request, or the reason why there are none.
+
+    Attributes:
+        answers: one each repeat.
+        reason: "" where nothing went wrong.
+    """
+
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    reason: str = ""
+
+
+class Worker:
+    """One process; started by the first request, and anew after it had to be killed.
+
+    Args:
+        runner: which side, which malloc.
+        threads: of torch.
+    """
+
+    def __init__(self, runner: Runner, threads: int) -> None:
+        self.runner, self.threads = runner, threads
+        self.process: subprocess.Popen[str] | None = None
+        self.replies: queue.Queue[str] = queue.Queue()
+
+    def ask(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
+        """The answer to a request.
+
+        Raises:
+            NotRun: the side cannot do it, it takes longer than `timeout` seconds, or the process ended.
+        """
+        process = self.process or self._start()
+        assert process.stdin is not None
+        try:
+            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.flush()
+            reply = self.replies.get(timeout=timeout)
+        except queue.Empty:
+            self.close()
+            raise NotRun(f"over {timeout:g} s") from None
+        except BrokenPipeError:
+            reply = ""
+        if not reply:
+            code = process.wait()
+            self.close()
+            raise NotRun(f"the process ended with {code}")
+        found = json.loads(reply)
+        if "reason" in found:
+            raise NotRun(found["reason"])
+        result: dict[str, Any] = found["result"]
+        return result
+
+    def _start(self) -> subprocess.Popen[str]:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
+        environment |= {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+        if self.runner.malloc == "tuned":
+            environment |= KEEP_MEMORY
+        command = [sys.executable, "-m", "tools.benchmarks.worker", self.runner.side]
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        replies: queue.Queue[str] = queue.Queue()
+
+        def read() -> None:
+            assert process.stdout is not None
+            for line in process.stdout:
+                replies.put(line)
+            replies.put("")
+
+        threading.Thread(target=read, daemon=True).start()
+        self.process, self.replies = process, replies
+        return process
+
+    def close(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            for pipe in (self.process.stdin, self.process.stdout):
+                if pipe is not None:
+                    pipe.close()
+            self.process = None
+
+
+class Pool:
+    """The workers of a run.
+
+    Args:
+        runners: all of them; the first of each side is the one that serves where malloc does not matter.
+        threads: of torch.
+        timeout: seconds a request to the peer; ours has no limit but `START_SECONDS`.
+        log: told what is being done.
+    """
+
+    def __init__(self, runners: list[Runner], threads: int, timeout: float, log: Any) -> None:
+        self.runners, self.threads, self.timeout, self.log = runners, threads, timeout, log
+        self.workers: dict[Runner, Worker] = {}
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Ends all workers; the next request starts them anew."""
+        for worker in self.workers.values():
+            worker.close()
+        self.workers = {}
+
+    def alternate(
+        self,
+        case: Case,
+        requests: list[dict[str, Any]],
+        repeats: int,
+        warm_up: dict[str, Any] | None = None,
+        runners: list[Runner] | None = None,
+        seconds: float | None = None,
+    ) -> list[dict[Runner, Measured]]:
+        """Sends requests to the runners in turn, `repeats` times over; one result a request.
+
+        Args:
+            case: to set up first.
+            requests: to measure.
+            repeats: of all of them.
+            warm_up: a request before, not kept.
+            runners: who is asked, everyone by default.
+            seconds: a request to either side, where the usual limits do not do.
+        """
+        asked = self.runners if runners is None else runners
+        found: list[dict[Runner, Measured]] = [{runner: Measured() for runner in asked} for _ in requests]
+        for runner in asked:
+            reason = self._try(runner, {"do": "setup", "case": asdict(case)}, Measured(), START_SECONDS)
+            if not reason and warm_up is not None:
+                reason = self._try(runner, warm_up, Measured(), seconds)
+            for measured in found:
+                measured[runner].reason = reason
+        for _ in range(repeats):
+            for runner in asked:
+                for request, measured in zip(requests, found, strict=True):
+                    own = measured[runner]
+                    if not own.reason:
+                        own.reason = self._try(runner, request, own, seconds)
+                        if own.reason and self.workers[runner].process is None:  # what follows has no case set up
+                            for other in found:
+                                other[runner].reason = other[runner].reason or own.reason
+        return found
+
+    def _try(self, runner: Runner, request: dict[str, Any], into: Measured, seconds: float | None) -> str:
+        if runner not in self.workers:
+            self.workers[runner] = Worker(runner, self.threads)
+        limit = seconds or (self.timeout if runner.side == "peer" else START_SECONDS)
+        try:
+            into.answers.append(self.workers[runner].ask(request, limit))
+        except NotRun as error:
+            self.log(f"  {runner}: {request['do']}: not run ({error})")
+            return str(error)
+        if request["do"] != "setup":
+            self.log(f"  {runner}: {request['do']}: {_short(into.answers[-1])}")
+        return ""
+
+
+def _short(answer: dict[str, Any]) -> str:
+    return ", ".join(f"{k} {v:.3g}" for k, v in answer.items() if isinstance(v, int | float))

@@ -1,0 +1,122 @@
+"""The peer's side; imported only where `grafx` is installed."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from mixgraph.processors import make_processors
+from tools.benchmarks.cases import Case, make_graph, make_song, trained_values
+from tools.benchmarks.side import Answer, Unsupported
+from tools.peer import (
+    PeerConsole,
+    PeerEvaluator,
+    PeerLoss,
+    PeerSearch,
+    PeerTrainer,
+    brute_force_round,
+    make_segments,
+    weight_round,
+)
+from tools.peer.loss import SAMPLE_RATE
+from tools.peer.search import Bound
+
+
+class _Enough(Exception):
+    """As many trials as were asked for."""
+
+
+class PeerSide:
+    """The harness over `grafx`.
+
+    Args:
+        case: what to measure.
+
+    Raises:
+        Unsupported: a sample rate that the peer does not know, or clips that are not longer than its warm-up.
+    """
+
+    def __init__(self, case: Case) -> None:
+        if case.sample_rate != SAMPLE_RATE:
+            raise Unsupported(f"runs at {SAMPLE_RATE} Hz only")
+        self.case = case
+        self.length = round(case.clip_seconds * SAMPLE_RATE)
+        song = make_song(case)
+        graph = make_graph(case, song)
+        torch.manual_seed(42)
+        self.console = PeerConsole(graph)
+        if case.trained:
+            parameters, weights, mix = trained_values(case, graph, make_processors(), song)
+            song = replace(song, mix=mix)
+            self.console.copy_values(parameters, weights)
+        self.song, self.loss = song, PeerLoss()
+        self.segments = make_segments(song.sources, song.mix, self.length)
+        self.trainer = PeerTrainer(self.console, self.loss)
+
+    def step(self) -> Answer:
+        found = self.trainer.step(*self.clip(self.trainer.steps))
+        del found["match"]
+        return found
+
+    def clip(self, step: int) -> tuple[Tensor, Tensor]:
+        """A training example, from anywhere in the song."""
+        last = self.song.num_samples - self.length
+        if last < 0:
+            raise Unsupported("needs songs of at least a clip")
+        start = random.Random(f"{self.case.seed}/{step}").randint(0, last)
+        sources, mix = (x[..., start : start + self.length] for x in (self.song.sources, self.song.mix))
+        return sources.contiguous(), mix.contiguous().unsqueeze(0)
+
+    def evaluation(self) -> Answer:
+        start = time.perf_counter()
+        loss = PeerEvaluator(self.console, self.loss, self.segments).evaluate()
+        return {"total": time.perf_counter() - start, "loss": loss}
+
+    def trials(self, sampler: str, early_stop: bool, count: int) -> Answer:
+        if early_stop:
+            raise Unsupported("no early stop")
+        evaluator = PeerEvaluator(self.console, self.loss, self.segments)
+        graph = self.console.graph
+        seconds: list[float] = []
+
+        def evaluate(removed: Sequence[int]) -> float:
+            if len(seconds) > count:
+                raise _Enough
+            start = time.perf_counter()
+            loss = evaluator.evaluate(removed)
+            seconds.append(time.perf_counter() - start)
+            return loss
+
+        bound = Bound(evaluate(()), 0.01)
+        rng = random.Random(self.case.seed)
+        weight_of = dict(zip(self.console.nodes, self.console.weights().tolist(), strict=True))
+        types = [graph.types[node] for node in graph.processors]
+        weights = [weight_of[node] for node in graph.processors]
+        try:
+            if sampler == "brute_force":
+                brute_force_round(len(types), evaluate, bound, rng)
+            else:  # a trial costs the same in all rounds of the hybrid sampler
+                weight_round(types, weights, evaluate, bound, rng)
+        except _Enough:
+            pass
+        return {"seconds": seconds[1:], "start": seconds[0], "accepted": sum(t.accepted for t in bound.trials)}
+
+    def search(self, console_steps: int, rounds: int, round_steps: int) -> Answer:
+        torch.manual_seed(42)
+        console = PeerConsole(make_graph(self.case, self.song), self.console.processors)
+        run = PeerSearch(console, self.loss, self.segments, self.clip, rng=random.Random(self.case.seed))
+        before = [len(console.graph.processors)]
+        start = time.perf_counter()
+        loss = run.run(max(1, console_steps // round_steps), rounds, round_steps)
+        total = time.perf_counter() - start
+        removed = [max((len(t.masked) for t in trials if t.accepted), default=0) for trials in run.trials]
+        found = []
+        for trials, gone in zip(run.trials, removed, strict=True):
+            before.append(before[-1] - gone)
+            found.append({"before": before[-2], "after": before[-1], "trials": len(trials)})
+        return {"total": total, "rounds": found, "loss": loss}

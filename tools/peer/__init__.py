@@ -1,0 +1,26 @@
+"""The peer of the benchmark: the paper's method over `grafx` 0.6.0, as its authors published it.
+
+The renderer and the processors are the package's own (its FFT convolutions, without flashfftconv); the loss, the
+training step, the evaluation and the search rules are written here from the facts in the reference's description.
+Nothing of mixgraph's fast rendering, losses or caches is used. Audio is at 30 kHz, the only rate the peer knows.
+"""
+
+from tools.peer.console import PeerConsole, PeerRendering
+from tools.peer.evaluation import PeerEvaluator, make_segments
+from tools.peer.loss import PeerLoss, PeerTerms
+from tools.peer.search import PeerSearch, PeerTrial, brute_force_round, weight_round
+from tools.peer.training import PeerTrainer
+
+__all__ = [
+    "PeerConsole",
+    "PeerEvaluator",
+    "PeerLoss",
+    "PeerRendering",
+    "PeerSearch",
+    "PeerTerms",
+    "PeerTrainer",
+    "PeerTrial",
+    "brute_force_round",
+    "make_segments",
+    "weight_round",
+]
