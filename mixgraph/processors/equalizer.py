@@ -28,6 +28,7 @@ class Equalizer(Processor):
 
     def __init__(self, sample_rate: int = 30000, window: Literal["symmetric", "periodic"] = "symmetric") -> None:
         super().__init__(sample_rate)
+        self.is_real = window == "symmetric"
         self.num_bins = round(1024 * sample_rate / 30000)
         self.window: Tensor
         taps = hann(2 * self.num_bins - 1, periodic=chosen("window", window, ("symmetric", "periodic")) == "periodic")
@@ -48,3 +49,7 @@ class Equalizer(Processor):
     def impulse_response(self, parameters: Parameters) -> Tensor:
         log_magnitude = parameters["log_magnitude"]
         return zero_phase_fir(log_magnitude, self.window.to(log_magnitude.dtype)).unsqueeze(1)
+
+    def response(self, parameters: Parameters, n_fft: int) -> Tensor:
+        response = super().response(parameters, n_fft)
+        return response.real if self.is_real else response

@@ -19,6 +19,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from mixgraph.processors.base import to_basis, to_left_right
+from mixgraph.render.products import mid_energies, mix
 
 StagedChannel = Literal["mid", "both"]
 CACHE_BYTES = 1 << 22  # of the largest batch of a piece: found by trying, with 32 MiB of shared cache
@@ -131,36 +132,50 @@ def _piece(program: Program, tensors: Sequence[Tensor], count: Tensor) -> list[T
     entering, rest = tensors[0], list(tensors[1:])
     num_responses = len(rest) // 2
     responses, weights = iter(rest[:num_responses]), iter(rest[num_responses:])
-    signals: list[tuple[Tensor, int]] = [(entering, row) for row in range(entering.shape[0])]
+    signals = _rows(entering)
     energies: list[Tensor] = []
     for step in program.steps:
         batch = _sum(signals, step.sources)
         if step.channels is not None:
-            response, weight = next(responses), next(weights).view(-1, 1, 1)
+            response, weight = next(responses), next(weights)
             if step.staged and program.staged_channel is not None:
-                wet = to_left_right(to_basis(batch, step.channels) * response.unsqueeze(1), step.channels)
-                both = [_energy(x, count, program) for x in (batch, wet)]
-                energies.append(torch.stack(both))
-            mixed = (1 - weight + weight * response).unsqueeze(1)
-            batch = to_left_right(to_basis(batch, step.channels) * mixed, step.channels)
-        signals += [(batch, row) for row in range(batch.shape[0])]
+                energies.append(_energies(program, step, batch, response, count))
+            batch = to_left_right(mix(to_basis(batch, step.channels), response, weight), step.channels)
+        signals += _rows(batch)
     return [_sum(signals, program.exits), *energies]
 
 
-def _sum(signals: Sequence[tuple[Tensor, int]], groups: Sequence[Sequence[int]]) -> Tensor:
+@dataclass(frozen=True)
+class _Row:
+    """One signal, and the batch that it is a row of."""
+
+    batch: Tensor
+    row: int
+    signal: Tensor
+
+
+def _rows(batch: Tensor) -> list[_Row]:
+    return [_Row(batch, row, signal) for row, signal in enumerate(batch.unbind(0))]
+
+
+def _sum(signals: Sequence[_Row], groups: Sequence[Sequence[int]]) -> Tensor:
     chosen = [signals[group[0]] for group in groups]
-    batch = chosen[0][0]
-    if all(len(group) == 1 for group in groups):
-        rows = [row for _, row in chosen]
-        if all(b is batch for b, _ in chosen) and rows == list(range(rows[0], rows[0] + len(rows))):
-            return batch if len(rows) == batch.shape[0] else batch[rows[0] : rows[0] + len(rows)]
-    return torch.stack([reduce(torch.add, [b[row] for b, row in (signals[i] for i in group)]) for group in groups])
+    batch = chosen[0].batch
+    whole = [r.row for r in chosen] == list(range(batch.shape[0])) and all(r.batch is batch for r in chosen)
+    if whole and all(len(group) == 1 for group in groups):
+        return batch
+    return torch.stack([reduce(torch.add, [signals[i].signal for i in group]) for group in groups])
 
 
-def _energy(stereo: Tensor, count: Tensor, program: Program) -> Tensor:
-    channels = stereo.sum(dim=-2, keepdim=True) if program.staged_channel == "mid" else stereo
-    power = torch.view_as_real(channels).square().sum(-1).sum(-2)
-    return (power @ count) / program.n_fft
+def _energies(program: Program, step: LinearStep, batch: Tensor, response: Tensor, count: Tensor) -> Tensor:
+    if program.staged_channel == "mid" and step.channels == "left_right":
+        return mid_energies(batch, response, count) / program.n_fft
+    assert step.channels is not None
+    wet = to_left_right(to_basis(batch, step.channels) * response.unsqueeze(1), step.channels)
+    if program.staged_channel == "mid":
+        batch, wet = (x.sum(dim=-2, keepdim=True) for x in (batch, wet))
+    power = [(x.real.square() + x.imag.square()).sum(dim=-2) @ count for x in (batch, wet)]
+    return torch.stack(power) / program.n_fft
 
 
 class _Run(Function):
