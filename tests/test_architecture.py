@@ -17,6 +17,7 @@ ALLOWED = {
     "losses": {"dsp", "render"},
     "pruning": {"processors", "graph", "render", "losses"},
     "songs": {"dsp", "processors", "graph", "render", "losses", "pruning"},
+    "recovery": {"dsp", "processors", "graph"},
     "report": {"graph", "dsp"},
 }
 

@@ -9,7 +9,7 @@ import torch
 from mixgraph.dsp.third_octaves import third_octave_means
 from mixgraph.graph import MixGraph, build_console, prune
 from mixgraph.processors import make_processors, registered
-from mixgraph.recovery import Agreement, GraphValues, compare_graphs, parameter_errors
+from mixgraph.recovery import Agreement, GraphValues, compare_graphs, parameter_errors, parameters
 from mixgraph.songs.engineer import draw_settings
 
 SUBGROUPS = {"drums": ("kick", "snare"), "music": ("bass", "keys")}
@@ -244,7 +244,7 @@ def test_tap_levels_are_those_of_the_response(processors):
 
 
 def test_a_type_without_rules_is_compared_parameter_by_parameter(processors, monkeypatch):
-    monkeypatch.delitem(__import__("mixgraph.recovery", fromlist=["x"])._COMPARE, "gain_panning")
+    monkeypatch.delitem(parameters._COMPARE, "gain_panning")
     true = only("gain_panning", processors)
     found = changed(true, "log_gain", lambda v: v + 1, weight=0.9)
     assert errors_of(true, found, processors) == pytest.approx(

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
-from mixgraph.render.execute import StagedEnergy
+from mixgraph.render.values import StagedEnergy
 
 _FLOOR = 1e-7  # mean energy a sample; keeps silent tracks out
 

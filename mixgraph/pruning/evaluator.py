@@ -19,8 +19,9 @@ from mixgraph.graph.types import INPUT, OUTPUT, MixGraph
 from mixgraph.losses.whole_song import SongTarget
 from mixgraph.processors.base import Processors
 from mixgraph.pruning.trials import TrialLoss
-from mixgraph.render.execute import GraphParameters, StreamState, execute
+from mixgraph.render.execute import execute
 from mixgraph.render.plan import lookahead, make_plan
+from mixgraph.render.values import GraphParameters, StreamState
 
 BLOCK = 1 << 18
 _RESPONSE_CACHE_BYTES = 1 << 29

@@ -1,10 +1,11 @@
 """Rendering of mixing graphs: schedule -> plan (data) -> execution; and the slow oracle."""
 
 from mixgraph.render.blocks import render_blocks, render_song
-from mixgraph.render.execute import GraphParameters, Rendering, StagedEnergy, render, render_plan
+from mixgraph.render.once import render, render_plan
 from mixgraph.render.plan import RenderPlan, lookahead, make_plan
 from mixgraph.render.reference import render_reference
 from mixgraph.render.schedule import console_order, schedule
+from mixgraph.render.values import GraphParameters, Rendering, StagedEnergy
 
 __all__ = [
     "GraphParameters",

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from mixgraph.graph.types import MixGraph
 from mixgraph.processors.base import Processors
-from mixgraph.render.execute import GraphParameters, StreamState, check_arguments, execute, fit_length
+from mixgraph.render.execute import execute
 from mixgraph.render.plan import make_plan
+from mixgraph.render.values import GraphParameters, StreamState, check_arguments, fit_length
 
 ReadSources = Callable[[int, int], Tensor]
 

@@ -5,8 +5,7 @@ Signals are (nodes, clips, 2, samples) in time and (nodes, clips, 2, bins) as sp
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import reduce
 
 import torch
@@ -15,116 +14,11 @@ from torch import Tensor
 
 from mixgraph.dsp.transforms import real_fft
 from mixgraph.graph.types import INPUT, MIX, OUTPUT, MixGraph
-from mixgraph.processors.base import Parameters, Processors, to_basis, to_left_right
+from mixgraph.processors.base import Processors, to_basis, to_left_right
 from mixgraph.render.fused import LinearStep, Program, StagedChannel, run
 from mixgraph.render.fusion import FusedSteps, exit_groups, fuse
-from mixgraph.render.plan import Region, RenderPlan, Step, lookahead, make_plan
-from mixgraph.render.schedule import Method
-
-GraphParameters = Mapping[str, Parameters]
-
-
-@dataclass
-class StreamState:
-    """What rendering carries from block to block: tails of regions, delay lines, envelopes, cached responses."""
-
-    tensors: dict[tuple[object, ...], Tensor] = field(default_factory=dict)
-    responses: dict[int, Tensor] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class StagedEnergy:
-    """Energies of the gain-staged nodes of one step, before and after the wet processing: (nodes, clips) each."""
-
-    type: str
-    nodes: tuple[int, ...]
-    dry: Tensor
-    wet: Tensor
-
-
-@dataclass(frozen=True)
-class Rendering:
-    """A rendered mix.
-
-    Attributes:
-        mix: (songs, 2, L), or (clips, songs, 2, L) where the sources had clips.
-        energies: of the gain-staged nodes, where they were asked for; samples are `num_samples` long.
-        num_samples: length of the block that the energies belong to.
-    """
-
-    mix: Tensor
-    energies: tuple[StagedEnergy, ...]
-    num_samples: int
-
-
-def render(
-    graph: MixGraph,
-    processors: Processors,
-    sources: Tensor,
-    parameters: GraphParameters,
-    weights: Tensor,
-    length: int | None = None,
-    method: Method = "auto",
-    staged_channel: StagedChannel | None = None,
-) -> Rendering:
-    """Renders a graph at once.
-
-    Args:
-        graph: what to render.
-        processors: one module a type.
-        sources: (inputs, 2, T) or (clips, inputs, 2, T); zero before and after.
-        parameters: type -> name -> (nodes of the type, *shape).
-        weights: dry/wet weight of each processor, (len(graph.processors),), in 0..1 (paper eq. 2).
-        length: L, samples to render; T by default. Samples of the sources after L are look-ahead.
-        method: of scheduling.
-        staged_channel: which energies of the gain-staged nodes to return, none by default.
-    """
-    length = sources.shape[-1] if length is None else length
-    plan = make_plan(graph, processors, length + lookahead(graph, processors), method)
-    return render_plan(plan, processors, sources, parameters, weights, staged_channel)
-
-
-def render_plan(
-    plan: RenderPlan,
-    processors: Processors,
-    sources: Tensor,
-    parameters: GraphParameters,
-    weights: Tensor,
-    staged_channel: StagedChannel | None = None,
-) -> Rendering:
-    """Renders the one block of a plan at once; see `render`. Renders plan.block - plan.lookahead samples."""
-    check_arguments(plan, sources, parameters, weights)
-    sources = fit_length(sources, plan.block)
-    mix, energies = execute(plan, processors, sources, parameters, weights, staged_channel=staged_channel)
-    return Rendering(mix[..., plan.lookahead :], energies, plan.block)
-
-
-def check_arguments(plan: RenderPlan, sources: Tensor, parameters: GraphParameters, weights: Tensor) -> None:
-    """Checks shapes, which costs no synchronisation.
-
-    Raises:
-        ValueError: sources, weights or parameters that do not fit the graph.
-    """
-    graph = plan.graph
-    if sources.dim() not in (3, 4) or sources.shape[-2] != 2 or sources.shape[-3] != len(graph.inputs):
-        raise ValueError(
-            f"sources: ([clips,] {len(graph.inputs)} inputs, 2, samples) is needed, got {tuple(sources.shape)}"
-        )
-    if weights.shape != (len(graph.processors),):
-        raise ValueError(f"weights: ({len(graph.processors)},) is needed, got {tuple(weights.shape)}")
-    for node_type, count in graph.count().items():
-        if node_type not in parameters:
-            raise ValueError(f"parameters: {node_type!r} is missing")
-        for name, value in parameters[node_type].items():
-            if value.shape[0] != count:
-                raise ValueError(f"parameters: {node_type}.{name} needs {count} rows, got {value.shape[0]}")
-
-
-def fit_length(sources: Tensor, length: int) -> Tensor:
-    """Cuts or zero-pads the last axis."""
-    if sources.shape[-1] >= length:
-        return sources[..., :length]
-    return F.pad(sources, (0, length - sources.shape[-1]))
+from mixgraph.render.plan import Region, RenderPlan, Step
+from mixgraph.render.values import GraphParameters, StagedEnergy, StreamState
 
 
 def execute(

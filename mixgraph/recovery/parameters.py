@@ -1,8 +1,8 @@
-"""How well a found graph agrees with the one that made the mix: which processors, set how, and what remains."""
+"""How far the settings of processors that both graphs have are from each other, in physical units."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from statistics import fmean, median
 from typing import Any, Protocol
@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from mixgraph.dsp.third_octaves import third_octave_means
-from mixgraph.graph.types import INPUT, MIX, MixGraph
+from mixgraph.graph.types import INPUT, MixGraph
 from mixgraph.processors import Processor, Processors
 from mixgraph.processors.delay import MultitapDelay
 from mixgraph.processors.dynamics import DynamicRangeProcessor
 from mixgraph.processors.equalizer import Equalizer
+from mixgraph.recovery.agreement import markdown, matched_keys
 
 LOUD_TAP_DB = 12.0  # a tap is loud if it is at most this far below the loudest of its node
 ENERGY_RANGE_DB = 40.0  # bands farther below the loudest band of the dry sound are not compared
@@ -43,67 +44,6 @@ class GraphValues:
     graph: MixGraph
     parameters: Values
     weights: Tensor
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How many processors are in the true graph, in the found one, and in both."""
-
-    true: int
-    found: int
-    matched: int
-
-    @property
-    def precision(self) -> float | None:
-        """Share of what was found that is true; None if nothing was found."""
-        return self.matched / self.found if self.found else None
-
-    @property
-    def recall(self) -> float | None:
-        """Share of what is true that was found; None if there is nothing to find."""
-        return self.matched / self.true if self.true else None
-
-    @property
-    def f1(self) -> float | None:
-        """Harmonic mean of precision and recall; None if both graphs have nothing."""
-        return 2 * self.matched / (self.true + self.found) if self.true + self.found else None
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"precision": self.precision, "recall": self.recall, "f1": self.f1}
-
-
-@dataclass(frozen=True)
-class GraphComparison:
-    """Which processors two graphs of one console share.
-
-    Attributes:
-        types: of each processor type in either graph, in alphabetical order.
-        overall: of all types together.
-        missed: labels of true processors that were not found.
-        spurious: labels of found processors that are not true.
-    """
-
-    types: dict[str, Agreement]
-    overall: Agreement
-    missed: tuple[str, ...]
-    spurious: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it; None where a share is not defined."""
-        return {
-            "types": {t: agreement.to_dict() for t, agreement in self.types.items()},
-            "overall": self.overall.to_dict(),
-            "missed": list(self.missed),
-            "spurious": list(self.spurious),
-        }
-
-    def format_table(self) -> str:
-        """A Markdown table."""
-        rows = [
-            (name, a.true, a.found, a.matched, _share(a.precision), _share(a.recall), _share(a.f1))
-            for name, a in [*self.types.items(), ("all", self.overall)]
-        ]
-        return _markdown(("type", "true", "found", "matched", "precision", "recall", "F1"), rows)
 
 
 @dataclass(frozen=True)
@@ -170,31 +110,7 @@ class ParameterErrors:
             (s.type, s.quantity, s.unit, s.count, f"{s.median:.3g}", f"{s.mean:.3g}", f"{s.worst:.3g}")
             for s in self.summary()
         ]
-        return _markdown(("type", "quantity", "unit", "values", "median error", "mean", "worst"), rows)
-
-
-def compare_graphs(true_graph: MixGraph, found_graph: MixGraph) -> GraphComparison:
-    """Counts the processors that two graphs share; a processor is known by its chain and its type.
-
-    A chain is a track or a subgroup. Where a chain has a type several times, they are matched in order.
-
-    Raises:
-        ValueError: the graphs have different tracks or subgroups.
-    """
-    true, found = _matched_keys(true_graph, found_graph)
-    types = sorted({key.type for key in (*true, *found)})
-
-    def agreement(wanted: Iterable[str]) -> Agreement:
-        kinds = set(wanted)
-        ours, theirs = ({key for key in keys if key.type in kinds} for keys in (true, found))
-        return Agreement(len(ours), len(theirs), len(ours & theirs))
-
-    return GraphComparison(
-        {t: agreement([t]) for t in types},
-        agreement(types),
-        tuple(true_graph.label(node) for key, node in true.items() if key not in found),
-        tuple(found_graph.label(node) for key, node in found.items() if key not in true),
-    )
+        return markdown(("type", "quantity", "unit", "values", "median error", "mean", "worst"), rows)
 
 
 def parameter_errors(
@@ -224,7 +140,7 @@ def parameter_errors(
     Raises:
         ValueError: the graphs have different tracks or subgroups.
     """
-    ours, theirs = _matched_keys(true.graph, found.graph)
+    ours, theirs = matched_keys(true.graph, found.graph)
     true_weights, found_weights = (
         dict(zip(s.graph.processors, s.weights.detach().double().cpu().tolist(), strict=True)) for s in (true, found)
     )
@@ -245,40 +161,6 @@ def parameter_errors(
         values += _COMPARE.get(key.type, _compare_any)(pair)
     order = {t: i for i, t in enumerate(sorted({v.type for v in values}))}
     return ParameterErrors(tuple(sorted(values, key=lambda v: order[v.type])))
-
-
-# Matching.
-
-
-@dataclass(frozen=True)
-class _Key:
-    level: str
-    name: str
-    type: str
-    rank: int
-
-
-def _keys(graph: MixGraph) -> dict[_Key, int]:
-    keys: dict[_Key, int] = {}
-    for node in graph.topological_order:
-        if node not in graph.processors:
-            continue
-        level = "subgroup" if graph.types[graph.chain_head(node)] == MIX else "track"
-        rank = 0
-        while (key := _Key(level, graph.names[node], graph.types[node], rank)) in keys:
-            rank += 1
-        keys[key] = node
-    return keys
-
-
-def _matched_keys(true: MixGraph, found: MixGraph) -> tuple[dict[_Key, int], dict[_Key, int]]:
-    for what, ours, theirs in (
-        ("tracks", *(sorted(g.names[i] for i in g.inputs) for g in (true, found))),
-        ("subgroups", *(sorted(g.names[i] for i in g.nodes_of(MIX)) for g in (true, found))),
-    ):
-        if ours != theirs:
-            raise ValueError(f"found: the {what} of the true graph {ours} expected, got {theirs}")
-    return _keys(true), _keys(found)
 
 
 def _row(setting: Setting, node: int) -> dict[str, Tensor]:
@@ -458,12 +340,3 @@ _COMPARE: dict[str, Callable[[_Pair], list[QuantityError]]] = {
 
 def _db(amplitude: Tensor) -> Tensor:
     return 20 * torch.log10(amplitude.abs().clamp(min=_TINY))
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
-
-
-def _markdown(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
