@@ -27,6 +27,7 @@ from mixgraph.report.figures import save_figure
 from mixgraph.report.progress import progress_figure
 from mixgraph.report.spectrograms import spectrogram_figure
 from mixgraph.songs import Song, write_audio
+from mixgraph.songs.align import MIN_CONFIDENCE
 
 CHECKPOINT = "stage.ckpt"
 FILES = (
@@ -103,9 +104,12 @@ class ResultFolder(L.Callback):
         metrics = self._write(pl_module, song, pruning, trainer.global_step)
         (self.partial / CHECKPOINT).unlink(missing_ok=True)
         assert self.path is not None
+        replaced = self.path.with_name(self.path.name + ".replaced")
         if self.path.exists():
-            shutil.rmtree(self.path)
+            os.replace(self.path, replaced)
         os.replace(self.partial, self.path)
+        if replaced.exists():
+            shutil.rmtree(replaced)
         for logger in trainer.loggers:
             found = metrics["losses"]["found"]["loss"]["full"]
             logger.log_metrics({"search/found_loss": found, "search/pruning_ratio": metrics["pruning_ratio"]})
@@ -196,10 +200,13 @@ def describe(song: Song) -> list[str]:
     seconds = song.num_samples / song.sample_rate
     lines = [f"{song.title or song.name}: {len(song.tracks)} tracks, {len(song.subgroups)} subgroups, {seconds:.1f} s"]
     for track in song.alignment:
-        sign = "flipped" if track.polarity < 0 else "not flipped"
-        applied = "applied" if track.applied else "not applied"
-        estimate = f"{track.offset_samples:+d} samples, {sign}, confidence {track.confidence:.2f}, {applied}"
-        lines.append(f"  {track.track}: against the mix {estimate}")
+        if track.confidence < MIN_CONFIDENCE:
+            lines.append(f"  {track.track}: no clear offset against the mix (confidence {track.confidence:.2f})")
+            continue
+        sign = ", polarity flipped" if track.polarity < 0 else ""
+        applied = ", applied" if track.applied else ""
+        estimate = f"{track.offset_samples:+d} samples{sign} against the mix"
+        lines.append(f"  {track.track}: {estimate} (confidence {track.confidence:.2f}{applied})")
     return lines + [f"  warning: {warning}" for warning in song.warnings]
 
 
