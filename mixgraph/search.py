@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,6 +35,7 @@ def search(
     Returns:
         The module, with the graph as found.
     """
+    quiet_lightning()
     trainer = L.Trainer(
         max_epochs=stages,
         accelerator=accelerator,
@@ -42,6 +45,19 @@ def search(
     )
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     return module
+
+
+def quiet_lightning() -> None:
+    """Drops what Lightning says that a search cannot act on: an advertisement, and warnings that do not apply."""
+    tips = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    if _is_no_advertisement not in tips.filters:
+        tips.addFilter(_is_no_advertisement)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 on torch 2.11
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # clips are cut from memory
+
+
+def _is_no_advertisement(record: logging.LogRecord) -> bool:
+    return "litlogger" not in record.getMessage()
 
 
 TRAINER_DEFAULTS: dict[str, Any] = {
