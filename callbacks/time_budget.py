@@ -13,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks.iterative_pruning import IterativePruning, song_evaluator
 from mixgraph.module import ConsoleModule
-from mixgraph.pruning import Hybrid
+from mixgraph.pruning import BruteForce, Hybrid
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _TIMED_STEPS = 3
@@ -53,12 +53,18 @@ class TimeBudget(L.Callback):
         self.started = time.perf_counter()
         if threading.current_thread() is threading.main_thread():
             self._previous = signal.signal(signal.SIGINT, lambda *_: self._interrupt(trainer))
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, IterativePruning):
+                callback.listeners.append(lambda *_: self._check(trainer))
         if isinstance(pl_module, ConsoleModule):
             self._estimate(trainer, pl_module)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        self._check(trainer)
+
+    def _check(self, trainer: L.Trainer) -> None:
         if self.budget is not None and time.perf_counter() - self.started > self.budget and not trainer.should_stop:
             rank_zero_info("The time budget is spent: the search ends with the graph as it is.")
             trainer.should_stop = True
@@ -109,8 +115,8 @@ class TimeBudget(L.Callback):
 def _expected_trials(pruning: IterativePruning, round_index: int, module: ConsoleModule) -> int:
     count, types = len(module.graph.processors), len(module.graph.count())
     sampler = pruning.sampler
-    brute = isinstance(sampler, Hybrid) and round_index % sampler.period == sampler.period - 1
-    return count if brute or type(sampler).__name__ == "BruteForce" else min(count, 4 * types)
+    hybrid_brute = isinstance(sampler, Hybrid) and round_index % sampler.period == sampler.period - 1
+    return count if hybrid_brute or isinstance(sampler, BruteForce) else min(count, 4 * types)
 
 
 def _time_steps(module: ConsoleModule, data: Any) -> float:

@@ -54,7 +54,8 @@ class SearchCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         os.environ.setdefault("WANDB_SILENT", "true")
 
-    def _start(self) -> None:
+    def _prepare(self) -> None:
+        self.config_init[self.subcommand]["weights_only"] = True  # a checkpoint is data, never code
         start = self._get(self.config_init, "start")
         if start is not None:
             found = load_result(Path(start))
@@ -64,7 +65,7 @@ class SearchCLI(LightningCLI):
                 )
             self.model.load(found.graph, found.parameters, found.weights)
 
-    before_fit = before_validate = before_test = before_predict = _start
+    before_fit = before_validate = before_test = before_predict = _prepare
 
 
 def run(arguments: list[str] | None = None) -> SearchCLI:

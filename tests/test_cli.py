@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import soundfile
 import torch
 import yaml
 
+from callbacks.result_folder import default_path
 from mixgraph import __main__ as entry
 from mixgraph.found import load_result, read_tracks
 from mixgraph.songs import load_song
@@ -276,21 +278,40 @@ def test_misspelt_options_are_refused(option, tiny_song, monkeypatch, tmp_path, 
     assert option.split("=")[0].lstrip("-").split(".")[-1] in capsys.readouterr().err
 
 
-def test_interpolation_follows_overrides(tiny_song, monkeypatch, tmp_path, capsys) -> None:
+def test_interpolation_follows_overrides(tiny_song, monkeypatch, tmp_path) -> None:
     """`omegaconf+` with relative paths (it is experimental: this pins its behaviour), and one source of the rate."""
     base, overlay = tmp_path / "a.yaml", tmp_path / "b.yaml"
-    base.write_text("data: {path: x, steps_per_stage: 50}\nmodel: {evaluation_block: '${data.steps_per_stage}'}\n")
-    overlay.write_text("data: {steps_per_stage: 70}\n")
-    for arguments, steps in (([], 50), (["--config", overlay], 70), (["--data.steps_per_stage=90"], 90)):
-        with pytest.raises(SystemExit):
-            run(monkeypatch, "fit", "--config", base, *arguments, "--print_config")
-        assert yaml.safe_load(capsys.readouterr().out)["model"]["evaluation_block"] in (
-            steps,
-            "${data.steps_per_stage}",
-        )
+    base.write_text("data: {steps_per_stage: 3}\nresult: {log_every: '${data.steps_per_stage}'}\n")
+    overlay.write_text("data: {steps_per_stage: 4}\n")
+    fixed = [o for o in settings(tiny_song, tmp_path, pruning__rounds=0) if "steps_per" not in o and "result" not in o]
+    for arguments, steps in (([], 3), (["--config", overlay], 4), (["--data.steps_per_stage=5"], 5)):
+        folder = tmp_path / str(steps)
+        run(monkeypatch, "fit", "--config", base, *fixed, *arguments, f"--result.path={folder}")
+        saved = yaml.safe_load((folder / "config.yaml").read_text())
+        assert (saved["data"]["steps_per_stage"], saved["result"]["log_every"]) == (steps, steps)
     with pytest.raises(SystemExit) as stop:
-        run(monkeypatch, "fit", "--config", base, "--model.sample_rate=1")
+        run(monkeypatch, "fit", *fixed, "--model.sample_rate=1")
     assert stop.value.code == 2
+
+
+def test_results_of_a_sweep_do_not_collide(tiny_song, monkeypatch) -> None:
+    song = load_song(tiny_song, sample_rate=8000)
+    monkeypatch.delenv("WANDB_SWEEP_ID", raising=False)
+    assert default_path(song) == Path("results/tiny")
+    monkeypatch.setenv("WANDB_SWEEP_ID", "s")
+    monkeypatch.setenv("WANDB_RUN_ID", "r7")
+    assert default_path(song) == Path("results/tiny_r7")
+
+
+def test_a_checkpoint_that_holds_code_is_refused(tiny_song, monkeypatch, tmp_path) -> None:
+    class Hostile:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save({"state_dict": {}, "x": Hostile()}, tmp_path / "bad.ckpt")
+    with pytest.raises((SystemExit, pickle.UnpicklingError)):
+        run(monkeypatch, "fit", *settings(tiny_song, tmp_path / "r"), f"--ckpt_path={tmp_path / 'bad.ckpt'}")
+    assert not (tmp_path / "ran").exists()
 
 
 def test_sweep_runs_through_the_command_line(tiny_song, tmp_path) -> None:
