@@ -19,10 +19,14 @@ class Clip(NamedTuple):
     Attributes:
         sources: (inputs, 2, T), dry tracks with look-ahead past the end of the targets.
         targets: (songs, 2, L), L <= T; the first warm-up of it is not compared.
+        mono: rows of `sources` whose two channels are equal, throughout the song.
+        silent: rows of `sources` that are digitally silent in this clip.
     """
 
     sources: Tensor
     targets: Tensor
+    mono: tuple[int, ...] = ()
+    silent: tuple[int, ...] = ()
 
 
 class ClipReader:
@@ -62,4 +66,10 @@ class ClipReader:
     def at(self, start: int) -> Clip:
         """The clip that starts at a sample of the song."""
         sources = cut(self.song.sources, start, self.length + self.lookahead)
-        return Clip(sources, cut(self.song.mix, start, self.length).unsqueeze(0))
+        sounding = (sources != 0).flatten(1).any(dim=1).tolist()
+        return Clip(
+            sources,
+            cut(self.song.mix, start, self.length).unsqueeze(0),
+            mono=tuple(row for row, mono in enumerate(self.song.mono) if mono),
+            silent=tuple(row for row, sounds in enumerate(sounding) if not sounds),
+        )

@@ -1,5 +1,7 @@
 """Training clips: where they start, what they hold."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -54,3 +56,14 @@ def test_a_song_shorter_than_a_clip_is_compared_whole(song) -> None:
 def test_bad_lengths_are_refused(song) -> None:
     with pytest.raises(ValueError, match="warm_up, scored, lookahead: at least 0, 1 and 0 samples, got 5, 0, 0"):
         ClipReader(song, 5, 0, 0, 0)
+
+
+def test_clip_names_mono_and_silent_tracks(song) -> None:
+    sources = song.sources.clone()
+    sources[1, :, 3000:] = 0
+    sources[0] = sources[0, :1]
+    clips = ClipReader(replace(song, sources=sources, mono=(True, False, False)), 1000, 2000, 100, seed=0)
+    assert clips.at(2000).silent == ()
+    assert clips.at(3000).silent == (1,)
+    assert clips.at(3000).mono == (0,)
+    assert clips.at(-1000 - 2000 - 100).silent == (0, 1, 2)
