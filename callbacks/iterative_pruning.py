@@ -5,21 +5,45 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import lightning as L
 
+from mixgraph.graph import song_nodes
 from mixgraph.losses import SongScore
 from mixgraph.module import ConsoleModule
 from mixgraph.pruning import SongEvaluator, Trial, leave_one_out, make_sampler, prune_round
 from mixgraph.songs import Song
 
-OnTrial = Callable[[dict[str, Any], int], None]
+OnTrial = Callable[[Song, dict[str, Any], int], None]
+"""Called after every trial with the song, the row of its trace, and the number of its processors that are left."""
+
+
+@dataclass
+class SongRecord:
+    """What pruning found out about one song.
+
+    Attributes:
+        min_loss: L_a^min so far; None before the first round.
+        trace: a row a trial, a round and a measured loss increase.
+        console_score: of the trained console, before pruning.
+        loss_increases: of each processor that is left at the end, None where it was not measured.
+        seconds: spent on trials.
+    """
+
+    min_loss: float | None = None
+    trace: list[dict[str, Any]] = field(default_factory=list)
+    console_score: SongScore | None = None
+    loss_increases: list[float | None] | None = None
+    seconds: float = 0.0
 
 
 class IterativePruning(L.Callback):
     """Prunes at the start of every stage after the console's training: tries, removes, lets the rest train on.
+
+    Several songs are tried one after the other, each with its own loss, order of candidates and record; what all of
+    them lose is removed at once.
 
     Args:
         console_stages: stages of training before the first round.
@@ -52,134 +76,166 @@ class IterativePruning(L.Callback):
         self.console_stages, self.rounds, self.tolerance = console_stages, rounds, tolerance
         self.sampler = make_sampler(sampler, rule, period)
         self.refresh_min_loss, self.leave_one_out, self.seed = refresh_min_loss, leave_one_out, seed
-        self.min_loss: float | None = None
-        self.trace: list[dict[str, Any]] = []
-        self.console_score: SongScore | None = None
-        self.loss_increases: list[float | None] | None = None
-        self.trial_seconds = 0.0
+        self.songs: list[SongRecord] = []
         self.listeners: list[OnTrial] = []
 
     @property
     def num_stages(self) -> int:
         return self.console_stages + self.rounds
 
+    @property
+    def trace(self) -> list[dict[str, Any]]:
+        """The trace of a search of one song; see `songs`."""
+        return self._only().trace
+
+    @property
+    def console_score(self) -> SongScore | None:
+        """The console's score in a search of one song; see `songs`."""
+        return self._only().console_score
+
+    def _only(self) -> SongRecord:
+        if len(self.songs) != 1:
+            raise ValueError(f"a search of one song is needed, got {len(self.songs)} songs; see `songs`")
+        return self.songs[0]
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if stage == "fit":
+            self.songs = [SongRecord() for _ in searched_songs(trainer)]
+
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         round_index = trainer.current_epoch - self.console_stages
         if round_index < 0 or self.rounds == 0:
             return
         module = _console(pl_module)
-        started = time.perf_counter()
-        evaluator = song_evaluator(module, _song(trainer))
-        if round_index == 0:
-            self._finish_console(trainer, module, evaluator)
-        self._round(trainer, module, evaluator, round_index)
-        self.trial_seconds += time.perf_counter() - started
+        removed: set[int] = set()
+        for song, record in zip(searched_songs(trainer), self.songs, strict=True):
+            started = time.perf_counter()
+            trials = _SongTrials(self, trainer, module, song, record)
+            if round_index == 0:
+                trials.finish_console()
+            removed |= trials.round(round_index)
+            record.seconds += time.perf_counter() - started
+        module.prune([node for node in module.graph.processors if node not in removed])
+        module.prune_phase = True
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         module = _console(pl_module)
-        started = time.perf_counter()
-        if self.console_score is None:
-            self.console_score = module.score(trainer.datamodule.song)  # type: ignore[attr-defined]
-        if self.leave_one_out:
-            self.loss_increases = self._leave_one_out(trainer, module, song_evaluator(module, _song(trainer)), "end")
-        self.trial_seconds += time.perf_counter() - started
+        for song, record in zip(searched_songs(trainer), self.songs, strict=True):
+            started = time.perf_counter()
+            if record.console_score is None:
+                record.console_score = module.score(song)
+            if self.leave_one_out:
+                record.loss_increases = _SongTrials(self, trainer, module, song, record).leave_one_out("end")
+            record.seconds += time.perf_counter() - started
 
-    def _finish_console(self, trainer: L.Trainer, module: ConsoleModule, evaluator: SongEvaluator) -> None:
-        self.console_score = module.target(_song(trainer)).score(evaluator.mix())
-        if self.leave_one_out:
-            self._leave_one_out(trainer, module, evaluator, "console")
-        module.prune_phase = True
+    def state_dict(self) -> dict[str, Any]:
+        return {"songs": [asdict(record) for record in self.songs]}
 
-    def _round(self, trainer: L.Trainer, module: ConsoleModule, evaluator: SongEvaluator, round_index: int) -> None:
-        graph = module.graph
-        labels = [graph.label(i) for i in graph.processors]
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.songs = [SongRecord(**saved) for saved in state_dict["songs"]]
+        for record in self.songs:
+            if record.console_score is not None:
+                record.console_score = SongScore(**record.console_score)  # type: ignore[arg-type]
+
+
+class _SongTrials:
+    """The trials of one song between two stages, with the graph as it is then."""
+
+    def __init__(
+        self, pruning: IterativePruning, trainer: L.Trainer, module: ConsoleModule, song: Song, record: SongRecord
+    ) -> None:
+        self.pruning, self.trainer, self.module, self.song, self.record = pruning, trainer, module, song, record
+        self.evaluator = song_evaluator(module, song)
+        part = module.part(song)
+        self.graph, self.weights = part.graph, part.weights.tolist()
+        self.labels = [part.graph.label(i) for i in part.graph.processors]
+
+    def finish_console(self) -> None:
+        """Measures the trained console."""
+        self.record.console_score = self.module.target(self.song).score(self.evaluator.mix())
+        if self.pruning.leave_one_out:
+            self.leave_one_out("console")
+
+    def round(self, round_index: int) -> set[int]:
+        """Tries; returns which nodes of the module's graph to remove."""
+        pruning, record = self.pruning, self.record
 
         def on_trial(trial: Trial) -> None:
             row = asdict(trial) | {
                 "kind": "trial",
                 "round": round_index,
-                "step": trainer.global_step,
-                "candidates": [labels[i] for i in trial.candidates],
+                "step": self.trainer.global_step,
+                "candidates": [self.labels[i] for i in trial.candidates],
             }
             self._record(row, trial.remaining)
 
         result = prune_round(
-            evaluator,
-            self.sampler,
+            self.evaluator,
+            pruning.sampler,
             round_index,
-            [graph.types[i] for i in graph.processors],
-            module.weights.detach().tolist(),
-            random.Random(f"{self.seed}/{round_index}"),
-            self.min_loss,
-            self.tolerance,
-            self.refresh_min_loss,
+            [self.graph.types[i] for i in self.graph.processors],
+            self.weights,
+            random.Random(f"{pruning.seed}/{round_index}"),
+            record.min_loss,
+            pruning.tolerance,
+            pruning.refresh_min_loss,
             on_trial,
-            lambda: trainer.should_stop,
+            lambda: self.trainer.should_stop,
         )
-        self.min_loss = result.min_loss
-        removed = {graph.processors[i] for i in result.removed}
-        module.prune([i for i in graph.processors if i not in removed])
-        self.trace.append(
+        record.min_loss = result.min_loss
+        record.trace.append(
             {
                 "kind": "round",
                 "round": round_index,
-                "step": trainer.global_step,
+                "step": self.trainer.global_step,
                 "start_loss": result.start_loss,
                 "min_loss": result.min_loss,
-                "end_loss": evaluator.evaluate(()).loss,
+                "end_loss": self.evaluator.evaluate(()).loss,
                 "trials": len(result.trials),
-                "removed": [labels[i] for i in result.removed],
-                "remaining": len(module.graph.processors),
+                "removed": [self.labels[i] for i in result.removed],
+                "remaining": len(self.graph.processors) - len(result.removed),
             }
         )
+        nodes = song_nodes(self.module.graph, self.module.song_number(self.song))
+        return {nodes[self.graph.processors[i]] for i in result.removed}
 
-    def _leave_one_out(
-        self, trainer: L.Trainer, module: ConsoleModule, evaluator: SongEvaluator, when: str
-    ) -> list[float | None]:
-        graph = module.graph
-        base = evaluator.evaluate(()).loss
-        weights = module.weights.detach().tolist()
+    def leave_one_out(self, when: str) -> list[float | None]:
+        """Measures the loss increase of every processor (paper eq. 9)."""
+        base, count = self.evaluator.evaluate(()).loss, len(self.labels)
 
         def on_trial(index: int, loss: float) -> None:
             row = {
                 "kind": "leave_one_out",
                 "when": when,
-                "step": trainer.global_step,
-                "candidates": [graph.label(graph.processors[index])],
-                "weight": weights[index],
+                "step": self.trainer.global_step,
+                "candidates": [self.labels[index]],
+                "weight": self.weights[index],
                 "loss": loss,
                 "loss_increase": loss - base,
             }
-            self._record(row, len(graph.processors))
+            self._record(row, count)
 
-        return leave_one_out(evaluator, len(graph.processors), on_trial, lambda: trainer.should_stop)
+        return leave_one_out(self.evaluator, count, on_trial, lambda: self.trainer.should_stop)
 
     def _record(self, row: dict[str, Any], remaining: int) -> None:
-        self.trace.append(row)
-        for listener in self.listeners:
-            listener(row, remaining)
-
-    def state_dict(self) -> dict[str, Any]:
-        score = None if self.console_score is None else asdict(self.console_score)
-        return {"min_loss": self.min_loss, "trace": self.trace, "console_score": score, "seconds": self.trial_seconds}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.min_loss, self.trace = state_dict["min_loss"], state_dict["trace"]
-        score = state_dict["console_score"]
-        self.console_score = None if score is None else SongScore(**score)
-        self.trial_seconds = state_dict["seconds"]
+        self.record.trace.append(row)
+        for listener in self.pruning.listeners:
+            listener(self.song, row, remaining)
 
 
 def song_evaluator(module: ConsoleModule, song: Song) -> SongEvaluator:
-    """The evaluator of a module's graph, as it is now, on a song."""
+    """The evaluator of a song's part of a module's graph, as it is now."""
+    part = module.part(song)
     return SongEvaluator(
-        module.graph,
+        part.graph,
         module.processors,
-        module.parameters_by_type(),
-        module.weights,
+        part.parameters,
+        part.weights,
         song.sources,
         module.target(song),
-        module.evaluation_block,
+        module.rendering.block,
+        song.mono_rows if module.rendering.shortcuts else (),
+        int(module.rendering.trial_memory_gb * 1e9),
     )
 
 
@@ -189,5 +245,6 @@ def _console(module: L.LightningModule) -> ConsoleModule:
     return module
 
 
-def _song(trainer: L.Trainer) -> Song:
-    return trainer.datamodule.song  # type: ignore[attr-defined]
+def searched_songs(trainer: L.Trainer) -> tuple[Song, ...]:
+    """The songs of a search, in the order of its graph."""
+    return trainer.datamodule.songs  # type: ignore[attr-defined]

@@ -10,7 +10,8 @@ from lightning.pytorch.callbacks import ProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from callbacks.iterative_pruning import IterativePruning
+from callbacks.iterative_pruning import IterativePruning, searched_songs
+from mixgraph.songs import Song
 
 
 class _AboveTheBars:
@@ -28,7 +29,7 @@ class _AboveTheBars:
 
 
 class SearchProgress(ProgressBar):
-    """Progress of training (stage, step, loss) and of trials (candidate, loss, verdict, remaining processors).
+    """Progress of training (stage, step, mean loss) and of trials (song, candidate, loss, verdict, what remains).
 
     Args:
         refresh_every: steps between updates; an update waits for the device.
@@ -74,11 +75,11 @@ class SearchProgress(ProgressBar):
     ) -> None:
         if self._progress is None or self._training is None or trainer.global_step % self.refresh_every:
             return
-        loss = float(trainer.callback_metrics.get("match/full", float("nan")))
+        loss = float(trainer.callback_metrics.get("match/full", float("nan"))) / len(searched_songs(trainer))
         stage = f"stage {trainer.current_epoch + 1}/{trainer.max_epochs}, match loss {loss:.3f}"
         self._progress.update(self._training, completed=trainer.global_step, detail=stage)
 
-    def _on_trial(self, row: dict[str, Any], remaining: int) -> None:
+    def _on_trial(self, song: Song, row: dict[str, Any], remaining: int) -> None:
         if self._progress is None:
             return
         if self._trials is None:
@@ -89,7 +90,7 @@ class SearchProgress(ProgressBar):
             detail = f"{names}: loss {'>' if row['stopped'] else ''}{row['loss']:.4f}, {verdict}, {remaining} left"
         else:
             detail = f"{names}: loss increase {row['loss_increase']:+.4f}"
-        self._progress.update(self._trials, advance=1, detail=detail)
+        self._progress.update(self._trials, advance=1, description=f"trials of {song.name}", detail=detail)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._progress is not None and self._training is not None:

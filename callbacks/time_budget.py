@@ -6,14 +6,16 @@ import re
 import signal
 import threading
 import time
+from statistics import fmean
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks.iterative_pruning import IterativePruning, song_evaluator
+from mixgraph.graph import MixGraph
 from mixgraph.module import ConsoleModule
-from mixgraph.pruning import BruteForce, Hybrid
+from mixgraph.pruning import BruteForce, Hybrid, SongEvaluator
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _TIMED_STEPS = 3
@@ -85,12 +87,11 @@ class TimeBudget(L.Callback):
         pruning = next((c for c in trainer.callbacks if isinstance(c, IterativePruning)), None)  # type: ignore[attr-defined]
         step_seconds = _time_steps(module, data)
         rounds, stages = (pruning.rounds, pruning.num_stages) if pruning else (0, trainer.max_epochs or 1)
-        trial_seconds = _time_trial(module, data.song) if pruning else 0.0
-        extra = pruning.leave_one_out if pruning else False
+        timed = [(module.part(s).graph, _time_trial(song_evaluator(module, s))) for s in data.songs if pruning]
+        trial_seconds = fmean([seconds for _, seconds in timed] or [0.0])
 
         def trials(rounds: int) -> float:
-            per_round = [_expected_trials(pruning, r, module) for r in range(rounds)] if pruning else []
-            return trial_seconds * (sum(per_round) + 2 * extra * len(module.graph.processors))
+            return sum(seconds * _expected_trials(pruning, rounds, graph) for graph, seconds in timed if pruning)
 
         total = stages * data.steps_per_stage * step_seconds + trials(rounds)
         rank_zero_info(
@@ -112,11 +113,15 @@ class TimeBudget(L.Callback):
         rank_zero_info(f"To fit the budget: {stages} stages of {data.steps_per_stage} steps, {rounds} pruning rounds.")
 
 
-def _expected_trials(pruning: IterativePruning, round_index: int, module: ConsoleModule) -> int:
-    count, types = len(module.graph.processors), len(module.graph.count())
-    sampler = pruning.sampler
-    hybrid_brute = isinstance(sampler, Hybrid) and round_index % sampler.period == sampler.period - 1
-    return count if hybrid_brute or isinstance(sampler, BruteForce) else min(count, 4 * types)
+def _expected_trials(pruning: IterativePruning, rounds: int, graph: MixGraph) -> int:
+    """All trials of one song, with those that measure loss increases at both ends."""
+    count, types, sampler = len(graph.processors), len(graph.count()), pruning.sampler
+
+    def trials(round_index: int) -> int:
+        hybrid_brute = isinstance(sampler, Hybrid) and round_index % sampler.period == sampler.period - 1
+        return count if hybrid_brute or isinstance(sampler, BruteForce) else min(count, 4 * types)
+
+    return sum(map(trials, range(rounds))) + 2 * pruning.leave_one_out * count
 
 
 def _time_steps(module: ConsoleModule, data: Any) -> float:
@@ -132,10 +137,9 @@ def _time_steps(module: ConsoleModule, data: Any) -> float:
     return sorted(seconds[1:])[_TIMED_STEPS // 2]  # the first one also pays for what is made once
 
 
-def _time_trial(module: ConsoleModule, song: Any) -> float:
-    evaluator = song_evaluator(module, song)
+def _time_trial(evaluator: SongEvaluator) -> float:
     evaluator.evaluate(())
-    if not module.graph.processors:
+    if not evaluator.graph.processors:
         return 0.0
     started = time.perf_counter()
     evaluator.evaluate((0,))

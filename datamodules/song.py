@@ -1,8 +1,9 @@
-"""One song for a search, from any of the data layouts."""
+"""The songs of a search, from any of the data layouts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,17 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from mixgraph.songs import Song, load_song
-from mixgraph.songs.training_clips import Clip, ClipReader, StartRange
+from mixgraph.songs.training_clips import Clip, ClipReader, SongsReader, StartRange
 
 
 class SongData(L.LightningDataModule):
     """Random clips of a song to train on; the song itself to validate, test and render.
 
+    Several songs are trained on side by side: a clip holds a part of each, and each part is that which the song gives
+    alone.
+
     Args:
-        path: folder of the song.
+        path: folder of the song, or a list of them.
         layout: `"auto"`, or one of `mixgraph.songs.LAYOUTS`.
         sample_rate: in Hz; audio is resampled once. The only place where the rate is set.
         steps_per_stage: clips of a stage (an epoch).
@@ -30,12 +34,12 @@ class SongData(L.LightningDataModule):
         apply_alignment: shift and flip tracks as estimated (they are always estimated and reported).
         subgrouping: `"auto"` (song.yaml, else the rule on names), `"rule"` or `"one_per_track"`.
         cache_dir: where songs above the memory limit are kept, decoded, and mapped from.
-        memory_limit_gb: songs that take more are not held in memory.
+        memory_limit_gb: of all songs; one that takes more than its equal share is not held in memory.
     """
 
     def __init__(
         self,
-        path: str,
+        path: str | list[str],
         layout: str = "auto",
         sample_rate: int = 30000,
         steps_per_stage: int = 500,
@@ -52,44 +56,68 @@ class SongData(L.LightningDataModule):
         super().__init__()
         if steps_per_stage < 1:
             raise ValueError(f"steps_per_stage: at least 1, got {steps_per_stage}")
-        self.path, self.layout, self.sample_rate = Path(path), layout, sample_rate
+        paths = path if isinstance(path, list) else [path]
+        if not paths:
+            raise ValueError("path: the folder of at least one song, got none")
+        self.paths, self.layout, self.sample_rate = tuple(map(Path, paths)), layout, sample_rate
         self.steps_per_stage, self.seed, self.starts = steps_per_stage, seed, starts
         self.warm_up = round(warm_up_seconds * sample_rate)
         self.scored = round(scored_seconds * sample_rate)
         self.loudness_lufs, self.apply_alignment, self.subgrouping = loudness_lufs, apply_alignment, subgrouping
         self.cache_dir, self.memory_limit_gb = cache_dir, memory_limit_gb
-        self._song: Song | None = None
+
+    @cached_property
+    def songs(self) -> tuple[Song, ...]:
+        """The songs, in the order of `path`, read when first asked for.
+
+        Raises:
+            ValueError, FileNotFoundError: all problems of a song at once, or two songs with the same name.
+        """
+        songs = self.read()
+        names = [song.name for song in songs]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"path: the name of a song's folder names its result, and two are named {name!r}")
+        return songs
 
     @property
     def song(self) -> Song:
-        """The song, read when first asked for.
+        """The song, where there is one.
 
         Raises:
-            ValueError, FileNotFoundError: all problems of the song at once.
+            ValueError: there are several.
         """
-        if self._song is None:
-            self._song = self.read()
-        return self._song
+        if len(self.songs) > 1:
+            raise ValueError(f"song: one song is needed, got {', '.join(s.name for s in self.songs)}; see `songs`")
+        return self.songs[0]
 
-    def read(self) -> Song:
-        return load_song(
-            self.path,
-            sample_rate=self.sample_rate,
-            layout=self.layout,
-            loudness_lufs=self.loudness_lufs,
-            apply_alignment=self.apply_alignment,
-            subgrouping=self.subgrouping,
-            cache_dir=self.cache_dir,
-            memory_limit_gb=self.memory_limit_gb,
+    def read(self) -> tuple[Song, ...]:
+        return tuple(
+            load_song(
+                path,
+                sample_rate=self.sample_rate,
+                layout=self.layout,
+                loudness_lufs=self.loudness_lufs,
+                apply_alignment=self.apply_alignment,
+                subgrouping=self.subgrouping,
+                cache_dir=self.cache_dir,
+                memory_limit_gb=self.memory_limit_gb / len(self.paths),
+            )
+            for path in self.paths
         )
 
     def setup(self, stage: str) -> None:
-        if self.song.num_samples < 1:
-            raise ValueError(f"{self.path}: the mix is empty")
+        for song in self.songs:
+            if song.num_samples < 1:
+                raise ValueError(f"{song.name}: the mix is empty")
+        if stage == "fit":
+            self.clips()  # refuses songs that cannot be trained on together
 
-    def clips(self) -> ClipReader:
+    def clips(self) -> SongsReader:
         lookahead = 2 * (round(1024 * self.sample_rate / 30000) - 1)  # two equalizers, one on the track, one after
-        return ClipReader(self.song, self.warm_up, self.scored, lookahead, self.seed, self.starts)
+        return SongsReader(
+            [ClipReader(song, self.warm_up, self.scored, lookahead, self.seed, self.starts) for song in self.songs]
+        )
 
     def train_dataloader(self) -> DataLoader:
         def first_step() -> int:
@@ -98,24 +126,24 @@ class SongData(L.LightningDataModule):
         return DataLoader(_StageClips(self.clips(), self.steps_per_stage, first_step), batch_size=None)
 
     def val_dataloader(self) -> DataLoader:
-        return self._whole_song()
+        return self._whole_songs()
 
     def test_dataloader(self) -> DataLoader:
-        return self._whole_song()
+        return self._whole_songs()
 
     def predict_dataloader(self) -> DataLoader:
-        return self._whole_song()
+        return self._whole_songs()
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         # A song stays where it is and is read in blocks; clips travel.
         return batch if isinstance(batch, Song) else super().transfer_batch_to_device(batch, device, dataloader_idx)
 
-    def _whole_song(self) -> DataLoader:
-        return DataLoader(_OneSong(self.song), batch_size=None)
+    def _whole_songs(self) -> DataLoader:
+        return DataLoader(_WholeSongs(self.songs), batch_size=None)
 
 
 class _StageClips(Dataset[Clip]):
-    def __init__(self, clips: ClipReader, count: int, first_step: Callable[[], int]) -> None:
+    def __init__(self, clips: SongsReader, count: int, first_step: Callable[[], int]) -> None:
         self.clips, self.count, self.first_step = clips, count, first_step
 
     def __len__(self) -> int:
@@ -125,12 +153,12 @@ class _StageClips(Dataset[Clip]):
         return self.clips(self.first_step() + index)
 
 
-class _OneSong(Dataset[Song]):
-    def __init__(self, song: Song) -> None:
-        self.song = song
+class _WholeSongs(Dataset[Song]):
+    def __init__(self, songs: tuple[Song, ...]) -> None:
+        self.songs = songs
 
     def __len__(self) -> int:
-        return 1
+        return len(self.songs)
 
     def __getitem__(self, index: int) -> Song:
-        return self.song
+        return self.songs[index]

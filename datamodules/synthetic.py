@@ -68,5 +68,5 @@ class SyntheticSongData(SongData):
             self.density,
         )
 
-    def read(self) -> Song:
-        return self.truth.song
+    def read(self) -> tuple[Song, ...]:
+        return (self.truth.song,)

@@ -15,6 +15,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from callbacks import IterativePruning, ResultFolder, SearchProgress, TimeBudget
 from datamodules import SongData
 from mixgraph.found import load_result, render_result
+from mixgraph.graph import GraphValues, batch_values
 from mixgraph.module import ConsoleModule
 from mixgraph.search import TRAINER_DEFAULTS
 
@@ -42,7 +43,8 @@ class SearchCLI(LightningCLI):
         parser.add_lightning_class_args(SearchProgress, "progress")  # its bars end before the result is named
         parser.add_lightning_class_args(ResultFolder, "result")
         parser.add_lightning_class_args(TimeBudget, "time")
-        parser.add_argument("--start", type=str | None, default=None, help="A result folder to start from.")
+        help_start = "A result folder to start from, or a list of them, one a song."
+        parser.add_argument("--start", type=str | list[str] | None, default=None, help=help_start)
         parser.add_argument("--budget", type=str | None, default=None, help="Time to fit the search into: 20m, 1h30m.")
         parser.link_arguments("budget", "time.budget")
         parser.link_arguments("data.sample_rate", "model.sample_rate")
@@ -58,12 +60,13 @@ class SearchCLI(LightningCLI):
         self.config_init[self.subcommand]["weights_only"] = True  # a checkpoint is data, never code
         start = self._get(self.config_init, "start")
         if start is not None:
-            found = load_result(Path(start))
-            if found.sample_rate != self.model.sample_rate:
-                raise ValueError(
-                    f"start: {start} was found at {found.sample_rate} Hz, data.sample_rate is {self.model.sample_rate}"
-                )
-            self.model.load(found.graph, found.parameters, found.weights)
+            found = {path: load_result(path) for path in (start if isinstance(start, list) else [start])}
+            for path, result in found.items():
+                if result.sample_rate != self.model.sample_rate:
+                    rates = f"{result.sample_rate} Hz, data.sample_rate is {self.model.sample_rate}"
+                    raise ValueError(f"start: {path} was found at {rates}")
+            values = batch_values([GraphValues(r.graph, r.parameters, r.weights) for r in found.values()])
+            self.model.load(values.graph, values.parameters, values.weights)
 
     before_fit = before_validate = before_test = before_predict = _prepare
 

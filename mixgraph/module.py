@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
+from itertools import chain
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import lightning as L
 import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor, nn
 
-from mixgraph.graph import MixGraph, build_console, prune
+from mixgraph.graph import GraphValues, MixGraph, batch, batch_values, build_console, prune, song_values, unbatch
 from mixgraph.graph.io import graph_from_json, graph_to_json
 from mixgraph.losses import MatchLoss, SongScore, SongTarget, clip_score, gain_staging, sparsity, sparsity_ramp
 from mixgraph.optimizer import shrink_optimizer
 from mixgraph.processors import make_processors
-from mixgraph.render import RenderPlan, make_plan, render_plan, render_song
-from mixgraph.settings import LossSettings, OptimizerSettings, ProcessorOptions, RegularizerSettings
+from mixgraph.render import (
+    GraphParameters,
+    Rendering,
+    RenderPlan,
+    StagedChannel,
+    lookahead,
+    make_plan,
+    render_plan,
+    render_reference,
+    render_song,
+)
+from mixgraph.settings import LossSettings, OptimizerSettings, ProcessorOptions, RegularizerSettings, RenderSettings
 from mixgraph.songs.song import Song
 from mixgraph.songs.training_clips import Clip
 
 CHECKPOINT_KEY = "mixgraph"
+_MAX_PLANS = 256  # one for each set of tracks that is silent in a clip
 
 
 class ConsoleModule(L.LightningModule):
     """Trains the parameters and dry/wet weights of a mixing graph to match a mix (paper sections 2.3 and 3.3).
 
-    Starts as the mixing console of the song that its Trainer's datamodule holds (or of the graph given to `build`),
-    and shrinks by `prune`. All songs of the graph share the steps; each has its own loss.
+    Starts as the mixing consoles of the songs that its Trainer's datamodule holds (or as the graph given to `build`),
+    and shrinks by `prune`. Several songs are one disconnected graph: they share the steps, and nothing else. Each has
+    the initial values and the loss that it has alone, and what is logged of it ends in `/SONG`.
 
     Args:
         track_chain: processor letters of every track's chain, in order.
@@ -41,7 +57,7 @@ class ConsoleModule(L.LightningModule):
         loss: of the match.
         regularizers: gain staging and sparsity.
         optimizer: AdamW.
-        evaluation_block: samples a block when whole songs are rendered.
+        rendering: which renderer, with which shortcuts.
     """
 
     def __init__(
@@ -55,7 +71,7 @@ class ConsoleModule(L.LightningModule):
         loss: LossSettings | None = None,
         regularizers: RegularizerSettings | None = None,
         optimizer: OptimizerSettings | None = None,
-        evaluation_block: int = 1 << 18,
+        rendering: RenderSettings | None = None,
     ) -> None:
         super().__init__()
         self.track_chain, self.subgroup_chain = track_chain, subgroup_chain
@@ -67,7 +83,7 @@ class ConsoleModule(L.LightningModule):
         self.loss_settings = loss or LossSettings()
         self.regularizers = regularizers or RegularizerSettings()
         self.optimizer_settings = optimizer or OptimizerSettings()
-        self.evaluation_block = evaluation_block
+        self.rendering = rendering or RenderSettings()
         self.processors = make_processors(sample_rate, self.processor_options)
         unknown = set(self.regularizers.gain_staging_types) - {n for n, p in self.processors.items() if p.staged}
         if unknown:
@@ -76,14 +92,15 @@ class ConsoleModule(L.LightningModule):
         settings = self.loss_settings
         self.match = MatchLoss(sample_rate, denominator=settings.denominator, floor_gradient=settings.floor_gradient)
         self._graph: MixGraph | None = None
-        self.initial_counts: dict[str, int] = {}
+        self.initial_counts: list[dict[str, int]] = []
         self.values = nn.ModuleDict()
         self.dry_wet_logits = nn.Parameter(torch.zeros(0))
         self.pruning_steps = 0
         self.prune_phase = False
-        self._plans: dict[tuple[MixGraph, int], RenderPlan] = {}
-        self._targets: dict[int, SongTarget] = {}
-        self.loudest: Tensor | None = None
+        self._plans: dict[tuple[int, tuple[int, ...], tuple[int, ...]], RenderPlan] = {}
+        self._planned: MixGraph | None = None
+        self._targets: WeakKeyDictionary[Song, SongTarget] = WeakKeyDictionary()
+        self.loudest: Tensor | None = None  # of `SongTarget`, (songs, resolutions)
 
     # The graph and its values.
 
@@ -111,17 +128,45 @@ class ConsoleModule(L.LightningModule):
             found[node_type] = dict(values.items())
         return found
 
+    @property
+    def song_names(self) -> list[str]:
+        """The songs of the graph, in order."""
+        return [self.graph.names[i] for i in self.graph.outputs]
+
+    def song_number(self, song: Song) -> int:
+        """The number of a song in the graph, by its name. A graph of one song serves any song with its tracks.
+
+        Raises:
+            ValueError: the graph is of several songs, and this is none of them.
+        """
+        names = self.song_names
+        if len(names) > 1 and song.name not in names:
+            raise ValueError(f"song: one of {', '.join(names)}, got {song.name}")
+        return names.index(song.name) if len(names) > 1 else 0
+
+    def part(self, song: Song) -> GraphValues:
+        """The graph of one song with its rows of the values; gradients flow through them."""
+        return song_values(GraphValues(self.graph, self.parameters_by_type(), self.weights), self.song_number(song))
+
+    def endings(self) -> list[str]:
+        """What follows the names of a song's logged values, song by song: `/SONG`, and nothing where there is one."""
+        return [f"/{name}" for name in self.song_names] if self.graph.num_songs > 1 else [""]
+
     def build(self, graph: MixGraph) -> ConsoleModule:
-        """Takes a graph and draws initial values, N(0, 0.01^2) and weights of 0.5, from `seed`."""
-        generator = torch.Generator().manual_seed(self.seed)
-        counts = graph.count()
-        drawn = {t: self.processors[t].initial(counts[t], generator) for t in sorted(counts)}
-        return self.load(graph, drawn, torch.full((len(graph.processors),), 0.5))
+        """Takes a graph and draws initial values, N(0, 0.01^2) and weights of 0.5, for each song from `seed`."""
+        parts = []
+        for part in unbatch(graph):
+            generator = torch.Generator().manual_seed(self.seed)
+            counts = part.count()
+            drawn = {t: self.processors[t].initial(counts[t], generator) for t in sorted(counts)}
+            parts.append(GraphValues(part, drawn, torch.full((len(part.processors),), 0.5)))
+        values = batch_values(parts)
+        return self.load(graph, values.parameters, values.weights)
 
     def load(self, graph: MixGraph, parameters: Mapping[str, Mapping[str, Tensor]], weights: Tensor) -> ConsoleModule:
         """Takes a graph with given values, e.g. a found graph to start from."""
         self._graph = graph
-        self.initial_counts = graph.count()
+        self.initial_counts = [part.count() for part in unbatch(graph)]
         self.values = nn.ModuleDict(
             {
                 t: nn.ParameterDict({n: nn.Parameter(v.detach().clone()) for n, v in named.items()})
@@ -161,8 +206,9 @@ class ConsoleModule(L.LightningModule):
                 f"{type(self.trainer.strategy).__name__}; set trainer.devices=1 and search several songs side by side"
             )
         if self._graph is None:
-            song: Song = self.trainer.datamodule.song  # type: ignore[attr-defined]
-            self.build(build_console(song.subgroups, self.track_chain, self.subgroup_chain, song.name))
+            chains = self.track_chain, self.subgroup_chain
+            self.build(batch([build_console(song.subgroups, *chains, song.name) for song in self._songs()]))
+        self._check_songs()
         if stage == "fit" and not self.graph.processors:
             raise ValueError(
                 "track_chain, subgroup_chain: both are empty, so there is nothing to train; give at least one letter "
@@ -170,15 +216,27 @@ class ConsoleModule(L.LightningModule):
             )
 
     def on_fit_start(self) -> None:
-        song: Song = self.trainer.datamodule.song  # type: ignore[attr-defined]
-        self.loudest = self.target(song).loudest
+        loudest = [level for song in self._songs() if (level := self.target(song).loudest) is not None]
+        self.loudest = torch.stack(loudest) if loudest else None
 
-    def plan(self, samples: int) -> RenderPlan:
-        """The plan for clips of `samples` rendered samples, look-ahead not counted."""
-        key = (self.graph, samples)
+    def _songs(self) -> tuple[Song, ...]:
+        songs: tuple[Song, ...] = self.trainer.datamodule.songs  # type: ignore[attr-defined]
+        return songs
+
+    def _check_songs(self) -> None:
+        """Refuses songs that are not those of the graph, in their order; see `song_number` for a single one."""
+        needed, got = self.song_names, [song.name for song in self._songs()]
+        if needed != got and (len(needed) > 1 or len(got) > 1):
+            raise ValueError(f"data.path: the graph is of {', '.join(needed)} (in this order), got {', '.join(got)}")
+
+    def plan(self, samples: int, mono: Sequence[int] = (), silent: Sequence[int] = ()) -> RenderPlan:
+        """The plan for clips of `samples` rendered samples, look-ahead not counted; see `make_plan`."""
+        key = (samples, tuple(mono), tuple(silent))
+        if self._planned is not self.graph or len(self._plans) >= _MAX_PLANS:
+            self._plans, self._planned = {}, self.graph
         if key not in self._plans:
-            lookahead = make_plan(self.graph, self.processors, 1).lookahead
-            self._plans = {key: make_plan(self.graph, self.processors, samples + lookahead)}
+            block = samples + lookahead(self.graph, self.processors)
+            self._plans[key] = make_plan(self.graph, self.processors, block, mono=mono, silent=silent)
         return self._plans[key]
 
     def losses(self, clip: Clip) -> dict[str, Tensor]:
@@ -186,14 +244,7 @@ class ConsoleModule(L.LightningModule):
         settings = self.regularizers
         staged = settings.gain_staging_weight > 0
         parameters, weights = self.parameters_by_type(), self.weights
-        rendering = render_plan(
-            self.plan(clip.targets.shape[-1]),
-            self.processors,
-            clip.sources,
-            parameters,
-            weights,
-            settings.gain_staging_channel if staged else None,
-        )
+        rendering = self._render_clip(clip, parameters, weights, settings.gain_staging_channel if staged else None)
         terms = self.match(rendering.mix[..., self.warm_up :], clip.targets[..., self.warm_up :], self.loudest)
         staging = gain_staging(rendering.energies, rendering.num_samples, settings.gain_staging_types)
         if settings.gain_staging_unit == "energy":
@@ -208,6 +259,7 @@ class ConsoleModule(L.LightningModule):
             "delay_radius": torch.stack([r for r in radius if r is not None] or [weights.new_zeros(())]).sum(),
             "sparsity": sparsity(weights),
         }
+        found |= {f"match/full{ending}": loss for ending, loss in zip(self.endings(), terms.full, strict=True)}
         pressure = sparsity_ramp(self.pruning_steps, settings.sparsity_ramp_steps) if self.prune_phase else 0.0
         found["loss"] = (
             found["match/full"]
@@ -216,6 +268,17 @@ class ConsoleModule(L.LightningModule):
             + settings.sparsity_weight * pressure * found["sparsity"]
         )
         return found
+
+    def _render_clip(
+        self, clip: Clip, parameters: GraphParameters, weights: Tensor, staged_channel: StagedChannel | None
+    ) -> Rendering:
+        samples = clip.targets.shape[-1]
+        if self.rendering.renderer == "reference":
+            return render_reference(
+                self.graph, self.processors, clip.sources, parameters, weights, samples, staged_channel
+            )
+        plan = self.plan(samples, clip.mono, clip.silent) if self.rendering.shortcuts else self.plan(samples)
+        return render_plan(plan, self.processors, clip.sources, parameters, weights, staged_channel)
 
     def training_step(self, batch: Clip, batch_idx: int) -> Tensor:
         found = self.losses(batch)
@@ -234,15 +297,17 @@ class ConsoleModule(L.LightningModule):
         self.log_dict(self.statistics())
 
     def statistics(self) -> dict[str, float]:
-        """weight/{type}: mean dry/wet weight of what is left; ratio/{type}: left over initial count."""
-        weights, counts = self.weights.detach().tolist(), self.graph.count()
-        types = [self.graph.types[i] for i in self.graph.processors]
-        found = {}
-        for t, initial in self.initial_counts.items():
-            own = [w for w, kind in zip(weights, types, strict=True) if kind == t]
-            found[f"weight/{t}"] = sum(own) / len(own) if own else 0.0
-            found[f"ratio/{t}"] = counts.get(t, 0) / initial
-        found["num_processors"] = float(len(types))
+        """weight/{type}: mean dry/wet weight of what is left; ratio/{type}: left over initial count.
+
+        Of all songs together, and, where there are several, of each.
+        """
+        graph = self.graph
+        left: list[list[tuple[str, float]]] = [[] for _ in self.initial_counts]
+        for node, weight in zip(graph.processors, self.weights.detach().tolist(), strict=True):
+            left[graph.songs[node]].append((graph.types[node], weight))
+        found = _statistics(list(chain(*left)), sum(map(Counter, self.initial_counts), Counter()))
+        for own, initial, ending in zip(left, self.initial_counts, self.endings(), strict=True):
+            found |= {name + ending: value for name, value in _statistics(own, initial).items()}
         return found
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -254,23 +319,21 @@ class ConsoleModule(L.LightningModule):
     # Whole songs.
 
     def target(self, song: Song) -> SongTarget:
-        """The windows of a song's mix as features, made once."""
-        if id(song) not in self._targets:
-            self._targets = {id(song): SongTarget(self.match, song.mix, self.loss_settings.silence_floor)}
-        return self._targets[id(song)]
+        """The windows of a song's mix as features, made once and kept as long as the song."""
+        found = self._targets.get(song)
+        if found is None or found.device != next(self.match.buffers()).device:
+            found = self._targets[song] = SongTarget(self.match, song.mix, self.loss_settings.silence_floor)
+        return found
 
     @torch.no_grad()
     def render(self, song: Song, block: int | None = None) -> Tensor:
         """The mix that the graph makes of a song, at the song's length: (2, L), on the CPU."""
-        mix = render_song(
-            self.graph,
-            self.processors,
-            song.sources,
-            self.parameters_by_type(),
-            self.weights,
-            block or self.evaluation_block,
-        )
-        return mix[0].cpu()
+        return self._render_sources(song, song.sources, block or self.rendering.block).cpu()
+
+    def _render_sources(self, song: Song, sources: Tensor, block: int) -> Tensor:
+        part = self.part(song)
+        mono = song.mono_rows if self.rendering.shortcuts else ()
+        return render_song(part.graph, self.processors, sources, part.parameters, part.weights, block, mono)[0]
 
     def score(self, song: Song) -> SongScore:
         """The whole-song match loss by our protocol: true history, every second counts."""
@@ -278,23 +341,21 @@ class ConsoleModule(L.LightningModule):
 
     def paper_score(self, song: Song) -> SongScore:
         """The loss by the paper's protocol; see `losses.clip_score`."""
-
-        def render(sources: Tensor) -> Tensor:
-            return render_song(self.graph, self.processors, sources, self.parameters_by_type(), self.weights)[0]
-
+        render = partial(self._render_sources, song, block=self.rendering.block)
         return clip_score(self.match, render, song.sources, song.mix)
 
     def validation_step(self, batch: Song, batch_idx: int) -> None:
-        score = self.score(batch)
-        self.log_dict({f"song/{name}": value for name, value in score.loss.items()}, batch_size=1)
+        self._log_score(batch, "song", self.score(batch).loss)
 
     def test_step(self, batch: Song, batch_idx: int) -> None:
         for prefix, score in (("song", self.score(batch)), ("paper", self.paper_score(batch))):
-            self.log_dict({f"{prefix}/{name}": value for name, value in score.loss.items()}, batch_size=1)
-            self.log_dict(
-                {f"{prefix}_prediction_norm/{name}": value for name, value in score.loss_prediction.items()},
-                batch_size=1,
-            )
+            self._log_score(batch, prefix, score.loss)
+            self._log_score(batch, f"{prefix}_prediction_norm", score.loss_prediction)
+
+    def _log_score(self, song: Song, prefix: str, losses: Mapping[str, float]) -> None:
+        """Logs the mean over the songs, which Lightning takes, and, where there are several, each one's losses."""
+        for ending in dict.fromkeys(("", self.endings()[self.song_number(song)])):
+            self.log_dict({f"{prefix}/{name}{ending}": value for name, value in losses.items()}, batch_size=1)
 
     def predict_step(self, batch: Song, batch_idx: int) -> Tensor:
         return self.render(batch)
@@ -329,5 +390,16 @@ class ConsoleModule(L.LightningModule):
                 _, node_type, name = key.split(".", 2)
                 values.setdefault(node_type, {})[name] = value
         self.load(graph, values, torch.sigmoid(state["dry_wet_logits"]))
+        if self._trainer is not None:
+            self._check_songs()
         self.initial_counts = saved["initial_counts"]
         self.pruning_steps, self.prune_phase = saved["pruning_steps"], saved["prune_phase"]
+
+
+def _statistics(left: Sequence[tuple[str, float]], initial: Mapping[str, int]) -> dict[str, float]:
+    found = {}
+    for node_type, count in initial.items():
+        weights = [weight for own, weight in left if own == node_type]
+        found[f"weight/{node_type}"] = sum(weights) / len(weights) if weights else 0.0
+        found[f"ratio/{node_type}"] = len(weights) / count
+    return found | {"num_processors": float(len(left))}

@@ -1,4 +1,4 @@
-"""One search: a Trainer over a song, with the callbacks it is given."""
+"""One search: a Trainer over a song or several, with the callbacks it is given."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def search(
     """Runs a whole search with one `Trainer.fit`; what `python -m mixgraph fit` does, from Python.
 
     Args:
-        module: a console; it takes the song's graph when the fit starts.
-        data: with a `song`; a stage is one pass over its training clips.
+        module: a console; it takes the songs' graph when the fit starts.
+        data: with `songs`; a stage is one pass over its training clips.
         callbacks: what happens between stages: pruning, saving, progress.
         stages: console stages and pruning rounds together.
         accelerator: as Lightning's.

@@ -57,4 +57,29 @@ class OptimizerSettings:
     keep_moments: bool = True
 
 
+@dataclass
+class RenderSettings:
+    """How audio is rendered: what it costs; results differ by rounding only.
+
+    Attributes:
+        renderer: `"fast"`, or `"reference"`, which trains through the node-by-node renderer: slow, for comparison.
+        shortcuts: mono tracks are one channel until a node makes them stereo, tracks that are silent in a clip or
+            block are not rendered.
+        block: samples a block when whole songs are rendered.
+        trial_memory_gb: of outputs and responses that pruning trials keep for each song; what does not fit is made
+            again in every trial.
+    """
+
+    renderer: Literal["fast", "reference"] = "fast"
+    shortcuts: bool = True
+    block: int = 1 << 18
+    trial_memory_gb: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.block < 1 or not self.trial_memory_gb >= 0:
+            raise ValueError(
+                f"block, trial_memory_gb: at least 1 sample and 0 GB, got {self.block} and {self.trial_memory_gb}"
+            )
+
+
 ProcessorOptions = dict[str, dict[str, Any]]

@@ -18,8 +18,12 @@ torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
-def make_song(folder: Path, seconds: float = 3.0, seed: int = 0) -> Path:
-    """Three tracks in two subgroups at 8 kHz; the mix is known gains of them."""
+SUBGROUPS = {"drums": ["kick", "hat"], "lead": ["lead"]}
+
+
+def make_song(folder: Path, seconds: float = 3.0, seed: int = 0, subgroups: dict[str, list[str]] | None = None) -> Path:
+    """Three tracks in two subgroups, or some of them, at 8 kHz; the mix is known gains of them."""
+    subgroups = subgroups or SUBGROUPS
     rng = np.random.default_rng(seed)
     t = np.arange(round(seconds * RATE)) / RATE
     tracks = {
@@ -30,14 +34,15 @@ def make_song(folder: Path, seconds: float = 3.0, seed: int = 0) -> Path:
     gains = {"kick": (0.5, 0.5), "hat": (0.2, 0.4), "lead": (0.5, 0.1)}
     (folder / "tracks").mkdir(parents=True)
     mix = np.zeros((len(t), 2))
-    for name, audio in tracks.items():
+    for name in (name for members in subgroups.values() for name in members):
+        audio = tracks[name]
         soundfile.write(folder / "tracks" / f"{name}.wav", audio * 0.5, RATE, subtype="FLOAT")
         mix += audio[:, None] * 0.5 * np.array(gains[name])
     soundfile.write(folder / "mix.wav", mix, RATE, subtype="FLOAT")
     description = {
         "title": "Tiny",
         "licence": "CC0",
-        "subgroups": {"drums": ["kick.wav", "hat.wav"], "lead": ["lead.wav"]},
+        "subgroups": {group: [f"{name}.wav" for name in members] for group, members in subgroups.items()},
     }
     (folder / "song.yaml").write_text(yaml.safe_dump(description))
     return folder
@@ -46,3 +51,9 @@ def make_song(folder: Path, seconds: float = 3.0, seed: int = 0) -> Path:
 @pytest.fixture(scope="session")
 def tiny_song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_song(tmp_path_factory.mktemp("songs") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def duo_song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of another length, with other numbers of tracks and subgroups than `tiny_song`."""
+    return make_song(tmp_path_factory.mktemp("songs") / "duo", 3.7, 5, {"all": ["lead", "hat"]})

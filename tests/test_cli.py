@@ -254,6 +254,43 @@ def test_fit_starts_from_a_found_graph(result, tiny_song, monkeypatch, tmp_path)
         run(monkeypatch, "fit", *settings(tiny_song, tmp_path / "x", data__sample_rate=16000), f"--start={result}")
 
 
+def test_two_songs_in_one_search(result, tiny_song, duo_song, monkeypatch, capsys, caplog, tmp_path) -> None:
+    """For real: found together, saved for each, found again from the saved settings, measured and gone on from."""
+    both, folder = f"[{tiny_song},{duo_song}]", tmp_path / "both"
+    run(monkeypatch, "fit", *settings(both, folder))
+    for name in ("tiny", "duo"):
+        assert {p.name for p in (folder / name).iterdir()} == FILES
+        assert f"Result in {folder / name}: graph.json" in caplog.text
+    assert "trials of duo" in capsys.readouterr().err
+    # tiny: 3 tracks of 2 and 2 subgroups of 2 processors, duo: 2 and 1
+    assert "16 processors, 16 steps of" in caplog.text
+    assert load_result(folder / "tiny").graph == load_result(result).graph
+    config = yaml.safe_load((folder / "duo" / "config.yaml").read_text())
+    assert config["data"]["path"] == [os.path.relpath(tiny_song), os.path.relpath(duo_song)]
+    config["result"]["path"] = str(tmp_path / "again")
+    (tmp_path / "again.yaml").write_text(yaml.safe_dump(config))
+    run(monkeypatch, "fit", "--config", tmp_path / "again.yaml")
+    for name in ("tiny", "duo"):
+        assert (tmp_path / "again" / name / "graph.json").read_bytes() == (folder / name / "graph.json").read_bytes()
+
+    options = [o for o in settings(both, tmp_path / "predicted") if not o.startswith("--model")]
+    start = f"--start=[{folder / 'tiny'},{folder / 'duo'}]"
+    capsys.readouterr()
+    run(monkeypatch, "validate", *options, start)
+    table = capsys.readouterr().out
+    run(monkeypatch, "predict", *options, start)
+    for name in ("tiny", "duo"):
+        loss = json.loads((folder / name / "metrics.json").read_text())["losses"]["found"]["loss"]["full"]
+        assert re.search(rf"song/full/{name}\W+{loss:.6f}"[:-1], table)
+        predicted, _ = soundfile.read(tmp_path / "predicted" / name / "mix_found.flac")
+        first, _ = soundfile.read(folder / name / "mix_found.flac")
+        assert np.abs(predicted - first).max() < 2e-6
+    with pytest.raises(SystemExit, match=r"the graph is of duo, tiny \(in this order\), got tiny, duo"):
+        run(monkeypatch, "validate", *options, f"--start=[{folder / 'duo'},{folder / 'tiny'}]")
+    with pytest.raises(SystemExit, match=r"the graph is of tiny \(in this order\), got tiny, duo"):
+        run(monkeypatch, "validate", *options, f"--start={result}")
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [

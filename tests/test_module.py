@@ -2,13 +2,14 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import lightning as L
 import pytest
 import torch
 
 from datamodules import SongData
-from mixgraph.graph import build_console
+from mixgraph.graph import batch, build_console
 from mixgraph.losses import MatchLoss
 from mixgraph.module import ConsoleModule
 from mixgraph.optimizer import shrink_optimizer
@@ -21,7 +22,10 @@ SUBGROUPS = {"drums": ("kick", "hat"), "lead": ("lead",)}
 
 
 def data(path, **options):
-    return SongData(str(path), **({"sample_rate": RATE, "steps_per_stage": 3, "scored_seconds": 1.0} | options))
+    return SongData(
+        path if isinstance(path, list) else str(path),
+        **({"sample_rate": RATE, "steps_per_stage": 3, "scored_seconds": 1.0} | options),
+    )
 
 
 def console(chain="ecnsgdr", **options):
@@ -190,7 +194,7 @@ def test_checkpoint_loads_after_pruning(tiny_song, tmp_path) -> None:
     assert loaded.graph == module.graph
     assert torch.allclose(loaded.weights, module.weights, atol=1e-6)
     assert (loaded.prune_phase, loaded.pruning_steps) == (True, 17)
-    assert loaded.initial_counts == module.initial_counts == {"equalizer": 5, "gain_panning": 5}
+    assert loaded.initial_counts == module.initial_counts == [{"equalizer": 5, "gain_panning": 5}]
 
 
 def test_checkpoints_that_do_not_fit_are_refused() -> None:
@@ -241,3 +245,93 @@ def test_an_empty_console_has_nothing_to_train(tiny_song) -> None:
     module = ConsoleModule("", "", sample_rate=RATE)
     with pytest.raises(ValueError, match="both are empty, so there is nothing to train"):
         search(module, data(tiny_song), [], 1, "cpu", enable_progress_bar=False)
+
+
+@pytest.fixture
+def two(tiny_song, duo_song):
+    """Data of two songs, the module of both, and the module of each."""
+    both = data([str(tiny_song), str(duo_song)])
+    graphs = [build_console(song.subgroups, name=song.name) for song in both.songs]
+    return both, *(ConsoleModule(sample_rate=RATE).build(graph) for graph in (batch(graphs), *graphs))
+
+
+def test_songs_of_a_batch_start_as_they_do_alone(two) -> None:
+    both, module, *alone = two
+    for song, single in zip(both.songs, alone, strict=True):
+        part = module.part(song)
+        assert part.graph == single.graph
+        assert torch.equal(part.weights, single.weights)
+        for node_type, named in single.parameters_by_type().items():
+            for name, value in named.items():
+                assert torch.equal(part.parameters[node_type][name], value)
+
+
+def test_losses_and_gradients_of_a_batch_are_those_of_its_songs(two) -> None:
+    """In float64, where another order of summation is worth some 1e-15 of a sum of 1e5 terms."""
+
+    def losses(module, songs, clip):
+        module.double()
+        module.loudest = torch.stack([module.target(song).loudest for song in songs])
+        found = module.losses(clip._replace(sources=clip.sources.double(), targets=clip.targets.double()))
+        found["loss"].backward()
+        return found
+
+    both, module, *alone = two
+    found = losses(module, both.songs, both.clips()(5))
+    own = [
+        losses(single, [song], reader(5))
+        for song, single, reader in zip(both.songs, alone, both.clips().readers, strict=True)
+    ]
+    for name, value in own[0].items():
+        assert found[name].item() == pytest.approx(value.item() + own[1][name].item(), rel=1e-9), name
+    assert [found[f"match/full/{song.name}"].item() for song in both.songs] == pytest.approx(
+        [loss["match/full"].item() for loss in own], rel=1e-9
+    )
+    assert set(found) - set(own[0]) == {"match/full/tiny", "match/full/duo"}
+    for node_type, named in module.parameters_by_type().items():
+        for name, value in named.items():
+            expected = torch.cat([single.values[node_type][name].grad for single in alone])
+            assert (value.grad - expected).abs().max() <= 1e-9 * expected.abs().max(), (node_type, name)
+    weights = torch.cat([single.dry_wet_logits.grad for single in alone])
+    torch.testing.assert_close(module.dry_wet_logits.grad, weights, rtol=1e-9, atol=1e-12)
+
+
+def test_whole_songs_of_a_batch_sound_as_they_do_alone(two) -> None:
+    both, module, *alone = two
+    for song, single in zip(both.songs, alone, strict=True):
+        assert torch.equal(module.render(song), single.render(song))
+        assert module.score(song) == single.score(song)
+        assert module.paper_score(song) == single.paper_score(song)
+        assert module.target(song) is module.target(song)
+
+
+def test_statistics_are_of_all_songs_and_of_each(two) -> None:
+    _, module, first, second = two
+    gone = [i for i in module.graph.nodes_of("reverb") if module.graph.songs[i] == 1]
+    module.prune([i for i in module.graph.processors if i not in gone])
+    found = module.statistics()
+    assert (found["ratio/reverb"], found["ratio/reverb/tiny"], found["ratio/reverb/duo"]) == (5 / 8, 1.0, 0.0)
+    assert found["num_processors"] == 35 + 18 == found["num_processors/tiny"] + found["num_processors/duo"]
+    assert first.statistics() == {k.removesuffix("/tiny"): v for k, v in found.items() if k.endswith("/tiny")}
+    assert second.initial_counts == module.initial_counts[1:]
+
+
+def test_songs_that_are_not_the_graphs_are_refused(two, tiny_song, tmp_path) -> None:
+    both, module, *_ = two
+    other = replace(both.songs[0], name="other")
+    with pytest.raises(ValueError, match="song: one of tiny, duo, got other"):
+        module.render(other)
+    with pytest.raises(ValueError, match=r"data.path: the graph is of tiny, duo \(in this order\), got tiny"):
+        search(module, data(tiny_song), [], 1, "cpu", enable_progress_bar=False)
+
+
+def test_validation_logs_the_mean_and_each_song(two) -> None:
+    both, module, *_ = two
+    trainer = L.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    (logged,) = trainer.validate(module, both, verbose=False)
+    scores = {song.name: module.score(song).loss["full"] for song in both.songs}
+    assert {name: logged[f"song/full/{name}"] for name in scores} == pytest.approx(scores, rel=1e-6)
+    assert logged["song/full"] == pytest.approx(sum(scores.values()) / 2, rel=1e-6)
+    assert set(logged) == {
+        f"song/{part}{song}" for part in ("full", "lr", "mid", "side") for song in ("", "/tiny", "/duo")
+    }

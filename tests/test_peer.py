@@ -11,6 +11,10 @@ pytest.importorskip("grafx")
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # grafx 0.6.0 compares torchaudio's version as text
     from tools import peer
+    from tools.benchmarks.cases import Case
+    from tools.benchmarks.extrapolation import fewest_trials
+    from tools.benchmarks.side import common_losses
+    from tools.benchmarks.theirs import PeerSide
     from tools.peer.console import PARAMETER_NAMES, TYPES
     from tools.peer.search import Bound
 
@@ -223,6 +227,13 @@ def test_sizes_of_dry_wet_candidates_when_all_fail(count, sizes):
     assert bound.trials[-1].masked == (int(np.argmin(weights)),)
 
 
+@pytest.mark.parametrize("count", [1, 9, 10, 11, 20, 21, 40, 41, 128])
+def test_the_benchmark_counts_the_fewest_trials(count):
+    bound = Bound(0.0, 0.01)
+    peer.weight_round(["eq"] * count, [0.5] * count, lambda _: 1.0, bound, random.Random(0))
+    assert len(bound.trials) == fewest_trials(count)
+
+
 def test_a_dry_wet_round_that_only_succeeds():
     bound = Bound(0.0, 0.01)
     removed = peer.weight_round(["eq"] * 20, [0.5] * 20, lambda _: 0.0, bound, random.Random(0))
@@ -238,18 +249,59 @@ def test_brute_force_tries_each_once_on_top_of_those_accepted():
     assert len(bound.trials) == 6
 
 
-def test_a_whole_search_prunes_and_ends(sources):
+def test_a_whole_search_prunes_and_ends(sources, monkeypatch):
+    optimizers = []
+    step = peer.PeerTrainer.step
+
+    def recorded(trainer, *clip):
+        found = step(trainer, *clip)
+        optimizers.append((trainer.optimizer, trainer.pruning))
+        return found
+
+    monkeypatch.setattr(peer.PeerTrainer, "step", recorded)
     graph = build_console({"a": ("one", "two"), "b": ("three",)}, "g", "g")
     mix = 0.5 * sources.sum(dim=0)
+    clips = []
     search = peer.PeerSearch(
         peer.PeerConsole(graph),
         peer.PeerLoss(),
         peer.make_segments(sources, mix),
-        lambda _: (sources, mix.unsqueeze(0)),
+        lambda number: clips.append(number) or (sources, mix.unsqueeze(0)),
         policy="brute_force",
         tolerance=10.0,
     )
-    loss = search.run(console_epochs=1, rounds=1, steps_per_epoch=2)
-    assert 0 < loss < 10
-    assert [len(trials) for trials in search.trials] == [5]
-    assert len(search.console.graph.processors) == 5 - sum(t.accepted for t in search.trials[0])
+    search.run(console_steps=4, rounds=2, round_steps=2)
+    assert clips == list(range(8))
+    assert search.steps == 8
+    # One optimizer for the console, one for each round.
+    assert [len({id(o) for o, _ in optimizers[a:b]}) for a, b in ((0, 4), (4, 6), (6, 8))] == [1, 1, 1]
+    assert len({id(o) for o, _ in optimizers}) == 3
+    assert [pruning for _, pruning in optimizers] == [False] * 4 + [True] * 4
+    assert len(search.rounds[0].trials) == 5
+    left = [sum(own.left.values()) for own in search.rounds]
+    accepted = [sum(t.accepted for t in own.trials) for own in search.rounds]
+    assert left == [5 - accepted[0], 5 - sum(accepted)]
+    assert len(search.console.graph.processors) == left[-1]
+
+
+def test_a_search_of_the_peer_hears_its_seed(tiny_song):
+    case = Case(song=str(tiny_song), clip_seconds=2.0, share=0.1)
+    found = [PeerSide(case).search(2, 1, 1, seed) for seed in (0, 0, 1)]
+    losses = [(f["loss_target"], f["loss_prediction"]) for f in found]
+    assert losses[0] == losses[1]
+    assert losses[0] != losses[2]
+    assert [f["steps"] for f in found] == [3, 3, 3]
+    assert found[0]["optimised"] == "prediction"
+    (counted,) = found[0]["rounds"]
+    assert counted["before"] == 4
+    assert found[0]["pruning_ratio"] == pytest.approx(1 - counted["after"] / 4)
+    assert 3 * found[0]["step"] == pytest.approx(2 * found[0]["console_step"] + counted["step"])
+    assert 3 * found[0]["step"] + counted["seconds"] <= found[0]["total"]
+
+
+def test_the_peers_own_loss_is_the_common_one(tiny_song):
+    """The peer's evaluation and the common measure agree on what the peer found."""
+    side = PeerSide(Case(song=str(tiny_song), share=0.1))
+    with torch.no_grad():
+        found = common_losses(side.song, lambda sources: side.console(sources, grad=False).mix[0])
+    assert side.evaluation()["loss"] == pytest.approx(found["loss_prediction"], rel=1e-5)  # float32 sums

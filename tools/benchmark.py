@@ -1,7 +1,8 @@
 """Times mixgraph against a peer, on the same console, clips, machine, threads and malloc settings.
 
-    python -m tools.benchmark --out benchmark                     everything: about an hour with the peer
+    python -m tools.benchmark --out benchmark                                     everything: hours with the peer
     python -m tools.benchmark --parts step trial --tracks 8 --no-peer
+    python -m tools.benchmark --parts search --songs A B --whole-peer-search --extrapolate-songs C D --out benchmark
     python -m tools.benchmark --quick --no-peer
 
 The peer is the harness of ours in `tools/peer` over `grafx` 0.6.0, its processors and renderer. To install it:
@@ -13,8 +14,9 @@ The peer is the harness of ours in `tools/peer` over `grafx` 0.6.0, its processo
 isolated build it would meet another torch. setuptools 77 also builds mixgraph itself.)
 
 Each side runs in worker processes, one with glibc's malloc as it is (`default`) and one that keeps freed memory
-(`tuned`: what `python -m mixgraph` does by itself); they take turns, and the others wait meanwhile. Synthetic songs are
-in stereo and never silent: the shortcuts for mono and silent tracks help on real songs only.
+(`tuned`: what `python -m mixgraph` does by itself); they take turns, and the others wait meanwhile. Searches, which are
+long, are written to OUT/searches.jsonl as they end; a run with `--keep` takes what is there instead of running it again
+and marks it in the table.
 """
 
 from __future__ import annotations
@@ -28,14 +30,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tools.benchmarks.cases import Case
-from tools.benchmarks.parts import PARTS, Settings
+from tools.benchmarks.cases import Case, Kind
+from tools.benchmarks.extrapolation import Recipe
+from tools.benchmarks.parts import PARTS
 from tools.benchmarks.picture import draw, growth
 from tools.benchmarks.pool import ROOT, Pool, Runner
+from tools.benchmarks.searches import FILE, Searches
+from tools.benchmarks.settings import Settings
 from tools.benchmarks.table import Row, machine, to_json, to_markdown
 
 DEMO = ROOT / "mixgraph" / "songs" / "demo_potassium"
 DEFAULT, TUNED = "default", "tuned"
+KINDS: tuple[Kind, ...] = ("stereo", "mono")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -43,11 +49,15 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--parts", nargs="+", choices=tuple(PARTS), default=list(PARTS))
     parser.add_argument("--tracks", nargs="+", type=int, help="consoles to measure (8 24)")
     parser.add_argument("--shares", nargs="+", type=float, default=[1.0, 0.3], help="of processors left, in `step`")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="of synthetic tracks")
     parser.add_argument("--seconds", type=float, help="of the synthetic songs (30)")
     parser.add_argument("--sample-rate", type=int, default=30000, help="in Hz; the peer knows 30000 only")
-    parser.add_argument("--songs", nargs="+", type=Path, default=[DEMO], help="real songs, for `search`")
+    parser.add_argument("--songs", nargs="+", type=Path, default=[DEMO], help="real songs, for `step`, `search`")
+    parser.add_argument("--extrapolate-songs", nargs="+", type=Path, default=[], help="more, for `search`")
     parser.add_argument("--search-steps", nargs=3, type=int, metavar=("CONSOLE", "ROUNDS", "STEPS"))
-    parser.add_argument("--whole-peer-search", action="store_true", help="run it instead of extrapolating: hours")
+    parser.add_argument("--seeds", nargs="+", type=int, help="of the searches (0 1 2)")
+    parser.add_argument("--whole-peer-search", action="store_true", help="run it on --songs, not extrapolate: hours")
+    parser.add_argument("--keep", action="store_true", help="take the searches that OUT/searches.jsonl holds")
     parser.add_argument("--sweep-tracks", nargs="+", type=int, help="(2 4 8 16 32 64 128)")
     parser.add_argument("--sweep-seconds", nargs="+", type=float, help="lengths of songs (10 30 60 120)")
     parser.add_argument("--malloc", nargs="+", choices=(DEFAULT, TUNED), help="(both)")
@@ -56,8 +66,18 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, help="(3)")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of either side")
     parser.add_argument("--quick", action="store_true", help="two tracks, two seconds, one repeat: does it run?")
-    parser.add_argument("--out", type=Path, help="folder for benchmark.md, benchmark.json and growth.png")
+    parser.add_argument(
+        "--out", type=Path, help="folder for benchmark.md, benchmark.json, growth.png and searches.jsonl"
+    )
     options = parser.parse_args(arguments)
+    if options.keep and options.out is None:
+        parser.error("--keep: there is nothing to take without --out")
+    if options.search_steps is not None:
+        console, rounds, steps = options.search_steps
+        if min(console, rounds, steps) < 1 or console % steps:
+            parser.error(
+                f"--search-steps: at least 1 each, CONSOLE a multiple of STEPS, got {console} {rounds} {steps}"
+            )
     installed = importlib.util.find_spec("grafx") is not None
     if options.peer and not installed:
         parser.error("--peer: grafx is not installed; see the commands above, or say --no-peer")
@@ -65,19 +85,24 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def settings_of(options: argparse.Namespace) -> Settings:
+def settings_of(options: argparse.Namespace, searches: Searches) -> Settings:
     """What the options mean; those left out depend on --quick."""
     quick = options.quick
     seconds = options.seconds or (4.0 if quick else 30.0)
+    tracks = 2 if quick else 8
     return Settings(
-        base=Case(seconds=seconds, sample_rate=options.sample_rate, tracks=2 if quick else 8),
+        base=Case(seconds=seconds, sample_rate=options.sample_rate, tracks=tracks, kind=options.kinds[0]),
         tracks=options.tracks or ([2] if quick else [8, 24]),
+        kinds=options.kinds,
         shares=options.shares[:1] if quick else options.shares,
         repeats=options.repeats or (1 if quick else 3),
         trials=(2, 1) if quick else (12, 2),
         songs=[str(path.resolve()) for path in options.songs],
-        search_steps=tuple(options.search_steps or ((2, 1, 1) if quick else (300, 4, 50))),
+        extrapolate_songs=[str(path.resolve()) for path in options.extrapolate_songs],
+        recipe=Recipe(*(options.search_steps or ((2, 1, 1) if quick else (300, 4, 50)))),
         whole_peer_search=options.whole_peer_search,
+        seeds=options.seeds or ([0] if quick else [0, 1, 2]),
+        searches=searches,
         sweep_tracks=options.sweep_tracks or ([2, 4] if quick else [2, 4, 8, 16, 32, 64, 128]),
         sweep_shares=[1.0, 0.3] if quick else [1.0, 0.6, 0.3, 0.1],
         sweep_clips=[2.4, 3.8] if quick else [2.4, 3.8, 6.6, 12.2],
@@ -92,21 +117,37 @@ def runners_of(options: argparse.Namespace) -> list[Runner]:
 
 
 def remarks_of(options: argparse.Namespace, settings: Settings) -> list[str]:
-    return [
-        f"clips of {settings.base.clip_seconds:g} s, synthetic songs of {settings.base.seconds:g} s at "
-        f"{settings.base.sample_rate} Hz, full console ecnsgdr, all tracks stereo and none silent",
-        "ours: mixgraph's defaults; peer: grafx 0.6.0 in the harness of tools/peer, flashfftconv off"
-        if options.peer
-        else "the peer was not run",
-        "default: glibc's malloc as it is; tuned: freed memory is kept "
-        "(MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_, MALLOC_TOP_PAD_)",
-        "the peer's trial is a whole-song evaluation with masks on the full console; it has no early stop",
+    remarks = [
+        f"Clips of {settings.base.clip_seconds:g} s, synthetic songs of {settings.base.seconds:g} s at "
+        f"{settings.base.sample_rate} Hz, full console ecnsgdr; tracks are never silent, with two different channels "
+        f"(stereo) or two equal ones (mono). Each is measured {settings.repeats} times; searches have the seeds "
+        f"{', '.join(map(str, settings.seeds))}.",
+        "Malloc: glibc's as it is (default), or freed memory is kept (tuned: MALLOC_MMAP_THRESHOLD_, "
+        "MALLOC_TRIM_THRESHOLD_, MALLOC_TOP_PAD_), for both sides alike.",
     ]
+    if not options.peer:
+        return [*remarks, "The peer was not run."]
+    remarks.append(
+        "Ours: mixgraph's defaults. The peer: grafx 0.6.0 in the harness of tools/peer, flashfftconv off; a trial is a "
+        "whole-song evaluation with masks on the full console, without early stop."
+    )
+    if "search" in options.parts:
+        remarks.append(
+            "Searches (hybrid, tolerance 0.01) are of the same audio at the level of its files, with the same seeds. "
+            "Ours trains and prunes by the loss over the target's norm, the peer by that over the prediction's; both "
+            "are measured on what either found, by one function: 3.8 s clips from silence. A training step is all of "
+            "training over all steps, ours with Lightning. EXTRAPOLATED: medians times the counts below the "
+            "table. Rounds after those that were run are taken to remove nothing more; a peer that was not run is "
+            "taken to have our search's processors and the fewest trials that its rules can have."
+        )
+    return remarks
 
 
 def run(options: argparse.Namespace, log: Callable[[str], None]) -> str:
     """Measures the parts that were asked for; returns the Markdown."""
-    settings, about = settings_of(options), machine(options.threads)
+    about = machine(options.threads)
+    path = options.out / FILE if options.out else None
+    settings = settings_of(options, Searches(path, about["date"], options.keep, log))
     rows: list[Row] = []
     text = ""
     with Pool(runners_of(options), options.threads, options.peer_timeout, log) as pool:
@@ -119,9 +160,9 @@ def run(options: argparse.Namespace, log: Callable[[str], None]) -> str:
 def write(folder: Path | None, rows: list[Row], about: dict[str, Any], remarks: list[str]) -> str:
     """Writes the reports, where a folder was given, and returns the Markdown."""
     growing = growth(rows)
-    for name, exponents in growing.items():
-        found = ", ".join(f"{runner} {exponent:g}" for runner, exponent in exponents.items())
-        remarks = [*remarks, f"{name}: the cost grows as its power {found} (1 is linear)"]
+    for name, of_runners in growing.items():
+        found = ", ".join(f"{p['all']:.2f} ({runner}; {p['last']:.2f} at the end)" for runner, p in of_runners.items())
+        remarks = [*remarks, f"Sweep, {name}: the cost grows with the power {found}; 1 is linear."]
     text = to_markdown(rows, about, remarks)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)

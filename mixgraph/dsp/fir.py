@@ -1,11 +1,14 @@
-"""Zero-phase FIR filters from log-magnitude responses (paper eq. 12)."""
+"""Impulse responses: zero-phase filters from log-magnitudes (paper eq. 12), and unit energy."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 
 def hann(length: int, periodic: bool = False) -> Tensor:
@@ -35,3 +38,31 @@ def zero_phase_fir(log_magnitude: Tensor, window: Tensor) -> Tensor:
         raise ValueError(f"window: {taps} taps are needed for {log_magnitude.shape[-1]} bins, got {window.shape[-1]}")
     fir = torch.fft.irfft(torch.exp(log_magnitude), n=taps)
     return torch.roll(fir, taps // 2, dims=-1) * window
+
+
+class _UnitEnergy(Function):
+    """y = x / r with r^2 = |x|^2 / channels + 1e-12; the gradient of x is (g - y <g, y> / channels) / r."""
+
+    @staticmethod
+    def forward(ctx: Any, impulse_response: Tensor) -> Tensor:
+        flat = impulse_response.flatten(1)
+        energy = torch.linalg.vecdot(flat, flat) / impulse_response.shape[1]
+        scale = torch.rsqrt(energy + 1e-12).view(-1, 1, 1)
+        normalized = impulse_response * scale
+        ctx.save_for_backward(normalized, scale)
+        return normalized
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        normalized, scale = ctx.saved_tensors
+        along = torch.linalg.vecdot(grad.flatten(1), normalized.flatten(1)).view(-1, 1, 1) / grad.shape[1]
+        return (normalized * (-along * scale)).addcmul_(grad, scale)
+
+
+def normalize_energy(impulse_response: Tensor) -> Tensor:
+    """Scales each response to unit energy, the mean of its channels; differentiable once.
+
+    Shape: (nodes, channels, taps) to the same.
+    """
+    return _UnitEnergy.apply(impulse_response)

@@ -24,11 +24,14 @@ class _RealFFT(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        samples = ctx.samples
-        summed = torch.fft.irfft(grad, n=ctx.n_fft, norm="forward")[..., :samples]
-        ends = torch.stack((grad[..., 0].real + grad[..., -1].real, grad[..., 0].real - grad[..., -1].real), dim=-1)
-        sign = ends.repeat(*([1] * (ends.dim() - 1)), (samples + 1) // 2)[..., :samples]
-        return (summed + sign) * 0.5, None
+        even = ctx.samples + ctx.samples % 2
+        summed = torch.fft.irfft(grad, n=ctx.n_fft, norm="forward")[..., :even]
+        # The end bins add one value at even samples and one at odd ones: one complex number to each pair of samples.
+        first, last = grad[..., 0].real, grad[..., -1].real
+        ends = torch.complex(first + last, first - last).unsqueeze(-1) * 0.5
+        pairs = torch.view_as_complex(summed.unflatten(-1, (-1, 2)))
+        whole = torch.view_as_real(torch.add(ends, pairs, alpha=0.5)).flatten(-2)
+        return whole[..., : ctx.samples], None
 
 
 def real_fft(signal: Tensor, n_fft: int) -> Tensor:

@@ -63,6 +63,28 @@ def prune(graph: MixGraph, keep: Collection[int]) -> tuple[MixGraph, PruneIndex]
     return pruned, PruneIndex(processors, rows)
 
 
+def without_inputs(graph: MixGraph, silent: Collection[int]) -> tuple[MixGraph, tuple[int, ...]]:
+    """Removes inputs and all that only they feed; a song keeps its first input where all of them are named.
+
+    Args:
+        graph: any graph.
+        silent: rows of the sources, i.e. ranks among the inputs.
+
+    Returns:
+        What is left, and for each of its nodes the number it had.
+    """
+    live: set[int] = set()
+    for song in range(graph.num_songs):
+        own = [k for k, i in enumerate(graph.inputs) if graph.songs[i] == song]
+        live |= {graph.inputs[k] for k in own if k not in silent} or {graph.inputs[own[0]]}
+    for node in graph.topological_order:
+        if any(p in live for p in graph.predecessors[node]):
+            live.add(node)
+    nodes = tuple(i for i in range(len(graph)) if i in live)
+    subgroups = tuple(g for g, i in zip(graph.subgroups, graph.inputs, strict=True) if i in live)
+    return _take(graph, nodes, subgroups, tuple(graph.songs[i] for i in nodes)), nodes
+
+
 def batch(graphs: Sequence[MixGraph]) -> MixGraph:
     """Joins graphs into one disconnected graph; rows of parameters and sources are concatenated in order."""
     if not graphs:
@@ -80,14 +102,21 @@ def batch(graphs: Sequence[MixGraph]) -> MixGraph:
     return MixGraph(tuple(types), tuple(edges), names, subgroups, tuple(songs))
 
 
+def song_nodes(graph: MixGraph, song: int) -> tuple[int, ...]:
+    """The nodes of one song of a batch, by its number."""
+    return tuple(i for i in range(len(graph)) if graph.songs[i] == song)
+
+
+def take_song(graph: MixGraph, song: int) -> MixGraph:
+    """The graph of one song of a batch; its nodes are `song_nodes`, in order."""
+    inputs = [k for k, i in enumerate(graph.inputs) if graph.songs[i] == song]
+    nodes = song_nodes(graph, song)
+    return _take(graph, nodes, tuple(graph.subgroups[k] for k in inputs), songs=(0,) * len(nodes))
+
+
 def unbatch(graph: MixGraph) -> list[MixGraph]:
     """The inverse of `batch`: one graph a song."""
-    graphs = []
-    for song in range(graph.num_songs):
-        nodes = [i for i in range(len(graph)) if graph.songs[i] == song]
-        inputs = [k for k, i in enumerate(graph.inputs) if graph.songs[i] == song]
-        graphs.append(_take(graph, nodes, tuple(graph.subgroups[k] for k in inputs), songs=(0,) * len(nodes)))
-    return graphs
+    return [take_song(graph, song) for song in range(graph.num_songs)]
 
 
 def relabel(graph: MixGraph, order: Sequence[int]) -> MixGraph:
@@ -103,7 +132,7 @@ def _take(graph: MixGraph, nodes: Sequence[int], subgroups: tuple[str, ...], son
     number = {old: new for new, old in enumerate(nodes)}
     return MixGraph(
         types=tuple(graph.types[i] for i in nodes),
-        edges=tuple((number[s], number[d]) for s, d in graph.edges if s in number),
+        edges=tuple((number[s], number[d]) for s, d in graph.edges if s in number and d in number),
         names=tuple(graph.names[i] for i in nodes),
         subgroups=subgroups,
         songs=songs,

@@ -15,6 +15,8 @@ from mixgraph.losses.match import Denominator, Features, MatchLoss, MatchTerms
 WINDOW_SECONDS = 2.8
 _WINDOWS_AT_ONCE = 4
 _PARTS = ("full", "lr", "mid", "side")
+Reader = Callable[[int, int], Tensor]
+"""Returns samples [first, last) of a mix, (2, samples); asked for in order of time."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,9 @@ class SongTarget:
         self.match = loss
         self.num_samples = mix.shape[-1]
         self.window = round(window_seconds * loss.sample_rate)
-        device = next(loss.buffers()).device
+        self.device = next(loss.buffers()).device
         with torch.no_grad():
-            features = [loss.features(windows.to(device)) for _, windows in self._windows(mix)]
+            features = [loss.features(windows.to(self.device)) for _, windows in self._windows(_reader(mix))]
             loudest = torch.stack([loss.loudest(f) for f in features]).amax(dim=0)
         self.features: list[Features] = features
         self.loudest: Tensor | None = loudest if floor else None
@@ -68,28 +70,28 @@ class SongTarget:
     def num_windows(self) -> int:
         return -(-self.num_samples // self.window)
 
-    def _windows(self, mix: Tensor) -> Iterator[tuple[int, Tensor]]:
+    def _windows(self, read: Reader) -> Iterator[tuple[int, Tensor]]:
         step = self.window * _WINDOWS_AT_ONCE
-        for start in range(0, mix.shape[-1], step):
-            part = mix[:, start : start + step]
+        for start in range(0, self.num_samples, step):
+            part = read(start, min(start + step, self.num_samples))
             count = -(-part.shape[-1] // self.window)
             padded = F.pad(part, (0, count * self.window - part.shape[-1]))
             yield start // self.window, padded.view(2, count, self.window).transpose(0, 1)
 
-    def terms(self, mix: Tensor) -> Iterator[tuple[list[float], MatchTerms]]:
+    def terms(self, mix: Tensor | Reader) -> Iterator[tuple[list[float], MatchTerms]]:
         """Yields (weights of the windows, their match terms), a few windows at a time, in order of time.
 
         Args:
-            mix: (2, L), the prediction.
+            mix: (2, L), the prediction, or what reads it.
         """
-        if mix.shape != (2, self.num_samples):
+        if isinstance(mix, Tensor) and mix.shape != (2, self.num_samples):
             raise ValueError(f"mix: (2, {self.num_samples}) is needed, as the target, got {tuple(mix.shape)}")
         with torch.no_grad():
-            for features, (first, windows) in zip(self.features, self._windows(mix), strict=True):
-                moved = windows.to(features.norm.device)
+            for features, (first, windows) in zip(self.features, self._windows(_reader(mix)), strict=True):
+                moved = windows.to(self.device)
                 yield self.weights[first : first + len(windows)], self.match(moved, features, self.loudest)
 
-    def bounded_loss(self, mix: Tensor, bound: float | None = None) -> tuple[float, bool]:
+    def bounded_loss(self, mix: Tensor | Reader, bound: float | None = None) -> tuple[float, bool]:
         """The loss of a song; gives up with what it has summed so far, and True, once that is above `bound`.
 
         Losses are not negative, so the sum so far is a lower bound, and both ways of ending give the same verdict.
@@ -102,7 +104,7 @@ class SongTarget:
                 return total, True
         return total, False
 
-    def score(self, mix: Tensor) -> SongScore:
+    def score(self, mix: Tensor | Reader) -> SongScore:
         """The loss of a song by part, window and denominator."""
         totals: dict[Denominator, dict[str, float]] = {}
         windows: dict[Denominator, list[float]] = {"target": [], "prediction": []}
@@ -117,6 +119,10 @@ class SongTarget:
         return SongScore(
             totals["target"], totals["prediction"], tuple(windows["target"]), tuple(windows["prediction"]), self.window
         )
+
+
+def _reader(mix: Tensor | Reader) -> Reader:
+    return (lambda first, last: mix[:, first:last]) if isinstance(mix, Tensor) else mix
 
 
 def clip_score(match: MatchLoss, render: Callable[[Tensor], Tensor], sources: Tensor, mix: Tensor) -> SongScore:

@@ -72,6 +72,7 @@ class Processor(nn.Module):
         identity: the trained coordinates at which the processor does nothing, or None where there are none.
         staged: takes part in gain staging (paper eq. 5).
         channels: `"left_right"` or `"mid_side"`: in which the response of a linear processor is diagonal.
+        keeps_mono: equal channels in, equal channels out, so that a mono signal can be processed as one row.
     """
 
     name: ClassVar[str]
@@ -79,6 +80,7 @@ class Processor(nn.Module):
     linear: ClassVar[bool]
     staged: ClassVar[bool] = False
     channels: ClassVar[str] = "left_right"
+    keeps_mono: ClassVar[bool] = False
     identity: ClassVar[Mapping[str, float] | None] = None
 
     def __init__(self, sample_rate: int = 30000) -> None:
@@ -126,14 +128,35 @@ class Processor(nn.Module):
         """The wet signal of a nonlinear processor.
 
         Args:
-            signal: (nodes, 2, time).
+            signal: (nodes, 2, time); with `keeps_mono` also (nodes, 1, time), for two equal channels.
             parameters: name -> (nodes, *shape).
             state: what the call on the block before returned; None at the start.
 
         Returns:
-            The wet signal, (nodes, 2, time), and the state after it, (nodes, ...).
+            The wet signal, of the shape of the signal, and the state after it, (nodes, ...).
         """
         raise TypeError(f"{self.name} is linear: it is applied through its response")
+
+    def dry_wet(
+        self, signal: Tensor, parameters: Parameters, weight: Tensor, state: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(1 - weight) signal + weight wet (paper eq. 2) of a nonlinear processor.
+
+        Args:
+            signal: as for `process`, whose result this is where the weight is 1.
+            parameters: as for `process`.
+            weight: (nodes,).
+            state: as for `process`.
+
+        Returns:
+            The mix, of the shape of the signal, and the state after it, (nodes, ...).
+        """
+        wet, state = self.process(signal, parameters, state)
+        return torch.lerp(signal, wet, weight.view(-1, 1, 1)), state
+
+    def rest(self, parameters: Parameters, state: Tensor, samples: int) -> Tensor:
+        """The state of a nonlinear processor after so many more samples of digital silence."""
+        return self.process(state.new_zeros(state.shape[0], 2, samples), parameters, state)[1]
 
     def radius_penalty(self, parameters: Parameters) -> Tensor | None:
         """A penalty that belongs to the parameters alone, summed over nodes; None for most processors."""

@@ -7,11 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from mixgraph.dsp.fir import hann, zero_phase_fir
+from mixgraph.dsp.fir import hann, normalize_energy, zero_phase_fir
 from mixgraph.dsp.impulses import delayed_filters, hard_delay, unit_gradient
 from mixgraph.processors.base import Parameter, Parameters, Processor, chosen, decibels
 from mixgraph.processors.registry import register
-from mixgraph.processors.reverb import normalize_energy
 
 _SEGMENTS = 20
 _CHANNELS = 2

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from mixgraph.dsp.dynamics import Dynamics, mix_dynamics
 from mixgraph.dsp.envelope import one_pole, truncated_one_pole
 from mixgraph.processors.base import Parameter, Parameters, Processor, chosen
 
@@ -30,6 +31,7 @@ class DynamicRangeProcessor(Processor):
     """
 
     linear = False
+    keeps_mono = True
     direction: int  # +1 acts above the threshold, -1 below
 
     def __init__(
@@ -79,7 +81,7 @@ class DynamicRangeProcessor(Processor):
 
     def gain(self, signal: Tensor, parameters: Parameters, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The gain of each sample, (nodes, time), and the state after the last."""
-        left, right = signal.unbind(1)
+        left, right = signal.expand(-1, 2, -1).unbind(1)
         energy = (left + right).square() if self.detector == "mid" else (left.square() + right.square()) / 2
         smoothing = parameters["smoothing_logit"].squeeze(-1)
         if self.truncated:
@@ -95,6 +97,28 @@ class DynamicRangeProcessor(Processor):
         inside = torch.minimum((distance + half_knee).clamp(min=0), 2 * half_knee)
         bent = inside.square() / (4 * half_knee) + (distance - half_knee).clamp(min=0)
         return torch.exp(self.exponent * self.slope(parameters["log_ratio"]) * bent), state
+
+    def dry_wet(
+        self, signal: Tensor, parameters: Parameters, weight: Tensor, state: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        if self.truncated:
+            return super().dry_wet(signal, parameters, weight, state)
+        mixed, last = mix_dynamics(
+            Dynamics(self.direction, self.detector == "mid", _ENERGY_FLOOR),
+            signal,
+            weight.unsqueeze(-1),
+            parameters["smoothing_logit"],
+            parameters["log_threshold"] - _THRESHOLD_OFFSET,
+            torch.exp(parameters["log_knee"]) / 2,
+            self.exponent * self.slope(parameters["log_ratio"]),
+            (torch.zeros_like(weight) if state is None else state).unsqueeze(-1),
+        )
+        return mixed, last.squeeze(-1)
+
+    def rest(self, parameters: Parameters, state: Tensor, samples: int) -> Tensor:
+        if self.truncated:
+            return super().rest(parameters, state, samples)
+        return state * torch.exp(torch.nn.functional.logsigmoid(parameters["smoothing_logit"].squeeze(-1)) * samples)
 
     def slope(self, log_ratio: Tensor) -> Tensor:
         """Output level change for each unit of level past the threshold, less the one that bypass would give."""

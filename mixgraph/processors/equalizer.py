@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
+from mixgraph.dsp.even import even_response
 from mixgraph.dsp.fir import hann, zero_phase_fir
 from mixgraph.processors.base import Parameter, Parameters, Processor, chosen, decibels
 from mixgraph.processors.registry import register
@@ -24,6 +25,7 @@ class Equalizer(Processor):
     letter = "e"
     linear = True
     staged = True
+    keeps_mono = True
     identity: ClassVar = {"log_magnitude": 0.0}
 
     def __init__(self, sample_rate: int = 30000, window: Literal["symmetric", "periodic"] = "symmetric") -> None:
@@ -51,5 +53,7 @@ class Equalizer(Processor):
         return zero_phase_fir(log_magnitude, self.window.to(log_magnitude.dtype)).unsqueeze(1)
 
     def response(self, parameters: Parameters, n_fft: int) -> Tensor:
-        response = super().response(parameters, n_fft)
-        return response.real if self.is_real else response
+        if not self.is_real:
+            return super().response(parameters, n_fft)
+        fir = self.impulse_response(parameters)
+        return even_response(fir[:, 0, self.before :], n_fft).unsqueeze(1)

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 import torchaudio.functional as AF
 from torch import Tensor
 
-from mixgraph.dsp.fir import hann
+from mixgraph.dsp.fir import hann, normalize_energy
+from mixgraph.dsp.noise import decaying_noise
 from mixgraph.processors.base import Parameter, Parameters, Processor, chosen, decibels
 from mixgraph.processors.registry import register
 
@@ -55,11 +56,11 @@ class Reverb(Processor):
         self.synthesis: Tensor
         self.register_buffer("noise", torch.view_as_real(spectrogram.transpose(1, 2)).contiguous(), persistent=False)
         # Overlapping squared windows sum to envelope[n]; half a window overlaps the next, so two halves describe it.
-        halves = window.square().view(2, _HOP).sum(dim=0)
-        self.register_buffer("synthesis", (window.view(2, _HOP) / halves).reshape(_FFT), persistent=False)
         # The last frame reaches past the last overlap, and is there divided by its own window alone.
-        self.last: Tensor
-        self.register_buffer("last", 1 / window[_HOP : _HOP + _LENGTH % _HOP], persistent=False)
+        envelope = window.square().view(2, _HOP).sum(dim=0)
+        weights = (window.view(2, _HOP) / envelope).reshape(_FFT).repeat(_FRAMES, 1)
+        weights[-1, _HOP:] = 1 / window[_HOP:]
+        self.register_buffer("synthesis", weights, persistent=False)
 
     @property
     def specification(self) -> dict[str, Parameter]:
@@ -86,27 +87,11 @@ class Reverb(Processor):
         return round(_LENGTH * self.sample_rate / _RATE) - 1
 
     def impulse_response(self, parameters: Parameters) -> Tensor:
-        initial, delta = parameters["init_log_magnitude"], parameters["delta_log_magnitude"]
-        frames = torch.arange(_FRAMES, device=initial.device, dtype=initial.dtype).view(-1, 1)
-        if self.mask == "paper":
-            log_mask = initial.unsqueeze(2) + frames * delta.unsqueeze(2)
-        else:
-            log_mask = (initial.unsqueeze(2) - F.softplus(delta).unsqueeze(2) * frames) / _SCALE
-        masked = torch.view_as_complex(self.noise.to(initial.dtype)) * torch.exp(log_mask)
-        # Inverse STFT with hop = half a window: the second half of a frame meets the first half of the next.
-        frames_in_time = torch.fft.irfft(masked, n=_FFT)
-        pieces = frames_in_time * self.synthesis.to(initial.dtype)
-        overlapped = (pieces[:, :, :-1, _HOP:] + pieces[:, :, 1:, :_HOP]).flatten(2)
-        rest = frames_in_time[:, :, -1, _HOP : _HOP + _LENGTH % _HOP] * self.last.to(initial.dtype)
-        mid, side = torch.cat((overlapped, rest), dim=-1).unbind(1)
-        stereo = torch.stack((mid + side, mid - side), dim=1)
+        start, slope = parameters["init_log_magnitude"], parameters["delta_log_magnitude"]
+        if self.mask == "decay":
+            start, slope = start / _SCALE, -F.softplus(slope) / _SCALE
+        stereo = decaying_noise(start, slope, self.noise, self.synthesis, _LENGTH)
         if self.sample_rate != _RATE:
             stereo = AF.resample(stereo, _RATE, self.sample_rate)[..., : self.after + 1]
             stereo = F.pad(stereo, (0, self.after + 1 - stereo.shape[-1]))
         return normalize_energy(stereo)
-
-
-def normalize_energy(impulse_response: Tensor) -> Tensor:
-    """Scales each response to unit energy, the mean of both channels; (nodes, 2, taps)."""
-    energy = impulse_response.square().sum(dim=-1).mean(dim=-1)
-    return impulse_response / torch.sqrt(energy + 1e-12).view(-1, 1, 1)

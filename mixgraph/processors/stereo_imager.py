@@ -19,6 +19,7 @@ class StereoImager(Processor):
     letter = "s"
     linear = True
     channels = "mid_side"
+    keeps_mono = True
     identity: ClassVar = {"log_gain": 0.0}
 
     @property

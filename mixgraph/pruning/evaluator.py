@@ -1,41 +1,31 @@
 """Whole-song losses of pruned variants of one graph, with everything cached that a candidate does not touch.
 
 A graph is cut into segments: runs of nodes in which each has one predecessor and one successor. A console's segments
-are its chains. A candidate renders the segments that hold it and those downstream; the outputs of all others are kept.
-Outputs are summed anew each time, never subtracted from. A segment is always rendered alone, in blocks of a size that
-depends on the song only, so that verdicts do not depend on what is cached.
+are its chains. A candidate renders the segments that hold it and those downstream, as far into the song as its loss is
+read; the outputs of all others are kept, as far as memory allows. Outputs are summed anew each time, never subtracted
+from. A segment is always rendered alone, in blocks of a size that depends on the song only, so that verdicts do not
+depend on what is cached.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mixgraph.graph.types import INPUT, OUTPUT, MixGraph
-from mixgraph.losses.whole_song import SongTarget
+from mixgraph.losses.whole_song import Reader, SongTarget
 from mixgraph.processors.base import Processors
+from mixgraph.pruning.streams import Chain, Rendered, Responses, Source, Stream
 from mixgraph.pruning.trials import TrialLoss
-from mixgraph.render.execute import execute
-from mixgraph.render.plan import lookahead, make_plan
-from mixgraph.render.values import GraphParameters, StreamState
+from mixgraph.render.plan import lookahead
+from mixgraph.render.values import GraphParameters
 
 BLOCK = 1 << 18
-_RESPONSE_CACHE_BYTES = 1 << 29
-
-
-@dataclass(frozen=True)
-class _Signal:
-    """Audio from sample `start` on: (2, samples)."""
-
-    start: int
-    audio: Tensor
-
-    def window(self, first: int, last: int) -> Tensor:
-        return F.pad(self.audio, (self.start - first, last - self.start - self.audio.shape[-1]))
+CACHE_BYTES = 2 << 30
+_RESPONSE_SHARE = 0.25  # of the memory
 
 
 @dataclass(frozen=True)
@@ -78,6 +68,8 @@ class SongEvaluator:
         sources: (inputs, 2, L).
         target: of the song.
         block: samples a block of rendering.
+        mono: rows of the sources whose channels are equal.
+        cache_bytes: of kept outputs and responses; what does not fit is rendered again in every trial.
     """
 
     def __init__(
@@ -89,114 +81,112 @@ class SongEvaluator:
         sources: Tensor,
         target: SongTarget,
         block: int = BLOCK,
+        mono: Collection[int] = (),
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         if graph.num_songs != 1:
             raise ValueError(f"graph: one song is needed, got {graph.num_songs}; see graph.unbatch")
         self.graph, self.processors, self.target = graph, processors, target
-        self.sources = sources
-        self.weight_of = dict(zip(graph.processors, weights.detach(), strict=True))
-        self.parameters: Mapping[str, Mapping[str, Tensor]] = {
-            t: {name: value.detach() for name, value in values.items()} for t, values in parameters.items()
-        }
+        self.weights = weights.detach()
+        self.weight_row = {node: row for row, node in enumerate(graph.processors)}
+        self.parameters = {t: {name: value.detach() for name, value in v.items()} for t, v in parameters.items()}
         self.length = sources.shape[-1]
-        self.span = self.length + lookahead(graph, processors)
-        self.block = -(-self.span // -(-self.span // block))
+        span = self.length + lookahead(graph, processors)
+        self.block = -(-span // -(-span // block))
         self.segments = segments(graph)
+        self.sources = {
+            node: Source(sources[graph.rows[node]], graph.rows[node] in mono, span, self.weights)
+            for node in graph.inputs
+        }
+        self.responses = Responses(int(_RESPONSE_SHARE * cache_bytes))
+        self.kept = self._fitting(cache_bytes - self.responses.max_bytes, span)
         self.removed: frozenset[int] = frozenset()
-        self._responses: dict[tuple[int, int], Tensor] = {}
-        self._outputs: dict[int, _Signal] = {}
+        self._streams: dict[int, Rendered] = {}
+        self._tried: tuple[frozenset[int], dict[int, Rendered]] | None = None
         self._loss: float | None = None
 
     @torch.no_grad()
     def evaluate(self, removed: Collection[int], bound: float | None = None) -> TrialLoss:
-        """The match loss of the song without the given processors (indices), on top of those accepted before."""
-        gone = self.removed | {self.graph.processors[i] for i in removed}
+        """The match loss of the song without the given processors (indices), on top of those accepted before.
+
+        With a bound, ends as soon as the loss is above it.
+        """
+        gone = self._gone(removed)
         if gone == self.removed and self._loss is not None:
             return TrialLoss(self._loss)
-        mix = self._mix(self._render(gone))
-        loss, stopped = self.target.bounded_loss(mix, bound)
-        if gone == self.removed:
+        streams = self._variant(gone)
+        loss, stopped = self.target.bounded_loss(self._reader(streams), bound)
+        if gone == self.removed and not stopped:
             self._loss = loss
+        self._tried = (gone, streams)
         return TrialLoss(loss, stopped)
 
     @torch.no_grad()
     def accept(self, removed: Collection[int]) -> None:
         """Removes processors for all evaluations that follow."""
-        gone = self.removed | {self.graph.processors[i] for i in removed}
-        self._outputs = self._render(gone)
-        self.removed, self._loss = gone, None
+        gone = self._gone(removed)
+        streams = self._tried[1] if self._tried is not None and self._tried[0] == gone else self._variant(gone)
+        self._streams = {index: stream for index, stream in streams.items() if index in self.kept}
+        self.removed, self._loss, self._tried = gone, None, None
 
     @torch.no_grad()
     def mix(self) -> Tensor:
         """The mix of the song without what was removed, (2, L)."""
-        return self._mix(self._render(self.removed))
+        return self._reader(self._variant(self.removed))(0, self.length)
 
-    def _mix(self, outputs: Mapping[int, _Signal]) -> Tensor:
-        return outputs[len(self.segments) - 1].window(0, self.length)
+    def _gone(self, removed: Collection[int]) -> frozenset[int]:
+        return self.removed | {self.graph.processors[i] for i in removed}
 
-    def _render(self, gone: frozenset[int]) -> dict[int, _Signal]:
-        """The outputs of all segments; those that neither changed nor follow a change come from the cache."""
+    def _fitting(self, num_bytes: int, span: int) -> frozenset[int]:
+        """The segments whose outputs are kept: what every trial sums first, so from the output backwards."""
+        kept = set()
+        for index in reversed(range(len(self.segments) - 1)):
+            size = span * 2 * self.weights.element_size()
+            if size <= num_bytes:
+                kept.add(index)
+                num_bytes -= size
+        return frozenset(kept)
+
+    def _variant(self, gone: frozenset[int]) -> dict[int, Rendered]:
+        """The streams of all segments; those that neither changed nor follow a change are the ones that are kept."""
         changed = gone ^ self.removed
-        outputs: dict[int, _Signal] = {}
+        streams: dict[int, Rendered] = {}
         stale: set[int] = set()
         for index, segment in enumerate(self.segments):
-            touched = not changed.isdisjoint(segment.nodes) or not stale.isdisjoint(segment.sources)
-            if not touched and index in self._outputs:
-                outputs[index] = self._outputs[index]
-                continue
-            if touched:
+            if not changed.isdisjoint(segment.nodes) or not stale.isdisjoint(segment.sources):
                 stale.add(index)
-            outputs[index] = self._render_segment(segment, gone, outputs)
-            if not touched and not changed:
-                self._outputs[index] = outputs[index]
-        return outputs
+            elif index in self._streams:
+                streams[index] = self._streams[index]
+                continue
+            streams[index] = self._stream(index, gone, streams)
+            if index in self.kept and index not in stale:
+                self._streams[index] = streams[index]
+        return streams
 
-    def _render_segment(self, segment: Segment, gone: frozenset[int], outputs: Mapping[int, _Signal]) -> _Signal:
+    def _stream(self, index: int, gone: frozenset[int], streams: dict[int, Rendered]) -> Rendered:
+        segment = self.segments[index]
         head = segment.nodes[0]
+        entering: list[Stream] = [streams[source] for source in segment.sources]
         if self.graph.types[head] == INPUT:
-            audio = self.sources[self.graph.rows[head]].to(next(iter(self.weight_of.values()), self.sources))
-            signal = _Signal(0, F.pad(audio, (0, self.span - self.length)))
-        else:
-            entering = [outputs[source] for source in segment.sources]
-            start, stop = min(s.start for s in entering), max(s.start + s.audio.shape[-1] for s in entering)
-            total = entering[0].window(start, stop)
-            for other in entering[1:]:
-                total = total + other.window(start, stop)
-            signal = _Signal(start, total)
-        chain = tuple(i for i in segment.nodes if i in self.weight_of and i not in gone)
-        return self._render_chain(chain, signal) if chain else signal
+            entering = [self.sources[head]]
+        nodes = tuple(i for i in segment.nodes if i in self.weight_row and i not in gone)
+        types = tuple(self.graph.types[i] for i in nodes)
+        values = tuple(
+            {name: v[self.graph.rows[i] : self.graph.rows[i] + 1] for name, v in self.parameters[t].items()}
+            for i, t in zip(nodes, types, strict=True)
+        )
+        chain = Chain(nodes, types, values, self.weights[[self.weight_row[i] for i in nodes]])
+        return Rendered(entering, chain, self.processors, self.responses, self.block, index in self.kept)
 
-    def _render_chain(self, chain: tuple[int, ...], signal: _Signal) -> _Signal:
-        count = len(chain)
-        types = (INPUT, *(self.graph.types[i] for i in chain), OUTPUT)
-        graph = MixGraph(types, tuple((i, i + 1) for i in range(count + 1)), ("",) * (count + 2), ("",))
-        parameters: dict[str, dict[str, Tensor]] = {}
-        for node in chain:
-            row = self.graph.rows[node]
-            for name, value in self.parameters[self.graph.types[node]].items():
-                own = parameters.setdefault(self.graph.types[node], {})
-                own[name] = torch.cat((own[name], value[row : row + 1])) if name in own else value[row : row + 1]
-        weights = torch.stack([self.weight_of[node] for node in chain])
-        block = min(self.block, signal.audio.shape[-1])
-        plan = make_plan(graph, self.processors, block, "one_by_one")
-        state = StreamState()
-        keys = {
-            index: (chain[step.nodes[0] - 1], step.region.n_fft if step.region else 0)
-            for index, step in enumerate(plan.steps[1:-1], start=1)
-        }
-        state.responses = {index: self._responses[key] for index, key in keys.items() if key in self._responses}
-        pieces = []
-        for start in range(0, signal.audio.shape[-1], block):
-            piece = signal.audio[:, start : start + block]
-            piece = F.pad(piece, (0, block - piece.shape[-1])).unsqueeze(0)
-            pieces.append(execute(plan, self.processors, piece, parameters, weights, state)[0][0])
-        self._remember({keys[index]: response for index, response in state.responses.items()})
-        audio = torch.cat(pieces, dim=-1)[:, : signal.audio.shape[-1]]
-        return _Signal(signal.start - plan.lookahead, audio)
+    def _reader(self, streams: dict[int, Rendered]) -> Reader:
+        output = streams[len(self.segments) - 1]
+        place = output.attach()
 
-    def _remember(self, responses: Mapping[tuple[int, int], Tensor]) -> None:
-        self._responses.update(responses)
-        size = sum(r.numel() * r.element_size() for r in self._responses.values())
-        while size > _RESPONSE_CACHE_BYTES:  # the oldest go first; a response that is made again is the same
-            oldest = self._responses.pop(next(iter(self._responses)))
-            size -= oldest.numel() * oldest.element_size()
+        def read(first: int, last: int) -> Tensor:
+            found = output.read(first, last)
+            output.forget(place, last)
+            if found is None:
+                return self.weights.new_zeros(2, last - first)
+            return found.expand(2, -1)
+
+        return read

@@ -1,7 +1,8 @@
 """How well a found graph agrees with the one that made the mix: which processors, and set how."""
 
+from mixgraph.graph import GraphValues
 from mixgraph.recovery.agreement import Agreement, GraphComparison, compare_graphs
-from mixgraph.recovery.parameters import GraphValues, ParameterErrors, QuantityError, Setting, parameter_errors
+from mixgraph.recovery.parameters import ParameterErrors, QuantityError, Setting, parameter_errors
 
 __all__ = [
     "Agreement",

@@ -37,15 +37,6 @@ class Setting(Protocol):
     def weights(self) -> Tensor: ...
 
 
-@dataclass(frozen=True, eq=False)
-class GraphValues:
-    """A graph, its parameters in trained coordinates, and its dry/wet weights."""
-
-    graph: MixGraph
-    parameters: Values
-    weights: Tensor
-
-
 @dataclass(frozen=True)
 class QuantityError:
     """The error of one quantity of one processor that is in both graphs.

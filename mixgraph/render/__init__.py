@@ -3,6 +3,7 @@
 from mixgraph.render.blocks import render_blocks, render_song
 from mixgraph.render.once import render, render_plan
 from mixgraph.render.plan import RenderPlan, lookahead, make_plan
+from mixgraph.render.products import StagedChannel
 from mixgraph.render.reference import render_reference
 from mixgraph.render.schedule import console_order, schedule
 from mixgraph.render.values import GraphParameters, Rendering, StagedEnergy
@@ -11,6 +12,7 @@ __all__ = [
     "GraphParameters",
     "RenderPlan",
     "Rendering",
+    "StagedChannel",
     "StagedEnergy",
     "console_order",
     "lookahead",

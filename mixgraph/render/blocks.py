@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from mixgraph.graph.types import MixGraph
 from mixgraph.processors.base import Processors
 from mixgraph.render.execute import execute
-from mixgraph.render.plan import make_plan
+from mixgraph.render.plan import lookahead, make_plan
 from mixgraph.render.values import GraphParameters, StreamState, check_arguments, fit_length
 
 ReadSources = Callable[[int, int], Tensor]
@@ -24,6 +24,7 @@ def render_blocks(
     weights: Tensor,
     length: int,
     block: int = 1 << 18,
+    mono: Collection[int] = (),
 ) -> Iterator[Tensor]:
     """Yields the mix of a song, piece by piece, with its true history.
 
@@ -35,11 +36,12 @@ def render_blocks(
         weights: (processors,).
         length: L, of the song in samples.
         block: samples a block; the result does not depend on it but for rounding.
+        mono: rows of the sources that are the same on both channels.
 
     Yields:
         (songs, 2, samples); the pieces have L samples together.
     """
-    plan = make_plan(graph, processors, min(block, length + make_plan(graph, processors, 1).lookahead))
+    plan = make_plan(graph, processors, min(block, length + lookahead(graph, processors)), mono=mono)
     state = StreamState()
     position = -plan.lookahead  # of the mix; the song starts at 0
     for start in range(0, length + plan.lookahead, plan.block):
@@ -59,6 +61,7 @@ def render_song(
     parameters: GraphParameters,
     weights: Tensor,
     block: int = 1 << 18,
+    mono: Collection[int] = (),
 ) -> Tensor:
     """Renders sources (inputs, 2, L), on any device, in blocks to (songs, 2, L) on the device of the weights."""
 
@@ -66,4 +69,4 @@ def render_song(
         return sources[..., start:stop].to(weights.device, weights.dtype)
 
     length = sources.shape[-1]
-    return torch.cat(list(render_blocks(graph, processors, read, parameters, weights, length, block)), dim=-1)
+    return torch.cat(list(render_blocks(graph, processors, read, parameters, weights, length, block, mono)), dim=-1)

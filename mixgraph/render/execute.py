@@ -1,12 +1,13 @@
 """Executes a render plan, in batches of nodes, without a shared buffer.
 
-Signals are (nodes, clips, 2, samples) in time and (nodes, clips, 2, bins) as spectra.
+Signals are (nodes, clips, width, samples) in time and (nodes, clips, width, bins) as spectra; mono signals have a width
+of 1 until a node makes them stereo.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
+from functools import lru_cache, reduce
 
 import torch
 import torch.nn.functional as F
@@ -15,9 +16,10 @@ from torch import Tensor
 from mixgraph.dsp.transforms import real_fft
 from mixgraph.graph.types import INPUT, MIX, OUTPUT, MixGraph
 from mixgraph.processors.base import Processors, to_basis, to_left_right
-from mixgraph.render.fused import LinearStep, Program, StagedChannel, run
-from mixgraph.render.fusion import FusedSteps, exit_groups, fuse
+from mixgraph.render.fused import Gather, LinearStep, Program, run
+from mixgraph.render.fusion import FusedSteps, exit_groups, fuse, group_width
 from mixgraph.render.plan import Region, RenderPlan, Step
+from mixgraph.render.products import LinearProduct, StagedChannel
 from mixgraph.render.values import GraphParameters, StagedEnergy, StreamState
 
 
@@ -36,8 +38,8 @@ def execute(
         plan: of the graph, for this block length.
         processors: one module a type.
         sources: ([clips,] inputs, 2, block).
-        parameters: type -> name -> (nodes of the type, *shape).
-        weights: (processors,).
+        parameters: type -> name -> (nodes of the type, *shape), of the whole graph.
+        weights: (processors,), of the whole graph.
         state: carried from block to block and changed here; None renders a block on its own.
         staged_channel: which energies to return.
 
@@ -48,6 +50,16 @@ def execute(
     run = _Execution(plan, processors, parameters, weights, state, staged_channel)
     mix = run(clips.transpose(0, 1)).transpose(0, 1)
     return (mix if sources.dim() == 4 else mix.squeeze(0)), tuple(run.energies)
+
+
+def skip(plan: RenderPlan, processors: Processors, parameters: GraphParameters, state: StreamState) -> None:
+    """Lets a block of silence pass when all that sounded has died away: envelopes fall, and nothing else is left."""
+    fallen: dict[tuple[object, ...], Tensor] = {}
+    for index, step in enumerate(plan.steps):
+        if (index,) in state.tensors:
+            rows = {name: _take_rows(value, step.rows) for name, value in parameters[step.type].items()}
+            fallen[(index,)] = processors[step.type].rest(rows, state.tensors[(index,)], plan.block)
+    state.tensors = fallen
 
 
 def _switched_off(graph: MixGraph, weights: Tensor) -> frozenset[int]:
@@ -75,8 +87,9 @@ class _Execution:
     ) -> None:
         self.plan, self.processors, self.parameters = plan, processors, parameters
         self.state, self.staged_channel = state, staged_channel
-        self.weight_of = dict(zip(plan.graph.processors, weights.unbind(0), strict=True))
-        self.skipped = _switched_off(plan.graph, weights)
+        self.weights = _take_rows(weights, plan.weight_rows)
+        self.weight_row = {node: row for row, node in enumerate(plan.graph.processors)}
+        self.skipped = _switched_off(plan.graph, self.weights)
         self.parts, self.run_of = fuse(plan)
         self.signals: dict[tuple[tuple[int, ...], Region | None], tuple[tuple[Tensor, ...], Tensor, int]] = {}
         self.energies: list[StagedEnergy] = []
@@ -90,7 +103,7 @@ class _Execution:
                 continue
             step = self.plan.steps[part]
             if step.type == INPUT:
-                result = _take_rows(sources, step.rows)
+                result = _take_rows(sources, step.rows)[:, :, : step.width]
             else:
                 result = self._in_time(part, step)
                 if step.type in self.processors:
@@ -110,7 +123,7 @@ class _Execution:
             self.signals[group, region] = (rows, batch, row)
 
     def _sum(self, sums: Sequence[Sequence[tuple[int, ...]]], region: Region | None) -> Tensor:
-        """One row for each of `sums`: the sum of the signals that it names."""
+        """One row for each of `sums`: the sum of the signals of one width that it names."""
         found = [[self.signals[group, region] for group in groups] for groups in sums]
         batch = found[0][0][1]
         single = all(len(signals) == 1 and signals[0][1] is batch for signals in found)
@@ -119,28 +132,28 @@ class _Execution:
         return torch.stack([reduce(torch.add, [rows[row] for rows, _, row in signals]) for signals in found])
 
     def _in_time(self, index: int, step: Step) -> Tensor:
-        """The summed inputs of a step in time, aligned to its latency: (nodes, clips, 2, block)."""
+        """The summed inputs of a step in time, aligned to its latency: (nodes, clips, width, block)."""
         total: Tensor | None = None
-        kinds: dict[tuple[Region | None, int], dict[int, list[tuple[int, ...]]]] = {}
+        kinds: dict[tuple[Region | None, int, int], dict[int, list[tuple[int, ...]]]] = {}
         for row, node in enumerate(step.nodes):
             singles = [(p,) for p in self.plan.graph.predecessors[node] if self.plan.regions[p] is None]
             for group in singles + exit_groups(self.plan, node, self.run_of):
                 region = self.plan.regions[group[0]]
-                kind = (region, 0 if region else self.plan.latency[group[0]])
+                kind = (region, 0 if region else self.plan.latency[group[0]], group_width(self.plan, group))
                 kinds.setdefault(kind, {}).setdefault(row, []).append(group)
-        for (region, latency), sums in kinds.items():
+        for (region, latency, width), sums in kinds.items():
             part = self._sum(list(sums.values()), region)
-            key = (index, region, latency)
+            key = (index, region, latency, width)
             if region is not None:
                 part = self._leave_region(key, part, region, step.latency)
             else:
                 part = self._delay(key, part, step.latency - latency)
             if len(sums) < len(step.nodes):
-                rows = torch.tensor(list(sums), device=part.device)
+                rows = _index(tuple(sums), part.device)
                 part = part.new_zeros(len(step.nodes), *part.shape[1:]).index_copy(0, rows, part)
             total = part if total is None else total + part
         assert total is not None
-        return total
+        return total.expand(-1, -1, step.width, -1)
 
     def _leave_region(self, key: tuple[object, ...], spectra: Tensor, region: Region, latency: int) -> Tensor:
         block = self.plan.block
@@ -175,63 +188,73 @@ class _Execution:
     def _run(self, fused: FusedSteps) -> None:
         """Computes a run of linear steps, and stores what leaves it."""
         steps = [self.plan.steps[index] for index in fused.indices]
-        number = {node: i for i, node in enumerate(fused.entering)}
+        number: dict[int, int] = {}
+        for batch in fused.entering:
+            number |= {node: len(number) + i for i, node in enumerate(batch)}
         program, responses, weights = [], [], []
         for index, step in zip(fused.indices, steps, strict=True):
             sources = tuple(tuple(number[p] for p in self.plan.graph.predecessors[node]) for node in step.nodes)
             number |= {node: len(number) + i for i, node in enumerate(step.nodes)}
-            if step.type == MIX:
-                program.append(LinearStep(sources, None, False))
-                continue
-            processor = self.processors[step.type]
-            program.append(LinearStep(sources, processor.channels, processor.staged))
-            responses.append(self._response(index, step))
-            weights.append(self._weights(step))
-        exits = tuple(tuple(number[node] for node in group) for group in fused.exits)
-        whole = Program(tuple(program), exits, self.staged_channel, fused.region.n_fft)
-        result = run(whole, self._entering(fused), responses, weights)
-        self._store(fused.exits, fused.region, result.exits)
+            product = None
+            if step.type != MIX:
+                processor = self.processors[step.type]
+                product = LinearProduct(
+                    processor.channels == "mid_side", self.staged_channel if processor.staged else None
+                )
+                responses.append(self._response(index, step))
+                weights.append(self._weights(step))
+            program.append(LinearStep(Gather(sources, step.width), product))
+        exits = tuple(
+            Gather(tuple(tuple(number[node] for node in group) for group in groups), group_width(self.plan, groups[0]))
+            for groups in fused.exits
+        )
+        entering = [self._entering(batch, fused.region) for batch in fused.entering]
+        result = run(Program(tuple(program), exits, fused.region.n_fft), entering, responses, weights)
+        for groups, spectra in zip(fused.exits, result.exits, strict=True):
+            self._store(groups, fused.region, spectra)
         if self.staged_channel is not None:
             staged = [step for step in steps if step.type != MIX and self.processors[step.type].staged]
             for step, (dry, wet) in zip(staged, result.energies, strict=True):
                 self.energies.append(StagedEnergy(step.type, step.nodes, dry, wet))
 
-    def _entering(self, fused: FusedSteps) -> Tensor:
-        """The spectra that enter a run; what is in time is transformed once."""
-        region = fused.region
+    def _entering(self, nodes: tuple[int, ...], region: Region) -> Tensor:
+        """The spectra of signals of one width that enter a run; what is in time is transformed once."""
         missing: dict[int, list[tuple[int, ...]]] = {}
-        for node in fused.entering:
+        for node in nodes:
             if ((node,), region) not in self.signals:
                 missing.setdefault(self.plan.latency[node], []).append((node,))
-        for latency, nodes in missing.items():
-            padded = F.pad(self._sum([[node] for node in nodes], None), (region.latency - latency, 0))
-            self._store(nodes, region, real_fft(padded, region.n_fft))
-        return self._sum([[(node,)] for node in fused.entering], region)
+        for latency, singles in missing.items():
+            padded = F.pad(self._sum([[node] for node in singles], None), (region.latency - latency, 0))
+            self._store(singles, region, real_fft(padded, region.n_fft))
+        return self._sum([[(node,)] for node in nodes], region)
 
     def _response(self, index: int, step: Step) -> Tensor:
         responses = {} if self.state is None else self.state.responses
         if index not in responses:
             rows = {name: _take_rows(value, step.rows) for name, value in self.parameters[step.type].items()}
             n_fft = step.region.n_fft if step.region else 0
-            responses[index] = self._skip(step, self.processors[step.type].response(rows, n_fft))
+            response = self.processors[step.type].response(rows, n_fft)
+            responses[index] = self._skip(step, response[:, : step.width])  # of mid and side, mono has the mid
         return responses[index]
 
     def _weights(self, step: Step) -> Tensor:
-        return torch.stack([self.weight_of[node] for node in step.nodes])
+        return _take_rows(self.weights, tuple(self.weight_row[node] for node in step.nodes))
 
     def _memoryless(self, index: int, step: Step, signal: Tensor) -> Tensor:
         """A linear processor without memory, in time."""
         processor, weight = self.processors[step.type], self._weights(step).view(-1, 1, 1)
+        channels = processor.channels if step.width == 2 else "left_right"
         response = self._response(index, step)
         mixed = (1 - weight + weight * response).unsqueeze(1)
-        bases = to_basis(signal, processor.channels)
+        bases = to_basis(signal, channels)
         if processor.staged and self.staged_channel is not None:
-            wet = to_left_right(bases * response.unsqueeze(1), processor.channels)
+            wet = to_left_right(bases * response.unsqueeze(1), channels)
             dry_energy, wet_energy = (self._energy(stereo) for stereo in (signal, wet))
             self.energies.append(StagedEnergy(step.type, step.nodes, dry_energy, wet_energy))
-        return to_left_right(bases * mixed, processor.channels)
+        return to_left_right(bases * mixed, channels)
 
-    def _energy(self, stereo: Tensor) -> Tensor:
+    def _energy(self, signal: Tensor) -> Tensor:
+        stereo = signal.expand(-1, -1, 2, -1)
         channels = stereo.sum(dim=-2, keepdim=True) if self.staged_channel == "mid" else stereo
         return channels.square().sum(dim=(-2, -1))
 
@@ -242,16 +265,21 @@ class _Execution:
             for name, value in self.parameters[step.type].items()
         }
         state = self.state.tensors.get((index,)) if self.state else None
-        wet, state = self.processors[step.type].process(signal.flatten(0, 1), rows, state)
+        weight = self._weights(step).repeat_interleave(clips)
+        mixed, state = self.processors[step.type].dry_wet(signal.flatten(0, 1), rows, weight, state)
         if self.state is not None:
             self.state.tensors[(index,)] = state
-        weight = self._weights(step).view(-1, 1, 1, 1)
-        return (1 - weight) * signal + weight * self._skip(step, wet.view(signal.shape))
+        off = [row for row, node in enumerate(step.nodes) if node in self.skipped]
+        mixed = mixed.view(signal.shape)
+        if off:  # 0 times infinity is not 0
+            kept = _index(tuple(off), mixed.device)
+            mixed = mixed.index_copy(0, kept, signal.index_select(0, kept))
+        return mixed
 
     def _skip(self, step: Step, wet: Tensor) -> Tensor:
         """Silences what is switched off: 0 times infinity is not 0."""
         rows = [row for row, node in enumerate(step.nodes) if node in self.skipped]
-        return wet.index_fill(0, torch.tensor(rows, device=wet.device), 0) if rows else wet
+        return wet.index_fill(0, _index(tuple(rows), wet.device), 0) if rows else wet
 
 
 def _take_rows(values: Tensor, rows: tuple[int, ...]) -> Tensor:
@@ -259,4 +287,10 @@ def _take_rows(values: Tensor, rows: tuple[int, ...]) -> Tensor:
         return values
     if rows == tuple(range(rows[0], rows[0] + len(rows))):
         return values[rows[0] : rows[0] + len(rows)]
-    return values.index_select(0, torch.tensor(rows, device=values.device))
+    return values.index_select(0, _index(rows, values.device))
+
+
+@lru_cache(maxsize=1024)
+def _index(rows: tuple[int, ...], device: torch.device) -> Tensor:
+    """An index on the device, made once: making it waits for the device."""
+    return torch.tensor(rows, device=device)

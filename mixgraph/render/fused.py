@@ -3,42 +3,50 @@
 Between two nonlinear processors everything is a product of spectra: nothing couples one frequency bin to another. So
 a run of linear steps, sums included, is computed a few thousand bins at a time, all steps of the run while the bins
 are in the processor's cache. Only what enters (spectra, responses, weights) is kept for the backward pass, which
-computes each piece once more and differentiates it there.
+computes each piece once more and walks back through it. Gradients are conjugated inside, see `products`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from mixgraph.processors.base import to_basis, to_left_right
-from mixgraph.render.products import mid_energies, mix
+from mixgraph.render.products import Applied, Bins, LinearProduct
 
-StagedChannel = Literal["mid", "both"]
 CACHE_BYTES = 1 << 22  # of the largest batch of a piece: found by trying, with 32 MiB of shared cache
 
 
 @dataclass(frozen=True)
-class LinearStep:
-    """One step of a run: which signals are summed for each of its nodes, and what it does to them.
+class Gather:
+    """A batch of sums of signals.
 
     Attributes:
-        sources: for each node the signals that it sums, as indices: first what enters the run, then the nodes of its
-            steps in order.
-        channels: in which the response is diagonal; None where the step only sums.
-        staged: its energies are measured.
+        sources: for each row the signals that it sums, as numbers: first what enters the run, batch by batch, then
+            the nodes of its steps in order.
+        width: channels of the batch, 1 or 2; a signal of one channel is the same in both.
     """
 
     sources: tuple[tuple[int, ...], ...]
-    channels: str | None
-    staged: bool
+    width: int
+
+
+@dataclass(frozen=True)
+class LinearStep:
+    """One step of a run: what goes into each of its nodes, and what is done to it.
+
+    Attributes:
+        gather: what goes in.
+        product: None where the step only sums.
+    """
+
+    gather: Gather
+    product: LinearProduct | None
 
 
 @dataclass(frozen=True)
@@ -47,14 +55,12 @@ class Program:
 
     Attributes:
         steps: in order.
-        exits: for each signal that leaves the run, the signals that it sums, as in `LinearStep.sources`.
-        staged_channel: whose energies are measured.
+        exits: batches of signals that leave the run.
         n_fft: length of the spectra.
     """
 
     steps: tuple[LinearStep, ...]
-    exits: tuple[tuple[int, ...], ...]
-    staged_channel: StagedChannel | None
+    exits: tuple[Gather, ...]
     n_fft: int
 
 
@@ -63,154 +69,245 @@ class RunResult:
     """What a run makes.
 
     Attributes:
-        exits: (exits, clips, 2, bins).
+        exits: as in the program, (signals, clips, width, bins) each.
         energies: of each staged step in order, dry and wet, (2, nodes, clips).
     """
 
-    exits: Tensor
+    exits: tuple[Tensor, ...]
     energies: tuple[Tensor, ...]
 
 
-def run(program: Program, entering: Tensor, responses: Sequence[Tensor], weights: Sequence[Tensor]) -> RunResult:
+def run(
+    program: Program, entering: Sequence[Tensor], responses: Sequence[Tensor], weights: Sequence[Tensor]
+) -> RunResult:
     """Computes a run of linear steps.
 
     Args:
         program: what to do.
-        entering: spectra that enter, (signals, clips, 2, bins).
+        entering: batches of spectra that enter, (signals, clips, 1 or 2, bins) each.
         responses: of each step that has one, in order, (nodes, 1 or 2, bins or 1).
         weights: dry/wet weights of each such step, (nodes,).
     """
-    tensors = (entering, *responses, *weights)
-    if entering.device.type != "cpu" or not torch.is_grad_enabled() or not any(t.requires_grad for t in tensors):
-        exits, *energies = _pieces(program, tensors) if entering.device.type == "cpu" else _whole(program, tensors)
-    else:
-        exits, *energies = _Run.apply(program, *tensors)
-    return RunResult(exits, tuple(energies))
-
-
-def _whole(program: Program, tensors: Sequence[Tensor]) -> list[Tensor]:
-    bins = tensors[0].shape[-1]
-    return _piece(program, tensors, _count(slice(0, bins), bins, tensors[0]))
-
-
-def _pieces(program: Program, tensors: Sequence[Tensor]) -> list[Tensor]:
-    entering = tensors[0]
-    bins = entering.shape[-1]
-    exits = entering.new_empty(len(program.exits), *entering.shape[1:])
-    energies: list[Tensor] = []
-    for part in _slices(program, entering):
-        found, *parts = _piece(program, _cut(tensors, part), _count(part, bins, entering))
-        exits[..., part] = found
-        energies = [total + e for total, e in zip(energies, parts, strict=True)] if energies else parts
-    return [exits, *energies]
-
-
-def _slices(program: Program, entering: Tensor) -> list[slice]:
-    """Pieces of the frequency axis whose largest batch fits the cache."""
-    rows = max([entering.shape[0], *(len(step.sources) for step in program.steps)]) * entering[0, ..., 0].numel()
-    size = max(256, CACHE_BYTES // (rows * entering.element_size()))
-    return [slice(start, start + size) for start in range(0, entering.shape[-1], size)]
-
-
-def _cut(tensors: Sequence[Tensor], part: slice) -> list[Tensor]:
-    bins = tensors[0].shape[-1]
-    return [t[..., part] if t.dim() > 1 and t.shape[-1] == bins else t for t in tensors]
-
-
-def _count(part: slice, bins: int, like: Tensor) -> Tensor:
-    """Parseval: the bins between DC and the Nyquist frequency stand for two."""
-    count = torch.full((min(part.stop, bins) - part.start,), 2.0, dtype=like.real.dtype, device=like.device)
-    if part.start == 0:
-        count[0] = 1
-    if part.stop >= bins:
-        count[-1] = 1
-    return count
-
-
-def _piece(program: Program, tensors: Sequence[Tensor], count: Tensor) -> list[Tensor]:
-    """The run on some bins: the exits, then the energies of the staged steps."""
-    entering, rest = tensors[0], list(tensors[1:])
-    num_responses = len(rest) // 2
-    responses, weights = iter(rest[:num_responses]), iter(rest[num_responses:])
-    signals = _rows(entering)
-    energies: list[Tensor] = []
-    for step in program.steps:
-        batch = _sum(signals, step.sources)
-        if step.channels is not None:
-            response, weight = next(responses), next(weights)
-            if step.staged and program.staged_channel is not None:
-                energies.append(_energies(program, step, batch, response, count))
-            batch = to_left_right(mix(to_basis(batch, step.channels), response, weight), step.channels)
-        signals += _rows(batch)
-    return [_sum(signals, program.exits), *energies]
-
-
-@dataclass(frozen=True)
-class _Row:
-    """One signal, and the batch that it is a row of."""
-
-    batch: Tensor
-    row: int
-    signal: Tensor
-
-
-def _rows(batch: Tensor) -> list[_Row]:
-    return [_Row(batch, row, signal) for row, signal in enumerate(batch.unbind(0))]
-
-
-def _sum(signals: Sequence[_Row], groups: Sequence[Sequence[int]]) -> Tensor:
-    chosen = [signals[group[0]] for group in groups]
-    batch = chosen[0].batch
-    whole = [r.row for r in chosen] == list(range(batch.shape[0])) and all(r.batch is batch for r in chosen)
-    if whole and all(len(group) == 1 for group in groups):
-        return batch
-    return torch.stack([reduce(torch.add, [signals[i].signal for i in group]) for group in groups])
-
-
-def _energies(program: Program, step: LinearStep, batch: Tensor, response: Tensor, count: Tensor) -> Tensor:
-    if program.staged_channel == "mid" and step.channels == "left_right":
-        return mid_energies(batch, response, count) / program.n_fft
-    assert step.channels is not None
-    wet = to_left_right(to_basis(batch, step.channels) * response.unsqueeze(1), step.channels)
-    if program.staged_channel == "mid":
-        batch, wet = (x.sum(dim=-2, keepdim=True) for x in (batch, wet))
-    power = [(x.real.square() + x.imag.square()).sum(dim=-2) @ count for x in (batch, wet)]
-    return torch.stack(power) / program.n_fft
+    found = _Run.apply(program, len(entering), *entering, *responses, *weights)
+    return RunResult(found[: len(program.exits)], found[len(program.exits) :])
 
 
 class _Run(Function):
     @staticmethod
-    def forward(ctx: Any, program: Program, *tensors: Tensor) -> tuple[Tensor, ...]:
-        ctx.program = program
+    def forward(ctx: Any, program: Program, num_entering: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        ctx.program, ctx.num_entering = program, num_entering
         ctx.save_for_backward(*tensors)
-        return tuple(_pieces(program, tensors))
+        values = _Values(tensors, num_entering)
+        exits = [
+            values.entering[0].new_empty(len(gather.sources), values.clips, gather.width, values.bins)
+            for gather in program.exits
+        ]
+        energies: list[Tensor] = []
+        for part in _parts(program, values):
+            piece = _Piece(program, values.cut(part), _bins(part, values.bins, program.n_fft))
+            found = piece.forward()
+            energies = [total + e for total, e in zip(energies, found, strict=True)] if energies else found
+            for whole, gather in zip(exits, program.exits, strict=True):
+                piece.gather(gather, into=whole[..., part])
+        return (*exits, *energies)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        program, tensors = ctx.program, ctx.saved_tensors
-        needed = [i for i, wanted in enumerate(ctx.needs_input_grad[1:]) if wanted]
-        bins = tensors[0].shape[-1]
+        program: Program = ctx.program
+        tensors: tuple[Tensor, ...] = ctx.saved_tensors
+        values = _Values(tensors, ctx.num_entering)
+        wanted = ctx.needs_input_grad[2:]
+        exit_grads, energy_grads = grads[: len(program.exits)], list(grads[len(program.exits) :])
         # What spans the bins is written piece by piece; what all bins share (weights, constant gains) is summed.
-        found = {
-            i: torch.empty_like(tensors[i]) if _spans(tensors[i], bins) else torch.zeros_like(tensors[i])
-            for i in needed
-        }
-        for part in _slices(program, tensors[0]):
-            cut = [t.detach() for t in _cut(tensors, part)]
-            for i in needed:
-                cut[i].requires_grad_()
-            with torch.enable_grad():
-                outputs = _piece(program, cut, _count(part, bins, tensors[0]))
-            arriving = [grads[0][..., part], *grads[1:]]
-            pieces = torch.autograd.grad(outputs, [cut[i] for i in needed], arriving, allow_unused=True)
-            for i, piece in zip(needed, pieces, strict=True):
-                if _spans(tensors[i], bins):
-                    found[i][..., part] = 0 if piece is None else piece
-                elif piece is not None:
-                    found[i] += piece
-        return (None, *(found.get(i) for i in range(len(tensors))))
+        found = [
+            None if not wants else torch.empty_like(t) if values.spans(t) else torch.zeros_like(t)
+            for t, wants in zip(tensors, wanted, strict=True)
+        ]
+        for part in _parts(program, values):
+            piece = _Piece(program, values.cut(part), _bins(part, values.bins, program.n_fft))
+            piece.forward()
+            arriving = [torch.conj_physical(grad[..., part]) for grad in exit_grads]
+            for into, grad in zip(found, piece.backward(arriving, energy_grads, wanted), strict=True):
+                if into is None:
+                    continue
+                if not values.spans(into):
+                    into += grad if grad is not None else 0
+                elif grad is None:
+                    into[..., part] = 0
+                elif grad.is_complex():
+                    torch.conj_physical(grad, out=into[..., part])
+                else:
+                    into[..., part] = grad
+        return (None, None, *found)
 
 
-def _spans(tensor: Tensor, bins: int) -> bool:
-    return tensor.dim() > 1 and tensor.shape[-1] == bins
+class _Values:
+    """The tensors of a run, sorted, or some bins of them."""
+
+    def __init__(self, tensors: Sequence[Tensor], num_entering: int) -> None:
+        self.num_entering = num_entering
+        self.entering = tensors[:num_entering]
+        num_steps = (len(tensors) - num_entering) // 2
+        self.responses = tensors[num_entering : num_entering + num_steps]
+        self.weights = tensors[num_entering + num_steps :]
+        self.clips, self.bins = self.entering[0].shape[1], self.entering[0].shape[-1]
+
+    def spans(self, tensor: Tensor) -> bool:
+        return tensor.dim() > 1 and tensor.shape[-1] == self.bins
+
+    def cut(self, part: slice) -> _Values:
+        tensors = (*self.entering, *self.responses, *self.weights)
+        return _Values([t[..., part] if self.spans(t) else t for t in tensors], self.num_entering)
+
+
+def _parts(program: Program, values: _Values) -> Iterator[slice]:
+    """Pieces of the frequency axis whose largest batch fits the cache; all at once where the device has its own way."""
+    size = values.bins
+    if values.entering[0].device.type == "cpu":
+        batches = [(e.shape[0], e.shape[2]) for e in values.entering]
+        batches += [(len(s.gather.sources), s.gather.width) for s in program.steps]
+        bin_bytes = max(rows * width for rows, width in batches) * values.clips * values.entering[0].element_size()
+        size = max(256, CACHE_BYTES // bin_bytes)
+    for start in range(0, values.bins, size):
+        yield slice(start, min(start + size, values.bins))
+
+
+def _bins(part: slice, bins: int, n_fft: int) -> Bins:
+    return Bins(part.start == 0, part.stop == bins, n_fft)
+
+
+class _Piece:
+    """A run on some bins. Signals are rows of batches: of what entered, then of each step."""
+
+    def __init__(self, program: Program, values: _Values, bins: Bins) -> None:
+        self.program, self.values, self.bins = program, values, bins
+        self.batches = list(values.entering)
+        self.place = [(i, row) for i, batch in enumerate(self.batches) for row in range(batch.shape[0])]
+        for i, step in enumerate(program.steps, start=len(self.batches)):
+            self.place += [(i, row) for row in range(len(step.gather.sources))]
+        self.applied: list[Applied | None] = []
+
+    def forward(self) -> list[Tensor]:
+        """Computes all signals; returns the energies."""
+        responses, weights = iter(self.values.responses), iter(self.values.weights)
+        energies = []
+        for step in self.program.steps:
+            batch, applied = self.gather(step.gather), None
+            if step.product is not None:
+                batch, found, applied = step.product.forward(batch, next(responses), next(weights), self.bins)
+                energies += [] if found is None else [found]
+            self.batches.append(batch)
+            self.applied.append(applied)
+        return energies
+
+    def gather(self, gather: Gather, into: Tensor | None = None) -> Tensor:
+        """A batch of sums; uncopied where it is a stretch of another batch."""
+        stretch = self._stretch(gather)
+        if stretch is not None:
+            return stretch if into is None else into.copy_(stretch)
+        if into is None:
+            like = self.batches[0]
+            into = like.new_empty(len(gather.sources), like.shape[1], gather.width, like.shape[-1])
+        for row, sources in zip(into.unbind(0), gather.sources, strict=True):
+            first, *others = (self._signal(number) for number in sources)
+            if others:
+                torch.add(first, others[0], out=row) if first.shape == row.shape else row.copy_(first).add_(others[0])
+                for other in others[1:]:
+                    row += other
+            else:
+                row.copy_(first)
+        return into
+
+    def _signal(self, number: int) -> Tensor:
+        batch, row = self.place[number]
+        return self.batches[batch][row]
+
+    def _stretch(self, gather: Gather) -> Tensor | None:
+        if any(len(sources) > 1 for sources in gather.sources):
+            return None
+        places = [self.place[sources[0]] for sources in gather.sources]
+        index, first = places[0]
+        batch = self.batches[index]
+        if batch.shape[2] == gather.width and places == [(index, first + i) for i in range(len(places))]:
+            return batch[first : first + len(places)]
+        return None
+
+    def backward(
+        self, arriving: Sequence[Tensor], energy_grads: list[Tensor], wanted: Sequence[bool]
+    ) -> list[Tensor | None]:
+        """Gradients of all tensors of the run: conjugated where they span the bins, None where nothing arrived.
+
+        Args:
+            arriving: conjugated gradients of the exits.
+            energy_grads: gradients of the energies of each staged step.
+            wanted: which of the tensors need theirs.
+        """
+        num_entering = len(self.values.entering)
+        gradients = _Gradients(self.batches, [*wanted[:num_entering], *[True] * len(self.program.steps)])
+        for gather, grad in zip(self.program.exits, arriving, strict=True):
+            gradients.spread(gather, self.place, grad)
+        responses, weights = list(self.values.responses), list(self.values.weights)
+        energy_grads = list(energy_grads)
+        by_response: list[Tensor | None] = []
+        by_weight: list[Tensor | None] = []
+        for index in reversed(range(len(self.program.steps))):
+            step, applied = self.program.steps[index], self.applied[index]
+            grad = gradients.take(num_entering + index)
+            if step.product is None or applied is None:
+                gradients.spread(step.gather, self.place, grad)
+                continue
+            energies = energy_grads.pop() if step.product.staged_channel is not None else None
+            wants = any(gradients.wanted[self.place[n][0]] for sources in step.gather.sources for n in sources)
+            by_signal, response, weight = step.product.adjoint(
+                grad, energies, applied, responses.pop(), weights.pop(), self.bins, wants
+            )
+            by_response.append(response)
+            by_weight.append(weight)
+            if by_signal is not None:
+                gradients.spread(step.gather, self.place, by_signal)
+        entering = [gradients.take(i) if wanted[i] else None for i in range(num_entering)]
+        return [*entering, *reversed(by_response), *reversed(by_weight)]
+
+
+class _Gradients:
+    """Conjugated gradients of batches, summed row by row; a whole batch is taken over uncopied."""
+
+    def __init__(self, batches: Sequence[Tensor], wanted: Sequence[bool]) -> None:
+        self.batches, self.wanted = batches, wanted
+        self.sums: list[Tensor | None] = [None] * len(batches)
+        self.written: list[set[int]] = [set() for _ in batches]
+
+    def spread(self, gather: Gather, place: Sequence[tuple[int, int]], grad: Tensor) -> None:
+        """Hands the gradient of a gathered batch, which may be kept, to what it summed."""
+        places = [[place[n] for n in sources] for sources in gather.sources]
+        index = places[0][0][0]
+        batch = self.batches[index]
+        whole = [[(index, row)] for row in range(batch.shape[0])]
+        if places == whole and self.sums[index] is None and self.wanted[index] and batch.shape == grad.shape:
+            self.sums[index], self.written[index] = grad, set(range(batch.shape[0]))
+            return
+        for row, targets in zip(grad.unbind(0), places, strict=True):
+            for target, target_row in targets:
+                if self.wanted[target]:
+                    self._add(target, target_row, row)
+
+    def _add(self, index: int, row: int, grad: Tensor) -> None:
+        total = self.sums[index]
+        if total is None:
+            total = self.sums[index] = torch.empty_like(self.batches[index])
+        if total.shape[2] < grad.shape[1]:
+            grad = grad.sum(dim=1, keepdim=True)
+        if row in self.written[index]:
+            total[row] += grad
+        else:
+            total[row] = grad
+            self.written[index].add(row)
+
+    def take(self, index: int) -> Tensor:
+        total = self.sums[index]
+        if total is None:
+            return torch.zeros_like(self.batches[index])
+        for row in set(range(total.shape[0])) - self.written[index]:
+            total[row] = 0
+        return total

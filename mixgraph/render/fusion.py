@@ -15,14 +15,15 @@ class FusedSteps:
     Attributes:
         region: of all of them.
         indices: of the steps in the plan.
-        entering: nodes whose signals enter, first come first.
-        exits: groups of nodes; each group is summed to one signal that leaves, for a node in time or a later run.
+        entering: batches of nodes whose signals enter, mono and stereo apart.
+        exits: batches of groups of nodes, mono and stereo apart; each group is summed to one signal that leaves, for
+            a node in time or a later run.
     """
 
     region: Region
     indices: tuple[int, ...]
-    entering: tuple[int, ...]
-    exits: tuple[tuple[int, ...], ...]
+    entering: tuple[tuple[int, ...], ...]
+    exits: tuple[tuple[tuple[int, ...], ...], ...]
 
 
 @lru_cache(maxsize=64)
@@ -86,4 +87,13 @@ def _fused(
     entering = dict.fromkeys(p for p in preds if run_of.get(p) != position)
     region = steps[0].region
     assert region is not None
-    return FusedSteps(region, tuple(indices), tuple(entering), tuple(exits))
+    by_width = [[node for node in entering if plan.widths[node] == width] for width in (1, 2)]
+    groups = [[group for group in exits if group_width(plan, group) == width] for width in (1, 2)]
+    return FusedSteps(
+        region, tuple(indices), tuple(tuple(own) for own in by_width if own), tuple(tuple(own) for own in groups if own)
+    )
+
+
+def group_width(plan: RenderPlan, group: tuple[int, ...]) -> int:
+    """Channels of the sum of some nodes."""
+    return max(plan.widths[node] for node in group)

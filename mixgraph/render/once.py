@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from torch import Tensor
 
 from mixgraph.graph.types import MixGraph
 from mixgraph.processors.base import Processors
 from mixgraph.render.execute import execute
-from mixgraph.render.fused import StagedChannel
 from mixgraph.render.plan import RenderPlan, lookahead, make_plan
+from mixgraph.render.products import StagedChannel
 from mixgraph.render.schedule import Method
 from mixgraph.render.values import GraphParameters, Rendering, check_arguments, fit_length
 
@@ -22,6 +24,8 @@ def render(
     length: int | None = None,
     method: Method = "auto",
     staged_channel: StagedChannel | None = None,
+    mono: Collection[int] = (),
+    silent: Collection[int] = (),
 ) -> Rendering:
     """Renders a graph at once.
 
@@ -34,9 +38,11 @@ def render(
         length: L, samples to render; T by default. Samples of the sources after L are look-ahead.
         method: of scheduling.
         staged_channel: which energies of the gain-staged nodes to return, none by default.
+        mono: rows of the sources that are the same on both channels, see `make_plan`.
+        silent: rows of the sources that are zero. Nodes that only they feed have no energies: they are in balance.
     """
     length = sources.shape[-1] if length is None else length
-    plan = make_plan(graph, processors, length + lookahead(graph, processors), method)
+    plan = make_plan(graph, processors, length + lookahead(graph, processors), method, mono=mono, silent=silent)
     return render_plan(plan, processors, sources, parameters, weights, staged_channel)
 
 

@@ -9,16 +9,19 @@ Signals are thought of as unlimited in time; what is cut is only what cannot rea
 - **Domain.** Where linear processors with memory follow each other, sums between them included, signals are spectra
   and nothing is truncated (a region). Inputs and nonlinear processors work in time. What has no memory (gains, sums)
   stays where its input is.
+- **Width.** A mono signal is one row until a node makes it stereo.
+- **Silence.** What only silent sources feed is left out.
 - **FFT length** of a region: what enters plus the supports along its longest path, so that nothing wraps around.
   Regions of similar length share one, so that their nodes can be processed together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from mixgraph.dsp.convolution import fast_length
+from mixgraph.graph.edit import without_inputs
 from mixgraph.graph.types import INPUT, OUTPUT, MixGraph
 from mixgraph.processors.base import Processors
 from mixgraph.render.schedule import Method, schedule
@@ -40,10 +43,11 @@ class Step:
 
     Attributes:
         type: their type.
-        nodes: their numbers in the graph.
+        nodes: their numbers in the plan's graph.
         rows: their rows in the type's parameters (of the sources for inputs, of the mixes for outputs).
         latency: of their outputs, in samples.
         region: where they work on spectra, or None for time.
+        width: channels of what goes in and comes out: 1 where mono stays mono, else 2.
     """
 
     type: str
@@ -51,6 +55,7 @@ class Step:
     rows: tuple[int, ...]
     latency: int
     region: Region | None
+    width: int
 
 
 @dataclass(frozen=True)
@@ -58,20 +63,26 @@ class RenderPlan:
     """The steps that render blocks of `block` samples, see `make_plan`.
 
     Attributes:
-        graph: what is rendered.
+        whole: the graph that was asked for.
+        graph: what is rendered of it.
+        weight_rows: for each processor of `graph`, its place among those of `whole`.
         steps: in order.
         block: samples a block.
         lookahead: samples of the sources that are needed past the end of what is rendered.
         latency: of each node's output.
         regions: of each node, None for nodes in time.
+        widths: channels of each node's output, 1 or 2.
     """
 
+    whole: MixGraph
     graph: MixGraph
+    weight_rows: tuple[int, ...]
     steps: tuple[Step, ...]
     block: int
     lookahead: int
     latency: tuple[int, ...]
     regions: tuple[Region | None, ...]
+    widths: tuple[int, ...]
 
     def __str__(self) -> str:
         lines = [f"{len(self.graph)} nodes in {len(self.steps)} steps, block {self.block}, lookahead {self.lookahead}"]
@@ -79,7 +90,8 @@ class RenderPlan:
             where = f"spectra of {step.region.n_fft}" if step.region else "time"
             nodes = ", ".join(map(str, step.nodes[:12])) + (", ..." if len(step.nodes) > 12 else "")
             what = f"{i:3d}  {step.type:14s} x{len(step.nodes):<4d} {where:20s}"
-            lines.append(f"{what} latency {step.latency:5d}  [{nodes}]")
+            channels = "mono  " if step.width == 1 else "stereo"
+            lines.append(f"{what} {channels} latency {step.latency:5d}  [{nodes}]")
         return "\n".join(lines)
 
 
@@ -94,8 +106,19 @@ def make_plan(
     block: int,
     method: Method = "auto",
     order: Sequence[str] | None = None,
+    mono: Collection[int] = (),
+    silent: Collection[int] = (),
 ) -> RenderPlan:
     """Plans the rendering of blocks of `block` samples; a clip of L samples is one block of L + lookahead.
+
+    Args:
+        graph: what to render.
+        processors: one module a type.
+        block: in samples.
+        method: of scheduling.
+        order: of types, see `schedule`.
+        mono: rows of the sources whose channels are equal: they are rendered as one.
+        silent: rows of the sources that are zero throughout, before and after the block too: they are left out.
 
     Raises:
         ValueError: a type that `processors` lacks, or a block of no samples.
@@ -107,18 +130,39 @@ def make_plan(
         raise ValueError(
             f"{graph.label(unknown[0])}: unknown processor type; known are {', '.join(sorted(processors.keys()))}"
         )
+    whole, lookahead = graph, max(_latencies(graph, processors))
+    graph, nodes = without_inputs(whole, silent) if silent else (whole, tuple(range(len(whole))))
+    place = {node: i for i, node in enumerate(whole.processors)}
     latency = _latencies(graph, processors)
+    for i in graph.outputs:  # all songs leave together
+        latency[i] = lookahead
     regions = _regions(graph, processors, latency, block)
+    widths = _widths(graph, processors, {i for i in graph.inputs if whole.rows[nodes[i]] in mono})
     steps = []
-    for node_type, nodes in schedule(graph, method, order):
-        split: dict[tuple[Region | None, int], list[int]] = {}
-        for node in nodes:
-            key = (regions[node], latency[node] if regions[node] is None else 0)
+    for node_type, members in schedule(graph, method, order):
+        split: dict[tuple[Region | None, int, int], list[int]] = {}
+        for node in members:
+            key = (regions[node], latency[node] if regions[node] is None else 0, widths[node])
             split.setdefault(key, []).append(node)
-        for (region, _), members in split.items():
-            rows = tuple(graph.rows[i] for i in members)
-            steps.append(Step(node_type, tuple(members), rows, max(latency[i] for i in members), region))
-    return RenderPlan(graph, tuple(steps), block, max(latency), tuple(latency), tuple(regions))
+        for (region, _, width), own in split.items():
+            rows = tuple(whole.rows[nodes[i]] for i in own)
+            steps.append(Step(node_type, tuple(own), rows, max(latency[i] for i in own), region, width))
+    weight_rows = tuple(place[nodes[i]] for i in graph.processors)
+    return RenderPlan(
+        whole, graph, weight_rows, tuple(steps), block, lookahead, tuple(latency), tuple(regions), tuple(widths)
+    )
+
+
+def _widths(graph: MixGraph, processors: Processors, mono: Collection[int]) -> list[int]:
+    """Channels of what goes into each node, and of what comes out."""
+    widths = [2] * len(graph)
+    for i in graph.topological_order:
+        node_type = graph.types[i]
+        if node_type == INPUT:
+            widths[i] = 1 if i in mono else 2
+        elif node_type != OUTPUT and (node_type not in processors or processors[node_type].keeps_mono):
+            widths[i] = max(widths[p] for p in graph.predecessors[i])
+    return widths
 
 
 def _latencies(graph: MixGraph, processors: Processors) -> list[int]:
@@ -126,8 +170,6 @@ def _latencies(graph: MixGraph, processors: Processors) -> list[int]:
     for i in graph.topological_order:
         entering = max((latency[p] for p in graph.predecessors[i]), default=0)
         latency[i] = entering + _supports(graph, processors, i)[0]
-    for i in graph.outputs:  # all songs leave together
-        latency[i] = max(latency)
     return latency
 
 

@@ -1,111 +1,214 @@
-"""The two products that a linear processor costs, with their backward passes written out.
+r"""What a linear processor does to spectra, and the adjoint of that, written out.
 
-Shapes: signals (nodes, clips, 2, bins) complex, responses (nodes, 1 or 2, bins or 1) real or complex, weights
-(nodes,).
+With the input x in the channels in which the response R is diagonal, the wet signal is  y = R x  and the output
+x + w (y - x)  (paper eq. 2). Gain staging also takes the energies of what is heard of x and y (paper eq. 5).
+
+**Gradients are conjugated here**, h = conj(g). Then the adjoint of a product with R is a product with R, and nothing
+but what is heard has to be conjugated on the way:
+
+    h_y = w h + e_y,    h_x = (1 - w) h + R h_y + e_x,    h_R = h_y x,    g_w = Re \sum h (y - x),
+
+with e = conj(dE/dx), a multiple of the conjugate of what is heard.
+
+Shapes: signals (nodes, clips, 1 or 2 channels, bins), responses (nodes, 1 or 2, bins or 1), weights (nodes,). One
+channel stands for two equal ones.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
-from torch.autograd.function import once_differentiable
+
+StagedChannel = Literal["mid", "both"]
 
 
-class _Mix(Function):
-    @staticmethod
-    def forward(ctx: Any, signal: Tensor, response: Tensor, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(signal, response, weight)
-        return signal * (1 + weight.view(-1, 1, 1) * (response - 1)).unsqueeze(1)
+@dataclass(frozen=True)
+class Bins:
+    """A stretch of the frequency axis, for Parseval: all bins count twice but DC and the Nyquist frequency.
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        signal, response, weight = ctx.saved_tensors
-        scale = weight.view(-1, 1, 1)
-        difference = response - 1
-        grad_signal = grad_response = grad_weight = None
-        if ctx.needs_input_grad[0]:
-            grad_signal = grad * (1 + scale * difference).conj().unsqueeze(1)
-        if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
-            arrived = _shared(_real_or_complex(grad, signal, response), response)
-            grad_response = scale * arrived
-            grad_weight = _dot(difference, arrived)
-        return grad_signal, grad_response, grad_weight
-
-
-def mix(signal: Tensor, response: Tensor, weight: Tensor) -> Tensor:
-    """signal (1 - weight + weight response), the dry/wet mix of a linear processor (paper eq. 2)."""
-    return _Mix.apply(signal, response, weight)
-
-
-class _MidEnergies(Function):
-    @staticmethod
-    def forward(ctx: Any, signal: Tensor, response: Tensor, count: Tensor) -> Tensor:
-        ctx.save_for_backward(signal, response, count)
-        dry = signal[..., 0, :] + signal[..., 1, :]
-        return torch.stack([_power(x) @ count for x in (dry, _wet_mid(signal, response, dry))])
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        signal, response, count = ctx.saved_tensors
-        dry = signal[..., 0, :] + signal[..., 1, :]
-        by_dry = dry * (2 * grad[0].unsqueeze(-1) * count)
-        by_wet = _wet_mid(signal, response, dry) * (2 * grad[1].unsqueeze(-1) * count)
-        grad_signal = grad_response = None
-        if ctx.needs_input_grad[0]:
-            back = by_wet.unsqueeze(2) * response.conj().unsqueeze(1)
-            grad_signal = (back + by_dry.unsqueeze(2)).expand_as(signal)
-        if ctx.needs_input_grad[1]:
-            if response.shape[1] == 1:  # one response for both channels: it multiplies the dry mid
-                product = _real_or_complex(by_wet.unsqueeze(2), dry.unsqueeze(2), response)
-            else:
-                product = _real_or_complex(by_wet.unsqueeze(2), signal, response)
-            grad_response = _shared(product, response)
-        return grad_signal, grad_response, None
-
-
-def mid_energies(signal: Tensor, response: Tensor, count: Tensor) -> Tensor:
-    """Energies of the mid channel, l + r, before and after a response: (2, nodes, clips).
-
-    Args:
-        signal: as above.
-        response: as above, of left and right.
-        count: (bins,), how often each bin counts (Parseval).
+    Attributes:
+        first: it starts with DC.
+        last: it ends with the Nyquist frequency.
+        n_fft: of the whole spectrum.
     """
-    return _MidEnergies.apply(signal, response, count)
+
+    first: bool
+    last: bool
+    n_fft: int
+
+    def energy(self, spectra: Tensor) -> Tensor:
+        """The share of these bins in the energy in time: (..., bins) to (...)."""
+        found = 2 * torch.linalg.vector_norm(_real(spectra), dim=-1).square()
+        if self.first:
+            found = found - torch.view_as_real(spectra[..., 0]).square().sum(dim=-1)
+        if self.last:
+            found = found - torch.view_as_real(spectra[..., -1]).square().sum(dim=-1)
+        return found / self.n_fft
+
+    def conjugated_slope(self, spectra: Tensor, scale: Tensor) -> Tensor:
+        """The conjugate of d(scale * energy) / d(spectra)."""
+        slope = torch.conj_physical(spectra).mul_(scale * (4 / self.n_fft))
+        if self.first:
+            slope[..., 0] /= 2
+        if self.last:
+            slope[..., -1] /= 2
+        return slope
 
 
-def _wet_mid(signal: Tensor, response: Tensor, dry: Tensor) -> Tensor:
-    if response.shape[1] == 1:
-        return dry * response
-    return signal[..., 0, :] * response[:, None, 0] + signal[..., 1, :] * response[:, None, 1]
+@dataclass(frozen=True)
+class Applied:
+    """What the adjoint needs of a forward pass: the input in the response's channels, and the wet signal of it.
+
+    The wet signal of a constant response without energies is never made.
+    """
+
+    dry: Tensor
+    wet: Tensor | None
 
 
-def _power(spectrum: Tensor) -> Tensor:
-    return spectrum.real.square() + spectrum.imag.square()
+@dataclass(frozen=True)
+class LinearProduct:
+    """A linear processor on spectra.
+
+    Attributes:
+        mid_side: the response is diagonal in mid and side, not in left and right.
+        staged_channel: of the energies, None for none.
+    """
+
+    mid_side: bool
+    staged_channel: StagedChannel | None
+
+    def forward(
+        self, signal: Tensor, response: Tensor, weight: Tensor, bins: Bins
+    ) -> tuple[Tensor, Tensor | None, Applied]:
+        """The output, the energies dry and wet (2, nodes, clips), and what `adjoint` needs."""
+        rotated = self.mid_side and signal.shape[-2] == 2
+        dry = sum_and_difference(signal) if rotated else signal
+        wet = energies = None
+        if self.staged_channel is None and response.shape[-1] == 1:
+            output = dry * _gain(response, weight)
+        else:
+            wet = dry * response.unsqueeze(1)
+            output = torch.view_as_complex(torch.lerp(_pairs(dry), _pairs(wet), weight.view(-1, 1, 1, 1, 1)))
+        if self.staged_channel is not None:
+            assert wet is not None
+            energies = torch.stack([self._energy(x, bins) for x in (dry, wet)])
+        if rotated:
+            output = sum_and_difference(output).mul_(0.5)
+        return output, energies, Applied(dry, wet)
+
+    def adjoint(
+        self,
+        arriving: Tensor,
+        energies: Tensor | None,
+        applied: Applied,
+        response: Tensor,
+        weight: Tensor,
+        bins: Bins,
+        wants_signal: bool = True,
+    ) -> tuple[Tensor | None, Tensor, Tensor]:
+        """The conjugated gradients of the signal (if wanted) and of the response, and the gradient of the weight.
+
+        Args:
+            arriving: conjugated gradient of the output.
+            energies: gradient of the energies, (2, nodes, clips).
+            applied: of the forward pass.
+            response: of the forward pass, as the next two.
+            weight: (nodes,).
+            bins: which the tensors hold.
+            wants_signal: without, the first result is None.
+        """
+        dry, wet = applied.dry, applied.wet
+        rotated = self.mid_side and dry.shape[-2] == 2
+        if rotated:
+            arriving = sum_and_difference(arriving).mul_(0.5)
+        scale = weight.view(-1, 1, 1, 1)
+        by_signal: Tensor | None = None
+        if wet is None:
+            summed = _shared((arriving * dry).sum(dim=-1, keepdim=True), response)
+            by_response = weight.view(-1, 1, 1) * summed
+            by_weight = ((response - 1) * summed).real.sum(dim=(1, 2))
+            if wants_signal:
+                by_signal = arriving * _gain(response, weight)
+        else:
+            by_weight = (arriving * (wet - dry)).real.sum(dim=(1, 2, 3))
+            by_wet = arriving * scale
+            if wants_signal:
+                by_signal = arriving * (1 - scale)
+            if energies is not None and self.staged_channel is not None:
+                by_wet += self._energy_slope(wet, energies[1], bins)
+                if by_signal is not None:
+                    by_signal += self._energy_slope(dry, energies[0], bins)
+            by_response = _shared(by_wet * dry, response)
+            if by_signal is not None:
+                by_signal += by_wet * response.unsqueeze(1)
+        if by_signal is not None and rotated:
+            by_signal = sum_and_difference(by_signal)
+        return by_signal, by_response, by_weight
+
+    # What is heard of a signal in the response's channels: |l + r|^2, or |l|^2 + |r|^2.
+
+    def _energy(self, signal: Tensor, bins: Bins) -> Tensor:
+        if self._couples(signal):
+            return bins.energy(signal[..., 0, :] + signal[..., 1, :])
+        return (bins.energy(signal) * self._share(signal)).sum(dim=-1)
+
+    def _energy_slope(self, signal: Tensor, gradient: Tensor, bins: Bins) -> Tensor:
+        scale = gradient.view(*gradient.shape, 1, 1)
+        if self._couples(signal):
+            return bins.conjugated_slope(signal[..., :1, :] + signal[..., 1:, :], scale)
+        return bins.conjugated_slope(signal, scale * self._share(signal).view(-1, 1))
+
+    def _couples(self, signal: Tensor) -> bool:
+        return self.staged_channel == "mid" and signal.shape[-2] == 2 and not self.mid_side
+
+    def _share(self, signal: Tensor) -> Tensor:
+        """How often the energy of each channel counts; sum and difference hold both channels' energy twice."""
+        mid = self.staged_channel == "mid"
+        if signal.shape[-2] == 1:
+            shares = [4.0 if mid else 2.0]
+        elif self.mid_side:
+            shares = [1.0, 0.0] if mid else [0.5, 0.5]
+        else:
+            shares = [1.0, 1.0]
+        return _constant(tuple(shares), signal.real.dtype, signal.device)
 
 
-def _real_or_complex(grad: Tensor, signal: Tensor, response: Tensor) -> Tensor:
-    """grad conj(signal), or its real part where that is all that the response can use."""
-    if response.is_complex():
-        return grad * signal.conj()
-    return grad.real * signal.real + grad.imag * signal.imag
+@lru_cache(maxsize=64)
+def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=dtype, device=device)
+
+
+def sum_and_difference(signal: Tensor) -> Tensor:
+    """(l, r) to (l + r, l - r); twice that is twice the signal."""
+    found = torch.empty(signal.shape, dtype=signal.dtype, device=signal.device)
+    left, right = signal.unbind(-2)
+    torch.add(left, right, out=found[..., 0, :])
+    torch.sub(left, right, out=found[..., 1, :])
+    return found
+
+
+def _gain(response: Tensor, weight: Tensor) -> Tensor:
+    return (1 + weight.view(-1, 1, 1) * (response - 1)).unsqueeze(1)
 
 
 def _shared(product: Tensor, response: Tensor) -> Tensor:
-    """Sums (nodes, clips, channels, bins) over what the response has only once."""
+    """Sums (nodes, clips, channels, bins) over what the response has only once; its real part for a real response."""
+    if not response.is_complex():
+        product = product.real
     summed = product[:, 0] if product.shape[1] == 1 else product.sum(dim=1)
     if response.shape[1] == 1 and summed.shape[1] == 2:
         summed = summed[:, :1] + summed[:, 1:]
     return summed.sum(dim=-1, keepdim=True) if response.shape[-1] == 1 else summed
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Re sum(conj(a) b) for each node."""
-    if a.is_complex():
-        a, b = torch.view_as_real(a), torch.view_as_real(b.resolve_conj())
-    return (a * b).flatten(1).sum(dim=1)
+def _pairs(spectra: Tensor) -> Tensor:
+    return torch.view_as_real(spectra)
+
+
+def _real(spectra: Tensor) -> Tensor:
+    return torch.view_as_real(spectra).flatten(-2)

@@ -9,8 +9,8 @@ from torch import Tensor
 from mixgraph.dsp.convolution import convolve
 from mixgraph.graph.types import INPUT, OUTPUT, MixGraph
 from mixgraph.processors.base import Processors, to_basis, to_left_right
-from mixgraph.render.fused import StagedChannel
 from mixgraph.render.plan import make_plan
+from mixgraph.render.products import StagedChannel
 from mixgraph.render.values import GraphParameters, Rendering, StagedEnergy
 
 

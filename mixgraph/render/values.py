@@ -53,7 +53,7 @@ def check_arguments(plan: RenderPlan, sources: Tensor, parameters: GraphParamete
     Raises:
         ValueError: sources, weights or parameters that do not fit the graph.
     """
-    graph = plan.graph
+    graph = plan.whole
     if sources.dim() not in (3, 4) or sources.shape[-2] != 2 or sources.shape[-3] != len(graph.inputs):
         raise ValueError(
             f"sources: ([clips,] {len(graph.inputs)} inputs, 2, samples) is needed, got {tuple(sources.shape)}"

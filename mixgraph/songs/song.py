@@ -66,6 +66,11 @@ class Song:
         return tuple(track for members in self.subgroups.values() for track in members)
 
     @property
+    def mono_rows(self) -> tuple[int, ...]:
+        """The rows of `sources` whose channels are equal."""
+        return tuple(row for row, mono in enumerate(self.mono) if mono)
+
+    @property
     def num_samples(self) -> int:
         """The length L of the song in samples."""
         return int(self.mix.shape[-1])

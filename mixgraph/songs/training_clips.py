@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -27,6 +28,19 @@ class Clip(NamedTuple):
     targets: Tensor
     mono: tuple[int, ...] = ()
     silent: tuple[int, ...] = ()
+
+
+def join_clips(clips: Sequence[Clip]) -> Clip:
+    """One clip of the songs of several, all of one length: sources row after row, as `graph.batch` numbers them."""
+    mono: list[int] = []
+    silent: list[int] = []
+    first = 0
+    for clip in clips:
+        mono += [first + row for row in clip.mono]
+        silent += [first + row for row in clip.silent]
+        first += len(clip.sources)
+    sources, targets = torch.cat([clip.sources for clip in clips]), torch.cat([clip.targets for clip in clips])
+    return Clip(sources, targets, tuple(mono), tuple(silent))
 
 
 class ClipReader:
@@ -70,6 +84,32 @@ class ClipReader:
         return Clip(
             sources,
             cut(self.song.mix, start, self.length).unsqueeze(0),
-            mono=tuple(row for row, mono in enumerate(self.song.mono) if mono),
+            mono=self.song.mono_rows,
             silent=tuple(row for row, sounds in enumerate(sounding) if not sounds),
         )
+
+
+class SongsReader:
+    """Cuts training clips out of several songs at once; each of them gives the clips that it gives alone.
+
+    Args:
+        readers: of the songs.
+
+    Raises:
+        ValueError: clips of different lengths, because some songs are shorter than what is compared.
+    """
+
+    def __init__(self, readers: Sequence[ClipReader]) -> None:
+        self.readers = tuple(readers)
+        longest = max(reader.length for reader in readers)
+        short = [reader.song for reader in readers if reader.length < longest]
+        if short:
+            names = ", ".join(f"{song.name} ({song.num_samples / song.sample_rate:g} s)" for song in short)
+            raise ValueError(
+                f"scored_seconds: songs that are searched together need clips of one length, and these are shorter "
+                f"than what is compared: {names}; search them on their own or lower it"
+            )
+
+    def __call__(self, step: int) -> Clip:
+        """The clip of a step, counted from the start of the search."""
+        return join_clips([reader(step) for reader in self.readers])

@@ -7,7 +7,7 @@ import scipy.special
 import torch
 
 from mixgraph.dsp import envelope
-from mixgraph.dsp.envelope import decay_scan, one_pole, truncated_one_pole
+from mixgraph.dsp.envelope import Decay, decay_scan, one_pole, truncated_one_pole
 
 LOGITS = [-8.0, -1.0, 0.0, 3.0, 7.0, float(np.log(1e5))]  # the last is 1 - a = 1e-5
 
@@ -105,6 +105,44 @@ def test_decay_scan_takes_any_decay():
     y = decay_scan(x, torch.tensor([0.0, -1e9], dtype=torch.float64))
     torch.testing.assert_close(y[0], x[0].cumsum(0), atol=0, rtol=1e-13)  # a = 1: a running sum
     torch.testing.assert_close(y[1], x[1], atol=0, rtol=0)  # a = 0: the signal itself
+
+
+def scanned(x, log_decay, initial=None, reverse=False):
+    decay = Decay.make(log_decay, x.shape[1])
+    signal = torch.nn.functional.pad(x, (0, decay.padded(x.shape[1]) - x.shape[1]))
+    start = None if initial is None else initial.unsqueeze(-1)
+    return decay.scan(signal, torch.empty_like(signal), start, reverse)[:, : x.shape[1]]
+
+
+@pytest.mark.parametrize("length", [1, 2, 31, 32, 33, 1024, 1025, 40000])
+def test_scan_in_place_equals_decay_scan(length):
+    x = torch.from_numpy(noisy_constant(len(LOGITS) + 2, length))
+    log_decay = torch.cat((torch.nn.functional.logsigmoid(torch.tensor(LOGITS)), torch.tensor([0.0, -1e9]))).double()
+    initial = torch.linspace(0.5, 3, len(x), dtype=torch.float64)
+    for state in (None, initial):
+        torch.testing.assert_close(scanned(x, log_decay, state), decay_scan(x, log_decay, state), atol=0, rtol=1e-12)
+    backward = decay_scan(x.flip(1), log_decay).flip(1)
+    torch.testing.assert_close(scanned(x, log_decay, reverse=True), backward, atol=0, rtol=1e-12)
+
+
+def test_scan_of_some_rows():
+    x = torch.from_numpy(noisy_constant(len(LOGITS), 2048))
+    decay = Decay.make(torch.nn.functional.logsigmoid(torch.tensor(LOGITS).double()), 2048)
+    whole = decay.scan(x.clone(), torch.empty_like(x))
+    some = decay.rows(slice(2, 4)).scan(x[2:4].clone(), torch.empty_like(x[2:4]))
+    torch.testing.assert_close(some, whole[2:4], atol=0, rtol=1e-13)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_scan_in_place_keeps_float32_accuracy_at_the_slowest_setting(reverse):
+    x = noisy_constant(len(LOGITS), 114000).astype(np.float32)
+    logits = torch.tensor(LOGITS)
+    drive = torch.sigmoid(-logits).unsqueeze(-1) * torch.from_numpy(x)
+    y = scanned(drive, torch.nn.functional.logsigmoid(logits), reverse=reverse).double().numpy()
+    step = -1 if reverse else 1
+    expected = oracle(x[:, ::step].astype(np.float64), logits.double().numpy())[:, ::step]
+    error = np.abs(y - expected).max(axis=1) / np.abs(expected).max(axis=1)
+    assert error.max() < 8e-7  # as for `one_pole`
 
 
 @pytest.mark.parametrize("taps", [1, 50, 700])

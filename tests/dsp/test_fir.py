@@ -6,7 +6,7 @@ import scipy.signal
 import torch
 
 from mixgraph.dsp.convolution import circular_response
-from mixgraph.dsp.fir import hann, zero_phase_fir
+from mixgraph.dsp.fir import hann, normalize_energy, zero_phase_fir
 
 
 @pytest.mark.parametrize("length", [1, 3, 39, 2047])
@@ -62,3 +62,23 @@ def test_response_is_real_with_the_symmetric_window_only():
 def test_window_of_another_length_is_refused():
     with pytest.raises(ValueError, match="window: 7 taps are needed for 4 bins, got 8"):
         zero_phase_fir(torch.zeros(4), torch.ones(8))
+
+
+def test_unit_energy_equals_the_plain_formula():
+    x = torch.randn(4, 2, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x *= torch.tensor([1.0, 1e-7, 1e3, 0.0], dtype=torch.float64).view(-1, 1, 1)  # 1e-7: next to the floor's 1e-6
+    x.requires_grad_()
+    plain = x / torch.sqrt(x.square().sum(dim=-1).mean(dim=-1) + 1e-12).view(-1, 1, 1)
+    found = normalize_energy(x)
+    torch.testing.assert_close(found, plain, atol=0, rtol=1e-14)
+    direction = torch.randn(4, 2, 50, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    gradients = [torch.autograd.grad((y * direction).sum(), x)[0] for y in (found, plain)]
+    torch.testing.assert_close(*gradients, atol=1e-15, rtol=1e-12)
+    assert (found[3] == 0).all()
+    assert torch.autograd.gradcheck(normalize_energy, (x[[0, 2]].detach().requires_grad_(),))
+
+
+def test_unit_energy_in_float32():
+    x = torch.randn(3, 2, 60000, generator=torch.Generator().manual_seed(0))
+    energy = normalize_energy(x).double().square().sum(dim=-1).mean(dim=-1)
+    torch.testing.assert_close(energy, torch.ones(3, dtype=torch.float64), atol=5e-7, rtol=0)  # a few ulp

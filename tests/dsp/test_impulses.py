@@ -77,7 +77,9 @@ def test_truncation_cuts_at_the_segment_or_only_at_both_ends():
 
 
 @pytest.mark.parametrize("truncate", [False, True])
-@pytest.mark.parametrize(("length", "taps"), [(30, 7), (12, 1), (8, 5)])
+@pytest.mark.parametrize(
+    ("length", "taps"), [(30, 7), (12, 1), (8, 5), (22, 5), (2, 1), (1600, 21), (3000, 39), (4410, 57)]
+)
 def test_gradient_of_the_delays_is_the_relaxed_impulses(truncate, length, taps):
     z, filters = disc(2, 4).requires_grad_(), draw(2, 4, taps, seed=1)
     direction = draw(2, 4 * length, seed=2)
@@ -108,9 +110,9 @@ def test_float32_gradient_follows_float64():
         point = z.clone().to(dtype).requires_grad_()
         delayed_filters(point, filters.to(dtype), 3000, False).backward(direction.to(dtype))
         gradients.append(point.grad.double())
-    # Powers up to 1500 turn the rounding of angle and radius into hundreds of ulp.
+    # Powers up to 1500 turn the rounding of z into hundreds of ulp.
     error = (gradients[1] - gradients[0]).norm(dim=-1) / gradients[0].norm(dim=-1)
-    assert error.max() < 1e-3
+    assert error.max() < 1e-4
 
 
 def test_unit_gradient_keeps_direction_only():

@@ -92,3 +92,77 @@ def test_one_song_only() -> None:
     parameters, weights, sources, target = setup()
     with pytest.raises(ValueError, match="one song is needed, got 2"):
         SongEvaluator(batch([GRAPH, GRAPH]), PROCESSORS, parameters, weights, sources, target)
+
+
+def gappy(length=400_000):
+    """A mono track, one that plays at the start and at the end, and one that is never heard."""
+    parameters, weights, sources, _ = setup(length=length)
+    sources[0] = sources[0, :1]
+    sources[1, :, 30_000:330_000] = 0
+    sources[2] = 0
+    parameters = {t: dict(v) for t, v in parameters.items()}
+    for t in ("compressor", "noisegate"):  # envelopes of seconds, so that they last through the gap
+        parameters[t]["smoothing_logit"] = parameters[t]["smoothing_logit"] + 10
+    return parameters, weights, sources, SongTarget(MatchLoss(RATE), sources.sum(0) * 0.4)
+
+
+@pytest.mark.parametrize("removed", [(), (8,), (9, 10), tuple(range(14))])
+def test_mono_and_silence_change_rounding_only(removed) -> None:
+    parameters, weights, sources, target = gappy()
+    found = SongEvaluator(GRAPH, PROCESSORS, parameters, weights, sources, target, 20_000, mono=(0, 2))
+    loss = found.evaluate(removed).loss
+    found.accept(removed)
+    keep = [node for i, node in enumerate(GRAPH.processors) if i not in removed]
+    pruned, index = prune(GRAPH, keep)
+    left = {t: {n: v[list(index.rows[t])] for n, v in parameters[t].items()} for t in pruned.count()}
+    mix = render_song(pruned, PROCESSORS, sources, left, weights[list(index.processors)])[0]
+    assert loss == pytest.approx(target.bounded_loss(mix)[0], rel=2e-5)
+    assert torch.allclose(found.mix(), mix, atol=1e-5)
+    streams = found._variant(found.removed)
+    silent = [sum(piece is None for piece in streams[i].pieces) for i in range(3)]
+    assert silent[0] == 0
+    assert silent[1] >= 10  # of 20 blocks
+    assert silent[2] == len(streams[2].pieces)
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 1_000_000])
+def test_little_memory_gives_the_same_floats(cache_bytes) -> None:
+    plenty, little = evaluator(block=7000), evaluator(block=7000, cache_bytes=cache_bytes)
+    assert len(little.kept) < len(plenty.kept) == 4
+    for removed in ((), (0,), (20, 21)):
+        assert little.evaluate(removed).loss == plenty.evaluate(removed).loss
+    for found in (little, plenty):
+        found.accept((20,))
+    assert little.evaluate((3,)).loss == plenty.evaluate((3,)).loss
+    assert torch.equal(little.mix(), plenty.mix())
+    if cache_bytes == 0:
+        assert not little._streams
+        assert not little.responses.found
+        streams = little._variant(little.removed)
+        little.target.bounded_loss(little._reader(streams))
+        held = [sum(piece is not None for piece in stream.pieces) for stream in streams.values()]
+        assert max(held) <= 2  # what has been passed is forgotten
+
+
+def test_a_stopped_trial_renders_no_further() -> None:
+    parameters, weights, sources, target = setup(length=400_000)
+    found = SongEvaluator(GRAPH, PROCESSORS, parameters, weights, sources, target, 20_000)
+    whole = found.evaluate(()).loss
+    outcome = found.evaluate((0,), bound=whole / 1000)
+    assert outcome.stopped
+    _, streams = found._tried
+    assert len(streams[0].pieces) < 20 / 2
+    assert found.evaluate((0,)).loss == evaluate_alone((0,), parameters, weights, sources, target)
+
+
+def evaluate_alone(removed, parameters, weights, sources, target):
+    return SongEvaluator(GRAPH, PROCESSORS, parameters, weights, sources, target, 20_000).evaluate(removed).loss
+
+
+def test_what_was_tried_is_not_rendered_again_when_accepted() -> None:
+    found = evaluator()
+    found.evaluate(())
+    found.evaluate((0,))
+    tried = found._tried[1]
+    found.accept((0,))
+    assert found._variant(found.removed)[0] is tried[0]

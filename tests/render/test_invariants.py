@@ -398,3 +398,86 @@ def test_a_weight_of_zero_skips_the_node_even_when_it_would_overflow(render_it) 
     sources = torch.linspace(-0.5, 0.5, 400).view(1, 2, 200)
     found = render_it(graph, processors, sources, parameters, torch.zeros(2)).mix
     assert torch.equal(found, sources)
+
+
+# What mono and silent sources save changes rounding only.
+
+
+def equal_channels(s, rows):
+    sources = s.sources.clone()
+    sources[list(rows)] = sources[list(rows), :1]
+    return type(s)(s.graph, s.parameters, s.weights, sources)
+
+
+@pytest.mark.parametrize("mono", [(0,), (1, 2), (0, 1, 2)])
+@pytest.mark.parametrize("share", [1.0, 0.3])
+def test_mono_sources_of_a_console(console_scene, procs, direction, mono, share):
+    rng = random.Random(1)
+    keep = [node for node in console_scene.graph.processors if rng.random() < share]
+    s = equal_channels(pruned(console_scene, keep), mono)
+    found, expected = s.leaves(), s.leaves()
+    for scene, options in ((found, {"mono": mono}), (expected, {})):
+        mix = render(
+            scene.graph, procs[F64], scene.sources, scene.parameters, scene.weights, LENGTH,
+            staged_channel="mid", **options,
+        )  # fmt: skip
+        energies = [torch.stack((e.dry, e.wet)).log().sum() for e in mix.energies]
+        ((mix.mix * direction).sum() + sum(energies)).backward()
+        shared = scene.sources.grad.sum(dim=1, keepdim=True)  # the channels of a mono source share theirs
+        scene.sources.grad = shared.expand(-1, 2, -1).clone()
+    assert_same(mix_of(s, procs[F64], LENGTH, mono=mono), mix_of(s, procs[F64], LENGTH))
+    assert_same_gradients(found.gradients(), expected.gradients())
+    plan = make_plan(s.graph, procs[F64], LENGTH, mono=mono)
+    assert min(plan.widths) == 1
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_mono_sources_of_any_acyclic_graph(random_graph, scene, short, seed):
+    s = scene(random_graph(seed), 3000, seed, rate=2000)
+    mono = [row for row in range(len(s.graph.inputs)) if row != seed % 3] or [0]
+    s = equal_channels(s, mono)
+    assert_same(mix_of(s, short[F64], mono=mono), reference_of(s, short[F64]))
+    pieces = render_blocks(
+        s.graph, short[F64], lambda a, b: s.sources[..., a:b], s.parameters, s.weights, 3000, 700, mono=mono
+    )
+    assert_same(torch.cat(list(pieces), dim=-1), mix_of(s, short[F64]))
+
+
+@pytest.mark.parametrize("silent", [(0,), (2,), (0, 1), (0, 1, 2)])
+def test_silent_sources_of_a_console(console_scene, procs, direction, silent):
+    sources = console_scene.sources.clone()
+    sources[list(silent)] = 0
+    s = type(console_scene)(console_scene.graph, console_scene.parameters, console_scene.weights, sources)
+    found, expected = s.leaves(), s.leaves()
+    floor = 1e-7
+    mixes = []
+    for scene, options in ((found, {"silent": silent}), (expected, {})):
+        rendering = render(
+            scene.graph, procs[F64], scene.sources, scene.parameters, scene.weights, LENGTH,
+            staged_channel="mid", **options,
+        )  # fmt: skip
+        staging = [(torch.log(e.wet + floor) - torch.log(e.dry + floor)).abs().sum() for e in rendering.energies]
+        ((rendering.mix * direction).sum() + sum(staging)).backward()
+        mixes.append(rendering.mix.detach())
+        scene.sources.grad[list(silent)] = 0  # what is skipped has none
+    assert (mixes[0] - mixes[1]).abs().max() <= 1e-13
+    for name, value in found.gradients().items():
+        other = expected.gradients()[name]
+        if other is not None:
+            assert value is not None, name
+            assert (value - other).abs().max() <= 1e-9 * (1 + other.abs().max()), name
+    plan = make_plan(s.graph, procs[F64], LENGTH, silent=silent)
+    if len(silent) < 3:
+        assert len(plan.graph.inputs) == 3 - len(silent)
+    assert plan.lookahead == 2046
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_silent_sources_of_any_acyclic_graph(random_graph, scene, short, seed):
+    graph = batch([random_graph(seed), random_graph(seed + 100)])
+    s = scene(graph, 3000, seed, rate=2000)
+    silent = [row for row in range(len(graph.inputs)) if (row + seed) % 2]
+    s.sources[silent] = 0
+    found, expected = mix_of(s, short[F64], silent=silent), reference_of(s, short[F64])
+    assert found.shape == expected.shape
+    assert (found - expected).abs().max() <= 1e-13 * max(1.0, expected.abs().max().item())

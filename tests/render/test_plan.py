@@ -129,8 +129,8 @@ def test_plans_can_be_printed(full, procs):
     lines = str(plan_of(full, procs)).splitlines()
     assert lines[0] == "41 nodes in 17 steps, block 116046, lookahead 2046"
     assert len(lines) == 18
-    assert " ".join(lines[1].split()) == "0 input x3 time latency 0 [0, 1, 2]"
-    assert " ".join(lines[7].split()) == "6 delay x3 spectra of 238140 latency 1023 [8, 15, 22]"
+    assert " ".join(lines[1].split()) == "0 input x3 time stereo latency 0 [0, 1, 2]"
+    assert " ".join(lines[7].split()) == "6 delay x3 spectra of 238140 stereo latency 1023 [8, 15, 22]"
     many = build_console({"a": [f"t{i}" for i in range(20)]}, "g", "")
     assert str(plan_of(many, procs)).splitlines()[1].endswith("10, 11, ...]")
 

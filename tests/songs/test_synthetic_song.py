@@ -219,7 +219,7 @@ def test_the_datamodule_serves_the_song_and_knows_the_truth(monkeypatch, truth):
     assert data.song is truth.song
     assert data.truth is truth
     assert asked == [(1, 4, 2, 3.0, 16_000, TOLERANCE, 0.4)]
-    clip = data.clips().at(0)
+    clip = data.clips().readers[0].at(0)
     assert torch.equal(clip.targets[0, :, :30_000], truth.song.mix[:, :30_000])
     console = build_console(data.song.subgroups)
     assert clip.sources.shape[0] == len(console.inputs)

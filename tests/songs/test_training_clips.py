@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from datamodules import SongData
-from mixgraph.songs.training_clips import ClipReader
+from mixgraph.songs.training_clips import ClipReader, SongsReader, join_clips
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +67,33 @@ def test_clip_names_mono_and_silent_tracks(song) -> None:
     assert clips.at(3000).silent == (1,)
     assert clips.at(3000).mono == (0,)
     assert clips.at(-1000 - 2000 - 100).silent == (0, 1, 2)
+
+
+def test_clips_of_several_songs_are_those_of_each(song, duo_song) -> None:
+    other = SongData(str(duo_song), sample_rate=8000).song
+    first = ClipReader(replace(song, mono=(True, False, True)), 1000, 2000, 100, seed=3)
+    second = ClipReader(replace(other, mono=(False, True)), 1000, 2000, 100, seed=3)
+    joined = SongsReader([first, second])(7)
+    assert torch.equal(joined.sources, torch.cat((first(7).sources, second(7).sources)))
+    assert torch.equal(joined.targets, torch.cat((first(7).targets, second(7).targets)))
+    assert joined.targets.shape == (2, 2, 3000)
+    assert joined.mono == (0, 2, 4)
+    assert join_clips([first.at(-5000), second.at(0), first.at(-5000)]).silent == (0, 1, 2, 5, 6, 7)
+
+
+def test_songs_of_one_search_need_clips_of_one_length(tiny_song, duo_song) -> None:
+    with pytest.raises(ValueError, match=r"shorter than what is compared: tiny \(3 s\); search them on their own"):
+        SongData([str(tiny_song), str(duo_song)], sample_rate=8000, scored_seconds=3.2).setup("fit")
+    SongData(str(tiny_song), sample_rate=8000, scored_seconds=3.2).setup("fit")
+
+
+def test_one_song_and_several(tiny_song, duo_song) -> None:
+    assert [s.name for s in SongData([str(tiny_song)], sample_rate=8000).songs] == ["tiny"]
+    both = SongData([str(tiny_song), str(duo_song)], sample_rate=8000)
+    assert [s.name for s in both.songs] == ["tiny", "duo"]
+    with pytest.raises(ValueError, match="song: one song is needed, got tiny, duo; see `songs`"):
+        _ = both.song
+    with pytest.raises(ValueError, match="names its result, and two are named 'tiny'"):
+        _ = SongData([str(tiny_song), str(tiny_song)], sample_rate=8000).songs
+    with pytest.raises(ValueError, match="path: the folder of at least one song, got none"):
+        SongData([])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -18,7 +19,9 @@ from mixgraph.render import render_song
 from mixgraph.songs.align import TrackAlignment
 from mixgraph.songs.song import Song
 
+Kind = Literal["stereo", "mono"]
 WARM_UP_SECONDS = 1.0
+HYBRID_PERIOD = 4  # of the sampler: every 4th round is brute force
 _SUBGROUPS = {8: 3, 24: 6}
 _SPREAD = 0.3  # of the parameters of a case that stands for a trained console
 
@@ -34,6 +37,7 @@ class Case:
         share: of the console's processors that are left, drawn at random.
         sample_rate: in Hz.
         song: folder of a real song, or "".
+        kind: of the synthetic song's tracks: `"mono"` ones have two equal channels, as most recorded tracks do.
         trained: the mix is what the console makes, with half of the processors nearly dry: trials are then accepted
             and refused as in the middle of a search.
         seed: of the song and the values.
@@ -45,8 +49,14 @@ class Case:
     share: float = 1.0
     sample_rate: int = 30000
     song: str = ""
+    kind: Kind = "stereo"
     trained: bool = False
     seed: int = 0
+
+    @property
+    def audio(self) -> str:
+        """What the tables call the song."""
+        return song_name(self.song) if self.song else f"synthetic, {self.kind}"
 
     @property
     def subgroups(self) -> dict[str, tuple[str, ...]]:
@@ -61,13 +71,15 @@ class Case:
 
 
 def make_song(case: Case) -> Song:
-    """The song of a case; the mix of a synthetic one is a plain sum with gains and pans."""
+    """The song of a case, at the level it has; the mix of a synthetic one is a plain sum with gains and pans."""
     if case.song:
         data = SongData(case.song, sample_rate=case.sample_rate, loudness_lufs=None, cache_dir=None)
         return data.song
     length = round(case.seconds * case.sample_rate)
     generator = torch.Generator().manual_seed(case.seed)
     sources = torch.stack([_track(i, length, case.sample_rate, generator) for i in range(case.tracks)])
+    if case.kind == "mono":
+        sources = sources[:, :1].repeat(1, 2, 1)
     gains = 0.2 + torch.rand(case.tracks, 2, 1, generator=generator)
     names = tuple(name for members in case.subgroups.values() for name in members)
     return Song(
@@ -78,7 +90,7 @@ def make_song(case: Case) -> Song:
         subgroups=case.subgroups,
         sources=sources,
         mix=(gains * sources).sum(dim=0),
-        mono=(False,) * case.tracks,
+        mono=(case.kind == "mono",) * case.tracks,
         placements=((0, 1),) * case.tracks,
         level=1.0,
         alignment=tuple(TrackAlignment(0, 1, 0.0, name, False) for name in names),
@@ -88,7 +100,7 @@ def make_song(case: Case) -> Song:
 
 
 def _track(index: int, length: int, sample_rate: int, generator: torch.Generator) -> Tensor:
-    """Decaying tones or noise bursts on a noise floor: in stereo and never silent, so that no shortcut applies."""
+    """Decaying tones or noise bursts on a noise floor, in stereo and never silent."""
     t = torch.arange(length) / sample_rate
     period = 0.25 + 0.5 * float(torch.rand((), generator=generator))
     envelope = torch.exp(-6 * (t % period))
@@ -97,6 +109,12 @@ def _track(index: int, length: int, sample_rate: int, generator: torch.Generator
     body = tone if index % 2 else 0.5 * noise
     width = torch.tensor([[1.0], [0.8]])
     return 0.2 * envelope * body * width + 1e-3 * noise
+
+
+def real_case(base: Case, path: str) -> Case:
+    """The case of a real song: its tracks and its length in seconds are those it has."""
+    song = make_song(replace(base, song=path))
+    return replace(base, song=path, tracks=len(song.tracks), seconds=song.num_samples / song.sample_rate)
 
 
 def make_graph(case: Case, song: Song) -> MixGraph:

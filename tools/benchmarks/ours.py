@@ -9,18 +9,19 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import lightning as L
 import torch
+from torch import Tensor
 
 from callbacks.iterative_pruning import IterativePruning, song_evaluator
 from datamodules import SongData
 from mixgraph.module import ConsoleModule
 from mixgraph.pruning import RoundResult, SongEvaluator, TrialLoss, make_sampler, prune_round
+from mixgraph.render import render_song
 from mixgraph.search import search
 from mixgraph.songs.training_clips import ClipReader
-from tools.benchmarks.cases import WARM_UP_SECONDS, Case, make_graph, make_song, trained_values
-from tools.benchmarks.side import Answer
-
-_HYBRID_PERIOD = 4
+from tools.benchmarks.cases import HYBRID_PERIOD, WARM_UP_SECONDS, Case, make_graph, make_song, trained_values
+from tools.benchmarks.side import Answer, common_losses, search_answer
 
 
 class OurSide:
@@ -79,7 +80,7 @@ class OurSide:
         seconds: list[float] = []
         started, accepted = 0.0, 0
         # The hybrid sampler's rounds are of two kinds.
-        parts = [(0, -(-count // 2)), (_HYBRID_PERIOD - 1, count // 2)] if sampler == "hybrid" else [(0, count)]
+        parts = [(0, -(-count // 2)), (HYBRID_PERIOD - 1, count // 2)] if sampler == "hybrid" else [(0, count)]
         for round_index, share in parts:
             if share:
                 evaluator, found = self._round(sampler, round_index, early_stop, share)
@@ -93,7 +94,7 @@ class OurSide:
         graph = self.module.graph
         found = prune_round(
             evaluator,
-            make_sampler(sampler, "paper", _HYBRID_PERIOD),
+            make_sampler(sampler, "paper", HYBRID_PERIOD),
             index,
             [graph.types[i] for i in graph.processors],
             self.module.weights.detach().tolist(),
@@ -104,29 +105,72 @@ class OurSide:
         )
         return evaluator, found
 
-    def search(self, console_steps: int, rounds: int, round_steps: int) -> Answer:
+    def search(self, console_steps: int, rounds: int, round_steps: int, seed: int) -> Answer:
         case = self.case
-        module = ConsoleModule(sample_rate=case.sample_rate, warm_up_seconds=WARM_UP_SECONDS)
+        module = ConsoleModule(sample_rate=case.sample_rate, warm_up_seconds=WARM_UP_SECONDS, seed=seed)
         data = SongData(
             case.song,
             sample_rate=case.sample_rate,
             steps_per_stage=round_steps,
             scored_seconds=case.scored_seconds,
+            seed=seed,
             loudness_lufs=None,
             cache_dir=None,
         )
         data.setup("fit")  # reads the song, as is done beforehand for the peer
-        pruning = IterativePruning(max(1, console_steps // round_steps), rounds, "hybrid", leave_one_out=False)
+        stages = console_steps // round_steps
+        pruning = IterativePruning(stages, rounds, "hybrid", leave_one_out=False, seed=seed)
+        times = _StageTimes()
         start = time.perf_counter()
-        search(module, data, [pruning], pruning.num_stages, "cpu", enable_progress_bar=False)
+        search(module, data, [pruning, times], pruning.num_stages, "cpu", enable_progress_bar=False)
         total = time.perf_counter() - start
-        graph = len(make_graph(case, self.song).processors)
-        found: list[dict[str, int]] = []
-        for row in pruning.trace:
-            if row["kind"] == "round":
-                before = found[-1]["after"] if found else graph
-                found.append({"before": before, "after": row["remaining"], "trials": row["trials"]})
-        return {"total": total, "rounds": found, "loss": module.score(self.song).loss["full"]}
+        trials = [row["trials"] for row in pruning.trace if row["kind"] == "round"]
+        found = [
+            {"trials": count, "seconds": before, "training": training}
+            for count, before, training in zip(trials, times.before[stages:], times.training[stages:], strict=True)
+        ]
+        console = console_steps, sum(times.training[:stages])
+        counts = times.counts[stages - 1 :]
+
+        def render(sources: Tensor) -> Tensor:
+            return render_song(module.graph, module.processors, sources, module.parameters_by_type(), module.weights)[0]
+
+        return (
+            search_answer(total, console, counts, found, round_steps, module.trainer.global_step)
+            | {"optimised": module.loss_settings.denominator}
+            | common_losses(self.song, render)
+        )
+
+
+class _StageTimes(L.Callback):
+    """Seconds of the training of each stage, and of the pruning before it; the last of the callbacks.
+
+    Attributes:
+        before: of pruning, for each stage.
+        counts: processors of each type that each stage trains.
+        training: of all steps, with what Lightning does around them.
+    """
+
+    def __init__(self) -> None:
+        self.before: list[float] = []
+        self.counts: list[dict[str, int]] = []
+        self.training: list[float] = []
+        self.now = 0.0
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.now = time.perf_counter()
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, ConsoleModule)
+        self.before.append(self._lap())
+        self.counts.append(pl_module.graph.count())
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.training.append(self._lap())
+
+    def _lap(self) -> float:
+        before, self.now = self.now, time.perf_counter()
+        return self.now - before
 
 
 class TimedEvaluator:

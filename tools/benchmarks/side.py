@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
+
+from torch import Tensor
+
+from mixgraph.losses import MatchLoss, clip_score
+from mixgraph.songs.song import Song
 
 Answer = dict[str, Any]
 
@@ -26,6 +32,61 @@ class Side(Protocol):
         """Up to `count` pruning trials: `seconds` of each, `start` (the evaluation before), how many `accepted`."""
         ...
 
-    def search(self, console_steps: int, rounds: int, round_steps: int) -> Answer:
-        """A whole search with the hybrid sampler: `total`, `rounds` (processors and trials of each), `loss`."""
+    def search(self, console_steps: int, rounds: int, round_steps: int, seed: int) -> Answer:
+        """A whole search with the hybrid sampler; the seed reaches initial values, clips and candidates.
+
+        Returns:
+            `total`; `steps` that were trained; `step`, seconds of a training step, over all of them; `console_step`,
+            of the full console; `rounds`, each with `before` and `after` (processors; by type `types` and
+            `types_after`), `trials`, `seconds` (of its evaluations) and `step` (of training after it);
+            `pruning_ratio`; `optimised`, the denominator of the loss
+            that the side trains and prunes by; and `common_losses` of what was found.
+        """
         ...
+
+
+def common_losses(song: Song, render: Callable[[Tensor], Tensor]) -> dict[str, float]:
+    """The match loss of a found graph, by one measure for either side: the reference's protocol, our loss module.
+
+    Args:
+        song: that was searched.
+        render: the side's rendering of a clip: sources (K, 2, T) -> mix (2, T).
+
+    Returns:
+        `loss_target` and `loss_prediction`, over the target's and over the prediction's norm.
+    """
+    score = clip_score(MatchLoss(song.sample_rate), render, song.sources, song.mix)
+    return {"loss_target": score.loss["full"], "loss_prediction": score.loss_prediction["full"]}
+
+
+def search_answer(
+    total: float,
+    console: tuple[int, float],
+    counts: Sequence[dict[str, int]],
+    rounds: Sequence[dict[str, Any]],
+    round_steps: int,
+    steps: int,
+) -> Answer:
+    """What both sides say of a search.
+
+    Args:
+        total: seconds of all of it.
+        console: steps of the full console, and their seconds.
+        counts: processors of each type: of the full console, and after each round.
+        rounds: `trials`, `seconds`, and `training`: seconds of the steps after it.
+        round_steps: after each round.
+        steps: that were trained in all, as counted.
+    """
+    found = []
+    for before, after, own in zip(counts, counts[1:], rounds, strict=False):
+        sizes = {"before": sum(before.values()), "after": sum(after.values()), "types": before, "types_after": after}
+        times = {"seconds": own["seconds"], "step": own["training"] / round_steps}
+        found.append(sizes | {"trials": own["trials"]} | times)
+    return {
+        "total": total,
+        "steps": steps,
+        "step": (console[1] + sum(own["training"] for own in rounds)) / steps,
+        "console_step": console[1] / console[0],
+        "rounds": found,
+        "pruning_ratio": 1 - sum(counts[-1].values()) / sum(counts[0].values()),
+    }

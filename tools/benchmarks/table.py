@@ -12,9 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from tools.benchmarks.pool import Measured, Runner
+from tools.benchmarks.searches import installed, versions
 
 # Seconds of the authors' own implementation, measured on 2 cores with the default malloc: 30 s songs, 3.8 s clips.
 REFERENCE = {
@@ -31,19 +30,23 @@ REFERENCE = {
 }
 REFERENCE_THREADS = 2
 REFERENCE_TOLERANCE = 0.25
+MALLOCS = ("default", "tuned")
+_COSTS = ("s", "MiB")
 
 
 @dataclass
 class Row:
-    """One line of a table: what was measured, of what, and the samples of every runner.
+    """One measure of one case: the samples of every runner.
 
     Attributes:
         part: of the benchmark.
-        case: what distinguishes the row: name -> value.
+        case: what distinguishes the row: name -> value. Measures of the same case stand in one line.
         measure: what was measured.
-        unit: `"s"` or `"MiB"`.
+        unit: `"s"` or `"MiB"`, of which there are ratios; `""` for losses and shares.
         samples: runner's name -> its samples.
         notes: runner's name -> why there are none, or what they are.
+        runs: runner's name -> the earlier run that each sample was measured in, "" for this one.
+        details: lines below the table.
     """
 
     part: str
@@ -52,27 +55,44 @@ class Row:
     unit: str = "s"
     samples: dict[str, list[float]] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    runs: dict[str, list[str]] = field(default_factory=dict)
+    details: list[str] = field(default_factory=list)
 
     def median(self, runner: str) -> float | None:
         found = self.samples.get(runner)
         return statistics.median(found) if found else None
 
     def ratio(self, malloc: str) -> float | None:
-        """How many times more the peer takes."""
+        """How many times more the peer takes; of costs only."""
         ours, peer = self.median(f"ours {malloc}"), self.median(f"peer {malloc}")
-        return peer / ours if ours and peer else None
+        return peer / ours if ours and peer and self.unit in _COSTS else None
+
+    def mixes_runs(self, malloc: str) -> bool:
+        """Whether what the ratio compares was not measured in one run."""
+        names = [f"{side} {malloc}" for side in ("ours", "peer")]
+        return len({run for name in names if self.samples.get(name) for run in self.runs.get(name) or [""]}) > 1
+
+    def mark(self, runner: str) -> str:
+        """What must be said beside the median of a runner."""
+        runs = self.runs.get(runner, [])
+        earlier = sum(run != "" for run in runs)
+        of_all = "" if earlier == len(runs) else f"{earlier} of {len(runs)} in an "
+        return ", ".join(filter(None, (self.notes.get(runner, ""), f"{of_all}earlier run" if earlier else "")))
 
     def to_dict(self) -> dict[str, Any]:
-        names = list(self.samples)
+        measured = [name for name, samples in self.samples.items() if samples]
         return {
             "part": self.part,
             "case": self.case,
             "measure": self.measure,
             "unit": self.unit,
-            "median": {name: self.median(name) for name in names if self.samples[name]},
-            "ratio": {m: r for m in ("default", "tuned") if (r := self.ratio(m)) is not None},
-            "samples": {name: self.samples[name] for name in names if self.samples[name]},
+            "median": {name: self.median(name) for name in measured},
+            "ratio": {m: r for m in MALLOCS if (r := self.ratio(m)) is not None},
+            "mixes_runs": [m for m in MALLOCS if self.mixes_runs(m)],
+            "samples": {name: self.samples[name] for name in measured},
             "notes": self.notes,
+            "runs": self.runs,
+            "details": self.details,
         }
 
 
@@ -93,24 +113,26 @@ def add_row(
 
 
 def machine(threads: int) -> dict[str, Any]:
-    """What the numbers belong to."""
+    """What the numbers belong to; `load` is that of the machine beforehand."""
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
+        "processor": processor(),
+        "threads": threads,
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "versions": versions("ours") | {"grafx": installed("grafx")},
+        "python": platform.python_version(),
+        "libc": " ".join(platform.libc_ver()),
+    }
+
+
+def processor() -> str:
+    """The processor's model, and how many cores there are."""
     model = ""
     info = Path("/proc/cpuinfo")
     if info.exists():
         names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
         model = names[0].split(":", 1)[1].strip() if names else ""
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "processor": model or platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "load_before": load,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "libc": " ".join(platform.libc_ver()),
-    }
+    return f"{model or platform.machine()}, {os.cpu_count()} cores"
 
 
 def reference_lines(rows: Sequence[Row], threads: int) -> list[str]:
@@ -122,7 +144,8 @@ def reference_lines(rows: Sequence[Row], threads: int) -> list[str]:
         seconds = REFERENCE.get((row.case.get("tracks", 0), measure))
         found = row.median("peer default")
         plain = row.case.get("share", 1.0) == 1 and row.case.get("seconds", 30.0) == 30
-        if row.part not in ("step", "evaluation") or seconds is None or found is None or not plain:
+        stereo = row.case.get("song") == "synthetic, stereo"
+        if row.part not in ("step", "evaluation") or seconds is None or found is None or not (plain and stereo):
             continue
         line = f"- K={row.case['tracks']} {measure}: {found:.3g} s, reference {seconds:g} s, {found / seconds - 1:+.0%}"
         if row.measure in ("total", "whole song"):  # phases are for reading only
@@ -141,26 +164,64 @@ def reference_lines(rows: Sequence[Row], threads: int) -> list[str]:
 
 
 def to_markdown(rows: Sequence[Row], about: dict[str, Any], remarks: Sequence[str]) -> str:
-    """All tables, with what they were measured on."""
-    lines = ["# mixgraph against its peer", "", "Medians; a ratio is the peer's time (or memory) over ours.", ""]
-    lines += [f"- {key.replace('_', ' ')}: {value}" for key, value in about.items()]
-    lines += ["", *(f"- {remark}" for remark in remarks)]
-    runners = [name for name in _names(rows) if any(name in row.samples or name in row.notes for row in rows)]
-    mallocs = [m for m in ("default", "tuned") if f"ours {m}" in runners and f"peer {m}" in runners]
+    """One table a part, with what it was measured on."""
+    versions = ", ".join(f"{name} {found}" for name, found in about["versions"].items())
+    lines = [
+        "# mixgraph against its peer",
+        "",
+        f"{about['processor']}, {about['threads']} threads; {about['date']}; {versions}, Python {about['python']}, "
+        f"{about['libc']}; load before: {about['load']}.",
+        "",
+        "Medians, ours / the peer's: **how many times more** the peer takes.",
+        "",
+        *(f"- {remark}" for remark in remarks),
+    ]
     for part in dict.fromkeys(row.part for row in rows):
         own = [row for row in rows if row.part == part]
-        keys = list(dict.fromkeys(key for row in own for key in row.case))
-        head = [*keys, "measure", *runners, *(f"ratio {m}" for m in mallocs)]
-        lines += ["", f"## {part.capitalize()}", "", _line(head), _line(["---"] * len(head))]
-        for row in own:
-            ratios = [row.ratio(m) for m in mallocs]
-            cells = [str(row.case.get(key, "")) for key in keys] + [row.measure]
-            cells += [_cell(row, name) for name in runners]
-            lines.append(_line([*cells, *("" if r is None else f"{r:.1f}x" for r in ratios)]))
+        details = [f"- {detail}" for row in own for detail in row.details]
+        lines += ["", f"## {part.capitalize()}", "", *_table(own), *(["", *details] if details else [])]
     found = reference_lines(rows, about["threads"])
     if found:
         lines += ["", "## The peer against the authors' implementation", "", *found]
     return "\n".join(lines) + "\n"
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    """A line for every case and malloc, a column for every measure."""
+    keys = list(dict.fromkeys(key for row in rows for key in row.case))
+    measures = {row.measure: row.unit for row in rows}
+    head = [*keys, "malloc", *(f"{measure} ({unit})" if unit else measure for measure, unit in measures.items())]
+    lines = [_line(head), _line(["---"] * len(head))]
+    lines_of: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        lines_of.setdefault(json.dumps(row.case), {})[row.measure] = row
+    for of_case in lines_of.values():
+        case = next(iter(of_case.values())).case
+        for malloc in MALLOCS:
+            cells = [_cell(of_case[measure], malloc) if measure in of_case else "" for measure in measures]
+            if any(cells):
+                lines.append(_line([*(str(case.get(key, "")) for key in keys), malloc, *cells]))
+    return lines
+
+
+def _cell(row: Row, malloc: str) -> str:
+    texts = [text for side in ("ours", "peer") if (text := _one_side(row, f"{side} {malloc}"))]
+    ratio = row.ratio(malloc)
+    if ratio is not None:
+        texts[-1] += f": **{ratio:.1f}x**" + (" (mixes runs)" if row.mixes_runs(malloc) else "")
+    return " / ".join(texts)
+
+
+def _one_side(row: Row, runner: str) -> str:
+    median, mark = row.median(runner), row.mark(runner)
+    if median is None:
+        return mark
+    number = f"{median:.0f}" if median >= 100 else f"{median:.3g}"
+    return f"{number} ({mark})" if mark else number
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
 def to_json(rows: Sequence[Row], about: dict[str, Any], remarks: Sequence[str], growth: dict[str, Any]) -> str:
@@ -172,19 +233,3 @@ def to_json(rows: Sequence[Row], about: dict[str, Any], remarks: Sequence[str], 
         "rows": [row.to_dict() for row in rows],
     }
     return json.dumps(found, indent=1, allow_nan=False) + "\n"
-
-
-def _names(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(name for row in rows for name in (*row.samples, *row.notes)))
-
-
-def _cell(row: Row, name: str) -> str:
-    median = row.median(name)
-    if median is None:
-        return row.notes.get(name, "")
-    note = row.notes.get(name)
-    return f"{median:.3g} {row.unit}" + (f" ({note})" if note else "")
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

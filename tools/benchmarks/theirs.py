@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mixgraph.processors import make_processors
 from tools.benchmarks.cases import Case, make_graph, make_song, trained_values
-from tools.benchmarks.side import Answer, Unsupported
+from tools.benchmarks.side import Answer, Unsupported, common_losses, search_answer
 from tools.peer import (
     PeerConsole,
     PeerEvaluator,
@@ -63,12 +63,12 @@ class PeerSide:
         del found["match"]
         return found
 
-    def clip(self, step: int) -> tuple[Tensor, Tensor]:
+    def clip(self, step: int, seed: int = 0) -> tuple[Tensor, Tensor]:
         """A training example, from anywhere in the song."""
         last = self.song.num_samples - self.length
         if last < 0:
             raise Unsupported("needs songs of at least a clip")
-        start = random.Random(f"{self.case.seed}/{step}").randint(0, last)
+        start = random.Random(f"{seed}/{step}").randint(0, last)
         sources, mix = (x[..., start : start + self.length] for x in (self.song.sources, self.song.mix))
         return sources.contiguous(), mix.contiguous().unsqueeze(0)
 
@@ -106,17 +106,27 @@ class PeerSide:
             pass
         return {"seconds": seconds[1:], "start": seconds[0], "accepted": sum(t.accepted for t in bound.trials)}
 
-    def search(self, console_steps: int, rounds: int, round_steps: int) -> Answer:
-        torch.manual_seed(42)
+    def search(self, console_steps: int, rounds: int, round_steps: int, seed: int) -> Answer:
+        torch.manual_seed(seed)
         console = PeerConsole(make_graph(self.case, self.song), self.console.processors)
-        run = PeerSearch(console, self.loss, self.segments, self.clip, rng=random.Random(self.case.seed))
-        before = [len(console.graph.processors)]
+        run = PeerSearch(
+            console,
+            self.loss,
+            self.segments,
+            lambda step: self.clip(step, seed),
+            rng=random.Random(f"{seed}/candidates"),
+        )
         start = time.perf_counter()
-        loss = run.run(max(1, console_steps // round_steps), rounds, round_steps)
+        run.run(console_steps, rounds, round_steps)
         total = time.perf_counter() - start
-        removed = [max((len(t.masked) for t in trials if t.accepted), default=0) for trials in run.trials]
-        found = []
-        for trials, gone in zip(run.trials, removed, strict=True):
-            before.append(before[-1] - gone)
-            found.append({"before": before[-2], "after": before[-1], "trials": len(trials)})
-        return {"total": total, "rounds": found, "loss": loss}
+        counts = [console.graph.count(), *(own.left for own in run.rounds)]
+        found = [{"trials": len(r.trials), "seconds": r.seconds, "training": r.training} for r in run.rounds]
+
+        def render(sources: Tensor) -> Tensor:
+            return run.console(sources.contiguous(), grad=False).mix[0]
+
+        return (
+            search_answer(total, (console_steps, run.console_seconds), counts, found, round_steps, run.steps)
+            | {"optimised": "prediction"}
+            | common_losses(self.song, render)
+        )

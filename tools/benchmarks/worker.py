@@ -6,15 +6,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import resource
+import signal
 import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 _SHARE_OF_MEMORY = 0.85
+_PR_SET_PDEATHSIG = 1  # Linux's number
 
 
 def limit_memory() -> None:
@@ -26,6 +29,12 @@ def limit_memory() -> None:
     free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
     limit = int(_SHARE_OF_MEMORY * free)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def end_with_parent() -> None:
+    """Has this process killed when the one that started it is gone, in whatever way: a search takes hours."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def peak_bytes() -> int:
@@ -85,6 +94,7 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not mix with the replies
     warnings.filterwarnings("ignore")
+    end_with_parent()
     limit_memory()
     import torch
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -88,9 +89,26 @@ def weight_round(
     return masked()
 
 
+@dataclass(frozen=True)
+class PeerRound:
+    """One round of pruning, and the training after it.
+
+    Attributes:
+        trials: in order.
+        left: processors of each type after it.
+        seconds: of its evaluations and the rewritten graph.
+        training: seconds of the steps after it.
+    """
+
+    trials: tuple[PeerTrial, ...]
+    left: dict[str, int]
+    seconds: float
+    training: float
+
+
 @dataclass
 class PeerSearch:
-    """A whole search: epochs of training, then rounds of pruning with training after each.
+    """A whole search: training of the console, then rounds of pruning with training after each.
 
     Attributes:
         console: to start from; replaced by what is found.
@@ -100,7 +118,10 @@ class PeerSearch:
         policy: which rounds try what.
         tolerance: absolute.
         rng: of the candidates.
-        trials: of every round so far.
+        minimum: the least loss so far.
+        steps: that were trained.
+        console_seconds: of training before the first round.
+        rounds: so far.
     """
 
     console: PeerConsole
@@ -110,23 +131,33 @@ class PeerSearch:
     policy: Policy = "hybrid"
     tolerance: float = 0.01
     rng: random.Random = field(default_factory=lambda: random.Random(0))
-    trials: list[list[PeerTrial]] = field(default_factory=list)
     minimum: float = float("inf")
+    steps: int = 0
+    console_seconds: float = 0.0
+    rounds: list[PeerRound] = field(default_factory=list)
 
-    def run(self, console_epochs: int, rounds: int, steps_per_epoch: int) -> float:
-        """Searches; returns the final whole-song loss."""
-        trainer = PeerTrainer(self.console, self.loss, steps_per_epoch)
-        for epoch in range(console_epochs + rounds):
-            if epoch >= console_epochs:
-                trainer.pruning = True
-                self.prune(epoch - console_epochs)
-                trainer.replace(self.console)
-            for step in range(steps_per_epoch):
-                trainer.step(*self.clip(epoch * steps_per_epoch + step))
-        return PeerEvaluator(self.console, self.loss, self.segments).evaluate()
+    def run(self, console_steps: int, rounds: int, round_steps: int) -> None:
+        """Searches. An optimizer lasts for 500 steps of the console's training, and for those after a round."""
+        trainer = PeerTrainer(self.console, self.loss)
+        self.console_seconds = self._train(trainer, console_steps)
+        trainer.pruning = True
+        for index in range(rounds):
+            start = time.perf_counter()
+            trials = self.prune(index)
+            trainer.replace(self.console)
+            seconds = time.perf_counter() - start
+            left = self.console.graph.count()
+            self.rounds.append(PeerRound(tuple(trials), left, seconds, self._train(trainer, round_steps)))
 
-    def prune(self, round_index: int) -> None:
-        """One round: evaluate, try, rewrite the graph, evaluate once more."""
+    def _train(self, trainer: PeerTrainer, count: int) -> float:
+        start = time.perf_counter()
+        for _ in range(count):
+            trainer.step(*self.clip(self.steps))
+            self.steps += 1
+        return time.perf_counter() - start
+
+    def prune(self, round_index: int) -> list[PeerTrial]:
+        """One round: evaluate, try, rewrite the graph, evaluate once more. Returns its trials."""
         evaluator = PeerEvaluator(self.console, self.loss, self.segments)
         self.minimum = min(self.minimum, evaluator.evaluate())
         bound = Bound(self.minimum, self.tolerance)
@@ -142,6 +173,6 @@ class PeerSearch:
             weights = [weight_of[node] for node in graph.processors]
             removed = weight_round(types, weights, evaluator.evaluate, bound, self.rng)
         self.minimum = bound.minimum
-        self.trials.append(bound.trials)
         self.console = self.console.pruned(removed)
         PeerEvaluator(self.console, self.loss, self.segments).evaluate()
+        return bound.trials

@@ -17,7 +17,7 @@ STEPS_PER_EPOCH = 500
 
 
 class PeerTrainer:
-    """Trains a console; the optimizer is rebuilt at every epoch, every 500 steps, and loses its moments.
+    """Trains a console; the optimizer is rebuilt every 500 steps, and with a pruned console, and loses its moments.
 
     Args:
         console: to train.
@@ -32,7 +32,7 @@ class PeerTrainer:
         self.optimizer = self._optimizer()
 
     def replace(self, console: PeerConsole) -> None:
-        """Goes on with a pruned console, in a new epoch."""
+        """Goes on with a pruned console and a new optimizer."""
         self.console, self.steps = console, 0
 
     def step(self, sources: Tensor, target: Tensor) -> dict[str, float]:

@@ -1,0 +1,176 @@
+"""What a search leaves of one song: its figures, its files, and how they are told to a person."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
+
+from callbacks.iterative_pruning import SongRecord
+from mixgraph.graph.draw import save_drawing
+from mixgraph.graph.io import save_graph, save_parameters
+from mixgraph.module import ConsoleModule
+from mixgraph.report.figures import save_figure
+from mixgraph.report.progress import progress_figure
+from mixgraph.report.spectrograms import spectrogram_figure
+from mixgraph.songs import Song, write_audio
+from mixgraph.songs.align import MIN_CONFIDENCE
+
+FILES = (
+    "graph.json, parameters.safetensors, metrics.json, timings.json, trace.jsonl, config.yaml, log.csv, "
+    "mix_target, mix_found, graph.svg, graph.png, spectrograms.png, progress.png"
+)
+
+
+def write_song(
+    folder: Path, module: ConsoleModule, song: Song, record: SongRecord, log: list[dict[str, Any]], steps: int
+) -> dict[str, Any]:
+    """Writes what was found of a song, but for what belongs to the search; returns what stands in metrics.json.
+
+    Args:
+        folder: to write to.
+        module: trained.
+        song: one of its songs.
+        record: of the song's pruning.
+        log: rows of log.csv.
+        steps: of training.
+    """
+    part = module.part(song)
+    found = module.render(song)
+    metrics = measure(module, song, found, record, steps)
+    weights = part.weights.detach().cpu()
+    save_graph(
+        folder / "graph.json",
+        part.graph,
+        weights,
+        loss_increases=_known(record.loss_increases),
+        sample_rate=module.sample_rate,
+        processor_options=module.processor_options,
+    )
+    save_parameters(folder / "parameters.safetensors", part.parameters, weights)
+    write_text(folder / "metrics.json", to_json(metrics, indent=1))
+    write_text(folder / "trace.jsonl", "".join(to_json(row) + "\n" for row in record.trace))
+    write_text(folder / "log.csv", to_csv(log))
+    for name, audio in (("mix_target", song.mix), ("mix_found", found)):
+        written = write_audio(folder / f"{name}.flac", audio / song.level, song.sample_rate)
+        if written.warning:
+            rank_zero_info(written.warning)
+    for name in ("graph.svg", "graph.png"):
+        save_drawing(folder / name, part.graph, weights, title=song.title or song.name)
+    candidates: dict[str, Tensor] = {"dry sum": song.sources.sum(dim=0), "found": found}
+    save_figure(spectrogram_figure(song.mix, candidates, song.sample_rate), folder / "spectrograms.png")
+    save_figure(progress_figure(log), folder / "progress.png")
+    return metrics
+
+
+def _known(increases: list[float | None] | None) -> Tensor | None:
+    """Loss increases where all of them were measured (an interrupted search has only some)."""
+    if increases is None or None in increases:
+        return None
+    return torch.tensor(increases, dtype=torch.float64)
+
+
+def measure(module: ConsoleModule, song: Song, found: Tensor, record: SongRecord, steps: int) -> dict[str, Any]:
+    """The figures of a result: losses before and after pruning beside the dry sum, ratios, what was read."""
+    target = module.target(song)
+    score = target.score(found)
+    console = record.console_score or score
+    counts = module.part(song).graph.count()
+    initial_counts = module.initial_counts[module.song_number(song)]
+    initial, left = sum(initial_counts.values()), sum(counts.values())
+    return {
+        "song": {"name": song.name, "title": song.title, "licence": song.licence},
+        "sample_rate": song.sample_rate,
+        "num_samples": song.num_samples,
+        "level": song.level,
+        "tracks": [
+            {"name": name, "start_sample": start, "polarity": polarity, "mono": mono}
+            for name, (start, polarity), mono in zip(song.tracks, song.placements, song.mono, strict=True)
+        ],
+        "alignment": [asdict(track) for track in song.alignment],
+        "warnings": list(song.warnings),
+        "steps": steps,
+        "losses": {
+            "dry_sum": asdict(target.score(song.sources.sum(dim=0))),
+            "console": asdict(console),
+            "found": asdict(score),
+        },
+        "num_processors": {"console": initial, "found": left},
+        "pruning_ratio": 1 - left / initial if initial else 0.0,
+        "pruning_ratio_by_type": {t: 1 - counts.get(t, 0) / n for t, n in initial_counts.items()},
+        "num_processors_by_type": {t: counts.get(t, 0) for t in initial_counts},
+    }
+
+
+def describe(song: Song) -> list[str]:
+    """What was read, for a person: tracks, offsets and polarities against the mix, warnings."""
+    seconds = song.num_samples / song.sample_rate
+    lines = [f"{song.title or song.name}: {len(song.tracks)} tracks, {len(song.subgroups)} subgroups, {seconds:.1f} s"]
+    for track in song.alignment:
+        if track.confidence < MIN_CONFIDENCE:
+            lines.append(f"  {track.track}: no clear offset against the mix (confidence {track.confidence:.2f})")
+            continue
+        sign = ", polarity flipped" if track.polarity < 0 else ""
+        applied = ", applied" if track.applied else ""
+        estimate = f"{track.offset_samples:+d} samples{sign} against the mix"
+        lines.append(f"  {track.track}: {estimate} (confidence {track.confidence:.2f}{applied})")
+    return lines + [f"  warning: {warning}" for warning in song.warnings]
+
+
+def default_path(song: Song) -> Path:
+    """`results/SONG`, or, in a wandb sweep, `results/SONG_RUN`, so that its runs do not collide."""
+    run = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
+    return Path("results") / (f"{song.name}_{run}" if run else song.name)
+
+
+def summary(path: Path, metrics: dict[str, Any]) -> str:
+    """The few figures that matter, for a person."""
+    losses = metrics["losses"]
+    full = {name: losses[name]["loss"]["full"] for name in losses}
+    count = metrics["num_processors"]
+    return (
+        f"Match loss: dry sum {full['dry_sum']:.3f}, console {full['console']:.3f}, found graph {full['found']:.3f}.\n"
+        f"Processors: {count['found']} of {count['console']} left ({metrics['pruning_ratio']:.0%} pruned).\n"
+        f"Result in {path}: {FILES}."
+    )
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """JSON in which numbers that JSON lacks (NaN, infinity) are null."""
+    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def to_csv(records: list[dict[str, Any]]) -> str:
+    """Rows with all columns that any of them has."""
+    buffer = io.StringIO()
+    columns = list(dict.fromkeys(name for row in records for name in row))
+    writer = csv.DictWriter(buffer, columns)
+    writer.writeheader()
+    writer.writerows(records)
+    return buffer.getvalue()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file under a temporary name, then renames it."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,219 @@
+r"""A dynamic range processor with its dry/wet mix, in few passes over the signal, forward and backward.
+
+With the smoothed energy in units of a floor, E[n] = a E[n-1] + (1 - a) e[n], the level is L = ln(1 + E) above the
+floor's, and its place in the knee of half width W about the threshold T is
+
+    s = (\pm (L - T) + W) / 2W ,    0 where the knee begins, 1 where it ends.
+
+With t = s clamped to [0, 1], what is past the threshold, bent by the quadratic knee, is 2W t (s - t / 2): nothing
+before the knee, quadratic in it, the distance itself after it. Its derivative by the distance is t, and by W it is
+t - t^2. Then
+
+    gain = exp(slope 2W t (s - t / 2)) ,    out = (1 - w + w gain) signal .
+
+The backward pass starts from E, which is kept, and runs the one-pole filter backward in time: with the
+gradient g by E, the one by the drive (1 - a) e is \lambda[n] = g[n] + a \lambda[n+1]. Because da/dz = a (1 - a) and
+\sum \lambda (1 - a) e = \sum g E - a \lambda[0] E[-1] (the adjoint), the one by z is
+
+    a \left( (1 - a) \sum \lambda[n] E[n-1] - \sum g[n] E[n] + a \lambda[0] E[-1] \right) .
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from mixgraph.dsp.envelope import Decay
+
+GROUP_SAMPLES = 1 << 18  # of the nodes that a CPU processes together: found by trying, with 32 MiB of shared cache
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """What is the same for all nodes.
+
+    Attributes:
+        direction: +1 acts above the threshold, -1 below.
+        mid: the energy is (l + r)^2, else (l^2 + r^2) / 2. A mono row m stands for l = r = m.
+        floor: of the energy, and its unit here.
+    """
+
+    direction: int
+    mid: bool
+    floor: float
+
+    def energy(self, signal: Tensor, out: Tensor) -> None:
+        """Writes the energy of (nodes, 1 or 2, time), less the factor `scale`, to `out`, (nodes, time)."""
+        first, *second = signal.unbind(1)
+        if self.mid and second:
+            torch.add(first, *second, out=out).square_()
+            return
+        torch.mul(first, first, out=out)
+        for other in second:
+            out.addcmul_(other, other)
+
+    def scale(self, channels: int) -> float:
+        """What `energy` leaves out."""
+        return ((2 / channels) ** 2 if self.mid else 1 / channels) / self.floor
+
+    def add_gradient(self, by_energy: Tensor, signal: Tensor, out: Tensor) -> None:
+        """Adds the gradient by the signal to `out`; `by_energy`, (nodes, time), is used up."""
+        factor = 2 * self.scale(signal.shape[1])
+        if self.mid and signal.shape[1] == 2:
+            out.add_(by_energy.mul_(signal.sum(dim=1)).unsqueeze(1), alpha=factor)
+        else:
+            out.addcmul_(signal, by_energy.unsqueeze(1), value=factor)
+
+
+def mix_dynamics(
+    dynamics: Dynamics,
+    signal: Tensor,
+    weight: Tensor,
+    smoothing_logit: Tensor,
+    threshold: Tensor,
+    half_knee: Tensor,
+    slope: Tensor,
+    initial: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """The dry/wet mix of a compressor or a noisegate with an exact one-pole envelope.
+
+    On a CPU a few nodes at a time, so that what lies between stays in its cache (elsewhere all at once). What is kept
+    for the backward pass: the signal and its envelope.
+
+    Args:
+        dynamics: what is the same for all nodes.
+        signal: (nodes, 1 or 2, time).
+        weight: (nodes, 1), of the wet signal.
+        smoothing_logit: (nodes, 1), z with a = sigmoid(z).
+        threshold: (nodes, 1), T as ln energy.
+        half_knee: (nodes, 1), W in the same unit.
+        slope: (nodes, 1), ln gain for each unit of distance past the threshold.
+        initial: (nodes, 1), the smoothed energy before the first sample.
+
+    Returns:
+        The mix, of the shape of the signal, and the smoothed energy of the last sample, (nodes, 1). Both are
+        differentiable once, in all tensors.
+    """
+    settings = (weight, smoothing_logit, threshold, half_knee, slope, initial)
+    if torch.is_grad_enabled() and any(t.requires_grad for t in (signal, *settings)):
+        mixed, state = _Mix.apply(dynamics, signal, *settings)
+    else:
+        mixed, state, _ = _forward(dynamics, signal, *settings, keep=False)
+    return mixed, state
+
+
+def _groups(signal: Tensor) -> Iterator[slice]:
+    nodes, _, length = signal.shape
+    size = max(1, GROUP_SAMPLES // length) if signal.device.type == "cpu" else nodes
+    return (slice(start, min(start + size, nodes)) for start in range(0, nodes, size))
+
+
+def _coefficients(
+    dynamics: Dynamics, weight: Tensor, z: Tensor, threshold: Tensor, half_knee: Tensor, slope: Tensor, initial: Tensor
+) -> Tensor:
+    """(6, nodes, 1): w; 1 - a; E[-1]; s = rate L + offset; the binary logarithm of the gain for each t (s - t / 2)."""
+    rate = dynamics.direction / (2 * half_knee)
+    offset = rate * (math.log(dynamics.floor) - threshold) + 0.5
+    log2_gain = 2 * half_knee * slope / math.log(2)
+    return torch.stack((weight, torch.sigmoid(-z), initial / dynamics.floor, rate, offset, log2_gain))
+
+
+def _gain(envelope: Tensor, curve: Sequence[Tensor], inside: Tensor, past: Tensor, out: Tensor) -> Tensor:
+    """Writes t to `inside`, s - t / 2 to `past` and the gain to `out`, all (nodes, time)."""
+    rate, offset, log2_gain = curve
+    torch.log1p(envelope, out=past).mul_(rate).add_(offset)
+    torch.clamp(past, 0, 1, out=inside)
+    past.sub_(inside, alpha=0.5)
+    return torch.mul(inside, past, out=out).mul_(log2_gain).exp2_()  # four times faster than exp on a CPU
+
+
+def _forward(dynamics: Dynamics, signal: Tensor, *settings: Tensor, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """The mix, the state, and E in whole blocks: of all nodes if it is to be kept, else of the last group."""
+    nodes, channels, length = signal.shape
+    decay = Decay.make(F.logsigmoid(settings[1]).squeeze(-1), length)
+    coefficients = _coefficients(dynamics, *settings)
+    mixed, state = torch.empty_like(signal), torch.empty_like(settings[0])
+    largest = next(_groups(signal)).stop
+    buffers = signal.new_zeros(2, largest, decay.padded(length))
+    envelopes = signal.new_empty(nodes if keep else largest, decay.padded(length))
+    for part in _groups(signal):
+        x = signal[part]
+        weight, drive, initial, *curve = coefficients[:, part]
+        padded, envelope = buffers[0, : len(x)], envelopes[part if keep else slice(len(x))]
+        energy, past = buffers[:, : len(x), :length]
+        dynamics.energy(x, energy)
+        energy.mul_(drive * dynamics.scale(channels))
+        decay.rows(part).scan(padded, envelope, initial)
+        torch.mul(envelope[:, length - 1 : length], dynamics.floor, out=state[part])
+        gain = _gain(envelope[:, :length], curve, inside=energy, past=past, out=past)
+        torch.mul(x, gain.mul_(weight).add_(1 - weight).unsqueeze(1), out=mixed[part])
+    return mixed, state, envelopes
+
+
+class _Mix(Function):
+    @staticmethod
+    def forward(ctx: Any, dynamics: Dynamics, signal: Tensor, *settings: Tensor) -> tuple[Tensor, Tensor]:
+        mixed, state, envelopes = _forward(dynamics, signal, *settings, keep=True)
+        ctx.dynamics = dynamics
+        ctx.save_for_backward(signal, *settings, envelopes)
+        return mixed, state
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, by_mixed: Tensor, by_state: Tensor) -> tuple[Tensor | None, ...]:
+        signal, *settings, envelopes = ctx.saved_tensors
+        dynamics: Dynamics = ctx.dynamics
+        nodes, _, length = signal.shape
+        weights, logits, _, half_knees, slopes, _ = settings
+        decay = Decay.make(F.logsigmoid(logits).squeeze(-1), length)
+        coefficients = _coefficients(dynamics, *settings)
+        by_signal, by_initial = torch.empty_like(signal), torch.empty_like(weights)
+        sums = signal.new_empty(6, nodes)
+        buffers = signal.new_zeros(5, next(_groups(signal)).stop, decay.padded(length))
+        for part in _groups(signal):
+            x, g, envelope = signal[part], by_mixed[part], envelopes[part, :length]
+            weight, drive, initial, *curve = coefficients[:, part]
+            padded = buffers[:, : len(x)]
+            by_gain, spare, inside, past, gain = padded[..., :length]
+            _gain(envelope, curve, inside, past, out=gain)
+            torch.mul(g[:, 0], x[:, 0], out=by_gain)
+            if x.shape[1] == 2:
+                by_gain.addcmul_(g[:, 1], x[:, 1])
+            torch.sum(torch.sub(gain, 1, out=spare).mul_(by_gain), dim=-1, out=sums[0, part])
+            # By the distance past the threshold, but for the factor w slope.
+            by_distance = by_gain.mul_(gain).mul_(inside)
+            torch.mul(g, gain.mul_(weight).add_(1 - weight).unsqueeze(1), out=by_signal[part])
+            torch.sum(by_distance, dim=-1, out=sums[1, part])
+            torch.sum(inside.mul_(by_distance), dim=-1, out=sums[2, part])
+            torch.sum(past.mul_(by_distance), dim=-1, out=sums[3, part])
+            # By E, then by the drive (\lambda), then by the energy.
+            by_envelope = by_distance.div_(torch.add(envelope, 1, out=spare))
+            by_envelope.mul_(dynamics.direction * weight * slopes[part])
+            by_envelope[:, -1:].add_(by_state[part], alpha=dynamics.floor)
+            torch.sum(torch.mul(by_envelope, envelope, out=spare), dim=-1, out=sums[4, part])
+            by_drive = decay.rows(part).scan(padded[0], padded[1], reverse=True)[:, :length]
+            torch.mul(by_drive[:, :1], decay.one_step[part], out=by_initial[part])
+            by_energy = by_drive.mul_(drive)
+            inside[:, :1] = initial
+            inside[:, 1:] = envelope[:, :-1]
+            torch.sum(inside.mul_(by_energy), dim=-1, out=sums[5, part])
+            dynamics.add_gradient(by_energy, x, by_signal[part])
+        excess, t, tt, bent, own, before = sums.unsqueeze(-1)
+        return (
+            None,
+            by_signal,
+            excess,
+            decay.one_step * (before - own + by_initial * coefficients[2]),
+            -dynamics.direction * weights * slopes * t,
+            weights * slopes * (t - tt),
+            weights * 2 * half_knees * bent,
+            by_initial / dynamics.floor,
+        )

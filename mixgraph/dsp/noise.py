@@ -1,0 +1,111 @@
+r"""Noise that decays exponentially in every band of a spectrogram (paper B.4).
+
+The spectrogram N[m, k] of a fixed noise, frames m and bins k, is masked and turned back to time by overlap-add, with
+frames of F samples, half of which the next frame overlaps (w_m: synthesis window, Q = F / 2 samples a hop):
+
+    x[n] = \sum_m w_m[n + Q - m Q] y_m[n + Q - m Q],      y_m = irfft_k(N[m, k] M[m, k]),      M = exp(a_k + m b_k).
+
+All but the mask is linear. The backward pass takes the adjoints in reverse: from the gradient g of x, frames of it
+times w_m, their real FFT G[m, k], and with c_k = 1 at DC and Nyquist, 2 elsewhere, the gradients
+
+    of a_k: (c_k / F) \sum_m Re(conj(G) N M),        of b_k: the same sum with each term times m.
+
+What is cheap (the mask) is computed again there instead of being kept. On a CPU two nodes are done at a time, so that
+their spectrograms stay in its cache.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from mixgraph.dsp.pieces import pieces
+
+_GROUP = 16  # frames
+_NODES = 2  # at once on a CPU
+
+
+def decaying_noise(start: Tensor, slope: Tensor, noise: Tensor, synthesis: Tensor, length: int) -> Tensor:
+    """Noise in mid and side whose bins decay exponentially, as left and right; differentiable once, by the mask.
+
+    Args:
+        start: log-magnitude of the mask at frame 0, natural logarithm, (nodes, 2, bins).
+        slope: its change from frame to frame, same shape.
+        noise: spectrograms of mid and side, real and imaginary parts, (2, frames, bins, 2).
+        synthesis: window of each frame over the sum of the overlapping squared windows, (frames, 2 * (bins - 1)).
+        length: samples, at most frames * (bins - 1); time 0 is the middle of frame 0.
+
+    Returns:
+        (nodes, 2, length): m + s on the left, m - s on the right.
+    """
+    return _DecayingNoise.apply(start, slope, noise.to(start.dtype), synthesis.to(start.dtype), length)
+
+
+def _groups(noise: Tensor, synthesis: Tensor) -> tuple[Tensor, Tensor]:
+    """Adds frames of zeros (one at least) up to whole groups: (2, groups, 16, 2 bins) and (frames, F)."""
+    missing = _GROUP - noise.shape[1] % _GROUP
+    whole = F.pad(noise.flatten(2), (0, 0, 0, missing))
+    return whole.unflatten(1, (-1, _GROUP)), F.pad(synthesis, (0, 0, 0, missing))
+
+
+def _masked(start: Tensor, slope: Tensor, noise: Tensor) -> Tensor:
+    """The noise times its mask: (nodes, 2, bins) twice and (2, groups, 16, 2 bins) to (nodes, 2, frames, 2 bins).
+
+    exp(a + m b) is the product of exp(a + 16 p b) and exp(q b), m = 16 p + q: two short tables instead of an
+    exponential for each frame.
+    """
+    start, slope = (x.repeat_interleave(2, dim=-1).unsqueeze(2) for x in (start, slope))  # real and imaginary parts
+    frame = torch.arange(noise.shape[1] * _GROUP, device=start.device, dtype=start.dtype).unsqueeze(-1)
+    groups, within = torch.exp(start + slope * frame[::_GROUP]), torch.exp(slope * frame[:_GROUP])
+    return (noise * groups.unsqueeze(3)).mul_(within.unsqueeze(2)).flatten(2, 3)
+
+
+class _DecayingNoise(Function):
+    @staticmethod
+    def forward(ctx: Any, start: Tensor, slope: Tensor, noise: Tensor, synthesis: Tensor, length: int) -> Tensor:
+        ctx.save_for_backward(start, slope, noise, synthesis)
+        noise, synthesis = _groups(noise, synthesis)
+        earlier, later = synthesis.chunk(2, dim=-1)  # a frame's first and second half
+        hop = earlier.shape[-1]
+        stereo = start.new_empty(start.shape[0], 2, length)
+        for a, b, out in pieces(_NODES, start, slope, stereo):
+            masked = torch.view_as_complex(_masked(a, b, noise).unflatten(-1, (-1, 2)))
+            frames = torch.fft.irfft(masked, n=2 * hop)
+            overlapped = frames[:, :, :-1, hop:] * later[:-1]
+            overlapped.addcmul_(frames[:, :, 1:, :hop], earlier[1:])
+            mid, side = overlapped.flatten(2)[..., :length].unbind(1)
+            torch.add(mid, side, out=out[:, 0])
+            torch.sub(mid, side, out=out[:, 1])
+        return stereo
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        start, slope, noise, synthesis = ctx.saved_tensors
+        noise, synthesis = _groups(noise, synthesis)
+        earlier, later = synthesis.chunk(2, dim=-1)
+        (num_frames, hop), length = earlier.shape, grad.shape[-1]
+        frame = torch.arange(num_frames, device=grad.device, dtype=grad.dtype)
+        by_start_and_slope = torch.stack((torch.ones_like(frame), frame))
+        sums = []
+        for a, b, g in pieces(_NODES, start, slope, grad):
+            mid_side = g.new_empty(g.shape[0], 2, (num_frames - 1) * hop)
+            mid_side[..., length:] = 0
+            torch.add(g[:, 0], g[:, 1], out=mid_side[:, 0, :length])
+            torch.sub(g[:, 0], g[:, 1], out=mid_side[:, 1, :length])
+            hops = mid_side.unflatten(-1, (-1, hop))
+            frames = g.new_empty(g.shape[0], 2, num_frames, 2 * hop)
+            frames[:, :, 0, :hop] = frames[:, :, -1, hop:] = 0  # before time 0 and past the end
+            torch.mul(hops, later[:-1], out=frames[:, :, :-1, hop:])
+            torch.mul(hops, earlier[1:], out=frames[:, :, 1:, :hop])
+            spectrum = torch.view_as_real(torch.fft.rfft(frames)).flatten(3)
+            sums.append(by_start_and_slope @ _masked(a, b, noise).mul_(spectrum))
+        count = frame.new_full((hop + 1,), 1 / hop)
+        count[0] = count[-1] = 0.5 / hop
+        both = torch.cat(sums).unflatten(-1, (-1, 2)).sum(dim=-1) * count  # (nodes, 2, start or slope, bins)
+        return both[:, :, 0], both[:, :, 1], None, None, None

@@ -1,0 +1,48 @@
+"""Graphs with the values of their processors: joined, and taken apart again, song by song."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mixgraph.graph.edit import batch, take_song
+from mixgraph.graph.types import MixGraph
+
+
+@dataclass(frozen=True, eq=False)
+class GraphValues:
+    """A graph and what its processors are set to.
+
+    Attributes:
+        graph: of one song or several.
+        parameters: type -> name -> (nodes of the type, *shape), in trained coordinates.
+        weights: dry/wet weights, (processors,).
+    """
+
+    graph: MixGraph
+    parameters: Mapping[str, Mapping[str, Tensor]]
+    weights: Tensor
+
+
+def batch_values(parts: Sequence[GraphValues]) -> GraphValues:
+    """Joins graphs into one disconnected graph, as `batch` does, with their rows one after the other."""
+    graph = batch([part.graph for part in parts])
+    rows: dict[str, dict[str, list[Tensor]]] = {}
+    for part in parts:
+        for node_type, named in part.parameters.items():
+            for name, value in named.items():
+                rows.setdefault(node_type, {}).setdefault(name, []).append(value)
+    parameters = {t: {name: torch.cat(values) for name, values in named.items()} for t, named in rows.items()}
+    return GraphValues(graph, parameters, torch.cat([part.weights for part in parts]))
+
+
+def song_values(values: GraphValues, song: int) -> GraphValues:
+    """The part of one song, by its number: what `batch_values` joined, but for types of which it has no node."""
+    whole = values.graph
+    graph = take_song(whole, song)
+    rows = {t: [whole.rows[i] for i in whole.nodes_of(t) if whole.songs[i] == song] for t in graph.count()}
+    parameters = {t: {name: value[rows[t]] for name, value in values.parameters[t].items()} for t in rows}
+    return GraphValues(graph, parameters, values.weights[[whole.songs[i] == song for i in whole.processors]])

@@ -1,0 +1,236 @@
+"""Signals of a song as streams: made block by block when somebody reads, silence left out.
+
+A stream is always made in the same blocks, from the same place on, so that its samples do not depend on who reads
+what, and when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mixgraph.graph.types import INPUT, OUTPUT, MixGraph
+from mixgraph.processors.base import Processors
+from mixgraph.render.execute import execute, skip
+from mixgraph.render.plan import RenderPlan, make_plan
+from mixgraph.render.values import GraphParameters, StreamState
+
+_GRAIN = 4096  # samples; silence is looked for at this resolution
+
+
+class Stream(Protocol):
+    """A signal that is zero outside samples `start` to `stop`; `width` is 1 for mono."""
+
+    start: int
+    stop: int
+    width: int
+
+    def read(self, first: int, last: int) -> Tensor | None:
+        """Samples [first, last) as (width, samples), or None where all of them are known to be zero."""
+        ...
+
+    def attach(self) -> int:
+        """Announces a reader, who reads from the start on; returns its number."""
+        ...
+
+    def forget(self, reader: int, before: int) -> None:
+        """A reader will not come back to samples before `before`."""
+        ...
+
+
+class Source:
+    """A dry track.
+
+    Args:
+        audio: (2, L), on any device.
+        mono: its channels are equal.
+        stop: where the song's rendering ends, at or after L.
+        like: a tensor of the device and number format to render in.
+    """
+
+    def __init__(self, audio: Tensor, mono: bool, stop: int, like: Tensor) -> None:
+        self.audio, self.like = audio[:1] if mono else audio, like
+        self.start, self.stop, self.width = 0, stop, self.audio.shape[0]
+        grains = F.pad(self.audio, (0, -self.audio.shape[-1] % _GRAIN)).unflatten(-1, (-1, _GRAIN))
+        self.sounding = (grains != 0).any(dim=-1).any(dim=0).tolist()
+
+    def read(self, first: int, last: int) -> Tensor | None:
+        if not any(self.sounding[max(0, first) // _GRAIN : -(-max(0, last) // _GRAIN)]):
+            return None
+        length = self.audio.shape[-1]
+        inside = self.audio[:, max(0, first) : max(0, min(last, length))].to(self.like)
+        return F.pad(inside, (max(0, -first), last - max(first, 0) - inside.shape[-1]))
+
+    def attach(self) -> int:
+        return 0
+
+    def forget(self, reader: int, before: int) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Processors in series, and their values.
+
+    Attributes:
+        nodes: their keys in the cache of responses, e.g. node numbers.
+        types: of each.
+        parameters: of each: name -> (1, *shape).
+        weights: (processors,).
+    """
+
+    nodes: tuple[int, ...]
+    types: tuple[str, ...]
+    parameters: tuple[Mapping[str, Tensor], ...]
+    weights: Tensor
+
+    def plan(self, processors: Processors, block: int, mono: bool) -> RenderPlan:
+        count = len(self.nodes)
+        types = (INPUT, *self.types, OUTPUT)
+        graph = MixGraph(types, tuple((i, i + 1) for i in range(count + 1)), ("",) * (count + 2), ("",))
+        return make_plan(graph, processors, block, "one_by_one", mono=(0,) if mono else ())
+
+    def by_type(self) -> GraphParameters:
+        found: dict[str, dict[str, Tensor]] = {}
+        for node_type, values in zip(self.types, self.parameters, strict=True):
+            own = found.setdefault(node_type, {})
+            for name, value in values.items():
+                own[name] = torch.cat((own[name], value)) if name in own else value
+        return found
+
+
+class Responses:
+    """The spectra of responses by node and FFT length, the latest ones up to some memory.
+
+    Args:
+        max_bytes: of all responses; those that are made again are the same.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.found: dict[tuple[int, int], Tensor] = {}
+
+    def get(self, keys: Mapping[int, tuple[int, int]]) -> dict[int, Tensor]:
+        return {index: self.found[key] for index, key in keys.items() if key in self.found}
+
+    def put(self, keys: Mapping[int, tuple[int, int]], responses: Mapping[int, Tensor]) -> None:
+        self.found.update({keys[index]: response for index, response in responses.items()})
+        size = sum(_bytes(r) for r in self.found.values())
+        while size > self.max_bytes and self.found:
+            size -= _bytes(self.found.pop(next(iter(self.found))))
+
+
+class Rendered:
+    """The sum of some streams, through a chain.
+
+    Args:
+        sources: what is summed.
+        chain: what it goes through; without processors the sum itself.
+        processors: one module a type.
+        responses: cache of them.
+        block: samples a block.
+        keep: all that was made can be read again; otherwise what all readers have passed is forgotten.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Stream],
+        chain: Chain,
+        processors: Processors,
+        responses: Responses,
+        block: int,
+        keep: bool = True,
+    ) -> None:
+        self.sources, self.chain, self.processors, self.responses = sources, chain, processors, responses
+        self.keep = keep
+        self.passed: list[int] = []
+        self.places = [source.attach() for source in sources]
+        start, stop = min(s.start for s in sources), max(s.stop for s in sources)
+        self.block = min(block, stop - start)
+        width = max(s.width for s in sources)
+        plan = chain.plan(processors, self.block, width == 1) if chain.nodes else None
+        self.plan: RenderPlan | None = plan
+        self.input = start
+        self.start, self.stop = (start - plan.lookahead, stop - plan.lookahead) if plan else (start, stop)
+        self.width = plan.widths[-2] if plan else width
+        self.memory = sum(processors[t].before + processors[t].after for t in chain.types if processors[t].linear)
+        self.quiet = self.memory  # samples of silence that have gone in
+        self.state = StreamState()
+        self.pieces: list[Tensor | None] = []
+
+    def read(self, first: int, last: int) -> Tensor | None:
+        while self.start + len(self.pieces) * self.block < min(last, self.stop):
+            self.pieces.append(self._next())
+        found: Tensor | None = None
+        low, high = max(first, self.start), min(last, self.stop)
+        for index in range((low - self.start) // self.block, -(-(high - self.start) // self.block)):
+            piece = self.pieces[index]
+            if piece is None:
+                continue
+            offset = self.start + index * self.block
+            a, b = max(low, offset), min(high, offset + self.block)
+            if (a, b) == (first, last):
+                return piece[:, a - offset : b - offset]
+            if found is None:
+                found = piece.new_zeros(self.width, last - first)
+            found[:, a - first : b - first] = piece[:, a - offset : b - offset]
+        return found
+
+    def attach(self) -> int:
+        if self.keep:
+            return 0
+        self.passed.append(0)
+        return len(self.passed) - 1
+
+    def forget(self, reader: int, before: int) -> None:
+        if self.keep:
+            return
+        self.passed[reader] = (before - self.start) // self.block
+        for index in range(min(*self.passed, len(self.pieces))):
+            self.pieces[index] = None
+
+    @property
+    def num_bytes(self) -> int:
+        """What the stream takes when all of it is there and sounds."""
+        return (self.stop - self.start) * self.width * 4
+
+    def _next(self) -> Tensor | None:
+        first = self.input + len(self.pieces) * self.block
+        entering = _sum(self.sources, first, first + self.block)
+        for source, place in zip(self.sources, self.places, strict=True):
+            source.forget(place, first + self.block)
+        if self.plan is None:
+            return entering
+        parameters = self.chain.by_type()
+        if entering is None and self.quiet >= self.memory:
+            skip(self.plan, self.processors, parameters, self.state)
+            return None
+        self.quiet = self.quiet + self.block if entering is None else 0
+        if entering is None:
+            entering = self.chain.weights.new_zeros(1, self.block)
+        steps = list(enumerate(self.plan.steps))[1:-1]
+        keys = {i: (self.chain.nodes[s.nodes[0] - 1], s.region.n_fft if s.region else 0) for i, s in steps}
+        self.state.responses = self.responses.get(keys)
+        stereo = entering.expand(2, -1).unsqueeze(0)
+        mix, _ = execute(self.plan, self.processors, stereo, parameters, self.chain.weights, self.state)
+        self.responses.put(keys, self.state.responses)
+        self.state.responses = {}
+        return mix[0, : self.width]
+
+
+def _sum(sources: Sequence[Stream], first: int, last: int) -> Tensor | None:
+    total: Tensor | None = None
+    for source in sources:
+        signal = source.read(first, last)
+        if signal is not None:
+            total = signal if total is None else total + signal
+    return total
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()

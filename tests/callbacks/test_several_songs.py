@@ -1,0 +1,191 @@
+"""Several songs in one search: each of them ends as it does alone."""
+
+import csv
+import json
+
+import lightning as L
+import pytest
+import torch
+
+from callbacks import IterativePruning, ResultFolder
+from callbacks.result_folder import final_figures
+from callbacks.time_budget import TimeBudget
+from datamodules import SongData
+from mixgraph.found import load_result
+from mixgraph.module import ConsoleModule
+from mixgraph.search import search
+
+RATE = 8000
+STAGES = {"console_stages": 2, "rounds": 3, "period": 2}  # the second round is brute force
+# Without the delay: its taps are on whole samples, so that a search that is disturbed by 1e-7 goes another way.
+CHAIN = "ecnsgr"
+
+
+def find(paths, folder, callbacks=(), checkpoint=None):
+    """Searches; returns the module, its songs and what the pruning kept of each of them."""
+    data = SongData(paths, sample_rate=RATE, steps_per_stage=3, scored_seconds=1.0, cache_dir=None)
+    module, pruning = ConsoleModule(CHAIN, CHAIN, sample_rate=RATE), IterativePruning(**STAGES)
+    results = ResultFolder(str(folder), log_every=2)
+    quiet = {"enable_progress_bar": False}
+    search(module, data, [pruning, results, *callbacks], pruning.num_stages, "cpu", checkpoint, **quiet)
+    return module, data.songs, pruning.songs
+
+
+@pytest.fixture(scope="module")
+def paths(tiny_song, duo_song):
+    return [str(tiny_song), str(duo_song)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture(scope="module")
+def together(paths, folder):
+    return find(paths, folder / "together")
+
+
+@pytest.fixture(scope="module", params=[0, 1], ids=["tiny", "duo"])
+def both(request, paths, folder, together):
+    """The number of a song, its own search, and the search of both."""
+    return request.param, find(paths[request.param], folder / "alone" / str(request.param)), together
+
+
+def test_the_same_processors_survive_by_the_same_verdicts(both) -> None:
+    number, (alone, _, (own,)), (module, songs, records) = both
+    assert module.part(songs[number]).graph == alone.graph
+    assert 0 < len(alone.graph.processors) < alone.initial_counts[0]["gain_panning"] * len(CHAIN)
+    assert module.initial_counts[number] == alone.initial_counts[0]
+    assert torch.equal(module.loudest[number], alone.loudest[0])
+    assert not torch.equal(module.loudest[0], module.loudest[1])
+    assert len(own.trace) == len(records[number].trace)
+    verdicts = {row["accepted"] for row in own.trace if row["kind"] == "trial"}
+    assert verdicts == {True, False}
+    for first, second in zip(own.trace, records[number].trace, strict=True):
+        assert first.keys() == second.keys()
+        for name, value in first.items():
+            # The loss sums thousands of float32 magnitudes; an order of summation is worth some 1e-7 of it, and the
+            # steps before it have the same error.
+            same = pytest.approx(value, rel=2e-5, abs=2e-5) if isinstance(value, float) else value
+            assert second[name] == same, name
+
+
+def test_parameters_and_weights_are_equal(both) -> None:
+    """But for rounding, which Adam scales up: it divides each gradient by its own size.
+
+    An element with next to no gradient (a reverb's bin above the song's highest frequency) so takes full steps in the
+    direction of rounding errors. Elements are compared whose gradients are at least 1e-3 of the type's largest: 15
+    steps of 0.01, each with an error of 1e-4 (1e-7 over 1e-3), are 1.5e-5.
+    """
+    number, (alone, (song,), _), (module, songs, _) = both
+    part = module.part(songs[number])
+    assert (part.weights - alone.weights).abs().max() < 1e-5
+    state = alone.trainer.optimizers[0].state
+    for node_type, named in alone.parameters_by_type().items():
+        for name, value in named.items():
+            size = state[value]["exp_avg_sq"].sqrt()
+            heard = size > 1e-3 * size.max()
+            error = (part.parameters[node_type][name] - value)[heard].abs().max()
+            assert error < 3e-5, (node_type, name)
+    first, second = alone.render(song), module.render(songs[number])
+    assert first.abs().max() > 0.1
+    assert (second - first).abs().max() < 1e-4
+
+
+def test_each_song_has_a_result_of_its_own(both, folder) -> None:
+    number, (_, (song,), _), _ = both
+    alone, joined = folder / "alone" / str(number), folder / "together" / song.name
+    assert {p.name for p in joined.iterdir()} == {p.name for p in alone.iterdir()}
+    assert sorted(p.name for p in (folder / "together").iterdir()) == ["duo", "tiny"]
+    assert load_result(joined).graph == load_result(alone).graph
+    first, second = (json.loads((p / "metrics.json").read_text()) for p in (alone, joined))
+    for when in ("dry_sum", "console", "found"):
+        for denominator in ("loss", "loss_prediction"):
+            assert second["losses"][when][denominator] == pytest.approx(first["losses"][when][denominator], rel=2e-5)
+    assert {k: v for k, v in first.items() if k != "losses"} == {k: v for k, v in second.items() if k != "losses"}
+    logs = [list(csv.DictReader((p / "log.csv").read_text().splitlines())) for p in (alone, joined)]
+    shared = {"gain_staging", "delay_radius", "sparsity", "match/lr", "match/mid", "match/side"}  # sums over the songs
+    assert set(logs[1][0]) == set(logs[0][0]) - shared
+    for first_row, row in zip(*logs, strict=True):
+        assert row.pop("stage") == first_row.pop("stage")
+        assert {n: float(v) for n, v in row.items()} == pytest.approx({n: float(first_row[n]) for n in row}, rel=2e-5)
+    seconds = [json.loads((p / "timings.json").read_text()) for p in (alone, joined)]
+    assert [s["num_songs"] for s in seconds] == [1, 2]
+    assert seconds[0]["num_trials"] == seconds[1]["num_trials"]
+
+
+class PowerCut(L.Callback):
+    """Ends a search without a word, when the second round is done and nothing of its stage is saved."""
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        if trainer.current_epoch == 3:
+            raise RuntimeError("power cut")
+
+
+def test_a_stopped_search_of_two_songs_goes_on(paths, folder, together, tmp_path) -> None:
+    with pytest.raises(RuntimeError, match="power cut"):
+        find(paths, tmp_path / "cut", [PowerCut()])
+    assert sorted(p.name for p in (tmp_path / "cut").iterdir()) == ["duo.partial", "tiny.partial"]
+    checkpoint = tmp_path / "cut" / "tiny.partial" / "stage.ckpt"
+    with pytest.raises(FileExistsError, match=rf"did not end; go on with --ckpt_path {checkpoint}, or set"):
+        find(paths, tmp_path / "cut")
+    with pytest.raises(ValueError, match=r"the graph is of tiny, duo \(in this order\), got duo, tiny"):
+        find(paths[::-1], tmp_path / "other", checkpoint=str(checkpoint))
+    with pytest.raises(ValueError, match=r"the graph is of tiny, duo \(in this order\), got tiny"):
+        find(paths[0], tmp_path / "other", checkpoint=str(checkpoint))
+    assert not (tmp_path / "other").exists()
+    module, _, records = find(paths, tmp_path / "cut", checkpoint=str(checkpoint))
+    assert module.initial_counts == together[0].initial_counts
+    assert [record.trace for record in records] == [record.trace for record in together[2]]
+    for name in ("tiny", "duo"):
+        for file in ("graph.json", "parameters.safetensors", "metrics.json", "trace.jsonl", "log.csv"):
+            first, second = (f / name / file for f in (folder / "together", tmp_path / "cut"))
+            assert second.read_bytes() == first.read_bytes(), (name, file)
+
+
+def test_an_existing_result_of_any_song_is_kept(paths, folder, together) -> None:
+    with pytest.raises(FileExistsError, match=r"together/tiny, .*together/duo exists and is kept"):
+        find(paths, folder / "together")
+
+
+def test_one_songs_record_is_not_that_of_several(together) -> None:
+    pruning = IterativePruning()
+    pruning.songs = together[2]
+    for name in ("trace", "console_score"):
+        with pytest.raises(ValueError, match="a search of one song is needed, got 2 songs; see `songs`"):
+            getattr(pruning, name)
+
+
+def test_the_logger_gets_the_mean_and_each_song(folder, together) -> None:
+    metrics = [json.loads((folder / "together" / name / "metrics.json").read_text()) for name in ("tiny", "duo")]
+    losses = [m["losses"]["found"]["loss"]["full"] for m in metrics]
+    found = final_figures(metrics, together[0].endings())
+    assert [found["search/found_loss/tiny"], found["search/found_loss/duo"]] == losses
+    assert found["search/found_loss"] == pytest.approx(sum(losses) / 2)
+    assert final_figures(metrics[:1], [""]) == {
+        "search/found_loss": losses[0],
+        "search/pruning_ratio": metrics[0]["pruning_ratio"],
+    }
+
+
+def test_the_estimate_sums_the_trials_of_the_songs(together, paths, monkeypatch, caplog) -> None:
+    """At two minutes a trial; two rounds and the measurements at both ends try each processor once."""
+    module, _, _ = together
+    monkeypatch.setattr("callbacks.time_budget._time_trial", lambda evaluator: 120.0)
+    monkeypatch.setattr("callbacks.time_budget._time_steps", lambda module, data: 0.0)
+    monkeypatch.setattr(
+        module,
+        "trainer",
+        L.Trainer(
+            logger=False,
+            accelerator="cpu",
+            max_epochs=3,
+            enable_checkpointing=False,
+            callbacks=[IterativePruning(1, 2, "brute_force")],
+        ),
+    )
+    module.trainer.datamodule = SongData(paths, sample_rate=RATE)
+    TimeBudget()._estimate(module.trainer, module)
+    trials = sum((2 + 2) * len(module.part(song).graph.processors) for song in module.trainer.datamodule.songs)
+    assert f"about {2 * trials:.1f} minutes at most" in caplog.text

@@ -1,0 +1,96 @@
+"""Whole searches that were run, kept as they come: one JSON line each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tomllib
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from tools.benchmarks.pool import ROOT
+
+FILE = "searches.jsonl"
+_SOURCES = {"ours": ("mixgraph", "callbacks", "datamodules"), "peer": ("tools/peer",)}
+
+
+class Search(NamedTuple):
+    """What a search found, and which earlier run of the benchmark measured it ("" for this one)."""
+
+    answer: dict[str, Any]
+    earlier: str
+
+
+class Searches:
+    """The searches of this run, and those of earlier runs that it may take instead of running them again.
+
+    A line is written when its search is done, so a run that is killed loses the one that is running.
+
+    Args:
+        path: of the file; None keeps nothing.
+        run: names this run: when it started.
+        keep: take what earlier runs measured.
+        log: told of lines that cannot be read.
+    """
+
+    def __init__(self, path: Path | None, run: str, keep: bool, log: Callable[[str], None]) -> None:
+        self.path, self.run = path, run
+        self.found: dict[str, Search] = {}
+        if path is None or not path.exists():
+            return
+        text = path.read_text(encoding="utf-8")
+        if text and not text.endswith("\n"):
+            with path.open("a", encoding="utf-8") as file:
+                file.write("\n")
+        for number, line in enumerate(text.splitlines() if keep else [], start=1):
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError:  # a run was killed while writing
+                log(f"{path}: line {number} is torn, and is left out")
+                continue
+            self.found[_text(record["key"])] = Search(record["answer"], record["run"])
+
+    def get(self, key: dict[str, Any]) -> Search | None:
+        return self.found.get(_text(key))
+
+    def add(self, key: dict[str, Any], answer: dict[str, Any]) -> Search:
+        """Keeps the answer of a search that has just ended."""
+        self.found[_text(key)] = found = Search(answer, "")
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            record = json.dumps({"key": key, "run": self.run, "answer": answer}, allow_nan=False)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(record + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        return found
+
+
+def _text(key: dict[str, Any]) -> str:
+    return json.dumps(key, sort_keys=True)
+
+
+@cache
+def versions(side: Literal["ours", "peer"]) -> dict[str, str]:
+    """Versions of what a side runs, with a digest of our sources, or of those of the peer's harness."""
+    digest = hashlib.sha256()
+    for folder in _SOURCES[side]:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    found = {"torch": installed("torch"), "sources": digest.hexdigest()[:12]}
+    if side == "peer":
+        return {"grafx": installed("grafx")} | found
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return {"mixgraph": project["project"]["version"]} | found
+
+
+def installed(package: str) -> str:
+    """The version of a package, or "not installed"."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

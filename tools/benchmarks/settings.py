@@ -1,0 +1,48 @@
+"""What a run of the benchmark measures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tools.benchmarks.cases import Case, Kind
+from tools.benchmarks.extrapolation import Recipe
+from tools.benchmarks.searches import Searches
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all parts share.
+
+    Attributes:
+        base: the case that parts vary.
+        tracks: consoles of the parts that are not sweeps.
+        kinds: of synthetic tracks, in the parts `step`, `evaluation` and `trial`; the others take the first.
+        shares: of the processors left, in the part `step`.
+        repeats: of every measurement.
+        trials: of ours, a sampler and repeat, and of the peer, a sampler.
+        songs: folders of real songs, for the parts `step` and `search`.
+        extrapolate_songs: likewise; the peer's search of these is never run.
+        recipe: of the searches.
+        whole_peer_search: run the peer's searches of `songs` instead of extrapolating them.
+        seeds: of the searches.
+        searches: where they are kept.
+        sweep_tracks, sweep_shares, sweep_clips, sweep_seconds: the values of each sweep.
+    """
+
+    base: Case
+    tracks: Sequence[int]
+    kinds: Sequence[Kind]
+    shares: Sequence[float]
+    repeats: int
+    trials: tuple[int, int]
+    songs: Sequence[str]
+    extrapolate_songs: Sequence[str]
+    recipe: Recipe
+    whole_peer_search: bool
+    seeds: Sequence[int]
+    searches: Searches
+    sweep_tracks: Sequence[int]
+    sweep_shares: Sequence[float]
+    sweep_clips: Sequence[float]
+    sweep_seconds: Sequence[float]
