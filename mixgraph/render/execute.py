@@ -6,18 +6,18 @@ of 1 until a node makes them stereo.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache, reduce
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mixgraph.dsp.transforms import real_fft
+from mixgraph.dsp.transforms import inverse_fft, real_fft
 from mixgraph.graph.types import INPUT, MIX, OUTPUT, MixGraph
 from mixgraph.processors.base import Processors, to_basis, to_left_right
 from mixgraph.render.fused import Gather, LinearStep, Program, run
-from mixgraph.render.fusion import FusedSteps, exit_groups, fuse, group_width
+from mixgraph.render.fusion import FusedSteps, entering_groups, exit_groups, fuse, group_width
 from mixgraph.render.plan import Region, RenderPlan, Step
 from mixgraph.render.products import LinearProduct, StagedChannel
 from mixgraph.render.values import GraphParameters, StagedEnergy, StreamState
@@ -123,7 +123,7 @@ class _Execution:
             self.signals[group, region] = (rows, batch, row)
 
     def _sum(self, sums: Sequence[Sequence[tuple[int, ...]]], region: Region | None) -> Tensor:
-        """One row for each of `sums`: the sum of the signals of one width that it names."""
+        """One row for each of `sums`: the sum of the signals that it names, all sums of one width."""
         found = [[self.signals[group, region] for group in groups] for groups in sums]
         batch = found[0][0][1]
         single = all(len(signals) == 1 and signals[0][1] is batch for signals in found)
@@ -157,14 +157,12 @@ class _Execution:
 
     def _leave_region(self, key: tuple[object, ...], spectra: Tensor, region: Region, latency: int) -> Tensor:
         block = self.plan.block
-        whole = torch.fft.irfft(spectra, n=region.n_fft)
         # The block's start in the circle: before index 0, so at its end, or past it (a region that several paths of
         # different latency share).
         early = latency - region.latency
         if self.state is None:
-            if early <= 0:
-                return whole[..., -early : block - early]
-            return torch.cat((whole[..., region.n_fft - early :], whole[..., : block - early]), dim=-1)[..., :block]
+            return inverse_fft(spectra, region.n_fft, -early, block)
+        whole = torch.fft.irfft(spectra, n=region.n_fft)
         whole = torch.roll(whole, early, dims=-1)
         if key in self.state.tensors:
             tail = self.state.tensors[key]
@@ -188,13 +186,13 @@ class _Execution:
     def _run(self, fused: FusedSteps) -> None:
         """Computes a run of linear steps, and stores what leaves it."""
         steps = [self.plan.steps[index] for index in fused.indices]
-        number: dict[int, int] = {}
-        for batch in fused.entering:
-            number |= {node: len(number) + i for i, node in enumerate(batch)}
+        entered = [group for batch in fused.entering for group in batch]
+        outside = {group: i for i, group in enumerate(entered)}
+        number: dict[int, int] = {}  # of the run's own nodes
         program, responses, weights = [], [], []
         for index, step in zip(fused.indices, steps, strict=True):
-            sources = tuple(tuple(number[p] for p in self.plan.graph.predecessors[node]) for node in step.nodes)
-            number |= {node: len(number) + i for i, node in enumerate(step.nodes)}
+            sources = tuple(self._numbers(node, number, outside) for node in step.nodes)
+            number |= {node: len(outside) + len(number) + i for i, node in enumerate(step.nodes)}
             product = None
             if step.type != MIX:
                 processor = self.processors[step.type]
@@ -217,16 +215,23 @@ class _Execution:
             for step, (dry, wet) in zip(staged, result.energies, strict=True):
                 self.energies.append(StagedEnergy(step.type, step.nodes, dry, wet))
 
-    def _entering(self, nodes: tuple[int, ...], region: Region) -> Tensor:
+    def _numbers(
+        self, node: int, inside: Mapping[int, int], outside: Mapping[tuple[int, ...], int]
+    ) -> tuple[int, ...]:
+        """The numbers of the signals that a node of a run sums."""
+        own = [inside[p] for p in self.plan.graph.predecessors[node] if p in inside]
+        return (*own, *(outside[group] for group in entering_groups(self.plan, node, inside)))
+
+    def _entering(self, groups: Sequence[tuple[int, ...]], region: Region) -> Tensor:
         """The spectra of signals of one width that enter a run; what is in time is transformed once."""
         missing: dict[int, list[tuple[int, ...]]] = {}
-        for node in nodes:
-            if ((node,), region) not in self.signals:
-                missing.setdefault(self.plan.latency[node], []).append((node,))
-        for latency, singles in missing.items():
-            padded = F.pad(self._sum([[node] for node in singles], None), (region.latency - latency, 0))
-            self._store(singles, region, real_fft(padded, region.n_fft))
-        return self._sum([[(node,)] for node in nodes], region)
+        for group in groups:
+            if (group, region) not in self.signals:
+                missing.setdefault(self.plan.latency[group[0]], []).append(group)
+        for latency, sums in missing.items():
+            signal = self._sum([[(node,) for node in group] for group in sums], None)
+            self._store(sums, region, real_fft(signal, region.n_fft, region.latency - latency))
+        return self._sum([[group] for group in groups], region)
 
     def _response(self, index: int, step: Step) -> Tensor:
         responses = {} if self.state is None else self.state.responses

@@ -105,7 +105,8 @@ class _Run(Function):
         energies: list[Tensor] = []
         for part in _parts(program, values):
             piece = _Piece(program, values.cut(part), _bins(part, values.bins, program.n_fft))
-            found = piece.forward()
+            piece.forward()
+            found = piece.energies()
             energies = [total + e for total, e in zip(energies, found, strict=True)] if energies else found
             for whole, gather in zip(exits, program.exits, strict=True):
                 piece.gather(gather, into=whole[..., part])
@@ -188,18 +189,21 @@ class _Piece:
             self.place += [(i, row) for row in range(len(step.gather.sources))]
         self.applied: list[Applied | None] = []
 
-    def forward(self) -> list[Tensor]:
-        """Computes all signals; returns the energies."""
+    def forward(self) -> None:
+        """Computes all signals."""
         responses, weights = iter(self.values.responses), iter(self.values.weights)
-        energies = []
         for step in self.program.steps:
             batch, applied = self.gather(step.gather), None
             if step.product is not None:
-                batch, found, applied = step.product.forward(batch, next(responses), next(weights), self.bins)
-                energies += [] if found is None else [found]
+                batch, applied = step.product.forward(batch, next(responses), next(weights))
             self.batches.append(batch)
             self.applied.append(applied)
-        return energies
+
+    def energies(self) -> list[Tensor]:
+        """Of the staged steps, once the signals are there."""
+        steps = zip(self.program.steps, self.applied, strict=True)
+        found = [s.product.energies(a, self.bins) for s, a in steps if s.product is not None and a is not None]
+        return [energies for energies in found if energies is not None]
 
     def gather(self, gather: Gather, into: Tensor | None = None) -> Tensor:
         """A batch of sums; uncopied where it is a stretch of another batch."""

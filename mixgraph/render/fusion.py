@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,14 +16,13 @@ class FusedSteps:
     Attributes:
         region: of all of them.
         indices: of the steps in the plan.
-        entering: batches of nodes whose signals enter, mono and stereo apart.
-        exits: batches of groups of nodes, mono and stereo apart; each group is summed to one signal that leaves, for
-            a node in time or a later run.
+        entering: batches of groups of nodes, mono and stereo apart; each group is summed to one signal that enters.
+        exits: the same of the signals that leave, for a node in time or a later run.
     """
 
     region: Region
     indices: tuple[int, ...]
-    entering: tuple[tuple[int, ...], ...]
+    entering: tuple[tuple[tuple[int, ...], ...], ...]
     exits: tuple[tuple[tuple[int, ...], ...], ...]
 
 
@@ -66,6 +66,16 @@ def exit_groups(plan: RenderPlan, node: int, run_of: dict[int, int]) -> list[tup
     return [tuple(group) for group in groups.values()]
 
 
+def entering_groups(plan: RenderPlan, node: int, inside: Collection[int]) -> list[tuple[int, ...]]:
+    """What feeds a node of a run from outside of it: what is in time and of one latency is summed there."""
+    groups: dict[tuple[Region | None, int], list[int]] = {}
+    for p in plan.graph.predecessors[node]:
+        if p not in inside:
+            region = plan.regions[p]
+            groups.setdefault((region, plan.latency[p] if region is None else p), []).append(p)
+    return [tuple(group) for group in groups.values()]
+
+
 def _exits(plan: RenderPlan, run_of: dict[int, int]) -> dict[int, dict[tuple[int, ...], None]]:
     exits: dict[int, dict[tuple[int, ...], None]] = {}
     for step in plan.steps:
@@ -83,15 +93,16 @@ def _fused(
     plan: RenderPlan, indices: list[int], run_of: dict[int, int], position: int, exits: dict[tuple[int, ...], None]
 ) -> FusedSteps:
     steps: list[Step] = [plan.steps[k] for k in indices]
-    preds = [p for step in steps for node in step.nodes for p in plan.graph.predecessors[node]]
-    entering = dict.fromkeys(p for p in preds if run_of.get(p) != position)
+    inside = {node for node, own in run_of.items() if own == position}
+    entering = dict.fromkeys(g for step in steps for node in step.nodes for g in entering_groups(plan, node, inside))
     region = steps[0].region
     assert region is not None
-    by_width = [[node for node in entering if plan.widths[node] == width] for width in (1, 2)]
-    groups = [[group for group in exits if group_width(plan, group) == width] for width in (1, 2)]
-    return FusedSteps(
-        region, tuple(indices), tuple(tuple(own) for own in by_width if own), tuple(tuple(own) for own in groups if own)
-    )
+    return FusedSteps(region, tuple(indices), _by_width(plan, entering), _by_width(plan, exits))
+
+
+def _by_width(plan: RenderPlan, groups: Collection[tuple[int, ...]]) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    batches = (tuple(group for group in groups if group_width(plan, group) == width) for width in (1, 2))
+    return tuple(batch for batch in batches if batch)
 
 
 def group_width(plan: RenderPlan, group: tuple[int, ...]) -> int:

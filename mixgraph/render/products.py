@@ -82,24 +82,25 @@ class LinearProduct:
     mid_side: bool
     staged_channel: StagedChannel | None
 
-    def forward(
-        self, signal: Tensor, response: Tensor, weight: Tensor, bins: Bins
-    ) -> tuple[Tensor, Tensor | None, Applied]:
-        """The output, the energies dry and wet (2, nodes, clips), and what `adjoint` needs."""
+    def forward(self, signal: Tensor, response: Tensor, weight: Tensor) -> tuple[Tensor, Applied]:
+        """The output, and what `energies` and `adjoint` need."""
         rotated = self.mid_side and signal.shape[-2] == 2
         dry = sum_and_difference(signal) if rotated else signal
-        wet = energies = None
+        wet = None
         if self.staged_channel is None and response.shape[-1] == 1:
             output = dry * _gain(response, weight)
         else:
             wet = dry * response.unsqueeze(1)
             output = torch.view_as_complex(torch.lerp(_pairs(dry), _pairs(wet), weight.view(-1, 1, 1, 1, 1)))
-        if self.staged_channel is not None:
-            assert wet is not None
-            energies = torch.stack([self._energy(x, bins) for x in (dry, wet)])
         if rotated:
             output = sum_and_difference(output).mul_(0.5)
-        return output, energies, Applied(dry, wet)
+        return output, Applied(dry, wet)
+
+    def energies(self, applied: Applied, bins: Bins) -> Tensor | None:
+        """The energies of the dry and the wet signal, (2, nodes, clips), if they are asked for."""
+        if self.staged_channel is None or applied.wet is None:
+            return None
+        return torch.stack([self._energy(x, bins) for x in (applied.dry, applied.wet)])
 
     def adjoint(
         self,

@@ -9,26 +9,24 @@ import torch
 
 from mixgraph.dsp.convolution import circular_response, convolve, fast_length
 
-
-def is_fast(n: int) -> bool:
-    for radix in (2, 3, 5, 7):
-        while n % radix == 0:
-            n //= radix
-    return n == 1
+FAST = sorted(2**a * 3**b * 5**c * 7**d for a in range(1, 19) for b in range(5) for c in range(8) for d in range(3))
 
 
-FAST = [n for n in range(2, 5000, 2) if is_fast(n)]
-
-
-def test_fast_length_is_the_smallest_even_smooth_number():
-    for minimum in range(1, 4000):
+def test_fast_length_is_the_smallest_even_number_with_few_factors_of_3_and_7():
+    for minimum in range(1, 4097):
         assert fast_length(minimum) == next(n for n in FAST if n >= minimum)
 
 
+def test_long_lengths_are_multiples_of_32_and_not_much_longer():
+    long = [n for n in FAST if n % 32 == 0]
+    for minimum in range(4097, 400_000, 997):
+        assert fast_length(minimum) == next(n for n in long if n >= minimum) < 1.1 * minimum
+
+
 def test_fast_length_of_the_reference_sizes():
-    assert fast_length(116046) == 116640
-    assert fast_length(173999) == 174960
-    assert fast_length(238090) == 238140
+    assert fast_length(116046) == 117600
+    assert fast_length(173999) == 179200
+    assert fast_length(238090) == 240000
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 8, 100, 101])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mixgraph.dsp.transforms import real_fft
+from mixgraph.dsp.transforms import inverse_fft, real_fft
 
 
 @pytest.mark.parametrize(("samples", "n_fft"), [(1, 2), (5, 8), (8, 8), (7, 12), (100, 240)])
@@ -37,3 +37,33 @@ def test_float32_gradient_is_as_exact_as_the_stock_one() -> None:
         errors.append((found - exact).abs().max().item())
     assert errors[0] < 2 * errors[1]
     assert errors[1] < 1e-5 * exact.abs().max().item()
+
+
+@pytest.mark.parametrize(("samples", "n_fft", "offset"), [(5, 12, 3), (6, 12, 4), (1, 8, 7), (7, 240, 100)])
+def test_a_signal_may_start_anywhere_in_the_circle(samples: int, n_fft: int, offset: int) -> None:
+    signal = torch.randn(3, samples, dtype=torch.float64, requires_grad=True)
+    padded = torch.nn.functional.pad(signal, (offset, 0))
+    found, stock = real_fft(signal, n_fft, offset), torch.fft.rfft(padded, n=n_fft)
+    functional = torch.randn_like(stock)
+    assert torch.allclose(found, stock, rtol=0, atol=1e-13)
+    gradients = [torch.autograd.grad((x * functional).real.sum(), signal)[0] for x in (found, stock)]
+    assert torch.allclose(*gradients, rtol=0, atol=1e-12)
+    with pytest.raises(ValueError, match=f"n_fft: even and at least {samples + n_fft}"):
+        real_fft(signal, n_fft, n_fft)
+
+
+@pytest.mark.parametrize(("first", "samples"), [(0, 12), (0, 5), (3, 4), (-2, 7), (-4, 4), (-5, 2), (-3, 12), (12, 0)])
+def test_samples_of_the_circle_and_their_gradient(first: int, samples: int) -> None:
+    spectrum = torch.fft.rfft(torch.randn(2, 12, dtype=torch.float64)).requires_grad_()
+    found = inverse_fft(spectrum, 12, first, samples)
+    stock = torch.roll(torch.fft.irfft(spectrum, n=12), -first, dims=-1)[..., :samples]
+    assert torch.equal(found, stock)
+    functional = torch.randn_like(stock)
+    gradients = [torch.autograd.grad((x * functional).sum(), spectrum)[0] for x in (found, stock)]
+    assert torch.allclose(*gradients, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize(("first", "samples"), [(-13, 2), (5, 8), (0, 13)])
+def test_samples_that_are_not_there_are_refused(first: int, samples: int) -> None:
+    with pytest.raises(ValueError, match="a stretch of the circle of 12 is needed"):
+        inverse_fft(torch.zeros(7, dtype=torch.complex64), 12, first, samples)

@@ -42,7 +42,7 @@ def test_full_console(full, procs):
     assert plan.block == CLIP + 2046
     # What enters, delay and reverb, and the subgroup's equalizer on both sides: 116046 + 2 * 59999 + 2 * 1023 = 238090.
     middle = fast_length(238090)
-    assert middle == 238140
+    assert middle == 240000
     first = fast_length(CLIP + 2046 + 2 * 1023)
     assert [step.region.n_fft if step.region else 0 for step in plan.steps] == [
         *(0, first, 0, 0, 0, 0),
@@ -59,7 +59,7 @@ def test_pruned_dynamics_join_their_regions(full, procs):
     plan = plan_of(graph, procs)
     # All in one: 116046 + 4 * 59999 + 4 * 1023.
     (region,) = {step.region for step in plan.steps if step.type not in ("input", "output")}
-    assert region.n_fft == fast_length(116046 + 4 * 59999 + 4 * 1023) == 360150
+    assert region.n_fft == fast_length(116046 + 4 * 59999 + 4 * 1023) == 362880
 
 
 def test_no_wrap_around_where_the_dynamics_of_one_path_are_pruned(procs):
@@ -130,7 +130,7 @@ def test_plans_can_be_printed(full, procs):
     assert lines[0] == "41 nodes in 17 steps, block 116046, lookahead 2046"
     assert len(lines) == 18
     assert " ".join(lines[1].split()) == "0 input x3 time stereo latency 0 [0, 1, 2]"
-    assert " ".join(lines[7].split()) == "6 delay x3 spectra of 238140 stereo latency 1023 [8, 15, 22]"
+    assert " ".join(lines[7].split()) == "6 delay x3 spectra of 240000 stereo latency 1023 [8, 15, 22]"
     many = build_console({"a": [f"t{i}" for i in range(20)]}, "g", "")
     assert str(plan_of(many, procs)).splitlines()[1].endswith("10, 11, ...]")
 
