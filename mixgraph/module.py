@@ -14,12 +14,11 @@ from weakref import WeakKeyDictionary
 import lightning as L
 import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
-from torch import Tensor, nn
+from torch import Tensor
 
-from mixgraph.graph import GraphValues, MixGraph, batch, batch_values, build_console, prune, song_values, unbatch
+from mixgraph.graph import MixGraph, batch, build_console
 from mixgraph.graph.io import graph_from_json, graph_to_json
 from mixgraph.losses import MatchLoss, SongScore, SongTarget, clip_score, gain_staging, sparsity, sparsity_ramp
-from mixgraph.optimizer import shrink_optimizer
 from mixgraph.processors import make_processors
 from mixgraph.render import (
     GraphParameters,
@@ -35,12 +34,13 @@ from mixgraph.render import (
 from mixgraph.settings import LossSettings, OptimizerSettings, ProcessorOptions, RegularizerSettings, RenderSettings
 from mixgraph.songs.song import Song
 from mixgraph.songs.training_clips import Clip
+from mixgraph.trained_graph import TrainedGraph
 
 CHECKPOINT_KEY = "mixgraph"
 _MAX_PLANS = 256  # one for each set of tracks that is silent in a clip
 
 
-class ConsoleModule(L.LightningModule):
+class ConsoleModule(TrainedGraph, L.LightningModule):
     """Trains the parameters and dry/wet weights of a mixing graph to match a mix (paper sections 2.3 and 3.3).
 
     Starts as the mixing consoles of the songs that its Trainer's datamodule holds (or as the graph given to `build`),
@@ -91,10 +91,6 @@ class ConsoleModule(L.LightningModule):
             raise ValueError(f"gain_staging_types: some of {staged}, got {sorted(unknown)}")
         settings = self.loss_settings
         self.match = MatchLoss(sample_rate, denominator=settings.denominator, floor_gradient=settings.floor_gradient)
-        self._graph: MixGraph | None = None
-        self.initial_counts: list[dict[str, int]] = []
-        self.values = nn.ModuleDict()
-        self.dry_wet_logits = nn.Parameter(torch.zeros(0))
         self.pruning_steps = 0
         self.prune_phase = False
         self._plans: dict[tuple[int, tuple[int, ...], tuple[int, ...]], RenderPlan] = {}
@@ -102,98 +98,18 @@ class ConsoleModule(L.LightningModule):
         self._targets: WeakKeyDictionary[Song, SongTarget] = WeakKeyDictionary()
         self.loudest: Tensor | None = None  # of `SongTarget`, (songs, resolutions)
 
-    # The graph and its values.
+    def build(self, graph: MixGraph) -> ConsoleModule:
+        """Takes a graph with initial values from the module's seed, see `TrainedGraph.draw`."""
+        self.draw(graph, self.processors, self.seed)
+        return self
 
-    @property
-    def graph(self) -> MixGraph:
-        if self._graph is None:
-            raise RuntimeError("the module has no graph yet: call build(graph), or fit with a song's datamodule")
-        return self._graph
-
-    @property
-    def has_graph(self) -> bool:
-        return self._graph is not None
-
-    @property
-    def weights(self) -> Tensor:
-        """Dry/wet weights, (processors,)."""
-        return torch.sigmoid(self.dry_wet_logits)
-
-    def parameters_by_type(self) -> dict[str, dict[str, Tensor]]:
-        """type -> name -> (nodes of the type, *shape), in trained coordinates."""
-        found: dict[str, dict[str, Tensor]] = {}
-        for node_type in self.graph.count():
-            values = self.values[node_type]
-            assert isinstance(values, nn.ParameterDict)
-            found[node_type] = dict(values.items())
-        return found
-
-    @property
-    def song_names(self) -> list[str]:
-        """The songs of the graph, in order."""
-        return [self.graph.names[i] for i in self.graph.outputs]
-
-    def song_number(self, song: Song) -> int:
-        """The number of a song in the graph, by its name. A graph of one song serves any song with its tracks.
-
-        Raises:
-            ValueError: the graph is of several songs, and this is none of them.
-        """
-        names = self.song_names
-        if len(names) > 1 and song.name not in names:
-            raise ValueError(f"song: one of {', '.join(names)}, got {song.name}")
-        return names.index(song.name) if len(names) > 1 else 0
-
-    def part(self, song: Song) -> GraphValues:
-        """The graph of one song with its rows of the values; gradients flow through them."""
-        return song_values(GraphValues(self.graph, self.parameters_by_type(), self.weights), self.song_number(song))
+    def prune(self, keep: Sequence[int]) -> None:
+        """Removes all processors but `keep` (node numbers), from the Trainer's optimizer too."""
+        self.shrink(keep, self.trainer.optimizers if self._trainer is not None else ())
 
     def endings(self) -> list[str]:
         """What follows the names of a song's logged values, song by song: `/SONG`, and nothing where there is one."""
         return [f"/{name}" for name in self.song_names] if self.graph.num_songs > 1 else [""]
-
-    def build(self, graph: MixGraph) -> ConsoleModule:
-        """Takes a graph and draws initial values, N(0, 0.01^2) and weights of 0.5, for each song from `seed`."""
-        parts = []
-        for part in unbatch(graph):
-            generator = torch.Generator().manual_seed(self.seed)
-            counts = part.count()
-            drawn = {t: self.processors[t].initial(counts[t], generator) for t in sorted(counts)}
-            parts.append(GraphValues(part, drawn, torch.full((len(part.processors),), 0.5)))
-        values = batch_values(parts)
-        return self.load(graph, values.parameters, values.weights)
-
-    def load(self, graph: MixGraph, parameters: Mapping[str, Mapping[str, Tensor]], weights: Tensor) -> ConsoleModule:
-        """Takes a graph with given values, e.g. a found graph to start from."""
-        self._graph = graph
-        self.initial_counts = [part.count() for part in unbatch(graph)]
-        self.values = nn.ModuleDict(
-            {
-                t: nn.ParameterDict({n: nn.Parameter(v.detach().clone()) for n, v in named.items()})
-                for t, named in parameters.items()
-            }
-        )
-        self.dry_wet_logits = nn.Parameter(torch.logit(weights.detach().float(), eps=1e-6))
-        self.to(self.device)
-        return self
-
-    def prune(self, keep: Sequence[int]) -> None:
-        """Removes all processors but `keep` (node numbers); values, logits and moments move with one index."""
-        graph, index = prune(self.graph, keep)
-        kept: dict[nn.Parameter, tuple[int, ...]] = {self.dry_wet_logits: index.processors}
-        for node_type, rows in index.rows.items():
-            kept |= dict.fromkeys(self.values[node_type].parameters(), rows)
-        replaced = {old: nn.Parameter(old.detach()[list(rows)].clone()) for old, rows in kept.items()}
-        if self._trainer is not None:
-            for optimizer in self.trainer.optimizers:
-                shrink_optimizer(optimizer, replaced, kept)
-        self.dry_wet_logits = replaced[self.dry_wet_logits]
-        for node_type in index.rows:
-            values = self.values[node_type]
-            assert isinstance(values, nn.ParameterDict)
-            for name, old in list(values.items()):
-                values[name] = replaced[old]
-        self._graph = graph
 
     # Training.
 

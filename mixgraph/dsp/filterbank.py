@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from auraloss.perceptual import FIRFilter
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torchaudio.functional import melscale_fbanks
 
@@ -119,3 +120,56 @@ def mel_filterbank(sample_rate: int, fft_size: int, num_mels: int) -> Tensor:
             fft_size // 2 + 1, 0.0, sample_rate / 2, num_mels, sample_rate, norm="slaney", mel_scale="slaney"
         )
     return filters[:, filters.amax(0) > 0].contiguous()
+
+
+Blocks = tuple[tuple[slice, slice], ...]
+_BANDS_A_BLOCK = 16
+
+
+def filterbank_blocks(filters: Tensor) -> Blocks:
+    """Cuts a filterbank into groups of neighbouring bands, each with the stretch of bins that it hears.
+
+    Most of a matrix of triangular filters is zero; the blocks leave most of that out.
+
+    Args:
+        filters: (bins, bands).
+
+    Returns:
+        (bins, bands) of each block.
+    """
+    blocks = []
+    for first in range(0, filters.shape[1], _BANDS_A_BLOCK):
+        bands = slice(first, min(first + _BANDS_A_BLOCK, filters.shape[1]))
+        heard = filters[:, bands].ne(0).any(dim=1).nonzero().flatten().tolist()
+        blocks.append((slice(heard[0], heard[-1] + 1), bands))
+    return tuple(blocks)
+
+
+def filterbank_product(magnitude: Tensor, filters: Tensor, blocks: Blocks) -> Tensor:
+    """`magnitude @ filters`, block by block; differentiable once, by the magnitude.
+
+    Shape: (..., bins), (bins, bands) to (..., bands).
+    """
+    product: Tensor = _FilterbankProduct.apply(magnitude, filters, blocks)
+    return product
+
+
+class _FilterbankProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, magnitude: Tensor, filters: Tensor, blocks: Blocks) -> Tensor:
+        ctx.filters, ctx.blocks = filters, blocks
+        rows = magnitude.flatten(0, -2)
+        product = rows.new_empty(rows.shape[0], filters.shape[1])
+        for bins, bands in blocks:
+            product[:, bands] = rows[:, bins] @ filters[bins, bands]
+        return product.unflatten(0, magnitude.shape[:-1])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        filters, blocks = ctx.filters, ctx.blocks
+        arriving = gradients[0].flatten(0, -2)
+        found = arriving.new_zeros(arriving.shape[0], filters.shape[0])
+        for bins, bands in blocks:  # neighbouring blocks share some bins
+            found[:, bins].addmm_(arriving[:, bands], filters[bins, bands].T)
+        return found.unflatten(0, gradients[0].shape[:-1]), None, None

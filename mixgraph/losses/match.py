@@ -22,7 +22,15 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from mixgraph.dsp.filterbank import a_weighting_taps, mel_filterbank, zero_phase_filter, zero_phase_response
+from mixgraph.dsp.filterbank import (
+    Blocks,
+    a_weighting_taps,
+    filterbank_blocks,
+    filterbank_product,
+    mel_filterbank,
+    zero_phase_filter,
+    zero_phase_response,
+)
 from mixgraph.dsp.stft import FloorGradient, floored_magnitude, nearest_fast_size, stft
 
 Denominator = Literal["target", "prediction"]
@@ -203,9 +211,12 @@ class MatchLoss(nn.Module):
             taps = a_weighting_taps(sample_rate)
             self.num_taps = len(taps)
             self.register_buffer("a_weighting", zero_phase_response(taps), persistent=False)
+        self.mel_blocks: list[Blocks] = []
         for i, fft_size in enumerate(self.fft_sizes):
             self.register_buffer(f"window{i}", torch.hann_window(fft_size), persistent=False)
-            self.register_buffer(f"mel{i}", mel_filterbank(sample_rate, fft_size, num_mels), persistent=False)
+            mel = mel_filterbank(sample_rate, fft_size, num_mels)
+            self.register_buffer(f"mel{i}", mel, persistent=False)
+            self.mel_blocks.append(filterbank_blocks(mel))
 
     @property
     def min_samples(self) -> int:
@@ -232,7 +243,7 @@ class MatchLoss(nn.Module):
             left, right = stft(audio, self._constant(f"window{i}", audio), hop_size).unbind(1)
             spectra = torch.stack((left, right, left + right, left - right), 1)
             magnitude = floored_magnitude(spectra, self.magnitude_floor, self.floor_gradient)
-            mel = (magnitude @ self._constant(f"mel{i}", audio)).mT
+            mel = filterbank_product(magnitude, self._constant(f"mel{i}", audio), self.mel_blocks[i]).mT
             linear.append(mel)
             log.append(mel.log())
             norm.append(torch.linalg.vector_norm(mel, dim=(-2, -1)))

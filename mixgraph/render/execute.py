@@ -215,9 +215,7 @@ class _Execution:
             for step, (dry, wet) in zip(staged, result.energies, strict=True):
                 self.energies.append(StagedEnergy(step.type, step.nodes, dry, wet))
 
-    def _numbers(
-        self, node: int, inside: Mapping[int, int], outside: Mapping[tuple[int, ...], int]
-    ) -> tuple[int, ...]:
+    def _numbers(self, node: int, inside: Mapping[int, int], outside: Mapping[tuple[int, ...], int]) -> tuple[int, ...]:
         """The numbers of the signals that a node of a run sums."""
         own = [inside[p] for p in self.plan.graph.predecessors[node] if p in inside]
         return (*own, *(outside[group] for group in entering_groups(self.plan, node, inside)))

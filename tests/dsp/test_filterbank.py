@@ -8,7 +8,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mixgraph.dsp.filterbank import a_weighting_taps, mel_filterbank, zero_phase_filter, zero_phase_response
+from mixgraph.dsp.filterbank import (
+    a_weighting_taps,
+    filterbank_blocks,
+    filterbank_product,
+    mel_filterbank,
+    zero_phase_filter,
+    zero_phase_response,
+)
 
 
 def test_a_weighting_taps_are_the_reference_ones() -> None:
@@ -112,3 +119,17 @@ def test_errors_name_the_argument() -> None:
         mel_filterbank(30000, 511, 96)
     with pytest.raises(ValueError, match="num_mels must be positive"):
         mel_filterbank(30000, 512, 0)
+
+
+@pytest.mark.parametrize(("fft_size", "num_mels"), [(512, 96), (4096, 96), (1024, 7)])
+def test_blocks_give_the_whole_product_and_its_gradient(fft_size: int, num_mels: int) -> None:
+    filters = mel_filterbank(30000, fft_size, num_mels).double()
+    blocks = filterbank_blocks(filters)
+    sizes = [(bins.stop - bins.start) * (bands.stop - bands.start) for bins, bands in blocks]
+    assert num_mels < 32 or sum(sizes) < filters.numel() / 4
+    magnitude = torch.rand(2, 3, 5, filters.shape[0], dtype=torch.float64, requires_grad=True)
+    found, whole = filterbank_product(magnitude, filters, blocks), magnitude @ filters
+    assert torch.allclose(found, whole, rtol=1e-13, atol=0)
+    direction = torch.randn_like(whole)
+    gradients = [torch.autograd.grad((x * direction).sum(), magnitude)[0] for x in (found, whole)]
+    assert torch.allclose(*gradients, rtol=0, atol=1e-14)
