@@ -1,7 +1,7 @@
 """Whole-song losses of pruned variants of one graph, with everything cached that a candidate does not touch.
 
 A graph is cut into segments: runs of nodes in which each has one predecessor and one successor. A console's segments
-are its chains. A candidate renders the segments that hold it and those downstream, as far into the song as its loss is
+are its chains, cut in two behind the dynamics, so that a candidate among what follows leaves them alone. A candidate renders the segments that hold it and those downstream, as far into the song as its loss is
 read; the outputs of all others are kept, as far as memory allows. Outputs are summed anew each time, never subtracted
 from. A segment is always rendered alone, in blocks of a size that depends on the song only, so that verdicts do not
 depend on what is cached.
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mixgraph.graph.types import INPUT, OUTPUT, MixGraph
+from mixgraph.graph.types import INPUT, MIX, OUTPUT, MixGraph
 from mixgraph.losses.whole_song import Reader, SongTarget
 from mixgraph.processors.base import Processors
 from mixgraph.pruning.streams import Chain, Rendered, Responses, Source, Stream
@@ -41,14 +41,18 @@ class Segment:
     sources: tuple[int, ...]
 
 
-def segments(graph: MixGraph) -> tuple[Segment, ...]:
+def segments(graph: MixGraph, processors: Processors) -> tuple[Segment, ...]:
     """Cuts a graph into segments, in topological order."""
+
+    def nonlinear(node: int) -> bool:
+        return graph.types[node] in processors and not processors[graph.types[node]].linear
+
     owner: dict[int, int] = {}
     runs: list[list[int]] = []
     for node in graph.topological_order:
         preds = graph.predecessors[node]
-        joins = len(preds) == 1 and len(graph.successors[preds[0]]) == 1 and graph.types[node] != OUTPUT
-        if joins:
+        serial = len(preds) == 1 and len(graph.successors[preds[0]]) == 1 and graph.types[node] not in (MIX, OUTPUT)
+        if serial and (nonlinear(node) or not nonlinear(preds[0])):
             owner[node] = owner[preds[0]]
             runs[owner[node]].append(node)
         else:
@@ -93,7 +97,7 @@ class SongEvaluator:
         self.length = sources.shape[-1]
         span = self.length + lookahead(graph, processors)
         self.block = -(-span // -(-span // block))
-        self.segments = segments(graph)
+        self.segments = segments(graph, processors)
         self.sources = {
             node: Source(sources[graph.rows[node]], graph.rows[node] in mono, span, self.weights)
             for node in graph.inputs
