@@ -147,3 +147,28 @@ class _FlooredMagnitude(torch.autograd.Function):
             root = magnitude.new_full((), ctx.floor * ctx.floor).sqrt()
             ratio = ratio.masked_fill_(magnitude <= root, 0.0)
         return spectrum * ratio, None, None
+
+
+def four_signals(stereo: Tensor) -> Tensor:
+    """Left, right, mid = l + r and side = l - r, without temporaries.
+
+    Shape: (..., 2, frames, bins) to (..., 4, frames, bins).
+    """
+    found: Tensor = _FourSignals.apply(stereo)
+    return found
+
+
+class _FourSignals(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, stereo: Tensor) -> Tensor:
+        four = stereo.new_empty(*stereo.shape[:-3], 4, *stereo.shape[-2:])
+        left, right = stereo.unbind(-3)
+        four[..., :2, :, :] = stereo
+        torch.add(left, right, out=four[..., 2, :, :])
+        torch.sub(left, right, out=four[..., 3, :, :])
+        return four
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        left, right, mid, side = gradients[0].unbind(-3)
+        return torch.stack((left + mid + side, right + mid - side), -3)

@@ -31,7 +31,7 @@ from mixgraph.dsp.filterbank import (
     zero_phase_filter,
     zero_phase_response,
 )
-from mixgraph.dsp.stft import FloorGradient, floored_magnitude, nearest_fast_size, stft
+from mixgraph.dsp.stft import FloorGradient, floored_magnitude, four_signals, nearest_fast_size, stft
 
 Denominator = Literal["target", "prediction"]
 
@@ -240,8 +240,7 @@ class MatchLoss(nn.Module):
             audio = zero_phase_filter(audio, self._constant("a_weighting", audio), self.num_taps)
         linear, log, norm = [], [], []
         for i, hop_size in enumerate(self.hop_sizes):
-            left, right = stft(audio, self._constant(f"window{i}", audio), hop_size).unbind(1)
-            spectra = torch.stack((left, right, left + right, left - right), 1)
+            spectra = four_signals(stft(audio, self._constant(f"window{i}", audio), hop_size))
             magnitude = floored_magnitude(spectra, self.magnitude_floor, self.floor_gradient)
             mel = filterbank_product(magnitude, self._constant(f"mel{i}", audio), self.mel_blocks[i]).mT
             linear.append(mel)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import mixgraph.dsp.stft
-from mixgraph.dsp.stft import floored_magnitude, nearest_fast_size, stft
+from mixgraph.dsp.stft import floored_magnitude, four_signals, nearest_fast_size, stft
 
 
 @pytest.mark.parametrize("length", [33, 64, 97, 1000])
@@ -106,3 +106,14 @@ def test_errors_name_the_argument() -> None:
         floored_magnitude(torch.ones(2, dtype=torch.complex64), 0.1, "medium")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="multiple_of must be even"):
         nearest_fast_size(100, 22)
+
+
+def test_four_signals_and_their_gradient() -> None:
+    stereo = torch.randn(2, 2, 3, 5, dtype=torch.complex128, requires_grad=True)
+    left, right = stereo.unbind(1)
+    plain = torch.stack((left, right, left + right, left - right), 1)
+    found = four_signals(stereo)
+    assert torch.equal(found, plain)
+    direction = torch.randn_like(plain)
+    gradients = [torch.autograd.grad((x * direction).real.sum(), stereo)[0] for x in (found, plain)]
+    assert torch.allclose(*gradients, rtol=0, atol=1e-14)
