@@ -96,6 +96,7 @@ def measure(module: ConsoleModule, song: Song, found: Tensor, record: SongRecord
             {"name": name, "start_sample": start, "polarity": polarity, "mono": mono}
             for name, (start, polarity), mono in zip(song.tracks, song.placements, song.mono, strict=True)
         ],
+        "file_hashes": song.file_hashes,
         "alignment": [asdict(track) for track in song.alignment],
         "warnings": list(song.warnings),
         "steps": steps,
@@ -108,6 +109,7 @@ def measure(module: ConsoleModule, song: Song, found: Tensor, record: SongRecord
         "pruning_ratio": 1 - left / initial if initial else 0.0,
         "pruning_ratio_by_type": {t: 1 - counts.get(t, 0) / n for t, n in initial_counts.items()},
         "num_processors_by_type": {t: counts.get(t, 0) for t in initial_counts},
+        "num_console_processors_by_type": dict(initial_counts),
     }
 
 

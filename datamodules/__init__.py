@@ -1,5 +1,6 @@
-"""Lightning datamodules over `mixgraph.songs`."""
+"""Lightning datamodules over `mixgraph.songs` and `mixgraph.shards`."""
 
+from datamodules.shards import GraphShards
 from datamodules.song import SongData
 
-__all__ = ["SongData"]
+__all__ = ["GraphShards", "SongData"]

@@ -10,6 +10,10 @@ def main() -> None:
     """Runs the command line; what is wrong with the input is said in a line, without a traceback."""
     arguments = sys.argv[1:]
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # they are about Lightning's own calls
+    if arguments[:1] in (["validate-shards"], ["rehydrate"]):  # these need no Trainer, and take no time to load one
+        from mixgraph.shards import commands
+
+        sys.exit(commands.main(arguments))
     from mixgraph import cli
     from mixgraph.memory import keep_freed_memory
     from mixgraph.search import quiet_lightning
@@ -19,6 +23,8 @@ def main() -> None:
     try:
         if arguments[:1] == ["render"]:
             cli.render(arguments[1:])
+        elif arguments[:1] == ["estimate"]:
+            cli.estimate(arguments[1:])
         else:
             cli.run()
     except (ValueError, FileNotFoundError, FileExistsError) as error:

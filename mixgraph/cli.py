@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
+import sys
+from collections.abc import Sequence
 from operator import add
 from pathlib import Path
 from typing import Any
@@ -13,13 +16,22 @@ from jsonargparse import set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from callbacks import IterativePruning, ResultFolder, SearchProgress, TimeBudget
+from callbacks.iterative_pruning import SongRecord
+from callbacks.song_result import summary, to_json, write_song, write_text
 from datamodules import SongData
+from mixgraph.estimators import estimate_song, load_estimator
 from mixgraph.found import load_result, render_result
 from mixgraph.graph import GraphValues, batch_values
 from mixgraph.module import ConsoleModule
 from mixgraph.search import TRAINER_DEFAULTS
+from mixgraph.songs import load_song
 
 SEED = 42
+_DESCRIPTION = (
+    "Finds mixing graphs: fit, validate, test and predict work on a search of songs (--data.path). Where a "
+    "configuration names a class of its own (model.class_path, as configs/estimator.yaml does), they work on that "
+    "model and its data instead. Also: render RESULT, and estimate CHECKPOINT SONG; see their --help."
+)
 
 
 class KeepConfig(SaveConfigCallback):
@@ -71,13 +83,47 @@ class SearchCLI(LightningCLI):
     before_fit = before_validate = before_test = before_predict = _prepare
 
 
-def run(arguments: list[str] | None = None) -> SearchCLI:
-    """Parses and runs a Lightning subcommand.
+class NetworkCLI(LightningCLI):
+    """Parser and runner of the same subcommands for a model and data that the configuration names by class."""
+
+    def _prepare(self) -> None:
+        self.config_init[self.subcommand]["weights_only"] = True
+
+    before_fit = before_validate = before_test = before_predict = _prepare
+
+
+def names_classes(arguments: Sequence[str]) -> bool:
+    """Whether a command line is of a model that is named by its class, on the command line or in a configuration."""
+    for i, argument in enumerate(arguments):
+        name, _, value = argument.partition("=")
+        if name in ("--model", "--model.class_path"):
+            return True
+        if name in ("--config", "-c"):
+            path = Path(value or (arguments[i + 1] if i + 1 < len(arguments) else ""))
+            found = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+            model = found.get("model") if isinstance(found, dict) else None
+            if isinstance(model, dict) and "class_path" in model:
+                return True
+    return False
+
+
+def run(arguments: list[str] | None = None) -> LightningCLI:
+    """Parses and runs a Lightning subcommand: of a search, or of the classes that the configuration names.
 
     Args:
         arguments: of the command line; those of the process by default.
     """
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+    if names_classes(sys.argv[1:] if arguments is None else arguments):
+        return NetworkCLI(
+            args=arguments,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            seed_everything_default=SEED,
+            save_config_kwargs={"overwrite": True},
+            parser_kwargs={"parser_mode": "omegaconf+", "description": _DESCRIPTION},
+            auto_configure_optimizers=False,
+        )
     return SearchCLI(
         ConsoleModule,
         SongData,
@@ -85,7 +131,7 @@ def run(arguments: list[str] | None = None) -> SearchCLI:
         seed_everything_default=SEED,
         trainer_defaults=TRAINER_DEFAULTS | {"devices": 1},
         save_config_callback=KeepConfig,
-        parser_kwargs={"parser_mode": "omegaconf+"},
+        parser_kwargs={"parser_mode": "omegaconf+", "description": _DESCRIPTION},
         auto_configure_optimizers=False,
     )
 
@@ -100,6 +146,41 @@ def render(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     written = render_result(options.result, options.tracks, options.out, options.block)
     parser.exit(0, f"{written}\n")
+
+
+def estimate(arguments: list[str]) -> None:
+    """`mixgraph estimate CHECKPOINT SONG --out DIR`: a graph from a trained estimator, as a result folder."""
+    parser = argparse.ArgumentParser(
+        prog="mixgraph estimate",
+        description="Predicts a song's graph, without a search. `mixgraph fit --start DIR` goes on from it.",
+    )
+    parser.add_argument("checkpoint", type=Path, help="of an estimator (fit --config configs/estimator.yaml)")
+    parser.add_argument("song", type=Path, help="folder of the song")
+    parser.add_argument("--out", type=Path, required=True, help="result folder to write")
+    parser.add_argument("--threshold", type=float, help="on the probability of keeping a processor, 0 to 1")
+    parser.add_argument("--layout", default="auto", help="of the song's folder")
+    parser.add_argument("--subgrouping", default="auto", help="auto, rule or one_per_track")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing result")
+    options = parser.parse_args(arguments)
+    if options.out.exists() and not options.overwrite:
+        raise FileExistsError(f"out: {options.out} exists and is kept; choose another folder or give --overwrite")
+    estimator = load_estimator(options.checkpoint)
+    song = load_song(options.song, estimator.task.sample_rate, layout=options.layout, subgrouping=options.subgrouping)
+    prediction = estimate_song(estimator, song, threshold=options.threshold)
+    module = ConsoleModule(sample_rate=song.sample_rate)
+    found = prediction.graph
+    module.load(found.graph, found.parameters, found.weights)
+    module.initial_counts = [prediction.console.graph.count()]
+    partial = options.out.with_name(options.out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    metrics = write_song(partial, module, song, SongRecord(), [{"step": 0, "stage": "console"}], steps=0)
+    write_text(partial / "timings.json", to_json({"steps": 0}, indent=1))
+    write_text(partial / "config.yaml", yaml.safe_dump({"estimate": {"checkpoint": options.checkpoint.name}}))
+    if options.out.exists():
+        shutil.rmtree(options.out)
+    os.replace(partial, options.out)
+    parser.exit(0, summary(options.out, metrics) + "\n")
 
 
 def _seed(value: bool | int) -> int:

@@ -54,6 +54,7 @@ def quiet_lightning() -> None:
         tips.addFilter(_is_no_advertisement)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 on torch 2.11
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # clips are cut from memory
+    warnings.filterwarnings("ignore", message=".*LightningCLI's args parameter.*")  # the tools mean it
 
 
 def _is_no_advertisement(record: logging.LogRecord) -> bool:

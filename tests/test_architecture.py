@@ -19,6 +19,10 @@ ALLOWED = {
     "songs": {"dsp", "processors", "graph", "render", "losses", "pruning"},
     "recovery": {"dsp", "processors", "graph"},
     "report": {"graph", "dsp"},
+    "dataset": {"graph", "recovery", "songs"},
+    "generation": {"processors", "graph", "render", "losses", "pruning", "songs"},
+    "estimators": {"processors", "graph", "render", "losses", "recovery", "songs", "shards"},
+    "shards": {"processors", "graph", "render", "songs", "report", "found"},
 }
 
 

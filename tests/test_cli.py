@@ -22,7 +22,8 @@ from mixgraph.found import load_result, read_tracks
 from mixgraph.songs import load_song
 
 ROOT = Path(__file__).parent.parent
-CONFIGS = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "configs").rglob("*.yaml") if "sweeps" not in p.parts)
+OTHERS = {"sweeps", "estimator.yaml"}  # a sweep, and a model of its own (see tests/estimators)
+CONFIGS = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "configs").rglob("*.yaml") if not OTHERS & {*p.parts})
 FILES = {
     "graph.json", "parameters.safetensors", "metrics.json", "timings.json", "trace.jsonl", "config.yaml", "log.csv",
     "mix_target.flac", "mix_found.flac", "graph.svg", "graph.png", "spectrograms.png", "progress.png",

@@ -3,7 +3,7 @@
 from mixgraph.graph.console import build_console
 from mixgraph.graph.edit import PruneIndex, batch, keep_by_type, prune, relabel, song_nodes, take_song, unbatch
 from mixgraph.graph.types import AUXILIARY, INPUT, MIX, OUTPUT, MixGraph
-from mixgraph.graph.values import GraphValues, batch_values, song_values
+from mixgraph.graph.values import GraphValues, batch_values, prune_values, song_values
 
 __all__ = [
     "AUXILIARY",
@@ -18,6 +18,7 @@ __all__ = [
     "build_console",
     "keep_by_type",
     "prune",
+    "prune_values",
     "relabel",
     "song_nodes",
     "song_values",

@@ -20,6 +20,7 @@ from mixgraph.graph.records import (
     GraphFile,
     check_names,
     check_version,
+    graph_file_from_dict,
     graph_file_from_json,
     graph_file_to_json,
     graph_from_dict,
@@ -35,6 +36,8 @@ __all__ = [
     "SCHEMA_VERSION",
     "WEIGHT_KEY",
     "GraphFile",
+    "check_parameters",
+    "graph_file_from_dict",
     "graph_file_from_json",
     "graph_file_to_json",
     "graph_from_dict",
@@ -44,6 +47,7 @@ __all__ = [
     "load_graph",
     "load_parameters",
     "node_letter",
+    "parameters_to_bytes",
     "save_graph",
     "save_parameters",
     "write_atomically",
@@ -94,10 +98,14 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def save_parameters(path: Path, parameters: Mapping[str, Mapping[str, Tensor]], weights: Tensor) -> None:
-    """Writes parameters as safetensors: keys `"type.name"` and `"dry_wet_weight"`.
+    """Writes parameters to a file, as `parameters_to_bytes` makes it; raises as that does."""
+    write_atomically(path, parameters_to_bytes(parameters, weights))
+
+
+def parameters_to_bytes(parameters: Mapping[str, Mapping[str, Tensor]], weights: Tensor) -> bytes:
+    """Parameters as safetensors: keys `"type.name"` and `"dry_wet_weight"`.
 
     Args:
-        path: of the file.
         parameters: type -> name -> (nodes of the type, *shape), in the trained coordinates. Types without nodes
             are left out of the file.
         weights: dry/wet weight of each processor, (processors,), in 0..1.
@@ -116,7 +124,7 @@ def save_parameters(path: Path, parameters: Mapping[str, Mapping[str, Tensor]], 
         _check_values(key, value, "parameters")
     plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     # One entry of metadata: the writer keeps several in no fixed order, and bytes would differ between runs.
-    write_atomically(path, safetensors.torch.save(plain, metadata={"schema_version": str(SCHEMA_VERSION)}))
+    return safetensors.torch.save(plain, metadata={"schema_version": str(SCHEMA_VERSION)})
 
 
 def load_parameters(path: Path, graph: MixGraph, processors: Processors) -> tuple[dict[str, dict[str, Tensor]], Tensor]:
@@ -143,10 +151,25 @@ def load_parameters(path: Path, graph: MixGraph, processors: Processors) -> tupl
             found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path}: not a safetensors file: {error}") from error
+    return check_parameters(found, metadata, graph, processors, str(path))
+
+
+def check_parameters(
+    found: Mapping[str, Tensor], metadata: Mapping[str, str], graph: MixGraph, processors: Processors, where: str
+) -> tuple[dict[str, dict[str, Tensor]], Tensor]:
+    """What `load_parameters` returns, of tensors that were read already; raises as that does.
+
+    Args:
+        found: key -> tensor.
+        metadata: of the safetensors header.
+        graph: that the parameters belong to.
+        processors: name -> processor; they declare the shapes.
+        where: names the source in messages.
+    """
     version = metadata.get("schema_version", "")
     if not version.isdecimal():
-        raise ValueError(f"{path}: schema_version is missing from the metadata, got {metadata}")
-    check_version(int(version), str(path))
+        raise ValueError(f"{where}: schema_version is missing from the metadata, got {metadata}")
+    check_version(int(version), where)
 
     needed: dict[str, tuple[int, ...]] = {WEIGHT_KEY: (len(graph.processors),)}
     for node_type, rows in graph.count().items():
@@ -154,14 +177,20 @@ def load_parameters(path: Path, graph: MixGraph, processors: Processors) -> tupl
             raise ValueError(f"processors: {node_type!r} is needed by the graph, got {', '.join(processors)}")
         for name, declared in processors[node_type].specification.items():
             needed[f"{node_type}.{name}"] = (rows, *declared.shape)
-    check_names(needed, found, str(path))
+    check_names(needed, found, where)
     for key, shape in needed.items():
         if tuple(found[key].shape) != shape:
             raise ValueError(
-                f"{path}: {key}: shape {shape} is needed (rows of the graph first), got {tuple(found[key].shape)}. "
+                f"{where}: {key}: shape {shape} is needed (rows of the graph first), got {tuple(found[key].shape)}. "
                 "HINT: are graph, sample rate and processor options those that the file was saved with?"
             )
-        _check_values(key, found[key], str(path))
+    tensors = [found[key] for key in needed]
+    if any(t.dtype != torch.float32 for t in tensors) or not bool(
+        torch.isfinite(torch.cat([t.reshape(-1) for t in tensors])).all()
+    ):
+        for key in needed:  # says which it is; one by one takes longer
+            _check_values(key, found[key], where)
+    _check_weights(found[WEIGHT_KEY], where)
     parameters: dict[str, dict[str, Tensor]] = {node_type: {} for node_type in graph.count()}
     for key in needed:
         if key != WEIGHT_KEY:
@@ -175,5 +204,12 @@ def _check_values(key: str, value: Tensor, where: str) -> None:
         raise ValueError(f"{where}: {key}: floating-point values are needed, got {value.dtype}")
     if not bool(torch.isfinite(value).all()):
         raise ValueError(f"{where}: {key}: finite values are needed, got {int((~torch.isfinite(value)).sum())} others")
-    if key == WEIGHT_KEY and value.numel() > 0 and not 0 <= float(value.min()) <= float(value.max()) <= 1:
-        raise ValueError(f"{where}: {key}: 0 to 1 is needed, got {float(value.min()):g} to {float(value.max()):g}")
+    if key == WEIGHT_KEY:
+        _check_weights(value, where)
+
+
+def _check_weights(weights: Tensor, where: str) -> None:
+    if weights.numel() > 0:
+        low, high = map(float, weights.detach().aminmax())
+        if not 0 <= low <= high <= 1:
+            raise ValueError(f"{where}: {WEIGHT_KEY}: 0 to 1 is needed, got {low:g} to {high:g}")

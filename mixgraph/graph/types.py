@@ -138,15 +138,17 @@ def validate(graph: MixGraph) -> None:
         raise ValueError(f"edge {repeated[0]} -> {repeated[1]} is given twice")
     _topological_order(size, graph.predecessors, graph.successors)
     for i, node_type in enumerate(graph.types):
-        where = f"node {i} ({node_type} {graph.names[i]!r})"
+        problem = ""
         if node_type == INPUT and graph.predecessors[i]:
-            raise ValueError(f"{where}: an input has no predecessors, got {list(graph.predecessors[i])}")
-        if node_type != INPUT and not graph.predecessors[i]:
-            raise ValueError(f"{where} is dangling: nothing feeds it")
-        if node_type == OUTPUT and graph.successors[i]:
-            raise ValueError(f"{where}: an output has no successors, got {list(graph.successors[i])}")
-        if node_type != OUTPUT and not graph.successors[i]:
-            raise ValueError(f"{where} is dangling: it feeds nothing")
+            problem = f": an input has no predecessors, got {list(graph.predecessors[i])}"
+        elif node_type != INPUT and not graph.predecessors[i]:
+            problem = " is dangling: nothing feeds it"
+        elif node_type == OUTPUT and graph.successors[i]:
+            problem = f": an output has no successors, got {list(graph.successors[i])}"
+        elif node_type != OUTPUT and not graph.successors[i]:
+            problem = " is dangling: it feeds nothing"
+        if problem:
+            raise ValueError(f"node {i} ({node_type} {graph.names[i]!r}){problem}")
     for song in range(graph.num_songs):
         count = sum(t == OUTPUT and s == song for t, s in zip(graph.types, graph.songs, strict=True))
         if count != 1:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mixgraph.graph.edit import batch, take_song
+from mixgraph.graph.edit import batch, prune, take_song
 from mixgraph.graph.types import MixGraph
 
 
@@ -46,3 +46,14 @@ def song_values(values: GraphValues, song: int) -> GraphValues:
     rows = {t: [whole.rows[i] for i in whole.nodes_of(t) if whole.songs[i] == song] for t in graph.count()}
     parameters = {t: {name: value[rows[t]] for name, value in values.parameters[t].items()} for t in rows}
     return GraphValues(graph, parameters, values.weights[[whole.songs[i] == song for i in whole.processors]])
+
+
+def prune_values(values: GraphValues, keep: Collection[int]) -> GraphValues:
+    """Removes the processors that are not in `keep` (node numbers), with their values; see `prune`."""
+    graph, index = prune(values.graph, keep)
+    parameters = {
+        t: {name: value[list(rows)] for name, value in values.parameters[t].items()}
+        for t, rows in index.rows.items()
+        if rows
+    }
+    return GraphValues(graph, parameters, values.weights[list(index.processors)])

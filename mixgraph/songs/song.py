@@ -27,7 +27,8 @@ class Song:
         level: the factor that `sources` and `mix` were multiplied by; dividing by it undoes it.
         alignment: for every track, its estimated offset and polarity, and whether they were applied.
         warnings: what is unusual about the song, one sentence each.
-        file_hashes: the sha256 of every audio file, by its name relative to the song's folder.
+        file_hashes: the sha256 of every audio file, by its name relative to the song's folder: the mix's first, then
+            the tracks' in the order of `sources`. Empty for a song that was not read from files.
     """
 
     name: str

@@ -1,0 +1,104 @@
+"""Several searches of one song: which of them is the sample, and how much they agree."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from mixgraph.graph import MixGraph
+from mixgraph.graph.io import load_graph
+from mixgraph.recovery.agreement import compare_graphs, matched_keys
+
+
+@dataclass(frozen=True, eq=False)
+class SongRuns:
+    """The runs of a song that ended, in order of their numbers.
+
+    Attributes:
+        folders: results.
+        runs: their numbers.
+        losses: match loss of the whole song over the target's norm; infinite where it is not a number.
+        graphs: as found.
+        loss_increases: of the processors of each graph, where they were measured.
+        metrics: each run's metrics.json.
+    """
+
+    folders: tuple[Path, ...]
+    runs: tuple[int, ...]
+    losses: tuple[float, ...]
+    graphs: tuple[MixGraph, ...]
+    loss_increases: tuple[list[float] | None, ...]
+    metrics: tuple[dict[str, Any], ...]
+
+    @property
+    def best(self) -> int:
+        """The place of the run with the lowest match loss; of equal ones, with fewest processors, then the first."""
+        return min(range(len(self.runs)), key=lambda i: (self.losses[i], len(self.graphs[i].processors), self.runs[i]))
+
+    @property
+    def confidence(self) -> list[float] | None:
+        """For every processor of the best run, the share of all runs that keep it; None without several runs.
+
+        A processor is known by its chain (a track's or a subgroup's) and its type.
+        """
+        others = [graph for i, graph in enumerate(self.graphs) if i != self.best]
+        if not others:
+            return None
+        graph = self.graphs[self.best]
+        kept = dict.fromkeys(graph.processors, 1)
+        for other in others:
+            ours, theirs = matched_keys(graph, other)
+            for key, node in ours.items():
+                kept[node] += key in theirs
+        return [kept[node] / len(self.graphs) for node in graph.processors]
+
+    @property
+    def agreement(self) -> float | None:
+        """Mean over pairs of runs of the F1 of the processors that both keep; None without several runs."""
+        pairs = [compare_graphs(a, b).overall.f1 for a, b in combinations(self.graphs, 2)]
+        known = [1.0 if f1 is None else f1 for f1 in pairs]  # both graphs are empty
+        return fmean(known) if known else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it: the runs, their agreement, and both labels of each processor of the best one."""
+        graph = self.graphs[self.best]
+        unknown: list[float | None] = [None] * len(graph.processors)
+        confidence, increases = self.confidence or unknown, self.loss_increases[self.best] or unknown
+        return {
+            "runs": list(self.runs),
+            "losses": [loss if math.isfinite(loss) else None for loss in self.losses],
+            "best_run": self.runs[self.best],
+            "agreement": self.agreement,
+            "processors": [
+                {"label": graph.label(node), "confidence": share, "loss_increase": increase}
+                for node, share, increase in zip(graph.processors, confidence, increases, strict=True)
+            ],
+        }
+
+
+def read_runs(results: Sequence[tuple[int, Path]]) -> SongRuns:
+    """Reads the results of one song, (number of the run, folder).
+
+    Raises:
+        ValueError: none is given, or a file of one is damaged.
+        FileNotFoundError: a file is missing.
+    """
+    if not results:
+        raise ValueError("results: at least one run is needed, got none")
+    files = [load_graph(folder / "graph.json") for _, folder in results]
+    metrics = [json.loads((folder / "metrics.json").read_text(encoding="utf-8")) for _, folder in results]
+    losses = [m["losses"]["found"]["loss"]["full"] for m in metrics]
+    return SongRuns(
+        folders=tuple(folder for _, folder in results),
+        runs=tuple(run for run, _ in results),
+        losses=tuple(math.inf if loss is None else loss for loss in losses),
+        graphs=tuple(file.graph for file in files),
+        loss_increases=tuple(None if f.loss_increases is None else f.loss_increases.tolist() for f in files),
+        metrics=tuple(metrics),
+    )

@@ -1,0 +1,96 @@
+"""Songs of a dataset with their verdicts: accepted, rejected or failed, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mixgraph.dataset.agreement import SongRuns, read_runs
+from mixgraph.dataset.quality import Measurements, QualityRules, measure
+from mixgraph.dataset.sources import SongSource
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """One song and what became of it.
+
+    Attributes:
+        source: the song.
+        runs: what was found; None where every run failed.
+        measurements: of the best run.
+        broken: quality rules that the best run breaks, (name, in words).
+        failures: reasons of runs that failed.
+    """
+
+    source: SongSource
+    runs: SongRuns | None
+    measurements: Measurements | None
+    broken: tuple[tuple[str, str], ...]
+    failures: tuple[str, ...]
+
+    @property
+    def status(self) -> str:
+        if self.runs is None:
+            return "failed"
+        return "rejected" if self.broken else "accepted"
+
+    @property
+    def best(self) -> Path:
+        """The folder of the run that is the sample."""
+        if self.runs is None:
+            raise ValueError(f"{self.source.name}: no run ended well, so none is the best")
+        return self.runs.folders[self.runs.best]
+
+    def to_dict(self) -> dict[str, Any]:
+        """A row of songs.jsonl."""
+        return {
+            "song": self.source.name,
+            "status": self.status,
+            "licence": self.source.licence,
+            "artist": self.source.artist,
+            "reasons": [text for _, text in self.broken] if self.runs else list(self.failures),
+            "measurements": None if self.measurements is None else asdict(self.measurements),
+            "search": None if self.runs is None else self.runs.to_dict(),
+        }
+
+    def rejection(self) -> dict[str, Any]:
+        """A row of rejected.jsonl."""
+        return {"song": self.source.name, "run": self.best.name, "rules": dict(self.broken)}
+
+
+def assess(
+    source: SongSource, results: Sequence[tuple[int, Path]], rules: QualityRules, failures: Sequence[str] = ()
+) -> Assessment:
+    """Takes the best of a song's runs and holds it against the rules.
+
+    Args:
+        source: the song.
+        results: (number of the run, folder) of those that ended well.
+        rules: of quality.
+        failures: reasons of the others.
+    """
+    if not results:
+        return Assessment(source, None, None, (), tuple(failures))
+    runs = read_runs(results)
+    found = measure(runs.folders[runs.best], runs.metrics[runs.best])
+    return Assessment(source, runs, found, tuple(rules.broken(found)), tuple(failures))
+
+
+def quality_table(rules: QualityRules, songs: Sequence[Assessment]) -> list[dict[str, Any]]:
+    """Each rule with its limit, its default, the reason for it, and how many songs break it (and no other rule)."""
+    broken = Counter(name for song in songs for name, _ in song.broken)
+    alone = Counter(song.broken[0][0] for song in songs if len(song.broken) == 1)
+    return [
+        {
+            "rule": rule.name,
+            "limit": getattr(rules, rule.name),
+            "default": rule.default,
+            "reason": rule.metadata["reason"],
+            "rejected": broken[rule.name],
+            "rejected_by_it_alone": alone[rule.name],
+        }
+        for rule in rules.rules()
+    ]

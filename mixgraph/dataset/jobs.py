@@ -1,0 +1,92 @@
+"""One search of a dataset: a song, a seed and the settings; whether what it found is still what would be found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mixgraph.dataset.settings import differences, digest, essential
+from mixgraph.dataset.sources import SongSource
+
+RECORD_VERSION = 1
+_SHOWN = 3  # of the differences
+
+
+@dataclass(frozen=True)
+class Job:
+    """A search of one song.
+
+    Args:
+        song: to search.
+        run: its number, from 0.
+        config: all settings, as `python -m mixgraph fit --print_config` gives them.
+    """
+
+    song: SongSource
+    run: int
+    config: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.song.name}/run_{self.run}"
+
+    @property
+    def seed(self) -> int:
+        """The configured seed for run 0, so that it finds what `fit` finds; the numbers after it for the others."""
+        base = self.config.get("seed_everything")
+        return (42 if base is None or isinstance(base, bool) else int(base)) + self.run
+
+    @property
+    def work(self) -> float:
+        """How long the search takes compared with others, in seconds of one track rendered.
+
+        Every step renders and differentiates a clip of every track (three times a rendering). The trials of a round
+        are taken to render a song five times over, and so are the measurements of loss increases before and after all
+        rounds: the three searches of the README's table then do 12,000, 11,800 and 16,400 of these seconds a minute.
+        """
+        data, pruning = self.config["data"], self.config["pruning"]
+        steps = data["steps_per_stage"] * (pruning["console_stages"] + pruning["rounds"])
+        clip = data["warm_up_seconds"] + data["scored_seconds"]
+        rendered: float = 3 * steps * clip + 5 * (pruning["rounds"] + 2) * self.song.seconds
+        return self.song.num_tracks * rendered
+
+    def record(self) -> dict[str, Any]:
+        """What the result depends on, as it is kept beside it (`job.json`): no path, no date, no host."""
+        settings = essential(self.config)
+        return {
+            "version": RECORD_VERSION,
+            "song": self.song.name,
+            "run": self.run,
+            "seed": self.seed,
+            "settings_sha256": digest(settings),
+            "settings": settings,
+            "files": self.song.file_hashes,
+            "arrangement": self.song.arrangement,
+        }
+
+
+def why_redo(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Why a result with one record does not stand for another record, in a line; "" where it does."""
+    if saved == wanted:
+        return ""
+    reasons = []
+    if saved.get("version") != wanted["version"]:
+        reasons.append(f"record of version {saved.get('version')}, {wanted['version']} needed")
+    if saved.get("seed") != wanted["seed"]:
+        reasons.append(f"seed changed: {saved.get('seed')} -> {wanted['seed']}")
+    changed = differences(saved.get("settings", {}), wanted["settings"])
+    if changed:
+        reasons.append("settings changed: " + _some(changed))
+    before, after = saved.get("files", {}), wanted["files"]
+    changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    if changed:
+        reasons.append("audio changed: " + _some(changed))
+    if saved.get("arrangement") != wanted["arrangement"]:
+        reasons.append("the song's description changed: subgroups, names, offsets or polarities")
+    return "; ".join(reasons) or "record changed"
+
+
+def _some(parts: list[str]) -> str:
+    more = len(parts) - _SHOWN
+    return ", ".join(parts[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

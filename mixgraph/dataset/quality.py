@@ -1,0 +1,124 @@
+"""Which results are good enough for a dataset, and why the others are not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, asdict, dataclass, field, fields
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from mixgraph.songs import read_audio
+
+QUARTERS = 4
+SILENT_DB = -60.0
+
+
+def _rule(default: float, reason: str) -> Any:
+    return field(default=default, metadata={"reason": reason})
+
+
+@dataclass(frozen=True)
+class QualityRules:
+    """What a result must fulfil; the reason of each default stands beside it."""
+
+    max_loss: float = _rule(
+        1.0,
+        "match loss of the whole song. A console of gain and panning alone reaches 0.9 to 1.05 on real songs, a "
+        "full one 0.5 to 0.6: above 1 the graph explains less than faders would",
+    )
+    max_loss_ratio: float = _rule(
+        0.9,
+        "the found loss over the dry sum's: a graph that takes off less than a tenth has not found the mix",
+    )
+    max_loss_change: float = _rule(
+        1.0,
+        "the largest less the smallest loss of the song's quarters, over the song's loss. A fixed graph cannot follow "
+        "a mix that changes (automation, an edit, a part that is missing); well matched real songs have 0.1 to 0.5",
+    )
+    max_silence: float = _rule(
+        0.5, f"share of the song in which the mix is silent (windows below {SILENT_DB:g} dB of the loudest one)"
+    )
+    max_silent_tracks: float = _rule(
+        0.5, "share of the tracks that are silent over the whole mix: more of them, and tracks and mix do not belong"
+    )
+    min_processors: int = _rule(1, "a graph without processors is the dry sum, and teaches nothing")
+    min_pruning_ratio: float = _rule(
+        0.05, "share of the console that was removed: with less the search was cut short, or its tolerance was too low"
+    )
+
+    def broken(self, found: Measurements) -> list[tuple[str, str]]:
+        """The rules that a result breaks: (name, what was needed and what was found)."""
+        return [(name, text) for name, text in self._broken(asdict(found))]
+
+    def _broken(self, found: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+        for rule in fields(self):
+            kind, name = rule.name.split("_", 1)
+            limit, value = getattr(self, rule.name), found[name]
+            if not (value <= limit if kind == "max" else value >= limit):  # what is not a number breaks it
+                words = "at most" if kind == "max" else "at least"
+                yield rule.name, f"{name} {value:.3g}, {words} {limit:g} needed"
+
+    @classmethod
+    def rules(cls) -> tuple[Field[Any], ...]:
+        """The fields, each with its default and, in `metadata["reason"]`, why."""
+        return fields(cls)
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What the rules are applied to; the names are those of the rules."""
+
+    loss: float
+    loss_ratio: float
+    loss_change: float
+    silence: float
+    silent_tracks: float
+    processors: int
+    pruning_ratio: float
+
+
+def measure(folder: Path, metrics: Mapping[str, Any]) -> Measurements:
+    """Measures a result.
+
+    Args:
+        folder: with `mix_target`, the target at its own level.
+        metrics: its metrics.json.
+    """
+    found, dry = metrics["losses"]["found"], metrics["losses"]["dry_sum"]
+    loss, dry_loss = _number(found["loss"]["full"]), _number(dry["loss"]["full"])
+    silent = sum(warning.endswith("silent over the whole mix") for warning in metrics["warnings"])
+    return Measurements(
+        loss=loss,
+        loss_ratio=loss / dry_loss if dry_loss else math.nan,
+        loss_change=_change([_number(value) for value in found["windows"]], loss),
+        silence=_silence(folder, metrics["sample_rate"], found["window_samples"]),
+        silent_tracks=silent / len(metrics["tracks"]),
+        processors=metrics["num_processors"]["found"],
+        pruning_ratio=metrics["pruning_ratio"],
+    )
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _change(windows: list[float], loss: float) -> float:
+    """The spread of the losses of the song's quarters (single windows, where there are fewer), over its loss."""
+    count = min(QUARTERS, len(windows))
+    parts = [windows[len(windows) * i // count : len(windows) * (i + 1) // count] for i in range(count)]
+    means = [fmean(part) for part in parts]
+    if any(map(math.isnan, means)):
+        return math.nan
+    return (max(means) - min(means)) / loss if loss else 0.0
+
+
+def _silence(folder: Path, sample_rate: int, window: int) -> float:
+    """The share of windows of the target that are silent beside the loudest; 1 where all of it is silence."""
+    target = read_audio(next(iter(sorted(folder.glob("mix_target.*")))), sample_rate)
+    powers = [float(part.square().mean()) for part in torch.split(target, window, dim=-1)]
+    loudest = max(powers)
+    return sum(power <= loudest * 10 ** (SILENT_DB / 10) for power in powers) / len(powers)

@@ -1,0 +1,163 @@
+"""The songs that a dataset is built from, and the hashes of their files."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import soundfile
+
+from mixgraph.dataset.files import write_json
+from mixgraph.songs import SongFiles, find_songs, song_files
+from mixgraph.songs.manifest import slug
+
+_ARTIST_IN_TITLE = ("medleydb", "musdb")  # layouts whose titles are "artist - title"
+
+
+@dataclass(frozen=True)
+class SongSource:
+    """A song of the list, as its files are now.
+
+    Attributes:
+        name: of its results.
+        folder: where it is.
+        licence: as its files state it.
+        artist: where the layout tells; None otherwise.
+        seconds: of the mix.
+        num_tracks: dry tracks.
+        file_hashes: file, relative to the folder -> sha256.
+        arrangement: what else its files say that a search depends on: offsets, polarities, subgroups.
+    """
+
+    name: str
+    folder: Path
+    licence: str
+    artist: str | None
+    seconds: float
+    num_tracks: int
+    file_hashes: dict[str, str]
+    arrangement: dict[str, Any]
+
+
+class FileHashes:
+    """The sha256 of files; a file is read again when its size or time of change is another one.
+
+    Args:
+        path: the JSON file that they are kept in.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.known: dict[str, list[Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    def __call__(self, file: Path) -> str:
+        state = file.stat()
+        key, stamp = str(file.resolve()), [state.st_size, state.st_mtime_ns]
+        if self.known.get(key, [])[:2] != stamp:
+            with file.open("rb") as stream:
+                self.known[key] = [*stamp, hashlib.file_digest(stream, "sha256").hexdigest()]
+        return str(self.known[key][2])
+
+    def save(self) -> None:
+        write_json(self.path, self.known)
+
+
+def find_sources(
+    roots: Iterable[str | Path],
+    hashes: FileHashes,
+    layout: str = "auto",
+    subgrouping: str = "auto",
+    names: Sequence[str] = (),
+    songs: str = ":",
+) -> tuple[list[SongSource], dict[str, str]]:
+    """Finds songs in folders of any layout and reads what their files say, without decoding audio.
+
+    Args:
+        roots: songs, or folders of them.
+        hashes: of files, which are read where they are not known.
+        layout: as `find_songs` takes it.
+        subgrouping: as `song_files` takes it.
+        names: shell patterns; a song is taken whose name fits any of them.
+        songs: a range such as `0:100` of what is left, in order of names.
+
+    Returns:
+        The songs in order of names, and of those that cannot be read: name -> reason.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: no song, two with the same name, or a range that is none.
+    """
+    folders: dict[str, Path] = {}
+    for folder in dict.fromkeys(path for root in roots for path in find_songs(root, layout)):
+        name = slug(folder.name)
+        if name in folders:
+            raise ValueError(f"SONGS: {folders[name]} and {folder} are both named {name}; rename or leave out one")
+        folders[name] = folder
+    chosen = select(sorted(folders), names, songs)
+    found, unreadable = [], {}
+    for name in chosen:
+        try:
+            found.append(_read(song_files(folders[name], layout, subgrouping), hashes))
+        except (ValueError, OSError, soundfile.LibsndfileError) as error:
+            unreadable[name] = str(error)
+    return found, unreadable
+
+
+def select(names: Sequence[str], patterns: Sequence[str], songs: str) -> list[str]:
+    """The names that fit one of the patterns (all, where there is none), and of these a range such as `0:100`.
+
+    Raises:
+        ValueError: nothing is left, or the range is none.
+    """
+    fitting = [name for name in names if not patterns or any(fnmatch.fnmatchcase(name, p) for p in patterns)]
+    first, colon, last = songs.partition(":")
+    try:
+        start, stop = int(first or 0), int(last or len(fitting))
+    except ValueError:
+        start = stop = -1
+    if not colon or start < 0 or stop < start:
+        raise ValueError(f"songs: a range such as 0:100, 50: or :50 expected, got {songs!r}")
+    if not fitting[start:stop]:
+        raise ValueError(f"songs {songs}, match {list(patterns) or 'all'}: leaves none of {len(names)} songs")
+    return fitting[start:stop]
+
+
+def _read(files: SongFiles, hashes: FileHashes) -> SongSource:
+    def local(path: Path) -> str:
+        return path.relative_to(files.folder).as_posix()
+
+    info = soundfile.info(files.mix)
+    return SongSource(
+        name=files.name,
+        folder=files.folder,
+        licence=files.licence,
+        artist=files.title.split(" - ")[0] if files.layout in _ARTIST_IN_TITLE and " - " in files.title else None,
+        seconds=info.frames / info.samplerate,
+        num_tracks=len(files.tracks),
+        file_hashes={local(path): hashes(path) for path in (files.mix, *(t.path for t in files.tracks))},
+        arrangement={
+            "layout": files.layout,
+            "mix": local(files.mix),
+            "subgroups": [
+                {
+                    "name": group,
+                    "tracks": [
+                        {
+                            "name": track.name,
+                            "file": local(track.path),
+                            "offset_seconds": track.offset_seconds,
+                            "offset_samples": track.offset_samples,
+                            "polarity": track.polarity,
+                        }
+                        for track in members
+                    ],
+                }
+                for group, members in files.subgroups.items()
+            ],
+        },
+    )

@@ -1,0 +1,28 @@
+"""A network that predicts mixing graphs from tracks and mix, what it is trained on, and what it is judged against.
+
+The names below are imported when first used, so that the parts that need no Trainer do not load one.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mixgraph.estimators.data import EstimatorData
+    from mixgraph.estimators.module import EstimatorModule, load_estimator
+    from mixgraph.estimators.prediction import Prediction, estimate_song
+
+_WHERE = {
+    "EstimatorData": "mixgraph.estimators.data",
+    "EstimatorModule": "mixgraph.estimators.module",
+    "Prediction": "mixgraph.estimators.prediction",
+    "estimate_song": "mixgraph.estimators.prediction",
+    "load_estimator": "mixgraph.estimators.module",
+}
+
+__all__ = ["EstimatorData", "EstimatorModule", "Prediction", "estimate_song", "load_estimator"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(import_module(_WHERE[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")

@@ -1,0 +1,249 @@
+"""Examples made once from shards, in files that are read in any order.
+
+Making features takes about a second a sample, so an example is made when it is first needed and kept as a safetensors
+file (half precision for spectrograms). The name of the folder is a hash of the task, of the shards and of the version
+of the features, so it never gets stale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import safetensors
+import safetensors.torch
+import torch
+from rich.progress import track as progress
+from torch import Tensor
+from torch.utils.data import Dataset
+from torch_geometric.data import Data
+
+from mixgraph.estimators.coding import make_codes
+from mixgraph.estimators.examples import Console, add_labels, console_data, console_of, console_of_subgroups
+from mixgraph.estimators.features import FeatureExtractor
+from mixgraph.estimators.settings import EstimatorTask
+from mixgraph.graph import GraphValues, MixGraph
+from mixgraph.graph.types import MIX
+from mixgraph.processors import make_processors
+from mixgraph.shards import GraphSample, read_shards, shard_paths
+
+VERSION = 1  # to be raised whenever features or labels change
+INDEX = "index.json"
+_HALF = ("mels", "mix_mels", "lags", "clip_tracks", "clip_mix")
+_LIGHT = ("cues", "keep", "weight")
+_SILENT_RMS = 10 ** (-60 / 20)
+_HISTORY_SECONDS = 3.0  # that is rendered before a segment of a rendered target
+
+Target = Literal["mix", "rendered"]
+
+
+@dataclass(frozen=True)
+class ExampleSettings:
+    """What examples are made of.
+
+    Attributes:
+        task: see `EstimatorTask`.
+        max_segments: of a sample, evenly spread over it.
+        target: `"mix"`, the sample's, or `"rendered"`, what its graph makes of its tracks.
+        clip_seconds: from the middle of a segment, kept as audio for the match loss; 0 keeps none.
+    """
+
+    task: EstimatorTask
+    max_segments: int = 8
+    target: Target = "mix"
+    clip_seconds: float = 0.0
+
+
+def segment_starts(length: int, segment: int, most: int) -> list[int]:
+    """First samples of at most so many segments, evenly spread; one that may reach past the end of a short song."""
+    count = max(1, min(most, length // segment))
+    spare = max(0, length - count * segment)
+    return [i * segment + spare * (i + 1) // (count + 1) for i in range(count)]
+
+
+class ExampleMaker:
+    """From a sample to examples; one for all samples of a task.
+
+    Args:
+        settings: what they are made of.
+    """
+
+    def __init__(self, settings: ExampleSettings) -> None:
+        self.settings, self.task = settings, settings.task
+        self.codes = make_codes(make_processors(self.task.sample_rate))
+        self.extract = FeatureExtractor(self.task.sample_rate)
+
+    def console(self, graph: MixGraph) -> Console:
+        return console_of(graph, self.task.track_chain, self.task.subgroup_chain)
+
+    @torch.no_grad()
+    def make(self, sample: GraphSample) -> Iterator[tuple[int, Data]]:
+        """Yields (first sample, example) of each segment that is not silent.
+
+        Raises:
+            ValueError: a sample without audio, at another rate, or of processors with other options.
+        """
+        if sample.audio is None:
+            raise ValueError(
+                f"{sample.shard}: {sample.key}: audio is needed; name the folder of the songs (audio_root)"
+            )
+        if sample.sample_rate != self.task.sample_rate or sample.processor_options:
+            raise ValueError(
+                f"{sample.shard}: {sample.key}: {self.task.sample_rate} Hz and default processors are needed, got "
+                f"{sample.sample_rate} Hz and {dict(sample.processor_options)}"
+            )
+        console = self.console(sample.graph)
+        true = GraphValues(sample.graph, sample.parameters, sample.weights)
+        length = self.task.num_samples
+        for start in segment_starts(sample.audio.num_samples, length, self.settings.max_segments):
+            tracks, mix = self._audio(sample, start, length)
+            if float(mix.square().mean().sqrt()) < _SILENT_RMS:
+                continue
+            tracks = tracks[list(console.order)]
+            data = add_labels(
+                console_data(console, self.extract(tracks, mix, console.groups)), console, true, self.codes
+            )
+            if self.settings.clip_seconds > 0:
+                clip = round(self.settings.clip_seconds * self.task.sample_rate)
+                first = max(0, (length - clip) // 2)
+                data.clip_tracks = tracks[..., first : first + clip]
+                data.clip_mix = mix[..., first : first + clip].unsqueeze(0)
+            yield start, data
+
+    def _audio(self, sample: GraphSample, start: int, length: int) -> tuple[Tensor, Tensor]:
+        assert sample.audio is not None
+        if self.settings.target == "mix":
+            return sample.audio.tracks(start, start + length), sample.audio.mix(start, start + length)
+        history = round(_HISTORY_SECONDS * self.task.sample_rate)
+        tracks = sample.audio.tracks(start - history, start + length)
+        return tracks[..., history:], sample.render(tracks)[..., history:]
+
+
+@dataclass(frozen=True)
+class CachedExample:
+    """Where an example is: file, key of its sample, song, first sample."""
+
+    file: str
+    key: str
+    song: str
+    start: int
+
+
+class ExampleFiles(Dataset[Data]):
+    """Examples in files.
+
+    Args:
+        folder: of the files.
+        items: which of them.
+        task: for the consoles.
+    """
+
+    def __init__(self, folder: Path, items: Sequence[CachedExample], task: EstimatorTask) -> None:
+        self.folder, self.items, self.task = folder, list(items), task
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Data:
+        path = self.folder / self.items[index].file
+        with safetensors.safe_open(path, framework="pt") as file:
+            found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+            data = Data(**{key: value.float() if key in _HALF else value for key, value in found.items()})
+            if "clip_tracks" in found:
+                subgroups = json.loads(file.metadata()["subgroups"])
+                chains = self.task.track_chain, self.task.subgroup_chain
+                data.graph = console_of_subgroups(subgroups, *chains, self.items[index].song).graph
+        return data
+
+    def light(self) -> Iterator[Data]:
+        """All examples with cues and labels only."""
+        for item in self.items:
+            with safetensors.safe_open(self.folder / item.file, framework="pt") as file:
+                names = [n for n in file.keys() if n in _LIGHT or n.startswith("code_")]  # noqa: SIM118
+                names += ["x", "level", "processor_index"]
+                yield Data(**{name: file.get_tensor(name) for name in names})
+
+
+def cached_examples(
+    paths: Sequence[Path],
+    settings: ExampleSettings,
+    cache_dir: Path,
+    num_workers: int = 1,
+    audio_root: Path | None = None,
+) -> tuple[Path, list[CachedExample]]:
+    """Makes the examples of some shards that are not in the cache; returns the folder and what is in it, in order.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_shards` and `ExampleMaker.make`.
+    """
+    shards = [shard for path in paths for shard in shard_paths(path)]
+    stamps = [(str(s.resolve()), s.stat().st_size, s.stat().st_mtime_ns) for s in shards]
+    text = json.dumps([VERSION, asdict(settings), stamps], sort_keys=True)
+    folder = cache_dir / f"examples-{hashlib.sha256(text.encode()).hexdigest()[:20]}"
+    index = folder / INDEX
+    if not index.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        samples = read_shards(shards, audio_root)
+        items = [item for part in _made(samples, settings, folder, num_workers) for item in part]
+        temporary = index.with_suffix(".tmp")
+        temporary.write_text(json.dumps([asdict(item) for item in items]), encoding="utf-8")
+        os.replace(temporary, index)
+    return folder, [CachedExample(**item) for item in json.loads(index.read_text(encoding="utf-8"))]
+
+
+def _made(
+    samples: Iterable[GraphSample], settings: ExampleSettings, folder: Path, num_workers: int
+) -> Iterator[list[CachedExample]]:
+    if num_workers <= 1:
+        maker = ExampleMaker(settings)
+        for sample in progress(samples, "Features", transient=True):
+            yield _write(maker, sample, folder)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(num_workers, context, _begin, (settings,)) as pool:
+        waiting: list[Future[list[CachedExample]]] = []
+        for sample in progress(samples, "Features", transient=True):
+            waiting.append(pool.submit(_work, sample, folder))
+            if len(waiting) >= 4 * num_workers:
+                yield waiting.pop(0).result()
+        for future in waiting:
+            yield future.result()
+
+
+def _write(maker: ExampleMaker, sample: GraphSample, folder: Path) -> list[CachedExample]:
+    graph = sample.graph
+    members: dict[str, list[str]] = {graph.names[i]: [] for i in graph.nodes_of(MIX)}
+    for node, group in zip(graph.inputs, graph.subgroups, strict=True):
+        members[group].append(graph.names[node])
+    items = []
+    for start, data in maker.make(sample):
+        item = CachedExample(f"{sample.key}-{start}.safetensors", sample.key, str(sample.meta["song"]), start)
+        tensors: dict[str, Tensor] = {
+            key: (value.half() if key in _HALF else value).contiguous() for key, value in data.to_dict().items()
+        }
+        temporary = folder / f".{item.file}.tmp"
+        safetensors.torch.save_file(tensors, temporary, metadata={"subgroups": json.dumps(members)})
+        os.replace(temporary, folder / item.file)
+        items.append(item)
+    return items
+
+
+_maker: ExampleMaker | None = None  # of a worker process
+
+
+def _begin(settings: ExampleSettings) -> None:
+    global _maker
+    torch.set_num_threads(1)
+    _maker = ExampleMaker(settings)
+
+
+def _work(sample: GraphSample, folder: Path) -> list[CachedExample]:
+    assert _maker is not None
+    return _write(_maker, sample, folder)

@@ -1,0 +1,89 @@
+"""Examples from shards, as the Trainer takes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from torch.utils.data import ConcatDataset
+from torch_geometric.loader import DataLoader
+
+from mixgraph.estimators.cache import ExampleFiles, ExampleSettings, Target, cached_examples
+from mixgraph.estimators.settings import EstimatorTask
+from mixgraph.estimators.statistics import TrainingStatistics, training_statistics
+from mixgraph.processors import registered
+
+
+class EstimatorData(L.LightningDataModule):
+    """Segments of songs with their graphs, from shards; features are made once and kept in files.
+
+    Args:
+        path: folder of a data set (with the folders `train` and `validation`), or a list of them.
+        batch_size: segments a step.
+        audio_root: for data sets without audio: the folder of the user's own copy of the songs.
+        hold_out: names of songs that are neither trained nor validated on.
+        train_splits: folders that are trained on, e.g. `[train, test]` where a held-out song is what counts.
+        max_segments: of a song.
+        target: `"mix"`, or `"rendered"`: what the graph makes of the tracks.
+        clip_seconds: of each segment, kept for the match loss; 0 where it is not trained with.
+        cache_dir: of the features.
+        cache_workers: processes that make features.
+    """
+
+    def __init__(
+        self,
+        path: str | list[str],
+        batch_size: int = 16,
+        audio_root: str | None = None,
+        hold_out: list[str] | None = None,
+        train_splits: list[str] | None = None,
+        max_segments: int = 8,
+        target: Target = "mix",
+        clip_seconds: float = 0.0,
+        cache_dir: str = ".mixgraph_cache",
+        cache_workers: int = 2,
+    ) -> None:
+        super().__init__()
+        self.paths = [Path(p) for p in (path if isinstance(path, list) else [path])]
+        self.batch_size, self.audio_root, self.hold_out = batch_size, audio_root, set(hold_out or ())
+        self.train_splits = list(train_splits or ["train"])
+        self.max_segments, self.target, self.clip_seconds = max_segments, target, clip_seconds
+        self.cache_dir, self.cache_workers = Path(cache_dir), cache_workers
+        self.splits: dict[str, list[ExampleFiles]] = {}
+
+    def setup(self, stage: str) -> None:
+        if not self.splits:
+            task = self.trainer.lightning_module.task  # type: ignore[union-attr]
+            assert isinstance(task, EstimatorTask)
+            self.prepare(task)
+
+    def prepare(self, task: EstimatorTask) -> None:
+        """Makes what is missing of the examples; `setup` does it for the task of the Trainer's module.
+
+        Raises:
+            FileNotFoundError: no shards of a split.
+            ValueError: no example is left to train or validate on.
+        """
+        settings = ExampleSettings(task, self.max_segments, self.target, self.clip_seconds)
+        root = None if self.audio_root is None else Path(self.audio_root)
+        for split, folders in (("train", self.train_splits), ("validation", ["validation"])):
+            found = []
+            for path in (base / folder for base in self.paths for folder in folders):
+                if not path.is_dir() and len(self.paths) * len(folders) > 1:
+                    continue  # a data set need not have every split
+                folder, items = cached_examples([path], settings, self.cache_dir, self.cache_workers, root)
+                found.append(ExampleFiles(folder, [i for i in items if i.song not in self.hold_out], task))
+            self.splits[split] = found
+            if not sum(map(len, found)):
+                raise ValueError(f"path: {', '.join(map(str, self.paths))}: no examples for {split} are left")
+
+    def statistics(self) -> TrainingStatistics:
+        """Of the training examples."""
+        return training_statistics((data for part in self.splits["train"] for data in part.light()), list(registered()))
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(ConcatDataset(self.splits["train"]), self.batch_size, shuffle=True)
+
+    def val_dataloader(self) -> Any:
+        return DataLoader(ConcatDataset(self.splits["validation"]), self.batch_size)

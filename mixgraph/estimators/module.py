@@ -1,0 +1,274 @@
+"""The LightningModule of the estimator: standardised answers, losses, the threshold, checkpoints."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from mixgraph.estimators.coding import likely_position, make_codes, position_bins
+from mixgraph.estimators.examples import label_key
+from mixgraph.estimators.network import Answers, EstimatorNetwork
+from mixgraph.estimators.settings import EstimatorLosses, EstimatorOptimizer, EstimatorTask, NetworkSettings
+from mixgraph.estimators.statistics import TrainingStatistics, weight_logit
+from mixgraph.graph import batch as batch_graphs
+from mixgraph.graph.convert import type_vocabulary
+from mixgraph.losses import MatchLoss
+from mixgraph.processors import make_processors
+from mixgraph.render import render
+
+CHECKPOINT_KEY = "mixgraph_estimator"
+_RANGE = 4.0  # predicted codes are cut to this many spreads
+_THRESHOLDS = 99
+
+
+@dataclass(frozen=True, eq=False)
+class ConsoleEstimate:
+    """What the estimator says of the consoles of a batch.
+
+    Attributes:
+        keep: probability that each processor is in the graph, (processors,).
+        weights: dry/wet weights, (processors,).
+        parameters: type -> name -> (nodes of the type, *shape), in trained coordinates.
+    """
+
+    keep: Tensor
+    weights: Tensor
+    parameters: dict[str, dict[str, Tensor]]
+
+
+class EstimatorModule(L.LightningModule):
+    """Predicts from tracks and mix which processors of the console are used, and how they are set.
+
+    Codes and dry/wet logits are predicted standardised by the training set's mean and spread, which are buffers, as is
+    the threshold on the probability of keeping a processor: the one with the best F1 on the validation set.
+
+    Args:
+        task: what is estimated from what.
+        network: its size.
+        losses: their weights.
+        optimizer: AdamW.
+    """
+
+    def __init__(
+        self,
+        task: EstimatorTask | None = None,
+        network: NetworkSettings | None = None,
+        losses: EstimatorLosses | None = None,
+        optimizer: EstimatorOptimizer | None = None,
+    ) -> None:
+        super().__init__()
+        self.task = task or EstimatorTask()
+        self.network_settings = network or NetworkSettings()
+        self.losses = losses or EstimatorLosses()
+        self.optimizer_settings = optimizer or EstimatorOptimizer()
+        self.processors = make_processors(self.task.sample_rate)
+        if unknown := set(self.losses.types) - set(self.processors):
+            raise ValueError(f"losses.types: some of {', '.join(self.processors)}, got {', '.join(sorted(unknown))}")
+        self.codes = make_codes(self.processors)
+        self.code_modules = nn.ModuleDict(self.codes)  # constants move with the module
+        settings = self.network_settings
+        self.network = EstimatorNetwork(self.codes, settings.width, settings.num_layers, settings.dropout)
+        self.match = MatchLoss(self.task.sample_rate) if self.losses.match > 0 else None
+        for t, code in self.codes.items():
+            self.register_buffer(f"mean_{t}", torch.zeros(code.size))
+            self.register_buffer(f"spread_{t}", torch.ones(code.size))
+        self.weight_mean: Tensor
+        self.weight_spread: Tensor
+        self.threshold: Tensor
+        self.register_buffer("weight_mean", torch.zeros(len(type_vocabulary())))
+        self.register_buffer("weight_spread", torch.ones(len(type_vocabulary())))
+        self.register_buffer("threshold", torch.tensor(0.5))
+        self.slots: dict[tuple[str, int], tuple[int, int]] = {}
+        self._seen: list[tuple[Tensor, Tensor]] = []  # keep and its label, of a validation pass
+
+    def standardise(self, statistics: TrainingStatistics) -> None:
+        """Takes the means and spreads of a training set, and how often it keeps what (see `TrainingStatistics`)."""
+        self.slots = dict(statistics.slots)
+        self.network.cue_mean.copy_(statistics.cue_mean)
+        self.network.cue_spread.copy_(statistics.cue_spread)
+        for t, code in self.codes.items():
+            self.get_buffer(f"mean_{t}").copy_(statistics.code_mean[t][: code.size])
+            self.get_buffer(f"spread_{t}").copy_(statistics.code_spread[t][: code.size])
+            at = type_vocabulary().index(t)
+            self.weight_mean[at], self.weight_spread[at] = statistics.weight_mean[t], statistics.weight_spread[t]
+
+    def setup(self, stage: str) -> None:
+        resumed = self._trainer is not None and self.trainer.ckpt_path is not None
+        if stage == "fit" and not resumed:
+            self.standardise(self.trainer.datamodule.statistics())  # type: ignore[attr-defined]
+
+    def forward(self, data: Data) -> ConsoleEstimate:
+        """Of an example or a batch of them; processors in node order, song after song."""
+        return self.estimate(data, self.network(data))
+
+    def estimate(self, data: Data, answers: Answers) -> ConsoleEstimate:
+        """Answers in the coordinates of the processors; differentiable but for the positions of delays."""
+        node_types = data.x[data.processor_index]
+        logits = answers.weight * self.weight_spread[node_types] + self.weight_mean[node_types]
+        parameters = {}
+        for t, code in self.codes.items():
+            numbers = answers.codes[t].clamp(-_RANGE, _RANGE)
+            numbers = numbers * self.get_buffer(f"spread_{t}") + self.get_buffer(f"mean_{t}")
+            if t in answers.positions:
+                numbers = torch.cat((numbers, likely_position(answers.positions[t])), dim=1)
+            if len(numbers):
+                parameters[t] = code.decode(numbers)
+        return ConsoleEstimate(torch.sigmoid(answers.keep), torch.sigmoid(logits), parameters)
+
+    # Training.
+
+    def losses_of(self, data: Data, answers: Answers) -> dict[str, Tensor]:
+        """All terms; `loss` is their weighted sum."""
+        node_types = data.x[data.processor_index]
+        kept = data.keep > 0
+        count = kept.sum().clamp(min=1)
+        wanted = (weight_logit(data.weight) - self.weight_mean[node_types]) / self.weight_spread[node_types]
+        found = {
+            "keep": F.binary_cross_entropy_with_logits(answers.keep, data.keep),
+            "weight": F.smooth_l1_loss(answers.weight[kept], wanted[kept], reduction="sum") / count,
+        }
+        parameters = answers.keep.new_zeros(())
+        for t, code in self.codes.items():
+            own = kept[node_types == type_vocabulary().index(t)]
+            if not own.any():
+                continue
+            labels = data[label_key(t)][own]
+            standard = (labels[:, : code.size] - self.get_buffer(f"mean_{t}")) / self.get_buffer(f"spread_{t}")
+            mean = F.smooth_l1_loss(answers.codes[t][own], standard)
+            if t in answers.positions:
+                each = F.cross_entropy(
+                    answers.positions[t][own].flatten(0, 1),
+                    position_bins(labels[:, code.size :]).flatten(),
+                    reduction="none",
+                )
+                found["positions"] = (each * code.position_weights(labels).flatten()).mean()
+                mean = mean + found["positions"]
+            found[f"parameters/{t}"] = mean
+            parameters = parameters + self.losses.types.get(t, 1.0) * mean * own.sum() / count
+        found["parameters"] = parameters
+        if self.match is not None:
+            found["match"] = self.match_loss(data, self.estimate(data, answers))
+        weights = asdict(self.losses)
+        found["loss"] = torch.stack(
+            [weights[name] * found[name] for name in ("keep", "weight", "parameters", "match") if name in found]
+        ).sum()
+        return found
+
+    def match_loss(self, data: Data, estimate: ConsoleEstimate) -> Tensor:
+        """Of the clips' mixes, rendered with every processor at keep x dry/wet weight; mean over songs."""
+        if self.match is None or "clip_tracks" not in data:
+            raise ValueError("losses.match: needs audio; set data.clip_seconds above losses' warm-up, e.g. to 3")
+        graphs = data.graph if isinstance(data.graph, list) else [data.graph]
+        weights = estimate.keep * estimate.weights
+        mix = render(batch_graphs(graphs), self.processors, data.clip_tracks, estimate.parameters, weights).mix
+        warm_up = mix.shape[-1] // 4
+        return self.match(mix[..., warm_up:], data.clip_mix[..., warm_up:]).full.mean()
+
+    def training_step(self, batch: Data, batch_idx: int) -> Tensor:
+        found = self.losses_of(batch, self.network(batch))
+        self.log_dict({f"train/{name}": value.detach() for name, value in found.items()}, batch_size=batch.num_graphs)
+        return found["loss"]
+
+    def on_validation_epoch_start(self) -> None:
+        self._seen = []
+
+    def validation_step(self, batch: Data, batch_idx: int) -> None:
+        answers = self.network(batch)
+        found = self.losses_of(batch, answers)
+        self._seen.append((torch.sigmoid(answers.keep), batch.keep))
+        self.log("validation/loss", found["loss"], batch_size=batch.num_graphs, prog_bar=True)
+        parts = {f"validation/{name}": value for name, value in found.items() if name != "loss"}
+        self.log_dict(parts, batch_size=batch.num_graphs)
+
+    def on_validation_epoch_end(self) -> None:
+        keep, wanted = (torch.cat(parts) for parts in zip(*self._seen, strict=True))
+        self._seen = []
+        threshold, f1 = best_threshold(keep, wanted)
+        if not self.trainer.sanity_checking:
+            self.threshold.fill_(threshold)
+        self.log("validation/f1", f1, prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        settings = self.optimizer_settings
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        steps = max(1, int(self.trainer.estimated_stepping_batches))
+        warm_up = min(settings.warm_up_steps, steps // 10 + 1)
+
+        def factor(step: int) -> float:
+            if step < warm_up:
+                return (step + 1) / warm_up
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm_up) / max(1, steps - warm_up))))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
+    ) -> None:
+        norm = gradient_clip_val or self.optimizer_settings.clip_norm
+        self.clip_gradients(optimizer, gradient_clip_val=norm, gradient_clip_algorithm="norm")
+
+    # Checkpoints name what the module was made with.
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint[CHECKPOINT_KEY] = json.dumps(
+            {
+                "task": asdict(self.task),
+                "network": asdict(self.network_settings),
+                "slots": [[*slot, *counts] for slot, counts in self.slots.items()],
+            }
+        )
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        saved = _saved(checkpoint)
+        self.slots = {(t, level): (kept, of) for t, level, kept, of in saved["slots"]}
+
+
+def load_estimator(path: str | Path) -> EstimatorModule:
+    """Reads a checkpoint of an `EstimatorModule`, as data only, to the CPU, for use.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not such a checkpoint.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"checkpoint: {path}: a checkpoint of an estimator is needed, got none")
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    saved = _saved(checkpoint)
+    module = EstimatorModule(EstimatorTask(**saved["task"]), NetworkSettings(**saved["network"]))
+    module.on_load_checkpoint(checkpoint)
+    module.load_state_dict(checkpoint["state_dict"])
+    return module.eval()
+
+
+def _saved(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    if CHECKPOINT_KEY not in checkpoint:
+        raise ValueError(f"checkpoint: {CHECKPOINT_KEY!r} is missing; it was not made by an EstimatorModule")
+    found: dict[str, Any] = json.loads(checkpoint[CHECKPOINT_KEY])
+    return found
+
+
+def best_threshold(keep: Tensor, wanted: Tensor) -> tuple[float, float]:
+    """The threshold on probabilities (processors,) with the best F1 against 0 or 1 (processors,), and that F1.
+
+    Several equally good ones: the middle one. F1 is 0 where nothing is wanted or found.
+    """
+    thresholds = torch.linspace(0.01, 0.99, _THRESHOLDS, device=keep.device)
+    found = keep.unsqueeze(0) > thresholds.unsqueeze(1)
+    matched = (found & (wanted > 0)).sum(dim=1)
+    f1 = 2 * matched / (found.sum(dim=1) + (wanted > 0).sum()).clamp(min=1)
+    best = (f1 >= f1.max() - 1e-9).nonzero()[:, 0]
+    middle = best[len(best) // 2]
+    return float(thresholds[middle]), float(f1[middle])

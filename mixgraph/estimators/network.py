@@ -1,0 +1,181 @@
+"""The estimator's network: an audio encoder, message passing over the console, a head for each processor type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.data import Data
+from torch_geometric.nn import SAGEConv
+
+from mixgraph.estimators.coding import POSITION_BINS, ParameterCode
+from mixgraph.estimators.features import NUM_CUES, NUM_LAGS, NUM_MELS, NUM_SEGMENTS
+from mixgraph.graph.convert import type_vocabulary
+
+_LEVELS = 3
+_RANGE = 5.0  # standardised cues are cut to this many spreads
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the network says of the processors of a batch, in standardised coordinates.
+
+    Attributes:
+        keep: logits, (processors,).
+        weight: of the dry/wet logit, (processors,).
+        codes: type -> linear numbers of the code, (nodes of the type, size).
+        positions: type -> logits, (nodes of the type, positions, POSITION_BINS), of types that have positions.
+    """
+
+    keep: Tensor
+    weight: Tensor
+    codes: dict[str, Tensor]
+    positions: dict[str, Tensor]
+
+
+class AudioEncoder(nn.Module):
+    """A spectrogram of a signal beside that of its mix: (signals, 4, mels, frames) to (signals, width).
+
+    Convolutions that halve both axes, then mean and maximum over time of what is left of the frequencies.
+    """
+
+    def __init__(self, width: int, channels: Sequence[int] = (24, 32, 48, 64)) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        last = 4
+        for count in channels:
+            layers += [nn.Conv2d(last, count, 3, stride=2, padding=1), nn.GroupNorm(4, count), nn.GELU()]
+            last = count
+        self.layers = nn.Sequential(*layers)
+        rows = NUM_MELS
+        for _ in channels:
+            rows = (rows + 1) // 2
+        self.out = nn.Linear(2 * last * rows, width)
+
+    def forward(self, mels: Tensor) -> Tensor:
+        found = self.layers(mels)
+        pooled: Tensor = self.out(torch.cat((found.mean(dim=-1), found.amax(dim=-1)), dim=1).flatten(1))
+        return pooled
+
+
+class LagEncoder(nn.Module):
+    """How the unexplained part of the mix follows a signal: (signals, 2, NUM_LAGS) to (signals, width)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv1d(2, 16, 8, stride=4, padding=2), nn.GELU(), nn.Conv1d(16, 24, 4, stride=4), nn.GELU()
+        )
+        self.out = nn.Linear(24 * (NUM_LAGS // 16), width)
+
+    def forward(self, lags: Tensor) -> Tensor:
+        encoded: Tensor = self.out(self.layers(lags).flatten(1))
+        return encoded
+
+
+class ConsoleLayer(nn.Module):
+    """One round of messages along the cables and along the tree of heads, both in both directions."""
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.relations = nn.ModuleList(SAGEConv(width, width, aggr="mean", root_weight=False) for _ in range(4))
+        self.norm = nn.LayerNorm(width)
+        self.update = nn.Sequential(
+            nn.Linear(2 * width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width)
+        )
+
+    def forward(self, nodes: Tensor, edges: Sequence[Tensor]) -> Tensor:
+        normed = self.norm(nodes)
+        arrived = torch.stack([conv(normed, e) for conv, e in zip(self.relations, edges, strict=True)]).sum(dim=0)
+        updated: Tensor = nodes + self.update(torch.cat((normed, arrived), dim=1))
+        return updated
+
+
+class Head(nn.Module):
+    """Keep, weight and code of the nodes of one type."""
+
+    def __init__(self, width: int, hidden: int, code: ParameterCode, dropout: float) -> None:
+        super().__init__()
+        self.size, self.num_positions = code.size, code.num_positions
+        self.layers = nn.Sequential(
+            nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, hidden), nn.GELU()
+        )
+        self.out = nn.Linear(hidden, 2 + code.size)
+        self.direct = nn.Linear(width, 2 + code.size)  # a band's gain is nearly an equalizer's: no detour is needed
+        nn.init.zeros_(self.direct.weight)
+        if code.num_positions:
+            # A tap sees the correlations in its own segment; all taps share what is made of them.
+            self.tap = nn.Sequential(nn.Linear(hidden + POSITION_BINS, 64), nn.GELU(), nn.Linear(64, POSITION_BINS))
+            self.skip = nn.Parameter(torch.ones(()))
+
+    def forward(self, nodes: Tensor, lags: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """(n, width) and (n, 2, NUM_LAGS) to keep (n,), weight (n,), code (n, size) and positions."""
+        hidden = self.layers(nodes)
+        found = self.out(hidden) + self.direct(nodes)
+        positions = None
+        if self.num_positions:
+            own = lags.unflatten(2, (NUM_SEGMENTS, POSITION_BINS)).flatten(1, 2)  # left first, as taps are
+            shared = hidden.unsqueeze(1).expand(-1, self.num_positions, -1)
+            positions = self.tap(torch.cat((shared, own), dim=2)) + self.skip * own
+        return found[:, 0], found[:, 1], found[:, 2:], positions
+
+
+class EstimatorNetwork(nn.Module):
+    """From an example (or a batch) to `Answers`.
+
+    Args:
+        codes: of every processor type.
+        width: of embeddings.
+        num_layers: rounds of messages.
+        dropout: in updates and heads.
+    """
+
+    def __init__(
+        self, codes: Mapping[str, ParameterCode], width: int = 128, num_layers: int = 3, dropout: float = 0.1
+    ) -> None:
+        super().__init__()
+        self.vocabulary = type_vocabulary()
+        self.encoder = AudioEncoder(width)
+        self.lag_encoder = LagEncoder(width // 2)
+        self.cue_encoder = nn.Sequential(nn.Linear(NUM_CUES, width), nn.GELU(), nn.Linear(width, width))
+        self.signal = nn.Sequential(nn.LayerNorm(2 * width + width // 2), nn.Linear(2 * width + width // 2, width))
+        self.type_embedding = nn.Embedding(len(self.vocabulary), width)
+        self.level_embedding = nn.Embedding(_LEVELS, width)
+        self.layers = nn.ModuleList(ConsoleLayer(width, dropout) for _ in range(num_layers))
+        self.norm = nn.LayerNorm(width)
+        total = 2 * width + NUM_CUES + _LEVELS
+        self.heads = nn.ModuleDict({t: Head(total, width, code, dropout) for t, code in codes.items()})
+        self.cue_mean: Tensor
+        self.cue_spread: Tensor
+        self.register_buffer("cue_mean", torch.zeros(NUM_CUES))
+        self.register_buffer("cue_spread", torch.ones(NUM_CUES))
+
+    def forward(self, data: Data) -> Answers:
+        songs = data.batch if data.batch is not None else torch.zeros_like(data.x)
+        cues = ((data.cues.float() - self.cue_mean) / self.cue_spread).clamp(-_RANGE, _RANGE)
+        lags = data.lags.float()
+        own_mix = data.mix_mels.float()[songs[data.signal_index]]
+        heard = self.encoder(torch.cat((data.mels.float(), own_mix), dim=1))
+        signals = self.signal(torch.cat((heard, self.cue_encoder(cues), self.lag_encoder(lags)), dim=1))
+        # Row of the features for every node: that of its chain's head.
+        row = torch.zeros_like(data.x).index_copy(
+            0, data.signal_index, torch.arange(len(data.signal_index), device=data.x.device)
+        )[data.head_index]
+        nodes = signals[row] + self.type_embedding(data.x) + self.level_embedding(data.level)
+        edges = [data.edge_index, data.edge_index.flip(0), data.tree_index, data.tree_index.flip(0)]
+        for layer in self.layers:
+            nodes = layer(nodes, edges)
+        levels = F.one_hot(data.level, _LEVELS).to(nodes.dtype)
+        seen = torch.cat((self.norm(nodes), signals[row], cues[row], levels), dim=1)
+        keep, weight = seen.new_zeros(len(seen)), seen.new_zeros(len(seen))
+        codes, positions = {}, {}
+        for node_type, head in self.heads.items():
+            own = (data.x == self.vocabulary.index(node_type)).nonzero()[:, 0]
+            own_keep, own_weight, codes[node_type], taps = head(seen[own], lags[row[own]])
+            keep, weight = keep.index_copy(0, own, own_keep), weight.index_copy(0, own, own_weight)
+            if taps is not None:
+                positions[node_type] = taps
+        return Answers(keep[data.processor_index], weight[data.processor_index], codes, positions)

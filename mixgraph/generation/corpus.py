@@ -1,0 +1,156 @@
+"""Dry tracks of several songs as one collection, each in one split, and random excerpts of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torchaudio.functional as AF
+from torch import Tensor
+
+from mixgraph.songs.clips import cut
+from mixgraph.songs.load import load_song
+from mixgraph.songs.song import Song
+
+SPLITS = ("train", "validation", "test")
+DEFAULT_SHARES = {"train": 0.75, "validation": 0.1, "test": 0.15}
+SPEEDS = ((1, 1), (9, 10), (10, 9), (8, 10), (10, 8))  # of varispeed, as new : old rate; the first is as recorded
+_ATTEMPTS = 12
+_AUDIBLE_RMS = 10 ** (-50 / 20)
+
+
+@dataclass(frozen=True)
+class DryTrack:
+    """One dry track of a song.
+
+    Attributes:
+        song: the song's name.
+        name: of the track.
+        subgroup: of the song that it belongs to.
+        row: of the song's sources.
+        mono: whether both channels are equal.
+        split: the only one whose samples may hold it.
+    """
+
+    song: str
+    name: str
+    subgroup: str
+    row: int
+    mono: bool
+    split: str
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """The tracks of several songs at one sample rate.
+
+    Attributes:
+        songs: by name; sources may be mapped from files.
+        tracks: all of them, silent ones apart.
+    """
+
+    songs: Mapping[str, Song]
+    tracks: tuple[DryTrack, ...]
+
+    def of_split(self, split: str) -> tuple[DryTrack, ...]:
+        return tuple(track for track in self.tracks if track.split == split)
+
+    def excerpt(
+        self, track: DryTrack, num_samples: int, generator: torch.Generator, varispeed: bool = False
+    ) -> Tensor | None:
+        """A random stretch of a track that is not silent, (2, num_samples); None where none was met in 12 attempts.
+
+        Args:
+            track: of this corpus.
+            num_samples: its length.
+            generator: source of all randomness.
+            varispeed: play the track at a random speed of `SPEEDS`, which moves pitch and tempo.
+        """
+        source = self.songs[track.song].sources[track.row]
+        new, old = SPEEDS[_below(len(SPEEDS), generator)] if varispeed else SPEEDS[0]
+        needed = -(-num_samples * old // new)
+        for _ in range(_ATTEMPTS):
+            start = _below(max(1, source.shape[-1] - needed + 1), generator)
+            part = cut(source, start, needed)
+            if float(part.square().mean().sqrt()) > _AUDIBLE_RMS:
+                resampled = part if new == old else AF.resample(part, old, new)
+                return cut(resampled, 0, num_samples)
+        return None
+
+
+def load_corpus(
+    paths: Sequence[Path],
+    sample_rate: int = 30000,
+    cache_dir: Path = Path(".mixgraph_cache"),
+    test_songs: Sequence[str] = (),
+    shares: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> Corpus:
+    """Reads the songs' tracks, at the level of a search, and gives each one to a split.
+
+    A song named in `test_songs` is held out whole; the tracks of the others are dealt out at random, in shares as exact
+    as whole tracks allow. Sources are decoded once and mapped from files.
+
+    Args:
+        paths: folders of songs.
+        sample_rate: in Hz.
+        cache_dir: of the decoded songs.
+        test_songs: names of songs whose tracks are all in the test split.
+        shares: split -> share of the tracks.
+        seed: of the dealing.
+
+    Raises:
+        ValueError: a name in `test_songs` that is no song, two songs with one name, or a split without tracks.
+        FileNotFoundError: no such song.
+    """
+    songs: dict[str, Song] = {}
+    for path in paths:
+        song = load_song(path, sample_rate, cache_dir=cache_dir, memory_limit_gb=0.0)
+        if song.name in songs:
+            raise ValueError(f"songs: two are named {song.name}; names of folders must differ")
+        songs[song.name] = song
+    if unknown := sorted(set(test_songs) - set(songs)):
+        raise ValueError(f"test_songs: some of {', '.join(songs)} expected, got {', '.join(unknown)}")
+    shares = dict(shares or DEFAULT_SHARES)
+    audible = [
+        (song.name, row)
+        for song in songs.values()
+        for row in range(len(song.tracks))
+        if float(song.sources[row].abs().max()) > _AUDIBLE_RMS
+    ]
+    shared = [place for place in audible if place[0] not in test_songs]
+    split_of = dict(zip(shared, _deal(shared, shares, seed), strict=True))
+    tracks = []
+    for name, row in audible:
+        song = songs[name]
+        group = next(g for g, members in song.subgroups.items() if song.tracks[row] in members)
+        split = split_of.get((name, row), "test")
+        tracks.append(DryTrack(name, song.tracks[row], group, row, song.mono[row], split))
+    corpus = Corpus(songs, tuple(tracks))
+    for split in SPLITS:
+        if shares.get(split, 0) > 0 and not corpus.of_split(split):
+            raise ValueError(f"songs: {len(tracks)} tracks leave none for the split {split!r}; give more songs")
+    return corpus
+
+
+def _deal(tracks: Sequence[tuple[str, int]], shares: Mapping[str, float], seed: int) -> list[str]:
+    """A split for each (song, row): those of a song in random order, each to the split that has too few so far."""
+
+    def luck(track: tuple[str, int]) -> tuple[str, bytes]:
+        return track[0], hashlib.sha256(f"{seed}/{track[0]}/{track[1]}".encode()).digest()
+
+    total = sum(shares.values())
+    dealt: dict[tuple[str, int], str] = {}
+    counts = dict.fromkeys(shares, 0)
+    for number, track in enumerate(sorted(tracks, key=luck), 1):
+        split = max(shares, key=lambda name: shares[name] / total * number - counts[name])
+        counts[split] += 1
+        dealt[track] = split
+    return [dealt[track] for track in tracks]
+
+
+def _below(count: int, generator: torch.Generator) -> int:
+    return int(torch.randint(count, (), generator=generator))

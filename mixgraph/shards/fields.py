@@ -1,0 +1,126 @@
+"""What a sample in a shard consists of, how large it may be, and JSON that is read with care.
+
+A sample is a few files of a tar whose names are `KEY.FIELD`. Nothing else is in a shard. Everything that is read may
+come from strangers: sizes are compared with the limits below before anything is read, and nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+GRAPH, PARAMETERS, TRACE, META = "graph.json", "params.safetensors", "trace.json", "meta.json"
+DRY, MIX = "dry.flac", "mix.flac"
+REQUIRED = (GRAPH, PARAMETERS, TRACE, META)
+AUDIO = (DRY, MIX)
+"""Both or none of them."""
+
+_MIB = 1 << 20
+LIMITS: dict[str, int] = {
+    GRAPH: 8 * _MIB,
+    PARAMETERS: 128 * _MIB,
+    TRACE: 32 * _MIB,
+    META: 4 * _MIB,
+    DRY: (8 << 30) - 1,  # what a tar header of this kind can state; audio is not read into memory as a whole
+    MIX: 1 << 30,
+}
+"""Bytes that a field may have."""
+
+UNKNOWN_LIMIT = 1 << 30
+MAX_FIELDS = 16
+"""Files of one sample; more are refused, whatever they are called."""
+
+MAX_SAMPLE_RATE = 768_000
+MAX_SAMPLES = 1 << 33
+KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")
+SPLIT = re.compile(r"[a-z][a-z0-9_]{0,31}")
+SHARD = re.compile(rf"{SPLIT.pattern}/[0-9]{{6}}\.tar")
+"""Where a shard stands in its folder; nothing else is opened, whatever an index says."""
+
+
+def parse_json(data: bytes, where: str, strict: bool = False) -> Any:
+    """JSON of a hostile origin as plain values.
+
+    Args:
+        data: UTF-8; its size was bounded by who read it.
+        where: names shard, sample and field in messages.
+        strict: refuse an object that gives a key twice, too (slower).
+
+    Raises:
+        ValueError: not UTF-8, not JSON, NaN or infinity, nested too deeply.
+    """
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not a number of JSON")
+
+    try:
+        return json.loads(data.decode(), parse_constant=refuse, object_pairs_hook=_unique if strict else None)
+    except RecursionError as error:
+        raise ValueError(f"{where}: not JSON that can be read: nested too deeply") from error
+    except ValueError as error:
+        raise ValueError(f"{where}: not JSON: {error}") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"key {next(key for key in keys if keys.count(key) > 1)!r} is given twice")
+    return found
+
+
+def to_json(value: Any) -> bytes:
+    """One line of JSON; the same values give the same bytes. Numbers that JSON lacks become null."""
+    text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode() + b"\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def check_key(key: str) -> str:
+    """Returns the key of a sample.
+
+    Raises:
+        ValueError: other characters than letters, digits, `_` and `-` (a dot would start the field's name), or more
+            than 80 of them.
+    """
+    if not isinstance(key, str) or not KEY.fullmatch(key):
+        raise ValueError(f"key: 1 to 80 letters, digits, _ or - are needed, got {key!r}")
+    return key
+
+
+def check_fields(fields: Mapping[str, bytes] | Mapping[str, int]) -> None:
+    """Checks names and sizes of a sample's fields: their bytes, or their sizes.
+
+    Raises:
+        ValueError: fields that are missing, unknown or too large; one audio field without the other.
+    """
+    missing = [name for name in REQUIRED if name not in fields]
+    unknown = sorted(set(fields) - set(LIMITS))
+    audio = [name for name in AUDIO if name in fields]
+    if missing:
+        raise ValueError(f"fields: {', '.join(missing)} missing, got {', '.join(sorted(fields)) or 'none'}")
+    if unknown:
+        raise ValueError(f"fields: unknown: {', '.join(unknown)}; known are {', '.join(LIMITS)}")
+    if len(audio) == 1:
+        raise ValueError(f"fields: {' and '.join(AUDIO)} are needed together, got {audio[0]} alone")
+    for name, value in fields.items():
+        check_size(name, value if isinstance(value, int) else len(value))
+
+
+def check_size(name: str, size: int) -> None:
+    """Raises ValueError where a field is larger than its limit."""
+    limit = LIMITS.get(name, UNKNOWN_LIMIT)
+    if size > limit:
+        raise ValueError(f"{name}: at most {limit:,} bytes are allowed, got {size:,}")

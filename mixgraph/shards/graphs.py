@@ -1,0 +1,165 @@
+"""`graph.json`, `params.safetensors` and `trace.json` of a sample, written and read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from mixgraph.graph.io import GraphFile, check_parameters, graph_file_from_dict
+from mixgraph.graph.records import graph_to_dict
+from mixgraph.processors import Processors, make_processors
+from mixgraph.shards.fields import MAX_SAMPLE_RATE, parse_json, to_json
+
+Values = dict[str, dict[str, Tensor]]
+
+TRACE_KEYS = (
+    "kind",
+    "when",
+    "round",
+    "step",
+    "candidates",
+    "weight",
+    "loss",
+    "loss_increase",
+    "stopped",
+    "bound",
+    "accepted",
+    "remaining",
+    "start_loss",
+    "min_loss",
+    "end_loss",
+    "trials",
+    "removed",
+)
+"""Every row of a trace has all of them; null where a kind of row has no such value."""
+
+_OPTION_KEYS = {"type", "option", "value"}
+_HEADER_LIMIT = 1 << 20
+_MAX_ROWS = 1_000_000
+
+
+def graph_bytes(file: GraphFile) -> bytes:
+    """`graph.json`: as a graph file, but the processors' options are a list of `{type, option, value}`.
+
+    A list of equal records is what tools that infer a schema can read; `value` is JSON in a text.
+    """
+    record = graph_to_dict(file.graph, file.weights, file.loss_increases)
+    options = [
+        {"type": name, "option": option, "value": json.dumps(value, allow_nan=False)}
+        for name, given in sorted(file.processor_options.items())
+        for option, value in sorted(given.items())
+    ]
+    head = {"schema_version": record["schema_version"], "sample_rate": file.sample_rate, "processor_options": options}
+    return to_json(head | {"nodes": record["nodes"], "edges": record["edges"]})
+
+
+def read_graph(data: bytes, where: str, strict: bool = False) -> GraphFile:
+    """The inverse of `graph_bytes`, with every field checked.
+
+    Raises:
+        ValueError: not JSON, missing, unknown or ill-typed fields, a newer schema, or an invalid graph.
+    """
+    record = parse_json(data, where, strict)
+    if not isinstance(record, dict) or not isinstance(record.get("processor_options"), list):
+        raise ValueError(f"{where}: an object with a list of processor_options is needed")
+    options: dict[str, dict[str, Any]] = {}
+    for entry in record.pop("processor_options"):
+        if not isinstance(entry, dict) or entry.keys() != _OPTION_KEYS or not all(map(_is_text, entry.values())):
+            raise ValueError(f"{where}: processor_options: texts type, option and value are needed, got {entry!r:.60}")
+        value = parse_json(entry["value"].encode(), f"{where}: processor_options: value")
+        options.setdefault(entry["type"], {})[entry["option"]] = value
+    file = graph_file_from_dict(record | {"processors": options}, where)
+    if not 1000 <= file.sample_rate <= MAX_SAMPLE_RATE:
+        raise ValueError(f"{where}: sample_rate: 1000 to {MAX_SAMPLE_RATE} Hz, got {file.sample_rate}")
+    return file
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= 1000
+
+
+@lru_cache(maxsize=8)
+def _processors(sample_rate: int, options: str, device: str) -> Processors:
+    return make_processors(sample_rate, json.loads(options)).to(device)
+
+
+def processors_of(
+    sample_rate: int, options: Mapping[str, Mapping[str, Any]], device: torch.device | str = "cpu"
+) -> Processors:
+    """The processors of a graph file, made once for all samples that need the same ones on a device.
+
+    Raises:
+        ValueError: options that a processor does not have.
+    """
+    text = json.dumps({name: dict(given) for name, given in options.items()}, sort_keys=True)
+    return _processors(sample_rate, text, str(device))
+
+
+def read_parameters(data: bytes, file: GraphFile, where: str) -> tuple[Values, Tensor]:
+    """Parameters and weights of `params.safetensors`, see `graph.io.load_parameters`.
+
+    Raises:
+        ValueError: a header that is too large or damaged, keys, shapes or values that do not fit the graph.
+    """
+    stated = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or stated > min(_HEADER_LIMIT, len(data) - 8):
+        raise ValueError(f"{where}: a safetensors header of at most {_HEADER_LIMIT:,} bytes is needed, got {stated:,}")
+    header = parse_json(data[8 : 8 + stated], where)
+    metadata = header.get("__metadata__", {}) if isinstance(header, dict) else {}
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise ValueError(f"{where}: __metadata__: an object of texts is needed")
+    try:
+        tensors = safetensors.torch.load(data)
+    except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{where}: not a safetensors file: {error}") from error
+    for key, value in tensors.items():
+        if value.dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"{where}: {key}: float32 or float64 is needed, got {value.dtype}")
+    try:
+        processors = processors_of(file.sample_rate, file.processor_options)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{where}: {error}") from error
+    return check_parameters(tensors, metadata, file.graph, processors, where)
+
+
+def trace_bytes(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """`trace.json`: a list of rows that all have the keys `TRACE_KEYS`.
+
+    Raises:
+        ValueError: a row with another key.
+    """
+    uniform = []
+    for i, row in enumerate(rows):
+        unknown = sorted(set(row) - set(TRACE_KEYS))
+        if unknown:
+            raise ValueError(f"trace[{i}]: unknown keys {', '.join(unknown)}; known are {', '.join(TRACE_KEYS)}")
+        uniform.append({key: row.get(key) for key in TRACE_KEYS})
+    return to_json(uniform)
+
+
+def read_trace(data: bytes, where: str, strict: bool = False) -> list[dict[str, Any]]:
+    """The rows of `trace.json`.
+
+    Raises:
+        ValueError: not JSON, not a list of rows, or a row with other keys or with values that are nested.
+    """
+    rows = parse_json(data, where, strict)
+    if not isinstance(rows, list) or len(rows) > _MAX_ROWS:
+        raise ValueError(f"{where}: a list of at most {_MAX_ROWS:,} rows is needed")
+    for i, row in enumerate(rows):
+        if not isinstance(row, dict) or row.keys() != set(TRACE_KEYS):
+            raise ValueError(f"{where}: [{i}]: the keys {', '.join(TRACE_KEYS)} are needed, got {row!r:.60}")
+        for key, value in row.items():
+            texts = key in ("candidates", "removed") and value is not None
+            if texts != isinstance(value, list) or (texts and not all(map(_is_text, value))):
+                raise ValueError(f"{where}: [{i}]: {key}: {'a list of texts' if texts else 'one value'} is needed")
+            if isinstance(value, dict):
+                raise ValueError(f"{where}: [{i}]: {key}: one value is needed, got an object")
+    return rows

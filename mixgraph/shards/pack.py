@@ -1,0 +1,297 @@
+"""From a result folder, or from values in memory, to the fields of a sample; the same input gives the same bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from mixgraph.found import FoundGraph, load_result
+from mixgraph.graph.io import GraphFile, load_graph, parameters_to_bytes
+from mixgraph.graph.types import MixGraph
+from mixgraph.shards.config import config_hash, portable_config
+from mixgraph.shards.fields import DRY, GRAPH, META, MIX, PARAMETERS, TRACE, check_fields, check_key, to_json
+from mixgraph.shards.flac import encode_flac, peak_scale
+from mixgraph.shards.graphs import graph_bytes, trace_bytes
+from mixgraph.shards.meta import META_VERSION, TOOL, check_fit, check_meta, type_records
+from mixgraph.songs import Song
+from mixgraph.songs.manifest import slug
+
+Fields = dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a graph comes from and how it was found; what `meta.json` says beside the graph.
+
+    Attributes:
+        dataset, song, title, artist, licence: for people, and for splits.
+        level: the factor that the files' audio was multiplied by in the search.
+        num_samples: the length of the song.
+        files: of each track (file relative to the song's folder, sha256), or (None, None).
+        placements: of each track (start_sample, polarity).
+        mono: of each track.
+        mix_file: of the mix (file, sha256), or (None, None).
+        losses: `{dry_sum, console, found}` as metrics.json has them, or None.
+        console: type -> number of processors before pruning, or None.
+        config: text of the configuration.
+        confidence: of each processor, or None without several runs.
+        extra: what else is to stand in meta.json.
+    """
+
+    dataset: str
+    song: str
+    num_samples: int
+    title: str = ""
+    artist: str | None = None
+    licence: str = ""
+    level: float = 1.0
+    files: Sequence[tuple[str | None, str | None]] | None = None
+    placements: Sequence[tuple[int, int]] | None = None
+    mono: Sequence[bool] | None = None
+    mix_file: tuple[str | None, str | None] = (None, None)
+    losses: Mapping[str, Any] | None = None
+    console: Mapping[str, int] | None = None
+    config: str = ""
+    confidence: Sequence[float | None] | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def pack_result(
+    folder: Path,
+    song: Song | None,
+    *,
+    dataset: str,
+    artist: str | None,
+    audio: bool,
+    confidence: Sequence[float | None] | None = None,
+    extra_meta: Mapping[str, Any] | None = None,
+    excerpt_seconds: float | None = None,
+) -> Iterator[tuple[str, Fields]]:
+    """The samples of a result folder: one, or one an excerpt.
+
+    Args:
+        folder: of a finished search of one song.
+        song: as the search read it; only needed for audio (and for folders that do not name the files they used).
+        dataset: name of the data set that the song is from.
+        artist: of the song, where known; splits depend on it.
+        audio: put the tracks and the mix into the sample. Without, they are found again by name and hash.
+        confidence: of each processor, in 0..1; None without several runs.
+        extra_meta: more to stand in meta.json, under `extra`.
+        excerpt_seconds: cut the song into excerpts of this length (the last may be shorter); None keeps it whole.
+
+    Yields:
+        (key, field name -> bytes); the key is `DATASET-SONG`, with `-0000` and so on for excerpts.
+
+    Raises:
+        FileNotFoundError: not a result folder.
+        ValueError: a damaged folder, audio without the song, another song than the folder's, or no file hashes.
+    """
+    folder = Path(folder)
+    found, file = load_result(folder), load_graph(folder / "graph.json")
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    rows = [json.loads(line) for line in (folder / "trace.jsonl").read_text(encoding="utf-8").splitlines()]
+    if audio and song is None:
+        raise ValueError(f"{folder}: song: needed for shards with audio, got None")
+    if song is not None:
+        _check_song(folder, song, found, metrics)
+    origin = _origin(folder, song, found, metrics, dataset, artist, confidence, extra_meta)
+    if not audio and origin.mix_file[1] is None:
+        raise ValueError(
+            f"{folder}: file_hashes: metrics.json has none, so that nobody could find the audio again. "
+            "HINT: give the song, or put the audio into the shards"
+        )
+    length = origin.num_samples
+    if excerpt_seconds is not None and not round(excerpt_seconds * found.sample_rate) >= 1:
+        raise ValueError(f"excerpt_seconds: above 0 is needed, got {excerpt_seconds}")
+    step = length if excerpt_seconds is None else round(excerpt_seconds * found.sample_rate)
+    name = _key(f"{slug(dataset)}-{slug(origin.song)}", suffix=5)
+    for number, start in enumerate(range(0, length, step)):
+        count = min(step, length - start)
+        packed = song if audio else None
+        yield pack_sample(
+            name if excerpt_seconds is None else f"{name}-{number:04d}",
+            file,
+            found.parameters,
+            origin,
+            tracks=None if packed is None else packed.sources[..., start : start + count],
+            mix=None if packed is None else packed.mix[..., start : start + count],
+            trace=rows,
+            excerpt=(start, count),
+        )
+
+
+def pack_sample(
+    key: str,
+    file: GraphFile,
+    parameters: Mapping[str, Mapping[str, Tensor]],
+    origin: Origin,
+    *,
+    tracks: Tensor | None = None,
+    mix: Tensor | None = None,
+    trace: Iterable[Mapping[str, Any]] = (),
+    excerpt: tuple[int, int] | None = None,
+) -> tuple[str, Fields]:
+    """A sample from values in memory, for synthetic sets and whatever is not a result folder.
+
+    Args:
+        key: of letters, digits, `_` and `-`.
+        file: the graph with sample rate, weights (needed), loss increases and processor options.
+        parameters: type -> name -> (nodes of the type, *shape).
+        origin: what meta.json says.
+        tracks: (K, 2, L) at the level of the search, in order of the graph's inputs; None packs no audio.
+        mix: (2, L) likewise.
+        trace: rows of the search, where there was one.
+        excerpt: (first sample in the song, length); the whole song by default.
+
+    Returns:
+        The key, and field name -> bytes.
+
+    Raises:
+        ValueError: values that do not fit each other, audio of another length, a key with other characters.
+    """
+    check_key(key)
+    start, length = excerpt or (0, origin.num_samples)
+    graph = file.graph
+    if file.weights is None:
+        raise ValueError(f"{key}: weights: needed, got None")
+    if (tracks is None) != (mix is None):
+        raise ValueError(
+            f"{key}: tracks and mix are needed together, got {'mix' if tracks is None else 'tracks'} alone"
+        )
+    scales: list[float | None] = [None] * (len(graph.inputs) + 1)
+    fields: Fields = {
+        GRAPH: graph_bytes(file),
+        PARAMETERS: parameters_to_bytes(parameters, file.weights),
+        TRACE: trace_bytes(trace),
+    }
+    if tracks is not None and mix is not None:
+        for what, found, needed in (
+            ("tracks", tracks.shape, (len(graph.inputs), 2, length)),
+            ("mix", mix.shape, (2, length)),
+        ):
+            if tuple(found) != needed:
+                raise ValueError(f"{key}: {what}: {needed} is needed, got {tuple(found)}")
+        powers = [peak_scale(part) for part in (*tracks, mix)]
+        scales = [*powers]
+        fields[DRY] = encode_flac(tracks, powers[:-1], file.sample_rate)
+        fields[MIX] = encode_flac([mix], powers[-1:], file.sample_rate)
+    fields[META] = to_json(_meta(key, file, origin, scales, start, length))
+    check_fields(fields)
+    return key, {name: fields[name] for name in sorted(fields)}
+
+
+def _meta(
+    key: str, file: GraphFile, origin: Origin, scales: Sequence[float | None], start: int, length: int
+) -> dict[str, Any]:
+    graph: MixGraph = file.graph
+    names = [graph.names[i] for i in graph.inputs]
+    count = len(names)
+    files = list(origin.files or [(None, None)] * count)
+    placements, mono = list(origin.placements or [(0, 1)] * count), list(origin.mono or [False] * count)
+    found, before = graph.count(), None if origin.console is None else sum(origin.console.values())
+    left = len(graph.processors)
+    meta = {
+        "schema_version": META_VERSION,
+        "key": key,
+        "dataset": origin.dataset,
+        "song": origin.song,
+        "title": origin.title,
+        "artist": origin.artist,
+        "licence": origin.licence,
+        "sample_rate": file.sample_rate,
+        "level": origin.level,
+        "num_samples": length,
+        "song_num_samples": origin.num_samples,
+        "excerpt_start": start,
+        "tracks": [
+            {
+                "name": name,
+                "file": path,
+                "sha256": digest,
+                "start_sample": first,
+                "polarity": sign,
+                "mono": is_mono,
+                "scale": scale,
+            }
+            for name, (path, digest), (first, sign), is_mono, scale in zip(
+                names, files, placements, mono, scales[:-1], strict=True
+            )
+        ],
+        "mix": {"file": origin.mix_file[0], "sha256": origin.mix_file[1], "scale": scales[-1]},
+        "losses": origin.losses,
+        "num_processors": {"console": before, "found": left},
+        "pruning_ratio": 1 - left / before if before else None,
+        "types": type_records(found, origin.console),
+        "loss_increases": None if file.loss_increases is None else file.loss_increases.tolist(),
+        "confidence": None if origin.confidence is None else list(origin.confidence),
+        "tool": TOOL,
+        "config_sha256": config_hash(origin.config),
+        "config": origin.config,
+        "extra": dict(origin.extra),
+    }
+    check_meta(meta, f"{key}: {META}")
+    check_fit(meta, graph, f"{key}: {META}")
+    return meta
+
+
+def _origin(
+    folder: Path,
+    song: Song | None,
+    found: FoundGraph,
+    metrics: Mapping[str, Any],
+    dataset: str,
+    artist: str | None,
+    confidence: Sequence[float | None] | None,
+    extra_meta: Mapping[str, Any] | None,
+) -> Origin:
+    tracks = metrics["tracks"]
+    hashes: dict[str, str] = metrics.get("file_hashes") or (song.file_hashes if song is not None else {})
+    if hashes and len(hashes) != len(tracks) + 1:
+        raise ValueError(f"{folder}: file_hashes: the mix and {len(tracks)} tracks are needed, got {len(hashes)} files")
+    files: list[tuple[str | None, str | None]] = [*hashes.items()] or [(None, None)] * (len(tracks) + 1)
+    return Origin(
+        dataset=dataset,
+        song=metrics["song"]["name"],
+        title=metrics["song"]["title"],
+        artist=artist,
+        licence=metrics["song"]["licence"],
+        level=found.level,
+        num_samples=found.num_samples,
+        files=files[1:],
+        placements=[(track["start_sample"], track["polarity"]) for track in tracks],
+        mono=[track["mono"] for track in tracks],
+        mix_file=files[0],
+        losses=metrics["losses"],
+        console=metrics.get("num_console_processors_by_type"),
+        config=portable_config((folder / "config.yaml").read_text(encoding="utf-8")),
+        confidence=confidence,
+        extra=extra_meta or {},
+    )
+
+
+def _check_song(folder: Path, song: Song, found: FoundGraph, metrics: Mapping[str, Any]) -> None:
+    names = tuple(found.graph.names[i] for i in found.graph.inputs)
+    for what, got, needed in (
+        ("name", song.name, metrics["song"]["name"]),
+        ("tracks", song.tracks, names),
+        ("sample_rate", song.sample_rate, found.sample_rate),
+        ("num_samples", song.num_samples, found.num_samples),
+        ("level", song.level, found.level),
+    ):
+        if got != needed:
+            raise ValueError(f"{folder}: song: {what} {needed!r} is needed, as in the search, got {got!r}")
+    stated = metrics.get("file_hashes")
+    if stated and song.file_hashes and stated != song.file_hashes:
+        changed = sorted(n for n in {*stated, *song.file_hashes} if stated.get(n) != song.file_hashes.get(n))
+        raise ValueError(f"{folder}: song: other audio than in the search: {', '.join(changed)}")
+
+
+def _key(name: str, suffix: int) -> str:
+    """A name that leaves room for a suffix; a long one ends in its hash."""
+    room = 80 - suffix
+    return name if len(name) <= room else f"{name[: room - 13]}-{config_hash(name)[:12]}"

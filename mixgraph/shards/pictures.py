@@ -1,0 +1,99 @@
+"""Pictures of a data set's statistics (the paper's Figure 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mixgraph.graph.palette import INK, QUIET, type_colour, type_label, type_order
+from mixgraph.shards.statistics import SongFigures, by_dataset, pruning_ratio, size_columns
+
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+_SHOWN = ("tracks", "subgroups", "processors of the console", "processors")
+_MOST_BARS = 20
+
+
+def sizes_figure(songs: Sequence[SongFigures]) -> Figure:
+    """Histograms over songs: tracks, subgroups, processors of the console and of the found graph, stacked by data set.
+
+    Raises:
+        ValueError: no songs.
+    """
+    if not songs:
+        raise ValueError("songs: at least one is needed, got none")
+    figure = _figure(10, 5.6)
+    panels = figure.subplots(2, 2).ravel()
+    groups = by_dataset(songs)
+    for axes, label in zip(panels, _SHOWN, strict=True):
+        columns = [size_columns(members)[label] for members in groups.values()]
+        known = [value for column in columns for value in column]
+        if known:
+            colours = [_COLOURS[i % len(_COLOURS)] for i in range(len(columns))]
+            axes.hist(columns, bins=_edges(known), stacked=True, color=colours, label=list(groups), edgecolor="white")
+        axes.set_xlabel(f"{label} of a song")
+        axes.set_ylabel("songs")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _finish(axes)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 4), fontsize=9, frameon=False)
+    return figure
+
+
+def ratios_figure(songs: Sequence[SongFigures]) -> Figure:
+    """Left: pruning ratio of each type, mean over songs. Right: match losses of every song, before and after pruning.
+
+    Raises:
+        ValueError: no songs.
+    """
+    if not songs:
+        raise ValueError("songs: at least one is needed, got none")
+    figure = _figure(10, 4)
+    left, right = figure.subplots(1, 2)
+    types = type_order({node_type for song in songs for node_type in {**song.found, **(song.console or {})}})
+    known = {t: ratio for t in types if (ratio := pruning_ratio(songs, t)) is not None}
+    bars = left.bar([type_label(t) for t in known], list(known.values()), color=[type_colour(t) for t in known])
+    left.bar_label(bars, fmt="%.2f", fontsize=8, color=INK)
+    left.tick_params(axis="x", rotation=35)
+    left.set_ylim(0, 1.08)
+    left.set_ylabel("share of processors pruned")
+    _finish(left)
+    for i, (name, members) in enumerate(by_dataset(songs).items()):
+        pairs = [(s.losses["console/target"], s.losses["found/target"]) for s in members if "found/target" in s.losses]
+        if pairs:
+            colour = _COLOURS[i % len(_COLOURS)]
+            right.scatter(*zip(*pairs, strict=True), s=24, color=colour, label=name, edgecolor="white", linewidth=0.5)
+    low, high = min(right.get_xlim()[0], right.get_ylim()[0]), max(right.get_xlim()[1], right.get_ylim()[1])
+    right.plot([low, high], [low, high], color=QUIET, linewidth=1, zorder=0)
+    right.set_xlim(low, high)
+    right.set_ylim(low, high)
+    right.set_xlabel("match loss of the trained console")
+    right.set_ylabel("match loss of the found graph")
+    _finish(right)
+    if right.get_legend_handles_labels()[0]:
+        right.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), dpi=100, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _edges(values: Sequence[float]) -> list[float]:
+    """Edges of bars of equal whole width, around whole numbers, at most _MOST_BARS of them."""
+    low, high = int(min(values)), int(max(values))
+    width = -(-(high - low + 1) // _MOST_BARS)
+    count = -(-(high - low + 1) // width)
+    return [low - 0.5 + i * width for i in range(count + 1)]
+
+
+def _finish(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="#E6E6E6", linewidth=0.8)
+    axes.set_axisbelow(True)

@@ -1,0 +1,60 @@
+"""Examples as PyTorch Geometric data and batches, in which tracks, nodes and edges stay together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch_geometric.data import Batch, Data
+
+from mixgraph.graph.convert import to_pyg
+from mixgraph.shards.examples import Example
+
+FOLLOW = ("tracks", "source_index", "processor_index")
+"""What batches count beside nodes: `tracks_batch` and `tracks_ptr` say which graph each track belongs to."""
+
+
+def to_data(example: Example) -> Data:
+    """An example as PyG data: `graph.convert.to_pyg`, and what an example has beside the graph.
+
+    Returns:
+        As `to_pyg`, with parameters of every type, `weight` and `loss_increase` (NaN where not known). Further: key:
+        of the sample; sample_rate, num_samples, start: (1,); where audio is read, tracks: (K, 2, T), row `k` is that
+        of node `source_index[k]`, and target: (1, 2, T).
+    """
+    sample = example.sample
+    increases = sample.loss_increases
+    if increases is None:
+        increases = torch.full_like(sample.weights, torch.nan, dtype=torch.float64)
+    data = to_pyg(sample.graph, sample.parameters, sample.weights, increases, sample.processors())
+    data.key = sample.key
+    for name, value in (
+        ("sample_rate", sample.sample_rate),
+        ("num_samples", sample.num_samples),
+        ("start", example.start),
+    ):
+        data[name] = torch.tensor([value])
+    if example.tracks is not None and example.target is not None:
+        data.tracks, data.target = example.tracks, example.target.unsqueeze(0)
+    return data
+
+
+def to_batch(examples: Sequence[Example]) -> Batch:
+    """Examples as one PyG batch; `to_data_list` gives them back.
+
+    Nodes, edges, sources and processors are shifted and joined; `batch` says which graph a node belongs to,
+    `tracks_batch` a track, `processor_index_batch` a processor.
+
+    Raises:
+        ValueError: no examples, or stretches of different lengths.
+    """
+    if not examples:
+        raise ValueError("examples: at least one is needed for a batch, got none")
+    lengths = {e.target.shape[-1] if e.target is not None else 0 for e in examples}
+    if len(lengths) > 1:
+        raise ValueError(
+            f"examples: one length is needed in a batch, got {sorted(lengths)} samples. HINT: set segment_seconds, or "
+            "batch_size 1"
+        )
+    data = [to_data(example) for example in examples]
+    return Batch.from_data_list(data, follow_batch=[name for name in FOLLOW if name in data[0]])

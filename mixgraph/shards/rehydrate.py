@@ -1,0 +1,168 @@
+"""Audio for data sets without audio: the tracks are found in the user's own copy of the songs, by name and hash.
+
+What a search reads is repeated: a file is decoded and resampled, two equal channels count as one, it is read from its
+first sample on with its polarity, padded or cut to the mix's length, and brought to the level of the search. The
+samples are those of `songs.load_song`, bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mixgraph.shards.sample import GraphSample
+from mixgraph.songs.audio import decode, is_audio_file, resample
+from mixgraph.songs.clips import cut
+
+MIX_ROW = -1
+
+
+@dataclass(frozen=True)
+class FileAudio:
+    """`SampleAudio` of a sample whose files were found; files are decoded whole, the last 32 are kept in memory.
+
+    Attributes:
+        files: of the tracks, in order, then of the mix.
+        placements: (first sample read, polarity) of each track.
+        sample_rate: in Hz.
+        level: the factor on all audio.
+        excerpt_start: where in the song the sample starts.
+        num_samples: of the sample.
+        song_num_samples: of the song.
+    """
+
+    files: tuple[Path, ...]
+    placements: tuple[tuple[int, int], ...]
+    sample_rate: int
+    level: float
+    excerpt_start: int
+    num_samples: int
+    song_num_samples: int
+
+    def tracks(self, start: int, stop: int) -> Tensor:
+        first, last = max(start, 0), min(stop, self.num_samples)
+        out = torch.zeros(len(self.placements), 2, stop - start)
+        if last > first:
+            for row, (offset, polarity) in enumerate(self.placements):
+                audio = _decoded(self.files[row], self.sample_rate)
+                part = cut(audio, offset + self.excerpt_start + first, last - first) * polarity
+                out[row, :, first - start : last - start] = part * self.level
+        return out
+
+    def mix(self, start: int, stop: int) -> Tensor:
+        audio = _decoded(self.files[MIX_ROW], self.sample_rate)
+        if audio.shape[-1] != self.song_num_samples:
+            raise ValueError(
+                f"{self.files[MIX_ROW]}: {self.song_num_samples} samples at {self.sample_rate} Hz are needed, got "
+                f"{audio.shape[-1]}"
+            )
+        first, last = max(start, 0), min(stop, self.num_samples)
+        out = torch.zeros(2, stop - start)
+        if last > first:
+            out[:, first - start : last - start] = cut(audio, self.excerpt_start + first, last - first) * self.level
+        return out
+
+
+@lru_cache(maxsize=32)
+def _decoded(path: Path, sample_rate: int) -> Tensor:
+    audio = decode(path)
+    samples = audio.samples
+    if samples.shape[0] == 2 and torch.equal(samples[0], samples[1]):
+        samples = samples[:1]
+    return resample(samples, audio.sample_rate, sample_rate)
+
+
+class SongFinder:
+    """Finds audio files below folders by name and sha256; a file is hashed once, and only where its name fits.
+
+    Args:
+        roots: folders that hold the songs, at any depth. Links to folders are not followed.
+
+    Raises:
+        FileNotFoundError: a root that is no folder.
+    """
+
+    def __init__(self, roots: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> None:
+        given = [roots] if isinstance(roots, str | os.PathLike) else list(roots)
+        self.roots = tuple(Path(root) for root in given)
+        self._by_name: dict[str, list[Path]] = {}
+        self._hashes: dict[Path, str] = {}
+        for root in self.roots:
+            if not root.is_dir():
+                raise FileNotFoundError(f"audio_root: {root} is not a folder")
+            for folder, _, names in os.walk(root):
+                for name in sorted(names):
+                    path = Path(folder) / name
+                    if is_audio_file(path):
+                        self._by_name.setdefault(name, []).append(path)
+
+    def rehydrate(self, sample: GraphSample) -> GraphSample:
+        """The sample with audio; one that brings its own is returned as it is.
+
+        Raises:
+            FileNotFoundError: files that were not found; all of them are listed.
+        """
+        if sample.audio is not None:
+            return sample
+        found, missing = self.locate(sample.meta)
+        if missing:
+            raise FileNotFoundError(self.message({sample.key: missing}))
+        return replace(sample, audio=file_audio(sample.meta, found))
+
+    def locate(self, meta: Mapping[str, Any]) -> tuple[list[Path], list[str]]:
+        """The files of a sample's tracks and mix, and a line for each that was not found."""
+        found: list[Path] = []
+        missing: list[str] = []
+        for what, entry in _needed(meta):
+            if entry["file"] is None or entry["sha256"] is None:
+                missing.append(f"{what}: its meta.json names no file")
+                continue
+            name, digest = entry["file"], entry["sha256"]
+            candidates = self._by_name.get(name.rsplit("/", 1)[-1], [])
+            likely = sorted(candidates, key=lambda path: not path.as_posix().endswith(f"/{name}"))
+            match = next((path for path in likely if self._hash(path) == digest), None)
+            if match is None:
+                others = f"{len(candidates)} of that name, but with other content" if candidates else "no such name"
+                missing.append(f"{name} (sha256 {digest[:12]}...): {others}")
+            else:
+                found.append(match)
+        return found, missing
+
+    def message(self, missing: Mapping[str, list[str]]) -> str:
+        """What to tell a person about files that were not found, sample by sample."""
+        roots = ", ".join(map(str, self.roots))
+        lines = [f"- {key}: {line}" for key, rows in missing.items() for line in rows]
+        return "\n".join([f"audio_root: {len(lines)} files were not found below {roots}", *lines])
+
+    def _hash(self, path: Path) -> str:
+        if path not in self._hashes:
+            with path.open("rb") as stream:
+                self._hashes[path] = hashlib.file_digest(stream, "sha256").hexdigest()
+        return self._hashes[path]
+
+
+def _needed(meta: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for track in meta["tracks"]:
+        yield f"track {track['name']}", track
+    yield "the mix", meta["mix"]
+
+
+def file_audio(meta: Mapping[str, Any], files: Iterable[Path]) -> FileAudio:
+    """The audio of a sample from its files: those of the tracks in order, then the mix's."""
+    return FileAudio(
+        tuple(files),
+        tuple((track["start_sample"], track["polarity"]) for track in meta["tracks"]),
+        meta["sample_rate"],
+        meta["level"],
+        meta["excerpt_start"],
+        meta["num_samples"],
+        meta["song_num_samples"],
+    )

@@ -1,0 +1,254 @@
+"""One sample of a data set: a song's graph with all its values, its meta data, and its audio where there is some."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixgraph.graph.types import MixGraph
+from mixgraph.processors import Processors
+from mixgraph.render import render_song
+from mixgraph.shards.fields import AUDIO, DRY, GRAPH, META, MIX, PARAMETERS, TRACE, check_fields, parse_json
+from mixgraph.shards.flac import FlacPart
+from mixgraph.shards.graphs import Values, processors_of, read_graph, read_parameters, read_trace
+from mixgraph.shards.meta import check_fit, check_meta
+
+
+class SampleAudio(Protocol):
+    """The audio of a sample, at the level of the search: as the graph expects it. Read when asked for."""
+
+    @property
+    def num_samples(self) -> int:
+        """The length in samples."""
+        ...
+
+    @property
+    def sample_rate(self) -> int:
+        """In Hz."""
+        ...
+
+    def tracks(self, start: int, stop: int) -> Tensor:
+        """The dry tracks from `start` to `stop`, (K, 2, stop - start) float32, in order of the graph's inputs.
+
+        Before sample 0 and from `num_samples` on there are zeros.
+        """
+        ...
+
+    def mix(self, start: int, stop: int) -> Tensor:
+        """The engineer's mix, (2, stop - start) float32; zeros as in `tracks`."""
+        ...
+
+
+@dataclass(frozen=True)
+class FlacAudio:
+    """`SampleAudio` of a sample that brings its own; a stretch is decoded without the rest."""
+
+    dry: FlacPart
+    finished: FlacPart
+    scales: tuple[float, ...]
+    mix_scale: float
+
+    @property
+    def num_samples(self) -> int:
+        return self.dry.num_samples
+
+    @property
+    def sample_rate(self) -> int:
+        return self.dry.sample_rate
+
+    def tracks(self, start: int, stop: int) -> Tensor:
+        return torch.stack([self.dry.read(k, start, stop) * scale for k, scale in enumerate(self.scales)])
+
+    def mix(self, start: int, stop: int) -> Tensor:
+        return self.finished.read(0, start, stop) * self.mix_scale
+
+
+@dataclass(frozen=True, eq=False)
+class GraphSample:
+    """A graph-audio pair.
+
+    Attributes:
+        key: unique in its data set.
+        graph: of one song.
+        parameters: type -> name -> (nodes of the type, *shape), in trained coordinates.
+        weights: dry/wet weights, (processors,).
+        loss_increases: what the match loss rises by without each processor, (processors,) float64; None where not
+            known.
+        meta: decoded meta.json, see `mixgraph.shards.meta`.
+        audio: None in a data set without audio that was read without a copy of the songs.
+        processor_options: processor name -> constructor arguments that differ from the defaults.
+        shard: the file that it comes from, for messages.
+    """
+
+    key: str
+    graph: MixGraph
+    parameters: Values
+    weights: Tensor
+    loss_increases: Tensor | None
+    meta: dict[str, Any]
+    audio: SampleAudio | None = None
+    processor_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    shard: str = ""
+    trace_json: bytes = field(default=b"[]", repr=False)
+
+    @property
+    def sample_rate(self) -> int:
+        """In Hz."""
+        return int(self.meta["sample_rate"])
+
+    @property
+    def num_samples(self) -> int:
+        """The length of the song, or of the excerpt."""
+        return int(self.meta["num_samples"])
+
+    def trace(self) -> list[dict[str, Any]]:
+        """Every trial of the search: its candidates, loss and verdict; decoded when asked for.
+
+        Raises:
+            ValueError: a damaged trace.
+        """
+        return read_trace(self.trace_json, f"{self.shard}: {self.key}: {TRACE}")
+
+    def processors(self) -> Processors:
+        """The graph's processors, on its device; shared by all samples that need the same ones."""
+        return processors_of(self.sample_rate, self.processor_options, self.weights.device)
+
+    def render(self, sources: Tensor, block: int = 1 << 18) -> Tensor:
+        """What the graph makes of dry tracks (K, 2, L) at the level of the search: (2, L)."""
+        with torch.no_grad():
+            return render_song(self.graph, self.processors(), sources, self.parameters, self.weights, block)[0]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Between a worker and its loader each tensor would be a file of its own in shared memory, which takes longer
+        # than all of decoding; the values of a sample are few, and travel as one array.
+        parts = [(t, name, value) for t, named in self.parameters.items() for name, value in named.items()]
+        if any(value.device.type != "cpu" or value.dtype != torch.float32 for _, _, value in parts):
+            return super().__reduce__()  # type: ignore[return-value]
+        flat = torch.cat([self.weights.reshape(-1), *(value.reshape(-1) for _, _, value in parts)])
+        layout = [(t, name, tuple(value.shape)) for t, name, value in parts]
+        empty = [t for t, named in self.parameters.items() if not named]
+        increases = None if self.loss_increases is None else self.loss_increases.numpy()
+        rest = (self.meta, self.audio, self.processor_options, self.shard, self.trace_json)
+        return _restore, (
+            self.key,
+            self.graph,
+            flat.detach().numpy(),
+            len(self.weights),
+            layout,
+            empty,
+            increases,
+            rest,
+        )
+
+    def to(self, device: torch.device | str) -> GraphSample:
+        """A copy whose tensors are on a device."""
+        return replace(
+            self,
+            parameters={t: {name: v.to(device) for name, v in named.items()} for t, named in self.parameters.items()},
+            weights=self.weights.to(device),
+            loss_increases=None if self.loss_increases is None else self.loss_increases.to(device),
+        )
+
+
+def _restore(
+    key: str,
+    graph: MixGraph,
+    flat: np.ndarray,
+    count: int,
+    layout: list[tuple[str, str, tuple[int, ...]]],
+    empty: list[str],
+    increases: np.ndarray | None,
+    rest: tuple[Any, ...],
+) -> GraphSample:
+    """The inverse of `GraphSample.__reduce__`."""
+    values = torch.from_numpy(flat)
+    parts = values[count:].split([math.prod(shape) for _, _, shape in layout])
+    parameters: Values = {node_type: {} for node_type in empty}
+    for (node_type, name, shape), part in zip(layout, parts, strict=True):
+        parameters.setdefault(node_type, {})[name] = part.view(shape)
+    known = None if increases is None else torch.from_numpy(increases)
+    return GraphSample(key, graph, parameters, values[:count], known, *rest)
+
+
+@dataclass(frozen=True)
+class RawSample:
+    """A sample as it stands in a shard.
+
+    Attributes:
+        shard: path of the tar.
+        key: of the sample.
+        fields: name -> content of the fields that are not audio.
+        audio: name -> (offset, size) of those that are.
+        ignored: names of files that no sample has; they were not read.
+    """
+
+    shard: Path
+    key: str
+    fields: Mapping[str, bytes]
+    audio: Mapping[str, tuple[int, int]]
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """Shard and sample, for messages."""
+        return f"{self.shard}: {self.key}"
+
+
+def decode_sample(raw: RawSample, strict: bool = False) -> GraphSample:
+    """Decodes graph, parameters and meta data; the trace and the audio wait until they are asked for.
+
+    Args:
+        raw: as read.
+        strict: refuse an object of JSON that gives a key twice (slower).
+
+    Raises:
+        ValueError: what is wrong; the message names shard, sample and field.
+    """
+    sizes = {name: len(data) for name, data in raw.fields.items()} | {n: size for n, (_, size) in raw.audio.items()}
+    try:
+        check_fields(sizes)
+    except ValueError as error:
+        raise ValueError(f"{raw.where}: {error}") from error
+    file = read_graph(raw.fields[GRAPH], f"{raw.where}: {GRAPH}", strict)
+    parameters, weights = read_parameters(raw.fields[PARAMETERS], file, f"{raw.where}: {PARAMETERS}")
+    at = f"{raw.where}: {META}"
+    meta = check_meta(parse_json(raw.fields[META], at, strict), at)
+    check_fit(meta, file.graph, at)
+    if meta["key"] != raw.key:
+        raise ValueError(f"{at}: key: {raw.key!r} is needed, as the files are called, got {meta['key']!r}")
+    if meta["sample_rate"] != file.sample_rate:
+        raise ValueError(f"{at}: sample_rate: the graph's {file.sample_rate} is needed, got {meta['sample_rate']}")
+    return GraphSample(
+        key=raw.key,
+        graph=file.graph,
+        parameters=parameters,
+        weights=weights,
+        loss_increases=file.loss_increases,
+        meta=meta,
+        audio=_audio(raw, meta),
+        processor_options=file.processor_options,
+        shard=str(raw.shard),
+        trace_json=raw.fields[TRACE],
+    )
+
+
+def _audio(raw: RawSample, meta: dict[str, Any]) -> FlacAudio | None:
+    scales = tuple(track["scale"] for track in meta["tracks"])
+    if bool(raw.audio) != (scales[0] is not None):
+        found = "but no audio" if scales[0] is not None else "for its audio none"
+        raise ValueError(f"{raw.where}: {META}: scale: {' and '.join(AUDIO)} need scales; the sample has {found}")
+    if not raw.audio:
+        return None
+    rate, length = meta["sample_rate"], meta["num_samples"]
+    dry, finished = (
+        FlacPart(raw.shard, *raw.audio[name], f"{raw.where}: {name}", rate, parts, length)
+        for name, parts in ((DRY, len(scales)), (MIX, 1))
+    )
+    return FlacAudio(dry, finished, scales, meta["mix"]["scale"])

@@ -1,0 +1,60 @@
+"""Which split a song belongs to: decided by its artist, and by nothing but the artist."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+
+from mixgraph.shards.fields import SPLIT
+
+FRACTIONS: Mapping[str, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
+
+
+def assign_splits(
+    songs: Iterable[tuple[str, str | None]], fractions: Mapping[str, float] = FRACTIONS, seed: int = 42
+) -> dict[str, str]:
+    """The split of each song. An artist is in one split only, and stays there when songs are added.
+
+    The artist's name (in lower case, without the space around it) and the seed are hashed to a number in [0, 1), which
+    falls into one of the fractions, laid end to end. Few artists can therefore leave a split empty.
+
+    Args:
+        songs: (song, artist); a song without an artist is an artist of its own.
+        fractions: split -> share of the artists, 1 together.
+        seed: another one gives other splits.
+
+    Raises:
+        ValueError: fractions that are not 0 to 1 or not 1 together, the name of a split with other characters than
+            lower-case letters, digits and `_`, or a song that is given with two artists.
+    """
+    for name, share in fractions.items():
+        if not SPLIT.fullmatch(name):
+            raise ValueError(f"fractions: a split is named with a-z, 0-9 and _, got {name!r}")
+        if not 0 <= share <= 1:
+            raise ValueError(f"fractions: {name}: 0 to 1 is needed, got {share}")
+    if not math.isclose(sum(fractions.values()), 1.0, abs_tol=1e-9):
+        raise ValueError(f"fractions: 1 is needed together, got {sum(fractions.values()):g}")
+    artists: dict[str, str] = {}
+    for song, artist in songs:
+        who = artist_id(song, artist)
+        if artists.setdefault(song, who) != who:
+            raise ValueError(f"songs: {song}: one artist is needed, got {artists[song]!r} and {who!r}")
+    return {song: _split(who, fractions, seed) for song, who in artists.items()}
+
+
+def artist_id(song: str, artist: str | None) -> str:
+    """What stands for an artist where two are compared; the song's own name where none is known."""
+    named = " ".join((artist or "").casefold().split())
+    return f"artist {named}" if named else f"song {song}"
+
+
+def _split(who: str, fractions: Mapping[str, float], seed: int) -> str:
+    digest = hashlib.sha256(f"{seed}/{who}".encode()).digest()
+    position = int.from_bytes(digest[:8], "big") / 2**64
+    total = 0.0
+    for name, share in fractions.items():
+        total += share
+        if position < total:
+            return name
+    return [name for name, share in fractions.items() if share > 0][-1]  # the shares summed to just below 1

@@ -1,0 +1,226 @@
+"""The list of searches: songs, ranges, hashes, order, and when a result no longer stands."""
+
+import json
+import os
+import shutil
+
+import pytest
+import soundfile
+import yaml
+
+from mixgraph.dataset import BuildFolder, FileHashes, Job, find_sources, may_share_audio, select
+from mixgraph.dataset.jobs import why_redo
+from mixgraph.dataset.settings import differences, digest, essential
+
+CONFIG = {
+    "seed_everything": 7,
+    "data": {"path": "x", "steps_per_stage": 4, "warm_up_seconds": 1.0, "scored_seconds": 1.0, "cache_dir": None},
+    "pruning": {"console_stages": 2, "rounds": 3, "tolerance": 0.01},
+    "trainer": {"accelerator": "cpu", "precision": None},
+}
+
+
+@pytest.fixture
+def songs(tiny_song, duo_song, tmp_path):
+    for path in (tiny_song, duo_song):
+        shutil.copytree(path, tmp_path / "songs" / path.name)
+    return tmp_path / "songs"
+
+
+def find(songs, *options, **named):
+    return find_sources([songs], FileHashes(songs.parent / "hashes.json"), *options, **named)
+
+
+def test_songs_are_read_with_their_hashes_and_order(songs) -> None:
+    (duo, tiny), unreadable = find(songs)
+    assert (duo.name, tiny.name, unreadable) == ("duo", "tiny", {})
+    assert (tiny.seconds, tiny.num_tracks, tiny.licence, tiny.artist) == (3.0, 3, "CC0", None)
+    assert sorted(tiny.file_hashes) == ["mix.wav", "tracks/hat.wav", "tracks/kick.wav", "tracks/lead.wav"]
+    names = {group["name"]: [t["name"] for t in group["tracks"]] for group in tiny.arrangement["subgroups"]}
+    assert names == {"drums": ["kick", "hat"], "lead": ["lead"]}
+
+
+def test_a_song_that_cannot_be_read_does_not_stop_the_others(songs) -> None:
+    shutil.rmtree(songs / "duo" / "tracks")
+    found, unreadable = find(songs)
+    assert [song.name for song in found] == ["tiny"]
+    assert list(unreadable) == ["duo"]
+    assert "track" in unreadable["duo"]
+    (songs / "tiny" / "mix.wav").write_bytes(b"no audio")
+    found, unreadable = find(songs)
+    assert found == []
+    assert "mix.wav" in unreadable["tiny"]
+
+
+def test_the_artist_is_taken_from_titles_of_layouts_that_name_it(songs) -> None:
+    for name in ("Some Band - First", "Some Band - Second"):
+        folder = songs.parent / "musdb" / name
+        folder.mkdir(parents=True)
+        shutil.copy(songs / "tiny" / "mix.wav", folder / "mixture.wav")
+        for stem in ("drums", "vocals"):
+            shutil.copy(songs / "tiny" / "tracks" / "kick.wav", folder / f"{stem}.wav")
+    found, unreadable = find_sources([songs.parent / "musdb"], FileHashes(songs.parent / "h.json"))
+    assert unreadable == {}
+    assert [song.artist for song in found] == ["Some Band", "Some Band"]
+
+
+def test_two_songs_of_one_name_are_refused(songs) -> None:
+    shutil.copytree(songs / "tiny", songs.parent / "more" / "tiny")
+    with pytest.raises(ValueError, match="both named tiny"):
+        find_sources([songs, songs.parent / "more"], FileHashes(songs.parent / "hashes.json"))
+
+
+def test_a_root_that_is_given_twice_counts_once(songs) -> None:
+    found, _ = find_sources([songs, songs / "tiny"], FileHashes(songs.parent / "hashes.json"))
+    assert [song.name for song in found] == ["duo", "tiny"]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "songs", "left"),
+    [
+        ((), ":", "a1 a2 b1 b2"),
+        (("a*",), ":", "a1 a2"),
+        (("a*", "*2"), ":", "a1 a2 b2"),
+        ((), "1:3", "a2 b1"),
+        ((), "3:", "b2"),
+        (("b*",), ":1", "b1"),
+        ((), "2:100", "b1 b2"),
+    ],
+)
+def test_selection_by_pattern_then_range(patterns, songs, left) -> None:
+    assert select(["a1", "a2", "b1", "b2"], patterns, songs) == left.split()
+
+
+@pytest.mark.parametrize("songs", ["3", "x:", "-1:2", "2:1"])
+def test_a_range_that_is_none_is_refused(songs) -> None:
+    with pytest.raises(ValueError, match="a range such as 0:100"):
+        select(["a"], (), songs)
+
+
+def test_a_selection_that_leaves_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="leaves none of 1 songs"):
+        select(["a"], ("b*",), ":")
+
+
+def test_hashes_are_kept_until_a_file_changes(tmp_path) -> None:
+    file = tmp_path / "a"
+    file.write_bytes(b"one")
+    hashes = FileHashes(tmp_path / "hashes.json")
+    first = hashes(file)
+    assert first == "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"  # sha256sum
+    hashes.save()
+    again = FileHashes(tmp_path / "hashes.json")
+    again.known[str(file)][2] = "kept"
+    assert again(file) == "kept"  # not read again
+    file.write_bytes(b"two")
+    os.utime(file, ns=(1, 1))
+    assert again(file) == "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3"
+
+
+def test_settings_without_effect_are_not_compared() -> None:
+    other = json.loads(json.dumps(CONFIG))
+    other["seed_everything"], other["data"]["path"], other["trainer"]["accelerator"] = 1, "y", "gpu"
+    assert essential(other) == essential(CONFIG)
+    assert digest(essential(dict(reversed(other.items())))) == digest(essential(CONFIG))
+    other["pruning"]["tolerance"] = 0.02
+    assert digest(essential(other)) != digest(essential(CONFIG))
+    assert differences(essential(CONFIG), essential(other)) == ["pruning.tolerance: 0.01 -> 0.02"]
+    assert differences({"a": {"b": 1}}, {"a": {"c": None}}) == ["a.b: 1 -> none", "a.c: none -> null"]
+
+
+def test_run_0_has_the_seed_of_a_plain_search(songs) -> None:
+    song = find(songs)[0][0]
+    assert [Job(song, run, CONFIG).seed for run in range(3)] == [7, 8, 9]
+    assert [Job(song, 1, CONFIG | {"seed_everything": seed}).seed for seed in (True, None)] == [43, 43]
+
+
+def test_work_counts_tracks_steps_and_length(songs) -> None:
+    duo, tiny = (Job(song, 0, CONFIG) for song in find(songs)[0])
+    assert tiny.work == pytest.approx(3 * (3 * 4 * 5 * 2.0 + 5 * 5 * 3.0))
+    assert duo.work == pytest.approx(2 * (3 * 4 * 5 * 2.0 + 5 * 5 * 3.7))
+
+
+def record(songs, config=CONFIG, run=0):
+    return Job(find(songs)[0][1], run, config).record()
+
+
+def test_a_record_has_no_path_of_this_machine(songs) -> None:
+    assert str(songs.parent) not in json.dumps(record(songs))
+
+
+def test_results_stand_until_settings_audio_or_description_change(songs) -> None:
+    saved = json.loads(json.dumps(record(songs)))
+    assert why_redo(saved, record(songs)) == ""
+    changed = CONFIG | {"pruning": CONFIG["pruning"] | {"rounds": 9}}
+    assert why_redo(saved, record(songs, changed)) == "settings changed: pruning.rounds: 3 -> 9"
+    assert why_redo(saved, record(songs, CONFIG | {"seed_everything": 8})) == "seed changed: 7 -> 8"
+    assert why_redo({}, record(songs)).startswith("record of version None")
+
+    description = yaml.safe_load((songs / "tiny" / "song.yaml").read_text())
+    description["licence"] = "CC BY 4.0"
+    (songs / "tiny" / "song.yaml").write_text(yaml.safe_dump(description))
+    assert why_redo(saved, record(songs)) == ""
+    description["tracks"] = {"hat.wav": {"polarity": -1}}
+    (songs / "tiny" / "song.yaml").write_text(yaml.safe_dump(description))
+    assert "description changed" in why_redo(saved, record(songs))
+    (songs / "tiny" / "song.yaml").unlink()
+    audio, rate = soundfile.read(songs / "tiny" / "tracks" / "kick.wav")
+    soundfile.write(songs / "tiny" / "tracks" / "kick.wav", audio[:-100], rate, subtype="FLOAT")
+    assert "audio changed: tracks/kick.wav" in why_redo(saved, record(songs))
+
+
+def test_what_is_due_and_why(songs, tmp_path) -> None:
+    folder = BuildFolder(tmp_path / "out")
+    duo, tiny = (Job(song, 0, CONFIG) for song in find(songs)[0])
+    assert folder.why_due([duo, tiny]) == ["new", "new"]
+    found = tmp_path / "found"
+    found.mkdir()
+    (found / "job.json").write_text(json.dumps(duo.record()))
+    folder.publish(duo, found)
+    assert folder.result(duo).is_dir()
+    folder.work(tiny).mkdir(parents=True)
+    assert folder.why_due([duo, tiny]) == ["", "begun before"]
+    folder.add_failure("tiny", 0, "ValueError: no\nmore", "traceback", 1)
+    folder.add_failure("other", None, "elsewhere")
+    folder.clear(tiny)
+    assert not (tmp_path / "out" / "work").exists()
+    assert folder.why_due([duo, tiny]) == ["", "failed before: ValueError: no"]
+    assert [row["reason"] for row in folder.read_failures("tiny")] == ["ValueError: no\nmore"]
+    folder.forget_failures(["tiny"])
+    assert [row["song"] for row in map(json.loads, folder.failures.read_text().splitlines())] == ["other"]
+
+
+def test_a_new_result_replaces_an_old_one_whole(songs, tmp_path) -> None:
+    folder = BuildFolder(tmp_path / "out")
+    job = Job(find(songs)[0][0], 0, CONFIG)
+    for name in ("first", "second"):
+        found = folder.work(job) / "result"
+        found.mkdir(parents=True)
+        (found / name).write_text(name)
+        folder.publish(job, found)
+    assert [path.name for path in folder.result(job).iterdir()] == ["second"]
+    assert [path.name for path in folder.root.iterdir()] == ["results"]
+
+
+@pytest.mark.parametrize(
+    ("licence", "free"),
+    [
+        ("CC0 1.0", True),
+        ("CC0", True),
+        ("cc by 4.0", True),
+        ("CC-BY-SA-3.0", True),
+        ("CC BY-SA 3.0 (2010-2011 Armin Heller)", True),
+        ("Public Domain", True),
+        ("Creative Commons Attribution 4.0 International", True),
+        ("CC BY-NC-SA 4.0 (README of MDBDrums)", False),
+        ("CC BY-ND 4.0", False),
+        ("GPL-2.0 (OpenMSX); FluidR3_GM sound font: MIT", False),
+        ("CC0 drums, vocals: all rights reserved", False),
+        ("CC BY 4.0; some tracks CC BY-NC", False),
+        ("not public domain", False),
+        ("unknown", False),
+        ("", False),
+    ],
+)
+def test_licences_that_are_known_to_allow_copies(licence, free) -> None:
+    assert may_share_audio(licence) is free

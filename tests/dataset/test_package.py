@@ -1,0 +1,98 @@
+"""The last stage of a build: its shards and card, of real results."""
+
+import io
+import json
+import shutil
+
+import pytest
+import yaml
+from rich.console import Console
+
+from mixgraph.dataset import FileHashes, QualityRules, find_sources
+from mixgraph.dataset.assessment import assess, quality_table
+from mixgraph.found import load_result
+from mixgraph.shards import read_shards, validate_shards
+from tools.dataset.build import resolve_settings
+from tools.dataset.package import describe_choice, write_dataset
+
+
+@pytest.fixture
+def package(plain, songs, config, tmp_path):
+    """Writes shards of the plain build's results; returns their folder and what was said."""
+
+    def write(roots=songs, audio="none", excerpt_seconds=None, runs=1, name="set"):
+        sources, _ = find_sources([roots], FileHashes(tmp_path / "hashes.json"))
+        rules = QualityRules(max_loss=9, max_loss_ratio=9)
+        found = [
+            assess(source, [(run, plain[0] / "results" / source.name / "run_0") for run in range(runs)], rules)
+            for source in sources
+        ]
+        said = io.StringIO()
+        choice = describe_choice(quality_table(rules, found), found, ["broken"], runs)
+        settings = resolve_settings([str(config)], [])
+        out = tmp_path / f"shards_{audio}" / name
+        out.parent.mkdir()
+        write_dataset(out, name, found, settings, audio, excerpt_seconds, choice, Console(file=said, width=500))
+        return out, said.getvalue()
+
+    return write
+
+
+def samples(folder):
+    return {sample.meta["song"]: sample for sample in read_shards(folder)}
+
+
+def test_the_shards_of_a_build_are_valid_and_hold_its_graphs(plain, songs) -> None:
+    folder = plain[0] / "shards"
+    checked = validate_shards(folder)
+    assert checked.problems == []
+    found = samples(folder)
+    assert sorted(found) == ["duo", "tiny", "zoo"]
+    for name, sample in found.items():
+        result = load_result(plain[0] / "results" / name / "run_0")
+        assert sample.graph == result.graph
+        assert sample.weights.tolist() == result.weights.tolist()
+        assert (sample.meta["dataset"], sample.meta["confidence"], sample.audio) == ("set", None, None)
+        assert sample.meta["extra"]["num_runs"] == 1
+        assert str(songs.parent) not in json.dumps(sample.meta)
+
+
+def test_the_card_says_how_songs_were_chosen(package) -> None:
+    folder, _ = package()
+    card = (folder / "README.md").read_text()
+    assert "max loss change" in card
+    assert "a fixed graph cannot follow" in card.lower()
+    assert "| broken | its files could not be read |" in card
+    assert "One search a song, so that `confidence` is null." in card
+
+
+def test_several_runs_give_confidence(package) -> None:
+    """The same result twice: every processor is kept by all runs."""
+    folder, _ = package(runs=2)
+    for sample in read_shards(folder):
+        assert sample.meta["confidence"] == [1.0] * len(sample.graph.processors)
+        assert sample.meta["extra"]["agreement"] == 1.0
+    assert "2 searches a song" in (folder / "README.md").read_text()
+
+
+def test_audio_goes_in_where_the_licence_allows_it_or_the_user_says_so(package, songs, tmp_path) -> None:
+    """The licence of one song is changed after its search, which does not make it due again."""
+    root = tmp_path / "songs"
+    shutil.copytree(songs, root)
+    description = yaml.safe_load((root / "duo" / "song.yaml").read_text())
+    (root / "duo" / "song.yaml").write_text(yaml.safe_dump(description | {"licence": "CC BY-NC 4.0"}))
+    folder, said = package(root, "free")
+    assert said == ""
+    assert {name: sample.audio is None for name, sample in samples(folder).items()} == {
+        "duo": True, "tiny": False, "zoo": False,
+    }  # fmt: skip
+    assert validate_shards(folder).problems == []
+    folder, said = package(root, "all")
+    assert "hold audio of duo, whose licences" in said
+    assert all(sample.audio is not None for sample in read_shards(folder))
+
+
+def test_excerpts_have_the_stated_length(package) -> None:
+    folder, _ = package(excerpt_seconds=1.0)
+    lengths = [s.meta["num_samples"] for s in read_shards(folder) if s.meta["song"] == "tiny"]
+    assert lengths == [8000, 8000, 8000]

@@ -1,0 +1,170 @@
+"""From shards to a trained estimator, a prediction, a result folder, and a table."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from mixgraph import __main__ as entry
+from mixgraph.cli import names_classes
+from mixgraph.estimators import EstimatorData, EstimatorModule, estimate_song, load_estimator
+from mixgraph.estimators.cache import ExampleFiles
+from mixgraph.estimators.settings import EstimatorLosses, EstimatorTask
+from mixgraph.estimators.statistics import training_statistics
+from mixgraph.found import load_result
+from mixgraph.processors import registered
+from mixgraph.songs import load_song
+from tools.evaluate_estimator import main as evaluate
+
+ROOT = Path(__file__).parent.parent.parent
+STEPS = 150
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["mixgraph", *map(str, arguments)])
+    entry.main()
+
+
+@pytest.fixture(scope="module")
+def trained(shards, tmp_path_factory) -> Path:
+    """Fitted, by the command line, until it knows its six samples by heart: those validate it, too."""
+    folder = tmp_path_factory.mktemp("trained")
+    known = folder / "set"
+    known.mkdir()
+    for split in ("train", "validation"):
+        (known / split).symlink_to(shards / "train")
+    changes = {
+        "data.path": known, "data.cache_dir": folder / "cache", "data.cache_workers": 1, "data.batch_size": 6,
+        "model.task": "{sample_rate: 8000, segment_seconds: 2.0, track_chain: esgd, subgroup_chain: cgr}",
+        "model.network": "{width: 48, num_layers: 2, dropout: 0.0}", "model.optimizer.learning_rate": 0.003,
+        "trainer.max_epochs": STEPS, "trainer.logger": "false", "trainer.accelerator": "cpu",
+        "trainer.callbacks.dirpath": folder / "run", "trainer.enable_progress_bar": "false",
+        "trainer.check_val_every_n_epoch": STEPS, "trainer.log_every_n_steps": 1,
+    }  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        run(patch, "fit", "--config=configs/estimator.yaml", *(f"--{k}={v}" for k, v in changes.items()))
+    return folder / "run" / "best.ckpt"
+
+
+def test_a_handful_of_samples_is_learnt_by_heart(trained, examples) -> None:
+    module = load_estimator(trained)
+    wanted, found = [], []
+    for data in examples:
+        wanted.append(data.keep > 0)
+        found.append(module(data).keep > module.threshold)
+    wanted, found = torch.cat(wanted), torch.cat(found)
+    matched = int((wanted & found).sum())
+    assert 2 * matched / int(wanted.sum() + found.sum()) == 1.0  # F1
+    assert 0 < int(wanted.sum()) < len(wanted)
+    fresh = EstimatorModule(module.task, module.network_settings).eval()
+    fresh.standardise(training_statistics(examples, list(registered())))
+    with torch.no_grad():
+        known, unknown = (
+            sum(float(m.losses_of(data, m.network(data))["parameters"]) for data in examples) for m in (module, fresh)
+        )
+    assert known < 0.2 * unknown
+
+
+def test_a_checkpoint_is_data_and_knows_its_task_and_rates(trained, shards, examples) -> None:
+    module = load_estimator(trained)
+    assert module.task == EstimatorTask(8000, 2.0, "esgd", "cgr")
+    assert sum(kept for kept, _ in module.slots.values()) == sum(int(data.keep.sum()) for data in examples)
+    assert sum(of for _, of in module.slots.values()) == sum(len(data.keep) for data in examples)
+    with pytest.raises(FileNotFoundError, match="a checkpoint of an estimator is needed"):
+        load_estimator(shards / "none.ckpt")
+    other = trained.with_name("other.ckpt")
+    torch.save({"state_dict": {}}, other)
+    with pytest.raises(ValueError, match="it was not made by an EstimatorModule"):
+        load_estimator(other)
+
+
+def test_examples_are_made_once(shards, tmp_path) -> None:
+    data = EstimatorData(str(shards), cache_dir=str(tmp_path), cache_workers=1)
+    task = EstimatorTask(8000, 2.0, "esgd", "cgr")
+    data.prepare(task)
+    (files,) = data.splits["train"]
+    assert isinstance(files, ExampleFiles)
+    before = {p: p.stat().st_mtime_ns for p in files.folder.iterdir()}
+    again = EstimatorData(str(shards), cache_dir=str(tmp_path), cache_workers=1)
+    again.prepare(task)
+    assert {p: p.stat().st_mtime_ns for p in files.folder.iterdir()} == before
+    assert len(next(iter(again.train_dataloader())).keep) > 0
+    held = EstimatorData(str(shards), cache_dir=str(tmp_path), cache_workers=1, hold_out=["train_000001"])
+    held.prepare(task)
+    assert {i.song for i in held.splits["train"][0].items} == {i.song for i in files.items} - {"train_000001"}
+
+
+def test_clips_for_the_match_loss_come_with_their_graphs(shards, tmp_path) -> None:
+    task = EstimatorTask(8000, 2.0, "esgd", "cgr")
+    data = EstimatorData(str(shards), 3, cache_dir=str(tmp_path), cache_workers=1, clip_seconds=1.5, target="rendered")
+    data.prepare(task)
+    module = EstimatorModule(task, losses=EstimatorLosses(match=1.0))
+    module.standardise(data.statistics())
+    batch = next(iter(data.train_dataloader()))
+    assert batch.clip_tracks.shape[1:] == (2, 12000)
+    found = module.losses_of(batch, module.network(batch))
+    assert found["match"].isfinite()
+    assert found["match"] > 0
+
+
+def test_an_estimate_is_a_result_that_a_search_starts_from(trained, songs, tmp_path, monkeypatch, capsys) -> None:
+    out = tmp_path / "estimate"
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, "estimate", trained, songs[0], "--out", out)
+    assert stop.value.code == 0
+    assert "Processors:" in capsys.readouterr().err
+    found = load_result(out)
+    prediction = estimate_song(load_estimator(trained), load_song(songs[0], 8000))
+    assert found.graph == prediction.graph.graph
+    assert torch.equal(found.weights, prediction.graph.weights)
+    metrics = json.loads((out / "metrics.json").read_text())
+    console = len(prediction.console.graph.processors)
+    assert metrics["num_processors"] == {"console": console, "found": len(found.graph.processors)}
+    assert {"mix_found.flac", "graph.svg", "spectrograms.png"} <= {p.name for p in out.iterdir()}
+    with pytest.raises(SystemExit, match="exists and is kept"):
+        run(monkeypatch, "estimate", trained, songs[0], "--out", out)
+    searched = tmp_path / "searched"
+    run(
+        monkeypatch, "fit", "--start", out, f"--data.path={songs[0]}", "--data.sample_rate=8000",
+        "--data.steps_per_stage=2", "--data.scored_seconds=1", "--pruning.console_stages=1", "--pruning.rounds=1",
+        f"--result.path={searched}", "--trainer.accelerator=cpu",
+    )  # fmt: skip
+    assert set(load_result(searched).graph.names) <= set(found.graph.names)
+
+
+def test_the_table_has_every_baseline(trained, shards, tmp_path, capsys) -> None:
+    evaluate(
+        [str(trained), str(shards / "train"), "--out", str(tmp_path), "--limit", "3", "--search-songs", "1",
+         "--search-steps", "1", "--search-stages", "1", "--search-rounds", "1"]
+    )  # fmt: skip
+    printed = capsys.readouterr().out
+    assert (tmp_path / "evaluation.md").read_text() in printed
+    report = json.loads((tmp_path / "evaluation.json").read_text())
+    scores = {m["name"]: m for m in report["methods"]}
+    assert scores["estimator"]["all"]["f1"] == 1.0  # it knows them by heart
+    assert scores["true processors, mean parameters"]["all"]["f1"] == 1.0
+    assert scores["keep nothing (dry sum)"]["all"]["found"] == 0
+    assert scores["keep everything (mean parameters)"]["all"]["recall"] == 1.0
+    known = scores["estimator"]["match_loss"]["mean"]
+    assert known < 0.8 * scores["keep nothing (dry sum)"]["match_loss"]["mean"]
+    assert known < scores["true processors, mean parameters"]["match_loss"]["mean"]
+    assert [s["start"] for s in report["searches"]] == ["default console", "estimator"]
+    assert "| gain_panning: left | dB |" in printed
+
+
+def test_the_configuration_parses_and_is_told_from_a_search(monkeypatch, capsys) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, "fit", "--config=configs/estimator.yaml", "--print_config")
+    assert stop.value.code == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["model"]["class_path"] == "mixgraph.estimators.EstimatorModule"
+    assert printed["model"]["init_args"]["optimizer"] is None
+    assert names_classes(["fit", "--config", "configs/estimator.yaml"])
+    assert names_classes(["fit", "--model", "mixgraph.estimators.EstimatorModule"])
+    assert not names_classes(["fit", "--config", "configs/demo.yaml", "--model.seed=1"])
+    assert not names_classes(["fit", "--config=missing.yaml"])

@@ -1,0 +1,126 @@
+"""The card of a data set: its numbers are those of its samples, its files can be read by machines."""
+
+import hashlib
+import json
+from statistics import fmean
+
+import matplotlib.image
+import pytest
+import yaml
+
+from mixgraph.shards import load_index, read_shards, write_card
+from mixgraph.shards.statistics import by_dataset, mean_loss, pruning_ratio, size_columns, song_figures
+
+
+@pytest.fixture(scope="module")
+def card(pack_results, tmp_path_factory):
+    """A folder with the card of two songs, in excerpts."""
+    folder = tmp_path_factory.mktemp("card") / "set"
+    pack_results(folder, audio=True, excerpt_seconds=1.3)
+    quality = {"rules": [{"rule": "max_loss", "limit": 1.0}], "left_out": {"a | b": "loss 3"}, "songs": 3, "none": []}
+    write_card(folder, "Tiny set", quality, description="Two tiny songs.")
+    return folder
+
+
+def test_excerpts_are_one_song(card, results) -> None:
+    songs = write_card(card, "Tiny set")
+    assert [song.song for song in songs] == ["duo", "tiny"]
+    for figures, (folder, song) in zip(songs, reversed(results), strict=True):
+        metrics = json.loads((folder / "metrics.json").read_text())
+        assert figures.seconds == song.num_samples / 8000
+        assert (figures.tracks, figures.subgroups) == (len(song.tracks), len(song.subgroups))
+        assert dict(figures.found) == metrics["num_processors_by_type"]
+        assert figures.console == metrics["num_console_processors_by_type"]
+        assert figures.losses == {
+            f"{stage}/{name}": score[key]["full"]
+            for stage, score in metrics["losses"].items()
+            for key, name in (("loss", "target"), ("loss_prediction", "prediction"))
+        }
+    assert pruning_ratio(songs) == fmean(1 - s.processors / s.console_processors for s in songs)
+    assert mean_loss(songs, "found/target") == fmean(s.losses["found/target"] for s in songs)
+    assert size_columns(songs)["tracks"] == [2, 3]
+
+
+def test_the_readme_has_a_header_for_hugging_face_and_the_tables(card, results) -> None:
+    quality = {"rules": [{"rule": "max_loss", "limit": 1.0}], "left_out": {"a | b": "loss 3"}, "songs": 3, "none": []}
+    write_card(card, "Tiny set", quality, description="Two tiny songs.")
+    text = (card / "README.md").read_text()
+    _, head, body = text.split("---\n", 2)
+    header = yaml.safe_load(head)
+    assert header["license"] == "cc0-1.0"
+    assert header["size_categories"] == ["n<1K"]
+    assert header["configs"][0]["data_files"] == [
+        {"split": "test", "path": "test/*.tar"},
+        {"split": "train", "path": "train/*.tar"},
+    ]
+    assert body.startswith("\n# Tiny set\n\nTwo tiny songs.\n")
+    losses = [json.loads((f / "metrics.json").read_text())["losses"]["found"] for f, _ in results]
+    target, prediction = (fmean(score[key]["full"] for score in losses) for key in ("loss", "loss_prediction"))
+    assert f"| found graph | {target:.3f} | {prediction:.3f} |" in body
+    assert "| tracks | 2 | 2.5 | 3 |" in body
+    assert "| Tiny | CC0 | 2 |" in body
+    assert "| rule | limit |\n| --- | --- |\n| max_loss | 1.0 |" in body
+    assert "| a \\| b | loss 3 |" in body
+    assert "### Songs\n\n3\n" in body
+    assert "### None\n\nnone\n" in body
+    assert all((card / name).is_file() for name in ("pictures/sizes.png", "pictures/ratios.png"))
+
+
+def test_pictures_show_something(card) -> None:
+    for name in ("sizes", "ratios"):
+        picture = matplotlib.image.imread(card / "pictures" / f"{name}.png")
+        assert picture.shape[1] == 1000
+        assert 0.01 < (picture[..., :3].min(-1) < 0.9).mean() < 0.5
+
+
+def test_croissant_describes_what_is_there(card) -> None:
+    record = json.loads((card / "croissant.json").read_text())
+    assert record["@type"] == "sc:Dataset"
+    assert record["conformsTo"] == "http://mlcommons.org/croissant/1.0"
+    objects = [d for d in record["distribution"] if d["@type"] == "cr:FileObject"]
+    sets = [d for d in record["distribution"] if d["@type"] == "cr:FileSet"]
+    assert [o["contentUrl"] for o in objects] == [shard.shard for shard in load_index(card).shards]
+    for entry in objects:
+        data = (card / entry["contentUrl"]).read_bytes()
+        assert entry["sha256"] == hashlib.sha256(data).hexdigest()
+        assert entry["contentSize"] == f"{len(data)} B"
+    identifiers = {d["@id"] for d in record["distribution"]}
+    assert len(identifiers) == len(record["distribution"])
+    for files in sets:
+        assert {part["@id"] for part in files["containedIn"]} == {o["@id"] for o in objects}
+    (records,) = record["recordSet"]
+    assert records["key"]["@id"] in {field["@id"] for field in records["field"]}
+    for field in records["field"]:
+        assert field["source"]["fileSet"]["@id"] in identifiers
+    assert {files["includes"] for files in sets} == {
+        f"*.{name}" for name in ("graph.json", "params.safetensors", "trace.json", "meta.json", "dry.flac", "mix.flac")
+    }
+
+
+def test_sets_without_known_losses_have_a_card_too(make_set, tmp_path) -> None:
+    make_set(tmp_path / "set", 3, 2, audio=False)
+    songs = write_card(tmp_path / "set")
+    text = (tmp_path / "set" / "README.md").read_text()
+    assert "# set\n" in text
+    assert "| found graph | - | - |" in text
+    assert "dry.flac" not in text
+    assert 'audio_root="folder of the songs"' in text
+    assert len(songs) == 8
+    assert list(by_dataset(songs)) == ["memory"]
+    sample = next(read_shards(tmp_path / "set"))
+    assert song_figures(sample.meta, sample.graph, "train") == songs[0]
+
+
+def test_readme_example(plain, full, tiny_song, monkeypatch, capsys, tmp_path) -> None:
+    """The ten lines of the README's section on data sets run as they stand."""
+    import re
+    from pathlib import Path
+
+    readme = (Path(__file__).parent.parent.parent / "README.md").read_text()
+    section = readme.split("## Datasets\n", 1)[1].split("\n## ", 1)[0]
+    code = re.search(r"```python\n(.*?)```", section, re.DOTALL).group(1)
+    assert code.count("\n") <= 10
+    (tmp_path / "dataset").symlink_to(full)
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    assert "Tiny-tiny" in capsys.readouterr().out

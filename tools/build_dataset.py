@@ -1,0 +1,210 @@
+"""Builds a dataset of mixing graphs: songs and search settings in; results, shards and a dataset card out.
+
+    python -m tools.build_dataset SONGS... --config configs/demo.yaml --out DIR -- --pruning.tolerance=0.02
+
+Whatever stands after `--` goes to the search, as `python -m mixgraph fit` takes it. Run again, it does what is
+missing: songs whose settings or audio changed are searched anew, and failures are tried again. Of several runs
+(`--runs`) the one with the lowest whole-song match loss is the sample.
+
+What is in DIR: `results/SONG/run_N` (complete or absent), `songs.jsonl` (every song: verdict, measurements, runs and
+their agreement for each processor), `failures.jsonl`, `rejected.jsonl`, `quality.json` (the rules, their reasons and
+effect) and `shards/` with its card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mixgraph.dataset import BuildFolder, FileHashes, Job, QualityRules, SongSource, find_sources
+from mixgraph.dataset.assessment import Assessment, assess, quality_table
+from mixgraph.dataset.files import write_json, write_lines
+from tools.dataset.build import make_jobs, resolve_settings, run_searches
+from tools.dataset.lock import locked
+from tools.dataset.outcome import Workers
+
+_SHOWN_SONGS = 100
+
+
+def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The options, and what follows `--`."""
+    split = arguments.index("--") if "--" in arguments else len(arguments)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("roots", metavar="SONGS", nargs="+", help="songs, or folders of them, of any layout")
+    parser.add_argument("--config", action="append", default=[], help="YAML of the search; later files win")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the dataset")
+    parser.add_argument("--name", help="of the dataset; the folder's name by default")
+    parser.add_argument("--match", action="append", default=[], help="only songs whose name fits a pattern, mdb_*")
+    parser.add_argument("--songs", default=":", help="only a range of these, in order of names: 0:100")
+    parser.add_argument("--runs", type=_positive, default=1, help="searches of each song, with different seeds")
+    parser.add_argument(
+        "--audio",
+        choices=("none", "free", "all"),
+        default="none",
+        help="audio in the shards: none (it is found again by name and hash), of songs whose licence allows it, of all",
+    )
+    parser.add_argument("--excerpt-seconds", type=float, help="cut samples of this length; whole songs by default")
+    machine = parser.add_argument_group("one machine")
+    machine.add_argument("--workers", type=_positive, help="searches at a time; one a GPU, or one, by default")
+    machine.add_argument("--threads", type=_positive, help="of each search; the cores shared out by default")
+    machine.add_argument("--retries", type=int, default=2, help="of a search whose process (or node) died")
+    cluster = parser.add_argument_group("a Ray cluster")
+    cluster.add_argument("--ray", metavar="ADDRESS", help="auto, or the address of the cluster")
+    cluster.add_argument("--cpus-per-song", type=float, default=1.0, help="of a task, and its threads")
+    cluster.add_argument("--gpus-per-song", type=float, default=0.0, help="of a task; 0.5 puts two on a GPU")
+    cluster.add_argument("--shared", action="store_true", help="all nodes see OUT: they work there, and resume there")
+    quality = parser.add_argument_group("quality control: what breaks a rule is left out of the shards")
+    for rule in QualityRules.rules():
+        flag, reason = f"--{rule.name.replace('_', '-')}", rule.metadata["reason"]
+        default: Any = rule.default
+        text = f"{reason} (default {default:g})".replace("%", "%%")
+        quality.add_argument(flag, type=type(default), default=default, help=text)
+    return parser.parse_args(arguments[:split]), arguments[split + 1 :]
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"at least 1 is needed, got {value}")
+    return value
+
+
+def build(options: argparse.Namespace, overrides: Sequence[str], console: Console) -> int:
+    """Runs what is due, writes tables and shards, and returns how many songs failed."""
+    settings = resolve_settings(options.config, overrides)
+    out: Path = options.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    folder = BuildFolder(out)
+    with locked(out / ".lock") as lock:
+        folder.sweep()
+        hashes = FileHashes(out / ".hashes.json")
+        layout, subgrouping = settings["data"]["layout"], settings["data"]["subgrouping"]
+        songs, unreadable = find_sources(options.roots, hashes, layout, subgrouping, options.match, options.songs)
+        hashes.save()
+        jobs = make_jobs(songs, options.runs, settings)
+        threads = _threads(options, settings)
+        run_searches(folder, jobs, lambda: _workers(options, settings, threads, lock), threads, console)
+        folder.forget_failures(unreadable)
+        for name, reason in unreadable.items():
+            folder.add_failure(name, None, reason)
+        rules = QualityRules(**{rule.name: getattr(options, rule.name) for rule in QualityRules.rules()})
+        found = _assess(folder, jobs, songs, rules)
+        _write(out, options, settings, found, unreadable, quality_table(rules, found), console)
+    _print_summary(found, unreadable, console)
+    return len(unreadable) + sum(bool(song.failures) for song in found)
+
+
+def _assess(
+    folder: BuildFolder, jobs: Sequence[Job], songs: Sequence[SongSource], rules: QualityRules
+) -> list[Assessment]:
+    done: dict[str, list[tuple[int, Path]]] = {song.name: [] for song in songs}
+    for job, due in zip(jobs, folder.why_due(jobs), strict=True):
+        if not due:
+            done[job.song.name].append((job.run, folder.result(job)))
+    reasons = {song.name: [row["reason"] for row in folder.read_failures(song.name)] for song in songs}
+    return [assess(song, sorted(done[song.name]), rules, reasons[song.name]) for song in songs]
+
+
+def _write(
+    out: Path,
+    options: argparse.Namespace,
+    settings: dict[str, Any],
+    songs: Sequence[Assessment],
+    unreadable: dict[str, str],
+    quality: list[dict[str, Any]],
+    console: Console,
+) -> None:
+    failed = [{"song": name, "status": "failed", "reasons": [reason]} for name, reason in unreadable.items()]
+    write_lines(out / "songs.jsonl", [song.to_dict() for song in songs] + failed)
+    write_lines(out / "rejected.jsonl", [song.rejection() for song in songs if song.status == "rejected"])
+    write_json(out / "quality.json", quality)
+    accepted = [song for song in songs if song.status == "accepted"]
+    if not accepted:
+        old = f"; those in {out / 'shards'} are of an earlier build" if (out / "shards").exists() else ""
+        console.print(f"No song is left to write shards of{old}.", highlight=False)
+        return
+    from tools.dataset.package import describe_choice, write_dataset
+
+    name, report = options.name or out.name, describe_choice(quality, songs, list(unreadable), options.runs)
+    write_dataset(out / "shards", name, accepted, settings, options.audio, options.excerpt_seconds, report, console)
+
+
+def _devices(settings: dict[str, Any]) -> list[str]:
+    """The GPUs that searches may use here, as CUDA_VISIBLE_DEVICES names them."""
+    import torch
+
+    if settings["trainer"]["accelerator"] not in ("auto", "gpu", "cuda"):
+        return []
+    count = torch.cuda.device_count()
+    return (os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))).split(",")[:count]
+
+
+def _num_workers(options: argparse.Namespace, settings: dict[str, Any]) -> int:
+    return int(options.workers or max(1, len(_devices(settings))))
+
+
+def _threads(options: argparse.Namespace, settings: dict[str, Any]) -> int:
+    if options.ray:
+        return max(1, int(options.cpus_per_song))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(options.threads or max(1, cores // _num_workers(options, settings)))
+
+
+def _workers(options: argparse.Namespace, settings: dict[str, Any], threads: int, lock: int) -> Workers:
+    if options.ray:
+        if find_spec("ray") is None:
+            raise ValueError("ray: Ray is not installed; pip install 'mixgraph[cluster]'")
+        from tools.dataset.cluster import RayWorkers
+
+        return RayWorkers(options.ray, options.cpus_per_song, options.gpus_per_song, options.retries, options.shared)
+    from tools.dataset.local import LocalWorkers
+
+    workers, devices = _num_workers(options, settings), _devices(settings)
+    return LocalWorkers(workers, threads, devices, options.retries, keep_open=(lock,))
+
+
+def _print_summary(songs: Sequence[Assessment], unreadable: dict[str, str], console: Console) -> None:
+    table = Table("song", "verdict", "runs", "loss", "processors", "agreement", "why")
+    for song in songs[:_SHOWN_SONGS]:
+        row = [song.source.name, song.status]
+        if song.runs is None or song.measurements is None:
+            row += ["0", "-", "-", "-", "; ".join(song.failures)]
+        else:
+            agreement = song.runs.agreement
+            row += [str(len(song.runs.runs)), f"{song.measurements.loss:.3f}", str(song.measurements.processors)]
+            row += ["-" if agreement is None else f"{agreement:.2f}", "; ".join(text for _, text in song.broken)]
+        table.add_row(*map(Text, row))
+    for name, reason in list(unreadable.items())[:_SHOWN_SONGS]:
+        table.add_row(*map(Text, (name, "failed", "0", "-", "-", "-", reason)))
+    console.print(table)
+    counts = Counter(song.status for song in songs) + Counter(failed=len(unreadable))
+    more = max(0, len(songs) - _SHOWN_SONGS)
+    console.print(
+        ", ".join(f"{counts[status]} {status}" for status in ("accepted", "rejected", "failed"))
+        + (f" ({more} more in songs.jsonl)" if more else "")
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options, overrides = parse(sys.argv[1:] if arguments is None else arguments)
+    try:
+        failed = build(options, overrides, Console())
+    except (ValueError, FileNotFoundError, FileExistsError) as error:
+        sys.exit(f"build_dataset: {error}")
+    except KeyboardInterrupt:
+        sys.exit("build_dataset: stopped; the same command goes on from here")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Running many searches: worker processes on one machine, or a Ray cluster."""

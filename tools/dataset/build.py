@@ -1,0 +1,88 @@
+"""The searches of a build: which are due, running them, and taking in what they found."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from mixgraph.dataset import BuildFolder, Job, SongSource
+from tools.dataset.outcome import Outcome, Task, Workers
+from tools.dataset.progress import BuildProgress
+from tools.dataset.worker import Request, command
+
+
+def resolve_settings(configs: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
+    """All settings of a search as `python -m mixgraph fit` understands files and overrides.
+
+    Raises:
+        ValueError: settings of something else than a song's search.
+        SystemExit: a setting that `fit` refuses; it has said why.
+    """
+    files = [part for config in configs for part in ("--config", config)]
+    given = ["fit", *files, "--data.path=song", *overrides, "--print_config"]
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            command(given)
+    except SystemExit as end:
+        if end.code:
+            raise
+    settings: dict[str, Any] = yaml.safe_load(printed.getvalue())
+    if "pruning" not in settings or "data" not in settings:
+        raise ValueError(f"config: the settings of a search are needed, got those of {', '.join(settings)}")
+    return settings
+
+
+def make_jobs(songs: Sequence[SongSource], runs: int, settings: dict[str, Any]) -> list[Job]:
+    """The searches of all songs, those that take longest first."""
+    jobs = [Job(song, run, settings) for song in songs for run in range(runs)]
+    return sorted(jobs, key=lambda job: (-job.work, job.name))
+
+
+def run_searches(
+    folder: BuildFolder, jobs: Sequence[Job], make_workers: Callable[[], Workers], threads: int, console: Console
+) -> None:
+    """Runs the searches that are due, and says of each why.
+
+    Args:
+        folder: of the build.
+        jobs: all of the build's.
+        make_workers: called if there is something to do.
+        threads: of each search.
+        console: to say it on.
+    """
+    due = [(job, why) for job, why in zip(jobs, folder.why_due(jobs), strict=True) if why]
+    console.print(f"{len(jobs)} searches: {len(jobs) - len(due)} done before, {len(due)} to do.", highlight=False)
+    folder.forget_failures({job.song.name for job in jobs})
+    if not due:
+        return
+    with BuildProgress(sum(job.work for job, _ in due), len(due), console) as progress:
+        for job, why in due:
+            progress.say(f"  {job.name}: {why}")
+        tasks = [Task(job, folder.work(job), _request(job, threads)) for job, _ in due]
+        with contextlib.closing(make_workers().run(tasks)) as outcomes:
+            for outcome in outcomes:
+                verdict = _take_in(folder, outcome)
+                progress.advance(outcome.task.job.work)
+                left = f", {progress.left()}" if progress.left() else ""
+                progress.say(f"[{progress.done}/{progress.searches}] {outcome.task.job.name}: {verdict}{left}")
+
+
+def _take_in(folder: BuildFolder, outcome: Outcome) -> str:
+    """Puts a result to its place, or a failure on the list; says which."""
+    job = outcome.task.job
+    if outcome.found is not None:
+        folder.publish(job, outcome.found)
+        return "done" if outcome.attempts in (1, None) else f"done at attempt {outcome.attempts}"
+    folder.add_failure(job.song.name, job.run, outcome.reason, outcome.details, outcome.attempts)
+    folder.clear(job)
+    return f"failed: {outcome.reason}"
+
+
+def _request(job: Job, threads: int) -> Request:
+    return Request(str(job.song.folder), job.seed, dict(job.config), job.record(), threads)

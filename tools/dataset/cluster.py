@@ -1,0 +1,109 @@
+"""Searches on a Ray cluster: a song and run a task, with its resources and retries."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tools.dataset.local import ROOT
+from tools.dataset.outcome import Outcome, Task
+from tools.dataset.worker import Request, describe_error, search_song
+
+PACKAGES = ("mixgraph", "callbacks", "datamodules", "tools")
+_POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class RemoteAnswer:
+    """What a task brings back: the files of the result by name (None on shared storage), or what went wrong."""
+
+    files: dict[str, bytes] | None = None
+    error: dict[str, str] | None = None
+
+
+class RayWorkers:
+    """Tasks on a Ray cluster. Nodes read songs from where this machine reads them.
+
+    Tasks of nodes and processes that die run again elsewhere. The code travels with them; the nodes need what it
+    depends on.
+
+    Args:
+        address: of the cluster, or `auto`.
+        cpus: of a task, and its threads.
+        gpus: of a task; a fraction lets several share one.
+        retries: of a task whose process or node died.
+        shared: all nodes see the folder of the build. They work in it, and a retry goes on from the last stage, instead
+            of in a folder of their own whose files come back as bytes.
+    """
+
+    def __init__(
+        self, address: str, cpus: float = 1.0, gpus: float = 0.0, retries: int = 2, shared: bool = False
+    ) -> None:
+        self.address, self.cpus, self.gpus, self.retries, self.shared = address, cpus, gpus, retries, shared
+
+    def run(self, tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
+        import ray
+
+        if not tasks:
+            return
+        joined = not ray.is_initialized()
+        if joined:
+            packages = {"py_modules": [str(ROOT / name) for name in PACKAGES]}
+            ray.init(address=self.address, runtime_env=packages, log_to_driver=False, logging_level=logging.WARNING)
+        # A process for each task, as on one machine; Ray itself runs tasks again that were lost.
+        remote = ray.remote(max_calls=1, max_retries=self.retries)(_search).options(
+            num_cpus=self.cpus, num_gpus=self.gpus
+        )
+        waiting = {
+            remote.remote(task.request, str(task.folder.resolve()) if self.shared else None): task for task in tasks
+        }
+        try:
+            while waiting:
+                done, _ = ray.wait(list(waiting), num_returns=1, timeout=_POLL_SECONDS)
+                for reference in done:
+                    yield _outcome(waiting.pop(reference), reference)
+        finally:
+            for reference in waiting:
+                ray.cancel(reference, force=True)
+            if joined:
+                ray.shutdown()
+
+
+def _outcome(task: Task, reference: Any) -> Outcome:
+    import ray
+
+    try:
+        answer: RemoteAnswer = ray.get(reference)
+    except ray.exceptions.RayError as error:  # its node or process died again and again
+        lines = str(error).strip().splitlines() or [""]
+        return Outcome(task, None, f"{type(error).__name__}: {lines[0]}", str(error), attempts=None)
+    if answer.error is not None:
+        return Outcome(task, None, **answer.error, attempts=None)
+    if answer.files is None:
+        return Outcome(task, task.folder / "result", attempts=None)
+    return Outcome(task, _unpack(answer.files, task.folder / "fetched"), attempts=None)
+
+
+def _unpack(files: dict[str, bytes], folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def _search(request: Request, shared: str | None) -> RemoteAnswer:
+    """A task: searches a song in a folder of its own; what fails is an answer, too, for Ray is not to try it again."""
+    with tempfile.TemporaryDirectory(prefix="mixgraph_") as own:
+        folder = Path(shared or own)
+        try:
+            request.save(folder)
+            found = search_song(request, folder)
+        except (Exception, SystemExit) as error:
+            return RemoteAnswer(error=describe_error(error))
+        return RemoteAnswer(None if shared else {path.name: path.read_bytes() for path in sorted(found.iterdir())})

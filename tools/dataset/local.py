@@ -1,0 +1,97 @@
+"""Searches on this machine: a fresh process each, several at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from tools.dataset.outcome import Outcome, Task
+from tools.dataset.worker import ERROR, LOG
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class LocalWorkers:
+    """Processes of this machine.
+
+    Args:
+        workers: at a time.
+        threads: of each.
+        devices: GPUs that they share, as CUDA_VISIBLE_DEVICES names them; none for the CPU.
+        retries: of a search whose process was killed; one that raised an error would raise it again.
+        keep_open: descriptors of files that workers hold open as long as they live.
+    """
+
+    def __init__(
+        self, workers: int, threads: int, devices: Sequence[str] = (), retries: int = 2, keep_open: Sequence[int] = ()
+    ) -> None:
+        self.workers, self.threads, self.retries, self.keep_open = workers, threads, retries, tuple(keep_open)
+        self._devices: queue.SimpleQueue[str] = queue.SimpleQueue()
+        for worker in range(workers):
+            self._devices.put(devices[worker % len(devices)] if devices else "")
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._guard = threading.Lock()
+        self._stopped = False
+
+    def run(self, tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
+        pool = ThreadPoolExecutor(self.workers)
+        try:
+            for done in as_completed([pool.submit(self._search, task) for task in tasks]):
+                yield done.result()
+        finally:  # reached early by Ctrl-C: what runs is stopped, and is taken up again by the next build
+            with self._guard:
+                self._stopped = True
+                for process in self._running:
+                    process.kill()
+            pool.shutdown(cancel_futures=True)
+
+    def _search(self, task: Task) -> Outcome:
+        device = self._devices.get()
+        try:
+            task.request.save(task.folder)
+            for attempt in range(1, self.retries + 2):
+                code = self._process(task.folder, device)
+                if code == 0:
+                    return Outcome(task, task.folder / "result", attempts=attempt)
+                error = task.folder / ERROR
+                if error.is_file():
+                    return Outcome(task, None, **json.loads(error.read_text(encoding="utf-8")), attempts=attempt)
+            killed = f"its process was killed by signal {-code}" if code < 0 else f"its process ended with {code}"
+            return Outcome(task, None, f"{killed}, {attempt} times (too little memory?)", attempts=attempt)
+        except OSError as error:
+            return Outcome(task, None, str(error))
+        finally:
+            self._devices.put(device)
+
+    def _process(self, folder: Path, device: str) -> int:
+        threads = str(self.threads)
+        environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        environment["CUDA_VISIBLE_DEVICES"] = device
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        with (folder / LOG).open("ab") as log:
+            with self._guard:
+                if self._stopped:
+                    return -1
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "tools.dataset.worker", str(folder)],
+                    env=environment,
+                    stdin=subprocess.PIPE,  # closed when this process ends, and the worker ends with it
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=self.keep_open,
+                    start_new_session=True,  # Ctrl-C is for this process: a search would end with what it has
+                )
+                self._running.add(process)
+            code = process.wait()
+        with self._guard:
+            self._running.discard(process)
+        if process.stdin is not None:
+            process.stdin.close()
+        return code

@@ -1,0 +1,45 @@
+"""What is asked of the workers, whatever they run on, and what they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from mixgraph.dataset import Job
+from tools.dataset.worker import Request
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job, where to work on it, and the request that says so to a worker."""
+
+    job: Job
+    folder: Path
+    request: Request
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a task ended.
+
+    Attributes:
+        task: that ended.
+        found: folder of the complete result; None where it failed.
+        reason: of the failure.
+        details: the traceback of an error.
+        attempts: that it took; None where nobody counted.
+    """
+
+    task: Task
+    found: Path | None
+    reason: str = ""
+    details: str = ""
+    attempts: int | None = 1
+
+
+class Workers(Protocol):
+    """Run tasks side by side, begin them in their order, and yield each of them once, as it ends."""
+
+    def run(self, tasks: Sequence[Task]) -> Generator[Outcome, None, None]: ...

@@ -1,0 +1,134 @@
+"""The last stage of a build: shards and the dataset card, made of the accepted songs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+
+from mixgraph.dataset import may_share_audio
+from mixgraph.dataset.assessment import Assessment
+from mixgraph.shards import assign_splits, pack_result, write_card, write_shards
+from mixgraph.songs import Song, load_song
+
+Audio = Literal["none", "free", "all"]
+_SHOWN = 200  # songs that were left out, in the card
+_READ_WITH = (
+    "sample_rate",
+    "layout",
+    "loudness_lufs",
+    "apply_alignment",
+    "subgrouping",
+    "cache_dir",
+    "memory_limit_gb",
+)
+
+
+def write_dataset(
+    out: Path,
+    name: str,
+    songs: Sequence[Assessment],
+    settings: dict[str, Any],
+    audio: Audio,
+    excerpt_seconds: float | None,
+    choice: dict[str, Any],
+    console: Console,
+) -> None:
+    """Writes shards and card; the same songs and results give the same bytes.
+
+    Args:
+        out: folder of the shards.
+        name: of the dataset.
+        songs: accepted ones, in order of names.
+        settings: of the search; songs are read as it read them.
+        audio: of which songs audio goes in: of none, of those whose licence is known to allow it, of all.
+        excerpt_seconds: length of the samples; None for whole songs.
+        choice: what the card says about the choice of samples, see `describe_choice`.
+        console: for warnings.
+    """
+    with_audio = {s.source.name for s in songs if audio == "all" or (audio == "free" and _is_free(s))}
+    unfree = [s.source.name for s in songs if s.source.name in with_audio and not _is_free(s)]
+    if unfree:
+        console.print(
+            f"Warning: the shards hold audio of {', '.join(unfree)}, whose licences are not known to allow passing it "
+            "on. Keep these shards to yourself unless you know better.",
+            highlight=False,
+        )
+    splits = assign_splits((s.source.name, s.source.artist) for s in songs)
+
+    def samples() -> Iterator[tuple[str, str, dict[str, bytes]]]:
+        for song in songs:
+            runs = song.runs
+            assert runs is not None  # it is accepted
+            source = song.source
+            packed = pack_result(
+                song.best,
+                _read(song, settings) if source.name in with_audio else None,
+                dataset=name,
+                artist=source.artist,
+                audio=source.name in with_audio,
+                confidence=runs.confidence,
+                extra_meta={
+                    "best_run": runs.runs[runs.best],
+                    "num_runs": len(runs.runs),
+                    "run_losses": list(runs.losses),
+                    "agreement": runs.agreement,
+                },
+                excerpt_seconds=excerpt_seconds,
+            )
+            for key, fields in packed:
+                yield splits[source.name], key, fields
+
+    write_shards(samples(), out)
+    write_card(out, name, choice)
+
+
+def describe_choice(
+    quality: Sequence[dict[str, Any]], songs: Sequence[Assessment], unreadable: Sequence[str], runs: int
+) -> dict[str, Any]:
+    """What the card says about the choice of samples: the rules with their effect, what was left out and why, the runs.
+
+    Args:
+        quality: the table of the rules.
+        songs: all of them.
+        unreadable: names of songs that could not even be listed.
+        runs: searches of each song.
+    """
+    rules = [
+        {
+            "rule": row["rule"].replace("_", " "),
+            "limit": f"{row['limit']:g}",
+            "songs left out": row["rejected"],
+            "by this rule alone": row["rejected_by_it_alone"],
+            "what and why": row["reason"],
+        }
+        for row in quality
+    ]
+    left_out = [
+        {"song": song.source.name, "why": "; ".join(text for _, text in song.broken) or "its search failed"}
+        for song in songs
+        if song.status != "accepted"
+    ] + [{"song": name, "why": "its files could not be read"} for name in unreadable]
+    several = (
+        f"{runs} searches a song, with different seeds. The one with the lowest match loss over the whole song (of "
+        "equal ones, with the fewest processors) is the sample. `confidence` of a processor is the share of the runs "
+        "that keep a processor of its type on its track or subgroup."
+    )
+    one = "One search a song, so that `confidence` is null."
+    shown = left_out[:_SHOWN]
+    if len(left_out) > _SHOWN:
+        shown.append({"song": f"{len(left_out) - _SHOWN} more", "why": "see songs.jsonl of the build"})
+    return {"rules": rules, "left_out": shown, "runs": several if runs > 1 else one}
+
+
+def _is_free(song: Assessment) -> bool:
+    """Both by the licence that its files state now and by the one at the time of the search."""
+    assert song.runs is not None
+    then = song.runs.metrics[song.runs.best]["song"]["licence"]
+    return may_share_audio(song.source.licence) and may_share_audio(then)
+
+
+def _read(song: Assessment, settings: dict[str, Any]) -> Song:
+    return load_song(song.source.folder, **{key: settings["data"][key] for key in _READ_WITH})

@@ -1,0 +1,130 @@
+"""One search of a build, in a process of its own: `python -m tools.dataset.worker FOLDER`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import threading
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mixgraph.dataset.files import write_json
+from mixgraph.dataset.folder import RECORD
+
+REQUEST, ERROR, LOG = "request.json", "error.json", "worker.log"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a worker is asked for.
+
+    Attributes:
+        song: its folder, on the machine of the worker.
+        seed: of the search.
+        config: all settings, as `fit` takes them in a YAML file.
+        record: what will stand in the result's job.json.
+        threads: of torch.
+    """
+
+    song: str
+    seed: int
+    config: dict[str, Any]
+    record: dict[str, Any]
+    threads: int
+
+    def save(self, folder: Path) -> None:
+        """Puts the request into the folder of its search; what another search left there is removed."""
+        path = folder / REQUEST
+        if not path.is_file() or json.loads(path.read_text(encoding="utf-8"))["record"] != self.record:
+            shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ERROR).unlink(missing_ok=True)
+        write_json(path, asdict(self))
+
+
+def search_song(request: Request, folder: Path) -> Path:
+    """Searches a song as `python -m mixgraph fit` does, and returns the folder with the complete result.
+
+    A search that was stopped in this folder goes on from its last stage.
+
+    Args:
+        request: saved in the folder.
+        folder: to work in.
+    """
+    import torch
+
+    from callbacks.result_folder import CHECKPOINT
+    from mixgraph.memory import keep_freed_memory
+
+    torch.set_num_threads(request.threads)
+    keep_freed_memory()
+    result, partial = folder / "result", folder / "result.partial"
+    if not result.is_dir():
+        config = request.config | {
+            "seed_everything": request.seed,
+            "data": request.config["data"] | {"path": request.song},
+            "result": request.config["result"] | {"path": str(result)},
+        }
+        if (partial / CHECKPOINT).is_file():
+            config["ckpt_path"] = str(partial / CHECKPOINT)
+        settings = folder / "settings.yaml"
+        settings.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        command(["fit", "--config", str(settings)])
+    _label(result, request)
+    return result
+
+
+def command(arguments: list[str]) -> None:
+    """Runs `python -m mixgraph` with arguments in this process."""
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # read on import; about Lightning's own calls
+    from mixgraph import cli
+    from mixgraph.search import quiet_lightning
+
+    quiet_lightning()
+    cli.run(arguments)
+
+
+def _label(result: Path, request: Request) -> None:
+    """Adds the record, and takes the paths of this machine out of the settings; the same however often it is done."""
+    read = json.loads((result / "metrics.json").read_text(encoding="utf-8"))["file_hashes"]
+    if read != request.record["files"]:
+        raise ValueError(f"{request.song}: its audio changed while the build ran; run it again")
+    config = yaml.safe_load((result / "config.yaml").read_text(encoding="utf-8"))
+    config["data"]["path"], config["result"]["path"], config["ckpt_path"] = request.record["song"], None, None
+    temporary = result / "config.yaml.tmp"
+    temporary.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    os.replace(temporary, result / "config.yaml")
+    write_json(result / RECORD, request.record)
+
+
+def describe_error(error: BaseException) -> dict[str, str]:
+    """Why a search failed: the reason for a person, and the traceback."""
+    plain = isinstance(error, ValueError | FileNotFoundError)
+    reason = str(error) if plain else f"{type(error).__name__}: {error}"
+    return {"reason": reason, "details": "".join(traceback.format_exception(error))}
+
+
+def _end_with_the_build() -> None:
+    """Ends this process when the one that started it does, however it does: its end of our input is closed then."""
+    os.read(0, 1)
+    os._exit(1)
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    threading.Thread(target=_end_with_the_build, daemon=True).start()
+    try:
+        search_song(Request(**json.loads((folder / REQUEST).read_text(encoding="utf-8"))), folder)
+    except (Exception, SystemExit) as error:
+        write_json(folder / ERROR, describe_error(error))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""Judges a trained estimator against baselines on a test set, and writes the table.
+
+    python -m tools.evaluate_estimator results/estimator/checkpoints/best.ckpt data/synthetic/test --out results/estimator
+
+Baselines know the training set and nothing of the song: keep nothing, keep everything, the training set's rate of each
+type on its level (by chance, and the choice of whole types with the best F1), all with mean parameters. Two rows know
+the true processors: with the estimated settings and with mean ones. `--search-songs N` also searches the first N songs
+for a short time, from the default console and from the estimate, with the same schedule.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from rich.progress import track as progress
+
+from callbacks.iterative_pruning import IterativePruning
+from datamodules.song import SongData
+from mixgraph.estimators.baselines import MeanSettings
+from mixgraph.estimators.evaluation import (
+    Judge,
+    Method,
+    MethodScore,
+    TestSong,
+    format_scores,
+    read_test_song,
+    true_on_console,
+)
+from mixgraph.estimators.module import EstimatorModule, load_estimator
+from mixgraph.estimators.prediction import Prediction, estimate
+from mixgraph.graph import GraphValues
+from mixgraph.module import ConsoleModule
+from mixgraph.recovery.agreement import markdown
+from mixgraph.search import search
+from mixgraph.shards import read_shards
+from mixgraph.songs import Song
+from mixgraph.songs.align import TrackAlignment
+
+ESTIMATOR, MEANS = "estimator", "keep everything (mean parameters)"
+ORACLE, ORACLE_MEANS = "true processors, estimated settings", "true processors, mean parameters"
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path, help="of an EstimatorModule")
+    parser.add_argument("shards", type=Path, nargs="+", help="shards to judge on: tars, or folders of them")
+    parser.add_argument("--only", nargs="*", default=[], help="names of songs to judge on (all by default)")
+    parser.add_argument("--audio-root", type=Path, help="the songs' folder, for data sets without audio")
+    parser.add_argument("--limit", type=int, help="judge on so many samples")
+    parser.add_argument("--search-songs", type=int, default=0, help="songs to search for a short time")
+    parser.add_argument("--search-steps", type=int, default=20, help="steps of a stage of the short search")
+    parser.add_argument("--search-stages", type=int, default=2, help="stages before pruning")
+    parser.add_argument("--search-rounds", type=int, default=2, help="rounds of pruning")
+    parser.add_argument("--out", type=Path, required=True, help="folder for evaluation.md and evaluation.json")
+    return parser.parse_args(arguments)
+
+
+def methods_of(module: EstimatorModule, means: MeanSettings) -> dict[str, Method]:
+    """All that is judged, by name."""
+    latest: dict[str, Prediction] = {}
+
+    def estimated(song: TestSong) -> Prediction:
+        if song.key not in latest:
+            latest.clear()
+            latest[song.key] = estimate(module, song.console, song.tracks, song.mix)
+        return latest[song.key]
+
+    return {
+        "keep nothing (dry sum)": lambda song: means.nothing(song.console),
+        MEANS: lambda song: means.everything(song.console),
+        "rate of each type, by chance": lambda song: means.at_random(song.console),
+        "best types": lambda song: means.best_by_type(song.console),
+        ESTIMATOR: estimated,
+        ORACLE_MEANS: lambda song: true_on_console(song, means.values(song.console)),
+        ORACLE: lambda song: true_on_console(song, estimated(song).values),
+    }
+
+
+def test_songs(module: EstimatorModule, options: argparse.Namespace) -> Iterator[TestSong]:
+    samples = read_shards(options.shards, options.audio_root)
+    wanted = (s for s in samples if not options.only or s.meta["song"] in options.only)
+    for sample in islice(wanted, options.limit):
+        yield read_test_song(sample, module.task.track_chain, module.task.subgroup_chain)
+
+
+# A short search.
+
+
+class MemorySong(SongData):
+    """A song that is in memory already, as a search takes it."""
+
+    def __init__(self, song: Song, steps_per_stage: int) -> None:
+        super().__init__(path=song.name, sample_rate=song.sample_rate, steps_per_stage=steps_per_stage)
+        self.given = song
+
+    def read(self) -> tuple[Song, ...]:
+        return (self.given,)
+
+
+@dataclass(frozen=True)
+class ShortSearch:
+    """Where a short search of a song ended, from one start."""
+
+    song: str
+    start: str
+    loss: float
+    num_processors: int
+    seconds: float
+
+
+def as_song(song: TestSong, sample_rate: int) -> Song:
+    graph = song.console.graph
+    tracks = [graph.names[i] for i in graph.inputs]
+    groups = {
+        group: tuple(t for t, g in zip(tracks, graph.subgroups, strict=True) if g == group) for group in graph.subgroups
+    }
+    return Song(
+        name=song.key,
+        title=song.key,
+        licence="",
+        sample_rate=sample_rate,
+        subgroups=groups,
+        sources=song.tracks,
+        mix=song.mix,
+        mono=tuple(torch.equal(t[0], t[1]) for t in song.tracks),
+        placements=((0, 1),) * len(tracks),
+        level=1.0,
+        alignment=tuple(TrackAlignment(0, 1, 1.0, track, False) for track in tracks),
+        warnings=(),
+        file_hashes={},
+    )
+
+
+def short_search(song: Song, start: GraphValues | None, options: argparse.Namespace) -> ShortSearch:
+    """Searches from the default console, or from a graph."""
+    module = ConsoleModule(sample_rate=song.sample_rate)
+    if start is not None:
+        module.load(start.graph, start.parameters, start.weights)
+    pruning = IterativePruning(options.search_stages, options.search_rounds, sampler="hybrid")
+    began = time.perf_counter()
+    data = MemorySong(song, options.search_steps)
+    search(module, data, [pruning], pruning.num_stages, "auto", enable_progress_bar=False)
+    seconds = time.perf_counter() - began
+    loss, count = module.score(song).loss["full"], len(module.graph.processors)
+    return ShortSearch(song.name, "default console" if start is None else ESTIMATOR, loss, count, seconds)
+
+
+def short_searches(module: EstimatorModule, songs: list[TestSong], options: argparse.Namespace) -> list[ShortSearch]:
+    found = []
+    for song in progress(songs, "Short searches", disable=not songs):
+        memory = as_song(song, module.task.sample_rate)
+        predicted = estimate(module, song.console, song.tracks, song.mix).graph
+        found.append(short_search(memory, None, options))
+        if predicted.graph.processors:  # a search of nothing is none
+            found.append(short_search(memory, predicted, options))
+    return found
+
+
+def format_searches(found: list[ShortSearch], options: argparse.Namespace) -> str:
+    rows = []
+    for start in dict.fromkeys(s.start for s in found):
+        own = [s for s in found if s.start == start]
+        figures = (fmean(s.loss for s in own), fmean(s.num_processors for s in own), fmean(s.seconds for s in own))
+        rows.append((start, len(own), f"{figures[0]:.3f}", f"{figures[1]:.1f}", f"{figures[2]:.0f}"))
+    steps = options.search_steps * (options.search_stages + options.search_rounds)
+    head = ("start", "songs", "match loss", "processors", "seconds")
+    return f"After a search of {steps} steps, {options.search_rounds} rounds of pruning:\n\n{markdown(head, rows)}"
+
+
+def run(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    """The evaluation as JSON values and as Markdown."""
+    module = load_estimator(options.checkpoint)
+    judge = Judge(module.processors, module.task.sample_rate)
+    songs = progress(test_songs(module, options), "Songs")
+    scores: list[MethodScore] = judge.score(songs, methods_of(module, MeanSettings(module)), (ESTIMATOR, MEANS))
+    searched = list(islice(test_songs(module, options), options.search_songs))
+    searches = short_searches(module, searched, options)
+    report: dict[str, Any] = {
+        "num_songs": len(scores[0].losses),
+        "threshold": float(module.threshold),
+        "methods": [score.to_dict() for score in scores],
+        "searches": [vars(s) for s in searches],
+    }
+    head = (
+        f"# Estimator on {report['num_songs']} songs\n\nThreshold {report['threshold']:.2f}, match loss before search."
+    )
+    parts = [head, format_scores(scores)]
+    if searches:
+        parts.append(format_searches(searches, options))
+    return report, "\n\n".join(parts)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse(arguments)
+    report, text = run(options)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "evaluation.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (options.out / "evaluation.md").write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    main()
