@@ -1,6 +1,6 @@
 """Judges a trained estimator against baselines on a test set, and writes the table.
 
-    python -m tools.evaluate_estimator results/estimator/checkpoints/best.ckpt data/synthetic/test --out results/estimator
+    python -m tools.evaluate_estimator results/estimator/checkpoints/best.ckpt data/synthetic/test --out results/table
 
 Baselines know the training set and nothing of the song: keep nothing, keep everything, the training set's rate of each
 type on its level (by chance, and the choice of whole types with the best F1), all with mean parameters. Two rows know

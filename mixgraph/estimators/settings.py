@@ -16,7 +16,7 @@ class EstimatorTask:
     """
 
     sample_rate: int = 30000
-    segment_seconds: float = 8.0
+    segment_seconds: float = 6.0
     track_chain: str = "ecnsgdr"
     subgroup_chain: str = "ecnsgdr"
 

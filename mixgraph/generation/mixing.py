@@ -51,9 +51,9 @@ class GenerationSettings:
     """
 
     seed: int = 0
-    seconds: float = 8.0
+    seconds: float = 6.0
     min_tracks: int = 2
-    max_tracks: int = 8
+    max_tracks: int = 6
     sample_rate: int = 30000
     track_chain: str = "ecnsgdr"
     subgroup_chain: str = "ecnsgdr"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import safetensors
 import safetensors.torch
@@ -30,7 +30,7 @@ from mixgraph.graph.records import (
     node_letter,
 )
 from mixgraph.graph.types import MixGraph
-from mixgraph.processors import Processors
+from mixgraph.processors import Parameter, Processors
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -55,6 +55,15 @@ __all__ = [
 
 WEIGHT_KEY = "dry_wet_weight"
 """The tensor of dry/wet weights in a parameter file."""
+
+
+class Declares(Protocol):
+    """What says which parameters a type of processor has."""
+
+    @property
+    def specification(self) -> dict[str, Parameter]:
+        """Name -> declaration."""
+        ...
 
 
 def save_graph(
@@ -155,7 +164,11 @@ def load_parameters(path: Path, graph: MixGraph, processors: Processors) -> tupl
 
 
 def check_parameters(
-    found: Mapping[str, Tensor], metadata: Mapping[str, str], graph: MixGraph, processors: Processors, where: str
+    found: Mapping[str, Tensor],
+    metadata: Mapping[str, str],
+    graph: MixGraph,
+    processors: Processors | Mapping[str, Declares],
+    where: str,
 ) -> tuple[dict[str, dict[str, Tensor]], Tensor]:
     """What `load_parameters` returns, of tensors that were read already; raises as that does.
 
@@ -163,7 +176,7 @@ def check_parameters(
         found: key -> tensor.
         metadata: of the safetensors header.
         graph: that the parameters belong to.
-        processors: name -> processor; they declare the shapes.
+        processors: name -> processor, or what else declares the shapes.
         where: names the source in messages.
     """
     version = metadata.get("schema_version", "")

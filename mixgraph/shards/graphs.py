@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from mixgraph.graph.io import GraphFile, check_parameters, graph_file_from_dict
 from mixgraph.graph.records import graph_to_dict
-from mixgraph.processors import Processors, make_processors
+from mixgraph.processors import Parameter, Processors, make_processors
 from mixgraph.shards.fields import MAX_SAMPLE_RATE, parse_json, to_json
 
 Values = dict[str, dict[str, Tensor]]
@@ -98,8 +99,24 @@ def processors_of(
     Raises:
         ValueError: options that a processor does not have.
     """
-    text = json.dumps({name: dict(given) for name, given in options.items()}, sort_keys=True)
-    return _processors(sample_rate, text, str(device))
+    return _processors(sample_rate, _options_text(options), str(device))
+
+
+def _options_text(options: Mapping[str, Mapping[str, Any]]) -> str:
+    return json.dumps({name: dict(given) for name, given in options.items()}, sort_keys=True) if options else "{}"
+
+
+@dataclass(frozen=True)
+class _Declared:
+    """What `check_parameters` asks of a processor; a processor makes its specification anew each time."""
+
+    specification: dict[str, Parameter]
+
+
+@lru_cache(maxsize=8)
+def _declared(sample_rate: int, options: str) -> dict[str, _Declared]:
+    processors = _processors(sample_rate, options, "cpu")
+    return {name: _Declared(processors[name].specification) for name in processors}
 
 
 def read_parameters(data: bytes, file: GraphFile, where: str) -> tuple[Values, Tensor]:
@@ -123,10 +140,10 @@ def read_parameters(data: bytes, file: GraphFile, where: str) -> tuple[Values, T
         if value.dtype not in (torch.float32, torch.float64):
             raise ValueError(f"{where}: {key}: float32 or float64 is needed, got {value.dtype}")
     try:
-        processors = processors_of(file.sample_rate, file.processor_options)
+        declared = _declared(file.sample_rate, _options_text(file.processor_options))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where}: {error}") from error
-    return check_parameters(tensors, metadata, file.graph, processors, where)
+    return check_parameters(tensors, metadata, file.graph, declared, where)
 
 
 def trace_bytes(rows: Iterable[Mapping[str, Any]]) -> bytes:

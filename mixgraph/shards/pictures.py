@@ -56,9 +56,9 @@ def ratios_figure(songs: Sequence[SongFigures]) -> Figure:
     left, right = figure.subplots(1, 2)
     types = type_order({node_type for song in songs for node_type in {**song.found, **(song.console or {})}})
     known = {t: ratio for t in types if (ratio := pruning_ratio(songs, t)) is not None}
-    bars = left.bar([type_label(t) for t in known], list(known.values()), color=[type_colour(t) for t in known])
+    bars = left.bar(range(len(known)), list(known.values()), color=[type_colour(t) for t in known])
     left.bar_label(bars, fmt="%.2f", fontsize=8, color=INK)
-    left.tick_params(axis="x", rotation=35)
+    left.set_xticks(range(len(known)), [type_label(t) for t in known], rotation=35, ha="right", rotation_mode="anchor")
     left.set_ylim(0, 1.08)
     left.set_ylabel("share of processors pruned")
     _finish(left)

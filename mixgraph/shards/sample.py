@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -129,8 +130,8 @@ class GraphSample:
         # Between a worker and its loader each tensor would be a file of its own in shared memory, which takes longer
         # than all of decoding; the values of a sample are few, and travel as one array.
         parts = [(t, name, value) for t, named in self.parameters.items() for name, value in named.items()]
-        if any(value.device.type != "cpu" or value.dtype != torch.float32 for _, _, value in parts):
-            return super().__reduce__()  # type: ignore[return-value]
+        if any(v.device.type != "cpu" or v.dtype != torch.float32 for v in (self.weights, *(v for *_, v in parts))):
+            return copyreg.__newobj__, (GraphSample,), self.__dict__  # type: ignore[attr-defined]
         flat = torch.cat([self.weights.reshape(-1), *(value.reshape(-1) for _, _, value in parts)])
         layout = [(t, name, tuple(value.shape)) for t, name, value in parts]
         empty = [t for t, named in self.parameters.items() if not named]

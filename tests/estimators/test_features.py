@@ -14,6 +14,7 @@ LENGTH = 3 * RATE
 LEFT, RIGHT, WIDTH = (slice(i * NUM_BANDS, (i + 1) * NUM_BANDS) for i in range(3))
 BY_LEVEL = slice(5 * NUM_BANDS, 5 * NUM_BANDS + 10)
 OVERALL = slice(5 * NUM_BANDS + 20, 5 * NUM_BANDS + 23)
+SPREAD, BALANCE, SIDE, SLOPE = (5 * NUM_BANDS + i for i in (25, 26, 27, 29))
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,7 @@ def test_gains_of_each_channel_are_found(extract, tracks) -> None:
     found = extract(tracks, (tracks * gains.unsqueeze(-1)).sum(dim=0), GROUPS).cues[:3]
     # 0.1 dB: the ridge draws a gain towards 1 by 1e-4 of the mix's energy over the track's.
     assert torch.allclose(10 * found[:, OVERALL][:, :2], 20 * torch.log10(gains), atol=0.1)
+    assert torch.allclose(10 * found[:, BALANCE], 20 * torch.log10(gains[:, 0] / gains[:, 1]).abs(), atol=0.2)
     assert torch.allclose(10 * found[:, LEFT], (20 * torch.log10(gains[:, :1])).expand(-1, NUM_BANDS), atol=0.5)
 
 
@@ -60,6 +62,9 @@ def test_an_equalizer_and_an_imager_show_in_their_bands(extract, tracks) -> None
     assert torch.allclose(db[-6:], torch.tensor(6.08), atol=0.5)
     assert torch.allclose(10 * cues[1, OVERALL], torch.tensor([0.0, 0.0, 7.8]), atol=2.2)  # side alone is louder
     assert float(10 * cues[1, WIDTH].mean()) == pytest.approx(7.82, abs=0.3)
+    assert cues[0, SPREAD] > 0.2  # 2 dB; most of a noise's energy is above the step
+    assert float(cues[1, SIDE]) == pytest.approx(0.78, abs=0.05)
+    assert cues[2, [SPREAD, BALANCE, SIDE]].abs().max() < 0.02
 
 
 def test_a_gate_shows_as_less_gain_where_the_track_is_quiet(extract) -> None:
@@ -72,6 +77,7 @@ def test_a_gate_shows_as_less_gain_where_the_track_is_quiet(extract) -> None:
     assert float(gains[6]) == pytest.approx(0, abs=0.5)  # -24 to -18 dB
     assert float(gains[2]) < -6  # -48 to -42 dB; 12 dB but for the ridge
     assert float(gains[8]) == 0  # no frame is as loud
+    assert extract(torch.cat((track, other)), (gated + other)[0], [[0, 1]]).cues[0, SLOPE] > 0.2  # more gain if louder
 
 
 @pytest.mark.parametrize("seconds", [0.13, 0.85, 1.99])

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import soundfile
 import torch
+from safetensors.torch import save as save_tensors
 
 from mixgraph.shards import read_shards
 from mixgraph.shards.validate import validate_shards
@@ -249,12 +250,17 @@ def test_hostile_parameters_are_refused(good, tmp_path) -> None:
         text = json.dumps(record).encode()
         return struct.pack("<Q", len(text)) + text + data[8 + size :]
 
+    def save(tensors) -> bytes:
+        return save_tensors(tensors, metadata={"schema_version": "1"})
+
     for found, message in (
         (struct.pack("<Q", 1 << 62) + data[8:], "a safetensors header of at most 1,048,576 bytes is needed"),
         (b"1234", "a safetensors header"),
         (data[:-4], "not a safetensors file"),
         (rebuilt(lambda h: h[first].update(data_offsets=[0, 1 << 40])), "not a safetensors file"),
         (rebuilt(lambda h: h[first].update(shape=[1 << 40])), "not a safetensors file"),
+        (save({first: torch.ones(4).to(torch.float8_e4m3fn)}), "float32 or float64 is needed, got torch.float8_e4m3fn"),
+        (save({first: torch.ones(4)}), "missing: "),
         (rebuilt(lambda h: h.update(__metadata__={})), "schema_version is missing"),
         (rebuilt(lambda h: h.update(__metadata__={"schema_version": "99"})), "newer mixgraph"),
     ):

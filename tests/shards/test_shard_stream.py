@@ -1,6 +1,7 @@
 """GraphShards: nothing lost, nothing twice, nothing that hangs; batches that keep graphs and tracks together."""
 
 import os
+import pickle
 import subprocess
 import sys
 from collections import Counter
@@ -210,6 +211,25 @@ def test_lists_of_examples_travel_to_devices(stream) -> None:
     batch = next(iter(data.val_dataloader()))
     (moved,) = data.transfer_batch_to_device(batch, torch.device("meta"), 0)
     assert {moved.tracks.device.type, moved.target.device.type, moved.sample.weights.device.type} == {"meta"}
+
+
+def test_samples_travel_between_processes_unchanged(full) -> None:
+    for sample in read_shards(full):
+        double = {t: {n: v.double() for n, v in named.items()} for t, named in sample.parameters.items()}
+        for sent in (sample, replace(sample, parameters=double), replace(sample, loss_increases=None)):
+            got = pickle.loads(pickle.dumps(sent))
+            assert (got.key, got.graph, got.meta, got.shard) == (sent.key, sent.graph, sent.meta, sent.shard)
+            assert got.trace() == sent.trace()
+            assert torch.equal(got.weights, sent.weights)
+            assert {t: list(named) for t, named in got.parameters.items()} == {
+                t: list(named) for t, named in sent.parameters.items()
+            }
+            for node_type, named in sent.parameters.items():
+                assert all(torch.equal(value, got.parameters[node_type][name]) for name, value in named.items())
+            assert (got.loss_increases is None) == (sent.loss_increases is None)
+            if sent.loss_increases is not None:
+                assert torch.equal(got.loss_increases, sent.loss_increases)
+            assert torch.equal(got.audio.mix(0, 100), sent.audio.mix(0, 100))
 
 
 @pytest.mark.parametrize(
