@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
@@ -228,10 +229,12 @@ def _check_record(record: Any, kinds: Mapping[str, tuple[type, ...]], where: str
 
 def _check_records(records: Sequence[Any], kinds: Mapping[str, tuple[type, ...]], where: str) -> None:
     # By column first: data sets have many graphs, and nearly all of them are sound.
-    if set(map(type, records)) <= {dict} and all(map(kinds.keys().__eq__, map(dict.keys, records))):
-        columns = ((map(itemgetter(key), records), allowed) for key, allowed in kinds.items())
-        if all(set(map(type, column)).issubset(allowed) for column, allowed in columns):
-            return
+    if set(map(type, records)) <= {dict} and set(map(len, records)) <= {len(kinds)}:
+        with suppress(KeyError):
+            columns = zip(*map(itemgetter(*kinds), records), strict=True)
+            allowed = zip(columns, kinds.values(), strict=bool(records))
+            if all(set(map(type, column)).issubset(types) for column, types in allowed):
+                return
     for i, record in enumerate(records):
         _check_record(record, kinds, f"{where}[{i}]")
 
