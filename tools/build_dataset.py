@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -207,4 +208,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    # A build that a script started in the background would ignore Ctrl-C and `kill -INT` otherwise.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main()
