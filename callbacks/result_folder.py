@@ -15,7 +15,8 @@ import torch
 from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks.iterative_pruning import IterativePruning, SongRecord, searched_songs
-from callbacks.song_result import default_path, describe, summary, to_json, write_song, write_text
+from callbacks.song_result import default_path, describe, summary, write_song
+from mixgraph.files import json_text, write_atomically
 from mixgraph.module import ConsoleModule
 from mixgraph.songs import Song, write_audio
 
@@ -101,8 +102,10 @@ class ResultFolder(L.Callback):
         folders, metrics = self.folders(songs), []
         for folder, song, record, log in zip(map(_partial, folders), songs, records, self.logs, strict=True):
             metrics.append(write_song(folder, pl_module, song, record, log, steps))
-            write_text(folder / "timings.json", to_json(self._timings(record, records, steps), indent=1))
-            write_text(folder / "config.yaml", self.config_text)
+            write_atomically(
+                folder / "timings.json", json_text(self._timings(record, records, steps), indent=1).encode()
+            )
+            write_atomically(folder / "config.yaml", self.config_text.encode())
         for folder in reversed(folders):  # the first one, with the checkpoint, when all others stand
             _publish(folder)
         for logger in trainer.loggers:

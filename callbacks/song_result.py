@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import math
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from callbacks.iterative_pruning import SongRecord
+from mixgraph.files import json_text, write_atomically
 from mixgraph.graph.draw import save_drawing
 from mixgraph.graph.io import save_graph, save_parameters
 from mixgraph.module import ConsoleModule
@@ -57,9 +56,9 @@ def write_song(
         processor_options=module.processor_options,
     )
     save_parameters(folder / "parameters.safetensors", part.parameters, weights)
-    write_text(folder / "metrics.json", to_json(metrics, indent=1))
-    write_text(folder / "trace.jsonl", "".join(to_json(row) + "\n" for row in record.trace))
-    write_text(folder / "log.csv", to_csv(log))
+    write_atomically(folder / "metrics.json", json_text(metrics, indent=1).encode())
+    write_atomically(folder / "trace.jsonl", "".join(json_text(row) + "\n" for row in record.trace).encode())
+    write_atomically(folder / "log.csv", to_csv(log).encode())
     for name, audio in (("mix_target", song.mix), ("mix_found", found)):
         written = write_audio(folder / f"{name}.flac", audio / song.level, song.sample_rate)
         if written.warning:
@@ -146,21 +145,6 @@ def summary(path: Path, metrics: dict[str, Any]) -> str:
     )
 
 
-def to_json(value: Any, indent: int | None = None) -> str:
-    """JSON in which numbers that JSON lacks (NaN, infinity) are null."""
-    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
-
-
 def to_csv(records: list[dict[str, Any]]) -> str:
     """Rows with all columns that any of them has."""
     buffer = io.StringIO()
@@ -169,10 +153,3 @@ def to_csv(records: list[dict[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(records)
     return buffer.getvalue()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file under a temporary name, then renames it."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

@@ -17,9 +17,10 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 
 from callbacks import IterativePruning, ResultFolder, SearchProgress, TimeBudget
 from callbacks.iterative_pruning import SongRecord
-from callbacks.song_result import summary, to_json, write_song, write_text
+from callbacks.song_result import summary, write_song
 from datamodules import SongData
 from mixgraph.estimators import estimate_song, load_estimator
+from mixgraph.files import json_text, write_atomically
 from mixgraph.found import load_result, render_result
 from mixgraph.graph import GraphValues, batch_values
 from mixgraph.module import ConsoleModule
@@ -175,8 +176,10 @@ def estimate(arguments: list[str]) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     metrics = write_song(partial, module, song, SongRecord(), [{"step": 0, "stage": "console"}], steps=0)
-    write_text(partial / "timings.json", to_json({"steps": 0}, indent=1))
-    write_text(partial / "config.yaml", yaml.safe_dump({"estimate": {"checkpoint": options.checkpoint.name}}))
+    write_atomically(partial / "timings.json", json_text({"steps": 0}, indent=1).encode())
+    write_atomically(
+        partial / "config.yaml", yaml.safe_dump({"estimate": {"checkpoint": options.checkpoint.name}}).encode()
+    )
     if options.out.exists():
         shutil.rmtree(options.out)
     os.replace(partial, options.out)

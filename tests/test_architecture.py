@@ -12,17 +12,17 @@ LIGHTNING = {"mixgraph/module.py", "mixgraph/search.py", "mixgraph/cli.py"}
 ALLOWED = {
     "dsp": set(),
     "processors": {"dsp"},
-    "graph": {"processors"},
+    "graph": {"processors", "files"},
     "render": {"dsp", "processors", "graph"},
     "losses": {"dsp", "render"},
     "pruning": {"processors", "graph", "render", "losses"},
     "songs": {"dsp", "processors", "graph", "render", "losses", "pruning"},
     "recovery": {"dsp", "processors", "graph"},
-    "report": {"graph", "dsp"},
-    "dataset": {"graph", "recovery", "songs"},
+    "report": {"graph", "dsp", "files"},
+    "dataset": {"graph", "recovery", "songs", "files"},
     "generation": {"processors", "graph", "render", "losses", "pruning", "songs"},
     "estimators": {"processors", "graph", "render", "losses", "recovery", "songs", "shards"},
-    "shards": {"processors", "graph", "render", "songs", "report", "found"},
+    "shards": {"processors", "graph", "render", "songs", "report", "found", "files"},
 }
 
 

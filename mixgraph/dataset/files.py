@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mixgraph.graph.io import write_atomically
+from mixgraph.files import json_text, write_atomically
 
 
 def write_json(path: Path, value: Any) -> None:
     """Writes a JSON value; NaN and infinity are null."""
-    write_atomically(path, (json.dumps(_finite(value), indent=1, ensure_ascii=False) + "\n").encode())
+    write_atomically(path, (json_text(value, indent=1) + "\n").encode())
 
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Writes a JSON object a line; NaN and infinity are null."""
-    lines = (json.dumps(_finite(row), ensure_ascii=False) + "\n" for row in rows)
+    lines = (json_text(row) + "\n" for row in rows)
     write_atomically(path, "".join(lines).encode())
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The objects of a file of JSON lines, none where there is no such file."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value

@@ -17,7 +17,7 @@ from matplotlib.patches import Circle, FancyBboxPatch, PathPatch
 from matplotlib.path import Path as Outline
 from torch import Tensor
 
-from mixgraph.graph.io import write_atomically
+from mixgraph.files import write_atomically
 from mixgraph.graph.scene import Box, Curve, Label, Scene, make_scene
 from mixgraph.graph.types import MixGraph
 

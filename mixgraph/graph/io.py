@@ -5,7 +5,6 @@ Nothing is pickled, the same values give the same bytes, and no reader sees half
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from mixgraph.files import write_atomically
 from mixgraph.graph.records import (
     SCHEMA_VERSION,
     GraphFile,
@@ -94,16 +94,6 @@ def load_graph(path: Path) -> GraphFile:
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not JSON: {error}") from error
     return graph_file_from_json(text, str(path))
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes to a temporary name beside `path`, then renames, so that no reader sees half a file."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def save_parameters(path: Path, parameters: Mapping[str, Mapping[str, Tensor]], weights: Tensor) -> None:

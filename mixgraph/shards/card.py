@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from mixgraph.graph.io import write_atomically
+from mixgraph.files import write_atomically
 from mixgraph.graph.palette import node_letter, type_order
 from mixgraph.report.figures import save_figure
 from mixgraph.shards.croissant import croissant

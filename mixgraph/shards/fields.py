@@ -7,10 +7,11 @@ come from strangers: sizes are compared with the limits below before anything is
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
+
+from mixgraph.files import json_text
 
 GRAPH, PARAMETERS, TRACE, META = "graph.json", "params.safetensors", "trace.json", "meta.json"
 DRY, MIX = "dry.flac", "mix.flac"
@@ -74,18 +75,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def to_json(value: Any) -> bytes:
     """One line of JSON; the same values give the same bytes. Numbers that JSON lacks become null."""
-    text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode() + b"\n"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
+    return json_text(value, separators=(",", ":")).encode() + b"\n"
 
 
 def check_key(key: str) -> str:

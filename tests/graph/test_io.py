@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from mixgraph.files import write_atomically
 from mixgraph.graph import MixGraph, build_console, prune
 from mixgraph.graph.io import (
     graph_file_from_json,
@@ -18,7 +19,6 @@ from mixgraph.graph.io import (
     load_parameters,
     save_graph,
     save_parameters,
-    write_atomically,
 )
 from mixgraph.processors import Processors, make_processors, registered
 

@@ -90,7 +90,7 @@ def test_anything_but_plain_files_is_refused(name, attributes, message, tmp_path
 
 def test_sizes_are_refused_before_anything_is_read(tmp_path) -> None:
     path = tmp_path / "a.tar"
-    with path.open("wb") as file:  # nine gigabytes are stated, and there as a hole
+    with path.open("wb") as file:  # seven gigabytes are stated, and there as a hole
         info = tarfile.TarInfo("s000.meta.json")
         info.size = 7 << 30
         file.write(info.tobuf(tarfile.USTAR_FORMAT))
