@@ -1,6 +1,6 @@
 """Builds a dataset of mixing graphs: songs and search settings in; results, shards and a dataset card out.
 
-    python -m tools.build_dataset SONGS... --config configs/demo.yaml --out DIR -- --pruning.tolerance=0.02
+    python -m tools.build_dataset SONGS... --config configs/demo.yaml --out DIR -- --pruning.tolerance=0.03
 
 Whatever stands after `--` goes to the search, as `python -m mixgraph fit` takes it. Run again, it does what is
 missing: songs whose settings or audio changed are searched anew, and failures are tried again. Of several runs

@@ -16,8 +16,6 @@ from mixgraph.dataset.files import write_json
 from mixgraph.songs import SongFiles, find_songs, song_files
 from mixgraph.songs.manifest import slug
 
-_ARTIST_IN_TITLE = ("medleydb", "musdb")  # layouts whose titles are "artist - title"
-
 
 @dataclass(frozen=True)
 class SongSource:
@@ -136,7 +134,7 @@ def _read(files: SongFiles, hashes: FileHashes) -> SongSource:
         name=files.name,
         folder=files.folder,
         licence=files.licence,
-        artist=files.title.split(" - ")[0] if files.layout in _ARTIST_IN_TITLE and " - " in files.title else None,
+        artist=files.artist,
         seconds=info.frames / info.samplerate,
         num_tracks=len(files.tracks),
         file_hashes={local(path): hashes(path) for path in (files.mix, *(t.path for t in files.tracks))},

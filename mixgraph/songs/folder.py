@@ -8,7 +8,8 @@
 `subgroups` of song.yaml maps each subgroup to the file names of its tracks, every track once. `tracks` maps a file
 name to settings of that track (TRACK_KEYS): a shorter `name`, `polarity` -1 for a flipped track, and
 `offset_seconds` or `offset_samples` (at the file's own rate), positive where the track is late against the mix.
-`window_seconds` and the texts describe where the audio comes from; they change nothing.
+`window_seconds` and the texts describe where the audio comes from; they change nothing but the split of a data set
+that a song is in: songs of one `artist` are in one split.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 from mixgraph.songs.audio import AUDIO_SUFFIXES, is_audio_file
 from mixgraph.songs.manifest import Problems, SongDraft, TrackFile, closest, read_yaml
 
-TEXT_KEYS = ("title", "licence", "source", "mix", "note", "notes", "how", "determinism")
+TEXT_KEYS = ("title", "artist", "licence", "source", "mix", "note", "notes", "how", "determinism")
 KEYS = (*TEXT_KEYS, "window_seconds", "subgroups", "tracks")
 TRACK_KEYS = ("name", "offset_samples", "offset_seconds", "polarity")
 NO_LICENCE = "not stated"
@@ -38,6 +39,7 @@ def read_folder(folder: Path, problems: Problems) -> SongDraft:
         tracks=_tracks(files, settings.get("tracks", {}), problems),
         subgroups=settings.get("subgroups"),
         warnings=warnings,
+        artist=settings.get("artist"),
     )
 
 
@@ -92,7 +94,7 @@ def _settings(path: Path, problems: Problems) -> dict[str, Any]:
     for key in TEXT_KEYS:
         if not isinstance(given.get(key, ""), (str, type(None))):
             problems.add(f"song.yaml: {key}: text expected, got {given[key]!r}")
-    settings = {key: str(given[key]) for key in ("title", "licence") if given.get(key) is not None}
+    settings = {key: str(given[key]) for key in ("title", "artist", "licence") if given.get(key) is not None}
     window = given.get("window_seconds")
     if window is not None and not (isinstance(window, list) and all(_is_number(value) for value in window)):
         problems.add(f"song.yaml: window_seconds: [start, length] or null expected, got {window!r}")

@@ -46,6 +46,7 @@ class SongFiles:
     mix: Path
     subgroups: dict[str, tuple[TrackFile, ...]]
     warnings: tuple[str, ...] = ()
+    artist: str | None = None
 
     @property
     def tracks(self) -> tuple[TrackFile, ...]:
@@ -86,6 +87,7 @@ class SongDraft:
     tracks: list[TrackFile]
     subgroups: dict[str, list[str]] | None
     warnings: list[str] = field(default_factory=list)
+    artist: str | None = None
 
 
 def complete(draft: SongDraft, folder: Path, layout: str, subgrouping: str, problems: Problems) -> SongFiles | None:
@@ -118,7 +120,15 @@ def complete(draft: SongDraft, folder: Path, layout: str, subgrouping: str, prob
         by_file = {track.path.name: track for track in draft.tracks}
         groups = {group: tuple(by_file[file] for file in files) for group, files in draft.subgroups.items()}
     return SongFiles(
-        folder, slug(folder.name), layout, draft.title, draft.licence, draft.mix, groups, tuple(draft.warnings)
+        folder,
+        slug(folder.name),
+        layout,
+        draft.title,
+        draft.licence,
+        draft.mix,
+        groups,
+        tuple(draft.warnings),
+        draft.artist,
     )
 
 

@@ -52,6 +52,7 @@ def read_medleydb(folder: Path, problems: Problems) -> SongDraft:
 
     song = found[0].name.removesuffix("_METADATA.yaml")
     draft.title = _title(metadata, folder)
+    draft.artist = str(metadata["artist"]) if metadata.get("artist") else None
     draft.mix = _inside(folder, metadata.get("mix_filename", f"{song}_MIX.wav"), problems)
     raw_folder = _inside(folder, metadata.get("raw_dir", f"{song}_RAW"), problems)
     if raw_folder is None:

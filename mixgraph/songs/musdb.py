@@ -24,7 +24,9 @@ def read_musdb(folder: Path, problems: Problems) -> SongDraft:
     if not stems:
         problems.add(f"stems: audio files such as {', '.join(STEM_ORDER)} beside the mixture expected, got none")
     tracks = [TrackFile(path, path.stem) for path in stems]
-    return SongDraft(folder.name, NO_LICENCE, mix, tracks, {path.stem: [path.name] for path in stems})
+    artist = folder.name.split(" - ")[0] if " - " in folder.name else None  # as MUSDB names its folders
+    groups = {path.stem: [path.name] for path in stems}
+    return SongDraft(folder.name, NO_LICENCE, mix, tracks, groups, artist=artist)
 
 
 def _rank(path: Path) -> tuple[int, str]:

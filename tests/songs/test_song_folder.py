@@ -10,9 +10,11 @@ GROUPS = {"rhythm": ["b_bass.wav", "a_kick.wav"]}
 
 
 def test_subgroups_of_song_yaml_set_the_order_of_the_tracks(make):
-    settings = {"title": "A song", "licence": "CC0 1.0", "subgroups": {"voice": ["c_vox.wav"], **GROUPS}}
+    texts = {"title": "A song", "artist": "A band", "licence": "CC0 1.0"}
+    settings = texts | {"subgroups": {"voice": ["c_vox.wav"], **GROUPS}}
     song = load_song(make.folder("my song.v2", settings, tracks=3), make.rate, loudness_lufs=None)
     assert (song.name, song.title, song.licence) == ("my_song_v2", "A song", "CC0 1.0")
+    assert song_files(make.root / "my song.v2").artist == "A band"
     assert song.subgroups == {"voice": ("c_vox",), "rhythm": ("b_bass", "a_kick")}
     assert song.tracks == ("c_vox", "b_bass", "a_kick")
     for row, seed in enumerate((2, 1, 0)):
@@ -24,7 +26,7 @@ def test_without_song_yaml_the_rule_gives_the_subgroups(make):
     files = song_files(make.folder(tracks=4))
     groups = {group: [track.name for track in members] for group, members in files.subgroups.items()}
     assert groups == {"drums": ["a_kick"], "bass": ["b_bass"], "synths": ["d_pad"], "lead_vocals": ["c_vox"]}
-    assert (files.title, files.licence) == ("song", "not stated")
+    assert (files.title, files.artist, files.licence) == ("song", None, "not stated")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,7 @@ def test_descriptions_of_other_programs_are_allowed(make):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"licens": "x"}, "unknown key licens; allowed are title, licence.*did you mean licence"),
+        ({"licens": "x"}, "unknown key licens; allowed are title, artist, licence.*did you mean licence"),
         ({"title": 3}, "song.yaml: title: text expected, got 3"),
         ({"window_seconds": "all"}, "window_seconds: .* got 'all'"),
         ({"subgroups": ["a"]}, r"subgroups: \{name: \[file names\]\} expected, got \['a'\]"),

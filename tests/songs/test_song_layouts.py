@@ -69,7 +69,7 @@ def test_medleydb_groups_raw_recordings_by_stem(make):
         "S01_R02_snare_hat",
         "S02_R01_electric_bass",
     ]
-    assert (files.title, files.mix.name) == ("Artist - Song", "Artist_Song_MIX.wav")
+    assert (files.title, files.artist, files.mix.name) == ("Artist - Song", "Artist", "Artist_Song_MIX.wav")
     assert files.licence == "CC BY-NC-SA 4.0 (MedleyDB)"
 
 
@@ -208,6 +208,11 @@ def test_musdb_gives_each_stem_a_subgroup(make):
     assert list(files.subgroups) == ["drums", "bass", "other", "vocals", "synth"]
     assert files.name == "Artist_-_Song"
     assert files.mix.name == "mixture.wav"
+
+
+def test_musdb_names_the_artist_in_the_folder(make):
+    assert song_files(make.musdb("A Band - A Song")).artist == "A Band"
+    assert song_files(make.musdb("Untitled")).artist is None
 
 
 def test_musdb_without_stems(make):
