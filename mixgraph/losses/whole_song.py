@@ -125,23 +125,34 @@ def _reader(mix: Tensor | Reader) -> Reader:
     return (lambda first, last: mix[:, first:last]) if isinstance(mix, Tensor) else mix
 
 
-def clip_score(match: MatchLoss, render: Callable[[Tensor], Tensor], sources: Tensor, mix: Tensor) -> SongScore:
+def clip_score(
+    match: MatchLoss, render: Callable[[Tensor], Tensor], sources: Tensor, mix: Tensor, inside: bool = False
+) -> SongScore:
     """The published evaluation (reference section 3), to compare with the paper's tables.
 
     Clips of 3.8 s every 2.8 s, each rendered from silence, its first second dropped, all with the same weight, no
-    floor under the denominator. The first second of the song is never scored.
+    floor under the denominator. The first second of the song is never scored. The last clips reach beyond the song's
+    end, where the target counts as silent: where a file is an excerpt, they judge what nobody knows.
 
     Args:
         match: the match loss.
         render: sources (K, 2, T) -> mix (2, T).
         sources: (K, 2, L) of the whole song.
         mix: (2, L), the target.
+        inside: take clips inside the song only; the last one ends with it.
+
+    Raises:
+        ValueError: `inside`, and a song that is shorter than a clip.
     """
     warm_up, scored = match.sample_rate, round(WINDOW_SECONDS * match.sample_rate)
     length = mix.shape[-1]
+    last = length - warm_up - scored
+    if inside and last < 0:
+        raise ValueError(f"mix: at least a clip of {warm_up + scored} samples is needed, got {length}")
+    starts = sorted({*range(0, last + 1, scored), last}) if inside else range(0, length, scored)
     found: list[MatchTerms] = []
     with torch.no_grad():
-        for start in range(0, length, scored):
+        for start in starts:
             stop = start + warm_up + scored
             part, target = (F.pad(x[..., start:stop], (0, max(0, stop - length))) for x in (sources, mix))
             prediction = render(part)[..., warm_up:].unsqueeze(0)

@@ -89,6 +89,21 @@ def test_published_protocol_scores_clips_from_silence() -> None:
     assert score.loss["full"] == pytest.approx(sum(score.windows) / 3, rel=1e-6)
 
 
+def test_clips_inside_the_song_end_with_it() -> None:
+    length = RATE + 2 * WINDOW + WINDOW // 4
+    mix, sources = noise(length), noise(length, 1)[None]
+    starts = [0, WINDOW, length - RATE - WINDOW]
+    score = clip_score(LOSS, lambda part: part[0], sources, mix, inside=True)
+    assert len(score.windows) == 3
+    for start, loss in zip(starts, score.windows, strict=True):
+        part = slice(start + RATE, start + RATE + WINDOW)
+        assert loss == pytest.approx(LOSS(sources[..., part], mix[None, ..., part]).full.item(), rel=1e-6)
+    exact = clip_score(LOSS, lambda part: part[0], sources[..., : RATE + WINDOW], mix[:, : RATE + WINDOW], inside=True)
+    assert exact.windows == pytest.approx(score.windows[:1], rel=1e-6)
+    with pytest.raises(ValueError, match="at least a clip of"):
+        clip_score(LOSS, lambda part: part[0], sources[..., :RATE], mix[:, :RATE], inside=True)
+
+
 def test_shapes_are_checked() -> None:
     with pytest.raises(ValueError, match=r"mix: \(2, samples\) is needed, got \(3, 9\)"):
         SongTarget(LOSS, torch.ones(3, 9))

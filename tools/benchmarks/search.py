@@ -27,6 +27,8 @@ OTHERS = (
     ("a training step", "step", "s"),
     ("loss over target", "loss_target", ""),
     ("loss over prediction", "loss_prediction", ""),
+    ("published protocol, over target", "published_target", ""),
+    ("published protocol, over prediction", "published_prediction", ""),
     ("pruning ratio", "pruning_ratio", ""),
 )
 EXTRAPOLATED = "EXTRAPOLATED"

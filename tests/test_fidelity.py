@@ -1,0 +1,208 @@
+"""The bench of searches: its measures are exact where they can be, its table is arithmetic, and it runs."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from mixgraph.songs import load_song
+from tools.fidelity import main, parse
+from tools.measuring.curve import first_at
+from tools.measuring.losses import independent_losses
+from tools.measuring.runs import REFERENCE, clip_mix
+from tools.measuring.songs import measured_song
+from tools.measuring.table import against_reference, summarise, type_ratios
+from tools.measuring.truth import agreement, processors_of, read_truth
+
+RATE = 30000
+DEMO = Path(__file__).parent.parent / "mixgraph" / "songs" / "demo_potassium"
+
+
+def tone(hertz: float, seconds: float = 2.0):
+    t = torch.arange(round(seconds * RATE)) / RATE
+    return (0.1 * torch.sin(2 * math.pi * hertz * t)).expand(2, -1)
+
+
+def test_equal_mixes_are_no_distance_apart() -> None:
+    audio = torch.randn(2, RATE, generator=torch.Generator().manual_seed(0))
+    found = independent_losses(audio, audio, RATE)
+    assert found == {"stft": 0.0, "loudness_lu": 0.0, "centroid_octaves": 0.0}
+
+
+def test_half_the_level_is_six_units_of_loudness_and_no_colour() -> None:
+    audio = 0.1 * torch.randn(2, RATE, generator=torch.Generator().manual_seed(0))
+    found = independent_losses(audio / 2, audio, RATE)
+    assert found["loudness_lu"] == pytest.approx(20 * math.log10(2), abs=1e-4)
+    assert found["centroid_octaves"] == pytest.approx(0, abs=1e-9)
+
+
+def test_an_octave_is_an_octave() -> None:
+    found = independent_losses(tone(2000), tone(1000), RATE)
+    # Frames that the ends of the tone cut have other centroids than the tone's; they are two of thirty.
+    assert found["centroid_octaves"] == pytest.approx(1, abs=0.02)
+
+
+def test_silence_in_the_target_is_not_measured() -> None:
+    audio = 0.1 * torch.randn(2, 2 * RATE, generator=torch.Generator().manual_seed(0))
+    target = torch.cat([audio, torch.zeros(2, RATE)], dim=-1)
+    mix = torch.cat([audio, 1e-4 * audio[:, :RATE]], dim=-1)
+    found = independent_losses(mix, target, RATE)
+    assert found["loudness_lu"] < 1e-3
+    with pytest.raises(ValueError, match=r"at least 0.4 s are needed"):
+        independent_losses(audio[:, :100], audio[:, :100], RATE)
+
+
+def test_where_a_curve_reaches_a_loss() -> None:
+    points = [{"step": 50, "x": 2.0}, {"step": 100, "x": 1.0}, {"step": 150, "x": 1.5}]
+    assert first_at(points, 3.0, "x") == 50
+    assert first_at(points, 1.5, "x") == 75
+    assert first_at(points, 1.0, "x") == 100
+    assert first_at(points, 0.9, "x") is None
+
+
+def test_truth_of_the_demo_song() -> None:
+    known = read_truth(DEMO)
+    assert known is not None
+    assert len(known) == len(set(known))
+    assert {level for level, _, _ in known} == {"track", "subgroup"}
+    assert ("track", "minilogue_synth", "delay") in known
+    assert ("track", "pad_bass", "delay") not in known
+    song = load_song(DEMO, RATE)
+    assert {name for level, name, _ in known if level == "track"} <= set(song.tracks)
+    assert {name for level, name, _ in known if level == "subgroup"} <= set(song.subgroups)
+
+
+def test_both_forms_of_truth_and_what_does_nothing(tmp_path) -> None:
+    old = {
+        "kick": [["HighpassFilter", {}], ["Gain", {"gain_db": 0.0}], ["Pan", {"pos": 0.0}]],
+        "bus:a": [["Reverb", {}]],
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(old))
+    assert read_truth(tmp_path) == [("subgroup", "a", "reverb"), ("track", "kick", "equalizer")]
+    (tmp_path / "truth.json").write_text(json.dumps({"tracks": {"a.flac": [["chorus", {}]]}, "subgroups": {}}))
+    with pytest.raises(ValueError, match=r"a: one of equalizer, .* is needed, got 'chorus'"):
+        read_truth(tmp_path)
+    (tmp_path / "truth.json").unlink()
+    assert read_truth(tmp_path) is None
+
+
+def test_agreement_of_processors() -> None:
+    true = [("track", "a", "reverb"), ("track", "b", "reverb"), ("track", "a", "delay")]
+    found = [("track", "a", "reverb"), ("subgroup", "a", "reverb")]
+    own = agreement(true, found)
+    assert (own["reverb"]["precision"], own["reverb"]["recall"]) == (0.5, 0.5)
+    assert (own["delay"]["precision"], own["delay"]["recall"]) == (None, 0)
+    assert own["all"]["f1"] == pytest.approx(2 / 5)
+
+
+def made(loss: float, left: int, seed: int):
+    curve = [
+        {
+            "step": 10 * (i + 1),
+            "seconds": float(i),
+            "processors": 4,
+            "loss_target": loss + 2 - i,
+            "loss_prediction": loss + 2 - i,
+        }
+        for i in range(3)
+    ]
+    return {
+        "curve": curve,
+        "seconds": 10.0 * loss,
+        "loss_target": loss,
+        "loss_prediction": loss,
+        "stft": loss,
+        "loudness_lu": loss,
+        "centroid_octaves": loss,
+        "console": {"delay": 2, "reverb": 2},
+        "found": {"reverb": left},
+        "pruning_ratio": 1 - left / 4,
+        "processors": [["track", "a", "reverb"], ["track", "b", "reverb"]][:left],
+        "truth": None,
+        "errors": [],
+        "seed": seed,
+    }
+
+
+def test_table_is_medians_and_ratios() -> None:
+    runs = {
+        ("s", "ours"): [made(0.5, 1, 0), made(0.7, 2, 1), made(0.6, 1, 2)],
+        ("s", REFERENCE): [made(1.0, 2, 0), made(1.2, 2, 1)],
+    }
+    summaries = summarise(runs)
+    ours = summaries["s", "ours"]
+    assert (ours["loss_target"], ours["pruning_ratio"], ours["f1"]) == (0.6, 0.75, None)
+    assert ours["seed_agreement"] == pytest.approx((2 / 3 + 1 + 2 / 3) / 3)
+    assert ours["steps_to_reference"] == pytest.approx(25)  # 0.6 + 2, + 1, + 0 at 10, 20, 30; 1.1 between the last two
+    ratios = against_reference(summaries)["ours"]
+    assert ratios["loss_target"] == pytest.approx(0.6 / 1.1)
+    assert ratios["pruning_ratio"] == pytest.approx(0.25)
+    assert type_ratios(runs["s", "ours"]) == {"delay": 1.0, "reverb": 0.5}
+
+
+def test_a_rendering_that_is_the_dry_sum_is_scored_as_that() -> None:
+    song = load_song(DEMO, RATE, loudness_lufs=None)
+    mix, target = clip_mix(song, lambda sources: sources.sum(dim=0))
+    assert torch.equal(target, song.mix[:, RATE:])
+    assert torch.allclose(mix, song.sources.sum(dim=0)[:, RATE:])
+
+
+def test_synthetic_songs_are_written_as_they_are(tmp_path) -> None:
+    own = measured_song("synthetic:3:1", tmp_path, seconds=4.0)
+    song = load_song(own.folder, RATE, loudness_lufs=None)
+    assert own.truth is not None
+    assert song.tracks == tuple(own.truth.graph.names[i] for i in own.truth.graph.inputs)
+    assert processors_of(own.truth.graph)
+    again = measured_song("synthetic:3:1", tmp_path / "again", seconds=4.0)
+    assert torch.equal(song.sources, load_song(again.folder, RATE, loudness_lufs=None).sources)
+    with pytest.raises(FileNotFoundError, match="synthetic:TRACKS:SEED, is needed"):
+        measured_song("nowhere", tmp_path)
+
+
+def test_whole_run_is_kept_and_told(tiny_song, tmp_path, capsys) -> None:
+    out = tmp_path / "report"
+    arguments = [str(tiny_song), "--seeds", "0", "1", "--steps", "2", "1", "1", "--out", str(out)]
+    short = "--model.track_chain=eg,--model.subgroup_chain=g"
+    main([*arguments, "--config", f"short={short}", "--config", f"strict={short},--pruning.tolerance=0"])
+    text = capsys.readouterr().out
+    assert (out / "fidelity.md").read_text() == text
+    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+    rows = json.loads((out / "fidelity.json").read_text())["summaries"]
+    assert [row["rules"] for row in rows] == ["short", "strict"]
+    assert all(0 < row["loss_target"] < 10 for row in rows)
+    lines = (out / "searches.jsonl").read_text().splitlines()
+    assert [point["step"] for point in json.loads(lines[0])["answer"]["curve"]] == [1, 2, 3]
+    main([*arguments, "--keep", "--config", f"short={short}"])
+    assert capsys.readouterr().err.count(", kept") == 2
+    assert (out / "searches.jsonl").read_text().splitlines() == lines
+
+
+@pytest.mark.skipif(importlib.util.find_spec("grafx") is None, reason="the peer is an optional extra")
+@pytest.mark.filterwarnings("ignore")  # on import, grafx 0.6.0 compares torchaudio's version as text
+def test_the_peer_is_measured_alike(tmp_path, capsys) -> None:
+    main([str(DEMO), "--reference", "--seeds", "0", "--steps", "1", "1", "1", "--out", str(tmp_path)])
+    assert "| demo_potassium | reference |" in capsys.readouterr().out
+    rows = json.loads((tmp_path / "fidelity.json").read_text())
+    assert set(rows["against_reference"]) == {"ours"}
+    assert all(row["f1"] is not None for row in rows["summaries"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["s", "--steps", "3", "1", "2"], "CONSOLE a multiple of STEPS"),
+        (["s", "--config", "a"], "NAME=PARTS"),
+        (["s", "--config", "a=", "--config", "a="], "each name once"),
+        (["s", "--config", "reference="], "not reference"),
+        (["s", "--keep"], "nothing to take without --out"),
+    ],
+)
+def test_wrong_options_are_refused(arguments, message, capsys) -> None:
+    with pytest.raises(SystemExit):
+        parse(arguments)
+    assert message in capsys.readouterr().err

@@ -1,0 +1,83 @@
+"""The whole-song loss in the course of a search, by one measure for every side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import lightning as L
+from torch import Tensor
+
+from mixgraph.module import ConsoleModule
+from mixgraph.render import render_song
+from mixgraph.songs.song import Song
+from tools.benchmarks.side import common_losses
+
+
+class Curve:
+    """Points of a search: steps, seconds of searching (measuring left out), both losses, processors left.
+
+    Args:
+        song: at the level of its files.
+    """
+
+    def __init__(self, song: Song) -> None:
+        self.song = song
+        self.points: list[dict[str, Any]] = []
+        self._started = time.perf_counter()
+        self._measuring = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Of searching so far."""
+        return time.perf_counter() - self._started - self._measuring
+
+    def add(self, step: int, processors: int, render: Callable[[Tensor], Tensor]) -> None:
+        """Measures a graph: `render` makes (2, T) of sources (K, 2, T)."""
+        seconds, began = self.seconds, time.perf_counter()
+        losses = common_losses(self.song, render)
+        self._measuring += time.perf_counter() - began
+        self.points.append({"step": step, "seconds": seconds, "processors": processors} | losses)
+
+
+def renderer(module: ConsoleModule, level: float) -> Callable[[Tensor], Tensor]:
+    """The rendering of a module that was trained on audio at another level than that of the files."""
+
+    def render(sources: Tensor) -> Tensor:
+        values = module.parameters_by_type()
+        return render_song(module.graph, module.processors, sources * level, values, module.weights)[0] / level
+
+    return render
+
+
+class CurveCallback(L.Callback):
+    """Adds a point at the end of every stage.
+
+    Attributes:
+        console: processors of each type when the search starts.
+    """
+
+    def __init__(self, curve: Curve, level: float) -> None:
+        self.curve, self.level = curve, level
+        self.console: dict[str, int] = {}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, ConsoleModule)
+        self.console = pl_module.graph.count()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, ConsoleModule)
+        self.curve.add(trainer.global_step, len(pl_module.graph.processors), renderer(pl_module, self.level))
+
+
+def first_at(points: list[dict[str, Any]], loss: float, key: str, what: str = "step") -> float | None:
+    """Where a curve first reaches a loss, between its points by a straight line; None where it never does."""
+    for before, after in zip([None, *points], points, strict=False):
+        if after[key] > loss:
+            continue
+        if before is None or before[key] <= after[key]:
+            return float(after[what])
+        share = (before[key] - loss) / (before[key] - after[key])
+        return float(before[what] + share * (after[what] - before[what]))
+    return None

@@ -1,0 +1,76 @@
+"""How far two mixes are apart, by measures that no search optimises."""
+
+from __future__ import annotations
+
+import auraloss
+import torch
+import torchaudio
+from torch import Tensor
+
+SIZES = (320, 1280, 5120)  # of auraloss's FFTs, between and beside those that searches optimise
+_BLOCK_SECONDS, _HOP_SECONDS = 0.4, 0.1  # momentary loudness, ITU-R BS.1771
+_SILENCE_LUFS = -60.0
+_FRAME, _SILENCE_DB = 2048, -50.0
+
+
+def independent_losses(mix: Tensor, target: Tensor, sample_rate: int) -> dict[str, float]:
+    """Three measures of a found mix against the target.
+
+    Args:
+        mix: (2, L), as found.
+        target: (2, L).
+        sample_rate: in Hz.
+
+    Returns:
+        stft: auraloss's multi-resolution STFT loss at FFT sizes of 320, 1280 and 5120, mean of left and right;
+        loudness_lu: mean absolute error of momentary loudness where the target is above -60 LUFS, in LU;
+        centroid_octaves: mean absolute error of the spectral centroid of the sum of channels, in octaves, over frames
+        of 2048 within 50 dB of the target's loudest.
+
+    Raises:
+        ValueError: mixes of different shapes, or of less than 0.4 s.
+    """
+    if mix.shape != target.shape or mix.shape[-1] < _BLOCK_SECONDS * sample_rate:
+        raise ValueError(f"mix: {tuple(target.shape)} and at least 0.4 s are needed, got {tuple(mix.shape)}")
+    stft = auraloss.freq.MultiResolutionSTFTLoss(SIZES, tuple(n // 4 for n in SIZES), SIZES, sample_rate=sample_rate)
+    with torch.no_grad():
+        return {
+            "stft": float(stft(mix.unsqueeze(1).float(), target.unsqueeze(1).float())),
+            "loudness_lu": _loudness_error(mix, target, sample_rate),
+            "centroid_octaves": _centroid_error(mix, target),
+        }
+
+
+def _momentary_lufs(audio: Tensor, sample_rate: int) -> Tensor:
+    peak = audio.abs().max().clamp(min=1e-9)
+    scaled = 0.1 * audio.double() / peak  # torchaudio's filters clip at 1
+    weighted = torchaudio.functional.treble_biquad(scaled, sample_rate, 4.0, 1500.0, 0.5**0.5)
+    weighted = torchaudio.functional.highpass_biquad(weighted, sample_rate, 38.0, 0.5) * (peak / 0.1)
+    block, hop = round(_BLOCK_SECONDS * sample_rate), round(_HOP_SECONDS * sample_rate)
+    energy = weighted.square().unfold(-1, block, hop).mean(-1).sum(0)
+    return -0.691 + 10 * torch.log10(energy.clamp(min=1e-10))
+
+
+def _loudness_error(mix: Tensor, target: Tensor, sample_rate: int) -> float:
+    found, wanted = _momentary_lufs(mix, sample_rate), _momentary_lufs(target, sample_rate)
+    heard = wanted > _SILENCE_LUFS
+    return float((found - wanted).abs()[heard].mean()) if heard.any() else 0.0
+
+
+def _centroid_error(mix: Tensor, target: Tensor) -> float:
+    window = torch.hann_window(_FRAME, dtype=torch.float64)
+
+    def power(audio: Tensor) -> Tensor:
+        mono = audio.double().sum(dim=0)
+        return torch.stft(mono, _FRAME, _FRAME // 2, window=window, return_complex=True).abs().square()
+
+    found, wanted = power(mix), power(target)
+    bins = torch.arange(found.shape[0], dtype=torch.float64).unsqueeze(1)
+
+    def centroid(spectrum: Tensor) -> Tensor:
+        return (bins * spectrum).sum(dim=0) / spectrum.sum(dim=0).clamp(min=1e-12)
+
+    level = wanted.sum(dim=0)
+    heard = level > level.max() * 10 ** (_SILENCE_DB / 10)
+    octaves = torch.log2(centroid(found).clamp(min=1e-3)) - torch.log2(centroid(wanted).clamp(min=1e-3))
+    return float(octaves.abs()[heard].mean()) if heard.any() else 0.0

@@ -1,0 +1,180 @@
+"""One search, by a configuration of ours or by the peer's rules, and everything that is measured of it."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from callbacks import IterativePruning, ResultFolder, SearchProgress, TimeBudget
+from datamodules import SongData
+from mixgraph.graph import GraphValues, MixGraph
+from mixgraph.losses.whole_song import WINDOW_SECONDS
+from mixgraph.module import ConsoleModule
+from mixgraph.recovery import parameter_errors
+from mixgraph.search import TRAINER_DEFAULTS, search
+from mixgraph.songs.song import Song
+from tools.benchmarks.extrapolation import Recipe
+from tools.measuring.curve import Curve, CurveCallback, renderer
+from tools.measuring.losses import independent_losses
+from tools.measuring.songs import TruthGraph
+from tools.measuring.truth import agreement, processors_of, read_truth
+
+Found = dict[str, Any]
+REFERENCE = "reference"
+"""The name of the peer's rules among the configurations."""
+
+
+def run_search(
+    name: str, arguments: Sequence[str], folder: Path, truth: TruthGraph | None, recipe: Recipe, seed: int
+) -> Found:
+    """Searches a song and measures what is found.
+
+    Args:
+        name: of the configuration; `REFERENCE` stands for the peer.
+        arguments: of `python -m mixgraph fit`, for ours.
+        folder: of the song.
+        truth: the graph that made the song's mix, where it is one of ours.
+        recipe: steps.
+        seed: of everything.
+
+    Returns:
+        curve: see `Curve`; seconds, of the search alone; losses of the last point and of `independent_losses`;
+        console and found: processors of each type; pruning_ratio; processors: those that are left; truth: agreement
+        with what is known, or None; errors: of parameters, where the truth is a graph of ours, else [].
+    """
+    run = _run_peer if name == REFERENCE else _run_ours
+    return run(arguments, folder, truth, recipe, seed)
+
+
+def _run_ours(arguments: Sequence[str], folder: Path, truth: TruthGraph | None, recipe: Recipe, seed: int) -> Found:
+    stages = {
+        "data.path": folder,
+        "data.steps_per_stage": recipe.round_steps,
+        "pruning.console_stages": recipe.console_steps // recipe.round_steps,
+        "pruning.rounds": recipe.rounds,
+        "pruning.leave_one_out": "false",
+        "result.path": "null",
+        "seed_everything": seed,
+    }
+    given = [f"--{key}={value}" for key, value in stages.items()]
+    if truth is not None:
+        given.append("--data.loudness_lufs=null")  # thresholds are compared
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # read on import; about Lightning's own calls
+    from mixgraph.cli import SearchCLI
+
+    cli = SearchCLI(
+        ConsoleModule,
+        SongData,
+        args=[*arguments, *given],
+        run=False,
+        save_config_callback=None,
+        trainer_defaults=TRAINER_DEFAULTS | {"devices": 1},
+        parser_kwargs={"parser_mode": "omegaconf+"},
+        auto_configure_optimizers=False,
+    )
+    module, data = cli.model, cli.datamodule
+    given_callbacks: list[L.Callback] = cli.trainer.callbacks  # type: ignore[attr-defined]
+    callbacks = [c for c in given_callbacks if not isinstance(c, SearchProgress | ResultFolder | TimeBudget)]
+    (pruning,) = (c for c in callbacks if isinstance(c, IterativePruning))
+    own = [c for c in callbacks if type(c).__module__.partition(".")[0] != "lightning"]
+    data.setup("fit")
+    curve = CurveCallback(Curve(_at_file_level(data.song)), data.song.level)
+    search(module, data, [*own, curve], pruning.num_stages, "cpu", enable_progress_bar=False)
+    found = _found(curve.curve, curve.console, module.graph, renderer(module, data.song.level), folder, truth)
+    if truth is not None:
+        values = GraphValues(module.graph, module.parameters_by_type(), module.weights.detach())
+        errors = parameter_errors(truth, values, module.processors, data.song.sources)
+        found["errors"] = errors.to_dict()["values"]
+    return found
+
+
+def _run_peer(arguments: Sequence[str], folder: Path, truth: TruthGraph | None, recipe: Recipe, seed: int) -> Found:
+    from tools.benchmarks.cases import Case, make_graph
+    from tools.peer import PeerConsole, PeerLoss, PeerSearch, make_segments
+    from tools.peer.loss import SAMPLE_RATE
+
+    case = Case(song=str(folder))
+    data = SongData(str(folder), sample_rate=SAMPLE_RATE, loudness_lufs=None, cache_dir=None)
+    song = data.song
+    length = round(case.clip_seconds * SAMPLE_RATE)
+    last = song.num_samples - length
+
+    def clip(step: int) -> tuple[Tensor, Tensor]:
+        start = random.Random(f"{seed}/{step}").randint(0, last)
+        sources, mix = (x[..., start : start + length] for x in (song.sources, song.mix))
+        return sources.contiguous(), mix.contiguous().unsqueeze(0)
+
+    def render(sources: Tensor) -> Tensor:
+        return own.console(sources.contiguous(), grad=False).mix[0]
+
+    class Watched(PeerSearch):
+        """Adds a point to the curve where ours does: after every stage."""
+
+        def _train(self, trainer: Any, count: int) -> float:
+            seconds = 0.0
+            for _ in range(count // recipe.round_steps):
+                seconds += super()._train(trainer, recipe.round_steps)
+                curve.add(self.steps, len(self.console.graph.processors), render)
+            return seconds
+
+    torch.manual_seed(seed)
+    console = PeerConsole(make_graph(case, song))
+    segments = make_segments(song.sources, song.mix, length)
+    own = Watched(console, PeerLoss(), segments, clip, rng=random.Random(f"{seed}/candidates"))
+    curve = Curve(song)
+    own.run(recipe.console_steps, recipe.rounds, recipe.round_steps)
+    return _found(curve, console.graph.count(), own.console.graph, render, folder, truth)
+
+
+def _found(
+    curve: Curve,
+    console: dict[str, int],
+    graph: MixGraph,
+    render: Callable[[Tensor], Tensor],
+    folder: Path,
+    truth: TruthGraph | None,
+) -> Found:
+    song, end = curve.song, curve.points[-1]
+    mix, target = clip_mix(song, render)
+    left = processors_of(graph)
+    known = processors_of(truth.graph) if truth is not None else read_truth(folder)
+    return {
+        "curve": curve.points,
+        "seconds": end["seconds"],
+        "loss_target": end["loss_target"],
+        "loss_prediction": end["loss_prediction"],
+        **independent_losses(mix, target, song.sample_rate),
+        "console": console,
+        "found": graph.count(),
+        "pruning_ratio": 1 - sum(graph.count().values()) / sum(console.values()),
+        "processors": left,
+        "truth": None if known is None else agreement(known, left),
+        "errors": [],
+    }
+
+
+def clip_mix(song: Song, render: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """A found mix and the target without the song's first second, (2, L - 1 s); for every side alike.
+
+    Clips of 3.8 s, each from silence with a second of warm-up, as in `clip_score`, one after the other.
+    """
+    warm_up, scored = song.sample_rate, round(WINDOW_SECONDS * song.sample_rate)
+    parts = []
+    with torch.no_grad():
+        for start in range(0, song.num_samples - warm_up, scored):
+            stop = min(start + warm_up + scored, song.num_samples)
+            part = torch.nn.functional.pad(song.sources[..., start:stop], (0, start + warm_up + scored - stop))
+            parts.append(render(part)[..., warm_up : stop - start])
+    return torch.cat(parts, dim=-1), song.mix[..., warm_up:]
+
+
+def _at_file_level(song: Song) -> Song:
+    return replace(song, sources=song.sources / song.level, mix=song.mix / song.level, level=1.0)

@@ -1,0 +1,63 @@
+"""The songs of a measurement: folders, and synthetic ones that are written as folders first."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+import yaml
+from torch import Tensor
+
+from mixgraph.graph import MixGraph
+from mixgraph.songs.synthetic import make_synthetic_song
+from tools.benchmarks.cases import song_name
+
+_SYNTHETIC = re.compile(r"synthetic:(\d+):(\d+)")
+
+
+@dataclass(frozen=True, eq=False)
+class TruthGraph:
+    """The graph that made a synthetic song's mix, with its values."""
+
+    graph: MixGraph
+    parameters: dict[str, dict[str, Tensor]]
+    weights: Tensor
+
+
+@dataclass(frozen=True)
+class MeasuredSong:
+    """A song of a measurement; `truth` is known of synthetic ones."""
+
+    name: str
+    folder: Path
+    truth: TruthGraph | None = None
+
+
+def measured_song(given: str, scratch: Path, seconds: float = 20.0) -> MeasuredSong:
+    """The folder of a song, or `synthetic:TRACKS:SEED`, which is made and written to `scratch`.
+
+    Raises:
+        FileNotFoundError: no such folder.
+    """
+    match = _SYNTHETIC.fullmatch(given)
+    if match is None:
+        folder = Path(given).resolve()
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{given}: a song's folder, or synthetic:TRACKS:SEED, is needed, got none")
+        return MeasuredSong(song_name(str(folder)), folder)
+    tracks, seed = map(int, match.groups())
+    own = make_synthetic_song(seed, tracks, max(1, round(tracks / 3)), seconds)
+    folder = scratch / f"synthetic_{tracks}_{seed}"
+    _write(folder / "mix.wav", own.song.mix, own.song.sample_rate)
+    for name, track in zip(own.song.tracks, own.song.sources, strict=True):
+        _write(folder / "tracks" / f"{name}.wav", track, own.song.sample_rate)
+    subgroups = {group: [f"{name}.wav" for name in names] for group, names in own.song.subgroups.items()}
+    (folder / "song.yaml").write_text(yaml.safe_dump({"subgroups": subgroups}, sort_keys=False), encoding="utf-8")
+    return MeasuredSong(folder.name, folder, TruthGraph(own.graph, own.parameters, own.weights))
+
+
+def _write(path: Path, audio: Tensor, sample_rate: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, audio.T.numpy(), sample_rate, subtype="FLOAT")

@@ -1,0 +1,144 @@
+"""The table of a measurement: medians over seeds, a row a song and configuration, and medians over all songs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from statistics import fmean, median
+from typing import Any
+
+from mixgraph.recovery.agreement import markdown
+from tools.measuring.curve import first_at
+from tools.measuring.runs import REFERENCE, Found
+from tools.measuring.truth import agreement
+
+Runs = dict[tuple[str, str], list[Found]]
+"""(song, configuration) -> what its seeds found."""
+
+# Title, key of a summary, digits.
+COLUMNS = (
+    ("loss / target", "loss_target", 3),
+    ("loss / prediction", "loss_prediction", 3),
+    ("other STFT", "stft", 3),
+    ("loudness (LU)", "loudness_lu", 2),
+    ("centroid (oct.)", "centroid_octaves", 3),
+    ("pruning ratio", "pruning_ratio", 3),
+    ("processors", "num_processors", 0),
+    ("seconds", "seconds", 0),
+    ("steps to the reference's loss", "steps_to_reference", 0),
+    ("agreement of seeds", "seed_agreement", 2),
+    ("F1", "f1", 2),
+    ("precision", "precision", 2),
+    ("recall", "recall", 2),
+)
+
+
+def summarise(runs: Runs) -> dict[tuple[str, str], dict[str, float | None]]:
+    """One summary a song and configuration; None where a value is not known."""
+    return {(song, name): _summary(found, runs.get((song, REFERENCE))) for (song, name), found in runs.items()}
+
+
+def _summary(found: Sequence[Found], reference: Sequence[Found] | None) -> dict[str, float | None]:
+    def middle(of: Callable[[Found], float | None]) -> float | None:
+        known = [value for value in map(of, found) if value is not None]
+        return median(known) if known else None
+
+    keys = ("loss_target", "loss_prediction", "stft", "loudness_lu", "centroid_octaves", "pruning_ratio", "seconds")
+    summary = {key: middle(lambda own, key=key: own[key]) for key in keys}  # type: ignore[misc]
+    summary["num_processors"] = middle(lambda own: sum(own["found"].values()))
+    for name in ("f1", "precision", "recall"):
+        summary[name] = middle(lambda own, name=name: own["truth"] and own["truth"]["all"][name])  # type: ignore[misc]
+    pairs = [agreement(_keys(a), _keys(b))["all"]["f1"] for a, b in combinations(found, 2)]
+    summary["seed_agreement"] = fmean(1.0 if f1 is None else f1 for f1 in pairs) if pairs else None
+    summary["steps_to_reference"] = None
+    if reference:
+        # The reference optimises the loss over the prediction's norm: to that one it is held.
+        end = median(own["loss_prediction"] for own in reference)
+        summary["steps_to_reference"] = middle(lambda own: first_at(own["curve"], end, "loss_prediction"))
+    return summary
+
+
+def _keys(found: Found) -> list[tuple[str, str, str]]:
+    return [(level, name, node_type) for level, name, node_type in found["processors"]]
+
+
+def type_ratios(found: Sequence[Found]) -> dict[str, float]:
+    """Median pruning ratio of each type of the console."""
+    types = sorted({t for own in found for t in own["console"]})
+    return {
+        t: median(1 - own["found"].get(t, 0) / own["console"][t] for own in found if t in own["console"]) for t in types
+    }
+
+
+def against_reference(
+    summaries: dict[tuple[str, str], dict[str, float | None]],
+) -> dict[str, dict[str, float | None]]:
+    """Configuration -> medians over songs: ratio of losses, differences of pruning ratios, share of steps."""
+    songs = [song for song, name in summaries if name == REFERENCE]
+    found: dict[str, dict[str, float | None]] = {}
+    for name in dict.fromkeys(name for _, name in summaries):
+        pairs = [(summaries[song, name], summaries[song, REFERENCE]) for song in songs if (song, name) in summaries]
+        if name == REFERENCE or not pairs:
+            continue
+
+        def over(of: Callable[[Any, Any], float], key: str, pairs: Any = pairs) -> float | None:
+            known = [of(a[key], b[key]) for a, b in pairs if a[key] is not None and b[key] is not None]
+            return median(known) if known else None
+
+        found[name] = {
+            "loss_target": over(lambda a, b: a / b, "loss_target"),
+            "loss_prediction": over(lambda a, b: a / b, "loss_prediction"),
+            "stft": over(lambda a, b: a / b, "stft"),
+            "loudness_lu": over(lambda a, b: a / b, "loudness_lu"),
+            "centroid_octaves": over(lambda a, b: a / b, "centroid_octaves"),
+            "pruning_ratio": over(lambda a, b: a - b, "pruning_ratio"),
+            "steps": over(lambda a, b: a / b, "steps_to_reference"),
+            "seconds": over(lambda a, b: a / b, "seconds"),
+        }
+    return found
+
+
+def to_markdown(runs: Runs, head: Sequence[str]) -> str:
+    """The report."""
+    summaries = summarise(runs)
+
+    def cell(value: float | None, digits: int) -> str:
+        return "-" if value is None else f"{value:.{digits}f}"
+
+    rows = [
+        (song, name, *(cell(summary[key], digits) for _, key, digits in COLUMNS))
+        for (song, name), summary in summaries.items()
+    ]
+    lines = ["# Fidelity", "", *head, "", markdown(("song", "rules", *(title for title, *_ in COLUMNS)), rows)]
+    ratios = against_reference(summaries)
+    if ratios:
+        keys = list(next(iter(ratios.values())))
+        overall = [(name, *(cell(own[key], 3) for key in keys)) for name, own in ratios.items()]
+        lines += [
+            "## Against the reference, median over songs",
+            "",
+            "Ratios; of the pruning ratio the difference; of steps, those to the reference's final loss.",
+            "",
+            markdown(("rules", *keys), overall),
+        ]
+    types = sorted({t for found in runs.values() for own in found for t in own["console"]})
+    by_type = [
+        (song, name, *(cell(type_ratios(found).get(t), 2) for t in types)) for (song, name), found in runs.items()
+    ]
+    lines += ["## Pruning ratio of each type", "", markdown(("song", "rules", *types), by_type)]
+    errors = _errors(runs)
+    if errors:
+        lines += ["## Errors of settings, median over songs, seeds and processors", "", errors]
+    return "\n".join(lines)
+
+
+def _errors(runs: Runs) -> str:
+    groups: dict[tuple[str, str, str, str], list[float]] = {}
+    for (_, name), found in runs.items():
+        for own in found:
+            for error in own["errors"]:
+                groups.setdefault((name, error["type"], error["quantity"], error["unit"]), []).append(error["error"])
+    if not groups:
+        return ""
+    rows = [(*key, len(values), f"{median(values):.3g}") for key, values in groups.items()]
+    return markdown(("rules", "type", "quantity", "unit", "values", "median error"), rows)

@@ -1,0 +1,86 @@
+"""Found graphs against what is known of how a mix was made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mixgraph.graph.types import MIX, MixGraph
+from mixgraph.recovery.agreement import Agreement
+
+Processor = tuple[str, str, str]
+"""Level (`track` or `subgroup`), name, type."""
+
+# Types of truth.json, in either of its forms, as ours are called. Polarity, plain sums and the like are none of them.
+_TYPES = {
+    "equalizer": "equalizer",
+    "compressor": "compressor",
+    "noisegate": "noisegate",
+    "gain": "gain_panning",
+    "delay": "delay",
+    "reverb": "reverb",
+    "HighpassFilter": "equalizer",
+    "LowpassFilter": "equalizer",
+    "PeakFilter": "equalizer",
+    "HighShelfFilter": "equalizer",
+    "LowShelfFilter": "equalizer",
+    "Compressor": "compressor",
+    "NoiseGate": "noisegate",
+    "Gain": "gain_panning",
+    "Pan": "gain_panning",
+    "Delay": "delay",
+    "Reverb": "reverb",
+}
+
+
+def processors_of(graph: MixGraph) -> list[Processor]:
+    """The processors of a graph, each once: where it stands, and its type."""
+    found = []
+    for node in graph.processors:
+        level = "subgroup" if graph.types[graph.chain_head(node)] == MIX else "track"
+        found.append((level, graph.names[node], graph.types[node]))
+    return sorted(set(found))
+
+
+def read_truth(song: Path) -> list[Processor] | None:
+    """The processors of a song's truth.json; None where it has none.
+
+    Raises:
+        ValueError: a type that is not known.
+    """
+    path = song / "truth.json"
+    if not path.is_file():
+        return None
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if "tracks" in record and "subgroups" in record:
+        chains = {("track", Path(name).stem): chain for name, chain in record["tracks"].items()}
+        chains |= {("subgroup", name): chain for name, chain in record["subgroups"].items()}
+    else:
+        chains = {
+            ("subgroup", name.removeprefix("bus:")) if name.startswith("bus:") else ("track", name): chain
+            for name, chain in record.items()
+        }
+    found: set[Processor] = set()
+    for (level, name), chain in chains.items():
+        for kind, settings in chain:
+            if kind not in _TYPES:
+                raise ValueError(f"{path}: {name}: one of {', '.join(_TYPES)} is needed, got {kind!r}")
+            if not _does_nothing(kind, settings):
+                found.add((level, name, _TYPES[kind]))
+    return sorted(found)
+
+
+def _does_nothing(kind: str, settings: Any) -> bool:
+    return (kind == "Pan" and settings.get("pos") == 0) or (kind == "Gain" and settings.get("gain_db") == 0)
+
+
+def agreement(true: list[Processor], found: list[Processor]) -> dict[str, dict[str, Any]]:
+    """Precision, recall and F1 of each type, and of `all`."""
+    types = sorted({own[2] for own in (*true, *found)})
+
+    def of(kinds: set[str]) -> dict[str, Any]:
+        ours, theirs = ({own for own in given if own[2] in kinds} for given in (true, found))
+        return Agreement(len(ours), len(theirs), len(ours & theirs)).to_dict()
+
+    return {t: of({t}) for t in types} | {"all": of(set(types))}
