@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -143,7 +144,9 @@ def read_parameters(data: bytes, file: GraphFile, where: str) -> tuple[Values, T
         declared = _declared(file.sample_rate, _options_text(file.processor_options))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where}: {error}") from error
-    return check_parameters(tensors, metadata, file.graph, declared, where)
+    floats = {value.dtype for value in tensors.values()} == {torch.float32}
+    finite = floats and bool(np.isfinite(np.frombuffer(data, np.float32, offset=8 + stated)).all())
+    return check_parameters(tensors, metadata, file.graph, declared, where, finite)
 
 
 def trace_bytes(rows: Iterable[Mapping[str, Any]]) -> bytes:
