@@ -89,6 +89,9 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         if unknown:
             staged = sorted(n for n, p in self.processors.items() if p.staged)
             raise ValueError(f"gain_staging_types: some of {staged}, got {sorted(unknown)}")
+        unknown = set(self.optimizer_settings.rate_factors) - {"dry_wet", *self.processors}
+        if unknown:
+            raise ValueError(f"rate_factors: some of dry_wet, {', '.join(self.processors)}, got {sorted(unknown)}")
         settings = self.loss_settings
         self.match = MatchLoss(sample_rate, denominator=settings.denominator, floor_gradient=settings.floor_gradient)
         self.pruning_steps = 0
@@ -230,7 +233,18 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         settings = self.optimizer_settings
         groups: list[dict[str, Any]] = [{"params": [self.dry_wet_logits], "name": "dry_wet"}]
         groups += [{"params": list(self.values[t].parameters()), "name": t} for t in self.values]
-        return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        for group in groups:
+            group["lr"] = settings.learning_rate * settings.rate_factors.get(group["name"], 1.0)
+        return torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
+
+    def on_train_batch_start(self, batch: Clip, batch_idx: int) -> None:
+        settings = self.optimizer_settings
+        if settings.final_learning_rate is not None:
+            steps = (self.trainer.max_epochs or 1) * self.trainer.num_training_batches
+            rate = settings.rate(self.trainer.global_step / steps)
+            for optimizer in self.trainer.optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = rate * settings.rate_factors.get(group["name"], 1.0)
 
     # Whole songs.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -48,13 +49,36 @@ class OptimizerSettings:
 
     Attributes:
         learning_rate: of parameters and dry/wet logits.
+        final_learning_rate: the rate falls to it along half a cosine over the whole search; None keeps it as it is.
+        rate_factors: of some of the groups: `dry_wet` (the logits) and the processors' names; 1 for the others.
         weight_decay: decoupled.
         keep_moments: carry the moments through the stages; the reference loses them at every one.
     """
 
     learning_rate: float = 0.01
+    final_learning_rate: float | None = None
+    rate_factors: dict[str, float] = field(default_factory=dict)
     weight_decay: float = 0.0
     keep_moments: bool = True
+
+    def __post_init__(self) -> None:
+        rates = [self.learning_rate, *([] if self.final_learning_rate is None else [self.final_learning_rate])]
+        if not all(0 <= rate < math.inf for rate in (*rates, *self.rate_factors.values())):
+            raise ValueError(
+                "learning_rate, final_learning_rate, rate_factors: numbers from 0 are needed, got "
+                f"{self.learning_rate}, {self.final_learning_rate} and {self.rate_factors}"
+            )
+
+    def rate(self, progress: float) -> float:
+        """The learning rate after a share of the search, 0 to 1, before the factors of the groups.
+
+        >>> OptimizerSettings(learning_rate=3.0, final_learning_rate=1.0).rate(0.5)
+        2.0
+        """
+        if self.final_learning_rate is None:
+            return self.learning_rate
+        fallen = (1 - math.cos(math.pi * min(progress, 1.0))) / 2
+        return self.learning_rate + fallen * (self.final_learning_rate - self.learning_rate)
 
 
 @dataclass

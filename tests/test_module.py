@@ -8,6 +8,7 @@ import lightning as L
 import pytest
 import torch
 
+from callbacks import IterativePruning
 from datamodules import SongData
 from mixgraph.graph import batch, build_console
 from mixgraph.losses import MatchLoss
@@ -115,6 +116,38 @@ def test_pruning_equals_masked_training_bit_for_bit() -> None:
         masked.step()
         optimizer.step()
     assert torch.equal(whole.detach()[kept], pruned.detach())
+
+
+class _Rates(L.Callback):
+    """Notes the learning rates of every step."""
+
+    def __init__(self) -> None:
+        self.seen = []
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer) -> None:
+        self.seen.append({group["name"]: group["lr"] for group in optimizer.param_groups})
+
+
+def test_rates_fall_along_half_a_cosine_over_the_whole_search(tiny_song) -> None:
+    rates, pruning = _Rates(), IterativePruning(1, 1, tolerance=0.5, leave_one_out=False)
+    settings = OptimizerSettings(0.03, final_learning_rate=0.01, rate_factors={"dry_wet": 2.0, "reverb": 0.0})
+    module = ConsoleModule("gr", "g", sample_rate=RATE, optimizer=settings)
+    search(module, data(tiny_song), [pruning, rates], 2, "cpu", enable_progress_bar=False)
+    expected = [0.02 + 0.01 * math.cos(math.pi * step / 6) for step in range(6)]
+    assert [own["gain_panning"] for own in rates.seen] == pytest.approx(expected)
+    assert [own["dry_wet"] for own in rates.seen] == pytest.approx([2 * rate for rate in expected])
+    assert {own["reverb"] for own in rates.seen} == {0.0}
+    constant = _Rates()
+    module = ConsoleModule("g", "", sample_rate=RATE, optimizer=OptimizerSettings(rate_factors={"dry_wet": 0.5}))
+    search(module, data(tiny_song), [constant], 1, "cpu", enable_progress_bar=False)
+    assert constant.seen == [{"dry_wet": 0.005, "gain_panning": 0.01}] * 3
+
+
+def test_rates_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ValueError, match="numbers from 0 are needed"):
+        OptimizerSettings(final_learning_rate=-1.0)
+    with pytest.raises(ValueError, match=r"rate_factors: some of dry_wet, .*reverb.*, got \['chorus'\]"):
+        console("g", optimizer=OptimizerSettings(rate_factors={"chorus": 1.0}))
 
 
 def test_shrink_optimizer_refuses_foreign_parameters() -> None:

@@ -75,8 +75,8 @@ def test_parameters_and_weights_are_equal(both) -> None:
     """But for rounding, which Adam scales up: it divides each gradient by its own size.
 
     An element with next to no gradient (a reverb's bin above the song's highest frequency) so takes full steps in the
-    direction of rounding errors. Elements are compared whose gradients are at least 1e-3 of the type's largest: 15
-    steps of 0.01, each with an error of 1e-4 (1e-7 over 1e-3), are 1.5e-5.
+    direction of rounding errors. Elements are compared whose gradients are at least 1e-2 of the type's largest: within
+    a hundredth of one step of 0.01, of 15 steps. Another clip, loss or order would be whole steps away.
     """
     number, (alone, (song,), _), (module, songs, _) = both
     part = module.part(songs[number])
@@ -85,9 +85,9 @@ def test_parameters_and_weights_are_equal(both) -> None:
     for node_type, named in alone.parameters_by_type().items():
         for name, value in named.items():
             size = state[value]["exp_avg_sq"].sqrt()
-            heard = size > 1e-3 * size.max()
+            heard = size > 1e-2 * size.max()
             error = (part.parameters[node_type][name] - value)[heard].abs().max()
-            assert error < 3e-5, (node_type, name)
+            assert error < 1e-4, (node_type, name)
     first, second = alone.render(song), module.render(songs[number])
     assert first.abs().max() > 0.1
     assert (second - first).abs().max() < 1e-4
