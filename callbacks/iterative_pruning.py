@@ -234,7 +234,7 @@ def song_evaluator(module: ConsoleModule, song: Song) -> SongEvaluator:
         part.weights,
         song.sources,
         module.target(song),
-        module.rendering.block,
+        2 * module.rendering.block,
         song.mono_rows if module.rendering.shortcuts else (),
         int(module.rendering.trial_memory_gb * 1e9),
     )

@@ -24,6 +24,7 @@ from mixgraph.files import json_text, write_atomically
 from mixgraph.found import load_result, render_result
 from mixgraph.graph import GraphValues, batch_values
 from mixgraph.module import ConsoleModule
+from mixgraph.render import BLOCK
 from mixgraph.search import TRAINER_DEFAULTS
 from mixgraph.songs import load_song
 
@@ -143,7 +144,7 @@ def render(arguments: list[str]) -> None:
     parser.add_argument("result", type=Path, help="result folder of a search")
     parser.add_argument("--tracks", type=Path, required=True, help="folder with the tracks, named as in the graph")
     parser.add_argument("--out", type=Path, required=True, help="audio file to write (.flac or .wav)")
-    parser.add_argument("--block", type=int, default=1 << 18, help="samples a block; any size gives the same mix")
+    parser.add_argument("--block", type=int, default=BLOCK, help="samples a block; any size gives the same mix")
     options = parser.parse_args(arguments)
     written = render_result(options.result, options.tracks, options.out, options.block)
     parser.exit(0, f"{written}\n")

@@ -13,7 +13,7 @@ from torch import Tensor
 from mixgraph.graph.io import load_graph, load_parameters
 from mixgraph.graph.types import MixGraph
 from mixgraph.processors import Processors, make_processors
-from mixgraph.render import render_song
+from mixgraph.render import BLOCK, render_song
 from mixgraph.songs import read_audio, write_audio
 from mixgraph.songs.clips import cut
 
@@ -42,7 +42,7 @@ class FoundGraph:
     num_samples: int
     placements: dict[str, tuple[int, int]]
 
-    def render(self, sources: Tensor, block: int = 1 << 18) -> Tensor:
+    def render(self, sources: Tensor, block: int = BLOCK) -> Tensor:
         """The mix of dry tracks at their own level, (inputs, 2, L) to (2, L)."""
         with torch.no_grad():
             mix = render_song(self.graph, self.processors, sources * self.level, self.parameters, self.weights, block)
@@ -97,7 +97,7 @@ def read_tracks(found: FoundGraph, folder: Path) -> Tensor:
     return torch.stack(sources)
 
 
-def render_result(result: Path, tracks: Path, out: Path, block: int = 1 << 18) -> Path:
+def render_result(result: Path, tracks: Path, out: Path, block: int = BLOCK) -> Path:
     """Renders a result folder's graph on a folder of tracks and writes the mix; returns where it was written."""
     if block < 1:
         raise ValueError(f"block: at least 1 sample, got {block}")

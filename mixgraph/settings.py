@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mixgraph.render import BLOCK
+
 
 @dataclass
 class LossSettings:
@@ -89,14 +91,15 @@ class RenderSettings:
         renderer: `"fast"`, or `"reference"`, which trains through the node-by-node renderer: slow, for comparison.
         shortcuts: mono tracks are one channel until a node makes them stereo, tracks that are silent in a clip or
             block are not rendered.
-        block: samples a block when whole songs are rendered.
+        block: samples a block when whole songs are rendered. Pruning trials, which render a chain at a time, take
+            twice as many.
         trial_memory_gb: of outputs and responses that pruning trials keep for each song; what does not fit is made
             again in every trial.
     """
 
     renderer: Literal["fast", "reference"] = "fast"
     shortcuts: bool = True
-    block: int = 1 << 18
+    block: int = BLOCK
     trial_memory_gb: float = 2.0
 
     def __post_init__(self) -> None:

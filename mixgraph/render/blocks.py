@@ -13,6 +13,9 @@ from mixgraph.render.execute import execute
 from mixgraph.render.plan import lookahead, make_plan
 from mixgraph.render.values import GraphParameters, StreamState, check_arguments, fit_length
 
+BLOCK = 1 << 17
+"""Samples of a block: found by trying, for 8 to 128 tracks."""
+
 ReadSources = Callable[[int, int], Tensor]
 
 
@@ -23,7 +26,7 @@ def render_blocks(
     parameters: GraphParameters,
     weights: Tensor,
     length: int,
-    block: int = 1 << 18,
+    block: int = BLOCK,
     mono: Collection[int] = (),
 ) -> Iterator[Tensor]:
     """Yields the mix of a song, piece by piece, with its true history.
@@ -60,7 +63,7 @@ def render_song(
     sources: Tensor,
     parameters: GraphParameters,
     weights: Tensor,
-    block: int = 1 << 18,
+    block: int = BLOCK,
     mono: Collection[int] = (),
 ) -> Tensor:
     """Renders sources (inputs, 2, L), on any device, in blocks to (songs, 2, L) on the device of the weights."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mixgraph.graph.types import MixGraph
 from mixgraph.processors import Processors
-from mixgraph.render import render_song
+from mixgraph.render import BLOCK, render_song
 from mixgraph.shards.fields import AUDIO, DRY, GRAPH, META, MIX, PARAMETERS, TRACE, check_fields, parse_json
 from mixgraph.shards.flac import FlacPart
 from mixgraph.shards.graphs import Values, processors_of, read_graph, read_parameters, read_trace
@@ -121,7 +121,7 @@ class GraphSample:
         """The graph's processors, on its device; shared by all samples that need the same ones."""
         return processors_of(self.sample_rate, self.processor_options, self.weights.device)
 
-    def render(self, sources: Tensor, block: int = 1 << 18) -> Tensor:
+    def render(self, sources: Tensor, block: int = BLOCK) -> Tensor:
         """What the graph makes of dry tracks (K, 2, L) at the level of the search: (2, L)."""
         with torch.no_grad():
             return render_song(self.graph, self.processors(), sources, self.parameters, self.weights, block)[0]
