@@ -34,6 +34,9 @@ class BuildFolder:
     def work(self, job: Job) -> Path:
         return self.root / "work" / job.name
 
+    def _replaced(self, job: Job) -> Path:
+        return self.work(job).with_name(f"{self.work(job).name}.replaced")
+
     def why_due(self, jobs: Iterable[Job]) -> list[str]:
         """Why each job has to be searched, in a line; "" where its result stands."""
         failed = {(row["song"], row["run"]): row["reason"] for row in read_lines(self.failures)}
@@ -49,20 +52,20 @@ class BuildFolder:
 
     def publish(self, job: Job, found: Path) -> None:
         """Moves a complete result to its place; one that it replaces is gone before."""
-        target, replaced = self.result(job), self.work(job).with_name(f"{self.work(job).name}.replaced")
+        target, replaced = self.result(job), self._replaced(job)
         shutil.rmtree(replaced, ignore_errors=True)
         target.parent.mkdir(parents=True, exist_ok=True)
         replaced.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
             os.replace(target, replaced)
         os.replace(found, target)
-        shutil.rmtree(replaced, ignore_errors=True)
         self.clear(job)
 
     def clear(self, job: Job) -> None:
-        """Removes what is left of an unfinished search."""
+        """Removes what is left of a search: of one that failed, or that is done."""
         work = self.work(job)
         shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(self._replaced(job), ignore_errors=True)
         for parent in (work.parent, work.parent.parent):
             if parent.is_dir() and not any(parent.iterdir()):
                 parent.rmdir()

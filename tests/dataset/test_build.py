@@ -177,9 +177,12 @@ def test_a_worker_that_is_always_killed_is_given_up(task, monkeypatch) -> None:
 def test_run_again_nothing_is_searched_and_the_shards_are_the_same(songs, config, plain, build) -> None:
     out, _ = plain
     before = files(out, ".lock")
+    for left in ("tiny/run_0", "tiny/run_0.replaced", "duo"):  # as a build leaves them that is killed at the very end
+        (out / "work" / left).mkdir(parents=True)
     said, code = build(songs, config, out)
     assert (code, "3 searches: 3 done before, 0 to do." in said) == (0, True)
     assert files(out, ".lock") == before
+    assert not (out / "work").exists()
 
 
 def test_what_changed_is_redone_and_what_fails_does_not_stop_the_rest(songs, config, plain, tmp_path, build) -> None:

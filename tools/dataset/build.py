@@ -56,7 +56,12 @@ def run_searches(
         threads: of each search.
         console: to say it on.
     """
-    due = [(job, why) for job, why in zip(jobs, folder.why_due(jobs), strict=True) if why]
+    due = []
+    for job, why in zip(jobs, folder.why_due(jobs), strict=True):
+        if why:
+            due.append((job, why))
+        else:  # a build that was killed may have left its work folder
+            folder.clear(job)
     console.print(f"{len(jobs)} searches: {len(jobs) - len(due)} done before, {len(due)} to do.", highlight=False)
     folder.forget_failures({job.song.name for job in jobs})
     if not due:
