@@ -304,4 +304,4 @@ def test_the_peers_own_loss_is_the_common_one(tiny_song):
     side = PeerSide(Case(song=str(tiny_song), share=0.1))
     with torch.no_grad():
         found = common_losses(side.song, lambda sources: side.console(sources, grad=False).mix[0])
-    assert side.evaluation()["loss"] == pytest.approx(found["loss_prediction"], rel=1e-5)  # float32 sums
+    assert side.evaluation()["loss"] == pytest.approx(found["published_prediction"], rel=1e-5)  # float32 sums
