@@ -26,22 +26,15 @@ class Level:
 def integrated_loudness(audio: Tensor, sample_rate: int) -> float:
     """Integrated loudness in LUFS of (1 or 2, frames); minus infinity where no block passes the gates.
 
-    The K-weighting is torchaudio's. Its own `loudness` is not used: the filters in it clip at 1.0, so that it
-    understates loud mixes.
-
     Raises:
         ValueError: if there are fewer than 0.4 s.
     """
     block = round(BLOCK_SECONDS * sample_rate)
     if audio.shape[-1] < block:
         raise ValueError(f"audio: at least {block} samples (0.4 s) expected, got {audio.shape[-1]}")
-    peak = float(audio.abs().max())
-    if peak == 0:
+    if not audio.any():
         return -math.inf
-    scale = 0.1 / peak
-    weighted = torchaudio.functional.treble_biquad(audio.double() * scale, sample_rate, 4.0, 1500.0, 0.5**0.5)
-    weighted = torchaudio.functional.highpass_biquad(weighted, sample_rate, 38.0, 0.5) / scale
-    energy = weighted.square().unfold(-1, block, round(block / 4)).mean(-1).sum(0)
+    energy = block_energies(audio, sample_rate)
     loudness = -0.691 + 10 * torch.log10(energy)
 
     audible = energy[loudness > ABSOLUTE_GATE_LUFS]
@@ -50,6 +43,19 @@ def integrated_loudness(audio: Tensor, sample_rate: int) -> float:
     gate = -0.691 + 10 * math.log10(float(audible.mean())) + RELATIVE_GATE_LU
     kept = energy[loudness > max(gate, ABSOLUTE_GATE_LUFS)]
     return -0.691 + 10 * math.log10(float(kept.mean()))
+
+
+def block_energies(audio: Tensor, sample_rate: int) -> Tensor:
+    """K-weighted energies of blocks of 0.4 s, every 0.1 s, of (1 or 2, frames): (blocks,) float64, channels added.
+
+    -0.691 + 10 log10 of one is its momentary loudness in LUFS. The K-weighting is torchaudio's. Its own `loudness` is
+    not used: the filters in it clip at 1.0, so that it understates loud mixes.
+    """
+    block = round(BLOCK_SECONDS * sample_rate)
+    scale = 0.1 / max(float(audio.abs().max()), 1e-9)
+    weighted = torchaudio.functional.treble_biquad(audio.double() * scale, sample_rate, 4.0, 1500.0, 0.5**0.5)
+    weighted = torchaudio.functional.highpass_biquad(weighted, sample_rate, 38.0, 0.5) / scale
+    return weighted.square().unfold(-1, block, round(block / 4)).mean(-1).sum(0)
 
 
 def level_for(mix: Tensor, sample_rate: int, loudness_lufs: float) -> Level:

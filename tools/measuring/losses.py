@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import auraloss
 import torch
-import torchaudio
 from torch import Tensor
 
+from mixgraph.songs.loudness import BLOCK_SECONDS, block_energies
+
 SIZES = (320, 1280, 5120)  # of auraloss's FFTs, between and beside those that searches optimise
-_BLOCK_SECONDS, _HOP_SECONDS = 0.4, 0.1  # momentary loudness, ITU-R BS.1771
 _SILENCE_LUFS = -60.0
 _FRAME, _SILENCE_DB = 2048, -50.0
 
@@ -30,7 +30,7 @@ def independent_losses(mix: Tensor, target: Tensor, sample_rate: int) -> dict[st
     Raises:
         ValueError: mixes of different shapes, or of less than 0.4 s.
     """
-    if mix.shape != target.shape or mix.shape[-1] < _BLOCK_SECONDS * sample_rate:
+    if mix.shape != target.shape or mix.shape[-1] < BLOCK_SECONDS * sample_rate:
         raise ValueError(f"mix: {tuple(target.shape)} and at least 0.4 s are needed, got {tuple(mix.shape)}")
     stft = auraloss.freq.MultiResolutionSTFTLoss(SIZES, tuple(n // 4 for n in SIZES), SIZES, sample_rate=sample_rate)
     with torch.no_grad():
@@ -42,13 +42,7 @@ def independent_losses(mix: Tensor, target: Tensor, sample_rate: int) -> dict[st
 
 
 def _momentary_lufs(audio: Tensor, sample_rate: int) -> Tensor:
-    peak = audio.abs().max().clamp(min=1e-9)
-    scaled = 0.1 * audio.double() / peak  # torchaudio's filters clip at 1
-    weighted = torchaudio.functional.treble_biquad(scaled, sample_rate, 4.0, 1500.0, 0.5**0.5)
-    weighted = torchaudio.functional.highpass_biquad(weighted, sample_rate, 38.0, 0.5) * (peak / 0.1)
-    block, hop = round(_BLOCK_SECONDS * sample_rate), round(_HOP_SECONDS * sample_rate)
-    energy = weighted.square().unfold(-1, block, hop).mean(-1).sum(0)
-    return -0.691 + 10 * torch.log10(energy.clamp(min=1e-10))
+    return -0.691 + 10 * torch.log10(block_energies(audio, sample_rate).clamp(min=1e-10))
 
 
 def _loudness_error(mix: Tensor, target: Tensor, sample_rate: int) -> float:

@@ -21,10 +21,10 @@ from mixgraph.module import ConsoleModule
 from mixgraph.recovery import parameter_errors
 from mixgraph.search import TRAINER_DEFAULTS, search
 from mixgraph.songs.song import Song
+from tools.benchmarks.cases import Case
 from tools.benchmarks.extrapolation import Recipe
 from tools.measuring.curve import Curve, CurveCallback, renderer
 from tools.measuring.losses import independent_losses
-from tools.measuring.songs import TruthGraph
 from tools.measuring.truth import agreement, processors_of, read_truth
 
 Found = dict[str, Any]
@@ -33,7 +33,7 @@ REFERENCE = "reference"
 
 
 def run_search(
-    name: str, arguments: Sequence[str], folder: Path, truth: TruthGraph | None, recipe: Recipe, seed: int
+    name: str, arguments: Sequence[str], folder: Path, truth: GraphValues | None, recipe: Recipe, seed: int
 ) -> Found:
     """Searches a song and measures what is found.
 
@@ -54,7 +54,7 @@ def run_search(
     return run(arguments, folder, truth, recipe, seed)
 
 
-def _run_ours(arguments: Sequence[str], folder: Path, truth: TruthGraph | None, recipe: Recipe, seed: int) -> Found:
+def _run_ours(arguments: Sequence[str], folder: Path, truth: GraphValues | None, recipe: Recipe, seed: int) -> Found:
     stages = {
         "data.path": folder,
         "data.steps_per_stage": recipe.round_steps,
@@ -96,21 +96,11 @@ def _run_ours(arguments: Sequence[str], folder: Path, truth: TruthGraph | None, 
     return found
 
 
-def _run_peer(arguments: Sequence[str], folder: Path, truth: TruthGraph | None, recipe: Recipe, seed: int) -> Found:
-    from tools.benchmarks.cases import Case, make_graph
-    from tools.peer import PeerConsole, PeerLoss, PeerSearch, make_segments
-    from tools.peer.loss import SAMPLE_RATE
+def _run_peer(arguments: Sequence[str], folder: Path, truth: GraphValues | None, recipe: Recipe, seed: int) -> Found:
+    from tools.benchmarks.theirs import PeerSide  # grafx is an optional extra
+    from tools.peer import PeerConsole, PeerSearch
 
-    case = Case(song=str(folder))
-    data = SongData(str(folder), sample_rate=SAMPLE_RATE, loudness_lufs=None, cache_dir=None)
-    song = data.song
-    length = round(case.clip_seconds * SAMPLE_RATE)
-    last = song.num_samples - length
-
-    def clip(step: int) -> tuple[Tensor, Tensor]:
-        start = random.Random(f"{seed}/{step}").randint(0, last)
-        sources, mix = (x[..., start : start + length] for x in (song.sources, song.mix))
-        return sources.contiguous(), mix.contiguous().unsqueeze(0)
+    side = PeerSide(Case(song=str(folder)))
 
     def render(sources: Tensor) -> Tensor:
         return own.console(sources.contiguous(), grad=False).mix[0]
@@ -126,10 +116,10 @@ def _run_peer(arguments: Sequence[str], folder: Path, truth: TruthGraph | None, 
             return seconds
 
     torch.manual_seed(seed)
-    console = PeerConsole(make_graph(case, song))
-    segments = make_segments(song.sources, song.mix, length)
-    own = Watched(console, PeerLoss(), segments, clip, rng=random.Random(f"{seed}/candidates"))
-    curve = Curve(song)
+    console = PeerConsole(side.console.graph, side.console.processors)
+    rng = random.Random(f"{seed}/candidates")
+    own = Watched(console, side.loss, side.segments, lambda step: side.clip(step, seed), rng=rng)
+    curve = Curve(side.song)
     own.run(recipe.console_steps, recipe.rounds, recipe.round_steps)
     return _found(curve, console.graph.count(), own.console.graph, render, folder, truth)
 
@@ -140,7 +130,7 @@ def _found(
     graph: MixGraph,
     render: Callable[[Tensor], Tensor],
     folder: Path,
-    truth: TruthGraph | None,
+    truth: GraphValues | None,
 ) -> Found:
     song, end = curve.song, curve.points[-1]
     mix, target = clip_mix(song, render)

@@ -10,29 +10,20 @@ import soundfile
 import yaml
 from torch import Tensor
 
-from mixgraph.graph import MixGraph
+from mixgraph.graph import GraphValues
 from mixgraph.songs.synthetic import make_synthetic_song
 from tools.benchmarks.cases import song_name
 
 _SYNTHETIC = re.compile(r"synthetic:(\d+):(\d+)")
 
 
-@dataclass(frozen=True, eq=False)
-class TruthGraph:
-    """The graph that made a synthetic song's mix, with its values."""
-
-    graph: MixGraph
-    parameters: dict[str, dict[str, Tensor]]
-    weights: Tensor
-
-
 @dataclass(frozen=True)
 class MeasuredSong:
-    """A song of a measurement; `truth` is known of synthetic ones."""
+    """A song of a measurement; the graph that made its mix, `truth`, is known of synthetic ones."""
 
     name: str
     folder: Path
-    truth: TruthGraph | None = None
+    truth: GraphValues | None = None
 
 
 def measured_song(given: str, scratch: Path, seconds: float = 20.0) -> MeasuredSong:
@@ -55,7 +46,7 @@ def measured_song(given: str, scratch: Path, seconds: float = 20.0) -> MeasuredS
         _write(folder / "tracks" / f"{name}.wav", track, own.song.sample_rate)
     subgroups = {group: [f"{name}.wav" for name in names] for group, names in own.song.subgroups.items()}
     (folder / "song.yaml").write_text(yaml.safe_dump({"subgroups": subgroups}, sort_keys=False), encoding="utf-8")
-    return MeasuredSong(folder.name, folder, TruthGraph(own.graph, own.parameters, own.weights))
+    return MeasuredSong(folder.name, folder, GraphValues(own.graph, own.parameters, own.weights))
 
 
 def _write(path: Path, audio: Tensor, sample_rate: int) -> None:
