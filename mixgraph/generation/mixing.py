@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from mixgraph.losses import MatchLoss, SongTarget
 from mixgraph.processors import Processors
 from mixgraph.pruning import SongEvaluator, leave_one_out
 from mixgraph.render import render_song
+from mixgraph.songs.engineer import moved_thresholds
 from mixgraph.songs.loudness import level_for
 
 _MEMORYLESS = ("equalizer", "gain_panning", "stereo_imager")
@@ -242,20 +243,10 @@ class _Draft:
         }
         mix = signals[graph.outputs[0]]
         factor = level_for(mix, self.settings.sample_rate, self.settings.loudness_lufs).factor
-        moved = self.moved_thresholds(parameters, 20 * math.log10(factor))
+        moved = moved_thresholds(self.processors, parameters, 20 * math.log10(factor))
         return self.rendered(
             GraphValues(graph, moved, torch.tensor([weights[i] for i in graph.processors])), sources * factor
         )
-
-    def moved_thresholds(
-        self, parameters: Mapping[str, Mapping[str, Tensor]], shift_db: float
-    ) -> dict[str, dict[str, Tensor]]:
-        moved = {t: dict(values) for t, values in parameters.items()}
-        for t, values in moved.items():
-            if "log_threshold" in values:
-                declared = self.processors[t].specification["log_threshold"]
-                values["log_threshold"] = declared.from_unit(declared.to_unit(values["log_threshold"]) + shift_db)
-        return moved
 
     @torch.no_grad()
     def rendered(self, values: GraphValues, sources: Tensor) -> _Mixed:

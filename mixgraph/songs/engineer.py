@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
 from mixgraph.dsp.envelope import one_pole
 from mixgraph.dsp.third_octaves import third_octave_means
-from mixgraph.processors import Processor
+from mixgraph.processors import Processor, Processors
 
 _LEAST_LEVEL_DB = -46.0  # the detectors' own floor is at -50 dB
 _ECHO_FLOOR_DB = -36.0
@@ -170,3 +170,15 @@ def _levels(signal: Tensor, time_ms: float, sample_rate: int) -> Tensor:
     log_a = torch.tensor([-1000 / (time_ms * sample_rate)], dtype=torch.float64)
     smoothed = one_pole(energy, log_a - torch.log(-torch.expm1(log_a)))[0, :: max(1, sample_rate // 200)]
     return 10 * torch.log10(smoothed.clamp(min=1e-5))
+
+
+def moved_thresholds(
+    processors: Processors, parameters: Mapping[str, Mapping[str, Tensor]], shift_db: float
+) -> dict[str, dict[str, Tensor]]:
+    """Parameters for audio that is louder by `shift_db`: thresholds move along, so that dynamics act as before."""
+    moved = {t: dict(values) for t, values in parameters.items()}
+    for t, values in moved.items():
+        if "log_threshold" in values:
+            declared = processors[t].specification["log_threshold"]
+            values["log_threshold"] = declared.from_unit(declared.to_unit(values["log_threshold"]) + shift_db)
+    return moved

@@ -28,7 +28,7 @@ from mixgraph.processors import Processors, make_processors, registered
 from mixgraph.pruning import SongEvaluator, leave_one_out
 from mixgraph.render import render_song
 from mixgraph.songs.align import TrackAlignment
-from mixgraph.songs.engineer import draw_settings
+from mixgraph.songs.engineer import draw_settings, moved_thresholds
 from mixgraph.songs.instruments import INSTRUMENTS, Instrument, make_sheet, make_track
 from mixgraph.songs.song import Song
 
@@ -232,15 +232,7 @@ class _Draft:
                 return replace(mixed, sources=sources, parameters=parameters, mix=mix, loss_increases=())
             factor = 0.98 * _PEAK / peak  # a little below, since the floor of the detectors does not move along
             sources = sources * factor
-            parameters = self.moved_thresholds(parameters, 20 * math.log10(factor))
-
-    def moved_thresholds(self, parameters: Values, shift_db: float) -> Values:
-        moved = {t: dict(values) for t, values in parameters.items()}
-        for t, values in moved.items():
-            if "log_threshold" in values:
-                declared = self.processors[t].specification["log_threshold"]
-                values["log_threshold"] = declared.from_unit(declared.to_unit(values["log_threshold"]) + shift_db)
-        return moved
+            parameters = moved_thresholds(self.processors, parameters, 20 * math.log10(factor))
 
     def measured(self, mixed: _Mixed) -> _Mixed:
         """Adds the loss increase of every processor (paper eq. 9)."""
