@@ -203,9 +203,13 @@ class _Group:
     def __call__(self, examples: Iterable[Example]) -> Iterator[Any]:
         remaining = iter(examples)
         if self.source.format == "pyg":
-            from mixgraph.shards.pyg import to_batch  # which takes seconds to import
+            from mixgraph.shards.pyg import Parcel, to_batch  # which takes seconds to import
         while group := list(islice(remaining, self.source.batch_size)):
-            yield to_batch(group) if self.source.format == "pyg" else group
+            if self.source.format == "pyg":
+                batch = to_batch(group)
+                yield batch if get_worker_info() is None else Parcel(batch)
+            else:
+                yield group
 
 
 def _worker() -> tuple[int, int]:

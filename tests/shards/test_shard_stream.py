@@ -159,6 +159,26 @@ def test_batches_keep_tracks_nodes_and_edges_together(stream) -> None:
     assert sorted(seen) == ALL
 
 
+def test_batches_leave_workers_unchanged(stream) -> None:
+    options = {"format": "pyg", "batch_size": 4, "audio": True, "segment_seconds": 2.0, "validation": "train"}
+    here = GraphShards(str(stream), **options).val_dataloader()
+    there = GraphShards(str(stream), num_workers=1, **options).val_dataloader()
+    large = 0
+    for mine, sent in zip(here, there, strict=True):
+        assert type(sent) is type(mine)
+        assert len(sent.to_data_list()) == len(mine.to_data_list()) == mine.num_graphs
+        for whole, other in [(mine, sent), *zip(mine.to_data_list(), sent.to_data_list(), strict=True)]:
+            assert whole.keys() == other.keys()
+            for name in whole.keys():  # noqa: SIM118 (not a dict)
+                if isinstance(whole[name], torch.Tensor):
+                    assert torch.equal(whole[name].nan_to_num(nan=-7.0), other[name].nan_to_num(nan=-7.0)), name
+                    assert whole[name].dtype == other[name].dtype
+                    large += whole[name].numel() > 1 << 14
+                else:
+                    assert whole[name] == other[name]
+    assert large > 0  # those that go through shared memory are among them
+
+
 def test_unknown_loss_increases_are_nan_in_batches(stream) -> None:
     first, second = (Stretch().cut(s) for _, s in zip(range(2), read_shards(stream / "train"), strict=False))
     batch = to_batch([replace(first, sample=replace(first.sample, loss_increases=None)), second])
