@@ -34,7 +34,7 @@ from mixgraph.graph.io import GraphFile
 from mixgraph.processors import Processors, make_processors
 from mixgraph.shards import Origin, pack_sample, shard_paths, write_shards
 from mixgraph.shards.examples import Stretch
-from mixgraph.shards.stream import Source, evaluation_loader
+from mixgraph.shards.stream import TOGETHER, Source, evaluation_loader
 from tools.benchmarks.table import machine
 
 PLAIN, DECODED, PYG, AUDIO = "plain webdataset", "decoded", "decoded, as PyG batches", "decoded, with audio"
@@ -127,28 +127,34 @@ def passes(shards: Sequence[Path], stretch: float) -> dict[str, Callable[[int], 
     return kinds
 
 
-def rate(loader: Iterable[Any]) -> float:
+def rate(loader: Iterable[Any], first: int = 1) -> float:
     """Samples a second of one pass, the start of its workers left out.
 
+    Args:
+        loader: gives one sample at a time.
+        first: so many samples come before the clock starts: the first messages of all workers.
+
     Raises:
-        ValueError: fewer than two samples.
+        ValueError: too few samples.
     """
     start, count = 0.0, 0
-    for _ in loader:
-        start = start or time.perf_counter()
-        count += 1
-    if count < 2:
-        raise ValueError(f"shards: at least two samples are needed to measure a rate, got {count}")
-    return (count - 1) / (time.perf_counter() - start)
+    for count, _ in enumerate(loader, 1):
+        if count == first:
+            start = time.perf_counter()
+    if count <= first:
+        raise ValueError(f"shards: more than {first} samples are needed to measure a rate, got {count}")
+    return (count - first) / (time.perf_counter() - start)
 
 
 def reading(shards: Sequence[Path], stretch: float, workers: Sequence[int], repeats: int) -> list[dict[str, Any]]:
     """Rates of all kinds of passes, in turns; a row a kind and number of workers."""
     rates: dict[tuple[str, int], list[float]] = {}
+    half = max(1, sum(1 for _ in plain_loader(shards, 0)) // 2)
     for _ in range(repeats):
         for count in workers:
+            first = min(TOGETHER * max(1, count), half)
             for name, loader in passes(shards, stretch).items():
-                rates.setdefault((name, count), []).append(rate(loader(count)))
+                rates.setdefault((name, count), []).append(rate(loader(count), first))
                 sys.stderr.write(f"{name}, {count} workers: {rates[name, count][-1]:.0f} samples a second\n")
     median = {key: statistics.median(values) for key, values in rates.items()}
     return [

@@ -26,6 +26,8 @@ from mixgraph.shards.rehydrate import SongFinder
 from mixgraph.shards.sample import GraphSample, decode_sample
 
 Format = Literal["sample", "pyg"]
+TOGETHER = 16
+"""Samples without audio that leave a worker in one message."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,14 @@ def evaluation_loader(source: Source, num_workers: int = 0, node: Node = Node())
     """One exact pass: every sample of the shards once, over all workers and nodes; positions are fixed."""
     urls = [{"url": str(path)} for path in source.shards][node.rank :: node.count]
     # A worker without shards has nothing to say; that is no error.
-    return _loader([_Everything(urls), _EveryWorker(), _Read(), _Cut(source), _Group(source)], num_workers)
+    return _loader([_Everything(urls), _EveryWorker(), _Read(), _Cut(source)], source, num_workers)
 
 
-def _loader(stages: list[Any], num_workers: int) -> Any:
-    return wds.WebLoader(wds.DataPipeline(*stages), batch_size=None, num_workers=num_workers)
+def _loader(stages: list[Any], source: Source, num_workers: int) -> Any:
+    # A message costs as much as a sample; audio is too large to wait for others of its kind.
+    together = max(1, TOGETHER // source.batch_size) if num_workers and not source.stretch.audio else 1
+    pipeline = wds.DataPipeline(*stages, _Group(source), _Together(together))
+    return wds.WebLoader(pipeline, batch_size=None, num_workers=num_workers).compose(_apart)
 
 
 class TrainingLoader:
@@ -126,8 +131,8 @@ class TrainingLoader:
             random.Random(seed).shuffle(urls)
             stages = [_Everything(urls[node.rank :: node.count]), _EveryWorker()]
         stages += [_Read(), _Shuffle(self.shuffle_buffer, f"{seed}/{node.rank}")]
-        stages += [_Cut(self.source, f"{epoch}/{node.rank}"), _Group(self.source)]
-        return islice(iter(_loader(stages, self.num_workers)), self.num_batches)
+        stages += [_Cut(self.source, f"{epoch}/{node.rank}")]
+        return islice(iter(_loader(stages, self.source, self.num_workers)), self.num_batches)
 
 
 # The stages of the pipelines: plain values, so that they travel to workers however those are started. Random numbers
@@ -210,6 +215,21 @@ class _Group:
                 yield batch if get_worker_info() is None else Parcel(batch)
             else:
                 yield group
+
+
+@dataclass
+class _Together:
+    count: int
+
+    def __call__(self, batches: Iterable[Any]) -> Iterator[list[Any]]:
+        remaining = iter(batches)
+        while group := list(islice(remaining, self.count)):
+            yield group
+
+
+def _apart(groups: Iterable[list[Any]]) -> Iterator[Any]:
+    for group in groups:
+        yield from group
 
 
 def _worker() -> tuple[int, int]:
