@@ -115,7 +115,7 @@ def graph_from_dict(record: Any, where: str = "graph") -> MixGraph:
     """
     _check_schema(record, where)
     _check_record(record, _GRAPH_KINDS, where)
-    return _graph(record, where)
+    return _graph(record, where)[0]
 
 
 def graph_to_json(graph: MixGraph) -> str:
@@ -173,12 +173,12 @@ def graph_file_from_dict(record: Any, where: str) -> GraphFile:
     if record["sample_rate"] < 1:
         raise ValueError(f"{where}: sample_rate: a positive number of Hz is needed, got {record['sample_rate']}")
     _check_options(record["processors"], f"{where}: processors")
-    graph = _graph(record, where)
+    graph, nodes = _graph(record, where)
     return GraphFile(
         graph=graph,
         sample_rate=record["sample_rate"],
-        weights=_column(graph, record["nodes"], "weight", where, torch.float32),
-        loss_increases=_column(graph, record["nodes"], "loss_increase", where, torch.float64),
+        weights=_column(graph, nodes["weight"], "weight", where, torch.float32),
+        loss_increases=_column(graph, nodes["loss_increase"], "loss_increase", where, torch.float64),
         processor_options=record["processors"],
     )
 
@@ -227,27 +227,44 @@ def _check_record(record: Any, kinds: Mapping[str, tuple[type, ...]], where: str
             raise ValueError(f"{where}: {key}: {needed} is needed, got {_shown(record[key])}")
 
 
-def _check_records(records: Sequence[Any], kinds: Mapping[str, tuple[type, ...]], where: str) -> None:
-    # By column first: data sets have many graphs, and nearly all of them are sound.
+def _columns(records: Sequence[Any], kinds: Mapping[str, tuple[type, ...]], where: str) -> dict[str, tuple[Any, ...]]:
+    """The values of uniform records, checked, by key."""
+    # By column: data sets have many graphs, and nearly all of them are sound.
     if set(map(type, records)) <= {dict} and set(map(len, records)) <= {len(kinds)}:
         with suppress(KeyError):
-            columns = zip(*map(itemgetter(*kinds), records), strict=True)
-            allowed = zip(columns, kinds.values(), strict=bool(records))
+            columns = list(zip(*map(itemgetter(*kinds), records), strict=True)) or [()] * len(kinds)
+            allowed = zip(columns, kinds.values(), strict=True)
             if all(set(map(type, column)).issubset(types) for column, types in allowed):
-                return
+                return dict(zip(kinds, columns, strict=True))
     for i, record in enumerate(records):
         _check_record(record, kinds, f"{where}[{i}]")
+    raise AssertionError(f"{where}: a record that is refused as one of many is refused by itself")
 
 
-def _nodes_are_sound(nodes: Sequence[dict[str, Any]]) -> bool:
-    """What the checks of `_graph` ask of each node, by column: data sets have many graphs."""
+def _check_nodes(nodes: Mapping[str, tuple[Any, ...]], where: str) -> None:
     known = _AUXILIARY_LETTERS | {name: processor.letter for name, processor in registered().items()}
-    return (
-        [node["id"] for node in nodes] == list(range(len(nodes)))
-        and min(node["song"] for node in nodes) >= 0
-        and {(node["type"], node["letter"]) for node in nodes} <= known.items()
-        and all(node["type"] == INPUT for node in nodes if node["subgroup"])
-    )
+    types, letters, subgroups = nodes["type"], nodes["letter"], nodes["subgroup"]
+    if (
+        nodes["id"] == tuple(range(len(types)))
+        and min(nodes["song"]) >= 0
+        and set(zip(types, letters, strict=True)) <= known.items()
+        and (set(subgroups) <= {""} or all(t == INPUT for t, group in zip(types, subgroups, strict=True) if group))
+    ):
+        return
+    for i, number in enumerate(nodes["id"]):  # says which one it is, and why
+        at = f"{where}[{i}]"
+        if number != i:
+            raise ValueError(f"{at}: id: {i} is needed (nodes in order), got {number}")
+        if nodes["song"][i] < 0:
+            raise ValueError(f"{at}: song: a number from 0 is needed, got {nodes['song'][i]}")
+        try:
+            letter = node_letter(types[i])
+        except ValueError as error:
+            raise ValueError(f"{at}: type: {error}") from error
+        if letters[i] != letter:
+            raise ValueError(f"{at}: letter: {letter!r} is needed for {types[i]}, got {letters[i]!r}")
+        if subgroups[i] and types[i] != INPUT:
+            raise ValueError(f"{at}: subgroup: '' is needed, only inputs have one, got {subgroups[i]!r}")
 
 
 def _check_options(options: Mapping[str, Any], where: str) -> None:
@@ -269,42 +286,29 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _graph(record: dict[str, Any], where: str) -> MixGraph:
-    nodes: Sequence[dict[str, Any]] = record["nodes"]
-    if not nodes:
+def _graph(record: dict[str, Any], where: str) -> tuple[MixGraph, dict[str, tuple[Any, ...]]]:
+    """A graph, and what its records say of its nodes."""
+    if not record["nodes"]:
         raise ValueError(f"{where}: nodes: at least one is needed, got none")
-    _check_records(nodes, _NODE_KINDS, f"{where}: nodes")
-    for i, node in enumerate(nodes if not _nodes_are_sound(nodes) else ()):  # says which one it is, and why
-        if node["id"] != i:
-            raise ValueError(f"{where}: nodes[{i}]: id: {i} is needed (nodes in order), got {node['id']}")
-        if node["song"] < 0:
-            raise ValueError(f"{where}: nodes[{i}]: song: a number from 0 is needed, got {node['song']}")
-        try:
-            letter = node_letter(node["type"])
-        except ValueError as error:
-            raise ValueError(f"{where}: nodes[{i}]: type: {error}") from error
-        if node["letter"] != letter:
-            needed = f"{letter!r} is needed for {node['type']}"
-            raise ValueError(f"{where}: nodes[{i}]: letter: {needed}, got {node['letter']!r}")
-        if node["subgroup"] and node["type"] != INPUT:
-            needed = "'' is needed, only inputs have one"
-            raise ValueError(f"{where}: nodes[{i}]: subgroup: {needed}, got {node['subgroup']!r}")
-    _check_records(record["edges"], _EDGE_KINDS, f"{where}: edges")
+    nodes = _columns(record["nodes"], _NODE_KINDS, f"{where}: nodes")
+    _check_nodes(nodes, f"{where}: nodes")
+    edges = _columns(record["edges"], _EDGE_KINDS, f"{where}: edges")
+    types = nodes["type"]
     try:
         graph = MixGraph(
-            types=tuple(node["type"] for node in nodes),
-            edges=tuple((edge["source"], edge["destination"]) for edge in record["edges"]),
-            names=tuple(node["name"] for node in nodes),
-            subgroups=tuple(node["subgroup"] for node in nodes if node["type"] == INPUT),
-            songs=tuple(node["song"] for node in nodes),
+            types=types,
+            edges=tuple(zip(edges["source"], edges["destination"], strict=True)),
+            names=nodes["name"],
+            subgroups=tuple(group for group, t in zip(nodes["subgroup"], types, strict=True) if t == INPUT),
+            songs=nodes["song"],
         )
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
-    if [node["row"] for node in nodes] != list(graph.rows):
-        for i, (node, row) in enumerate(zip(nodes, graph.rows, strict=True)):
-            if node["row"] != row:
-                raise ValueError(f"{where}: nodes[{i}]: row: {row} is needed (its rank in its type), got {node['row']}")
-    return graph
+    if nodes["row"] != graph.rows:
+        i = next(i for i, row in enumerate(graph.rows) if nodes["row"][i] != row)
+        needed = f"{graph.rows[i]} is needed (its rank in its type)"
+        raise ValueError(f"{where}: nodes[{i}]: row: {needed}, got {nodes['row'][i]}")
+    return graph, nodes
 
 
 def _by_node(graph: MixGraph, values: Tensor | None, key: str) -> dict[int, float]:
@@ -321,18 +325,17 @@ def _by_node(graph: MixGraph, values: Tensor | None, key: str) -> dict[int, floa
     return value_of
 
 
-def _column(
-    graph: MixGraph, nodes: Sequence[dict[str, Any]], key: str, where: str, dtype: torch.dtype
-) -> Tensor | None:
+def _column(graph: MixGraph, values: Sequence[Any], key: str, where: str, dtype: torch.dtype) -> Tensor | None:
     """The values of the processors, all or none of which are known; those of a graph without processors are known."""
     low, high = _RANGES[key]
-    known = [node["id"] for node in nodes if node[key] is not None]
+    known = tuple(i for i, value in enumerate(values) if value is not None)
     if not known and graph.processors:
         return None
-    if tuple(known) != graph.processors:
+    if known != graph.processors:
         odd = min(set(known) ^ set(graph.processors))
         raise ValueError(f"{where}: nodes[{odd}]: {key}: all processors have one, or none; other nodes have null")
-    for i in known:
-        if not low <= nodes[i][key] <= high:
-            raise ValueError(f"{where}: nodes[{i}]: {key}: {low:g} to {high:g} is needed, got {_shown(nodes[i][key])}")
-    return torch.tensor([nodes[i][key] for i in known], dtype=dtype)
+    found = [values[i] for i in known]
+    if found and not low <= min(found) <= max(found) <= high:
+        i = next(i for i in known if not low <= values[i] <= high)
+        raise ValueError(f"{where}: nodes[{i}]: {key}: {low:g} to {high:g} is needed, got {_shown(values[i])}")
+    return torch.tensor(found, dtype=dtype)
