@@ -13,7 +13,7 @@ import lightning as L
 from mixgraph.graph import song_nodes
 from mixgraph.losses import SongScore
 from mixgraph.module import ConsoleModule
-from mixgraph.pruning import SongEvaluator, Trial, leave_one_out, make_sampler, prune_round
+from mixgraph.pruning import Order, SongEvaluator, Trial, leave_one_out, make_sampler, prune_round
 from mixgraph.songs import Song
 
 OnTrial = Callable[[Song, dict[str, Any], int], None]
@@ -53,6 +53,7 @@ class IterativePruning(L.Callback):
             a loss over the prediction's norm; see the README's results for what 0.02 costs and gives.
         rule: of the dry/wet sampler, see `DryWet`.
         period: of the hybrid sampler: every period-th round is brute force.
+        order: of brute force: `"random"`, `"weight"` or `"loss_increase"`, see `BruteForce`.
         refresh_min_loss: lower L_min to the current loss at every round (the reference's rule).
         leave_one_out: measure each node's loss increase after console training and at the end (paper eq. 9).
         seed: of the order of candidates.
@@ -66,6 +67,7 @@ class IterativePruning(L.Callback):
         tolerance: float = 0.02,
         rule: Literal["paper", "reference"] = "paper",
         period: int = 4,
+        order: Order = "random",
         refresh_min_loss: bool = False,
         leave_one_out: bool = True,
         seed: int = 42,
@@ -75,7 +77,7 @@ class IterativePruning(L.Callback):
         if not tolerance >= 0:
             raise ValueError(f"tolerance: at least 0, in units of the match loss, got {tolerance}")
         self.console_stages, self.rounds, self.tolerance = console_stages, rounds, tolerance
-        self.sampler = make_sampler(sampler, rule, period)
+        self.sampler = make_sampler(sampler, rule, period, order)
         self.refresh_min_loss, self.leave_one_out, self.seed = refresh_min_loss, leave_one_out, seed
         self.songs: list[SongRecord] = []
         self.listeners: list[OnTrial] = []
@@ -162,8 +164,9 @@ class _SongTrials:
         pruning, record = self.pruning, self.record
 
         def on_trial(trial: Trial) -> None:
-            row = asdict(trial) | {
-                "kind": "trial",
+            row = asdict(trial)
+            row |= {
+                "kind": "measured" if row.pop("measured") else "trial",
                 "round": round_index,
                 "step": self.trainer.global_step,
                 "candidates": [self.labels[i] for i in trial.candidates],

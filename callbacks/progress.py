@@ -85,7 +85,7 @@ class SearchProgress(ProgressBar):
         if self._trials is None:
             self._trials = self._progress.add_task("trials", total=None, detail="")
         names = ", ".join(row["candidates"][:2]) + (" ..." if len(row["candidates"]) > 2 else "")
-        if row["kind"] == "trial":
+        if row["kind"] in ("trial", "measured"):
             verdict = "removed" if row["accepted"] else "kept"
             detail = f"{names}: loss {'>' if row['stopped'] else ''}{row['loss']:.4f}, {verdict}, {remaining} left"
         else:

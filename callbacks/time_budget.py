@@ -118,8 +118,12 @@ def _expected_trials(pruning: IterativePruning, rounds: int, graph: MixGraph) ->
     count, types, sampler = len(graph.processors), len(graph.count()), pruning.sampler
 
     def trials(round_index: int) -> int:
-        hybrid_brute = isinstance(sampler, Hybrid) and round_index % sampler.period == sampler.period - 1
-        return count if hybrid_brute or isinstance(sampler, BruteForce) else min(count, 4 * types)
+        rule = sampler
+        if isinstance(rule, Hybrid) and round_index % rule.period == rule.period - 1:
+            rule = rule.brute_force
+        if isinstance(rule, BruteForce):
+            return 2 * count if rule.order == "loss_increase" else count
+        return min(count, 4 * types)
 
     return sum(map(trials, range(rounds))) + 2 * pruning.leave_one_out * count
 

@@ -1,7 +1,7 @@
 """Pruning: rules that propose candidates, trials that measure them. No Trainer."""
 
 from mixgraph.pruning.evaluator import SongEvaluator
-from mixgraph.pruning.samplers import SAMPLERS, BruteForce, DryWet, Hybrid, Sampler, make_sampler
+from mixgraph.pruning.samplers import SAMPLERS, BruteForce, DryWet, Hybrid, Order, Proposal, Sampler, make_sampler
 from mixgraph.pruning.trials import Evaluator, RoundResult, Trial, TrialLoss, leave_one_out, prune_round
 
 __all__ = [
@@ -10,6 +10,8 @@ __all__ = [
     "DryWet",
     "Evaluator",
     "Hybrid",
+    "Order",
+    "Proposal",
     "RoundResult",
     "Sampler",
     "SongEvaluator",

@@ -1,6 +1,6 @@
 """Which processors to try to remove next (paper section 3.2): pure, seeded, without audio.
 
-A round of trials is a generator: it yields the next candidates and is sent the verdict. So every rule can be run
+A round of trials is a generator: it yields what to try next and is sent what came of it. So every rule can be run
 against a synthetic accept rule, and the loop that evaluates is the same for all.
 """
 
@@ -8,10 +8,28 @@ from __future__ import annotations
 
 import random
 from collections.abc import Generator, Sequence
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol, get_args
 
-Candidates = tuple[int, ...]
-Trials = Generator[Candidates, bool, None]
+Order = Literal["random", "weight", "loss_increase"]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What to try.
+
+    Attributes:
+        candidates: processors to remove on top of what was accepted before in this round.
+        measure: only find out what the loss would be; nothing is removed.
+    """
+
+    candidates: tuple[int, ...]
+    measure: bool = False
+
+
+Trials = Generator[Proposal, float | None, None]
+"""Is sent the loss of what it proposed where that is within the bound (and so removed, unless it was only measured),
+else None."""
 
 
 class Sampler(Protocol):
@@ -27,20 +45,38 @@ class Sampler(Protocol):
             rng: source of all randomness.
 
         Yields:
-            Indices into `types` to remove on top of what was accepted before in this round; is sent whether the
-            removal was accepted.
+            Indices into `types`; see `Trials`.
         """
         ...
 
 
 class BruteForce:
-    """Tries every processor once, alone, in random order (paper section 3.2)."""
+    """Tries every processor once, alone (paper section 3.2).
+
+    Args:
+        order: `"random"` (paper); `"weight"`, smallest dry/wet weight first; or `"loss_increase"`: measures all of them
+            before it removes any, and then tries those that could go, smallest increase first (paper eq. 9).
+    """
+
+    def __init__(self, order: Order = "random") -> None:
+        if order not in get_args(Order):
+            raise ValueError(f"order: one of {', '.join(get_args(Order))}, got {order!r}")
+        self.order = order
 
     def trials(self, round_index: int, types: Sequence[str], weights: Sequence[float], rng: random.Random) -> Trials:
         order = list(range(len(types)))
         rng.shuffle(order)
+        if self.order == "weight":
+            order.sort(key=lambda i: weights[i])
+        elif self.order == "loss_increase":
+            losses: dict[int, float] = {}
+            for processor in order:
+                loss = yield Proposal((processor,), measure=True)
+                if loss is not None:
+                    losses[processor] = loss
+            order = sorted(losses, key=lambda i: losses[i])
         for processor in order:
-            yield (processor,)
+            yield Proposal((processor,))
 
 
 class DryWet:
@@ -74,7 +110,7 @@ class DryWet:
             t = rng.choice(pool)
             size = max(1, int(counts[t] * ratio[t]))
             candidates = left[t][:size]
-            if (yield tuple(candidates)):
+            if (yield Proposal(tuple(candidates))) is not None:
                 left[t] = left[t][size:]
             elif len(candidates) > 1:
                 ratio[t] /= 2
@@ -101,7 +137,7 @@ class DryWet:
             reach = min(count, round(count * (accepted[t] + size)))
             candidates = tuple(by_weight[t][taken[t] : reach])
             # Rounding can make a step that adds no node; the reference evaluates the same graph once more.
-            if not candidates or (yield candidates):
+            if not candidates or (yield Proposal(candidates)) is not None:
                 accepted[t] += size
                 taken[t] = reach
                 if accepted[t] >= 1 and t in pool:
@@ -116,17 +152,18 @@ class Hybrid:
     Args:
         period: 4 makes rounds 4, 8, 12 brute force.
         rule: of the dry/wet rounds.
+        order: of the brute-force rounds.
     """
 
-    def __init__(self, period: int = 4, rule: Literal["paper", "reference"] = "paper") -> None:
+    def __init__(self, period: int = 4, rule: Literal["paper", "reference"] = "paper", order: Order = "random") -> None:
         if period < 1:
             raise ValueError(f"period: at least 1, got {period}")
         self.period = period
-        self.dry_wet = DryWet(rule)
+        self.dry_wet, self.brute_force = DryWet(rule), BruteForce(order)
 
     def trials(self, round_index: int, types: Sequence[str], weights: Sequence[float], rng: random.Random) -> Trials:
         brute = round_index % self.period == self.period - 1
-        sampler: Sampler = BruteForce() if brute else self.dry_wet
+        sampler: Sampler = self.brute_force if brute else self.dry_wet
         return sampler.trials(round_index, types, weights, rng)
 
 
@@ -137,16 +174,18 @@ def _by_weight(node_type: str, types: Sequence[str], weights: Sequence[float]) -
 SAMPLERS = ("brute_force", "dry_wet", "hybrid")
 
 
-def make_sampler(name: str, rule: Literal["paper", "reference"] = "paper", period: int = 4) -> Sampler:
+def make_sampler(
+    name: str, rule: Literal["paper", "reference"] = "paper", period: int = 4, order: Order = "random"
+) -> Sampler:
     """A sampler by name, for configurations and sweeps.
 
     Raises:
         ValueError: an unknown name; the message lists the known ones.
     """
     if name == "brute_force":
-        return BruteForce()
+        return BruteForce(order)
     if name == "dry_wet":
         return DryWet(rule)
     if name == "hybrid":
-        return Hybrid(period, rule)
+        return Hybrid(period, rule, order)
     raise ValueError(f"sampler: one of {', '.join(SAMPLERS)}, got {name!r}")

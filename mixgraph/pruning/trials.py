@@ -45,6 +45,7 @@ class Trial:
         bound: the largest loss that would have been accepted.
         accepted: the verdict.
         remaining: processors left after it.
+        measured: it was only to be measured; nothing was removed.
     """
 
     candidates: tuple[int, ...]
@@ -53,6 +54,7 @@ class Trial:
     bound: float
     accepted: bool
     remaining: int
+    measured: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,23 +108,26 @@ def prune_round(
     removed: list[int] = []
     trials: list[Trial] = []
     proposals = sampler.trials(round_index, types, weights, rng)
-    candidates = next(proposals, None)
-    while candidates is not None and not should_stop():
+    proposal = next(proposals, None)
+    while proposal is not None and not should_stop():
         bound = min_loss + tolerance
-        outcome = evaluator.evaluate(candidates, bound)
-        accepted = not outcome.stopped and outcome.loss <= bound  # a loss that is not a number is refused
+        outcome = evaluator.evaluate(proposal.candidates, bound)
+        fits = not outcome.stopped and outcome.loss <= bound  # a loss that is not a number is refused
+        accepted = fits and not proposal.measure
         if accepted:
-            evaluator.accept(candidates)
-            removed += candidates
+            evaluator.accept(proposal.candidates)
+            removed += proposal.candidates
             min_loss = min(min_loss, outcome.loss)
         remaining = len(types) - len(removed)
-        trials.append(Trial(tuple(candidates), outcome.loss, outcome.stopped, bound, accepted, remaining))
+        trials.append(
+            Trial(proposal.candidates, outcome.loss, outcome.stopped, bound, accepted, remaining, proposal.measure)
+        )
         if on_trial is not None:
             on_trial(trials[-1])
         try:
-            candidates = proposals.send(accepted)
+            proposal = proposals.send(outcome.loss if fits else None)
         except StopIteration:
-            candidates = None
+            proposal = None
     return RoundResult(start_loss, min_loss, tuple(sorted(removed)), tuple(trials))
 
 

@@ -12,14 +12,14 @@ def run(sampler, types, weights, accept, round_index=0, seed=0):
     """Plays a round; `accept` gets the candidates. Returns the list of (candidates, verdict)."""
     trials = sampler.trials(round_index, types, weights, random.Random(seed))
     played = []
-    candidates = next(trials, None)
-    while candidates is not None:
-        assert candidates, "an empty trial"
-        verdict = accept(candidates)
-        played.append((candidates, verdict))
+    proposal = next(trials, None)
+    while proposal is not None:
+        assert proposal.candidates, "an empty trial"
+        verdict = accept(proposal.candidates)
+        played.append((proposal.candidates, verdict))
         assert len(played) < 10_000
         try:
-            candidates = trials.send(verdict)
+            proposal = trials.send(0.0 if verdict else None)
         except StopIteration:
             break
     return played
@@ -115,6 +115,17 @@ def test_brute_force_tries_each_once_in_seeded_order() -> None:
     assert first == again != other
 
 
+def test_brute_force_by_weight() -> None:
+    weights = [0.5, 0.1, 0.9, 0.3]
+    assert [c for c, _ in run(BruteForce("weight"), ["e"] * 4, weights, lambda _: True)] == [(1,), (3,), (0,), (2,)]
+
+
+def test_hybrid_orders_its_brute_force_rounds() -> None:
+    weights = [i / 8 for i in range(8)]
+    played = run(Hybrid(4, order="weight"), ["e"] * 8, weights, lambda _: True, round_index=3)
+    assert [c for c, _ in played] == [(i,) for i in range(8)]
+
+
 def test_hybrid_is_brute_force_every_fourth_round() -> None:
     types, weights = ["e"] * 50, [i / 50 for i in range(50)]
     lengths = {r: len(run(Hybrid(4), types, weights, lambda _: False, r)) for r in range(12)}
@@ -128,7 +139,7 @@ def test_type_order_is_seeded_and_fair() -> None:
     assert 60 < first["e"] < 140  # a fair coin leaves this range once in 10^8
 
 
-@pytest.mark.parametrize("sampler", [BruteForce(), DryWet(), Hybrid()])
+@pytest.mark.parametrize("sampler", [BruteForce(), BruteForce("loss_increase"), DryWet(), Hybrid()])
 def test_nothing_left_means_no_trials(sampler: Sampler) -> None:
     assert run(sampler, [], [], lambda _: True) == []
 
@@ -140,3 +151,5 @@ def test_unknown_names_are_refused() -> None:
         DryWet("other")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="period: at least 1, got 0"):
         Hybrid(0)
+    with pytest.raises(ValueError, match="order: one of random, weight, loss_increase, got 'best'"):
+        BruteForce("best")  # type: ignore[arg-type]

@@ -46,6 +46,18 @@ def test_tolerance_is_on_the_sum_of_increases() -> None:
     assert len(play(AdditiveLoss([0.004] * 10)).removed) == 2  # a third would be 0.012 above
 
 
+def test_what_costs_least_goes_first_where_increases_are_measured() -> None:
+    increases = [0.009, 0.5, *[0.001 * i for i in range(5)], math.nan]
+    evaluator = AdditiveLoss(increases, early=True)
+    result = play(evaluator, BruteForce("loss_increase"))
+    assert result.removed == (2, 3, 4, 5, 6)  # 0.010 together; 0.009 would have left room for three of them only
+    measured, tried = result.trials[:8], result.trials[8:]
+    assert all(trial.measured and not trial.accepted and trial.remaining == 8 for trial in measured)
+    assert sorted(trial.candidates for trial in measured) == [(i,) for i in range(8)]
+    assert [trial.candidates for trial in tried] == [(2,), (3,), (4,), (5,), (6,), (0,)]
+    assert not any(trial.measured for trial in tried)
+
+
 def test_loss_at_the_bound_is_accepted() -> None:
     assert play(AdditiveLoss([0.25]), tolerance=0.25).removed == (0,)
 
