@@ -105,7 +105,7 @@ class Chain:
 
 
 class Responses:
-    """The spectra of responses by node and FFT length, the latest ones up to some memory.
+    """The spectra of responses by node, FFT length and channels, the latest ones up to some memory.
 
     Args:
         max_bytes: of all responses; those that are made again are the same.
@@ -113,12 +113,12 @@ class Responses:
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self.found: dict[tuple[int, int], Tensor] = {}
+        self.found: dict[tuple[int, int, int], Tensor] = {}
 
-    def get(self, keys: Mapping[int, tuple[int, int]]) -> dict[int, Tensor]:
+    def get(self, keys: Mapping[int, tuple[int, int, int]]) -> dict[int, Tensor]:
         return {index: self.found[key] for index, key in keys.items() if key in self.found}
 
-    def put(self, keys: Mapping[int, tuple[int, int]], responses: Mapping[int, Tensor]) -> None:
+    def put(self, keys: Mapping[int, tuple[int, int, int]], responses: Mapping[int, Tensor]) -> None:
         self.found.update({keys[index]: response for index, response in responses.items()})
         size = sum(_bytes(r) for r in self.found.values())
         while size > self.max_bytes and self.found:
@@ -214,7 +214,7 @@ class Rendered:
         if entering is None:
             entering = self.chain.weights.new_zeros(1, self.block)
         steps = list(enumerate(self.plan.steps))[1:-1]
-        keys = {i: (self.chain.nodes[s.nodes[0] - 1], s.region.n_fft if s.region else 0) for i, s in steps}
+        keys = {i: (self.chain.nodes[s.nodes[0] - 1], s.region.n_fft if s.region else 0, s.width) for i, s in steps}
         self.state.responses = self.responses.get(keys)
         stereo = entering.expand(2, -1).unsqueeze(0)
         mix, _ = execute(self.plan, self.processors, stereo, parameters, self.chain.weights, self.state)

@@ -130,6 +130,24 @@ def test_mono_and_silence_change_rounding_only(removed) -> None:
     assert silent[2] == len(streams[2].pieces)
 
 
+def test_a_subgroup_that_becomes_mono_or_stereo_has_its_own_responses() -> None:
+    parameters, weights, sources, target = setup()
+    values = (GRAPH, PROCESSORS, parameters, weights, sources, target, 20_000, (0, 1, 2))
+    sources[:] = sources[:, :1]
+    # Without what makes it stereo, the track of subgroup b is mono, and so is the subgroup.
+    makers = tuple(
+        i
+        for i, node in enumerate(GRAPH.processors)
+        if GRAPH.label(node).startswith("track z") and GRAPH.types[node] in ("gain_panning", "delay", "reverb")
+    )
+    used = SongEvaluator(*values)
+    for removed in ((), makers, (), makers[1:], makers):
+        assert used.evaluate(removed).loss == SongEvaluator(*values).evaluate(removed).loss
+    used = SongEvaluator(*values)
+    for removed in (makers, (), makers):  # the other way round
+        assert used.evaluate(removed).loss == SongEvaluator(*values).evaluate(removed).loss
+
+
 @pytest.mark.parametrize("cache_bytes", [0, 1_000_000])
 def test_little_memory_gives_the_same_floats(cache_bytes) -> None:
     plenty, little = evaluator(block=7000), evaluator(block=7000, cache_bytes=cache_bytes)
