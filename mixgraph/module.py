@@ -50,6 +50,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
     Args:
         track_chain: processor letters of every track's chain, in order.
         subgroup_chain: processor letters of every subgroup's chain.
+        master_chain: processor letters of the chain that the sum of all subgroups goes through; none where empty.
         sample_rate: in Hz.
         warm_up_seconds: at the start of every clip, rendered but not compared.
         seed: of the initial values.
@@ -64,6 +65,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         self,
         track_chain: str = "ecnsgdr",
         subgroup_chain: str = "ecnsgdr",
+        master_chain: str = "",
         sample_rate: int = 30000,
         warm_up_seconds: float = 1.0,
         seed: int = 42,
@@ -74,8 +76,8 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         rendering: RenderSettings | None = None,
     ) -> None:
         super().__init__()
-        self.track_chain, self.subgroup_chain = track_chain, subgroup_chain
-        build_console({"check": ("letters",)}, track_chain, subgroup_chain)  # a wrong letter is refused at once
+        self.track_chain, self.subgroup_chain, self.master_chain = track_chain, subgroup_chain, master_chain
+        self._console({"check": ("letters",)}, "")  # a wrong letter is refused at once
         self.sample_rate = sample_rate
         self.warm_up = round(warm_up_seconds * sample_rate)
         self.seed = seed
@@ -106,6 +108,9 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         self.draw(graph, self.processors, self.seed)
         return self
 
+    def _console(self, subgroups: Mapping[str, Sequence[str]], name: str) -> MixGraph:
+        return build_console(subgroups, self.track_chain, self.subgroup_chain, name, self.master_chain)
+
     def prune(self, keep: Sequence[int]) -> None:
         """Removes all processors but `keep` (node numbers), from the Trainer's optimizer too."""
         self.shrink(keep, self.trainer.optimizers if self._trainer is not None else ())
@@ -125,12 +130,11 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
                 f"{type(self.trainer.strategy).__name__}; set trainer.devices=1 and search several songs side by side"
             )
         if self._graph is None:
-            chains = self.track_chain, self.subgroup_chain
-            self.build(batch([build_console(song.subgroups, *chains, song.name) for song in self._songs()]))
+            self.build(batch([self._console(song.subgroups, song.name) for song in self._songs()]))
         self._check_songs()
         if stage == "fit" and not self.graph.processors:
             raise ValueError(
-                "track_chain, subgroup_chain: both are empty, so there is nothing to train; give at least one letter "
+                "track_chain, subgroup_chain, master_chain: all are empty, so there is nothing to train; give a letter "
                 "(`validate` measures the dry sum)"
             )
 

@@ -276,7 +276,7 @@ def test_whole_song_score_is_of_the_rendered_mix(tiny_song) -> None:
 
 def test_an_empty_console_has_nothing_to_train(tiny_song) -> None:
     module = ConsoleModule("", "", sample_rate=RATE)
-    with pytest.raises(ValueError, match="both are empty, so there is nothing to train"):
+    with pytest.raises(ValueError, match="all are empty, so there is nothing to train"):
         search(module, data(tiny_song), [], 1, "cpu", enable_progress_bar=False)
 
 

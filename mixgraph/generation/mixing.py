@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from mixgraph.generation.corpus import Corpus, DryTrack
-from mixgraph.generation.prior import GraphPrior, level_of
+from mixgraph.generation.prior import GraphPrior
 from mixgraph.graph import GraphValues, MixGraph, build_console, prune, prune_values
 from mixgraph.losses import MatchLoss, SongTarget
 from mixgraph.processors import Processors
@@ -181,7 +181,7 @@ def _place(console: MixGraph, tracks: Sequence[DryTrack], prior: GraphPrior, gen
     on_tracks: set[tuple[str, str]] = set()
     luck = torch.rand(len(console), generator=generator).tolist()
     for node in console.processors:  # tracks come first
-        node_type, name, level = console.types[node], console.names[node], level_of(console, node)
+        node_type, name, level = console.types[node], console.names[node], console.level(node)
         rate = prior.rates[level].get(node_type, 0.0)
         if luck[node] >= _shifted(rate, shift):
             continue

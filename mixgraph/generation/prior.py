@@ -164,15 +164,10 @@ def _counts(graph: MixGraph, track_chain: str, subgroup_chain: str) -> dict[tupl
     for side in (graph, console):
         found: dict[tuple[str, str], int] = {}
         for node in side.processors:
-            key = (level_of(side, node), side.types[node])
+            key = (side.level(node), side.types[node])
             found[key] = found.get(key, 0) + 1
         sides.append(found)
     return {key: (sides[0].get(key, 0), count) for key, count in sides[1].items()}
-
-
-def level_of(graph: MixGraph, node: int) -> str:
-    """`"track"` or `"subgroup"`: which chain a processor stands in."""
-    return LEVELS[graph.types[graph.chain_head(node)] == MIX]
 
 
 def _moved(name: str, value: Tensor, spread: float, jitter: float, generator: torch.Generator) -> Tensor:

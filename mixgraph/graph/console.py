@@ -7,23 +7,31 @@ from collections.abc import Mapping, Sequence
 from mixgraph.graph.types import INPUT, MIX, OUTPUT, MixGraph
 from mixgraph.processors import types_from_letters
 
+MASTER = "mix"
+"""The name of the sum of all subgroups."""
+
 
 def build_console(
     subgroups: Mapping[str, Sequence[str]],
     track_chain: str = "ecnsgdr",
     subgroup_chain: str = "ecnsgdr",
     name: str = "",
+    master_chain: str = "",
 ) -> MixGraph:
     """Builds the console of a song: each track through a chain, summed by subgroup, each sum through a chain.
+
+    With a master chain, the subgroups are summed once more, and their sum goes through it.
 
     Args:
         subgroups: subgroup name -> names of its tracks; the order of both is the order of sources.
         track_chain: processor letters of every track, in order; `""` sums the dry tracks.
         subgroup_chain: processor letters of every subgroup, in order.
         name: of the song.
+        master_chain: processor letters of the sum of the subgroups; `""` leaves the sum to the output.
 
     Returns:
-        The graph, in node order: inputs, track chains, and per subgroup its mix node and chain, then the output.
+        The graph, in node order: inputs, track chains, per subgroup its mix node and chain, the master's mix node and
+        chain (where there is one), then the output.
 
     Raises:
         ValueError: no tracks, an empty subgroup, a track in two subgroups, or an unknown processor letter.
@@ -51,15 +59,19 @@ def build_console(
         return node
 
     track_ends = {track: extend(i, track_types, track) for i, track in enumerate(tracks)}
-    subgroup_ends = []
-    for group, members in subgroups.items():
-        types.append(MIX)
-        names.append(group)
-        mix = len(types) - 1
-        edges += [(track_ends[track], mix) for track in members]
-        subgroup_ends.append(extend(mix, subgroup_types, group))
-    types.append(OUTPUT)
-    names.append(name)
-    edges += [(end, len(types) - 1) for end in subgroup_ends]
+
+    def gather(node_type: str, ends: Sequence[int], name: str) -> int:
+        types.append(node_type)
+        names.append(name)
+        edges.extend((end, len(types) - 1) for end in ends)
+        return len(types) - 1
+
+    ends = [
+        extend(gather(MIX, [track_ends[track] for track in members], group), subgroup_types, group)
+        for group, members in subgroups.items()
+    ]
+    if master_chain:
+        ends = [extend(gather(MIX, ends, MASTER), types_from_letters(master_chain), MASTER)]
+    gather(OUTPUT, ends, name)
     owner = {track: group for group, members in subgroups.items() for track in members}
     return MixGraph(tuple(types), tuple(edges), tuple(names), tuple(owner[t] for t in tracks))

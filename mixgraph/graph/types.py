@@ -104,12 +104,20 @@ class MixGraph:
             node = self.predecessors[node][0]
         return node
 
+    def level(self, node: int) -> str:
+        """Which chain a node stands in: that of a `"track"`, of a `"subgroup"`, or of the `"master"`."""
+        head = self.chain_head(node)
+        if self.types[head] != MIX:
+            return "track"
+        fed_by_sums = any(self.types[self.chain_head(p)] == MIX for p in self.predecessors[head])
+        return "master" if fed_by_sums else "subgroup"
+
     def label(self, node: int) -> str:
         """A readable name of a node for messages and traces, e.g. `track kick: equalizer` or `subgroup drums`."""
         node_type, name = self.types[node], self.names[node]
         if node_type == OUTPUT:
             return f"output {name}".rstrip()
-        level = "subgroup" if self.types[self.chain_head(node)] == MIX else "track"
+        level = self.level(node)
         return f"{level} {name}" if node_type in AUXILIARY else f"{level} {name}: {node_type}"
 
 

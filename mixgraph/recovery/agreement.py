@@ -109,9 +109,8 @@ def _keys(graph: MixGraph) -> dict[ChainKey, int]:
     for node in graph.topological_order:
         if node not in graph.processors:
             continue
-        level = "subgroup" if graph.types[graph.chain_head(node)] == MIX else "track"
         rank = 0
-        while (key := ChainKey(level, graph.names[node], graph.types[node], rank)) in keys:
+        while (key := ChainKey(graph.level(node), graph.names[node], graph.types[node], rank)) in keys:
             rank += 1
         keys[key] = node
     return keys

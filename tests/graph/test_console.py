@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from mixgraph.graph import build_console
+from mixgraph.graph import build_console, prune
 from mixgraph.processors import types_from_letters
 
 SUBGROUPS = {"drums": ["kick", "snare"], "bass": ["bass"], "keys": ["piano", "organ", "pad"]}
@@ -95,3 +95,22 @@ def test_what_a_console_refuses(subgroups, message):
 def test_unknown_letters(chains):
     with pytest.raises(ValueError, match="unknown processor letter 'q' in chain 'eq'; known are"):
         build_console({"a": ["x"]}, *chains)
+
+
+def test_a_master_chain_works_on_the_sum_of_the_subgroups():
+    plain, graph = build_console(SUBGROUPS, "e", "g"), build_console(SUBGROUPS, "e", "g", "song", "cr")
+    assert graph.types[: len(plain) - 1] == plain.types[:-1]
+    (output,) = graph.outputs
+    head, chain = walk_back(graph, graph.predecessors[output][0])
+    assert chain == ["compressor", "reverb"]
+    assert [graph.names[walk_back(graph, end)[0]] for end in graph.predecessors[head]] == list(SUBGROUPS)
+    labels = [graph.label(node) for node in graph.processors]
+    assert labels[-2:] == ["master mix: compressor", "master mix: reverb"]
+    assert {graph.level(node) for node in plain.processors} == {"track", "subgroup"}
+    pruned, _ = prune(graph, graph.processors[-2:])  # subgroups without processors are still sums
+    assert [pruned.level(node) for node in pruned.processors] == ["master", "master"]
+
+
+def test_a_subgroup_of_its_own_is_no_master():
+    graph = build_console({"a": ["x"]}, "g", "g")
+    assert [graph.level(node) for node in graph.processors] == ["track", "subgroup"]

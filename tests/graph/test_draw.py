@@ -39,6 +39,7 @@ GRAPHS = {
     "console": console(3, 1, 2),
     "pruned": pruned(console(3, 1, 2)),
     "dry": build_console({"": ["a"]}, "", ""),
+    "master": build_console({"a": ["x", "y"], "b": ["z"]}, "eg", "cr", "song", "ecg"),
     "tangle": TANGLE,
     "songs": batch([console(2), pruned(console(2, 1), seed=1), TANGLE]),
     "130 tracks": pruned(console(*[13] * 10)),

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mixgraph.graph.types import MIX, MixGraph
+from mixgraph.graph.types import MixGraph
 from mixgraph.recovery.agreement import Agreement
 
 Processor = tuple[str, str, str]
@@ -36,11 +36,7 @@ _TYPES = {
 
 def processors_of(graph: MixGraph) -> list[Processor]:
     """The processors of a graph, each once: where it stands, and its type."""
-    found = []
-    for node in graph.processors:
-        level = "subgroup" if graph.types[graph.chain_head(node)] == MIX else "track"
-        found.append((level, graph.names[node], graph.types[node]))
-    return sorted(set(found))
+    return sorted({(graph.level(node), graph.names[node], graph.types[node]) for node in graph.processors})
 
 
 def read_truth(song: Path) -> list[Processor] | None:
