@@ -51,6 +51,8 @@ class IterativePruning(L.Callback):
         sampler: `"brute_force"`, `"dry_wet"` or `"hybrid"`.
         tolerance: how much the whole-song match loss may rise above its lowest value, absolute. The paper's is 0.01 on
             a loss over the prediction's norm; see the README's results for what 0.02 costs and gives.
+        window_tolerance: how much the loss of any window of 2.8 s may rise in a round, which protects what plays for a
+            short time or quietly; None lets the whole song's mean alone decide.
         rule: of the dry/wet sampler, see `DryWet`.
         period: of the hybrid sampler: every period-th round is brute force.
         order: of brute force: `"random"`, `"weight"` or `"loss_increase"`, see `BruteForce`.
@@ -65,6 +67,7 @@ class IterativePruning(L.Callback):
         rounds: int = 12,
         sampler: Literal["brute_force", "dry_wet", "hybrid"] = "hybrid",
         tolerance: float = 0.02,
+        window_tolerance: float | None = None,
         rule: Literal["paper", "reference"] = "paper",
         period: int = 4,
         order: Order = "random",
@@ -76,6 +79,9 @@ class IterativePruning(L.Callback):
             raise ValueError(f"console_stages, rounds: at least 1 and 0, got {console_stages} and {rounds}")
         if not tolerance >= 0:
             raise ValueError(f"tolerance: at least 0, in units of the match loss, got {tolerance}")
+        if window_tolerance is not None and not window_tolerance >= 0:
+            raise ValueError(f"window_tolerance: at least 0, in units of the match loss, got {window_tolerance}")
+        self.window_tolerance = window_tolerance
         self.console_stages, self.rounds, self.tolerance = console_stages, rounds, tolerance
         self.sampler = make_sampler(sampler, rule, period, order)
         self.refresh_min_loss, self.leave_one_out, self.seed = refresh_min_loss, leave_one_out, seed
@@ -183,6 +189,7 @@ class _SongTrials:
             record.min_loss,
             pruning.tolerance,
             pruning.refresh_min_loss,
+            pruning.window_tolerance,
             on_trial,
             lambda: self.trainer.should_stop,
         )

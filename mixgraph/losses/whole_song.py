@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -91,18 +91,28 @@ class SongTarget:
                 moved = windows.to(self.device)
                 yield self.weights[first : first + len(windows)], self.match(moved, features, self.loudest)
 
-    def bounded_loss(self, mix: Tensor | Reader, bound: float | None = None) -> tuple[float, bool]:
+    def bounded_loss(
+        self, mix: Tensor | Reader, bound: float | None = None, ceilings: Sequence[float] | None = None
+    ) -> tuple[float, bool]:
         """The loss of a song; gives up with what it has summed so far, and True, once that is above `bound`.
 
         Losses are not negative, so the sum so far is a lower bound, and both ways of ending give the same verdict.
+        Gives up likewise where a window is above its ceiling, even the last one.
         """
         total, seen = 0.0, 0
         for weights, terms in self.terms(mix):
-            total += sum(w * loss for w, loss in zip(weights, terms.full.tolist(), strict=True))
+            losses = terms.full.tolist()
+            total += sum(w * loss for w, loss in zip(weights, losses, strict=True))
+            if ceilings is not None and any(not a <= b for a, b in zip(losses, ceilings[seen:], strict=False)):
+                return total, True
             seen += len(weights)
             if bound is not None and total > bound and seen < self.num_windows:
                 return total, True
         return total, False
+
+    def windows(self, mix: Tensor | Reader) -> list[float]:
+        """The loss of each window."""
+        return [loss for _, terms in self.terms(mix) for loss in terms.full.tolist()]
 
     def score(self, mix: Tensor | Reader) -> SongScore:
         """The loss of a song by part, window and denominator."""

@@ -9,7 +9,7 @@ rendered alone, in blocks of a size that depends on the song only, so that verdi
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -110,16 +110,18 @@ class SongEvaluator:
         self._loss: float | None = None
 
     @torch.no_grad()
-    def evaluate(self, removed: Collection[int], bound: float | None = None) -> TrialLoss:
+    def evaluate(
+        self, removed: Collection[int], bound: float | None = None, ceilings: Sequence[float] | None = None
+    ) -> TrialLoss:
         """The match loss of the song without the given processors (indices), on top of those accepted before.
 
-        With a bound, ends as soon as the loss is above it.
+        With a bound, ends as soon as the loss is above it; with ceilings, as soon as a window is above its own.
         """
         gone = self._gone(removed)
         if gone == self.removed and self._loss is not None:
             return TrialLoss(self._loss)
         streams = self._variant(gone)
-        loss, stopped = self.target.bounded_loss(self._reader(streams), bound)
+        loss, stopped = self.target.bounded_loss(self._reader(streams), bound, ceilings)
         if gone == self.removed and not stopped:
             self._loss = loss
         self._tried = (gone, streams)
@@ -132,6 +134,11 @@ class SongEvaluator:
         streams = self._tried[1] if self._tried is not None and self._tried[0] == gone else self._variant(gone)
         self._streams = {index: stream for index, stream in streams.items() if index in self.kept}
         self.removed, self._loss, self._tried = gone, None, None
+
+    @torch.no_grad()
+    def windows(self) -> list[float]:
+        """The loss of each window of the song without what was removed."""
+        return self.target.windows(self._reader(self._variant(self.removed)))
 
     @torch.no_grad()
     def mix(self) -> Tensor:

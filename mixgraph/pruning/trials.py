@@ -15,8 +15,8 @@ class TrialLoss:
     """The whole-song match loss of a trial.
 
     Attributes:
-        loss: the loss, or, where the trial was stopped, a lower bound of it that is already above what is accepted.
-        stopped: the trial was given up before the end of the song.
+        loss: the loss, or, where the trial was stopped, a lower bound of it.
+        stopped: the trial was given up: that bound, or a window's loss, is already above what is accepted.
     """
 
     loss: float
@@ -26,8 +26,17 @@ class TrialLoss:
 class Evaluator(Protocol):
     """What a round needs of a song; implemented by `SongEvaluator`, and by plain functions in tests."""
 
-    def evaluate(self, removed: Collection[int], bound: float | None = None) -> TrialLoss:
-        """The loss without the given processors (indices); may stop once it is certainly above `bound`."""
+    def evaluate(
+        self, removed: Collection[int], bound: float | None = None, ceilings: Sequence[float] | None = None
+    ) -> TrialLoss:
+        """The loss without the given processors (indices).
+
+        May stop once it is certainly above `bound`; stops where a window's loss is above its ceiling.
+        """
+        ...
+
+    def windows(self) -> list[float]:
+        """The losses of the windows, without what was accepted."""
         ...
 
     def accept(self, removed: Collection[int]) -> None:
@@ -84,6 +93,7 @@ def prune_round(
     min_loss: float | None,
     tolerance: float,
     refresh: bool = False,
+    window_tolerance: float | None = None,
     on_trial: Callable[[Trial], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> RoundResult:
@@ -99,19 +109,24 @@ def prune_round(
         min_loss: L_min so far; None takes the loss of the graph as it comes in (Algorithm 1, line 3).
         tolerance: absolute, in units of the match loss.
         refresh: lower L_min to the loss of the graph as it comes in, at every round (the reference's rule).
+        window_tolerance: no window's loss may rise by more than this above that of the graph as it comes in; None
+            lets the mean alone decide.
         on_trial: told of every trial.
         should_stop: asked before every trial; what was accepted until then counts.
     """
     start_loss = evaluator.evaluate(()).loss
     if min_loss is None or (refresh and start_loss < min_loss):
         min_loss = start_loss
+    ceilings = None
+    if window_tolerance is not None:
+        ceilings = [loss + window_tolerance for loss in evaluator.windows()]
     removed: list[int] = []
     trials: list[Trial] = []
     proposals = sampler.trials(round_index, types, weights, rng)
     proposal = next(proposals, None)
     while proposal is not None and not should_stop():
         bound = min_loss + tolerance
-        outcome = evaluator.evaluate(proposal.candidates, bound)
+        outcome = evaluator.evaluate(proposal.candidates, bound, ceilings)
         fits = not outcome.stopped and outcome.loss <= bound  # a loss that is not a number is refused
         accepted = fits and not proposal.measure
         if accepted:

@@ -6,7 +6,7 @@ import torch
 from mixgraph.graph import batch, build_console, prune
 from mixgraph.losses import MatchLoss, SongTarget
 from mixgraph.processors import make_processors
-from mixgraph.pruning import SongEvaluator
+from mixgraph.pruning import SongEvaluator, TrialLoss
 from mixgraph.pruning.evaluator import segments
 from mixgraph.render import render_song
 
@@ -75,6 +75,21 @@ def test_early_stop_is_a_lower_bound_with_the_same_verdict() -> None:
     assert not stopped.stopped or stopped.loss > whole / 4
     kept = found.evaluate((2,), bound=whole)
     assert (kept.loss, kept.stopped) == (whole, False)
+
+
+def test_windows_and_their_ceilings() -> None:
+    found = evaluator()
+    before = found.windows()
+    assert found.evaluate(()).loss == pytest.approx(sum(map(float.__mul__, before, found.target.weights)), rel=1e-6)
+    found.accept((2,))
+    after = found.windows()
+    whole = found.evaluate(()).loss
+    other = evaluator()
+    assert other.evaluate((2,), ceilings=after) == TrialLoss(whole)  # at the ceiling is not above it
+    low = list(after)
+    low[-1] -= 1e-6
+    assert other.evaluate((2,), ceilings=low).stopped  # the last window, too
+    assert other.evaluate((2,), bound=whole, ceilings=after) == TrialLoss(whole)
 
 
 def test_block_size_changes_rounding_only() -> None:

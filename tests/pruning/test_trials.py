@@ -11,14 +11,20 @@ from mixgraph.pruning import BruteForce, DryWet, TrialLoss, leave_one_out, prune
 class AdditiveLoss:
     """Each processor's removal raises the loss by a known amount, independent of the others."""
 
-    def __init__(self, increases, base=1.0, early=False):
-        self.increases, self.base, self.early = increases, base, early
+    def __init__(self, increases, base=1.0, early=False, late=()):
+        self.increases, self.base, self.early, self.late = increases, base, early, late
         self.removed: set[int] = set()
         self.calls = 0
 
-    def evaluate(self, removed, bound=None):
+    def windows(self):
+        return [self.base, self.base + sum(self.increases[i] for i in self.removed if i in self.late)]
+
+    def evaluate(self, removed, bound=None, ceilings=None):
         self.calls += 1
-        loss = self.base + sum(self.increases[i] for i in self.removed | set(removed))
+        gone = self.removed | set(removed)
+        loss = self.base + sum(self.increases[i] for i in gone)
+        if ceilings is not None and self.base + sum(self.increases[i] for i in gone if i in self.late) > ceilings[1]:
+            return TrialLoss(self.base, True)
         if self.early and bound is not None and loss > bound:
             return TrialLoss((bound + loss) / 2, True)
         return TrialLoss(loss)
@@ -56,6 +62,13 @@ def test_what_costs_least_goes_first_where_increases_are_measured() -> None:
     assert sorted(trial.candidates for trial in measured) == [(i,) for i in range(8)]
     assert [trial.candidates for trial in tried] == [(2,), (3,), (4,), (5,), (6,), (0,)]
     assert not any(trial.measured for trial in tried)
+
+
+def test_a_window_that_suffers_too_much_refuses() -> None:
+    increases = [0.01, 0.02, 0.01]
+    assert play(AdditiveLoss(increases, late=(1, 2)), tolerance=1.0).removed == (0, 1, 2)
+    assert play(AdditiveLoss(increases, late=(1, 2)), tolerance=1.0, window_tolerance=0.015).removed == (0, 2)
+    assert play(AdditiveLoss(increases, late=(1, 2)), tolerance=1.0, window_tolerance=0.031).removed == (0, 1, 2)
 
 
 def test_loss_at_the_bound_is_accepted() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -185,11 +185,16 @@ class TimedEvaluator:
         self.evaluator, self.early_stop = evaluator, early_stop
         self.seconds: list[float] = []
 
-    def evaluate(self, removed: Collection[int], bound: float | None = None) -> TrialLoss:
+    def evaluate(
+        self, removed: Collection[int], bound: float | None = None, ceilings: Sequence[float] | None = None
+    ) -> TrialLoss:
         start = time.perf_counter()
-        found = self.evaluator.evaluate(removed, bound if self.early_stop else None)
+        found = self.evaluator.evaluate(removed, bound if self.early_stop else None, ceilings)
         self.seconds.append(time.perf_counter() - start)
         return found
+
+    def windows(self) -> list[float]:
+        return self.evaluator.windows()
 
     def accept(self, removed: Collection[int]) -> None:
         start = time.perf_counter()
