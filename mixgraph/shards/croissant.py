@@ -9,26 +9,48 @@ from typing import Any
 from mixgraph.shards.fields import AUDIO, DRY, GRAPH, META, MIX, PARAMETERS, REQUIRED, TRACE
 from mixgraph.shards.index import Index
 
+# The context of the standard, whole: readers compare it.
+_TERMS = [
+    "citeAs",
+    "column",
+    "conformsTo",
+    "equivalentProperty",
+    "extract",
+    "field",
+    "fileProperty",
+    "fileObject",
+    "fileSet",
+    "format",
+    "includes",
+    "isLiveDataset",
+    "jsonPath",
+    "key",
+    "md5",
+    "parentField",
+    "path",
+    "recordSet",
+    "references",
+    "regex",
+    "repeated",
+    "replace",
+    "samplingRate",
+    "separator",
+    "source",
+    "subField",
+    "transform",
+]
 _CONTEXT: dict[str, Any] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
-    "citeAs": "cr:citeAs",
-    "column": "cr:column",
+    **{term: f"cr:{term}" for term in _TERMS},
     "conformsTo": "dct:conformsTo",
     "cr": "http://mlcommons.org/croissant/",
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/",
-    "extract": "cr:extract",
-    "field": "cr:field",
-    "fileObject": "cr:fileObject",
-    "fileProperty": "cr:fileProperty",
-    "fileSet": "cr:fileSet",
-    "includes": "cr:includes",
-    "key": "cr:key",
-    "recordSet": "cr:recordSet",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "rai": "http://mlcommons.org/croissant/RAI/",
     "sc": "https://schema.org/",
-    "source": "cr:source",
 }
 _FIELDS = {
     GRAPH: ("application/json", "sc:Text", "nodes and edges, with dry/wet weights and loss increases"),
@@ -41,7 +63,10 @@ _FIELDS = {
 
 
 def croissant(index: Index, name: str, description: str, licences: Sequence[str], has_audio: bool) -> bytes:
-    """The metadata as JSON-LD: every tar with its sha256, the fields as file sets, and one record set a sample."""
+    """The metadata as JSON-LD: every tar with its sha256, a file set and a record set for each field of the samples.
+
+    A record has the sample's key and the field's content; the key says which records are of one sample.
+    """
     names = (*REQUIRED, *AUDIO) if has_audio else REQUIRED
     tars = [
         {
@@ -66,14 +91,24 @@ def croissant(index: Index, name: str, description: str, licences: Sequence[str]
         }
         for field in names
     ]
-    fields = [_key_field()] + [
+    records = [
         {
-            "@type": "cr:Field",
-            "@id": f"samples/{field}",
+            "@type": "cr:RecordSet",
+            "@id": field,
             "name": field,
-            "description": _FIELDS[field][2],
-            "dataType": _FIELDS[field][1],
-            "source": {"fileSet": {"@id": f"files-{field}"}, "extract": {"fileProperty": "content"}},
+            "description": f"{_FIELDS[field][2]}, of each of the {len(index.samples)} samples",
+            "key": {"@id": f"{field}/key"},
+            "field": [
+                _key_field(field),
+                {
+                    "@type": "cr:Field",
+                    "@id": f"{field}/content",
+                    "name": "content",
+                    "description": _FIELDS[field][2],
+                    "dataType": _FIELDS[field][1],
+                    "source": {"fileSet": {"@id": f"files-{field}"}, "extract": {"fileProperty": "content"}},
+                },
+            ],
         }
         for field in names
     ]
@@ -86,30 +121,22 @@ def croissant(index: Index, name: str, description: str, licences: Sequence[str]
         "license": list(licences) or ["not stated"],
         "version": "1.0.0",
         "distribution": [*tars, *sets],
-        "recordSet": [
-            {
-                "@type": "cr:RecordSet",
-                "@id": "samples",
-                "name": "samples",
-                "description": f"{len(index.samples)} graph-audio pairs",
-                "key": {"@id": "samples/key"},
-                "field": fields,
-            }
-        ],
+        "recordSet": records,
     }
     return (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _key_field() -> dict[str, Any]:
-    return {
+def _key_field(field: str) -> dict[str, Any]:
+    found = {
         "@type": "cr:Field",
-        "@id": "samples/key",
+        "@id": f"{field}/key",
         "name": "key",
-        "description": "unique in the data set",
+        "description": "of the sample",
         "dataType": "sc:Text",
         "source": {
-            "fileSet": {"@id": f"files-{META}"},
+            "fileSet": {"@id": f"files-{field}"},
             "extract": {"fileProperty": "filename"},
-            "transform": {"regex": "^(.*?)\\."},
+            "transform": {"regex": "^([^.]*)"},
         },
     }
+    return found if field == META else found | {"references": {"field": {"@id": f"{META}/key"}}}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from statistics import fmean
 
 import matplotlib.image
@@ -88,10 +89,20 @@ def test_croissant_describes_what_is_there(card) -> None:
     assert len(identifiers) == len(record["distribution"])
     for files in sets:
         assert {part["@id"] for part in files["containedIn"]} == {o["@id"] for o in objects}
-    (records,) = record["recordSet"]
-    assert records["key"]["@id"] in {field["@id"] for field in records["field"]}
-    for field in records["field"]:
-        assert field["source"]["fileSet"]["@id"] in identifiers
+    # One source a record set: readers do not guess how several would be joined.
+    keys = set()
+    for records in record["recordSet"]:
+        assert records["key"]["@id"] == records["field"][0]["@id"]
+        keys.add(records["key"]["@id"])
+        (source,) = {field["source"]["fileSet"]["@id"] for field in records["field"]}
+        assert source == f"files-{records['name']}"
+        assert source in identifiers
+        if records["name"] == "meta.json":
+            assert "references" not in records["field"][0]
+        else:
+            assert records["field"][0]["references"] == {"field": {"@id": "meta.json/key"}}
+        assert re.match(records["field"][0]["source"]["transform"]["regex"], "s007.meta.json")[1] == "s007"
+    assert len(keys) == len(sets) == 6
     assert {files["includes"] for files in sets} == {
         f"*.{name}" for name in ("graph.json", "params.safetensors", "trace.json", "meta.json", "dry.flac", "mix.flac")
     }
