@@ -98,6 +98,8 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         self.match = MatchLoss(sample_rate, denominator=settings.denominator, floor_gradient=settings.floor_gradient)
         self.pruning_steps = 0
         self.prune_phase = False
+        self.console_stages: int | None = None
+        """Stages before the first pruning, over which learning rates fall; whoever prunes sets it, else it is all."""
         self._plans: dict[tuple[int, tuple[int, ...], tuple[int, ...]], RenderPlan] = {}
         self._planned: MixGraph | None = None
         self._targets: WeakKeyDictionary[Song, SongTarget] = WeakKeyDictionary()
@@ -244,7 +246,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
     def on_train_batch_start(self, batch: Clip, batch_idx: int) -> None:
         settings = self.optimizer_settings
         if settings.final_learning_rate is not None:
-            steps = (self.trainer.max_epochs or 1) * self.trainer.num_training_batches
+            steps = (self.console_stages or self.trainer.max_epochs or 1) * self.trainer.num_training_batches
             rate = settings.rate(self.trainer.global_step / steps)
             for optimizer in self.trainer.optimizers:
                 for group in optimizer.param_groups:
