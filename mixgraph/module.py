@@ -99,7 +99,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         self.pruning_steps = 0
         self.prune_phase = False
         self.console_stages: int | None = None
-        """Stages before the first pruning, over which learning rates fall; whoever prunes sets it, else it is all."""
+        """Stages before the first pruning, over which learning rates fall once; whoever prunes sets it, else all."""
         self._plans: dict[tuple[int, tuple[int, ...], tuple[int, ...]], RenderPlan] = {}
         self._planned: MixGraph | None = None
         self._targets: WeakKeyDictionary[Song, SongTarget] = WeakKeyDictionary()
@@ -246,8 +246,10 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
     def on_train_batch_start(self, batch: Clip, batch_idx: int) -> None:
         settings = self.optimizer_settings
         if settings.final_learning_rate is not None:
-            steps = (self.console_stages or self.trainer.max_epochs or 1) * self.trainer.num_training_batches
-            rate = settings.rate(self.trainer.global_step / steps)
+            steps, stage = self.trainer.num_training_batches, self.trainer.current_epoch
+            console = self.console_stages or self.trainer.max_epochs or 1
+            pruned = stage >= console
+            rate = settings.rate(batch_idx / steps if pruned else (stage + batch_idx / steps) / console)
             for optimizer in self.trainer.optimizers:
                 for group in optimizer.param_groups:
                     group["lr"] = rate * settings.rate_factors.get(group["name"], 1.0)

@@ -3,7 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mixgraph.processors import compressor, delay, equalizer, gain_panning, noisegate, reverb, stereo_imager
+from mixgraph.processors import (
+    attack_release_compressor,
+    attack_release_gate,
+    compressor,
+    delay,
+    equalizer,
+    gain_panning,
+    noisegate,
+    reverb,
+    stereo_imager,
+)
 from mixgraph.processors.base import Parameter, Parameters, Processor, Processors
 from mixgraph.processors.registry import processor_type, register, registered, types_from_letters
 
@@ -12,6 +22,8 @@ __all__ = [
     "Parameters",
     "Processor",
     "Processors",
+    "attack_release_compressor",
+    "attack_release_gate",
     "compressor",
     "delay",
     "equalizer",

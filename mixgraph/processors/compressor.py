@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mixgraph.processors.dynamics import DynamicRangeProcessor
+from mixgraph.processors.dynamics import OnePoleDynamics
 from mixgraph.processors.registry import register
 
 
 @register
-class Compressor(DynamicRangeProcessor):
+class Compressor(OnePoleDynamics):
     """Turns down what is above the threshold (paper eq. 20-22), R = 1 + exp(log_ratio)."""
 
     name = "compressor"

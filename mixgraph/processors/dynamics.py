@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from mixgraph.dsp.attack_release import attack_release
 from mixgraph.dsp.dynamics import Dynamics, mix_dynamics
 from mixgraph.dsp.envelope import one_pole, truncated_one_pole
 from mixgraph.processors.base import Parameter, Parameters, Processor, chosen
@@ -21,11 +24,12 @@ _REFERENCE_TAPS = 16384
 class DynamicRangeProcessor(Processor):
     """A feed-forward gain from a smoothed energy envelope, with a quadratic knee (Giannoulis et al. 2012).
 
+    A subclass says how the energy is smoothed, in which direction the gain acts, and how steeply.
+
     Args:
         sample_rate: in Hz.
         detector: what is smoothed: `"energy"` (l^2 + r^2) / 2, or the paper's `"mid"` (l + r)^2, which is blind to
             what is out of phase.
-        envelope: `"exact"` one-pole, or the reference's, `"truncated"` to 16,384 taps.
         gain: `"amplitude"` gives the ratio its usual meaning (above the threshold, R dB more in is 1 dB more out);
             `"energy"` applies the energy's gain to the amplitude, as printed in eq. 22 and done by the reference.
     """
@@ -33,17 +37,17 @@ class DynamicRangeProcessor(Processor):
     linear = False
     keeps_mono = True
     direction: int  # +1 acts above the threshold, -1 below
+    time_constants: ClassVar[Mapping[str, tuple[float | None, str]]]
+    """Trained coordinate -> the centre of its initial values in ms (None: z = 0), and what it is."""
 
     def __init__(
         self,
         sample_rate: int = 30000,
         detector: Literal["energy", "mid"] = "energy",
-        envelope: Literal["exact", "truncated"] = "exact",
         gain: Literal["amplitude", "energy"] = "amplitude",
     ) -> None:
         super().__init__(sample_rate)
         self.detector = chosen("detector", detector, ("energy", "mid"))
-        self.truncated = chosen("envelope", envelope, ("exact", "truncated")) == "truncated"
         self.exponent = 0.5 if chosen("gain", gain, ("amplitude", "energy")) == "amplitude" else 1.0
 
     @property
@@ -51,14 +55,18 @@ class DynamicRangeProcessor(Processor):
         rate = self.sample_rate
 
         def to_ms(z: Tensor) -> Tensor:
-            return -1000 / (rate * torch.nn.functional.logsigmoid(z))
+            return -1000 / (rate * F.logsigmoid(z))
 
         def from_ms(ms: Tensor) -> Tensor:
             log_a = -1000 / (ms * rate)
             return log_a - torch.log(-torch.expm1(log_a))
 
+        def smoothing(ms: float | None, description: str) -> Parameter:
+            mean = 0.0 if ms is None else float(from_ms(torch.tensor(ms, dtype=torch.float64)))
+            return Parameter((1,), "ms", 0.02, 3000, to_ms, from_ms, description, mean=mean)
+
         scale = DB_PER_ENERGY_NEPER
-        return {
+        declared = {
             "log_knee": Parameter(
                 (1,), "dB", 0.05, 40, lambda p: p.exp() * scale, lambda db: (db / scale).log(), "width of the knee"
             ),
@@ -72,8 +80,16 @@ class DynamicRangeProcessor(Processor):
                 lambda db: db / scale + _THRESHOLD_OFFSET,
                 "threshold of the smoothed energy",
             ),
-            "smoothing_logit": Parameter((1,), "ms", 0.02, 3000, to_ms, from_ms, "time constant of the envelope"),
-        }
+        } | {name: smoothing(*given) for name, given in self.time_constants.items()}
+        return dict(sorted(declared.items()))
+
+    def smooth(self, energy: Tensor, parameters: Parameters, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The envelope of an energy, (nodes, time), and the state after its last sample."""
+        raise TypeError(f"{type(self).__name__} declares no envelope")
+
+    def slope(self, log_ratio: Tensor) -> Tensor:
+        """Output level change for each unit of level past the threshold, less the one that bypass would give."""
+        raise TypeError(f"{type(self).__name__} declares no slope")
 
     def process(self, signal: Tensor, parameters: Parameters, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         gain, state = self.gain(signal, parameters, state)
@@ -83,12 +99,7 @@ class DynamicRangeProcessor(Processor):
         """The gain of each sample, (nodes, time), and the state after the last."""
         left, right = signal.expand(-1, 2, -1).unbind(1)
         energy = (left + right).square() if self.detector == "mid" else (left.square() + right.square()) / 2
-        smoothing = parameters["smoothing_logit"].squeeze(-1)
-        if self.truncated:
-            envelope, state = truncated_one_pole(energy, smoothing, _REFERENCE_TAPS, state)
-        else:
-            envelope = one_pole(energy, smoothing, state)
-            state = envelope[:, -1]
+        envelope, state = self.smooth(energy, parameters, state)
         level = torch.log(envelope.clamp(min=0) + _ENERGY_FLOOR)
         # Distance past the threshold in the direction that is acted on, bent by the quadratic knee:
         # 0 below -W, the distance itself above W, (d + W)^2 / 4W between.
@@ -97,6 +108,36 @@ class DynamicRangeProcessor(Processor):
         inside = torch.minimum((distance + half_knee).clamp(min=0), 2 * half_knee)
         bent = inside.square() / (4 * half_knee) + (distance - half_knee).clamp(min=0)
         return torch.exp(self.exponent * self.slope(parameters["log_ratio"]) * bent), state
+
+
+class OnePoleDynamics(DynamicRangeProcessor):
+    """Dynamics of the paper: attack and release are one time constant (eq. 16-19).
+
+    Args:
+        sample_rate: in Hz.
+        detector: see `DynamicRangeProcessor`.
+        envelope: `"exact"` one-pole, or the reference's, `"truncated"` to 16,384 taps.
+        gain: see `DynamicRangeProcessor`.
+    """
+
+    time_constants: ClassVar = {"smoothing_logit": (None, "time constant of the envelope")}
+
+    def __init__(
+        self,
+        sample_rate: int = 30000,
+        detector: Literal["energy", "mid"] = "energy",
+        envelope: Literal["exact", "truncated"] = "exact",
+        gain: Literal["amplitude", "energy"] = "amplitude",
+    ) -> None:
+        super().__init__(sample_rate, detector, gain)
+        self.truncated = chosen("envelope", envelope, ("exact", "truncated")) == "truncated"
+
+    def smooth(self, energy: Tensor, parameters: Parameters, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        smoothing = parameters["smoothing_logit"].squeeze(-1)
+        if self.truncated:
+            return truncated_one_pole(energy, smoothing, _REFERENCE_TAPS, state)
+        envelope = one_pole(energy, smoothing, state)
+        return envelope, envelope[:, -1]
 
     def dry_wet(
         self, signal: Tensor, parameters: Parameters, weight: Tensor, state: Tensor | None = None
@@ -118,8 +159,22 @@ class DynamicRangeProcessor(Processor):
     def rest(self, parameters: Parameters, state: Tensor, samples: int) -> Tensor:
         if self.truncated:
             return super().rest(parameters, state, samples)
-        return state * torch.exp(torch.nn.functional.logsigmoid(parameters["smoothing_logit"].squeeze(-1)) * samples)
+        return state * torch.exp(F.logsigmoid(parameters["smoothing_logit"].squeeze(-1)) * samples)
 
-    def slope(self, log_ratio: Tensor) -> Tensor:
-        """Output level change for each unit of level past the threshold, less the one that bypass would give."""
-        raise TypeError(f"{type(self).__name__} declares no slope")
+
+class AttackReleaseDynamics(DynamicRangeProcessor):
+    """Dynamics whose envelope rises and falls at speeds of their own, exactly; on CPUs only (`dsp.attack_release`)."""
+
+    time_constants: ClassVar = {
+        "attack_logit": (5.0, "time constant of a rising envelope"),
+        "release_logit": (50.0, "time constant of a falling envelope"),
+    }
+
+    def smooth(self, energy: Tensor, parameters: Parameters, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        start = energy.new_zeros(energy.shape[0]) if state is None else state
+        attack, release = parameters["attack_logit"].squeeze(-1), parameters["release_logit"].squeeze(-1)
+        envelope = attack_release(energy, attack, release, start)
+        return envelope, envelope[:, -1]
+
+    def rest(self, parameters: Parameters, state: Tensor, samples: int) -> Tensor:
+        return state * torch.exp(F.logsigmoid(parameters["release_logit"].squeeze(-1)) * samples)

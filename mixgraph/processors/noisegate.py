@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mixgraph.processors.dynamics import DynamicRangeProcessor
+from mixgraph.processors.dynamics import OnePoleDynamics
 from mixgraph.processors.registry import register
 
 
 @register
-class Noisegate(DynamicRangeProcessor):
+class Noisegate(OnePoleDynamics):
     """Turns down what is below the threshold (paper eq. 23), R = 1 + exp(log_ratio)."""
 
     name = "noisegate"

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from mixgraph.graph import MixGraph, build_console, prune
 from mixgraph.losses import MatchLoss, SongTarget
-from mixgraph.processors import Processors, make_processors, registered
+from mixgraph.processors import Processors, make_processors, processor_type, types_from_letters
 from mixgraph.pruning import SongEvaluator, leave_one_out
 from mixgraph.render import render_song
 from mixgraph.songs.align import TrackAlignment
@@ -111,7 +111,7 @@ def make_synthetic_song(
                 song, mixed.graph, draft.processors, mixed.parameters, mixed.weights, mixed.loss_increases
             )
     raise ValueError(
-        f"seed {seed}: after {ATTEMPTS} attempts no graph of all {len(registered())} types in which removing any "
+        f"seed {seed}: after {ATTEMPTS} attempts no graph of all {len(CHAIN)} types in which removing any "
         f"processor raises the loss by {2 * tolerance}. HINT: more tracks, a higher density or a lower tolerance"
     )
 
@@ -167,13 +167,13 @@ class _Draft:
         num_chains = len(group_of) + len(set(console.subgroups))
         wanted = max(2, round(density * num_chains))
         keep: list[int] = []
-        for node_type in registered():
+        for node_type in sorted(types_from_letters(CHAIN)):
             slots = [i for i in console.nodes_of(node_type) if self.suits(i)]
             chosen: list[int] = []
             for slot in torch.randperm(len(slots), generator=generator).tolist():
                 candidate = [*chosen, slots[slot]]
                 if len(chosen) < wanted and (
-                    not registered()[node_type].linear
+                    not processor_type(node_type).linear
                     or node_type in ("delay", "reverb")
                     or _smallest(candidate, console, group_of)
                 ):
@@ -257,7 +257,7 @@ class _Draft:
 
 
 def _complete(graph: MixGraph) -> bool:
-    return set(graph.count()) == set(registered())
+    return set(graph.count()) == set(types_from_letters(CHAIN))
 
 
 def _check(num_tracks: int, num_subgroups: int, seconds: float, tolerance: float, density: float) -> None:

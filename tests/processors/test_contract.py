@@ -18,7 +18,7 @@ RATE = 3000  # everything scales with the rate: responses of 2 s are 6,000 sampl
 # The delay's gradient by its positions is a surrogate's; tests/dsp/test_impulses.py checks it against the relaxation.
 SURROGATES = {("delay", "delay_z")}
 # Wet only: the dry sound passes through the dry/wet weight. Dynamics have a transparent setting only in the limit.
-WITHOUT_IDENTITY = {"delay", "reverb", "compressor", "noisegate"}
+WITHOUT_IDENTITY = {"delay", "reverb", "compressor", "noisegate", "attack_release_compressor", "attack_release_gate"}
 
 
 def make(name, dtype=torch.float64, rate=RATE, **options):
@@ -30,7 +30,11 @@ def draw(processor, nodes=3, seed=0, dtype=torch.float64, spread=0.5):
     values = processor.initial(nodes, torch.Generator().manual_seed(seed), spread)
     if not processor.linear:
         values["log_threshold"] = values["log_threshold"] + 3.5
-        values["smoothing_logit"] = values["smoothing_logit"] + 3
+        if "smoothing_logit" in values:
+            values["smoothing_logit"] = values["smoothing_logit"] + 3
+        if "release_logit" in values:
+            values["release_logit"] = values["release_logit"] - 2.5  # fast enough to follow 250 samples
+            values["log_threshold"] = values["log_threshold"] - 0.5
     return {name: value.to(dtype) for name, value in values.items()}
 
 
@@ -302,11 +306,10 @@ def test_linear_processors_have_no_process(name):
 
 # Nonlinear processors.
 
+ONE_POLE = ["compressor", "noisegate"]
 DYNAMICS = [
-    (name, {"envelope": envelope, "detector": detector})
-    for name in NONLINEAR
-    for envelope in ("exact", "truncated")
-    for detector in ("energy", "mid")
+    *((name, {"detector": detector}) for name in NONLINEAR for detector in ("energy", "mid")),
+    *((name, {"detector": detector, "envelope": "truncated"}) for name in ONE_POLE for detector in ("energy", "mid")),
 ]
 
 

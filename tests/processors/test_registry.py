@@ -7,8 +7,10 @@ from mixgraph.processors import Processor, make_processors, processor_type, regi
 from mixgraph.processors.dynamics import DynamicRangeProcessor
 
 
-def test_the_seven_processors_of_the_paper():
+def test_the_seven_processors_of_the_paper_and_others():
     assert {name: kind.letter for name, kind in registered().items()} == {
+        "attack_release_compressor": "k",
+        "attack_release_gate": "q",
         "compressor": "c",
         "delay": "d",
         "equalizer": "e",
@@ -19,13 +21,19 @@ def test_the_seven_processors_of_the_paper():
     }
     assert list(registered()) == sorted(registered())
     assert {name for name, kind in registered().items() if kind.staged} == {"equalizer", "delay", "reverb"}
-    assert {name for name, kind in registered().items() if not kind.linear} == {"compressor", "noisegate"}
+    assert {name for name, kind in registered().items() if not kind.linear} == {
+        "attack_release_compressor",
+        "attack_release_gate",
+        "compressor",
+        "noisegate",
+    }
 
 
 def test_parameter_counts_of_the_reference():
     counts = {
         name: sum(torch.Size(p.shape).numel() for p in processor.specification.values())
         for name, processor in make_processors().items()
+        if processor.letter in "ecnsgdr"
     }
     assert counts == {
         "compressor": 4,
@@ -48,7 +56,7 @@ def test_taken_names_and_letters_are_refused():
     with pytest.raises(ValueError, match="name 'reverb' or letter 'z' is taken by Reverb"):
         register(Other)
     assert "another" not in registered()
-    assert len(registered()) == 7
+    assert len(registered()) == 9
 
 
 def test_letters():
@@ -71,7 +79,7 @@ def test_unknown_letters_list_the_known():
 
 
 def test_unknown_types_list_the_known():
-    with pytest.raises(ValueError, match=r"unknown processor type 'chorus'; known are compressor, delay, equalizer"):
+    with pytest.raises(ValueError, match=r"unknown processor type 'chorus'; known are attack_release_compressor, "):
         processor_type("chorus")
     assert processor_type("reverb") is registered()["reverb"]
 
@@ -104,6 +112,8 @@ def test_undeclared_parts_say_so():
 
     with pytest.raises(TypeError, match="Flat declares no slope"):
         Flat().slope(torch.zeros(1))
+    with pytest.raises(TypeError, match="Flat declares no envelope"):
+        Flat().smooth(torch.zeros(1, 1), {}, None)
 
 
 @pytest.mark.parametrize(

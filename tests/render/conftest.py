@@ -45,6 +45,7 @@ def make_scene(graph, length, seed=0, dtype=torch.float64, rate=30000):
         values = registered()[node_type](sample_rate=rate).initial(count, generator, 0.5)
         if "smoothing_logit" in values:
             values["smoothing_logit"] = values["smoothing_logit"] + 5
+        if "log_threshold" in values:
             values["log_threshold"] = values["log_threshold"] + 2
         parameters[node_type] = {n: v.to(dtype) for n, v in values.items()}
     weights = 0.1 + 0.8 * torch.rand(len(graph.processors), generator=generator, dtype=dtype)

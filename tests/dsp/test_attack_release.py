@@ -1,0 +1,92 @@
+"""The smoother with two speeds: against the recursion in plain Python, its gradient, and an independent library."""
+
+import math
+import warnings
+
+import pytest
+import torch
+
+from mixgraph.dsp.attack_release import attack_release
+from mixgraph.dsp.envelope import one_pole
+
+
+def inputs(nodes=3, length=50, dtype=torch.float64, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    signal = torch.rand(nodes, length, generator=generator, dtype=torch.float64)
+    signal[:, length // 3 : length // 2] *= 0.1  # so that both branches are taken for long
+    attack, release = torch.tensor([0.5, 2.0, 3.0]), torch.tensor([3.0, 1.0, 5.0])
+    initial = torch.rand(nodes, generator=generator, dtype=torch.float64)
+    return [value.to(dtype) for value in (signal, attack[:nodes], release[:nodes], initial)]
+
+
+def plain(signal, attack, release, initial):
+    rows = []
+    for x, z_up, z_down, y in zip(signal.tolist(), attack.tolist(), release.tolist(), initial.tolist(), strict=True):
+        row = []
+        for value in x:
+            step = 1 / (1 + math.exp(z_up if value > y else z_down))
+            y += step * (value - y)
+            row.append(y)
+        rows.append(row)
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def test_it_is_the_recursion() -> None:
+    values = inputs(length=400)
+    assert torch.allclose(attack_release(*values), plain(*values), rtol=0, atol=1e-14)
+
+
+def test_float32_keeps_its_accuracy_over_minutes() -> None:
+    signal, attack, release, initial = inputs(2, 1_000_000)
+    attack, release = attack + 5, release + 9  # a release of 40 s
+    low = attack_release(*(value.float() for value in (signal, attack, release, initial)))
+    high = attack_release(signal.float().double(), attack.float().double(), release.float().double(), initial)
+    assert torch.allclose(low.double(), high, rtol=2e-7, atol=1e-9)
+
+
+def test_gradients() -> None:
+    values = [value.requires_grad_() for value in inputs()]
+    assert torch.autograd.gradcheck(attack_release, values)
+
+
+def test_equal_speeds_are_the_one_pole() -> None:
+    signal, attack, _, start = inputs(length=3000)
+    assert torch.allclose(attack_release(signal, attack, attack, start), one_pole(signal, attack, start), atol=1e-12)
+
+
+def test_blocks_go_on_where_the_last_one_ended() -> None:
+    signal, attack, release, initial = inputs(length=300)
+    whole = attack_release(signal, attack, release, initial)
+    first = attack_release(signal[:, :101], attack, release, initial)
+    second = attack_release(signal[:, 101:], attack, release, first[:, -1])
+    assert torch.equal(torch.cat((first, second), dim=1), whole)
+
+
+def test_rises_and_falls_with_their_own_time_constants() -> None:
+    rate, attack_ms, release_ms = 30000, 5.0, 80.0
+    logits = [torch.logit(torch.exp(torch.tensor([-1000 / (ms * rate)], dtype=torch.float64))) for ms in (5.0, 80.0)]
+    signal = torch.zeros(1, 2 * rate, dtype=torch.float64)
+    signal[:, :rate] = 1
+    y = attack_release(signal, *logits, torch.zeros(1, dtype=torch.float64))[0]
+    assert y[round(attack_ms * rate / 1000) - 1] == pytest.approx(1 - math.exp(-1), abs=1e-9)
+    assert y[rate + round(release_ms * rate / 1000) - 1] == pytest.approx(math.exp(-1), abs=1e-9)
+
+
+def test_an_independent_library_agrees() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the library's own imports
+        core = pytest.importorskip("torchcomp.core")
+    values = [value.requires_grad_() for value in inputs(length=400)]
+    signal, attack, release, initial = values
+    ours = attack_release(*values)
+    # Of gains: its attack is where the signal falls.
+    theirs = -core.compressor_core(-signal, -initial, torch.sigmoid(-attack), torch.sigmoid(-release))
+    assert torch.allclose(ours, theirs, rtol=0, atol=1e-13)
+    by = torch.rand_like(ours)
+    for a, b in zip(*(torch.autograd.grad((y * by).sum(), values) for y in (ours, theirs)), strict=True):
+        assert torch.allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_other_devices_are_refused() -> None:
+    with pytest.raises(ValueError, match="run on CPUs only"):
+        attack_release(*(value.to("meta") for value in inputs()))
