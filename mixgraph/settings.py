@@ -58,8 +58,8 @@ class OptimizerSettings:
         keep_moments: carry the moments through the stages; the reference loses them at every one.
     """
 
-    learning_rate: float = 0.01
-    final_learning_rate: float | None = None
+    learning_rate: float = 0.03
+    final_learning_rate: float | None = 0.01
     rate_factors: dict[str, float] = field(default_factory=dict)
     weight_decay: float = 0.0
     keep_moments: bool = True

@@ -139,7 +139,7 @@ def test_rates_fall_along_half_a_cosine_over_the_console_and_every_round(tiny_so
     assert [own["dry_wet"] for own in rates.seen] == pytest.approx([2 * rate for rate in expected])
     assert {own["reverb"] for own in rates.seen} == {0.0}
     constant = _Rates()
-    module = ConsoleModule("g", "", sample_rate=RATE, optimizer=OptimizerSettings(rate_factors={"dry_wet": 0.5}))
+    module = ConsoleModule("g", "", sample_rate=RATE, optimizer=OptimizerSettings(0.01, None, {"dry_wet": 0.5}))
     search(module, data(tiny_song), [constant], 1, "cpu", enable_progress_bar=False)
     assert constant.seen == [{"dry_wet": 0.005, "gain_panning": 0.01}] * 3
 
@@ -178,7 +178,7 @@ class PruneOnce(L.Callback):
 
 
 def test_prune_in_a_fit_keeps_rows_and_moments(tiny_song) -> None:
-    module = console("eg")
+    module = console("eg", optimizer=OptimizerSettings(0.01, None))
     tag = torch.arange(len(module.graph.processors)).float()
     with torch.no_grad():
         module.dry_wet_logits.copy_(tag / 100)
