@@ -10,8 +10,11 @@ from mixgraph.processors import (
     delay,
     equalizer,
     gain_panning,
+    late_reverb,
     noisegate,
+    parametric_equalizer,
     reverb,
+    saturator,
     stereo_imager,
 )
 from mixgraph.processors.base import Parameter, Parameters, Processor, Processors
@@ -28,12 +31,15 @@ __all__ = [
     "delay",
     "equalizer",
     "gain_panning",
+    "late_reverb",
     "make_processors",
     "noisegate",
+    "parametric_equalizer",
     "processor_type",
     "register",
     "registered",
     "reverb",
+    "saturator",
     "stereo_imager",
     "types_from_letters",
 ]

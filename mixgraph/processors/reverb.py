@@ -16,12 +16,12 @@ from mixgraph.dsp.noise import decaying_noise
 from mixgraph.processors.base import Parameter, Parameters, Processor, chosen, decibels
 from mixgraph.processors.registry import register
 
-_RATE = 30000  # the response is made at this rate and resampled to others
+RATE = 30000  # the response is made at this rate and resampled to others
 _LENGTH = 60000
 _FFT = 384
-_HOP = 192
-_BINS = _FFT // 2 + 1
-_FRAMES = _LENGTH // _HOP + 1
+HOP = 192
+BINS = _FFT // 2 + 1
+_FRAMES = _LENGTH // HOP + 1
 _SCALE = 8.0
 
 
@@ -50,21 +50,21 @@ class Reverb(Processor):
         noise = torch.from_numpy(np.random.RandomState(0).uniform(size=(2, _LENGTH)).astype(np.float64) * 2 - 1)
         window = hann(_FFT, periodic=True)
         spectrogram = torch.stft(
-            noise.float().double(), _FFT, _HOP, window=window, center=True, pad_mode="reflect", return_complex=True
+            noise.float().double(), _FFT, HOP, window=window, center=True, pad_mode="reflect", return_complex=True
         )
         self.noise: Tensor
         self.synthesis: Tensor
         self.register_buffer("noise", torch.view_as_real(spectrogram.transpose(1, 2)).contiguous(), persistent=False)
         # Overlapping squared windows sum to envelope[n]; half a window overlaps the next, so two halves describe it.
         # The last frame reaches past the last overlap, and is there divided by its own window alone.
-        envelope = window.square().view(2, _HOP).sum(dim=0)
-        weights = (window.view(2, _HOP) / envelope).reshape(_FFT).repeat(_FRAMES, 1)
-        weights[-1, _HOP:] = 1 / window[_HOP:]
+        envelope = window.square().view(2, HOP).sum(dim=0)
+        weights = (window.view(2, HOP) / envelope).reshape(_FFT).repeat(_FRAMES, 1)
+        weights[-1, HOP:] = 1 / window[HOP:]
         self.register_buffer("synthesis", weights, persistent=False)
 
     @property
     def specification(self) -> dict[str, Parameter]:
-        seconds_per_frame = _HOP / _RATE
+        seconds_per_frame = HOP / RATE
         decay = math.log(1000) * seconds_per_frame
 
         def to_seconds(p: Tensor) -> Tensor:
@@ -77,21 +77,25 @@ class Reverb(Processor):
         description = "initial level of mid and side, each frequency bin"
         return {
             "delta_log_magnitude": Parameter(
-                (2, _BINS), "s (T60)", 0.05, 20, to_seconds, from_seconds, "decay time of mid and side, each bin"
+                (2, BINS), "s (T60)", 0.05, 20, to_seconds, from_seconds, "decay time of mid and side, each bin"
             ),
-            "init_log_magnitude": decibels((2, _BINS), -12, 12, description, scale),
+            "init_log_magnitude": decibels((2, BINS), -12, 12, description, scale),
         }
 
     @property
     def after(self) -> int:
-        return round(_LENGTH * self.sample_rate / _RATE) - 1
+        return round(_LENGTH * self.sample_rate / RATE) - 1
 
     def impulse_response(self, parameters: Parameters) -> Tensor:
         start, slope = parameters["init_log_magnitude"], parameters["delta_log_magnitude"]
         if self.mask == "decay":
             start, slope = start / _SCALE, -F.softplus(slope) / _SCALE
+        return self.shaped_noise(start, slope)
+
+    def shaped_noise(self, start: Tensor, slope: Tensor) -> Tensor:
+        """The response of a mask exp(start + slope m) in frame m, both (nodes, 2, 193): (nodes, 2, after + 1)."""
         stereo = decaying_noise(start, slope, self.noise, self.synthesis, _LENGTH)
-        if self.sample_rate != _RATE:
-            stereo = AF.resample(stereo, _RATE, self.sample_rate)[..., : self.after + 1]
+        if self.sample_rate != RATE:
+            stereo = AF.resample(stereo, RATE, self.sample_rate)[..., : self.after + 1]
             stereo = F.pad(stereo, (0, self.after + 1 - stereo.shape[-1]))
         return normalize_energy(stereo)

@@ -18,7 +18,7 @@ RATE = 3000  # everything scales with the rate: responses of 2 s are 6,000 sampl
 # The delay's gradient by its positions is a surrogate's; tests/dsp/test_impulses.py checks it against the relaxation.
 SURROGATES = {("delay", "delay_z")}
 # Wet only: the dry sound passes through the dry/wet weight. Dynamics have a transparent setting only in the limit.
-WITHOUT_IDENTITY = {"delay", "reverb", "compressor", "noisegate", "attack_release_compressor", "attack_release_gate"}
+WITHOUT_IDENTITY = {"delay", "reverb", "late_reverb"} | set(NONLINEAR)
 
 
 def make(name, dtype=torch.float64, rate=RATE, **options):
@@ -29,7 +29,8 @@ def draw(processor, nodes=3, seed=0, dtype=torch.float64, spread=0.5):
     """Values around settings at which dynamics act on the two levels of `noise`."""
     values = processor.initial(nodes, torch.Generator().manual_seed(seed), spread)
     if not processor.linear:
-        values["log_threshold"] = values["log_threshold"] + 3.5
+        if "log_threshold" in values:
+            values["log_threshold"] = values["log_threshold"] + 3.5
         if "smoothing_logit" in values:
             values["smoothing_logit"] = values["smoothing_logit"] + 3
         if "release_logit" in values:
@@ -185,6 +186,7 @@ def test_units_and_back(name, options):
         if (name, parameter) not in SURROGATES:
             torch.testing.assert_close(declared.from_unit(unit), z, atol=1e-9, rtol=1e-9)
             ends = torch.tensor([declared.low, declared.high], dtype=torch.float64)
+            ends = ends.view(2, *(1 for _ in declared.shape)).expand(2, *declared.shape)
             torch.testing.assert_close(declared.to_unit(declared.from_unit(ends)), ends, atol=1e-6, rtol=1e-6)
 
 
@@ -308,7 +310,8 @@ def test_linear_processors_have_no_process(name):
 
 ONE_POLE = ["compressor", "noisegate"]
 DYNAMICS = [
-    *((name, {"detector": detector}) for name in NONLINEAR for detector in ("energy", "mid")),
+    ("saturator", {}),
+    *((name, {"detector": detector}) for name in NONLINEAR if name != "saturator" for detector in ("energy", "mid")),
     *((name, {"detector": detector, "envelope": "truncated"}) for name in ONE_POLE for detector in ("energy", "mid")),
 ]
 

@@ -268,3 +268,103 @@ def test_equalizer_bins_keep_their_width(rate):
     usual, other = make("equalizer"), make("equalizer", rate)
     width = 30000 / (2 * usual.num_bins - 1)
     assert rate / (2 * other.num_bins - 1) == pytest.approx(width, rel=1e-3)
+
+
+# Options beside the paper's processors.
+
+
+def test_attack_and_release_are_the_time_constants_of_the_envelope():
+    """A compressor without knee at ratio 1e9 turns the signal to its threshold: the gain shows the envelope."""
+    rate = 30000
+    compressor = registered()["attack_release_compressor"](rate).double()
+    units = {"attack_logit": 4.0, "release_logit": 60.0, "log_threshold": -60.0, "log_ratio": 50.0, "log_knee": 0.05}
+    values = values_of(compressor, **units)
+    x = torch.full((1, 2, 2 * rate), 0.5, dtype=torch.float64)
+    x[..., rate:] = 0.05
+    gain, _ = compressor.gain(x, values)
+    slope = 1 - 1 / 50
+    envelope = 10 ** (-6.0) * gain[0] ** (-2 / slope) - 1e-5  # the gain inverted; the floor taken off
+    assert envelope[round(0.004 * rate) - 1] == pytest.approx(0.25 * (1 - math.exp(-1)), rel=1e-3)
+    fallen = (envelope[rate + round(0.060 * rate) - 1] - 0.0025) / (0.25 - 0.0025)
+    assert fallen == pytest.approx(math.exp(-1), rel=1e-3)
+
+
+def test_makeup_gain_is_a_gain():
+    compressor = registered()["attack_release_compressor"]().double()
+    x = torch.rand(1, 2, 3000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    plain, louder = (compressor(x, values_of(compressor, log_makeup=db)) for db in (0.0, 6.0))
+    torch.testing.assert_close(louder, plain * 10 ** (6 / 20))
+
+
+@pytest.mark.parametrize(("bias", "even"), [(0.0, False), (0.7, True)])
+def test_saturator_has_unit_gain_for_soft_signals_and_harmonics_for_loud_ones(bias, even):
+    saturator = registered()["saturator"]().double()
+    values = values_of(saturator, log_drive=12.0, bias=bias)
+    tone = torch.sin(2 * math.pi * 10 / 1000 * torch.arange(1000, dtype=torch.float64)).expand(1, 2, -1)
+    soft = saturator(1e-6 * tone, values)
+    torch.testing.assert_close(soft, 1e-6 * tone, rtol=0, atol=1e-11)
+    spectrum = torch.fft.rfft(saturator(0.5 * tone, values)[0, 0]).abs() / 500
+    assert spectrum[10] < 0.5  # compressed
+    assert spectrum[30] > 0.01
+    assert (spectrum[20] > 0.01) == even
+    assert spectrum[[i for i in range(1, 501) if i % 10]].max() < 1e-12
+
+
+def test_bands_of_the_parametric_equalizer_do_what_they_say():
+    """At its frequency a bell has its gain; half as much in dB, and at that over the shelves, where they turn."""
+    rate = 30000
+    equalizer = registered()["parametric_equalizer"](rate).double()
+    hz = torch.tensor([[80.0, 200.0, 600.0, 2000.0, 5000.0, 9000.0]], dtype=torch.float64)
+    declared = equalizer.specification
+    for band, far in enumerate((6000.0, 30.0, 30.0, 30.0, 30.0, 100.0)):
+        gain = torch.zeros(1, 6, dtype=torch.float64)
+        gain[0, band] = 9.0
+        values = {
+            "frequency_logit": declared["frequency_logit"].from_unit(hz),
+            "log_gain": declared["log_gain"].from_unit(gain),
+            "q_logit": declared["q_logit"].from_unit(torch.full((1, 6), 0.9, dtype=torch.float64)),
+        }
+        level = 20 * torch.log10(equalizer.transfer(values)[0].abs())
+        bins = torch.arange(len(level)) * (rate / equalizer.taps)
+
+        def at(f, level=level, bins=bins):
+            return float(level[(bins - f).abs().argmin()])
+
+        shelf = band in (0, 5)
+        assert at(hz[0, band]) == pytest.approx(4.5 if shelf else 9.0, abs=0.3)  # bins are 3.6 Hz apart
+        if shelf:
+            assert at(15.0 if band == 0 else 14900.0) == pytest.approx(9.0, abs=0.3)
+        assert at(far) == pytest.approx(0.0, abs=0.3)
+    cut = {name: -value if name == "log_gain" else value for name, value in values.items()}
+    product = equalizer.transfer(values) * equalizer.transfer(cut)
+    torch.testing.assert_close(product, torch.ones_like(product))  # a cut is the inverse of a boost
+
+
+def test_the_parametric_equalizers_response_has_died_away_where_it_ends():
+    equalizer = registered()["parametric_equalizer"]().double()
+    values = values_of(equalizer, frequency_logit=60.0, log_gain=12.0, q_logit=2.0)
+    response = equalizer.impulse_response(values)[0, 0]
+    assert response[-100:].abs().max() < 1e-3 * response.abs().max()
+    assert response[0].abs() > 0.1  # minimum phase: it starts at once
+
+
+def test_late_reverb_decays_at_the_stated_rate():
+    rate = 30000
+    reverb = registered()["late_reverb"](rate).double()
+    values = values_of(reverb, log_t60=0.6, log_colour=0.0, log_width=-6.0)
+    response = reverb.impulse_response(values)[0]
+    energy = response.square().mean(dim=0)
+    levels = [10 * torch.log10(energy[round(t * rate) : round((t + 0.05) * rate)].mean()) for t in (0.1, 0.5)]
+    assert (levels[0] - levels[1]) / 0.4 * 0.6 == pytest.approx(60, abs=2)
+    mid, side = response.sum(dim=0), response[0] - response[1]
+    assert 10 * torch.log10(side.square().sum() / mid.square().sum()) == pytest.approx(-6.0, abs=0.5)
+
+
+def test_late_reverb_is_bright_or_dark_where_it_says():
+    reverb = registered()["late_reverb"]().double()
+    values = values_of(reverb, log_t60=0.8, log_colour=0.0, log_width=0.0)
+    values["log_colour"] = reverb.specification["log_colour"].from_unit(torch.tensor([[0.0, 0.0, -18.0]]).double())
+    spectrum = torch.fft.rfft(reverb.impulse_response(values)[0, 0]).abs().square()
+    hz = torch.arange(len(spectrum)) / 2
+    bands = [10 * torch.log10(spectrum[(hz > low) & (hz < 2 * low)].mean()) for low in (300, 7500)]
+    assert bands[0] - bands[1] == pytest.approx(18, abs=1)

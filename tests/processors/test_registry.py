@@ -11,6 +11,9 @@ def test_the_seven_processors_of_the_paper_and_others():
     assert {name: kind.letter for name, kind in registered().items()} == {
         "attack_release_compressor": "k",
         "attack_release_gate": "q",
+        "late_reverb": "l",
+        "parametric_equalizer": "p",
+        "saturator": "h",
         "compressor": "c",
         "delay": "d",
         "equalizer": "e",
@@ -20,12 +23,19 @@ def test_the_seven_processors_of_the_paper_and_others():
         "stereo_imager": "s",
     }
     assert list(registered()) == sorted(registered())
-    assert {name for name, kind in registered().items() if kind.staged} == {"equalizer", "delay", "reverb"}
+    assert {name for name, kind in registered().items() if kind.staged} == {
+        "equalizer",
+        "parametric_equalizer",
+        "delay",
+        "reverb",
+        "late_reverb",
+    }
     assert {name for name, kind in registered().items() if not kind.linear} == {
         "attack_release_compressor",
         "attack_release_gate",
         "compressor",
         "noisegate",
+        "saturator",
     }
 
 
@@ -56,7 +66,7 @@ def test_taken_names_and_letters_are_refused():
     with pytest.raises(ValueError, match="name 'reverb' or letter 'z' is taken by Reverb"):
         register(Other)
     assert "another" not in registered()
-    assert len(registered()) == 9
+    assert len(registered()) == 12
 
 
 def test_letters():
