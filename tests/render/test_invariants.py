@@ -156,13 +156,15 @@ def gradients_of(renderer, s, procs, length, direction):
 
 def assert_same_gradients(found, expected):
     assert set(found) == set(expected)
+    largest = max(gradient.abs().max().item() for gradient in expected.values())
     for name, gradient in expected.items():
         assert gradient is not None, name
         scale = gradient.abs().max().item()
         # Every gradient is compared on its own scale. The gradient of a tap's position is a sum that nearly cancels
         # and is then scaled to modulus 1.
         tolerance = 1e-8 if name == "delay.delay_z" else 1e-11
-        assert (found[name] - gradient).abs().max().item() <= tolerance * scale, name
+        # What is zero but for rounding (a gate that never opens) is compared with rounding.
+        assert (found[name] - gradient).abs().max().item() <= tolerance * scale + 1e-15 * largest, name
 
 
 def test_gradients_equal_the_references(console_scene, console_reference_and_gradients, procs, direction):
