@@ -110,7 +110,6 @@ class IterativePruning(L.Callback):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if stage == "fit":
             self.songs = [SongRecord() for _ in searched_songs(trainer)]
-            _console(pl_module).console_stages = self.console_stages
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         round_index = trainer.current_epoch - self.console_stages

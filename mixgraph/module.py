@@ -98,8 +98,6 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         self.match = MatchLoss(sample_rate, denominator=settings.denominator, floor_gradient=settings.floor_gradient)
         self.pruning_steps = 0
         self.prune_phase = False
-        self.console_stages: int | None = None
-        """Stages before the first pruning, over which learning rates fall once; whoever prunes sets it, else all."""
         self._plans: dict[tuple[int, tuple[int, ...], tuple[int, ...]], RenderPlan] = {}
         self._planned: MixGraph | None = None
         self._targets: WeakKeyDictionary[Song, SongTarget] = WeakKeyDictionary()
@@ -245,11 +243,8 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
 
     def on_train_batch_start(self, batch: Clip, batch_idx: int) -> None:
         settings = self.optimizer_settings
-        if settings.final_learning_rate is not None:
-            steps, stage = self.trainer.num_training_batches, self.trainer.current_epoch
-            console = self.console_stages or self.trainer.max_epochs or 1
-            pruned = stage >= console
-            rate = settings.rate(batch_idx / steps if pruned else (stage + batch_idx / steps) / console)
+        if settings.final_learning_rate is not None and self.trainer.current_epoch + 1 == self.trainer.max_epochs:
+            rate = settings.rate(batch_idx / self.trainer.num_training_batches)
             for optimizer in self.trainer.optimizers:
                 for group in optimizer.param_groups:
                     group["lr"] = rate * settings.rate_factors.get(group["name"], 1.0)

@@ -51,15 +51,15 @@ class OptimizerSettings:
 
     Attributes:
         learning_rate: of parameters and dry/wet logits.
-        final_learning_rate: the rate falls to it along half a cosine while the console is trained, and again, from the
-            start, between any two prunings; None keeps it as it is.
+        final_learning_rate: the rate falls to it along half a cosine over the last stage of a search; None keeps it as
+            it is.
         rate_factors: of some of the groups: `dry_wet` (the logits) and the processors' names; 1 for the others.
         weight_decay: decoupled.
         keep_moments: carry the moments through the stages; the reference loses them at every one.
     """
 
     learning_rate: float = 0.03
-    final_learning_rate: float | None = 0.01
+    final_learning_rate: float | None = 0.003
     rate_factors: dict[str, float] = field(default_factory=dict)
     weight_decay: float = 0.0
     keep_moments: bool = True
@@ -73,7 +73,7 @@ class OptimizerSettings:
             )
 
     def rate(self, progress: float) -> float:
-        """The learning rate after a share of the console's training or of a round, before the factors of the groups.
+        """The learning rate after a share of the last stage, before the factors of the groups.
 
         >>> OptimizerSettings(learning_rate=3.0, final_learning_rate=1.0).rate(0.5)
         2.0
