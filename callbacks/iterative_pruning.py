@@ -50,7 +50,7 @@ class IterativePruning(L.Callback):
         rounds: of pruning, one a stage.
         sampler: `"brute_force"`, `"dry_wet"` or `"hybrid"`.
         tolerance: how much the whole-song match loss may rise above its lowest value, absolute. The paper's is 0.01 on
-            a loss over the prediction's norm; see the README's results for what 0.04 costs and gives.
+            a loss over the prediction's norm; see the README's results for what 0.03 costs and gives.
         window_tolerance: how much the loss of any window of 2.8 s may rise in a round, which protects what plays for a
             short time or quietly; None lets the whole song's mean alone decide.
         rule: of the dry/wet sampler, see `DryWet`.
@@ -66,7 +66,7 @@ class IterativePruning(L.Callback):
         console_stages: int = 12,
         rounds: int = 12,
         sampler: Literal["brute_force", "dry_wet", "hybrid"] = "hybrid",
-        tolerance: float = 0.04,
+        tolerance: float = 0.03,
         window_tolerance: float | None = None,
         rule: Literal["paper", "reference"] = "paper",
         period: int = 4,

@@ -133,7 +133,7 @@ def remarks_of(options: argparse.Namespace, settings: Settings) -> list[str]:
     )
     if "search" in options.parts:
         remarks.append(
-            "Searches (hybrid; tolerance 0.04 for ours, 0.01 for the peer, the default of each) are of the same audio "
+            "Searches (hybrid; tolerance 0.03 for ours, 0.01 for the peer, the default of each) are of the same audio "
             "at the level of its files, with the same seeds. Ours trains and prunes by the loss over the target's "
             "norm, the peer by that over the prediction's; both are measured on what either found, by one function: "
             "3.8 s clips from silence, all inside the song; by the published protocol the last clips reach beyond its "
