@@ -1,5 +1,6 @@
 """The README's commands and its Python example run."""
 
+import importlib
 import re
 import shlex
 import subprocess
@@ -10,7 +11,12 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-COMMANDS = [match.group(0) for match in re.finditer(r"python -m mixgraph .*", README) if "`" not in match.group(0)]
+# Training an estimator takes hours; tests/estimators does so on a small set.
+COMMANDS = [
+    match.group(0)
+    for match in re.finditer(r"python -m mixgraph .*", README)
+    if "`" not in match.group(0) and "estimator.yaml" not in match.group(0)
+]
 # What makes a command of the README short enough for a test; the song of the demo stays real.
 SHORT = [
     "--data.steps_per_stage=2",
@@ -60,6 +66,16 @@ def test_every_command_runs(command: str, checkout: Path) -> None:
             (checkout / path.group(1)).rmdir()
     else:
         assert (checkout / words[words.index("--out") + 1]).exists()
+
+
+@pytest.mark.parametrize("tool", ["build_dataset", "generate_synthetic", "evaluate_estimator"])
+def test_commands_of_the_tools_are_understood(tool: str) -> None:
+    """They take hours; tests/dataset and tests/estimators run the same tools on small sets."""
+    module = importlib.import_module(f"tools.{tool}")
+    commands = re.findall(rf"^    python -m tools.{tool} (.*)$", README, re.MULTILINE)
+    assert commands
+    for command in commands:
+        module.parse(shlex.split(command))
 
 
 def test_the_python_example_runs(checkout: Path) -> None:
