@@ -48,7 +48,7 @@ class IterativePruning(L.Callback):
     Args:
         console_stages: stages of training before the first round.
         rounds: of pruning, one a stage.
-        sampler: `"brute_force"`, `"dry_wet"` or `"hybrid"`.
+        sampler: `"brute_force"`, `"dry_wet"` or `"hybrid"`. Trials are cheap, so that brute force is the default.
         tolerance: how much the whole-song match loss may rise above its lowest value, absolute. The paper's is 0.01 on
             a loss over the prediction's norm; see the README's results for what 0.03 costs and gives.
         window_tolerance: how much the loss of any window of 2.8 s may rise in a round, which protects what plays for a
@@ -65,7 +65,7 @@ class IterativePruning(L.Callback):
         self,
         console_stages: int = 12,
         rounds: int = 12,
-        sampler: Literal["brute_force", "dry_wet", "hybrid"] = "hybrid",
+        sampler: Literal["brute_force", "dry_wet", "hybrid"] = "brute_force",
         tolerance: float = 0.03,
         window_tolerance: float | None = None,
         rule: Literal["paper", "reference"] = "paper",

@@ -33,7 +33,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps-per-stage", type=int, default=500)
     parser.add_argument("--console-stages", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--sampler", choices=("brute_force", "dry_wet", "hybrid"), default="hybrid")
+    parser.add_argument("--sampler", choices=("brute_force", "dry_wet", "hybrid"), default="brute_force")
     parser.add_argument("--tolerance", type=float, default=0.03)
     parser.add_argument("--accelerator", default="auto")
     parser.add_argument("--out", type=Path, help="folder for recovery.json and recovery.md")
