@@ -146,7 +146,7 @@ def short_search(song: Song, start: GraphValues | None, options: argparse.Namesp
     module = ConsoleModule(sample_rate=song.sample_rate)
     if start is not None:
         module.load(start.graph, start.parameters, start.weights)
-    pruning = IterativePruning(options.search_stages, options.search_rounds, sampler="hybrid")
+    pruning = IterativePruning(options.search_stages, options.search_rounds)
     began = time.perf_counter()
     data = MemorySong(song, options.search_steps)
     search(module, data, [pruning], pruning.num_stages, "auto", enable_progress_bar=False)
