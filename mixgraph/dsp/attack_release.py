@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
@@ -50,20 +49,24 @@ def attack_release(signal: Tensor, attack_logit: Tensor, release_logit: Tensor, 
 class _Smooth(Function):
     @staticmethod
     def forward(ctx: Any, signal: Tensor, attack_logit: Tensor, release_logit: Tensor, initial: Tensor) -> Tensor:
+        from mixgraph.dsp.recursions import smooth_rows  # the compiler takes half a second to import
+
         steps = torch.sigmoid(-torch.stack((attack_logit, release_logit)).double())  # 1 - a
         smooth = torch.empty_like(signal, memory_format=torch.contiguous_format)
-        _smooth(_array(signal), _array(steps), _array(initial), smooth.numpy())
+        smooth_rows(_array(signal), _array(steps), _array(initial), smooth.numpy())
         ctx.save_for_backward(signal, steps, initial, smooth)
         return smooth
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, by_smooth: Tensor) -> tuple[Tensor, ...]:
+        from mixgraph.dsp.recursions import adjoint_rows
+
         signal, steps, initial, smooth = ctx.saved_tensors
         by_signal = torch.empty_like(smooth)
         by_rest = np.zeros((3, signal.shape[0]))  # by the step of attack, of release, by the initial output
         arrays = map(_array, (by_smooth, signal, smooth, steps, initial))
-        _adjoint(*arrays, by_signal.numpy(), by_rest)
+        adjoint_rows(*arrays, by_signal.numpy(), by_rest)
         by_attack, by_release, by_initial = torch.from_numpy(by_rest)
         by_logits = -steps * (1 - steps) * torch.stack((by_attack, by_release))
         return (by_signal, *by_logits.to(signal.dtype), by_initial.to(signal.dtype))
@@ -71,38 +74,3 @@ class _Smooth(Function):
 
 def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().contiguous().numpy()
-
-
-@numba.njit(nogil=True, cache=True)
-def _smooth(signal: np.ndarray, steps: np.ndarray, initial: np.ndarray, out: np.ndarray) -> None:
-    for row in range(signal.shape[0]):
-        attack, release = steps[0, row], steps[1, row]
-        y = np.float64(initial[row])
-        for n in range(signal.shape[1]):
-            rise = signal[row, n] - y
-            y += (attack if rise > 0 else release) * rise
-            out[row, n] = y
-
-
-@numba.njit(nogil=True, cache=True)
-def _adjoint(
-    by_smooth: np.ndarray,
-    signal: np.ndarray,
-    smooth: np.ndarray,
-    steps: np.ndarray,
-    initial: np.ndarray,
-    by_signal: np.ndarray,
-    by_rest: np.ndarray,
-) -> None:
-    for row in range(signal.shape[0]):
-        attack, release = steps[0, row], steps[1, row]
-        carried = 0.0
-        for n in range(signal.shape[1] - 1, -1, -1):
-            before = smooth[row, n - 1] if n > 0 else initial[row]
-            rise = np.float64(signal[row, n]) - before
-            own = by_smooth[row, n] + carried
-            step = attack if rise > 0 else release
-            by_signal[row, n] = step * own
-            by_rest[0 if rise > 0 else 1, row] += own * rise
-            carried = (1 - step) * own
-        by_rest[2, row] = carried
