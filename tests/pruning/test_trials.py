@@ -60,7 +60,7 @@ def test_what_costs_least_goes_first_where_increases_are_measured() -> None:
     measured, tried = result.trials[:8], result.trials[8:]
     assert all(trial.measured and not trial.accepted and trial.remaining == 8 for trial in measured)
     assert sorted(trial.candidates for trial in measured) == [(i,) for i in range(8)]
-    assert [trial.candidates for trial in tried] == [(2,), (3,), (4,), (5,), (6,), (0,)]
+    assert [trial.candidates for trial in tried] == [(2,), (3, 4), (5, 6, 0), (5,), (6, 0), (6,), (0,)]
     assert not any(trial.measured for trial in tried)
 
 
@@ -123,3 +123,13 @@ def test_leave_one_out_says_what_a_stop_left_out() -> None:
     found = leave_one_out(AdditiveLoss([0.5] * 3), 3, lambda i, loss: seen.append(loss), lambda: len(seen) == 2)
     assert found == [0.5, 0.5, None]
     assert seen == [1.5, 1.5]
+
+
+def test_many_that_are_free_go_in_few_trials() -> None:
+    increases = [1e-6 * i for i in range(200)] + [0.004] * 40
+    result = play(AdditiveLoss(increases, early=True), BruteForce("loss_increase"), tolerance=0.05)
+    assert result.removed[:200] == tuple(range(200))  # 0.0199 together
+    assert len(result.removed) == 207
+    tried = [trial for trial in result.trials if not trial.measured]
+    assert len(tried) < 30
+    assert [len(trial.candidates) for trial in tried[-8:]] == [1] * 8
