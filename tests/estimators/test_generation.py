@@ -7,7 +7,6 @@ import torch
 
 from mixgraph.estimators.examples import console_of
 from mixgraph.generation import SPLITS, GenerationSettings, generate, learn_prior, load_corpus
-from mixgraph.generation.prior import level_of
 from mixgraph.graph.io import save_graph, save_parameters
 from mixgraph.graph.types import MIX
 from mixgraph.losses import MatchLoss, SongTarget
@@ -70,9 +69,9 @@ def test_graphs_are_the_smallest_of_those_that_sound_the_same(generated) -> None
         graph = sample.values.graph
         members = {g: [graph.names[i] for i, own in zip(graph.inputs, graph.subgroups, strict=True) if own == g]
                    for g in graph.subgroups}  # fmt: skip
-        on_tracks = {(graph.names[n], graph.types[n]) for n in graph.processors if level_of(graph, n) == "track"}
+        on_tracks = {(graph.names[n], graph.types[n]) for n in graph.processors if graph.level(n) == "track"}
         for node in graph.processors:
-            if level_of(graph, node) == "subgroup":
+            if graph.level(node) == "subgroup":
                 tracks = members[graph.names[node]]
                 lacking = [t for t in tracks if (t, graph.types[node]) not in on_tracks]
                 memoryless = graph.types[node] in ("equalizer", "gain_panning", "stereo_imager")
@@ -105,9 +104,9 @@ def test_rates_and_settings_are_learnt_from_found_graphs(generated, plan, tmp_pa
         folders.append(folder)
     prior = learn_prior(folders, 8000, "esgd", "cgr", rule_share=0.0, jitter=0.0)
     consoles = [console_of(s.values.graph, "esgd", "cgr").graph for s in generated[:3]]
-    slots = sum(len([n for n in c.nodes_of("gain_panning") if level_of(c, n) == "track"]) for c in consoles)
+    slots = sum(len([n for n in c.nodes_of("gain_panning") if c.level(n) == "track"]) for c in consoles)
     graphs = [s.values.graph for s in generated[:3]]
-    kept = sum(len([n for n in g.nodes_of("gain_panning") if level_of(g, n) == "track"]) for g in graphs)
+    kept = sum(len([n for n in g.nodes_of("gain_panning") if g.level(n) == "track"]) for g in graphs)
     assert prior.rates["track"]["gain_panning"] == pytest.approx((kept + 1) / (slots + 2))
     assert sum(len(nodes) for nodes in prior.nodes.values()) == sum(len(g.processors) for g in graphs)
     # Without jitter and rules, a drawn setting is one of those found, but for left and right.
