@@ -107,7 +107,7 @@ class SongEvaluator:
         self.removed: frozenset[int] = frozenset()
         self._streams: dict[int, Rendered] = {}
         self._tried: tuple[frozenset[int], dict[int, Rendered]] | None = None
-        self._loss: float | None = None
+        self._losses: dict[frozenset[int], float] = {}  # of all variants that were read to their end
 
     @torch.no_grad()
     def evaluate(
@@ -118,12 +118,12 @@ class SongEvaluator:
         With a bound, ends as soon as the loss is above it; with ceilings, as soon as a window is above its own.
         """
         gone = self._gone(removed)
-        if gone == self.removed and self._loss is not None:
-            return TrialLoss(self._loss)
+        if gone in self._losses and ceilings is None:
+            return TrialLoss(self._losses[gone])
         streams = self._variant(gone)
         loss, stopped = self.target.bounded_loss(self._reader(streams), bound, ceilings)
-        if gone == self.removed and not stopped:
-            self._loss = loss
+        if not stopped:
+            self._losses[gone] = loss
         self._tried = (gone, streams)
         return TrialLoss(loss, stopped)
 
@@ -133,7 +133,7 @@ class SongEvaluator:
         gone = self._gone(removed)
         streams = self._tried[1] if self._tried is not None and self._tried[0] == gone else self._variant(gone)
         self._streams = {index: stream for index, stream in streams.items() if index in self.kept}
-        self.removed, self._loss, self._tried = gone, None, None
+        self.removed, self._tried = gone, None
 
     @torch.no_grad()
     def windows(self) -> list[float]:

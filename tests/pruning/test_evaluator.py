@@ -77,6 +77,24 @@ def test_early_stop_is_a_lower_bound_with_the_same_verdict() -> None:
     assert (kept.loss, kept.stopped) == (whole, False)
 
 
+def test_no_variant_is_rendered_twice() -> None:
+    found = evaluator()
+    first = [found.evaluate((i,)) for i in (2, 5)]
+    found._variant = None  # whoever renders fails
+    assert [found.evaluate((i,)) for i in (2, 5)] == first
+    assert found.evaluate((2,), bound=first[0].loss / 2) == first[0]  # known to its end: no lower bound is needed
+    del found._variant
+    found.accept((2,))
+    assert found.evaluate(()) == first[0]
+    assert torch.equal(found.mix(), evaluator_without((2,)).mix())
+
+
+def evaluator_without(removed):
+    found = evaluator()
+    found.accept(removed)
+    return found
+
+
 def test_windows_and_their_ceilings() -> None:
     found = evaluator()
     before = found.windows()
