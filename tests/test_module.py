@@ -369,3 +369,17 @@ def test_validation_logs_the_mean_and_each_song(two) -> None:
     assert set(logged) == {
         f"song/{part}{song}" for part in ("full", "lr", "mid", "side") for song in ("", "/tiny", "/duo")
     }
+
+
+def test_a_console_with_every_letter_and_a_master_is_searched(tiny_song) -> None:
+    """Options beside the paper's console, together: trained, pruned and rendered."""
+    module = ConsoleModule("kqhl", "pg", "kg", sample_rate=RATE)
+    pruning = IterativePruning(1, 1, tolerance=0.5, window_tolerance=5.0, leave_one_out=False)
+    songs = data(tiny_song)
+    search(module, songs, [pruning], 2, "cpu", enable_progress_bar=False)
+    trials = [row for row in pruning.trace if row["kind"] in ("trial", "measured")]
+    assert {label.rpartition(": ")[0] for row in trials for label in row["candidates"]} >= {"master mix"}
+    assert len(module.graph.processors) < sum(module.initial_counts[0].values())
+    score = module.score(songs.song)
+    assert math.isfinite(score.loss["full"])
+    assert score.loss["full"] <= min(row["end_loss"] for row in pruning.trace if row["kind"] == "round") + 0.5
