@@ -12,7 +12,7 @@ from torch_geometric.data import Batch, Data
 
 from mixgraph.graph.edit import batch
 from mixgraph.graph.types import AUXILIARY, INPUT, MixGraph
-from mixgraph.processors import Processor, Processors, registered
+from mixgraph.processors import Processor, Processors, registered, types_from_letters
 
 
 def to_networkx(graph: MixGraph, weights: Tensor | None = None) -> nx.DiGraph:
@@ -61,8 +61,12 @@ def from_networkx(source: nx.DiGraph) -> MixGraph:
 
 
 def type_vocabulary() -> tuple[str, ...]:
-    """Type of each id in `Data.x`: input, mix, output, then the registered processors in alphabetical order."""
-    return (*AUXILIARY, *registered())
+    """Type of each id in `Data.x`: input, mix, output, the paper's seven processors, then the others that are known.
+
+    Both are in alphabetical order: a processor that is added never renumbers the paper's.
+    """
+    usual = set(types_from_letters("ecnsgdr"))
+    return (*AUXILIARY, *sorted(usual), *(name for name in registered() if name not in usual))
 
 
 def to_pyg(

@@ -226,7 +226,7 @@ def test_several_runs_agree_or_not_and_changed_settings_are_named(songs, config,
     shutil.copytree(plain[0], out)
     said, code = build(songs, config, out, "--runs=2", "--match=t*", "--max-loss=0.01", "--", "--pruning.tolerance=0.3")
     assert code == 0
-    assert "tiny/run_0: settings changed: pruning.tolerance: 0.02 -> 0.3" in said
+    assert "tiny/run_0: settings changed: pruning.tolerance: 0.03 -> 0.3" in said
     assert "tiny/run_1: new" in said
     assert "0 accepted, 1 rejected, 0 failed" in said
     (row,) = rows(out / "songs.jsonl")

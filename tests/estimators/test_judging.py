@@ -14,6 +14,7 @@ from mixgraph.estimators.prediction import Prediction
 from mixgraph.estimators.settings import EstimatorTask, NetworkSettings
 from mixgraph.estimators.statistics import training_statistics, weight_logit
 from mixgraph.graph import GraphValues
+from mixgraph.graph.convert import type_vocabulary
 from mixgraph.processors import make_processors, registered
 from mixgraph.shards import read_shards
 
@@ -73,11 +74,10 @@ def test_means_are_of_kept_processors(examples) -> None:
     found = training_statistics(examples, list(registered()))
     gains, logits = [], []
     for data in examples:
-        own = data.keep[data.x[data.processor_index] == 3 + list(registered()).index("gain_panning")] > 0
+        of_type = data.x[data.processor_index] == type_vocabulary().index("gain_panning")
+        own = data.keep[of_type] > 0
         gains.append(data.code_gain_panning[own])
-        logits.append(
-            weight_logit(data.weight[data.x[data.processor_index] == 3 + list(registered()).index("gain_panning")][own])
-        )
+        logits.append(weight_logit(data.weight[of_type][own]))
     gains = torch.cat(gains)
     assert gains.shape[1] == codes["gain_panning"].size
     assert torch.allclose(found.code_mean["gain_panning"], gains.mean(dim=0), atol=1e-5)
