@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -73,12 +75,8 @@ class MixGraph:
     @cached_property
     def rows(self) -> tuple[int, ...]:
         """The rank of each node among the nodes of its type: its row in that type's parameters."""
-        seen: dict[str, int] = {}
-        rows = []
-        for node_type in self.types:
-            rows.append(seen.get(node_type, 0))
-            seen[node_type] = rows[-1] + 1
-        return tuple(rows)
+        ranks: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
+        return tuple([next(ranks[node_type]) for node_type in self.types])
 
     @cached_property
     def topological_order(self) -> tuple[int, ...]:
@@ -93,10 +91,7 @@ class MixGraph:
 
     def count(self) -> dict[str, int]:
         """The number of nodes of each processor type, in order of first appearance."""
-        counts: dict[str, int] = {}
-        for i in self.processors:
-            counts[self.types[i]] = counts.get(self.types[i], 0) + 1
-        return counts
+        return {node_type: n for node_type, n in Counter(self.types).items() if node_type not in AUXILIARY}
 
     def chain_head(self, node: int) -> int:
         """The input or mix node upstream of `node` along its serial chain; the node itself where several meet."""

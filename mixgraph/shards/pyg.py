@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from mixgraph.graph.convert import to_pyg
@@ -61,47 +58,3 @@ def to_batch(examples: Sequence[Example]) -> Batch:
         )
     data = [to_data(example) for example in examples]
     return Batch.from_data_list(data, follow_batch=[name for name in FOLLOW if name in data[0]])
-
-
-_TAKEN_APART_BY = ("_num_graphs", "_slice_dict", "_inc_dict")  # what `Batch.to_data_list` needs
-_SMALL = 1 << 14  # numbers; larger tensors are better left in shared memory
-
-
-@dataclass(frozen=True, eq=False)
-class Parcel:
-    """A batch that leaves a worker: unpickled, it is the batch itself.
-
-    Each tensor would be a file of its own in shared memory, which takes longer than to make the whole batch. Small
-    ones travel as arrays instead.
-    """
-
-    batch: Batch
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        kept = {name: _as_arrays(getattr(self.batch, name)) for name in _TAKEN_APART_BY}
-        return _unpack, (_as_arrays(self.batch.to_dict()), kept)
-
-
-@dataclass(frozen=True, eq=False)
-class _Small:
-    array: Any
-
-
-def _as_arrays(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return _Small(value.numpy()) if value.numel() <= _SMALL else value
-    return {key: _as_arrays(item) for key, item in value.items()} if isinstance(value, dict) else value
-
-
-def _as_tensors(value: Any) -> Any:
-    if isinstance(value, _Small):
-        return torch.from_numpy(value.array)
-    return {key: _as_tensors(item) for key, item in value.items()} if isinstance(value, dict) else value
-
-
-def _unpack(values: dict[str, Any], kept: dict[str, Any]) -> Batch:
-    """The inverse of `Parcel.__reduce__`."""
-    batch = Batch(_base_cls=Data, **_as_tensors(values))
-    for name, value in kept.items():
-        setattr(batch, name, _as_tensors(value))
-    return batch

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import copyreg
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -126,28 +123,6 @@ class GraphSample:
         with torch.no_grad():
             return render_song(self.graph, self.processors(), sources, self.parameters, self.weights, block)[0]
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Between a worker and its loader each tensor would be a file of its own in shared memory, which takes longer
-        # than all of decoding; the values of a sample are few, and travel as one array.
-        parts = [(t, name, value) for t, named in self.parameters.items() for name, value in named.items()]
-        if any(v.device.type != "cpu" or v.dtype != torch.float32 for v in (self.weights, *(v for *_, v in parts))):
-            return copyreg.__newobj__, (GraphSample,), self.__dict__  # type: ignore[attr-defined]
-        flat = torch.cat([self.weights.reshape(-1), *(value.reshape(-1) for _, _, value in parts)])
-        layout = [(t, name, tuple(value.shape)) for t, name, value in parts]
-        empty = [t for t, named in self.parameters.items() if not named]
-        increases = None if self.loss_increases is None else self.loss_increases.numpy()
-        rest = (self.meta, self.audio, self.processor_options, self.shard, self.trace_json)
-        return _restore, (
-            self.key,
-            self.graph,
-            flat.detach().numpy(),
-            len(self.weights),
-            layout,
-            empty,
-            increases,
-            rest,
-        )
-
     def to(self, device: torch.device | str) -> GraphSample:
         """A copy whose tensors are on a device."""
         return replace(
@@ -156,26 +131,6 @@ class GraphSample:
             weights=self.weights.to(device),
             loss_increases=None if self.loss_increases is None else self.loss_increases.to(device),
         )
-
-
-def _restore(
-    key: str,
-    graph: MixGraph,
-    flat: np.ndarray,
-    count: int,
-    layout: list[tuple[str, str, tuple[int, ...]]],
-    empty: list[str],
-    increases: np.ndarray | None,
-    rest: tuple[Any, ...],
-) -> GraphSample:
-    """The inverse of `GraphSample.__reduce__`."""
-    values = torch.from_numpy(flat)
-    parts = values[count:].split([math.prod(shape) for _, _, shape in layout])
-    parameters: Values = {node_type: {} for node_type in empty}
-    for (node_type, name, shape), part in zip(layout, parts, strict=True):
-        parameters.setdefault(node_type, {})[name] = part.view(shape)
-    known = None if increases is None else torch.from_numpy(increases)
-    return GraphSample(key, graph, parameters, values[:count], known, *rest)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ import webdataset as wds
 from torch.utils.data import get_worker_info
 
 from mixgraph.shards.examples import Example, Stretch
+from mixgraph.shards.messages import Message
 from mixgraph.shards.read import read_raw
 from mixgraph.shards.rehydrate import SongFinder
 from mixgraph.shards.sample import GraphSample, decode_sample
@@ -77,7 +78,7 @@ def evaluation_loader(source: Source, num_workers: int = 0, node: Node = Node())
 
 
 def _loader(stages: list[Any], source: Source, num_workers: int) -> Any:
-    # A message costs as much as a sample; audio is too large to wait for others of its kind.
+    # A message costs as much as a sample; audio is too large to wait for more of its kind.
     together = max(1, TOGETHER // source.batch_size) if num_workers and not source.stretch.audio else 1
     pipeline = wds.DataPipeline(*stages, _Group(source), _Together(together))
     return wds.WebLoader(pipeline, batch_size=None, num_workers=num_workers).compose(_apart)
@@ -208,28 +209,24 @@ class _Group:
     def __call__(self, examples: Iterable[Example]) -> Iterator[Any]:
         remaining = iter(examples)
         if self.source.format == "pyg":
-            from mixgraph.shards.pyg import Parcel, to_batch  # which takes seconds to import
+            from mixgraph.shards.pyg import to_batch  # which takes seconds to import
         while group := list(islice(remaining, self.source.batch_size)):
-            if self.source.format == "pyg":
-                batch = to_batch(group)
-                yield batch if get_worker_info() is None else Parcel(batch)
-            else:
-                yield group
+            yield to_batch(group) if self.source.format == "pyg" else group
 
 
 @dataclass
 class _Together:
     count: int
 
-    def __call__(self, batches: Iterable[Any]) -> Iterator[list[Any]]:
+    def __call__(self, batches: Iterable[Any]) -> Iterator[Message]:
         remaining = iter(batches)
         while group := list(islice(remaining, self.count)):
-            yield group
+            yield Message(group)
 
 
-def _apart(groups: Iterable[list[Any]]) -> Iterator[Any]:
-    for group in groups:
-        yield from group
+def _apart(messages: Iterable[Message]) -> Iterator[Any]:
+    for message in messages:
+        yield from message.batches
 
 
 def _worker() -> tuple[int, int]:
