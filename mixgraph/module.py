@@ -51,6 +51,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         track_chain: processor letters of every track's chain, in order.
         subgroup_chain: processor letters of every subgroup's chain.
         master_chain: processor letters of the chain that the sum of all subgroups goes through; none where empty.
+        returns: name of each return bus, to which every track sends -> processor letters of its chain.
         sample_rate: in Hz.
         warm_up_seconds: at the start of every clip, rendered but not compared.
         seed: of the initial values.
@@ -66,6 +67,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         track_chain: str = "ecnsgdr",
         subgroup_chain: str = "ecnsgdr",
         master_chain: str = "",
+        returns: dict[str, str] | None = None,
         sample_rate: int = 30000,
         warm_up_seconds: float = 1.0,
         seed: int = 42,
@@ -77,6 +79,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
     ) -> None:
         super().__init__()
         self.track_chain, self.subgroup_chain, self.master_chain = track_chain, subgroup_chain, master_chain
+        self.returns = dict(returns or {})
         self._console({"check": ("letters",)}, "")  # a wrong letter is refused at once
         self.sample_rate = sample_rate
         self.warm_up = round(warm_up_seconds * sample_rate)
@@ -109,7 +112,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         return self
 
     def _console(self, subgroups: Mapping[str, Sequence[str]], name: str) -> MixGraph:
-        return build_console(subgroups, self.track_chain, self.subgroup_chain, name, self.master_chain)
+        return build_console(subgroups, self.track_chain, self.subgroup_chain, name, self.master_chain, self.returns)
 
     def prune(self, keep: Sequence[int]) -> None:
         """Removes all processors but `keep` (node numbers), from the Trainer's optimizer too."""

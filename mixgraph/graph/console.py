@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mixgraph.graph.types import INPUT, MIX, OUTPUT, MixGraph
-from mixgraph.processors import types_from_letters
+from mixgraph.graph.types import INPUT, MIX, OUTPUT, SEND, MixGraph
+from mixgraph.processors import processor_type, types_from_letters
 
 MASTER = "mix"
 """The name of the sum of all subgroups."""
@@ -17,10 +17,12 @@ def build_console(
     subgroup_chain: str = "ecnsgdr",
     name: str = "",
     master_chain: str = "",
+    returns: Mapping[str, str] | None = None,
 ) -> MixGraph:
     """Builds the console of a song: each track through a chain, summed by subgroup, each sum through a chain.
 
-    With a master chain, the subgroups are summed once more, and their sum goes through it.
+    With a master chain, the subgroups are summed once more, and their sum goes through it. A return is a bus to which
+    every track sends some of what comes out of its chain; it is summed with the subgroups.
 
     Args:
         subgroups: subgroup name -> names of its tracks; the order of both is the order of sources.
@@ -28,13 +30,15 @@ def build_console(
         subgroup_chain: processor letters of every subgroup, in order.
         name: of the song.
         master_chain: processor letters of the sum of the subgroups; `""` leaves the sum to the output.
+        returns: name of each return bus -> processor letters of its chain.
 
     Returns:
-        The graph, in node order: inputs, track chains, per subgroup its mix node and chain, the master's mix node and
-        chain (where there is one), then the output.
+        The graph, in node order: inputs, track chains, per subgroup its mix node and chain, per return its sends, mix
+        node and chain, the master's mix node and chain (where there is one), then the output.
 
     Raises:
-        ValueError: no tracks, an empty subgroup, a track in two subgroups, or an unknown processor letter.
+        ValueError: no tracks, an empty subgroup, a track in two subgroups, a return named like a subgroup or without
+            a chain, an unknown processor letter, or one that would cut a chain.
     """
     tracks = [track for members in subgroups.values() for track in members]
     if not tracks:
@@ -47,7 +51,10 @@ def build_console(
         if not members:
             raise ValueError(f"subgroups: {group!r} has no tracks")
 
-    track_types, subgroup_types = types_from_letters(track_chain), types_from_letters(subgroup_chain)
+    track_types, subgroup_types, master_types = map(_chain, (track_chain, subgroup_chain, master_chain))
+    for bus, chain in (returns or {}).items():
+        if bus in subgroups or not chain:
+            raise ValueError(f"returns: {bus!r}: a name that no subgroup has, and letters of a chain, got {chain!r}")
     types, names, edges = [INPUT] * len(tracks), list(tracks), []
 
     def extend(node: int, chain: Sequence[str], name: str) -> int:
@@ -70,8 +77,21 @@ def build_console(
         extend(gather(MIX, [track_ends[track] for track in members], group), subgroup_types, group)
         for group, members in subgroups.items()
     ]
-    if master_chain:
-        ends = [extend(gather(MIX, ends, MASTER), types_from_letters(master_chain), MASTER)]
+    for bus, chain in (returns or {}).items():
+        sends = [extend(end, (SEND,), track) for track, end in track_ends.items()]
+        ends.append(extend(gather(MIX, sends, bus), _chain(chain), bus))
+    if master_types:
+        ends = [extend(gather(MIX, ends, MASTER), master_types, MASTER)]
     gather(OUTPUT, ends, name)
     owner = {track: group for group, members in subgroups.items() for track in members}
     return MixGraph(tuple(types), tuple(edges), tuple(names), tuple(owner[t] for t in tracks))
+
+
+def _chain(letters: str) -> tuple[str, ...]:
+    types = types_from_letters(letters)
+    for node_type, letter in zip(types, letters, strict=True):
+        if processor_type(node_type).cuts:
+            raise ValueError(
+                f"chain {letters!r}: {letter} ({node_type}) would cut it when it is removed; returns have sends"
+            )
+    return types

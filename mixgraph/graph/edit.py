@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from mixgraph.graph.types import AUXILIARY, MixGraph
+from mixgraph.graph.types import AUXILIARY, INPUT, OUTPUT, MixGraph
+from mixgraph.processors.registry import registered
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,9 @@ class PruneIndex:
 def prune(graph: MixGraph, keep: Collection[int]) -> tuple[MixGraph, PruneIndex]:
     """Removes the processors that are not in `keep`, and connects what fed them to what they fed.
 
-    Equal to setting the dry/wet weights of the removed nodes to 0 (paper section 3).
+    Equal to setting the dry/wet weights of the removed nodes to 0 (paper section 3). A processor that cuts (a send) is
+    removed with its connection, and so is all that nothing feeds any more, or that feeds nothing: what was kept may go
+    with it.
 
     Args:
         graph: any graph.
@@ -32,22 +35,31 @@ def prune(graph: MixGraph, keep: Collection[int]) -> tuple[MixGraph, PruneIndex]
 
     Raises:
         ValueError: `keep` names a node that is not a processor, or the removal would connect two nodes twice
-            (a node beside a bypass of itself: its sum cannot be written as a simple graph).
+            (a node beside a bypass of itself: its sum cannot be written as a simple graph), or leave an output without
+            input, or an input unheard.
     """
     kept = set(keep)
     for node in kept:
         if node not in set(graph.processors):
             raise ValueError(f"keep: node {node} is not a processor of this graph")
     gone = set(graph.processors) - kept
+    cuts = {name for name, processor in registered().items() if processor.cuts}
     # Walk in topological order: what reaches a removed node reaches, through it, its successors.
     sources: dict[int, list[int]] = {}
     for node in graph.topological_order:
         found: list[int] = []
-        for p in graph.predecessors[node]:
+        for p in graph.predecessors[node] if not (node in gone and graph.types[node] in cuts) else ():
             found += sources[p] if p in gone else [p]
+        if not found and graph.types[node] not in (INPUT, OUTPUT):
+            gone.add(node)
         if len(set(found)) < len(found) and node not in gone:
             raise ValueError(f"pruning would connect two nodes twice at {graph.label(node)}; keep one of its branches")
         sources[node] = found
+    heard = set(graph.inputs) | set(graph.outputs)
+    for node in reversed(graph.topological_order):
+        if node in heard and node not in gone:
+            heard.update(sources[node])
+    gone |= set(range(len(graph))) - heard
     survivors = [i for i in range(len(graph)) if i not in gone]
     renumber = {old: new for new, old in enumerate(survivors)}
     edges = tuple((renumber[s], renumber[node]) for node in survivors for s in sources[node])

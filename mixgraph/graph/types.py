@@ -10,6 +10,8 @@ from functools import cached_property
 
 INPUT, MIX, OUTPUT = "input", "mix", "output"
 AUXILIARY = (INPUT, MIX, OUTPUT)
+SEND = "send"
+"""The processor on the way to a return bus."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,12 @@ class MixGraph:
         return node
 
     def level(self, node: int) -> str:
-        """Which chain a node stands in: that of a `"track"`, of a `"subgroup"`, or of the `"master"`."""
+        """Which chain a node stands in: that of a `"track"`, a `"subgroup"`, a `"return"`, or of the `"master"`."""
         head = self.chain_head(node)
         if self.types[head] != MIX:
             return "track"
+        if all(self.types[p] == SEND for p in self.predecessors[head]):
+            return "return"
         fed_by_sums = any(self.types[self.chain_head(p)] == MIX for p in self.predecessors[head])
         return "master" if fed_by_sums else "subgroup"
 
@@ -113,6 +117,8 @@ class MixGraph:
         if node_type == OUTPUT:
             return f"output {name}".rstrip()
         level = self.level(node)
+        if node_type == SEND:
+            return f"{level} {name}: send to {', '.join(self.names[s] for s in self.successors[node])}"
         return f"{level} {name}" if node_type in AUXILIARY else f"{level} {name}: {node_type}"
 
 

@@ -15,6 +15,7 @@ from mixgraph.processors import (
     parametric_equalizer,
     reverb,
     saturator,
+    send,
     stereo_imager,
 )
 from mixgraph.processors.base import Parameter, Parameters, Processor, Processors
@@ -40,6 +41,7 @@ __all__ = [
     "registered",
     "reverb",
     "saturator",
+    "send",
     "stereo_imager",
     "types_from_letters",
 ]

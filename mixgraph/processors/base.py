@@ -73,6 +73,8 @@ class Processor(nn.Module):
         staged: takes part in gain staging (paper eq. 5).
         channels: `"left_right"` or `"mid_side"`: in which the response of a linear processor is diagonal.
         keeps_mono: equal channels in, equal channels out, so that a mono signal can be processed as one row.
+        cuts: the output is weight * wet, without a dry part, so that removing the processor cuts the connection;
+            linear processors only.
     """
 
     name: ClassVar[str]
@@ -81,6 +83,7 @@ class Processor(nn.Module):
     staged: ClassVar[bool] = False
     channels: ClassVar[str] = "left_right"
     keeps_mono: ClassVar[bool] = False
+    cuts: ClassVar[bool] = False
     identity: ClassVar[Mapping[str, float] | None] = None
 
     def __init__(self, sample_rate: int = 30000) -> None:

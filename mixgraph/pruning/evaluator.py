@@ -18,7 +18,7 @@ from torch import Tensor
 from mixgraph.graph.types import INPUT, MIX, OUTPUT, MixGraph
 from mixgraph.losses.whole_song import Reader, SongTarget
 from mixgraph.processors.base import Processors
-from mixgraph.pruning.streams import Chain, Rendered, Responses, Source, Stream
+from mixgraph.pruning.streams import Chain, Rendered, Responses, Silence, Source, Stream
 from mixgraph.pruning.trials import TrialLoss
 from mixgraph.render.plan import lookahead
 from mixgraph.render.values import GraphParameters
@@ -95,7 +95,7 @@ class SongEvaluator:
         self.weight_row = {node: row for row, node in enumerate(graph.processors)}
         self.parameters = {t: {name: value.detach() for name, value in v.items()} for t, v in parameters.items()}
         self.length = sources.shape[-1]
-        span = self.length + lookahead(graph, processors)
+        self.span = span = self.length + lookahead(graph, processors)
         self.block = -(-span // -(-span // block))
         self.segments = segments(graph, processors)
         self.sources = {
@@ -180,6 +180,8 @@ class SongEvaluator:
         entering: list[Stream] = [streams[source] for source in segment.sources]
         if self.graph.types[head] == INPUT:
             entering = [self.sources[head]]
+        if any(i in gone and self.processors[self.graph.types[i]].cuts for i in segment.nodes if i in self.weight_row):
+            entering = [Silence(self.span)]
         nodes = tuple(i for i in segment.nodes if i in self.weight_row and i not in gone)
         types = tuple(self.graph.types[i] for i in nodes)
         values = tuple(

@@ -73,6 +73,22 @@ class Source:
         pass
 
 
+class Silence:
+    """Nothing, for as long as a song's rendering takes."""
+
+    def __init__(self, stop: int) -> None:
+        self.start, self.stop, self.width = 0, stop, 1
+
+    def read(self, first: int, last: int) -> Tensor | None:
+        return None
+
+    def attach(self) -> int:
+        return 0
+
+    def forget(self, reader: int, before: int) -> None:
+        pass
+
+
 @dataclass(frozen=True)
 class Chain:
     """Processors in series, and their values.

@@ -237,10 +237,17 @@ class _Execution:
             rows = {name: _take_rows(value, step.rows) for name, value in self.parameters[step.type].items()}
             n_fft = step.region.n_fft if step.region else 0
             response = self.processors[step.type].response(rows, n_fft)
+            if self.processors[step.type].cuts:
+                response = response * self._dry_wet(step).view(-1, 1, 1)
             responses[index] = self._skip(step, response[:, : step.width])  # of mid and side, mono has the mid
         return responses[index]
 
     def _weights(self, step: Step) -> Tensor:
+        """The shares of the wet signals; what has no dry one has the weights in its response."""
+        weights = self._dry_wet(step)
+        return torch.ones_like(weights) if self.processors[step.type].cuts else weights
+
+    def _dry_wet(self, step: Step) -> Tensor:
         return _take_rows(self.weights, tuple(self.weight_row[node] for node in step.nodes))
 
     def _memoryless(self, index: int, step: Step, signal: Tensor) -> Tensor:

@@ -42,8 +42,10 @@ def render_reference(
         start, total = _add([signals[p] for p in graph.predecessors[node]])
         if node_type == OUTPUT:
             signals[node] = (0, _window(start, total, 0, length))
-        elif node_type not in processors or (not weights.requires_grad and weight_of[node] == 0):
+        elif node_type not in processors:
             signals[node] = (start, total)
+        elif not weights.requires_grad and weight_of[node] == 0:
+            signals[node] = (start, torch.zeros_like(total) if processors[node_type].cuts else total)
         else:
             processor = processors[node_type]
             own = {name: value[row : row + 1] for name, value in parameters[node_type].items()}
@@ -58,7 +60,8 @@ def render_reference(
             if processor.linear and processor.staged and staged_channel is not None:
                 dry_energy, wet_energy = (_energy(x, staged_channel) for x in (total, wet[1]))
                 energies.append(StagedEnergy(node_type, (node,), dry_energy, wet_energy))
-            signals[node] = _add([(start, (1 - weight) * total), (wet[0], weight * wet[1])])
+            dry = (start, (1 - weight) * total if not processor.cuts else torch.zeros_like(total))
+            signals[node] = _add([dry, (wet[0], weight * wet[1])])
     return Rendering(torch.cat([signals[i][1] for i in graph.outputs]), tuple(energies), block)
 
 

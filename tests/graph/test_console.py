@@ -111,6 +111,53 @@ def test_a_master_chain_works_on_the_sum_of_the_subgroups():
     assert [pruned.level(node) for node in pruned.processors] == ["master", "master"]
 
 
+def test_every_track_sends_to_every_return():
+    returns = {"room": "er", "echo": "d"}
+    graph = build_console(SUBGROUPS, "e", "g", returns=returns)
+    plain = build_console(SUBGROUPS, "e", "g")
+    assert graph.types[: len(plain) - 1] == plain.types[:-1]
+    (output,) = graph.outputs
+    buses = graph.predecessors[output][len(SUBGROUPS) :]
+    for bus, (name, letters) in zip(buses, returns.items(), strict=True):
+        head, chain = walk_back(graph, bus)
+        assert (graph.names[head], chain) == (name, list(types_from_letters(letters)))
+        assert {graph.level(node) for node in (head, bus)} == {"return"}
+        sends = graph.predecessors[head]
+        assert [graph.label(send) for send in sends] == [
+            f"track {graph.names[i]}: send to {name}" for i in graph.inputs
+        ]
+        ends = [graph.predecessors[send] for send in sends]
+        assert [graph.types[end] for (end,) in ends] == ["equalizer"] * len(graph.inputs)
+    whole = build_console(SUBGROUPS, "e", "g", "", "c", returns)
+    assert [whole.label(node) for node in whole.nodes_of("compressor")] == ["master mix: compressor"]
+
+
+def test_a_return_without_sends_goes():
+    graph = build_console({"a": ["x", "y"]}, "e", "g", returns={"room": "er", "echo": "d"})
+    sends = graph.nodes_of("send")
+    kept, index = prune(graph, [node for node in graph.processors if node not in sends[:2]])
+    assert build_console({"a": ["x", "y"]}, "e", "g", returns={"echo": "d"}) == kept
+    assert index.rows == {"equalizer": (0, 1), "gain_panning": (0,), "send": (2, 3), "reverb": (), "delay": (0,)}
+    one, _ = prune(graph, [node for node in graph.processors if node != sends[0]])
+    assert one.count() == {**graph.count(), "send": 3}
+    none, _ = prune(graph, [])
+    assert none == prune(build_console({"a": ["x", "y"]}, "e", "g"), [])[0]
+
+
+@pytest.mark.parametrize(
+    ("chains", "returns", "message"),
+    [
+        (("ea",), {}, "chain 'ea': a .send. would cut it"),
+        (("e",), {"room": "ra"}, "chain 'ra': a .send. would cut it"),
+        (("e",), {"room": ""}, "returns: 'room': a name that no subgroup has, and letters of a chain, got ''"),
+        (("e",), {"a": "r"}, "returns: 'a': a name that no subgroup has"),
+    ],
+)
+def test_what_returns_refuse(chains, returns, message):
+    with pytest.raises(ValueError, match=message):
+        build_console({"a": ["x"]}, *chains, returns=returns)
+
+
 def test_a_subgroup_of_its_own_is_no_master():
     graph = build_console({"a": ["x"]}, "g", "g")
     assert [graph.level(node) for node in graph.processors] == ["track", "subgroup"]

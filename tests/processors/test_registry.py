@@ -20,6 +20,7 @@ def test_the_seven_processors_of_the_paper_and_others():
         "gain_panning": "g",
         "noisegate": "n",
         "reverb": "r",
+        "send": "a",
         "stereo_imager": "s",
     }
     assert list(registered()) == sorted(registered())
@@ -66,7 +67,7 @@ def test_taken_names_and_letters_are_refused():
     with pytest.raises(ValueError, match="name 'reverb' or letter 'z' is taken by Reverb"):
         register(Other)
     assert "another" not in registered()
-    assert len(registered()) == 12
+    assert len(registered()) == 13
 
 
 def test_letters():

@@ -44,6 +44,35 @@ def test_trial_equals_rendering_the_pruned_graph(removed) -> None:
     assert loss == pytest.approx(from_scratch(removed)[0], rel=2e-5)  # float32 rounding of the audio
 
 
+RETURNS = build_console({"a": ["x", "y"], "b": ["z"]}, "ec", "g", "", "c", {"room": "er", "echo": "d"})
+
+
+def of_returns(removed=()):
+    generator = torch.Generator().manual_seed(5)
+    parameters = {t: PROCESSORS[t].initial(n, generator, 0.5) for t, n in RETURNS.count().items()}
+    weights = torch.rand(len(RETURNS.processors), generator=generator)
+    sources = torch.rand(3, 2, 40_000, generator=generator) - 0.5
+    target = SongTarget(MatchLoss(RATE), sources.sum(0) * 0.4)
+    if not removed:
+        return SongEvaluator(RETURNS, PROCESSORS, parameters, weights, sources, target)
+    pruned, index = prune(RETURNS, [node for i, node in enumerate(RETURNS.processors) if i not in removed])
+    left = {t: {n: v[list(index.rows[t])] for n, v in parameters[t].items()} for t in pruned.count()}
+    return target.bounded_loss(render_song(pruned, PROCESSORS, sources, left, weights[list(index.processors)])[0])[0]
+
+
+def test_trials_of_sends_cut() -> None:
+    found = of_returns()
+    sends = [i for i, node in enumerate(RETURNS.processors) if RETURNS.types[node] == "send"]
+    room, echo = sends[:3], sends[3:]
+    for removed in ([sends[0]], room, room[1:] + echo, [*sends, 0, 8]):
+        assert found.evaluate(removed).loss == pytest.approx(of_returns(removed), rel=2e-5)
+    # Nothing is heard of what works on a return that nothing is sent to.
+    bus = [i for i, node in enumerate(RETURNS.processors) if RETURNS.label(node).startswith("return room")]
+    assert len(bus) == 2
+    found.accept(room)
+    assert found.evaluate(bus).loss == found.evaluate(()).loss == pytest.approx(of_returns(room), rel=2e-5)
+
+
 def test_accepted_removals_stay_and_trials_leave_no_trace() -> None:
     cached = evaluator()
     cached.evaluate(())
