@@ -21,7 +21,7 @@ from mixgraph.module import ConsoleModule
 from mixgraph.songs import Song, write_audio
 
 CHECKPOINT = "stage.ckpt"
-_LOGGED = ("match/full", "match/lr", "match/mid", "match/side", "gain_staging", "delay_radius", "sparsity")
+_LOGGED = ("match/full", "match/lr", "match/mid", "match/side", "gain_staging", "parameter_penalty", "sparsity")
 
 
 class ResultFolder(L.Callback):

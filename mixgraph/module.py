@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -175,14 +174,14 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         staging = gain_staging(rendering.energies, rendering.num_samples, settings.gain_staging_types)
         if settings.gain_staging_unit == "energy":
             staging = 2 * staging
-        radius = [self.processors[t].radius_penalty(values) for t, values in parameters.items()]
+        radius = [self.processors[t].parameter_penalty(values) for t, values in parameters.items()]
         found = {
             "match/full": terms.full.sum(),
             "match/lr": terms.lr.sum(),
             "match/mid": terms.mid.sum(),
             "match/side": terms.side.sum(),
             "gain_staging": staging.to(weights),
-            "delay_radius": torch.stack([r for r in radius if r is not None] or [weights.new_zeros(())]).sum(),
+            "parameter_penalty": torch.stack([r for r in radius if r is not None] or [weights.new_zeros(())]).sum(),
             "sparsity": sparsity(weights),
         }
         found |= {f"match/full{ending}": loss for ending, loss in zip(self.endings(), terms.full, strict=True)}
@@ -190,7 +189,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         found["loss"] = (
             found["match/full"]
             + settings.gain_staging_weight * found["gain_staging"]
-            + found["delay_radius"]
+            + found["parameter_penalty"]
             + settings.sparsity_weight * pressure * found["sparsity"]
         )
         return found
@@ -201,10 +200,10 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         samples = clip.targets.shape[-1]
         if self.rendering.renderer == "reference":
             return render_reference(
-                self.graph, self.processors, clip.sources, parameters, weights, samples, staged_channel
+                self.graph, self.processors, clip.sources, parameters, weights, samples, staged_channel, clip.starts
             )
         plan = self.plan(samples, clip.mono, clip.silent) if self.rendering.shortcuts else self.plan(samples)
-        return render_plan(plan, self.processors, clip.sources, parameters, weights, staged_channel)
+        return render_plan(plan, self.processors, clip.sources, parameters, weights, staged_channel, clip.starts)
 
     def training_step(self, batch: Clip, batch_idx: int) -> Tensor:
         found = self.losses(batch)
@@ -266,10 +265,10 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         """The mix that the graph makes of a song, at the song's length: (2, L), on the CPU."""
         return self._render_sources(song, song.sources, block or self.rendering.block).cpu()
 
-    def _render_sources(self, song: Song, sources: Tensor, block: int) -> Tensor:
+    def _render_sources(self, song: Song, sources: Tensor, block: int, first: int = 0) -> Tensor:
         part = self.part(song)
         mono = song.mono_rows if self.rendering.shortcuts else ()
-        return render_song(part.graph, self.processors, sources, part.parameters, part.weights, block, mono)[0]
+        return render_song(part.graph, self.processors, sources, part.parameters, part.weights, block, mono, first)[0]
 
     def score(self, song: Song) -> SongScore:
         """The whole-song match loss by our protocol: true history, every second counts."""
@@ -277,7 +276,10 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
 
     def paper_score(self, song: Song) -> SongScore:
         """The loss by the paper's protocol; see `losses.clip_score`."""
-        render = partial(self._render_sources, song, block=self.rendering.block)
+
+        def render(sources: Tensor, first: int) -> Tensor:
+            return self._render_sources(song, sources, self.rendering.block, first)
+
         return clip_score(self.match, render, song.sources, song.mix)
 
     def validation_step(self, batch: Song, batch_idx: int) -> None:

@@ -314,7 +314,7 @@ def test_common_losses_of_a_mix_at_half_level():
     """Half the amplitude: spectral convergence 1/2 or 1, log distance ln 2 (reference section 2)."""
     song = make_song(Case(tracks=2, seconds=3.8, sample_rate=RATE))
     song = replace(song, mix=100 * song.sources.sum(dim=0))  # far above the floor of the magnitudes
-    found = common_losses(song, lambda sources: 50 * sources.sum(dim=0))
+    found = common_losses(song, lambda sources, first: 50 * sources.sum(dim=0))
     assert found["loss_target"] == pytest.approx(0.5 + math.log(2), rel=1e-5)  # float32 sums
     assert found["loss_prediction"] == pytest.approx(1.0 + math.log(2), rel=1e-5)
     # By the published protocol there is a second clip, after the song's end, where both are silent.

@@ -147,7 +147,7 @@ def test_table_is_medians_and_ratios() -> None:
 
 def test_a_rendering_that_is_the_dry_sum_is_scored_as_that() -> None:
     song = load_song(DEMO, RATE, loudness_lufs=None)
-    mix, target = clip_mix(song, lambda sources: sources.sum(dim=0))
+    mix, target = clip_mix(song, lambda sources, first: sources.sum(dim=0))
     assert torch.equal(target, song.mix[:, RATE:])
     assert torch.allclose(mix, song.sources.sum(dim=0)[:, RATE:])
 

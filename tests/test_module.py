@@ -63,9 +63,9 @@ def test_objective_is_the_stated_sum(clip) -> None:
     match = MatchLoss(RATE)(rendered.mix[..., RATE:], clip.targets[..., RATE:])
     assert found["match/full"].item() == pytest.approx(match.full.item(), rel=1e-5)
     radius = torch.tanh(module.values["delay"]["delay_z"].norm(dim=-1))
-    assert found["delay_radius"].item() == pytest.approx(0.005 * (1 - radius).square().sum().item(), rel=1e-5)
+    assert found["parameter_penalty"].item() == pytest.approx(0.005 * (1 - radius).square().sum().item(), rel=1e-5)
     assert found["sparsity"].item() == pytest.approx(17.5)
-    expected = found["match/full"] + 1e-3 * found["gain_staging"] + found["delay_radius"] + 1e-4 * 0.25 * 17.5
+    expected = found["match/full"] + 1e-3 * found["gain_staging"] + found["parameter_penalty"] + 1e-4 * 0.25 * 17.5
     assert found["loss"].item() == pytest.approx(expected.item(), rel=1e-6)
 
 

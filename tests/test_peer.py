@@ -139,7 +139,7 @@ def test_the_mix_is_ours(sources, monkeypatch):
     torch.testing.assert_close(theirs.mix[..., :-2046], ours[..., :-2046], atol=2e-6, rtol=0)
     # What the drift alone does to this noise is as large as the signal.
     assert (drifting - theirs.mix).abs().max() > 0.1
-    radius = processors["delay"].radius_penalty(parameters["delay"])
+    radius = processors["delay"].parameter_penalty(parameters["delay"])
     assert 0.5 * theirs.radii.item() == pytest.approx(radius.item(), rel=1e-5)
 
 
@@ -303,5 +303,5 @@ def test_the_peers_own_loss_is_the_common_one(tiny_song):
     """The peer's evaluation and the common measure agree on what the peer found."""
     side = PeerSide(Case(song=str(tiny_song), share=0.1))
     with torch.no_grad():
-        found = common_losses(side.song, lambda sources: side.console(sources, grad=False).mix[0])
+        found = common_losses(side.song, lambda sources, first: side.console(sources, grad=False).mix[0])
     assert side.evaluation()["loss"] == pytest.approx(found["published_prediction"], rel=1e-5)  # float32 sums

@@ -136,7 +136,7 @@ def _reader(mix: Tensor | Reader) -> Reader:
 
 
 def clip_score(
-    match: MatchLoss, render: Callable[[Tensor], Tensor], sources: Tensor, mix: Tensor, inside: bool = False
+    match: MatchLoss, render: Callable[[Tensor, int], Tensor], sources: Tensor, mix: Tensor, inside: bool = False
 ) -> SongScore:
     """The published evaluation (reference section 3), to compare with the paper's tables.
 
@@ -146,7 +146,7 @@ def clip_score(
 
     Args:
         match: the match loss.
-        render: sources (K, 2, T) -> mix (2, T).
+        render: sources (K, 2, T), and the sample of the song that they begin at -> mix (2, T).
         sources: (K, 2, L) of the whole song.
         mix: (2, L), the target.
         inside: take clips inside the song only; the last one ends with it.
@@ -165,7 +165,7 @@ def clip_score(
         for start in starts:
             stop = start + warm_up + scored
             part, target = (F.pad(x[..., start:stop], (0, max(0, stop - length))) for x in (sources, mix))
-            prediction = render(part)[..., warm_up:].unsqueeze(0)
+            prediction = render(part, start)[..., warm_up:].unsqueeze(0)
             found.append(match(prediction, target[..., warm_up:].unsqueeze(0).to(prediction.device)))
     means: list[dict[str, float]] = []
     windows: list[tuple[float, ...]] = []

@@ -75,6 +75,7 @@ class Processor(nn.Module):
         keeps_mono: equal channels in, equal channels out, so that a mono signal can be processed as one row.
         cuts: the output is weight * wet, without a dry part, so that removing the processor cuts the connection;
             linear processors only.
+        timed: what it does depends on the time in the song; nonlinear processors only, whose `state_at` says so.
     """
 
     name: ClassVar[str]
@@ -84,6 +85,7 @@ class Processor(nn.Module):
     channels: ClassVar[str] = "left_right"
     keeps_mono: ClassVar[bool] = False
     cuts: ClassVar[bool] = False
+    timed: ClassVar[bool] = False
     identity: ClassVar[Mapping[str, float] | None] = None
 
     def __init__(self, sample_rate: int = 30000) -> None:
@@ -140,6 +142,10 @@ class Processor(nn.Module):
         """
         raise TypeError(f"{self.name} is linear: it is applied through its response")
 
+    def state_at(self, position: Tensor) -> Tensor | None:
+        """The state of a timed processor before it has seen a signal, at positions in the song, (nodes,) in samples."""
+        return None
+
     def dry_wet(
         self, signal: Tensor, parameters: Parameters, weight: Tensor, state: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -161,7 +167,7 @@ class Processor(nn.Module):
         """The state of a nonlinear processor after so many more samples of digital silence."""
         return self.process(state.new_zeros(state.shape[0], 2, samples), parameters, state)[1]
 
-    def radius_penalty(self, parameters: Parameters) -> Tensor | None:
+    def parameter_penalty(self, parameters: Parameters) -> Tensor | None:
         """A penalty that belongs to the parameters alone, summed over nodes; None for most processors."""
         return None
 

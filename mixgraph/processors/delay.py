@@ -90,7 +90,7 @@ class MultitapDelay(Processor):
         )
         return normalize_energy(response.view(nodes, _CHANNELS, -1))
 
-    def radius_penalty(self, parameters: Parameters) -> Tensor:
+    def parameter_penalty(self, parameters: Parameters) -> Tensor:
         """radius_weight / 2 times the sum of (1 - |z|)^2: its gradient is the second term of paper eq. 26."""
         radius = torch.tanh(parameters["delay_z"].norm(dim=-1))
         return self.radius_weight / 2 * (1 - radius).square().sum()

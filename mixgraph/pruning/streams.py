@@ -233,7 +233,8 @@ class Rendered:
         keys = {i: (self.chain.nodes[s.nodes[0] - 1], s.region.n_fft if s.region else 0, s.width) for i, s in steps}
         self.state.responses = self.responses.get(keys)
         stereo = entering.expand(2, -1).unsqueeze(0)
-        mix, _ = execute(self.plan, self.processors, stereo, parameters, self.chain.weights, self.state)
+        starts = torch.tensor([first], device=stereo.device)
+        mix, _ = execute(self.plan, self.processors, stereo, parameters, self.chain.weights, self.state, starts=starts)
         self.responses.put(keys, self.state.responses)
         self.state.responses = {}
         return mix[0, : self.width]

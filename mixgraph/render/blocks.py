@@ -28,6 +28,7 @@ def render_blocks(
     length: int,
     block: int = BLOCK,
     mono: Collection[int] = (),
+    first: int = 0,
 ) -> Iterator[Tensor]:
     """Yields the mix of a song, piece by piece, with its true history.
 
@@ -40,6 +41,7 @@ def render_blocks(
         length: L, of the song in samples.
         block: samples a block; the result does not depend on it but for rounding.
         mono: rows of the sources that are the same on both channels.
+        first: where in the songs the sources begin, in samples.
 
     Yields:
         (songs, 2, samples); the pieces have L samples together.
@@ -50,7 +52,8 @@ def render_blocks(
     for start in range(0, length + plan.lookahead, plan.block):
         sources = fit_length(read(start, min(start + plan.block, length)), plan.block)
         check_arguments(plan, sources, parameters, weights)
-        mix, _ = execute(plan, processors, sources, parameters, weights, state)
+        starts = torch.full((graph.num_songs,), first + start, device=weights.device)
+        mix, _ = execute(plan, processors, sources, parameters, weights, state, starts=starts)
         piece = mix[..., max(0, -position) : max(0, min(plan.block, length - position))]
         position += plan.block
         if piece.shape[-1]:
@@ -65,6 +68,7 @@ def render_song(
     weights: Tensor,
     block: int = BLOCK,
     mono: Collection[int] = (),
+    first: int = 0,
 ) -> Tensor:
     """Renders sources (inputs, 2, L), on any device, in blocks to (songs, 2, L) on the device of the weights."""
 
@@ -72,4 +76,5 @@ def render_song(
         return sources[..., start:stop].to(weights.device, weights.dtype)
 
     length = sources.shape[-1]
-    return torch.cat(list(render_blocks(graph, processors, read, parameters, weights, length, block, mono)), dim=-1)
+    pieces = render_blocks(graph, processors, read, parameters, weights, length, block, mono, first)
+    return torch.cat(list(pieces), dim=-1)

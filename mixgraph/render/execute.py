@@ -31,6 +31,7 @@ def execute(
     weights: Tensor,
     state: StreamState | None = None,
     staged_channel: StagedChannel | None = None,
+    starts: Tensor | None = None,
 ) -> tuple[Tensor, tuple[StagedEnergy, ...]]:
     """Renders one block: sources [t, t + block) to the mix [t - lookahead, t - lookahead + block).
 
@@ -42,12 +43,13 @@ def execute(
         weights: (processors,), of the whole graph.
         state: carried from block to block and changed here; None renders a block on its own.
         staged_channel: which energies to return.
+        starts: t of each song, in its samples, ([clips,] songs); 0 by default. For timed processors.
 
     Returns:
         The mix, ([clips,] songs, 2, block), and the energies.
     """
     clips = sources if sources.dim() == 4 else sources.unsqueeze(0)
-    run = _Execution(plan, processors, parameters, weights, state, staged_channel)
+    run = _Execution(plan, processors, parameters, weights, state, staged_channel, starts)
     mix = run(clips.transpose(0, 1)).transpose(0, 1)
     return (mix if sources.dim() == 4 else mix.squeeze(0)), tuple(run.energies)
 
@@ -84,7 +86,9 @@ class _Execution:
         weights: Tensor,
         state: StreamState | None,
         staged_channel: StagedChannel | None,
+        starts: Tensor | None,
     ) -> None:
+        self.starts = starts
         self.plan, self.processors, self.parameters = plan, processors, parameters
         self.state, self.staged_channel = state, staged_channel
         self.weights = _take_rows(weights, plan.weight_rows)
@@ -275,6 +279,8 @@ class _Execution:
             for name, value in self.parameters[step.type].items()
         }
         state = self.state.tensors.get((index,)) if self.state else None
+        if state is None and self.processors[step.type].timed:
+            state = self.processors[step.type].state_at(self._positions(step, clips))
         weight = self._weights(step).repeat_interleave(clips)
         mixed, state = self.processors[step.type].dry_wet(signal.flatten(0, 1), rows, weight, state)
         if self.state is not None:
@@ -285,6 +291,14 @@ class _Execution:
             kept = _index(tuple(off), mixed.device)
             mixed = mixed.index_copy(0, kept, signal.index_select(0, kept))
         return mixed
+
+    def _positions(self, step: Step, clips: int) -> Tensor:
+        """The times in their songs of the first samples that nodes see, (nodes * clips,)."""
+        songs = tuple(self.plan.graph.songs[node] for node in step.nodes)
+        if self.starts is None:
+            return torch.full((len(songs) * clips,), -step.latency, device=self.weights.device)
+        of_nodes = _take_rows(self.starts.reshape(-1, self.starts.shape[-1]).T, songs)
+        return (of_nodes.expand(-1, clips) - step.latency).flatten()
 
     def _skip(self, step: Step, wet: Tensor) -> Tensor:
         """Silences what is switched off: 0 times infinity is not 0."""

@@ -26,6 +26,7 @@ def render(
     staged_channel: StagedChannel | None = None,
     mono: Collection[int] = (),
     silent: Collection[int] = (),
+    starts: Tensor | None = None,
 ) -> Rendering:
     """Renders a graph at once.
 
@@ -40,10 +41,11 @@ def render(
         staged_channel: which energies of the gain-staged nodes to return, none by default.
         mono: rows of the sources that are the same on both channels, see `make_plan`.
         silent: rows of the sources that are zero. Nodes that only they feed have no energies: they are in balance.
+        starts: where in the songs the sources begin, in samples, ([clips,] songs); 0 by default.
     """
     length = sources.shape[-1] if length is None else length
     plan = make_plan(graph, processors, length + lookahead(graph, processors), method, mono=mono, silent=silent)
-    return render_plan(plan, processors, sources, parameters, weights, staged_channel)
+    return render_plan(plan, processors, sources, parameters, weights, staged_channel, starts)
 
 
 def render_plan(
@@ -53,9 +55,10 @@ def render_plan(
     parameters: GraphParameters,
     weights: Tensor,
     staged_channel: StagedChannel | None = None,
+    starts: Tensor | None = None,
 ) -> Rendering:
     """Renders the one block of a plan at once; see `render`. Renders plan.block - plan.lookahead samples."""
     check_arguments(plan, sources, parameters, weights)
     sources = fit_length(sources, plan.block)
-    mix, energies = execute(plan, processors, sources, parameters, weights, staged_channel=staged_channel)
+    mix, energies = execute(plan, processors, sources, parameters, weights, None, staged_channel, starts)
     return Rendering(mix[..., plan.lookahead :], energies, plan.block)

@@ -22,6 +22,7 @@ def render_reference(
     weights: Tensor,
     length: int | None = None,
     staged_channel: StagedChannel | None = None,
+    starts: Tensor | None = None,
 ) -> Rendering:
     """Renders one node at a time in the time domain; arguments and result as `render`, sources (inputs, 2, T).
 
@@ -56,7 +57,8 @@ def render_reference(
             else:
                 total = _window(start, total, -latency[node], block - latency[node])
                 start = -latency[node]
-                wet = (start, processor.process(total, own)[0])
+                begins = weights.new_zeros(1, dtype=torch.long) if starts is None else starts[graph.songs[node]].view(1)
+                wet = (start, processor.process(total, own, processor.state_at(begins + start))[0])
             if processor.linear and processor.staged and staged_channel is not None:
                 dry_energy, wet_energy = (_energy(x, staged_channel) for x in (total, wet[1]))
                 energies.append(StagedEnergy(node_type, (node,), dry_energy, wet_energy))

@@ -22,12 +22,14 @@ class Clip(NamedTuple):
         targets: (songs, 2, L), L <= T; the first warm-up of it is not compared.
         mono: rows of `sources` whose two channels are equal, throughout the song.
         silent: rows of `sources` that are digitally silent in this clip.
+        starts: where in its song the clip starts, in samples, (songs,); None stands for 0.
     """
 
     sources: Tensor
     targets: Tensor
     mono: tuple[int, ...] = ()
     silent: tuple[int, ...] = ()
+    starts: Tensor | None = None
 
 
 def join_clips(clips: Sequence[Clip]) -> Clip:
@@ -40,7 +42,8 @@ def join_clips(clips: Sequence[Clip]) -> Clip:
         silent += [first + row for row in clip.silent]
         first += len(clip.sources)
     sources, targets = torch.cat([clip.sources for clip in clips]), torch.cat([clip.targets for clip in clips])
-    return Clip(sources, targets, tuple(mono), tuple(silent))
+    starts = torch.cat([torch.zeros(1, dtype=torch.long) if c.starts is None else c.starts for c in clips])
+    return Clip(sources, targets, tuple(mono), tuple(silent), starts)
 
 
 class ClipReader:
@@ -86,6 +89,7 @@ class ClipReader:
             cut(self.song.mix, start, self.length).unsqueeze(0),
             mono=self.song.mono_rows,
             silent=tuple(row for row, sounds in enumerate(sounding) if not sounds),
+            starts=torch.tensor([start]),
         )
 
 

@@ -73,12 +73,12 @@ def test_published_protocol_scores_clips_from_silence() -> None:
     mix, sources = noise(3 * WINDOW), noise(3 * WINDOW, 1)[None]
     seen = []
 
-    def render(part: torch.Tensor) -> torch.Tensor:
-        seen.append(part.shape[-1])
+    def render(part: torch.Tensor, first: int) -> torch.Tensor:
+        seen.append((first, part.shape[-1]))
         return part[0]
 
     score = clip_score(LOSS, render, sources, mix)
-    assert seen == [RATE + WINDOW] * 3
+    assert seen == [(i * WINDOW, RATE + WINDOW) for i in range(3)]
     for i, loss in enumerate(score.windows_prediction):
         start = i * WINDOW + RATE
         parts = [
@@ -93,15 +93,17 @@ def test_clips_inside_the_song_end_with_it() -> None:
     length = RATE + 2 * WINDOW + WINDOW // 4
     mix, sources = noise(length), noise(length, 1)[None]
     starts = [0, WINDOW, length - RATE - WINDOW]
-    score = clip_score(LOSS, lambda part: part[0], sources, mix, inside=True)
+    score = clip_score(LOSS, lambda part, first: part[0], sources, mix, inside=True)
     assert len(score.windows) == 3
     for start, loss in zip(starts, score.windows, strict=True):
         part = slice(start + RATE, start + RATE + WINDOW)
         assert loss == pytest.approx(LOSS(sources[..., part], mix[None, ..., part]).full.item(), rel=1e-6)
-    exact = clip_score(LOSS, lambda part: part[0], sources[..., : RATE + WINDOW], mix[:, : RATE + WINDOW], inside=True)
+    exact = clip_score(
+        LOSS, lambda part, first: part[0], sources[..., : RATE + WINDOW], mix[:, : RATE + WINDOW], inside=True
+    )
     assert exact.windows == pytest.approx(score.windows[:1], rel=1e-6)
     with pytest.raises(ValueError, match="at least a clip of"):
-        clip_score(LOSS, lambda part: part[0], sources[..., :RATE], mix[:, :RATE], inside=True)
+        clip_score(LOSS, lambda part, first: part[0], sources[..., :RATE], mix[:, :RATE], inside=True)
 
 
 def test_shapes_are_checked() -> None:

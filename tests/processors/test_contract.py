@@ -18,11 +18,13 @@ RATE = 3000  # everything scales with the rate: responses of 2 s are 6,000 sampl
 # The delay's gradient by its positions is a surrogate's; tests/dsp/test_impulses.py checks it against the relaxation.
 SURROGATES = {("delay", "delay_z")}
 # Wet only: the dry sound passes through the dry/wet weight. Dynamics have a transparent setting only in the limit.
-WITHOUT_IDENTITY = {"delay", "reverb", "late_reverb"} | set(NONLINEAR)
+WITHOUT_IDENTITY = {"delay", "reverb", "late_reverb"} | set(NONLINEAR) - {"fader"}
+# Its points lie so that 500 samples pass all of them.
+OPTIONS = {"fader": {"interval": 0.05, "seconds": 0.15}}
 
 
 def make(name, dtype=torch.float64, rate=RATE, **options):
-    return registered()[name](sample_rate=rate, **options).to(dtype)
+    return registered()[name](sample_rate=rate, **OPTIONS.get(name, {}), **options).to(dtype)
 
 
 def draw(processor, nodes=3, seed=0, dtype=torch.float64, spread=0.5):
@@ -311,7 +313,13 @@ def test_linear_processors_have_no_process(name):
 ONE_POLE = ["compressor", "noisegate"]
 DYNAMICS = [
     ("saturator", {}),
-    *((name, {"detector": detector}) for name in NONLINEAR if name != "saturator" for detector in ("energy", "mid")),
+    ("fader", {}),
+    *(
+        (name, {"detector": detector})
+        for name in NONLINEAR
+        if name not in ("saturator", "fader")
+        for detector in ("energy", "mid")
+    ),
     *((name, {"detector": detector, "envelope": "truncated"}) for name in ONE_POLE for detector in ("energy", "mid")),
 ]
 

@@ -78,10 +78,10 @@ def test_hard_delays_are_the_float64_argmax():
     assert hard_delay(z, 3000).tolist() == soft_impulse(inside, 3000).argmax(dim=-1).tolist()
 
 
-def test_radius_penalty():
+def test_parameter_penalty():
     # The reference's radii_reg, with the factor 1/2 that its solver applies.
     processor = registered()["delay"](radius_weight=1.0)
-    penalty = processor.radius_penalty(reference_parameters("delay", processor))
+    penalty = processor.parameter_penalty(reference_parameters("delay", processor))
     assert penalty.item() == pytest.approx(20.6912 / 2, abs=5e-5)
 
 

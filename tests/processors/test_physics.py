@@ -215,18 +215,18 @@ def test_energy_is_one_as_the_mean_of_both_channels():
         torch.testing.assert_close(energy.mean(-1), torch.ones(5, dtype=torch.float64), atol=1e-9, rtol=0)
 
 
-def test_radius_penalty_pulls_to_the_circle():
+def test_parameter_penalty_pulls_to_the_circle():
     delay = make("delay", 3000, radius_weight=0.5)
     values = values_of(delay)
     values["delay_z"] = torch.randn(1, 40, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     values["delay_z"].requires_grad_()
-    penalty = delay.radius_penalty(values)
+    penalty = delay.parameter_penalty(values)
     radius = torch.tanh(values["delay_z"].detach().norm(dim=-1))
     assert penalty.item() == pytest.approx(0.25 * (1 - radius).square().sum().item())
     penalty.backward()
     outward = (values["delay_z"].grad * values["delay_z"]).sum(-1)
     assert (outward < 0).all()  # descent goes outward
-    assert make("gain_panning").radius_penalty({}) is None
+    assert make("gain_panning").parameter_penalty({}) is None
 
 
 @pytest.fixture

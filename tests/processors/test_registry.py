@@ -17,6 +17,7 @@ def test_the_seven_processors_of_the_paper_and_others():
         "compressor": "c",
         "delay": "d",
         "equalizer": "e",
+        "fader": "f",
         "gain_panning": "g",
         "noisegate": "n",
         "reverb": "r",
@@ -35,6 +36,7 @@ def test_the_seven_processors_of_the_paper_and_others():
         "attack_release_compressor",
         "attack_release_gate",
         "compressor",
+        "fader",
         "noisegate",
         "saturator",
     }
@@ -67,7 +69,7 @@ def test_taken_names_and_letters_are_refused():
     with pytest.raises(ValueError, match="name 'reverb' or letter 'z' is taken by Reverb"):
         register(Other)
     assert "another" not in registered()
-    assert len(registered()) == 13
+    assert len(registered()) == 14
 
 
 def test_letters():

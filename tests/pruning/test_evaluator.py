@@ -73,6 +73,24 @@ def test_trials_of_sends_cut() -> None:
     assert found.evaluate(bus).loss == found.evaluate(()).loss == pytest.approx(of_returns(room), rel=2e-5)
 
 
+def test_trials_know_the_time_after_silence() -> None:
+    """A fader that wakes up late has the gain of its time, behind a chain with look-ahead too."""
+    processors = make_processors(RATE, {"fader": {"interval": 0.5}})
+    graph = build_console({"a": ["x", "y"]}, "ef", "ef")
+    generator = torch.Generator().manual_seed(5)
+    parameters = {t: processors[t].initial(n, generator, 0.5) for t, n in graph.count().items()}
+    weights = torch.rand(len(graph.processors), generator=generator)
+    sources = torch.zeros(2, 2, 80_000)
+    sources[..., 60_000:] = torch.rand(2, 2, 20_000, generator=generator) - 0.5
+    sources[0, :, :50] = 0.5
+    target = SongTarget(MatchLoss(RATE), sources.sum(0))
+    found = SongEvaluator(graph, processors, parameters, weights, sources, target, block=8192)
+    found.evaluate((0,))
+    mix = render_song(graph, processors, sources, parameters, weights)[0]
+    assert mix[:, 60_000:].abs().max() > 0.1
+    assert torch.allclose(found.mix(), mix, atol=1e-5)
+
+
 def test_accepted_removals_stay_and_trials_leave_no_trace() -> None:
     cached = evaluator()
     cached.evaluate(())

@@ -128,6 +128,35 @@ def test_removing_sends_equals_weight_0(scene, short, share):
         assert_same(reference_of(silenced(s, keep), short[F64]), mix_of(silenced(s, keep), short[F64]))
 
 
+@pytest.mark.parametrize("start", [-500, 0, 12_345])
+def test_a_clip_has_the_gains_of_its_time_in_the_song(short, start):
+    """Faders know where a clip starts, behind look-ahead too, each song where its own does."""
+    graph = batch([build_console({"a": ["x"]}, "ef", "ef"), build_console({"a": ["y", "z"]}, "f")])
+    generator = torch.Generator().manual_seed(3)
+    parameters = {t: short[F64][t].to(F64).initial(n, generator, 0.5) for t, n in graph.count().items()}
+    parameters = {t: {n: v.to(F64) for n, v in values.items()} for t, values in parameters.items()}
+    weights = torch.rand(len(graph.processors), generator=generator, dtype=F64)
+    begins = torch.tensor([start, start + 700])
+    sources = torch.zeros(3, 2, 20_000, dtype=F64)
+    clip = torch.rand(3, 2, 3000, generator=generator, dtype=F64) - 0.5
+    clip[..., -200:] = 0
+    song = [0, 1, 1]
+    for row in range(3):
+        first = max(0, int(begins[song[row]]))
+        cut = first - int(begins[song[row]])
+        clip[row, :, :cut] = 0  # there is nothing before the song
+        sources[row, :, first : first + 3000 - cut] = clip[row, :, cut:]
+    whole = torch.cat([mix.unsqueeze(0) for mix in render_song(graph, short[F64], sources, parameters, weights, 4096)])
+    found = render(graph, short[F64], clip, parameters, weights, starts=begins).mix
+    plain = render_reference(graph, short[F64], clip, parameters, weights, starts=begins).mix
+    assert_same(found, plain)
+    for number, begin in enumerate(begins.tolist()):
+        first = max(0, begin)
+        assert_same(found[number, :, first - begin :], whole[number, :, first : begin + 3000])
+    if start > 0:
+        assert (found - render(graph, short[F64], clip, parameters, weights).mix).abs().max() > 1e-2
+
+
 # 2. Fast equals reference.
 
 

@@ -132,8 +132,9 @@ class OurSide:
         console = console_steps, sum(times.training[:stages])
         counts = times.counts[stages - 1 :]
 
-        def render(sources: Tensor) -> Tensor:
-            return render_song(module.graph, module.processors, sources, module.parameters_by_type(), module.weights)[0]
+        def render(sources: Tensor, first: int) -> Tensor:
+            values = module.parameters_by_type()
+            return render_song(module.graph, module.processors, sources, values, module.weights, first=first)[0]
 
         return (
             search_answer(total, console, counts, found, round_steps, module.trainer.global_step)

@@ -46,12 +46,12 @@ class Side(Protocol):
         ...
 
 
-def common_losses(song: Song, render: Callable[[Tensor], Tensor]) -> dict[str, float]:
+def common_losses(song: Song, render: Callable[[Tensor, int], Tensor]) -> dict[str, float]:
     """The match loss of a found graph, by one measure for either side: clips from silence, our loss module.
 
     Args:
         song: that was searched.
-        render: the side's rendering of a clip: sources (K, 2, T) -> mix (2, T).
+        render: the side's rendering of a clip: sources (K, 2, T), and the sample that they begin at -> mix (2, T).
 
     Returns:
         `loss_target` and `loss_prediction`, over the target's and over the prediction's norm, of clips inside the

@@ -122,7 +122,7 @@ class PeerSide:
         counts = [console.graph.count(), *(own.left for own in run.rounds)]
         found = [{"trials": len(r.trials), "seconds": r.seconds, "training": r.training} for r in run.rounds]
 
-        def render(sources: Tensor) -> Tensor:
+        def render(sources: Tensor, first: int) -> Tensor:
             return run.console(sources.contiguous(), grad=False).mix[0]
 
         return (

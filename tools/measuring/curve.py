@@ -33,20 +33,21 @@ class Curve:
         """Of searching so far."""
         return time.perf_counter() - self._started - self._measuring
 
-    def add(self, step: int, processors: int, render: Callable[[Tensor], Tensor]) -> None:
-        """Measures a graph: `render` makes (2, T) of sources (K, 2, T)."""
+    def add(self, step: int, processors: int, render: Callable[[Tensor, int], Tensor]) -> None:
+        """Measures a graph: `render` makes (2, T) of sources (K, 2, T) that begin at a sample."""
         seconds, began = self.seconds, time.perf_counter()
         losses = common_losses(self.song, render)
         self._measuring += time.perf_counter() - began
         self.points.append({"step": step, "seconds": seconds, "processors": processors} | losses)
 
 
-def renderer(module: ConsoleModule, level: float) -> Callable[[Tensor], Tensor]:
+def renderer(module: ConsoleModule, level: float) -> Callable[[Tensor, int], Tensor]:
     """The rendering of a module that was trained on audio at another level than that of the files."""
 
-    def render(sources: Tensor) -> Tensor:
+    def render(sources: Tensor, first: int) -> Tensor:
         values = module.parameters_by_type()
-        return render_song(module.graph, module.processors, sources * level, values, module.weights)[0] / level
+        mix = render_song(module.graph, module.processors, sources * level, values, module.weights, first=first)
+        return mix[0] / level
 
     return render
 

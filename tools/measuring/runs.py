@@ -102,7 +102,7 @@ def _run_peer(arguments: Sequence[str], folder: Path, truth: GraphValues | None,
 
     side = PeerSide(Case(song=str(folder)))
 
-    def render(sources: Tensor) -> Tensor:
+    def render(sources: Tensor, first: int) -> Tensor:
         return own.console(sources.contiguous(), grad=False).mix[0]
 
     class Watched(PeerSearch):
@@ -128,7 +128,7 @@ def _found(
     curve: Curve,
     console: dict[str, int],
     graph: MixGraph,
-    render: Callable[[Tensor], Tensor],
+    render: Callable[[Tensor, int], Tensor],
     folder: Path,
     truth: GraphValues | None,
 ) -> Found:
@@ -151,7 +151,7 @@ def _found(
     }
 
 
-def clip_mix(song: Song, render: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+def clip_mix(song: Song, render: Callable[[Tensor, int], Tensor]) -> tuple[Tensor, Tensor]:
     """A found mix and the target without the song's first second, (2, L - 1 s); for every side alike.
 
     Clips of 3.8 s, each from silence with a second of warm-up, as in `clip_score`, one after the other.
@@ -162,7 +162,7 @@ def clip_mix(song: Song, render: Callable[[Tensor], Tensor]) -> tuple[Tensor, Te
         for start in range(0, song.num_samples - warm_up, scored):
             stop = min(start + warm_up + scored, song.num_samples)
             part = torch.nn.functional.pad(song.sources[..., start:stop], (0, start + warm_up + scored - stop))
-            parts.append(render(part)[..., warm_up : stop - start])
+            parts.append(render(part, start)[..., warm_up : stop - start])
     return torch.cat(parts, dim=-1), song.mix[..., warm_up:]
 
 

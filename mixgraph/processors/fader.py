@@ -1,0 +1,70 @@
+"""Fader: gain automation over the song."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from mixgraph.processors.base import Parameter, Parameters, Processor, decibels
+from mixgraph.processors.registry import register
+
+
+@register
+class Fader(Processor):
+    """Multiplies by a gain that moves: straight lines in dB between points of the song, held after the last one.
+
+    Moves cost a penalty, roughness * sum of squared steps between neighbours (in ln amplitude), so that what the mix
+    does not ask for stays straight.
+
+    Args:
+        sample_rate: in Hz.
+        interval: seconds from point to point.
+        seconds: of the song for which there are points; a longer song is held where they end.
+        roughness: of the penalty.
+    """
+
+    name = "fader"
+    letter = "f"
+    linear = False
+    keeps_mono = True
+    timed = True
+    identity: ClassVar = {"log_gain": 0.0}
+
+    def __init__(
+        self, sample_rate: int = 30000, interval: float = 2.0, seconds: float = 600.0, roughness: float = 0.01
+    ) -> None:
+        super().__init__(sample_rate)
+        if not 0 < interval <= seconds or round(interval * sample_rate) < 1 or not roughness >= 0:
+            raise ValueError(
+                "interval, seconds, roughness: a sample or more, at least an interval, and 0 or more are needed, got "
+                f"{interval:g}, {seconds:g} and {roughness:g}"
+            )
+        self.interval, self.roughness = round(interval * sample_rate), roughness
+        self.points = 1 + round(seconds / interval)
+
+    @property
+    def specification(self) -> dict[str, Parameter]:
+        return {"log_gain": decibels((self.points,), -60, 24, "gain at each point")}
+
+    def state_at(self, position: Tensor) -> Tensor:
+        return position.unsqueeze(-1)
+
+    def process(self, signal: Tensor, parameters: Parameters, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        samples = signal.shape[-1]
+        if state is None:
+            state = torch.zeros(signal.shape[0], 1, dtype=torch.long, device=signal.device)
+        time = state + torch.arange(samples, device=signal.device)
+        inside = time.clamp(0, (self.points - 1) * self.interval)
+        before = (inside // self.interval).clamp(max=max(0, self.points - 2))
+        share = (inside - before * self.interval).to(signal) / self.interval
+        points = parameters["log_gain"]
+        gain = torch.lerp(points.gather(1, before), points.gather(1, before + 1), share).exp()
+        return signal * gain.unsqueeze(1), state + samples
+
+    def rest(self, parameters: Parameters, state: Tensor, samples: int) -> Tensor:
+        return state + samples
+
+    def parameter_penalty(self, parameters: Parameters) -> Tensor:
+        return self.roughness * parameters["log_gain"].diff(dim=-1).square().sum()
