@@ -2,8 +2,9 @@
 
     python -m tools.evaluate_estimator results/estimator/checkpoints/best.ckpt data/synthetic/test --out results/table
 
-Baselines know the training set and nothing of the song: keep nothing, keep everything, the training set's rate of each
-type on its level (by chance, and the choice of whole types with the best F1), all with mean parameters. Two rows know
+Baselines know the training set and nothing of the song: keep nothing, keep everything (also with weights times the
+training set's rate of each type on its level), that rate by chance, and the choice of whole types with the best F1, all
+with mean parameters. Two rows know
 the true processors: with the estimated settings and with mean ones. `--search-songs N` also searches the first N songs
 for a short time, from the default console and from the estimate, with the same schedule.
 """
@@ -78,6 +79,7 @@ def methods_of(module: EstimatorModule, means: MeanSettings) -> dict[str, Method
     return {
         "keep nothing (dry sum)": lambda song: means.nothing(song.console),
         MEANS: lambda song: means.everything(song.console),
+        "keep everything, weights times rates": lambda song: means.at_rates(song.console),
         "rate of each type, by chance": lambda song: means.at_random(song.console),
         "best types": lambda song: means.best_by_type(song.console),
         ESTIMATOR: estimated,

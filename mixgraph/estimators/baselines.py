@@ -63,6 +63,11 @@ class MeanSettings:
         rates = torch.tensor([self._rate(*slot) for slot in slots_of(console)])
         return self._prediction(console, (torch.rand(len(rates), generator=generator) < rates).float())
 
+    def at_rates(self, console: Console) -> Prediction:
+        """All processors, with their mean weights times the training set's rate of their type on its level."""
+        rates = torch.tensor([self._rate(*slot) for slot in slots_of(console)])
+        return self._prediction(console, rates)
+
     def best_by_type(self, console: Console) -> Prediction:
         """All processors of the types, each on its level, that give the best F1 on the training set."""
         return self._prediction(console, torch.tensor([float(slot in self.best) for slot in slots_of(console)]))

@@ -30,7 +30,7 @@ class Prediction:
         console: that it is thinned from.
         probability: of keeping each of the console's processors, (processors,).
         keep: nodes of the console that are kept.
-        values: of the full console, with parameters and weights for every processor.
+        values: of the full console, with parameters and weights for every processor, as they are where it is kept.
     """
 
     console: Console
@@ -40,8 +40,12 @@ class Prediction:
 
     @property
     def graph(self) -> GraphValues:
-        """What is kept, with its values."""
-        return prune_values(self.values, self.keep)
+        """What is kept, with its values; weights are those that are expected, of a kept processor times its probability.
+
+        A network that takes two places for one processor, and keeps both, would apply it twice with their full weights.
+        """
+        expected = GraphValues(self.values.graph, self.values.parameters, self.values.weights * self.probability)
+        return prune_values(expected, self.keep)
 
 
 @torch.no_grad()

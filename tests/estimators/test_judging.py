@@ -48,7 +48,8 @@ def truth_of(song) -> Prediction:
             weights[place] = true.weights[i]
             for name, value in true.parameters[t].items():
                 parameters[t][name][graph.rows[node]] = value[true.graph.rows[other]]
-    return Prediction(song.console, weights, nodes, GraphValues(graph, parameters, weights))
+    sure = (weights > 0).float()
+    return Prediction(song.console, sure, nodes, GraphValues(graph, parameters, weights))
 
 
 def test_the_truth_scores_perfectly(tests, means) -> None:
@@ -100,6 +101,12 @@ def test_baselines_keep_what_they_say(tests, means) -> None:
         ]
         assert list(chosen.keep) == expected
         assert means.at_random(console).keep == means.at_random(console).keep  # seeded
+        shared = means.at_rates(console)
+        assert shared.keep == console.graph.processors
+        rates = [means._rate(*slot) for slot in slots_of(console)]
+        assert 0 < min(rates) < max(rates) <= 1
+        expected_weights = means.everything(console).graph.weights * torch.tensor(rates)
+        assert torch.allclose(shared.graph.weights, expected_weights)
         values = means.values(console)
         mean = means.module.get_buffer("mean_gain_panning")
         assert torch.allclose(
