@@ -2,7 +2,8 @@
 
 Curves over frequency (an equalizer's 1024 log magnitudes, a reverb's levels and decays) are coded as the values of a
 piecewise linear curve at a few knots, dense where hearing is; the code is the least-squares fit. What has no effect is
-taken out first: the common level of a reverb or of a delay's taps, which are normalised to unit energy.
+taken out first: the common level of a reverb or of a delay's taps, which are normalised to unit energy. Curves over
+the song are coded as their mean: a network sees a stretch of it.
 
 The delays of a multitap delay are angles in their segments of 100 ms, all positions being about as likely as others:
 the mean of possible delays is none of them. They are therefore not regressed: a code holds them as turns from 0 to 1,
@@ -43,9 +44,10 @@ class ParameterCode(nn.Module):
         for name, shape in self.shapes.items():
             if name == "delay_z":
                 continue
-            knots = next((k for points, k in _KNOTS if shape[-1] >= points), None)
+            knots = 1 if processor.timed else next((k for points, k in _KNOTS if shape[-1] >= points), None)
             if knots is not None:
-                curve = _hats(shape[-1], knots, processor.sample_rate / 2)
+                constant = torch.ones(shape[-1], 1, dtype=torch.float64)
+                curve = constant if processor.timed else _hats(shape[-1], knots, processor.sample_rate / 2)
                 gram = curve.T @ curve
                 fit = torch.linalg.solve(gram + 1e-6 * gram.diagonal().mean() * torch.eye(knots).double(), curve.T)
                 self.register_buffer(f"curve_{name}", curve.float(), persistent=False)

@@ -40,7 +40,7 @@ class Prediction:
 
     @property
     def graph(self) -> GraphValues:
-        """What is kept, with its values; weights are those that are expected, of a kept processor times its probability.
+        """What is kept, with its values; weights are those that are expected: if kept, times the probability of that.
 
         A network that takes two places for one processor, and keeps both, would apply it twice with their full weights.
         """
