@@ -99,7 +99,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         settings = self.loss_settings
         self.match = MatchLoss(sample_rate, denominator=settings.denominator, floor_gradient=settings.floor_gradient)
         self.pruning_steps = 0
-        self.prune_phase = False
+        self.prune_phase = self.last_stage = False
         self._plans: dict[tuple[int, tuple[int, ...], tuple[int, ...]], RenderPlan] = {}
         self._planned: MixGraph | None = None
         self._targets: WeakKeyDictionary[Song, SongTarget] = WeakKeyDictionary()
@@ -185,7 +185,8 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
             "sparsity": sparsity(weights),
         }
         found |= {f"match/full{ending}": loss for ending, loss in zip(self.endings(), terms.full, strict=True)}
-        pressure = sparsity_ramp(self.pruning_steps, settings.sparsity_ramp_steps) if self.prune_phase else 0.0
+        pressed = self.prune_phase and (settings.sparsity_last_stage or not self.last_stage)
+        pressure = sparsity_ramp(self.pruning_steps, settings.sparsity_ramp_steps) if pressed else 0.0
         found["loss"] = (
             found["match/full"]
             + settings.gain_staging_weight * found["gain_staging"]
@@ -214,6 +215,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         return found["loss"]
 
     def on_train_epoch_start(self) -> None:
+        self.last_stage = self.trainer.current_epoch + 1 == self.trainer.max_epochs
         if not self.optimizer_settings.keep_moments:
             for optimizer in self.trainer.optimizers:
                 optimizer.state.clear()
@@ -245,7 +247,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
 
     def on_train_batch_start(self, batch: Clip, batch_idx: int) -> None:
         settings = self.optimizer_settings
-        if settings.final_learning_rate is not None and self.trainer.current_epoch + 1 == self.trainer.max_epochs:
+        if settings.final_learning_rate is not None and self.last_stage:
             rate = settings.rate(batch_idx / self.trainer.num_training_batches)
             for optimizer in self.trainer.optimizers:
                 for group in optimizer.param_groups:

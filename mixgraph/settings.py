@@ -35,6 +35,7 @@ class RegularizerSettings:
         gain_staging_unit: `"norm"` compares ln of l2 norms (paper), `"energy"` twice that (the reference).
         sparsity_weight: alpha_p, times the sum of the processors' weights.
         sparsity_ramp_steps: steps of the pruning phase until the sparsity term has its full weight.
+        sparsity_last_stage: keep it in the last stage, after which nothing is pruned any more (as in the paper).
     """
 
     gain_staging_weight: float = 1e-3
@@ -43,6 +44,7 @@ class RegularizerSettings:
     gain_staging_unit: Literal["norm", "energy"] = "norm"
     sparsity_weight: float = 1e-4
     sparsity_ramp_steps: int = 2000
+    sparsity_last_stage: bool = True
 
 
 @dataclass

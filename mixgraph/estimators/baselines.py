@@ -10,11 +10,10 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from mixgraph.estimators.examples import MASTER, SUBGROUP, TRACK, Console
+from mixgraph.estimators.examples import MASTER, SUBGROUP, TRACK, Console, vocabulary_of
 from mixgraph.estimators.module import EstimatorModule
 from mixgraph.estimators.prediction import Prediction, nodes_of
 from mixgraph.graph import GraphValues
-from mixgraph.graph.convert import type_vocabulary
 from mixgraph.graph.types import MIX
 
 Baseline = Callable[[Console], Prediction]
@@ -43,8 +42,8 @@ class MeanSettings:
                 (module.get_buffer(f"mean_{t}"), module.weight_mean.new_full((code.num_positions,), _MIDDLE))
             )
             parameters[t] = {name: v.cpu() for name, v in code.decode(mean.expand(count, -1)).items()}
-        vocabulary = type_vocabulary()
-        logits = module.weight_mean[[vocabulary.index(graph.types[node]) for node in graph.processors]]
+        vocabulary = vocabulary_of(module.codes)
+        logits = module.weight_mean[[vocabulary[graph.types[node]] for node in graph.processors]]
         return GraphValues(graph, parameters, torch.sigmoid(logits).cpu())
 
     def nothing(self, console: Console) -> Prediction:

@@ -34,7 +34,7 @@ from mixgraph.graph.types import MIX
 from mixgraph.processors import make_processors
 from mixgraph.shards import GraphSample, read_shards, shard_paths
 
-VERSION = 1  # to be raised whenever features or labels change
+VERSION = 2  # to be raised whenever features or labels change
 INDEX = "index.json"
 _HALF = ("mels", "mix_mels", "lags", "clip_tracks", "clip_mix")
 _LIGHT = ("cues", "keep", "weight")
@@ -77,7 +77,7 @@ class ExampleMaker:
 
     def __init__(self, settings: ExampleSettings) -> None:
         self.settings, self.task = settings, settings.task
-        self.codes = make_codes(make_processors(self.task.sample_rate))
+        self.codes = make_codes(make_processors(self.task.sample_rate), self.task.types)
         self.extract = FeatureExtractor(self.task.sample_rate)
 
     def console(self, graph: MixGraph) -> Console:
@@ -107,9 +107,8 @@ class ExampleMaker:
             if float(mix.square().mean().sqrt()) < _SILENT_RMS:
                 continue
             tracks = tracks[list(console.order)]
-            data = add_labels(
-                console_data(console, self.extract(tracks, mix, console.groups)), console, true, self.codes
-            )
+            inputs = console_data(console, self.extract(tracks, mix, console.groups), self.task.types)
+            data = add_labels(inputs, console, true, self.codes)
             if self.settings.clip_seconds > 0:
                 clip = round(self.settings.clip_seconds * self.task.sample_rate)
                 first = max(0, (length - clip) // 2)

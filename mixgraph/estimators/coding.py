@@ -13,7 +13,7 @@ a network predicts a distribution over `POSITION_BINS` equal parts of a turn, an
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -99,9 +99,9 @@ class ParameterCode(nn.Module):
         return (torch.logsumexp(2 * value, dim=(-2, -1), keepdim=True) - math.log(2 * value.shape[-1])) / 2
 
 
-def make_codes(processors: Processors) -> dict[str, ParameterCode]:
-    """One code a processor type, by name."""
-    return {name: ParameterCode(processors[name]) for name in processors}
+def make_codes(processors: Processors, types: Iterable[str] | None = None) -> dict[str, ParameterCode]:
+    """One code a processor type, by name; of all processors, or of some types."""
+    return {name: ParameterCode(processors[name]) for name in (processors if types is None else types)}
 
 
 def position_bins(turns: Tensor) -> Tensor:

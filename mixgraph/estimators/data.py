@@ -12,7 +12,6 @@ from torch_geometric.loader import DataLoader
 from mixgraph.estimators.cache import ExampleFiles, ExampleSettings, Target, cached_examples
 from mixgraph.estimators.settings import EstimatorTask
 from mixgraph.estimators.statistics import TrainingStatistics, training_statistics
-from mixgraph.processors import registered
 
 
 class EstimatorData(L.LightningDataModule):
@@ -80,7 +79,8 @@ class EstimatorData(L.LightningDataModule):
 
     def statistics(self) -> TrainingStatistics:
         """Of the training examples."""
-        return training_statistics((data for part in self.splits["train"] for data in part.light()), list(registered()))
+        parts = self.splits["train"]
+        return training_statistics((data for part in parts for data in part.light()), parts[0].task.types)
 
     def train_dataloader(self) -> Any:
         return DataLoader(ConcatDataset(self.splits["train"]), self.batch_size, shuffle=True)

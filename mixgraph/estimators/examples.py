@@ -2,7 +2,7 @@
 
 An example is a PyTorch Geometric `Data`, so that songs of any size batch. On the console's nodes:
 
-- `x` (nodes,) type ids of `graph.convert.type_vocabulary`, `level` (nodes,) 0 track, 1 subgroup, 2 output;
+- `x` (nodes,) type ids of `vocabulary_of` the task's types, `level` (nodes,) 0 track, 1 subgroup, 2 output;
   `head_index` (nodes,) the input, mix or output whose audio stands for the node; `edge_index` (2, edges) the cables;
   `tree_index` (2, edges) inputs to their mix, mixes to the output, and heads to their processors.
 - `signal_index` (signals,) nodes of tracks, subgroups and the output, to which the rows of the features belong:
@@ -15,7 +15,7 @@ An example is a PyTorch Geometric `Data`, so that songs of any size batch. On th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,8 +24,7 @@ from torch_geometric.data import Data
 from mixgraph.estimators.coding import ParameterCode
 from mixgraph.estimators.features import SegmentFeatures
 from mixgraph.graph import GraphValues, MixGraph, build_console
-from mixgraph.graph.convert import type_vocabulary
-from mixgraph.graph.types import INPUT, MIX, OUTPUT
+from mixgraph.graph.types import AUXILIARY, INPUT, MIX, OUTPUT
 from mixgraph.recovery.agreement import matched_keys
 
 TRACK, SUBGROUP, MASTER = 0, 1, 2
@@ -81,10 +80,15 @@ def _song_name(graph: MixGraph) -> str:
     return graph.names[graph.outputs[0]]
 
 
-def console_data(console: Console, features: SegmentFeatures) -> Data:
-    """The inputs of the network; features are of the console's tracks, in its order."""
+def vocabulary_of(types: Iterable[str]) -> dict[str, int]:
+    """Type -> its id in `x`: input, mix and output, then the processor types that an estimator knows."""
+    return {node_type: i for i, node_type in enumerate((*AUXILIARY, *types))}
+
+
+def console_data(console: Console, features: SegmentFeatures, types: Sequence[str]) -> Data:
+    """The inputs of the network; features are of the console's tracks, in its order; types are the task's."""
     graph = console.graph
-    vocabulary = {node_type: i for i, node_type in enumerate(type_vocabulary())}
+    vocabulary = vocabulary_of(types)
     heads = [graph.chain_head(node) if graph.types[node] != OUTPUT else node for node in range(len(graph))]
     level = {INPUT: TRACK, MIX: SUBGROUP, OUTPUT: MASTER}
     mixes, output = graph.nodes_of(MIX), graph.outputs[0]

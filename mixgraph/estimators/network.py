@@ -12,8 +12,8 @@ from torch_geometric.data import Data
 from torch_geometric.nn import SAGEConv
 
 from mixgraph.estimators.coding import POSITION_BINS, ParameterCode
+from mixgraph.estimators.examples import vocabulary_of
 from mixgraph.estimators.features import NUM_CUES, NUM_LAGS, NUM_MELS, NUM_SEGMENTS
-from mixgraph.graph.convert import type_vocabulary
 
 _LEVELS = 3
 _RANGE = 5.0  # standardised cues are cut to this many spreads
@@ -127,7 +127,7 @@ class EstimatorNetwork(nn.Module):
     """From an example (or a batch) to `Answers`.
 
     Args:
-        codes: of every processor type.
+        codes: of the processor types of the console.
         width: of embeddings.
         num_layers: rounds of messages.
         dropout: in updates and heads.
@@ -137,7 +137,7 @@ class EstimatorNetwork(nn.Module):
         self, codes: Mapping[str, ParameterCode], width: int = 128, num_layers: int = 3, dropout: float = 0.1
     ) -> None:
         super().__init__()
-        self.vocabulary = type_vocabulary()
+        self.vocabulary = vocabulary_of(codes)
         self.encoder = AudioEncoder(width)
         self.lag_encoder = LagEncoder(width // 2)
         self.cue_encoder = nn.Sequential(nn.Linear(NUM_CUES, width), nn.GELU(), nn.Linear(width, width))
@@ -173,7 +173,7 @@ class EstimatorNetwork(nn.Module):
         keep, weight = seen.new_zeros(len(seen)), seen.new_zeros(len(seen))
         codes, positions = {}, {}
         for node_type, head in self.heads.items():
-            own = (data.x == self.vocabulary.index(node_type)).nonzero()[:, 0]
+            own = (data.x == self.vocabulary[node_type]).nonzero()[:, 0]
             own_keep, own_weight, codes[node_type], taps = head(seen[own], lags[row[own]])
             keep, weight = keep.index_copy(0, own, own_keep), weight.index_copy(0, own, own_weight)
             if taps is not None:

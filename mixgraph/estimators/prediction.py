@@ -75,7 +75,7 @@ def estimate(
     loud = [s for s in starts if float(cut(mix, s, length).square().mean().sqrt()) >= _SILENT_RMS]
     extract = FeatureExtractor(module.task.sample_rate)
     examples = [
-        console_data(console, extract(cut(tracks, s, length), cut(mix, s, length), console.groups))
+        console_data(console, extract(cut(tracks, s, length), cut(mix, s, length), console.groups), module.task.types)
         for s in loud or starts[:1]
     ]
     was_training = module.training

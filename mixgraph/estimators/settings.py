@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mixgraph.processors import types_from_letters
+
 
 @dataclass(frozen=True)
 class EstimatorTask:
@@ -25,6 +27,11 @@ class EstimatorTask:
             raise ValueError(f"segment_seconds: at least 0.5, got {self.segment_seconds}")
 
     @property
+    def types(self) -> tuple[str, ...]:
+        """The processor types of the console, in the order of their letters' first use."""
+        return tuple(dict.fromkeys(types_from_letters(self.track_chain + self.subgroup_chain)))
+
+    @property
     def num_samples(self) -> int:
         return round(self.segment_seconds * self.sample_rate)
 
@@ -41,7 +48,7 @@ class NetworkSettings:
 
     width: int = 128
     num_layers: int = 3
-    dropout: float = 0.1
+    dropout: float = 0.3
 
 
 @dataclass
@@ -76,6 +83,6 @@ class EstimatorOptimizer:
     """
 
     learning_rate: float = 1e-3
-    weight_decay: float = 0.01
+    weight_decay: float = 0.05
     warm_up_steps: int = 100
     clip_norm: float = 1.0

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from mixgraph.estimators.examples import label_key
-from mixgraph.graph.convert import type_vocabulary
+from mixgraph.estimators.examples import label_key, vocabulary_of
 
 WEIGHT_RANGE = (0.02, 0.98)
 _LEAST_SPREAD = 1e-3
@@ -50,7 +49,7 @@ def training_statistics(examples: Iterable[Data], types: Sequence[str]) -> Train
     Raises:
         ValueError: no examples.
     """
-    vocabulary = type_vocabulary()
+    vocabulary = vocabulary_of(types)
     cues = _Moments()
     codes = {t: _Moments() for t in types}
     weights = {t: _Moments() for t in types}
@@ -61,7 +60,7 @@ def training_statistics(examples: Iterable[Data], types: Sequence[str]) -> Train
         cues.add(data.cues)
         node_types, levels = data.x[data.processor_index], data.level[data.processor_index]
         for t in types:
-            own = node_types == vocabulary.index(t)
+            own = node_types == vocabulary[t]
             kept = data.keep[own] > 0
             codes[t].add(data[label_key(t)][kept])
             weights[t].add(weight_logit(data.weight[own][kept]).unsqueeze(1))

@@ -9,13 +9,13 @@ import torch
 from mixgraph.estimators.baselines import MeanSettings, best_slots, slots_of
 from mixgraph.estimators.coding import make_codes
 from mixgraph.estimators.evaluation import Judge, format_scores, read_test_song, true_nodes
+from mixgraph.estimators.examples import vocabulary_of
 from mixgraph.estimators.module import EstimatorModule
 from mixgraph.estimators.prediction import Prediction
 from mixgraph.estimators.settings import EstimatorTask, NetworkSettings
 from mixgraph.estimators.statistics import training_statistics, weight_logit
 from mixgraph.graph import GraphValues
-from mixgraph.graph.convert import type_vocabulary
-from mixgraph.processors import make_processors, registered
+from mixgraph.processors import make_processors
 from mixgraph.shards import read_shards
 
 TASK = EstimatorTask(8000, 2.0, "esgd", "cgr")
@@ -24,7 +24,7 @@ TASK = EstimatorTask(8000, 2.0, "esgd", "cgr")
 @pytest.fixture(scope="module")
 def means(examples) -> MeanSettings:
     module = EstimatorModule(TASK, NetworkSettings(width=16, num_layers=1))
-    module.standardise(training_statistics(examples, list(registered())))
+    module.standardise(training_statistics(examples, TASK.types))
     return MeanSettings(module)
 
 
@@ -72,10 +72,10 @@ def test_the_truth_scores_perfectly(tests, means) -> None:
 
 def test_means_are_of_kept_processors(examples) -> None:
     codes = make_codes(make_processors(8000))
-    found = training_statistics(examples, list(registered()))
+    found = training_statistics(examples, TASK.types)
     gains, logits = [], []
     for data in examples:
-        of_type = data.x[data.processor_index] == type_vocabulary().index("gain_panning")
+        of_type = data.x[data.processor_index] == vocabulary_of(TASK.types)["gain_panning"]
         own = data.keep[of_type] > 0
         gains.append(data.code_gain_panning[own])
         logits.append(weight_logit(data.weight[of_type][own]))
@@ -87,7 +87,7 @@ def test_means_are_of_kept_processors(examples) -> None:
     # Of a type that the consoles lack, nothing is known.
     assert found.code_spread["noisegate"].tolist() == [1.0] * 4
     with pytest.raises(ValueError, match="examples: at least one"):
-        training_statistics([], list(registered()))
+        training_statistics([], TASK.types)
 
 
 def test_baselines_keep_what_they_say(tests, means) -> None:

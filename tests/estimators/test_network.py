@@ -12,7 +12,6 @@ from mixgraph.estimators.prediction import estimate
 from mixgraph.estimators.settings import EstimatorLosses, EstimatorTask, NetworkSettings
 from mixgraph.estimators.statistics import training_statistics
 from mixgraph.graph import GraphValues, build_console, relabel
-from mixgraph.processors import registered
 
 TASK = EstimatorTask(sample_rate=8000, segment_seconds=2.0, track_chain="esgd", subgroup_chain="cgr")
 SMALL = NetworkSettings(width=32, num_layers=2, dropout=0.0)
@@ -22,7 +21,7 @@ SMALL = NetworkSettings(width=32, num_layers=2, dropout=0.0)
 def module(examples) -> EstimatorModule:
     torch.manual_seed(0)
     module = EstimatorModule(TASK, SMALL).eval()
-    module.standardise(training_statistics(examples, list(registered())))
+    module.standardise(training_statistics(examples, TASK.types))
     return module
 
 
@@ -91,7 +90,9 @@ def test_labels_are_those_of_the_graph_whatever_its_numbering(generated) -> None
     ):
         where = console_of(values.graph, TASK.track_chain, TASK.subgroup_chain)
         own = tracks[list(where.order)]
-        data = add_labels(console_data(where, extract(own, sample.mix, where.groups)), where, values, module.codes)
+        data = add_labels(
+            console_data(where, extract(own, sample.mix, where.groups), TASK.types), where, values, module.codes
+        )
         names = [where.graph.label(node) for node in where.graph.processors]
         found.append(sorted(zip(names, data.keep.tolist(), data.weight.tolist(), strict=True)))
         assert int(data.keep.sum()) == len(graph.processors)
@@ -102,7 +103,7 @@ def test_a_processor_that_the_console_lacks_is_named(generated) -> None:
     sample = next(s for s in generated if "delay" in s.values.graph.count())
     where = console_of(sample.values.graph, "eg", "cgr")
     with pytest.raises(ValueError, match=r"processors that the console has are needed, got .*delay"):
-        add_labels(console_data(where, FeatureExtractor(8000)(sample.sources, sample.mix, where.groups)), where,
+        add_labels(console_data(where, FeatureExtractor(8000)(sample.sources, sample.mix, where.groups), TASK.types), where,
                    sample.values, EstimatorModule(TASK, SMALL).codes)  # fmt: skip
 
 

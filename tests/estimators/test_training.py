@@ -15,7 +15,6 @@ from mixgraph.estimators.cache import ExampleFiles
 from mixgraph.estimators.settings import EstimatorLosses, EstimatorTask
 from mixgraph.estimators.statistics import training_statistics
 from mixgraph.found import load_result
-from mixgraph.processors import registered
 from mixgraph.songs import load_song
 from tools.evaluate_estimator import main as evaluate
 
@@ -61,7 +60,7 @@ def test_a_handful_of_samples_is_learnt_by_heart(trained, examples) -> None:
     assert 2 * matched / int(wanted.sum() + found.sum()) == 1.0  # F1
     assert 0 < int(wanted.sum()) < len(wanted)
     fresh = EstimatorModule(module.task, module.network_settings).eval()
-    fresh.standardise(training_statistics(examples, list(registered())))
+    fresh.standardise(training_statistics(examples, fresh.task.types))
     with torch.no_grad():
         known, unknown = (
             sum(float(m.losses_of(data, m.network(data))["parameters"]) for data in examples) for m in (module, fresh)
