@@ -84,8 +84,12 @@ def test_means_are_of_kept_processors(examples) -> None:
     assert torch.allclose(found.code_mean["gain_panning"], gains.mean(dim=0), atol=1e-5)
     assert torch.allclose(found.code_spread["gain_panning"], gains.std(dim=0, correction=0), atol=1e-4)
     assert found.weight_mean["gain_panning"] == pytest.approx(float(torch.cat(logits).mean()), abs=1e-5)
-    # Of a type that the consoles lack, nothing is known.
-    assert found.code_spread["noisegate"].tolist() == [1.0] * 4
+    # Of a type that was never kept, nothing is known.
+    none = examples[0].clone()
+    none.keep = torch.zeros_like(none.keep)
+    unknown = training_statistics([none], TASK.types)
+    assert unknown.code_mean["gain_panning"].tolist() == [0.0, 0.0]
+    assert unknown.code_spread["gain_panning"].tolist() == [1.0, 1.0]
     with pytest.raises(ValueError, match="examples: at least one"):
         training_statistics([], TASK.types)
 

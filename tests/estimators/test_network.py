@@ -90,9 +90,8 @@ def test_labels_are_those_of_the_graph_whatever_its_numbering(generated) -> None
     ):
         where = console_of(values.graph, TASK.track_chain, TASK.subgroup_chain)
         own = tracks[list(where.order)]
-        data = add_labels(
-            console_data(where, extract(own, sample.mix, where.groups), TASK.types), where, values, module.codes
-        )
+        inputs = console_data(where, extract(own, sample.mix, where.groups), TASK.types)
+        data = add_labels(inputs, where, values, module.codes)
         names = [where.graph.label(node) for node in where.graph.processors]
         found.append(sorted(zip(names, data.keep.tolist(), data.weight.tolist(), strict=True)))
         assert int(data.keep.sum()) == len(graph.processors)
@@ -102,9 +101,9 @@ def test_labels_are_those_of_the_graph_whatever_its_numbering(generated) -> None
 def test_a_processor_that_the_console_lacks_is_named(generated) -> None:
     sample = next(s for s in generated if "delay" in s.values.graph.count())
     where = console_of(sample.values.graph, "eg", "cgr")
+    inputs = console_data(where, FeatureExtractor(8000)(sample.sources, sample.mix, where.groups), TASK.types)
     with pytest.raises(ValueError, match=r"processors that the console has are needed, got .*delay"):
-        add_labels(console_data(where, FeatureExtractor(8000)(sample.sources, sample.mix, where.groups), TASK.types), where,
-                   sample.values, EstimatorModule(TASK, SMALL).codes)  # fmt: skip
+        add_labels(inputs, where, sample.values, EstimatorModule(TASK, SMALL).codes)
 
 
 def test_the_match_loss_reaches_every_head_through_the_renderer(module, examples, generated) -> None:
