@@ -30,6 +30,7 @@ class SongRecord:
         console_score: of the trained console, before pruning.
         loss_increases: of each processor that is left at the end, None where it was not measured.
         seconds: spent on trials.
+        tolerance: that the search prunes with; None where nothing prunes.
     """
 
     min_loss: float | None = None
@@ -37,6 +38,7 @@ class SongRecord:
     console_score: SongScore | None = None
     loss_increases: list[float | None] | None = None
     seconds: float = 0.0
+    tolerance: float | None = None
 
 
 class IterativePruning(L.Callback):
@@ -109,7 +111,7 @@ class IterativePruning(L.Callback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if stage == "fit":
-            self.songs = [SongRecord() for _ in searched_songs(trainer)]
+            self.songs = [SongRecord(tolerance=self.tolerance) for _ in searched_songs(trainer)]
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         round_index = trainer.current_epoch - self.console_stages

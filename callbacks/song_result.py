@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from callbacks.iterative_pruning import SongRecord
 from mixgraph.files import json_text, write_atomically
 from mixgraph.graph.draw import save_drawing
 from mixgraph.graph.io import save_graph, save_parameters
+from mixgraph.losses import SongScore
 from mixgraph.module import ConsoleModule
 from mixgraph.report.figures import save_figure
 from mixgraph.report.progress import progress_figure
@@ -104,12 +106,19 @@ def measure(module: ConsoleModule, song: Song, found: Tensor, record: SongRecord
             "console": asdict(console),
             "found": asdict(score),
         },
+        "tolerance": record.tolerance,
+        "within_tolerance": _within(console, score, record.tolerance),
         "num_processors": {"console": initial, "found": left},
         "pruning_ratio": 1 - left / initial if initial else 0.0,
         "pruning_ratio_by_type": {t: 1 - counts.get(t, 0) / n for t, n in initial_counts.items()},
         "num_processors_by_type": {t: counts.get(t, 0) for t in initial_counts},
         "num_console_processors_by_type": dict(initial_counts),
     }
+
+
+def _within(console: SongScore, found: SongScore, tolerance: float | None) -> bool | None:
+    """The constraint of the whole search (paper eq. 7): at most the tolerance above the loss of the trained console."""
+    return None if tolerance is None else found.loss["full"] <= console.loss["full"] + tolerance
 
 
 def describe(song: Song) -> list[str]:
@@ -141,7 +150,17 @@ def summary(path: Path, metrics: dict[str, Any]) -> str:
     return (
         f"Match loss: dry sum {full['dry_sum']:.3f}, console {full['console']:.3f}, found graph {full['found']:.3f}.\n"
         f"Processors: {count['found']} of {count['console']} left ({metrics['pruning_ratio']:.0%} pruned).\n"
+        f"{_exceeded(full, metrics)}"
         f"Result in {path}: {FILES}."
+    )
+
+
+def _exceeded(full: Mapping[str, float], metrics: Mapping[str, Any]) -> str:
+    if metrics["within_tolerance"] is not False:
+        return ""
+    return (
+        f"The found graph is {full['found'] - full['console']:.3f} above the console, more than the tolerance of "
+        f"{metrics['tolerance']:g}. HINT: lower pruning.tolerance, or train longer between rounds.\n"
     )
 
 

@@ -95,6 +95,8 @@ def test_result_folder_is_whole_and_consistent(result, tiny_song) -> None:
         left == sum(n["weight"] is not None for n in graph["nodes"]) == sum(metrics["num_processors_by_type"].values())
     )
     assert metrics["pruning_ratio"] == 1 - left / metrics["num_processors"]["console"]
+    console, found = (metrics["losses"][name]["loss"]["full"] for name in ("console", "found"))
+    assert metrics["within_tolerance"] is (found <= console + metrics["tolerance"])
     trace = [json.loads(line) for line in (result / "trace.jsonl").read_text().splitlines()]
     rounds = [row for row in trace if row["kind"] == "round"]
     assert [row["round"] for row in rounds] == [0, 1]
