@@ -88,6 +88,28 @@ def test_sparsity_has_no_force_before_the_pruning_phase(clip) -> None:
     assert found["loss"].item() == pytest.approx(found["match/full"].item(), rel=1e-6)
 
 
+@pytest.mark.parametrize(("kept", "last", "pressed"), [(True, True, 1), (False, True, 0), (False, False, 1)])
+def test_sparsity_can_end_before_the_last_stage(clip, kept, last, pressed) -> None:
+    settings = RegularizerSettings(sparsity_weight=0.1, sparsity_ramp_steps=1, sparsity_last_stage=kept)
+    module = console("g", regularizers=settings)
+    module.prune_phase, module.pruning_steps, module.last_stage = True, 1, last
+    found = module.losses(clip)
+    expected = found["match/full"] + pressed * 0.1 * found["sparsity"]
+    assert found["sparsity"] > 1
+    assert found["loss"].item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_the_last_stage_is_known(tiny_song) -> None:
+    seen = []
+
+    class Watch(L.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            seen.append((trainer.current_epoch, pl_module.last_stage))
+
+    search(console("g"), data(tiny_song, steps_per_stage=1), [Watch()], 3, "cpu", enable_progress_bar=False)
+    assert seen == [(0, False), (1, False), (2, True)]
+
+
 def test_training_lowers_the_loss_and_counts_ramp_steps(tiny_song) -> None:
     module, song_data = console("g"), data(tiny_song, steps_per_stage=40)
     before = module.score(song_data.song).loss["full"]

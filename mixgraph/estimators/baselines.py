@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from mixgraph.estimators.examples import MASTER, SUBGROUP, TRACK, Console, vocabulary_of
+from mixgraph.estimators.examples import MASTER, SUBGROUP, TRACK, Console
 from mixgraph.estimators.module import EstimatorModule
 from mixgraph.estimators.prediction import Prediction, nodes_of
 from mixgraph.graph import GraphValues
@@ -42,7 +42,7 @@ class MeanSettings:
                 (module.get_buffer(f"mean_{t}"), module.weight_mean.new_full((code.num_positions,), _MIDDLE))
             )
             parameters[t] = {name: v.cpu() for name, v in code.decode(mean.expand(count, -1)).items()}
-        vocabulary = vocabulary_of(module.codes)
+        vocabulary = module.network.vocabulary
         logits = module.weight_mean[[vocabulary[graph.types[node]] for node in graph.processors]]
         return GraphValues(graph, parameters, torch.sigmoid(logits).cpu())
 

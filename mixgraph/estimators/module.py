@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from mixgraph.estimators.coding import likely_position, make_codes, position_bins
-from mixgraph.estimators.examples import label_key, vocabulary_of
+from mixgraph.estimators.examples import label_key
 from mixgraph.estimators.network import Answers, EstimatorNetwork
 from mixgraph.estimators.settings import EstimatorLosses, EstimatorOptimizer, EstimatorTask, NetworkSettings
 from mixgraph.estimators.statistics import TrainingStatistics, weight_logit
@@ -73,7 +73,6 @@ class EstimatorModule(L.LightningModule):
         if unknown := set(self.losses.types) - set(self.task.types):
             raise ValueError(f"losses.types: some of {', '.join(self.task.types)}, got {', '.join(sorted(unknown))}")
         self.codes = make_codes(self.processors, self.task.types)
-        self.vocabulary = vocabulary_of(self.codes)
         self.code_modules = nn.ModuleDict(self.codes)  # constants move with the module
         settings = self.network_settings
         self.network = EstimatorNetwork(self.codes, settings.width, settings.num_layers, settings.dropout)
@@ -84,8 +83,8 @@ class EstimatorModule(L.LightningModule):
         self.weight_mean: Tensor
         self.weight_spread: Tensor
         self.threshold: Tensor
-        self.register_buffer("weight_mean", torch.zeros(len(self.vocabulary)))
-        self.register_buffer("weight_spread", torch.ones(len(self.vocabulary)))
+        self.register_buffer("weight_mean", torch.zeros(len(self.network.vocabulary)))
+        self.register_buffer("weight_spread", torch.ones(len(self.network.vocabulary)))
         self.register_buffer("threshold", torch.tensor(0.5))
         self.slots: dict[tuple[str, int], tuple[int, int]] = {}
         self._seen: list[tuple[Tensor, Tensor]] = []  # keep and its label, of a validation pass
@@ -98,7 +97,7 @@ class EstimatorModule(L.LightningModule):
         for t, code in self.codes.items():
             self.get_buffer(f"mean_{t}").copy_(statistics.code_mean[t][: code.size])
             self.get_buffer(f"spread_{t}").copy_(statistics.code_spread[t][: code.size])
-            at = self.vocabulary[t]
+            at = self.network.vocabulary[t]
             self.weight_mean[at], self.weight_spread[at] = statistics.weight_mean[t], statistics.weight_spread[t]
 
     def setup(self, stage: str) -> None:
@@ -138,7 +137,7 @@ class EstimatorModule(L.LightningModule):
         }
         parameters = answers.keep.new_zeros(())
         for t, code in self.codes.items():
-            own = kept[node_types == self.vocabulary[t]]
+            own = kept[node_types == self.network.vocabulary[t]]
             if not own.any():
                 continue
             labels = data[label_key(t)][own]

@@ -40,17 +40,8 @@ def build_console(
         ValueError: no tracks, an empty subgroup, a track in two subgroups, a return named like a subgroup or without
             a chain, an unknown processor letter, or one that would cut a chain.
     """
+    _check_subgroups(subgroups)
     tracks = [track for members in subgroups.values() for track in members]
-    if not tracks:
-        raise ValueError("subgroups: a console needs at least one track, got none")
-    for track in tracks:
-        if tracks.count(track) > 1:
-            owners = [group for group, members in subgroups.items() if track in members]
-            raise ValueError(f"subgroups: track {track!r} must be in exactly one subgroup, got {owners}")
-    for group, members in subgroups.items():
-        if not members:
-            raise ValueError(f"subgroups: {group!r} has no tracks")
-
     track_types, subgroup_types, master_types = map(_chain, (track_chain, subgroup_chain, master_chain))
     for bus, chain in (returns or {}).items():
         if bus in subgroups or not chain:
@@ -85,6 +76,19 @@ def build_console(
     gather(OUTPUT, ends, name)
     owner = {track: group for group, members in subgroups.items() for track in members}
     return MixGraph(tuple(types), tuple(edges), tuple(names), tuple(owner[t] for t in tracks))
+
+
+def _check_subgroups(subgroups: Mapping[str, Sequence[str]]) -> None:
+    tracks = [track for members in subgroups.values() for track in members]
+    if not tracks:
+        raise ValueError("subgroups: a console needs at least one track, got none")
+    for track in tracks:
+        if tracks.count(track) > 1:
+            owners = [group for group, members in subgroups.items() if track in members]
+            raise ValueError(f"subgroups: track {track!r} must be in exactly one subgroup, got {owners}")
+    for group, members in subgroups.items():
+        if not members:
+            raise ValueError(f"subgroups: {group!r} has no tracks")
 
 
 def _chain(letters: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""How batches leave a worker: few tensors that hold the values of many."""
+"""How batches leave a worker: few arrays that hold the values of many tensors."""
 
 from __future__ import annotations
 
@@ -67,7 +67,6 @@ class _Freight:
             values = {f.name: getattr(value, f.name) for f in fields(value)}
             for name in ("parameters", "weights", "loss_increases"):
                 values[name] = self.load(values[name])
-            values["trace_json"] = self._take(torch.frombuffer(bytearray(value.trace_json), dtype=torch.uint8))
             return _Outline("sample", values)
         if hasattr(value, "to_data_list"):
             parts = {name: self.load(getattr(value, name)) for name in _TAKEN_APART_BY}
@@ -104,7 +103,7 @@ def _unload(outline: list[Any], freight: dict[torch.dtype, tuple[np.ndarray, lis
         if value.kind == "sample":
             for name in ("parameters", "weights", "loss_increases"):
                 values[name] = restored(values[name])
-            return GraphSample(**values | {"trace_json": restored(values["trace_json"]).numpy().tobytes()})
+            return GraphSample(**values)
         from torch_geometric.data import Batch, Data
 
         batch = Batch(_base_cls=Data, **restored(values["values"]))
