@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor
 
-from mixgraph.graph import MixGraph, batch, build_console
+from mixgraph.graph import MixGraph, batch, build_console, read_chain
 from mixgraph.graph.io import graph_from_json, graph_to_json
 from mixgraph.losses import MatchLoss, SongScore, SongTarget, clip_score, gain_staging, sparsity, sparsity_ramp
 from mixgraph.processors import make_processors
@@ -47,10 +47,11 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
     the initial values and the loss that it has alone, and what is logged of it ends in `/SONG`.
 
     Args:
-        track_chain: processor letters of every track's chain, in order.
+        track_chain: processor letters of every track's chain, in order; see `build_console` for splitters.
         subgroup_chain: processor letters of every subgroup's chain.
         master_chain: processor letters of the chain that the sum of all subgroups goes through; none where empty.
         returns: name of each return bus, to which every track sends -> processor letters of its chain.
+        sidechains: name of a track or subgroup -> that of the one which its last compressor listens to.
         sample_rate: in Hz.
         warm_up_seconds: at the start of every clip, rendered but not compared.
         seed: of the initial values.
@@ -67,6 +68,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         subgroup_chain: str = "ecnsgdr",
         master_chain: str = "",
         returns: dict[str, str] | None = None,
+        sidechains: dict[str, str] | None = None,
         sample_rate: int = 30000,
         warm_up_seconds: float = 1.0,
         seed: int = 42,
@@ -78,8 +80,9 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
     ) -> None:
         super().__init__()
         self.track_chain, self.subgroup_chain, self.master_chain = track_chain, subgroup_chain, master_chain
-        self.returns = dict(returns or {})
-        self._console({"check": ("letters",)}, "")  # a wrong letter is refused at once
+        self.returns, self.sidechains = dict(returns or {}), dict(sidechains or {})
+        for letters in (track_chain, subgroup_chain, master_chain, *self.returns.values()):
+            read_chain(letters)  # a wrong letter is refused at once
         self.sample_rate = sample_rate
         self.warm_up = round(warm_up_seconds * sample_rate)
         self.seed = seed
@@ -111,7 +114,8 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         return self
 
     def _console(self, subgroups: Mapping[str, Sequence[str]], name: str) -> MixGraph:
-        return build_console(subgroups, self.track_chain, self.subgroup_chain, name, self.master_chain, self.returns)
+        chains = self.track_chain, self.subgroup_chain, name, self.master_chain
+        return build_console(subgroups, *chains, self.returns, self.sidechains)
 
     def prune(self, keep: Sequence[int]) -> None:
         """Removes all processors but `keep` (node numbers), from the Trainer's optimizer too."""
@@ -243,7 +247,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         groups += [{"params": list(self.values[t].parameters()), "name": t} for t in self.values]
         for group in groups:
             group["lr"] = settings.learning_rate * settings.rate_factors.get(group["name"], 1.0)
-        return torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
+        return torch.optim.AdamW(groups, betas=settings.betas, weight_decay=settings.weight_decay)
 
     def on_train_batch_start(self, batch: Clip, batch_idx: int) -> None:
         settings = self.optimizer_settings

@@ -56,6 +56,7 @@ class OptimizerSettings:
         final_learning_rate: the rate falls to it along half a cosine over the last stage of a search; None keeps it as
             it is.
         rate_factors: of some of the groups: `dry_wet` (the logits) and the processors' names; 1 for the others.
+        betas: how slowly the means of gradients and of their squares forget.
         weight_decay: decoupled.
         keep_moments: carry the moments through the stages; the reference loses them at every one.
     """
@@ -63,6 +64,7 @@ class OptimizerSettings:
     learning_rate: float = 0.03
     final_learning_rate: float | None = 0.003
     rate_factors: dict[str, float] = field(default_factory=dict)
+    betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
     keep_moments: bool = True
 

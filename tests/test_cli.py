@@ -297,7 +297,7 @@ def test_two_songs_in_one_search(result, tiny_song, duo_song, monkeypatch, capsy
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--model.track_chain=exg", r"unknown processor letter 'x' in chain 'exg'; known are .*c \(compressor\)"),
+        ("--model.track_chain=ezg", r"unknown processor letter 'z' in chain 'ezg'; known are .*c \(compressor\)"),
         ("--data.path=nowhere", "nowhere"),
         ("--pruning.tolerance=-1", "tolerance: at least 0"),
         ("--data.steps_per_stage=0", "steps_per_stage: at least 1, got 0"),

@@ -264,8 +264,8 @@ def test_checkpoints_that_do_not_fit_are_refused() -> None:
 
 
 def test_bad_settings_are_refused() -> None:
-    with pytest.raises(ValueError, match="unknown processor letter 'x' in chain 'ex'"):
-        ConsoleModule("ex")
+    with pytest.raises(ValueError, match="unknown processor letter 'z' in chain 'ez'"):
+        ConsoleModule("ez")
     with pytest.raises(ValueError, match=r"gain_staging_types: some of .*got \['compressor'\]"):
         ConsoleModule(regularizers=RegularizerSettings(gain_staging_types=["compressor"]))
     with pytest.raises(ValueError, match="options of processor 'equalizer'"):

@@ -1,5 +1,6 @@
 """Mixing graphs as values: consoles, edits, batches, files, conversions, drawings."""
 
+from mixgraph.graph.chains import read_chain
 from mixgraph.graph.console import build_console
 from mixgraph.graph.edit import PruneIndex, batch, keep_by_type, prune, relabel, song_nodes, take_song, unbatch
 from mixgraph.graph.types import AUXILIARY, INPUT, MIX, OUTPUT, MixGraph
@@ -19,6 +20,7 @@ __all__ = [
     "keep_by_type",
     "prune",
     "prune_values",
+    "read_chain",
     "relabel",
     "song_nodes",
     "song_values",

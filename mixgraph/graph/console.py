@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from mixgraph.graph.chains import Link, read_chain
 from mixgraph.graph.types import INPUT, MIX, OUTPUT, SEND, MixGraph
-from mixgraph.processors import processor_type, types_from_letters
 
 MASTER = "mix"
 """The name of the sum of all subgroups."""
+SIDECHAIN = "sidechain_compressor"
 
 
 def build_console(
@@ -18,64 +19,132 @@ def build_console(
     name: str = "",
     master_chain: str = "",
     returns: Mapping[str, str] | None = None,
+    sidechains: Mapping[str, str] | None = None,
 ) -> MixGraph:
     """Builds the console of a song: each track through a chain, summed by subgroup, each sum through a chain.
 
     With a master chain, the subgroups are summed once more, and their sum goes through it. A return is a bus to which
     every track sends some of what comes out of its chain; it is summed with the subgroups.
 
+    A chain is a sequence of letters. Behind a splitter stand the chains of its outlets, whose outputs are summed:
+    `"et(c,sg)r"` is an equalizer, then a compressor on the mid and an imager and a gain on the side, then a reverb for
+    both; `"b(c,b(c,c))"` is a compressor of three bands.
+
     Args:
         subgroups: subgroup name -> names of its tracks; the order of both is the order of sources.
-        track_chain: processor letters of every track, in order; `""` sums the dry tracks.
-        subgroup_chain: processor letters of every subgroup, in order.
+        track_chain: chain of every track; `""` sums the dry tracks.
+        subgroup_chain: chain of every subgroup.
         name: of the song.
-        master_chain: processor letters of the sum of the subgroups; `""` leaves the sum to the output.
-        returns: name of each return bus -> processor letters of its chain.
+        master_chain: chain of the sum of the subgroups; `""` leaves the sum to the output.
+        returns: name of each return bus -> its chain.
+        sidechains: name of a track or subgroup -> that of another: the first ends with a sidechain compressor, whose
+            key is what the other's chain gives. A name that both have is the subgroup's.
 
     Returns:
         The graph, in node order: inputs, track chains, per subgroup its mix node and chain, per return its sends, mix
-        node and chain, the master's mix node and chain (where there is one), then the output.
+        node and chain, the master's mix node and chain (where there is one), then the output. The edges to keys come
+        last.
 
     Raises:
         ValueError: no tracks, an empty subgroup, a track in two subgroups, a return named like a subgroup or without
-            a chain, an unknown processor letter, or one that would cut a chain.
+            a chain, a chain that cannot be read, or a sidechain of what is not there or of what waits for it.
     """
     _check_subgroups(subgroups)
     tracks = [track for members in subgroups.values() for track in members]
-    track_types, subgroup_types, master_types = map(_chain, (track_chain, subgroup_chain, master_chain))
-    for bus, chain in (returns or {}).items():
-        if bus in subgroups or not chain:
-            raise ValueError(f"returns: {bus!r}: a name that no subgroup has, and letters of a chain, got {chain!r}")
-    types, names, edges = [INPUT] * len(tracks), list(tracks), []
+    chains = {letters: read_chain(letters) for letters in (track_chain, subgroup_chain, master_chain)}
+    for bus, letters in (returns or {}).items():
+        if bus in subgroups or not letters:
+            raise ValueError(f"returns: {bus!r}: a name that no subgroup has, and letters of a chain, got {letters!r}")
+        chains[letters] = read_chain(letters)
+    desk = _Desk([INPUT] * len(tracks), list(tracks))
+    keyed = _check_sidechains(sidechains or {}, subgroups)
+    listening: dict[tuple[str, str], int] = {}
 
-    def extend(node: int, chain: Sequence[str], name: str) -> int:
-        for node_type in chain:
-            types.append(node_type)
-            names.append(name)
-            edges.append((node, len(types) - 1))
-            node = len(types) - 1
-        return node
+    def strip(heads: Ends, letters: str, name: str, level: str) -> Ends:
+        ends = desk.extend(heads, chains[letters], name)
+        if (level, name) in keyed:
+            ends = desk.extend(ends, (Link(SIDECHAIN),), name)
+            listening[level, name] = ends[0][0]
+        return ends
 
-    track_ends = {track: extend(i, track_types, track) for i, track in enumerate(tracks)}
-
-    def gather(node_type: str, ends: Sequence[int], name: str) -> int:
-        types.append(node_type)
-        names.append(name)
-        edges.extend((end, len(types) - 1) for end in ends)
-        return len(types) - 1
-
-    ends = [
-        extend(gather(MIX, [track_ends[track] for track in members], group), subgroup_types, group)
+    track_ends = {track: strip([(i, 0)], track_chain, track, "track") for i, track in enumerate(tracks)}
+    group_ends = {
+        group: strip(
+            desk.gather(MIX, [track_ends[track] for track in members], group), subgroup_chain, group, "subgroup"
+        )
         for group, members in subgroups.items()
-    ]
-    for bus, chain in (returns or {}).items():
-        sends = [extend(end, (SEND,), track) for track, end in track_ends.items()]
-        ends.append(extend(gather(MIX, sends, bus), _chain(chain), bus))
-    if master_types:
-        ends = [extend(gather(MIX, ends, MASTER), master_types, MASTER)]
-    gather(OUTPUT, ends, name)
+    }
+    ends = list(group_ends.values())
+    for bus, letters in (returns or {}).items():
+        sends = [desk.extend(end, (Link(SEND),), track) for track, end in track_ends.items()]
+        ends.append(desk.extend(desk.gather(MIX, sends, bus), chains[letters], bus))
+    if master_chain:
+        ends = [desk.extend(desk.gather(MIX, ends, MASTER), chains[master_chain], MASTER)]
+    desk.gather(OUTPUT, ends, name)
+    for own, (level, other) in keyed.items():
+        for end, outlet in group_ends[other] if level == "subgroup" else track_ends[other]:
+            desk.connect(end, outlet, listening[own], inlet=1)
     owner = {track: group for group, members in subgroups.items() for track in members}
-    return MixGraph(tuple(types), tuple(edges), tuple(names), tuple(owner[t] for t in tracks))
+    return MixGraph(
+        types=tuple(desk.types),
+        edges=tuple(desk.edges),
+        names=tuple(desk.names),
+        subgroups=tuple(owner[track] for track in tracks),
+        ports=tuple(desk.ports),
+    )
+
+
+Ends = list[tuple[int, int]]
+"""Nodes and their outlets, where a chain ends: several where it parted."""
+
+
+class _Desk:
+    """A graph that grows."""
+
+    def __init__(self, types: list[str], names: list[str]) -> None:
+        self.types, self.names = types, names
+        self.edges: list[tuple[int, int]] = []
+        self.ports: list[tuple[int, int]] = []
+
+    def connect(self, source: int, outlet: int, destination: int, inlet: int = 0) -> None:
+        self.edges.append((source, destination))
+        self.ports.append((outlet, inlet))
+
+    def gather(self, node_type: str, ends: Sequence[Ends], name: str) -> Ends:
+        """A node that sums."""
+        self.types.append(node_type)
+        self.names.append(name)
+        for node, outlet in (end for parts in ends for end in parts):
+            self.connect(node, outlet, len(self.types) - 1)
+        return [(len(self.types) - 1, 0)]
+
+    def extend(self, ends: Ends, chain: Sequence[Link], name: str) -> Ends:
+        """A chain behind some ends."""
+        for link in chain:
+            ends = self.gather(link.type, [ends], name)
+            if link.branches:
+                node = ends[0][0]
+                parts = [self.extend([(node, outlet)], branch, name) for outlet, branch in enumerate(link.branches)]
+                ends = [end for part in parts for end in part]
+        return ends
+
+
+def _check_sidechains(
+    sidechains: Mapping[str, str], subgroups: Mapping[str, Sequence[str]]
+) -> dict[tuple[str, str], tuple[str, str]]:
+    """(level, name) of what is turned down -> that of what it listens to."""
+    owner = {track: group for group, members in subgroups.items() for track in members}
+    level = dict.fromkeys(owner, "track") | dict.fromkeys(subgroups, "subgroup")
+    for own, other in sidechains.items():
+        for name in (own, other):
+            if name not in level:
+                raise ValueError(f"sidechains: {name!r} is no track or subgroup; there are {', '.join(level)}")
+        waiting = [own, other]
+        while waiting[-1] in sidechains and len(waiting) <= len(level):
+            waiting.append(sidechains[waiting[-1]])
+        if own in waiting[1:] or (level[own] == "track" and owner[own] in waiting[1:]):
+            raise ValueError(f"sidechains: {' -> '.join(waiting)}: a signal cannot wait for what is made of it")
+    return {(level[own], own): (level[other], other) for own, other in sidechains.items()}
 
 
 def _check_subgroups(subgroups: Mapping[str, Sequence[str]]) -> None:
@@ -89,13 +158,3 @@ def _check_subgroups(subgroups: Mapping[str, Sequence[str]]) -> None:
     for group, members in subgroups.items():
         if not members:
             raise ValueError(f"subgroups: {group!r} has no tracks")
-
-
-def _chain(letters: str) -> tuple[str, ...]:
-    types = types_from_letters(letters)
-    for node_type, letter in zip(types, letters, strict=True):
-        if processor_type(node_type).cuts:
-            raise ValueError(
-                f"chain {letters!r}: {letter} ({node_type}) would cut it when it is removed; returns have sends"
-            )
-    return types

@@ -18,15 +18,16 @@ from mixgraph.processors import Processor, Processors, registered, types_from_le
 def to_networkx(graph: MixGraph, weights: Tensor | None = None) -> nx.DiGraph:
     """A networkx graph over the node numbers, with the attributes type, name, subgroup (of inputs, else "") and song.
 
-    Edges carry their `order`, since networkx sorts them by source. Processors carry `weight` where weights,
+    Edges carry their `order`, since networkx sorts them by source, and `outlet` and `inlet`. Two nodes may have several
+    edges: where a graph has ports, it is a `MultiDiGraph`. Processors carry `weight` where weights,
     (len(graph.processors),), are given.
     """
     group_of = dict(zip(graph.inputs, graph.subgroups, strict=True))
-    converted = nx.DiGraph()
+    converted = nx.MultiDiGraph() if graph.has_ports else nx.DiGraph()
     for i, node_type in enumerate(graph.types):
         converted.add_node(i, type=node_type, name=graph.names[i], subgroup=group_of.get(i, ""), song=graph.songs[i])
-    for order, (source, destination) in enumerate(graph.edges):
-        converted.add_edge(source, destination, order=order)
+    for order, ((source, destination), (outlet, inlet)) in enumerate(zip(graph.edges, graph.ports, strict=True)):
+        converted.add_edge(source, destination, order=order, outlet=outlet, inlet=inlet)
     if weights is not None:
         _check_rows("weights", weights, len(graph.processors))
         for node, weight in zip(graph.processors, weights.tolist(), strict=True):
@@ -37,19 +38,20 @@ def to_networkx(graph: MixGraph, weights: Tensor | None = None) -> nx.DiGraph:
 def from_networkx(source: nx.DiGraph) -> MixGraph:
     """The inverse of `to_networkx`, for any labels: nodes are numbered in the order in which `source` has them.
 
-    `type` is needed; `name` and `subgroup` default to "", `song` to 0. Edges without `order` come last, as they are.
+    `type` is needed; `name` and `subgroup` default to "", `song`, `outlet` and `inlet` to 0. Edges without `order`
+    come last, as they are.
 
     Raises:
-        TypeError: not a simple directed graph.
+        TypeError: not a directed graph.
         ValueError: a node without a type, or an invalid graph.
     """
-    if not isinstance(source, nx.DiGraph) or source.is_multigraph():
-        raise TypeError(f"source: a networkx.DiGraph is needed, got {type(source).__name__}")
+    if not isinstance(source, nx.DiGraph):  # a MultiDiGraph is one
+        raise TypeError(f"source: a networkx.DiGraph or MultiDiGraph is needed, got {type(source).__name__}")
     for node, attributes in source.nodes(data=True):
         if "type" not in attributes:
             raise ValueError(f"source: node {node!r} has no attribute 'type'; it has {sorted(attributes)}")
     number = {node: i for i, node in enumerate(source)}
-    edges = sorted(source.edges(data="order", default=source.number_of_edges()), key=lambda edge: edge[2])
+    edges = sorted(source.edges(data=True), key=lambda edge: edge[2].get("order", source.number_of_edges()))
     nodes = source.nodes.values()
     return MixGraph(
         types=tuple(node["type"] for node in nodes),
@@ -57,6 +59,7 @@ def from_networkx(source: nx.DiGraph) -> MixGraph:
         names=tuple(node.get("name", "") for node in nodes),
         subgroups=tuple(node.get("subgroup", "") for node in nodes if node["type"] == INPUT),
         songs=tuple(node.get("song", 0) for node in nodes),
+        ports=tuple((edge.get("outlet", 0), edge.get("inlet", 0)) for _, _, edge in edges),
     )
 
 
@@ -87,6 +90,7 @@ def to_pyg(
 
     Returns:
         x: (nodes,) type ids, see `type_vocabulary`; song: (nodes,); edge_index: (2, edges); name: one a node.
+        edge_port: (edges, 2), outlet and inlet of each edge; only of graphs that have ports.
         source_index: (tracks,) node of each dry source; subgroup: one a source.
         processor_index: (processors,) node of each processor; weight, loss_increase: (processors,), where given.
         param_{type}: (nodes of the type, numbers), where given, for every type in `processors`: row `r` is the
@@ -109,6 +113,8 @@ def to_pyg(
             raise ValueError("processors: needed with parameters, since they declare the shapes; got None")
         for node_type in processors:
             given[f"param_{node_type}"] = _flatten(graph, node_type, processors[node_type], parameters)
+    if graph.has_ports:
+        given["edge_port"] = torch.tensor(graph.ports)
     return Data(
         x=torch.tensor([vocabulary.index(node_type) for node_type in graph.types]),
         edge_index=torch.tensor(graph.edges, dtype=torch.long).reshape(-1, 2).T.contiguous(),
@@ -140,6 +146,7 @@ def from_pyg(data: Data) -> MixGraph:
         names=tuple(data.name),
         subgroups=tuple(data.subgroup),
         songs=tuple(data.song.tolist()),
+        ports=tuple((outlet, inlet) for outlet, inlet in data.edge_port.tolist()) if "edge_port" in data else (),
     )
 
 

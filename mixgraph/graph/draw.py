@@ -164,7 +164,8 @@ def _svg_curve(curve: Curve) -> str:
     path = "M" + " ".join(map(_number, curve.start))
     for points in curve.segments:
         path += ("L" if len(points) == 1 else "C") + " ".join(_number(value) for point in points for value in point)
-    return f'<path d="{path}"/>'
+    dashes = ' stroke-dasharray="5 3"' if curve.dashed else ""
+    return f'<path d="{path}"{dashes}/>'
 
 
 # ------------------------------------------------------------------------------------------------------ matplotlib
@@ -182,10 +183,9 @@ def _plot(axes: Axes, scene: Scene) -> None:
         codes = [Outline.MOVETO]
         for points in curve.segments:
             codes += [Outline.LINETO] if len(points) == 1 else [Outline.CURVE4] * 3
-        width = 1.3 * _POINTS_PER_PIXEL
-        axes.add_patch(
-            PathPatch(Outline(vertices, codes), facecolor="none", edgecolor=_EDGE_COLOUR, linewidth=width, zorder=2)
-        )
+        looks: dict[str, Any] = {"edgecolor": _EDGE_COLOUR, "linewidth": 1.3 * _POINTS_PER_PIXEL, "zorder": 2}
+        looks["linestyle"] = (0, (4, 2.5)) if curve.dashed else "solid"
+        axes.add_patch(PathPatch(Outline(vertices, codes), facecolor="none", **looks))
     shapes = [*scene.marks, *(shape for group in scene.nodes for shape in group.shapes), *scene.labels]
     for order, shape in enumerate(shapes):
         _plot_shape(axes, shape, 3 + order * 1e-6)  # as in SVG, what comes later is in front

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 from mixgraph.graph.types import AUXILIARY, INPUT, OUTPUT, MixGraph
 from mixgraph.processors.registry import registered
@@ -26,8 +27,8 @@ def prune(graph: MixGraph, keep: Collection[int]) -> tuple[MixGraph, PruneIndex]
     """Removes the processors that are not in `keep`, and connects what fed them to what they fed.
 
     Equal to setting the dry/wet weights of the removed nodes to 0 (paper section 3). A processor that cuts (a send) is
-    removed with its connection, and so is all that nothing feeds any more, or that feeds nothing: what was kept may go
-    with it.
+    removed with its connection. So are the further outlets of a splitter, whose first one passes everything on, and
+    keys. All that nothing feeds any more, or that feeds nothing, goes too: what was kept may go with it.
 
     Args:
         graph: any graph.
@@ -44,35 +45,74 @@ def prune(graph: MixGraph, keep: Collection[int]) -> tuple[MixGraph, PruneIndex]
             raise ValueError(f"keep: node {node} is not a processor of this graph")
     gone = set(graph.processors) - kept
     cuts = {name for name, processor in registered().items() if processor.cuts}
-    # Walk in topological order: what reaches a removed node reaches, through it, its successors.
-    sources: dict[int, list[int]] = {}
+    # Walk in topological order: what reaches the input of a removed node leaves, through it, by its first outlet.
+    arriving: list[list[tuple[int, int, int]]] = [[] for _ in graph.types]
+    for (source, destination), (outlet, inlet) in zip(graph.edges, graph.ports, strict=True):
+        arriving[destination].append((source, outlet, inlet))
+    cables: dict[int, list[tuple[int, int, int]]] = {}  # node -> (source, outlet, inlet) of what reaches it
     for node in graph.topological_order:
-        found: list[int] = []
-        for p in graph.predecessors[node] if not (node in gone and graph.types[node] in cuts) else ():
-            found += sources[p] if p in gone else [p]
-        if not found and graph.types[node] not in (INPUT, OUTPUT):
+        found: list[tuple[int, int, int]] = []
+        for p, outlet, inlet in arriving[node] if not (node in gone and graph.types[node] in cuts) else ():
+            if p not in gone:
+                found.append((p, outlet, inlet))
+            elif outlet == 0:
+                found += [(source, own, inlet) for source, own, entered in cables[p] if entered == 0]
+        if not any(inlet == 0 for _, _, inlet in found) and graph.types[node] not in (INPUT, OUTPUT):
             gone.add(node)
         if len(set(found)) < len(found) and node not in gone:
             raise ValueError(f"pruning would connect two nodes twice at {graph.label(node)}; keep one of its branches")
-        sources[node] = found
+        cables[node] = found
     heard = set(graph.inputs) | set(graph.outputs)
     for node in reversed(graph.topological_order):
         if node in heard and node not in gone:
-            heard.update(sources[node])
+            heard.update(source for source, _, _ in cables[node])
     gone |= set(range(len(graph))) - heard
     survivors = [i for i in range(len(graph)) if i not in gone]
     renumber = {old: new for new, old in enumerate(survivors)}
-    edges = tuple((renumber[s], renumber[node]) for node in survivors for s in sources[node])
+    left = [(source, node, outlet, inlet) for node in survivors for source, outlet, inlet in cables[node]]
     pruned = MixGraph(
         types=tuple(graph.types[i] for i in survivors),
-        edges=edges,
+        edges=tuple((renumber[source], renumber[node]) for source, node, _, _ in left),
         names=tuple(graph.names[i] for i in survivors),
         subgroups=graph.subgroups,
         songs=tuple(graph.songs[i] for i in survivors),
+        ports=tuple((outlet, inlet) for _, _, outlet, inlet in left),
     )
     rows = {t: tuple(graph.rows[i] for i in graph.nodes_of(t) if i not in gone) for t in graph.count()}
     processors = tuple(i for i, node in enumerate(graph.processors) if node not in gone)
     return pruned, PruneIndex(processors, rows)
+
+
+def split_outlets(graph: MixGraph) -> tuple[MixGraph, tuple[int, ...]]:
+    """A node for each outlet that is used, so that every node has one output.
+
+    The first outlet keeps the type, the others add their number to it, see `Processors`.
+
+    Returns:
+        The graph, and for each of its nodes the number it had.
+    """
+    if not any(outlet for outlet, _ in graph.ports):
+        return graph, tuple(range(len(graph)))
+    used: list[set[int]] = [set() for _ in graph.types]
+    for (source, _), (outlet, _) in zip(graph.edges, graph.ports, strict=True):
+        used[source].add(outlet)
+    parts = [(node, outlet) for node in range(len(graph)) for outlet in sorted(used[node] or {0})]
+    number = {part: i for i, part in enumerate(parts)}
+    edges, ports = [], []
+    for (source, destination), (outlet, inlet) in zip(graph.edges, graph.ports, strict=True):
+        for part in sorted(used[destination] or {0}):
+            edges.append((number[source, outlet], number[destination, part]))
+            ports.append((0, inlet))
+    nodes = tuple(node for node, _ in parts)
+    split = MixGraph(
+        types=tuple(graph.types[node] + (f"/{outlet}" if outlet else "") for node, outlet in parts),
+        edges=tuple(edges),
+        names=tuple(graph.names[node] for node in nodes),
+        subgroups=graph.subgroups,
+        songs=tuple(graph.songs[node] for node in nodes),
+        ports=tuple(ports),
+    )
+    return split, nodes
 
 
 def without_inputs(graph: MixGraph, silent: Collection[int]) -> tuple[MixGraph, tuple[int, ...]]:
@@ -104,14 +144,16 @@ def batch(graphs: Sequence[MixGraph]) -> MixGraph:
     types: list[str] = []
     edges: list[tuple[int, int]] = []
     songs: list[int] = []
+    ports: list[tuple[int, int]] = []
     for graph in graphs:
+        ports += graph.ports
         edges += [(s + len(types), d + len(types)) for s, d in graph.edges]
         first = max(songs, default=-1) + 1
         songs += [first + song for song in graph.songs]
         types += graph.types
     names = tuple(name for graph in graphs for name in graph.names)
     subgroups = tuple(group for graph in graphs for group in graph.subgroups)
-    return MixGraph(tuple(types), tuple(edges), names, subgroups, tuple(songs))
+    return MixGraph(tuple(types), tuple(edges), names, subgroups, tuple(songs), tuple(ports))
 
 
 def song_nodes(graph: MixGraph, song: int) -> tuple[int, ...]:
@@ -142,12 +184,14 @@ def relabel(graph: MixGraph, order: Sequence[int]) -> MixGraph:
 
 def _take(graph: MixGraph, nodes: Sequence[int], subgroups: tuple[str, ...], songs: tuple[int, ...]) -> MixGraph:
     number = {old: new for new, old in enumerate(nodes)}
+    inside = [s in number and d in number for s, d in graph.edges]
     return MixGraph(
         types=tuple(graph.types[i] for i in nodes),
-        edges=tuple((number[s], number[d]) for s, d in graph.edges if s in number and d in number),
+        edges=tuple((number[s], number[d]) for s, d in compress(graph.edges, inside)),
         names=tuple(graph.names[i] for i in nodes),
         subgroups=subgroups,
         songs=songs,
+        ports=tuple(compress(graph.ports, inside)),
     )
 
 

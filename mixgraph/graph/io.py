@@ -16,7 +16,6 @@ from torch import Tensor
 
 from mixgraph.files import write_atomically
 from mixgraph.graph.records import (
-    SCHEMA_VERSION,
     GraphFile,
     check_names,
     check_version,
@@ -33,7 +32,6 @@ from mixgraph.graph.types import MixGraph
 from mixgraph.processors import Parameter, Processors
 
 __all__ = [
-    "SCHEMA_VERSION",
     "WEIGHT_KEY",
     "GraphFile",
     "check_parameters",
@@ -55,6 +53,7 @@ __all__ = [
 
 WEIGHT_KEY = "dry_wet_weight"
 """The tensor of dry/wet weights in a parameter file."""
+_PARAMETER_VERSION = 1
 
 
 class Declares(Protocol):
@@ -123,7 +122,7 @@ def parameters_to_bytes(parameters: Mapping[str, Mapping[str, Tensor]], weights:
         _check_values(key, value, "parameters")
     plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     # One entry of metadata: the writer keeps several in no fixed order, and bytes would differ between runs.
-    return safetensors.torch.save(plain, metadata={"schema_version": str(SCHEMA_VERSION)})
+    return safetensors.torch.save(plain, metadata={"schema_version": str(_PARAMETER_VERSION)})
 
 
 def load_parameters(path: Path, graph: MixGraph, processors: Processors) -> tuple[dict[str, dict[str, Tensor]], Tensor]:
@@ -174,7 +173,7 @@ def check_parameters(
     version = metadata.get("schema_version", "")
     if not version.isdecimal():
         raise ValueError(f"{where}: schema_version is missing from the metadata, got {metadata}")
-    check_version(int(version), where)
+    check_version(int(version), where, _PARAMETER_VERSION)
 
     needed: dict[str, tuple[int, ...]] = {WEIGHT_KEY: (len(graph.processors),)}
     for node_type, rows in graph.count().items():

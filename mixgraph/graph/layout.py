@@ -72,8 +72,9 @@ def make_layout(graph: MixGraph) -> Layout:
     """
     stages = _stages(graph)
     columns, headings = _columns(graph, stages)
-    rows, bands = _track_rows(graph)
-    _place_downstream(graph, columns, rows)
+    lanes = _lanes(graph)
+    rows, bands = _track_rows(graph, lanes)
+    _place_downstream(graph, columns, rows, lanes)
     placed = tuple(rows[i] for i in range(len(graph)))
     return Layout(columns, placed, tuple(bands), headings, max(columns) + 1, max(placed) + 1)
 
@@ -82,7 +83,7 @@ def _stages(graph: MixGraph) -> list[int]:
     """The largest number of mixes on a path to each node, itself included."""
     stages = [0] * len(graph)
     for node in graph.topological_order:
-        before = max((stages[p] for p in graph.predecessors[node]), default=0)
+        before = max((stages[p] for p in graph.feeders[node]), default=0)
         stages[node] = before + (graph.types[node] == MIX)
     return stages
 
@@ -128,12 +129,33 @@ def _longest_paths(graph: MixGraph, inside: set[int]) -> dict[int, int]:
     ranks: dict[int, int] = {}
     for node in graph.topological_order:
         if node in inside:
-            ranks[node] = 1 + max((ranks.get(p, 0) for p in graph.predecessors[node]), default=0)
+            ranks[node] = 1 + max((ranks.get(p, 0) for p in graph.feeders[node]), default=0)
     return ranks
 
 
-def _track_rows(graph: MixGraph) -> tuple[dict[int, float], list[Band]]:
-    """One row a track: songs in order, subgroups in order of appearance, tracks in node order."""
+def _lanes(graph: MixGraph) -> list[int]:
+    """How many rows below its chain's own each node stands: those behind a splitter's further outlets are apart."""
+    lanes = [0] * len(graph)
+    used: dict[int, int] = {}  # of each chain
+    if graph.has_ports:
+        outlets = dict(zip(graph.edges, graph.ports, strict=True))
+        for node in graph.topological_order:
+            head, before = graph.chain_head(node), graph.predecessors[node]
+            if head == node:
+                continue
+            if len(before) == 1 and outlets[before[0], node][0] > 0:
+                used[head] = lanes[node] = used.get(head, 0) + 1
+            else:
+                lanes[node] = min(lanes[p] for p in before)
+    return lanes
+
+
+def _track_rows(graph: MixGraph, lanes: Sequence[int]) -> tuple[dict[int, float], list[Band]]:
+    """One row a track or more: songs in order, subgroups in order of appearance, tracks in node order."""
+    needed = dict.fromkeys(graph.inputs, 1)
+    for node in (node for node, lane in enumerate(lanes) if lane and graph.chain_head(node) in needed):
+        head = graph.chain_head(node)
+        needed[head] = max(needed[head], 1 + lanes[node])
     groups: dict[tuple[int, str], list[int]] = {}
     for node, name in zip(graph.inputs, graph.subgroups, strict=True):
         groups.setdefault((graph.songs[node], name), []).append(node)
@@ -148,20 +170,24 @@ def _track_rows(graph: MixGraph) -> tuple[dict[int, float], list[Band]]:
         first = row
         for node in groups[song, name]:
             rows[node] = row
-            row += 1
+            row += needed[node]
         if name:
             bands.append(Band(name, first, row - 1))
     return rows, bands
 
 
-def _place_downstream(graph: MixGraph, columns: Sequence[int], rows: dict[int, float]) -> None:
-    """Serial nodes keep their row, sums stand at the middle of what they sum; then neighbours are moved apart."""
+def _place_downstream(graph: MixGraph, columns: Sequence[int], rows: dict[int, float], lanes: Sequence[int]) -> None:
+    """Serial nodes keep their row, or that of their lane; sums stand at the middle of what they sum.
+
+    Neighbours are then moved apart.
+    """
     for column in range(1, max(columns) + 1):
         wanted: list[tuple[float, int]] = []
         for node in range(len(graph)):
             if columns[node] == column and graph.types[node] != INPUT:
-                feeding = [rows[p] for p in graph.predecessors[node]]
-                wanted.append(((min(feeding) + max(feeding)) / 2, node))
+                apart = graph.chain_head(node) == node
+                feeding = [rows[p] if apart else rows[p] - lanes[p] + lanes[node] for p in graph.predecessors[node]]
+                wanted.append(((min(feeding) + max(feeding)) / 2 if apart else min(feeding), node))
         free = 0.0
         for row, node in sorted(wanted):
             rows[node] = max(row, free)

@@ -22,7 +22,18 @@ _COLOURS = {
     "delay": "#009E73",
     "reverb": "#CC79A7",
 }
-_MORE_COLOURS = ("#882255", "#44AA99", "#999933", "#332288", "#88CCEE", "#661100", "#AA4499", "#117733")
+_MORE_COLOURS = (
+    "#882255",
+    "#44AA99",
+    "#999933",
+    "#332288",
+    "#88CCEE",
+    "#661100",
+    "#AA4499",
+    "#117733",
+    "#CC6677",
+    "#6699CC",
+)
 
 
 def type_order(types: Collection[str]) -> list[str]:

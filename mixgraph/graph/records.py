@@ -20,7 +20,8 @@ from torch import Tensor
 from mixgraph.graph.types import INPUT, MIX, OUTPUT, MixGraph
 from mixgraph.processors import processor_type, registered
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Version 2 has the ports of edges; graphs without are written as version 1, which is the same otherwise."""
 
 _AUXILIARY_LETTERS = {INPUT: "i", MIX: "m", OUTPUT: "o"}
 _NODE_KINDS: dict[str, tuple[type, ...]] = {
@@ -35,6 +36,7 @@ _NODE_KINDS: dict[str, tuple[type, ...]] = {
     "loss_increase": (float, int, type(None)),
 }
 _EDGE_KINDS: dict[str, tuple[type, ...]] = {"source": (int,), "destination": (int,)}
+_PORT_KINDS: dict[str, tuple[type, ...]] = {"outlet": (int,), "inlet": (int,)}
 _GRAPH_KINDS: dict[str, tuple[type, ...]] = {"schema_version": (int,), "nodes": (list,), "edges": (list,)}
 _FILE_KINDS: dict[str, tuple[type, ...]] = {**_GRAPH_KINDS, "sample_rate": (int,), "processors": (dict,)}
 _RANGES = {"weight": (0.0, 1.0), "loss_increase": (-1e30, 1e30)}  # refuses what is not finite, too
@@ -104,7 +106,10 @@ def graph_to_dict(
         for i, node_type in enumerate(graph.types)
     ]
     edges = [{"source": source, "destination": destination} for source, destination in graph.edges]
-    return {"schema_version": SCHEMA_VERSION, "nodes": nodes, "edges": edges}
+    if graph.has_ports:
+        for edge, (outlet, inlet) in zip(edges, graph.ports, strict=True):
+            edge |= {"outlet": outlet, "inlet": inlet}
+    return {"schema_version": SCHEMA_VERSION if graph.has_ports else 1, "nodes": nodes, "edges": edges}
 
 
 def graph_from_dict(record: Any, where: str = "graph") -> MixGraph:
@@ -148,7 +153,7 @@ def graph_file_to_json(file: GraphFile) -> str:
 
     return (
         "{\n"
-        f'  "schema_version": {SCHEMA_VERSION},\n'
+        f'  "schema_version": {record["schema_version"]},\n'
         f'  "sample_rate": {file.sample_rate},\n'
         f'  "processors": {line(options)},\n'
         f'  "nodes": {lines(record["nodes"])},\n'
@@ -202,11 +207,9 @@ def _check_schema(record: Any, where: str) -> None:
     check_version(version, where)
 
 
-def check_version(version: int, where: str) -> None:
-    if version > SCHEMA_VERSION:
-        raise ValueError(
-            f"{where}: made by a newer mixgraph: schema {version}, this one reads up to {SCHEMA_VERSION}; upgrade"
-        )
+def check_version(version: int, where: str, newest: int = SCHEMA_VERSION) -> None:
+    if version > newest:
+        raise ValueError(f"{where}: made by a newer mixgraph: schema {version}, this one reads up to {newest}; upgrade")
 
 
 def check_names(needed: Iterable[str], found: Iterable[str], where: str) -> None:
@@ -292,7 +295,8 @@ def _graph(record: dict[str, Any], where: str) -> tuple[MixGraph, dict[str, tupl
         raise ValueError(f"{where}: nodes: at least one is needed, got none")
     nodes = _columns(record["nodes"], _NODE_KINDS, f"{where}: nodes")
     _check_nodes(nodes, f"{where}: nodes")
-    edges = _columns(record["edges"], _EDGE_KINDS, f"{where}: edges")
+    kinds = _EDGE_KINDS if record["schema_version"] == 1 else _EDGE_KINDS | _PORT_KINDS
+    edges = _columns(record["edges"], kinds, f"{where}: edges")
     types = nodes["type"]
     try:
         graph = MixGraph(
@@ -301,6 +305,7 @@ def _graph(record: dict[str, Any], where: str) -> tuple[MixGraph, dict[str, tupl
             names=nodes["name"],
             subgroups=tuple(group for group, t in zip(nodes["subgroup"], types, strict=True) if t == INPUT),
             songs=nodes["song"],
+            ports=tuple(zip(edges["outlet"], edges["inlet"], strict=True)) if "outlet" in kinds else (),
         )
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error

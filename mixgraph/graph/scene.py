@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mixgraph.graph.layout import Layout, make_layout
 from mixgraph.graph.palette import INK, PAPER, QUIET, node_letter, text_colour, type_colour, type_label, type_order
 from mixgraph.graph.types import AUXILIARY, INPUT, MIX, OUTPUT, MixGraph
+from mixgraph.processors import processor_type
 
 _CELL_WIDTH, _ROW_HEIGHT, _BOX = 36.0, 42.0, 22.0
 _FAN_WIDTH = 34.0  # extra room before a column of sums, for the curves that meet there
+_OUTLET_WIDTH = 18.0  # behind a column of splitters, for the names of their outlets
 _MARGIN, _GAP = 14.0, 8.0
 _LONGEST_NAME = 28  # characters shown; the SVG has the whole name as a tooltip
 _BAND, _TRACK, _EDGE = "#F1F2F5", "#D5D8DE", "#7C8189"
@@ -50,6 +52,7 @@ class Curve:
 
     start: Point
     segments: tuple[tuple[Point, ...], ...]
+    dashed: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,8 +107,12 @@ def make_scene(graph: MixGraph, weights: Sequence[float] | None = None, title: s
     output_width = max(_text_width(_short(graph.names[i]), 11) for i in graph.outputs) + _GAP + _BOX / 2
     width = max(x[-1] + output_width + _MARGIN, _text_width(title, 17) + 2 * _MARGIN, 420.0)
     widest = tuple(max((half[i] for i in members), default=0.0) for members in _by_column(layout))
-    runs = {edge: _run(graph, layout, *edge) for edge in graph.edges}
-    notes = ["hollow dot: no such processor here"] if any(_gaps(layout, *edge, runs[edge]) for edge in runs) else []
+    keys = {edge for edge, (_, inlet) in zip(graph.edges, graph.ports, strict=True) if inlet}
+    runs = {edge: _run(graph, layout, *edge, edge in keys) for edge in graph.edges}
+    chains = [edge for edge in runs if edge not in keys]
+    notes = ["hollow dot: no such processor here"] if any(_gaps(layout, *edge, runs[edge]) for edge in chains) else []
+    if keys:
+        notes.append("dashed: the key that a sidechain listens to")
     if weights is not None:
         notes.append("bar and number: dry/wet weight")
     header, top = _header(graph, "; ".join(notes), title, width)
@@ -119,10 +126,10 @@ def make_scene(graph: MixGraph, weights: Sequence[float] | None = None, title: s
         width=width,
         height=grid.y(lowest + 0.5) + _MARGIN,
         background=tuple(_bands(graph, grid)),
-        curves=tuple(_curve(grid, *edge, row) for edge, row in runs.items()),
-        marks=tuple(mark for edge, row in runs.items() for mark in _marks(grid, *edge, row)),
+        curves=tuple(_curve(grid, *edge, row, edge in keys) for edge, row in runs.items()),
+        marks=tuple(mark for edge in chains for mark in _marks(grid, *edge, runs[edge])),
         nodes=tuple(_node(graph, grid, node, weight_of.get(node)) for node in range(len(graph))),
-        labels=(*header, *headings),
+        labels=(*header, *headings, *_outlets(graph, grid, runs)),
     )
 
 
@@ -159,6 +166,8 @@ def _column_positions(graph: MixGraph, layout: Layout, half: Sequence[float], le
         widths[column] = max(widths[column], 2 * half[node] + _CELL_WIDTH - _BOX)
         if len(graph.predecessors[node]) > 1:
             fans[column] = _FAN_WIDTH
+        if _outlet_names(graph, node):
+            fans[column + 1] = max(fans[column + 1], _OUTLET_WIDTH)
     positions = []
     for width, fan in zip(widths, fans, strict=True):
         positions.append(left + fan + width / 2)
@@ -242,14 +251,28 @@ def _bands(graph: MixGraph, grid: _Grid) -> list[Box]:
     ]
 
 
-def _run(graph: MixGraph, layout: Layout, source: int, destination: int) -> float:
+def _outlets(graph: MixGraph, grid: _Grid, runs: Mapping[tuple[int, int], float]) -> list[Label]:
+    """The names of the outlets of splitters, on the lines that leave them."""
+    found = []
+    for (source, destination), (outlet, _) in zip(graph.edges, graph.ports, strict=True):
+        if names := _outlet_names(graph, source):
+            x = grid.x[grid.layout.columns[source] + 1] - _BOX / 2 - 3
+            found.append(Label(x, grid.y(runs[source, destination]) - 3, names[outlet], 8, QUIET, "end"))
+    return found
+
+
+def _outlet_names(graph: MixGraph, node: int) -> tuple[str, ...]:
+    return () if graph.types[node] in AUXILIARY else processor_type(graph.types[node]).outlet_names
+
+
+def _run(graph: MixGraph, layout: Layout, source: int, destination: int, is_key: bool) -> float:
     """The row along which an edge runs: its source's into a sum, else its destination's, or a free one close by."""
-    serial = len(graph.predecessors[destination]) == 1
+    serial = len(graph.predecessors[destination]) == 1 and not is_key
     row = layout.rows[destination if serial else source]
     return layout.free_row(row, range(layout.columns[source] + 1, layout.columns[destination]))
 
 
-def _curve(grid: _Grid, source: int, destination: int, row: float) -> Curve:
+def _curve(grid: _Grid, source: int, destination: int, row: float, dashed: bool) -> Curve:
     layout = grid.layout
     column = layout.columns[destination]
     start = (grid.x[layout.columns[source]] + grid.half[source], grid.y(layout.rows[source]))
@@ -267,7 +290,7 @@ def _curve(grid: _Grid, source: int, destination: int, row: float) -> Curve:
         segments += [((turn, y),), _bend((turn, y), end)]
     else:
         segments.append((end,))
-    return Curve(start, tuple(segments))
+    return Curve(start, tuple(segments), dashed)
 
 
 def _bend(a: Point, b: Point) -> tuple[Point, ...]:

@@ -12,13 +12,16 @@ INPUT, MIX, OUTPUT = "input", "mix", "output"
 AUXILIARY = (INPUT, MIX, OUTPUT)
 SEND = "send"
 """The processor on the way to a return bus."""
+PLAIN = (0, 0)
+"""The port of an edge from the only outlet of a node to the input of another."""
 
 
 @dataclass(frozen=True)
 class MixGraph:
     """An audio processing graph: nodes with a type, edges that carry stereo audio, sums where edges meet.
 
-    Every node outputs one signal; the input of a node is the sum of its predecessors' outputs (paper eq. 27).
+    The input of a node is the sum of its predecessors' outputs (paper eq. 27). A node may have several outlets (a
+    splitter) and a second inlet, its key, which it listens to (a sidechain): each edge has a port (paper eq. 28).
     Row `i` of a processor type's parameters belongs to the `i`-th node of that type in node order, source `k` to
     the `k`-th input. Several songs in one graph are disconnected components with different `songs` numbers.
 
@@ -29,6 +32,7 @@ class MixGraph:
             of an output its song.
         subgroups: the subgroup of each input, in node order ("" where there is none).
         songs: the song number of each node; all zero for one song.
+        ports: (outlet of the source, inlet of the destination) of each edge, from 0; all (0, 0) by default.
     """
 
     types: tuple[str, ...]
@@ -36,10 +40,13 @@ class MixGraph:
     names: tuple[str, ...]
     subgroups: tuple[str, ...]
     songs: tuple[int, ...] = ()
+    ports: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.songs:
             object.__setattr__(self, "songs", (0,) * len(self.types))
+        if not self.ports:
+            object.__setattr__(self, "ports", (PLAIN,) * len(self.edges))
         validate(self)
 
     def __len__(self) -> int:
@@ -47,15 +54,36 @@ class MixGraph:
 
     @cached_property
     def predecessors(self) -> tuple[tuple[int, ...], ...]:
-        """The nodes that feed each node, in edge order."""
+        """The nodes that feed each node's input, in edge order; its key aside."""
+        return self._feeding(0)
+
+    @cached_property
+    def keys(self) -> tuple[tuple[int, ...], ...]:
+        """The nodes that feed each node's key, in edge order."""
+        return self._feeding(1)
+
+    def _feeding(self, inlet: int) -> tuple[tuple[int, ...], ...]:
         found: list[list[int]] = [[] for _ in self.types]
-        for source, destination in self.edges:
-            found[destination].append(source)
+        for (source, destination), port in zip(self.edges, self.ports, strict=True):
+            if port[1] == inlet:
+                found[destination].append(source)
         return tuple(map(tuple, found))
 
     @cached_property
+    def feeders(self) -> tuple[tuple[int, ...], ...]:
+        """The nodes that each node waits for: those of its input and of its key."""
+        if not self.has_ports:
+            return self.predecessors
+        return tuple(tuple(dict.fromkeys(p + k)) for p, k in zip(self.predecessors, self.keys, strict=True))
+
+    @cached_property
+    def has_ports(self) -> bool:
+        """Whether an edge leaves a second outlet or leads to a key."""
+        return any(port != PLAIN for port in self.ports)
+
+    @cached_property
     def successors(self) -> tuple[tuple[int, ...], ...]:
-        """The nodes that each node feeds, in edge order."""
+        """The nodes that each node feeds, by input or key, in edge order."""
         found: list[list[int]] = [[] for _ in self.types]
         for source, destination in self.edges:
             found[source].append(destination)
@@ -82,7 +110,7 @@ class MixGraph:
 
     @cached_property
     def topological_order(self) -> tuple[int, ...]:
-        return tuple(_topological_order(len(self), self.predecessors, self.successors))
+        return tuple(_topological_order(len(self), self.edges))
 
     @property
     def num_songs(self) -> int:
@@ -96,9 +124,16 @@ class MixGraph:
         return {node_type: n for node_type, n in Counter(self.types).items() if node_type not in AUXILIARY}
 
     def chain_head(self, node: int) -> int:
-        """The input or mix node upstream of `node` along its serial chain; the node itself where several meet."""
-        while self.types[node] not in (INPUT, MIX) and len(self.predecessors[node]) == 1:
-            node = self.predecessors[node][0]
+        """The input or mix node upstream of `node` along its chain; the first node behind which several chains meet.
+
+        A chain may part at a splitter and come together again.
+        """
+        while self.types[node] not in (INPUT, MIX):
+            before = set(self.predecessors[node])
+            heads = before if len(before) == 1 else {self.chain_head(p) for p in before}
+            if len(heads) != 1:
+                break
+            (node,) = heads
         return node
 
     def level(self, node: int) -> str:
@@ -128,7 +163,7 @@ def validate(graph: MixGraph) -> None:
     Raises:
         ValueError: lengths that differ, an edge to a node that does not exist, a repeated edge, a cycle (with its
             path), an input with predecessors, a node that nothing feeds or that feeds nothing, an edge between
-            songs, or a song without exactly one output. The message names the node.
+            songs, a port that cannot be, or a song without exactly one output. The message names the node.
     """
     size = len(graph.types)
     for field, found in (("names", len(graph.names)), ("songs", len(graph.songs))):
@@ -142,8 +177,16 @@ def validate(graph: MixGraph) -> None:
             raise ValueError(f"edge {source} -> {destination}: node numbers go from 0 to {size - 1}")
         if graph.songs[source] != graph.songs[destination]:
             raise ValueError(f"edge {source} -> {destination} connects two songs; songs must be disconnected")
-    if len(set(graph.edges)) != len(graph.edges):
-        repeated = next(edge for i, edge in enumerate(graph.edges) if edge in graph.edges[:i])
+    if len(graph.ports) != len(graph.edges):
+        raise ValueError(f"ports: one an edge is needed ({len(graph.edges)} edges), got {len(graph.ports)}")
+    for (source, destination), (outlet, inlet) in zip(graph.edges, graph.ports, strict=True):
+        plain = [i for i, port in ((source, outlet), (destination, inlet)) if port and graph.types[i] in AUXILIARY]
+        if outlet < 0 or inlet not in (0, 1) or plain:
+            allowed = "outlets count from 0, inlets are 0 and 1 (the key), and both are 0 at inputs, mixes and outputs"
+            raise ValueError(f"edge {source} -> {destination}: port ({outlet}, {inlet}): {allowed}")
+    cables = list(zip(graph.edges, graph.ports, strict=True)) if graph.has_ports else graph.edges
+    if len(set(cables)) != len(cables):
+        repeated = next(edge for i, edge in enumerate(graph.edges) if cables[i] in cables[:i])
         raise ValueError(f"edge {repeated[0]} -> {repeated[1]} is given twice")
     if not _is_plainly_sound(graph):
         _check_flow(graph)
@@ -160,18 +203,19 @@ def _is_plainly_sound(graph: MixGraph) -> bool:
     """
     fed, feeding = {destination for _, destination in graph.edges}, {source for source, _ in graph.edges}
     return (
-        all(source < destination for source, destination in graph.edges)
+        not graph.has_ports
+        and all(source < destination for source, destination in graph.edges)
         and fed == {i for i, t in enumerate(graph.types) if t != INPUT}
         and feeding == {i for i, t in enumerate(graph.types) if t != OUTPUT}
     )
 
 
 def _check_flow(graph: MixGraph) -> None:
-    _topological_order(len(graph), graph.predecessors, graph.successors)
+    _topological_order(len(graph), graph.edges)
     for i, node_type in enumerate(graph.types):
         problem = ""
-        if node_type == INPUT and graph.predecessors[i]:
-            problem = f": an input has no predecessors, got {list(graph.predecessors[i])}"
+        if node_type == INPUT and graph.feeders[i]:
+            problem = f": an input has no predecessors, got {list(graph.feeders[i])}"
         elif node_type != INPUT and not graph.predecessors[i]:
             problem = " is dangling: nothing feeds it"
         elif node_type == OUTPUT and graph.successors[i]:
@@ -182,9 +226,12 @@ def _check_flow(graph: MixGraph) -> None:
             raise ValueError(f"node {i} ({node_type} {graph.names[i]!r}){problem}")
 
 
-def _topological_order(
-    size: int, predecessors: Sequence[Sequence[int]], successors: Sequence[Sequence[int]]
-) -> list[int]:
+def _topological_order(size: int, edges: Sequence[tuple[int, int]]) -> list[int]:
+    predecessors: list[list[int]] = [[] for _ in range(size)]
+    successors: list[list[int]] = [[] for _ in range(size)]
+    for source, destination in edges:
+        predecessors[destination].append(source)
+        successors[source].append(destination)
     waiting = [len(p) for p in predecessors]
     ready = [i for i in range(size) if waiting[i] == 0]
     order: list[int] = []

@@ -76,6 +76,10 @@ class Processor(nn.Module):
         cuts: the output is weight * wet, without a dry part, so that removing the processor cuts the connection;
             linear processors only.
         timed: what it does depends on the time in the song; nonlinear processors only, whose `state_at` says so.
+        inlets: 2 for a nonlinear processor that listens to a key, see `process_keyed`.
+        outlets: several for a linear processor that splits its input, see `outlet_response`. Where the dry/wet weight
+            is 0, the first outlet has the input and the others nothing.
+        outlet_names: of each outlet, for drawings.
     """
 
     name: ClassVar[str]
@@ -86,6 +90,9 @@ class Processor(nn.Module):
     keeps_mono: ClassVar[bool] = False
     cuts: ClassVar[bool] = False
     timed: ClassVar[bool] = False
+    inlets: ClassVar[int] = 1
+    outlets: ClassVar[int] = 1
+    outlet_names: ClassVar[tuple[str, ...]] = ()
     identity: ClassVar[Mapping[str, float] | None] = None
 
     def __init__(self, sample_rate: int = 30000) -> None:
@@ -142,6 +149,26 @@ class Processor(nn.Module):
         """
         raise TypeError(f"{self.name} is linear: it is applied through its response")
 
+    def process_keyed(
+        self, signal: Tensor, key: Tensor, parameters: Parameters, state: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The wet signal of a nonlinear processor that listens to another signal (paper eq. 28).
+
+        Args:
+            signal: as for `process`.
+            key: what it listens to, (nodes, 1 or 2, time).
+            parameters: as for `process`.
+            state: as for `process`.
+
+        Returns:
+            As `process`, which stands for a key of silence.
+        """
+        raise TypeError(f"{self.name} has one inlet: it listens to its own input")
+
+    def outlet_response(self, parameters: Parameters, outlet: int) -> Tensor:
+        """The impulse response from the input of a linear processor to an outlet, as `impulse_response`."""
+        raise TypeError(f"{self.name} has one outlet: see impulse_response")
+
     def state_at(self, position: Tensor) -> Tensor | None:
         """The state of a timed processor before it has seen a signal, at positions in the song, (nodes,) in samples."""
         return None
@@ -182,13 +209,50 @@ class Processor(nn.Module):
         return wet[..., self.before : self.before + signal.shape[-1]]
 
 
+class Outlet(Processor):
+    """A further outlet of a splitter as a processor of its own, which cuts where the splitter is switched off.
+
+    Args:
+        splitter: whose parameters this takes.
+        outlet: from 1.
+    """
+
+    linear = True
+    cuts = True
+
+    def __init__(self, splitter: Processor, outlet: int) -> None:
+        super().__init__(splitter.sample_rate)
+        self.splitter, self.outlet = splitter, outlet
+        self.name, self.channels, self.keeps_mono = splitter.name, splitter.channels, splitter.keeps_mono  # type: ignore[misc]
+
+    @property
+    def before(self) -> int:
+        return self.splitter.before
+
+    @property
+    def after(self) -> int:
+        return self.splitter.after
+
+    def impulse_response(self, parameters: Parameters) -> Tensor:
+        return self.splitter.outlet_response(parameters, self.outlet)
+
+
 class Processors(nn.ModuleDict):
-    """One processor of each type, by name."""
+    """One processor of each type, by name; `"NAME/1"` is the second outlet of a splitter."""
 
     def __getitem__(self, key: str) -> Processor:
-        processor = super().__getitem__(key)
+        name, _, outlet = key.partition("/")
+        processor = super().__getitem__(name)
         assert isinstance(processor, Processor)
-        return processor
+        return Outlet(processor, int(outlet)) if outlet else processor
+
+    def __contains__(self, key: str) -> bool:
+        return super().__contains__(base_type(key))
+
+
+def base_type(node_type: str) -> str:
+    """The type whose parameters a node has: without the number of an outlet."""
+    return node_type.partition("/")[0]
 
 
 def to_basis(signal: Tensor, channels: str) -> Tensor:

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mixgraph.graph.edit import split_outlets
 from mixgraph.graph.types import INPUT, MIX, OUTPUT, MixGraph
 from mixgraph.losses.whole_song import Reader, SongTarget
-from mixgraph.processors.base import Processors
+from mixgraph.processors.base import Processors, base_type
 from mixgraph.pruning.streams import Chain, Rendered, Responses, Silence, Source, Stream
 from mixgraph.pruning.trials import TrialLoss
 from mixgraph.render.plan import lookahead
@@ -35,10 +36,12 @@ class Segment:
     Attributes:
         nodes: of the graph, in order; the first may be an input, mix or output.
         sources: segments that feed it (none for an input).
+        keys: segments that feed the key of its first node.
     """
 
     nodes: tuple[int, ...]
     sources: tuple[int, ...]
+    keys: tuple[int, ...] = ()
 
 
 def segments(graph: MixGraph, processors: Processors) -> tuple[Segment, ...]:
@@ -52,13 +55,17 @@ def segments(graph: MixGraph, processors: Processors) -> tuple[Segment, ...]:
     for node in graph.topological_order:
         preds = graph.predecessors[node]
         serial = len(preds) == 1 and len(graph.successors[preds[0]]) == 1 and graph.types[node] not in (MIX, OUTPUT)
+        serial = serial and not graph.keys[node]
         if serial and (nonlinear(node) or not nonlinear(preds[0])):
             owner[node] = owner[preds[0]]
             runs[owner[node]].append(node)
         else:
             owner[node] = len(runs)
             runs.append([node])
-    return tuple(Segment(tuple(run), tuple(owner[p] for p in graph.predecessors[run[0]])) for run in runs)
+    return tuple(
+        Segment(tuple(run), *(tuple(owner[p] for p in feeding[run[0]]) for feeding in (graph.predecessors, graph.keys)))
+        for run in runs
+    )
 
 
 class SongEvaluator:
@@ -90,12 +97,15 @@ class SongEvaluator:
     ) -> None:
         if graph.num_songs != 1:
             raise ValueError(f"graph: one song is needed, got {graph.num_songs}; see graph.unbatch")
-        self.graph, self.processors, self.target = graph, processors, target
+        self.whole, self.processors, self.target = graph, processors, target
+        self.graph, self.whole_node = split_outlets(graph)
+        graph = self.graph
         self.weights = weights.detach()
-        self.weight_row = {node: row for row, node in enumerate(graph.processors)}
+        row_of = {node: row for row, node in enumerate(self.whole.processors)}
+        self.weight_row = {node: row_of[self.whole_node[node]] for node in graph.processors}
         self.parameters = {t: {name: value.detach() for name, value in v.items()} for t, v in parameters.items()}
         self.length = sources.shape[-1]
-        self.span = span = self.length + lookahead(graph, processors)
+        self.span = span = self.length + lookahead(self.whole, processors)
         self.block = -(-span // -(-span // block))
         self.segments = segments(graph, processors)
         self.sources = {
@@ -146,7 +156,8 @@ class SongEvaluator:
         return self._reader(self._variant(self.removed))(0, self.length)
 
     def _gone(self, removed: Collection[int]) -> frozenset[int]:
-        return self.removed | {self.graph.processors[i] for i in removed}
+        rows = set(removed)
+        return self.removed | {node for node, row in self.weight_row.items() if row in rows}
 
     def _fitting(self, num_bytes: int, span: int) -> frozenset[int]:
         """The segments whose outputs are kept: what every trial sums first, so from the output backwards."""
@@ -164,7 +175,7 @@ class SongEvaluator:
         streams: dict[int, Rendered] = {}
         stale: set[int] = set()
         for index, segment in enumerate(self.segments):
-            if not changed.isdisjoint(segment.nodes) or not stale.isdisjoint(segment.sources):
+            if not changed.isdisjoint(segment.nodes) or not stale.isdisjoint(segment.sources + segment.keys):
                 stale.add(index)
             elif index in self._streams:
                 streams[index] = self._streams[index]
@@ -184,12 +195,14 @@ class SongEvaluator:
             entering = [Silence(self.span)]
         nodes = tuple(i for i in segment.nodes if i in self.weight_row and i not in gone)
         types = tuple(self.graph.types[i] for i in nodes)
+        rows = [self.whole.rows[self.whole_node[i]] for i in nodes]
         values = tuple(
-            {name: v[self.graph.rows[i] : self.graph.rows[i] + 1] for name, v in self.parameters[t].items()}
-            for i, t in zip(nodes, types, strict=True)
+            {name: v[row : row + 1] for name, v in self.parameters[base_type(t)].items()}
+            for row, t in zip(rows, types, strict=True)
         )
         chain = Chain(nodes, types, values, self.weights[[self.weight_row[i] for i in nodes]])
-        return Rendered(entering, chain, self.processors, self.responses, self.block, index in self.kept)
+        keys = [streams[source] for source in segment.keys] if head in nodes else []
+        return Rendered(entering, chain, self.processors, self.responses, self.block, index in self.kept, keys)
 
     def _reader(self, streams: dict[int, Rendered]) -> Reader:
         output = streams[len(self.segments) - 1]

@@ -105,11 +105,15 @@ class Chain:
     parameters: tuple[Mapping[str, Tensor], ...]
     weights: Tensor
 
-    def plan(self, processors: Processors, block: int, mono: bool) -> RenderPlan:
-        count = len(self.nodes)
-        types = (INPUT, *self.types, OUTPUT)
-        graph = MixGraph(types, tuple((i, i + 1) for i in range(count + 1)), ("",) * (count + 2), ("",))
-        return make_plan(graph, processors, block, "one_by_one", mono=(0,) if mono else ())
+    def plan(self, processors: Processors, block: int, mono: Sequence[bool]) -> RenderPlan:
+        """Of one input, or of the input and the key of the first processor; `mono` says of each whether it is."""
+        inputs, count = len(mono), len(self.nodes)
+        types = (*(INPUT,) * inputs, *self.types, OUTPUT)
+        edges = [(0, inputs), *((i, inputs) for i in range(1, inputs))]
+        edges += [(i, i + 1) for i in range(inputs, inputs + count)]
+        ports = tuple((0, int(0 < source < inputs)) for source, _ in edges)
+        graph = MixGraph(types, tuple(edges), ("",) * len(types), ("",) * inputs, ports=ports)
+        return make_plan(graph, processors, block, "one_by_one", mono=[i for i, one in enumerate(mono) if one])
 
     def by_type(self) -> GraphParameters:
         found: dict[str, dict[str, Tensor]] = {}
@@ -151,6 +155,7 @@ class Rendered:
         responses: cache of them.
         block: samples a block.
         keep: all that was made can be read again; otherwise what all readers have passed is forgotten.
+        keys: the sum of them is the key of the chain's first processor.
     """
 
     def __init__(
@@ -161,19 +166,21 @@ class Rendered:
         responses: Responses,
         block: int,
         keep: bool = True,
+        keys: Sequence[Stream] = (),
     ) -> None:
-        self.sources, self.chain, self.processors, self.responses = sources, chain, processors, responses
+        self.inlets = [tuple(sources)] + ([tuple(keys)] if keys else [])
+        self.chain, self.processors, self.responses = chain, processors, responses
         self.keep = keep
         self.passed: list[int] = []
-        self.places = [source.attach() for source in sources]
-        start, stop = min(s.start for s in sources), max(s.stop for s in sources)
+        self.places = [(stream, stream.attach()) for streams in self.inlets for stream in streams]
+        start, stop = min(s.start for s, _ in self.places), max(s.stop for s, _ in self.places)
         self.block = min(block, stop - start)
-        width = max(s.width for s in sources)
-        plan = chain.plan(processors, self.block, width == 1) if chain.nodes else None
+        widths = [max(s.width for s in streams) for streams in self.inlets]
+        plan = chain.plan(processors, self.block, [width == 1 for width in widths]) if chain.nodes else None
         self.plan: RenderPlan | None = plan
         self.input = start
         self.start, self.stop = (start - plan.lookahead, stop - plan.lookahead) if plan else (start, stop)
-        self.width = plan.widths[-2] if plan else width
+        self.width = plan.widths[-2] if plan else widths[0]
         self.memory = sum(processors[t].before + processors[t].after for t in chain.types if processors[t].linear)
         self.quiet = self.memory  # samples of silence that have gone in
         self.state = StreamState()
@@ -217,22 +224,25 @@ class Rendered:
 
     def _next(self) -> Tensor | None:
         first = self.input + len(self.pieces) * self.block
-        entering = _sum(self.sources, first, first + self.block)
-        for source, place in zip(self.sources, self.places, strict=True):
-            source.forget(place, first + self.block)
+        entering = [_sum(streams, first, first + self.block) for streams in self.inlets]
+        for stream, place in self.places:
+            stream.forget(place, first + self.block)
         if self.plan is None:
-            return entering
+            return entering[0]
         parameters = self.chain.by_type()
-        if entering is None and self.quiet >= self.memory:
+        silent = all(signal is None for signal in entering)
+        if silent and self.quiet >= self.memory:
             skip(self.plan, self.processors, parameters, self.state)
             return None
-        self.quiet = self.quiet + self.block if entering is None else 0
-        if entering is None:
-            entering = self.chain.weights.new_zeros(1, self.block)
-        steps = list(enumerate(self.plan.steps))[1:-1]
-        keys = {i: (self.chain.nodes[s.nodes[0] - 1], s.region.n_fft if s.region else 0, s.width) for i, s in steps}
+        self.quiet = self.quiet + self.block if silent else 0
+        silence = self.chain.weights.new_zeros(1, self.block)
+        stereo = torch.stack([(silence if signal is None else signal).expand(2, -1) for signal in entering])
+        inputs = len(entering)
+        steps = list(enumerate(self.plan.steps))[inputs:-1]
+        keys = {
+            i: (self.chain.nodes[s.nodes[0] - inputs], s.region.n_fft if s.region else 0, s.width) for i, s in steps
+        }
         self.state.responses = self.responses.get(keys)
-        stereo = entering.expand(2, -1).unsqueeze(0)
         starts = torch.tensor([first], device=stereo.device)
         mix, _ = execute(self.plan, self.processors, stereo, parameters, self.chain.weights, self.state, starts=starts)
         self.responses.put(keys, self.state.responses)

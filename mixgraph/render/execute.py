@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mixgraph.dsp.transforms import inverse_fft, real_fft
 from mixgraph.graph.types import INPUT, MIX, OUTPUT, MixGraph
-from mixgraph.processors.base import Processors, to_basis, to_left_right
+from mixgraph.processors.base import Processors, base_type, to_basis, to_left_right
 from mixgraph.render.fused import Gather, LinearStep, Program, run
 from mixgraph.render.fusion import FusedSteps, entering_groups, exit_groups, fuse, group_width
 from mixgraph.render.plan import Region, RenderPlan, Step
@@ -89,7 +89,12 @@ class _Execution:
         starts: Tensor | None,
     ) -> None:
         self.starts = starts
-        self.plan, self.processors, self.parameters = plan, processors, parameters
+        self.plan, self.processors = plan, processors
+        self.parameters = {  # the outlets of a splitter share its own
+            step.type: parameters[step.type if step.type in parameters else base_type(step.type)]
+            for step in plan.steps
+            if step.type in processors
+        }
         self.state, self.staged_channel = state, staged_channel
         self.weights = _take_rows(weights, plan.weight_rows)
         self.weight_row = {node: row for row, node in enumerate(plan.graph.processors)}
@@ -109,7 +114,9 @@ class _Execution:
             if step.type == INPUT:
                 result = _take_rows(sources, step.rows)[:, :, : step.width]
             else:
-                result = self._in_time(part, step)
+                entering = self._in_time(part, step, self.plan.graph.predecessors)
+                assert entering is not None
+                result = entering.expand(-1, -1, step.width, -1)
                 if step.type in self.processors:
                     linear = self.processors[step.type].linear
                     result = self._memoryless(part, step, result) if linear else self._nonlinear(part, step, result)
@@ -135,19 +142,19 @@ class _Execution:
             return batch
         return torch.stack([reduce(torch.add, [rows[row] for rows, _, row in signals]) for signals in found])
 
-    def _in_time(self, index: int, step: Step) -> Tensor:
-        """The summed inputs of a step in time, aligned to its latency: (nodes, clips, width, block)."""
+    def _in_time(self, index: int, step: Step, feeding: Sequence[Sequence[int]], inlet: int = 0) -> Tensor | None:
+        """What reaches an inlet of a step in time, summed and aligned to its latency: (nodes, clips, width, block)."""
         total: Tensor | None = None
         kinds: dict[tuple[Region | None, int, int], dict[int, list[tuple[int, ...]]]] = {}
         for row, node in enumerate(step.nodes):
-            singles = [(p,) for p in self.plan.graph.predecessors[node] if self.plan.regions[p] is None]
-            for group in singles + exit_groups(self.plan, node, self.run_of):
+            singles = [(p,) for p in feeding[node] if self.plan.regions[p] is None]
+            for group in singles + exit_groups(feeding[node], self.run_of):
                 region = self.plan.regions[group[0]]
                 kind = (region, 0 if region else self.plan.latency[group[0]], group_width(self.plan, group))
                 kinds.setdefault(kind, {}).setdefault(row, []).append(group)
         for (region, latency, width), sums in kinds.items():
             part = self._sum(list(sums.values()), region)
-            key = (index, region, latency, width)
+            key = (index, inlet, region, latency, width)
             if region is not None:
                 part = self._leave_region(key, part, region, step.latency)
             else:
@@ -156,8 +163,7 @@ class _Execution:
                 rows = _index(tuple(sums), part.device)
                 part = part.new_zeros(len(step.nodes), *part.shape[1:]).index_copy(0, rows, part)
             total = part if total is None else total + part
-        assert total is not None
-        return total.expand(-1, -1, step.width, -1)
+        return total
 
     def _leave_region(self, key: tuple[object, ...], spectra: Tensor, region: Region, latency: int) -> Tensor:
         block = self.plan.block
@@ -282,7 +288,14 @@ class _Execution:
         if state is None and self.processors[step.type].timed:
             state = self.processors[step.type].state_at(self._positions(step, clips))
         weight = self._weights(step).repeat_interleave(clips)
-        mixed, state = self.processors[step.type].dry_wet(signal.flatten(0, 1), rows, weight, state)
+        processor, flat = self.processors[step.type], signal.flatten(0, 1)
+        if processor.inlets > 1:
+            key = self._in_time(index, step, self.plan.graph.keys, inlet=1)
+            key = torch.zeros_like(signal) if key is None else key
+            wet, state = processor.process_keyed(flat, key.flatten(0, 1), rows, state)
+            mixed = torch.lerp(flat, wet, weight.view(-1, 1, 1))
+        else:
+            mixed, state = processor.dry_wet(flat, rows, weight, state)
         if self.state is not None:
             self.state.tensors[(index,)] = state
         off = [row for row, node in enumerate(step.nodes) if node in self.skipped]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -42,7 +42,7 @@ def fuse(plan: RenderPlan) -> tuple[tuple[FusedSteps | int, ...], dict[int, int]
         if step.region is not None:
             waiting.setdefault(step.region, []).append(index)
             continue
-        for p in (p for node in step.nodes for p in graph.predecessors[node]):
+        for p in (p for node in step.nodes for p in graph.feeders[node]):
             region = plan.regions[p]
             if region is not None and p not in run_of:
                 indices = waiting.pop(region)
@@ -57,10 +57,10 @@ def fuse(plan: RenderPlan) -> tuple[tuple[FusedSteps | int, ...], dict[int, int]
     return fused, run_of
 
 
-def exit_groups(plan: RenderPlan, node: int, run_of: dict[int, int]) -> list[tuple[int, ...]]:
-    """The spectral predecessors of a node, grouped by the run that makes them: keys of `FusedSteps.exits`."""
+def exit_groups(feeding: Sequence[int], run_of: dict[int, int]) -> list[tuple[int, ...]]:
+    """The spectral ones of the nodes that feed an inlet, by the run that makes them: keys of `FusedSteps.exits`."""
     groups: dict[int, list[int]] = {}
-    for p in plan.graph.predecessors[node]:
+    for p in feeding:
         if p in run_of:
             groups.setdefault(run_of[p], []).append(p)
     return [tuple(group) for group in groups.values()]
@@ -81,7 +81,8 @@ def _exits(plan: RenderPlan, run_of: dict[int, int]) -> dict[int, dict[tuple[int
     for step in plan.steps:
         for node in step.nodes:
             if step.region is None:
-                groups = exit_groups(plan, node, run_of)
+                inlets = (plan.graph.predecessors[node], plan.graph.keys[node])
+                groups = [group for feeding in inlets for group in exit_groups(feeding, run_of)]
             else:
                 groups = [(p,) for p in plan.graph.predecessors[node] if p in run_of and run_of[p] != run_of[node]]
             for group in groups:

@@ -21,7 +21,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from mixgraph.dsp.convolution import fast_length
-from mixgraph.graph.edit import without_inputs
+from mixgraph.graph.edit import split_outlets, without_inputs
 from mixgraph.graph.types import INPUT, OUTPUT, MixGraph
 from mixgraph.processors.base import Processors
 from mixgraph.render.schedule import Method, schedule
@@ -64,7 +64,7 @@ class RenderPlan:
 
     Attributes:
         whole: the graph that was asked for.
-        graph: what is rendered of it.
+        graph: what is rendered of it, with a node for each outlet.
         weight_rows: for each processor of `graph`, its place among those of `whole`.
         steps: in order.
         block: samples a block.
@@ -97,7 +97,7 @@ class RenderPlan:
 
 def lookahead(graph: MixGraph, processors: Processors) -> int:
     """Samples of the sources after the end of a clip that still reach the output."""
-    return max(_latencies(graph, processors))
+    return max(latencies(graph, processors))
 
 
 def make_plan(
@@ -121,7 +121,7 @@ def make_plan(
         silent: rows of the sources that are zero throughout, before and after the block too: they are left out.
 
     Raises:
-        ValueError: a type that `processors` lacks, or a block of no samples.
+        ValueError: a type that `processors` lacks, a port that a type does not have, or a block of no samples.
     """
     if block < 1:
         raise ValueError(f"block: at least 1 sample, got {block}")
@@ -130,10 +130,14 @@ def make_plan(
         raise ValueError(
             f"{graph.label(unknown[0])}: unknown processor type; known are {', '.join(sorted(processors.keys()))}"
         )
-    whole, lookahead = graph, max(_latencies(graph, processors))
-    graph, nodes = without_inputs(whole, silent) if silent else (whole, tuple(range(len(whole))))
+    _check_ports(graph, processors)
+    whole, lookahead = graph, max(latencies(graph, processors))
+    graph, nodes = split_outlets(whole)
+    if silent:
+        graph, left = without_inputs(graph, silent)
+        nodes = tuple(nodes[i] for i in left)
     place = {node: i for i, node in enumerate(whole.processors)}
-    latency = _latencies(graph, processors)
+    latency = latencies(graph, processors)
     for i in graph.outputs:  # all songs leave together
         latency[i] = lookahead
     regions = _regions(graph, processors, latency, block)
@@ -153,6 +157,16 @@ def make_plan(
     )
 
 
+def _check_ports(graph: MixGraph, processors: Processors) -> None:
+    for (source, destination), (outlet, inlet) in zip(graph.edges, graph.ports, strict=True):
+        for node, port, what in ((source, outlet, "outlets"), (destination, inlet, "inlets")):
+            if port and port >= getattr(processors[graph.types[node]], what):
+                has = getattr(processors[graph.types[node]], what)
+                raise ValueError(
+                    f"{graph.label(node)}: {graph.types[node]} has {has} {what}, counted from 0, got a cable at {port}"
+                )
+
+
 def _widths(graph: MixGraph, processors: Processors, mono: Collection[int]) -> list[int]:
     """Channels of what goes into each node, and of what comes out."""
     widths = [2] * len(graph)
@@ -165,10 +179,11 @@ def _widths(graph: MixGraph, processors: Processors, mono: Collection[int]) -> l
     return widths
 
 
-def _latencies(graph: MixGraph, processors: Processors) -> list[int]:
+def latencies(graph: MixGraph, processors: Processors) -> list[int]:
+    """Samples by which each node's output starts before its input's block: look-ahead along the longest path."""
     latency = [0] * len(graph)
     for i in graph.topological_order:
-        entering = max((latency[p] for p in graph.predecessors[i]), default=0)
+        entering = max((latency[p] for p in graph.feeders[i]), default=0)
         latency[i] = entering + _supports(graph, processors, i)[0]
     return latency
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from mixgraph.dsp.convolution import convolve
 from mixgraph.graph.types import INPUT, OUTPUT, MixGraph
 from mixgraph.processors.base import Processors, to_basis, to_left_right
-from mixgraph.render.plan import make_plan
+from mixgraph.render.plan import latencies, make_plan
 from mixgraph.render.products import StagedChannel
 from mixgraph.render.values import GraphParameters, Rendering, StagedEnergy
 
@@ -31,22 +31,28 @@ def render_reference(
     """
     length = sources.shape[-1] if length is None else length
     block = make_plan(graph, processors, length).lookahead + length
-    latency = make_plan(graph, processors, block).latency
+    latency = latencies(graph, processors)
     weight_of = dict(zip(graph.processors, weights, strict=True))
+    feeding: list[tuple[list[tuple[int, int]], ...]] = [([], []) for _ in graph.types]  # (node, outlet) at each inlet
+    for (source, destination), (outlet, inlet) in zip(graph.edges, graph.ports, strict=True):
+        feeding[destination][inlet].append((source, outlet))
     signals: dict[int, tuple[int, Tensor]] = {}
+    branches: dict[tuple[int, int], tuple[int, Tensor]] = {}  # of further outlets
     energies = []
     for node in graph.topological_order:
         node_type, row = graph.types[node], graph.rows[node]
         if node_type == INPUT:
             signals[node] = (0, sources[row : row + 1, :, :block])
             continue
-        start, total = _add([signals[p] for p in graph.predecessors[node]])
+        start, total = _add([branches.get((p, outlet), signals[p]) for p, outlet in feeding[node][0]])
         if node_type == OUTPUT:
             signals[node] = (0, _window(start, total, 0, length))
         elif node_type not in processors:
             signals[node] = (start, total)
         elif not weights.requires_grad and weight_of[node] == 0:
             signals[node] = (start, torch.zeros_like(total) if processors[node_type].cuts else total)
+            silence = (start, torch.zeros_like(total))
+            branches |= {(node, outlet): silence for outlet in range(1, processors[node_type].outlets)}
         else:
             processor = processors[node_type]
             own = {name: value[row : row + 1] for name, value in parameters[node_type].items()}
@@ -54,11 +60,21 @@ def render_reference(
             if processor.linear:
                 full = convolve(to_basis(total, processor.channels), processor.impulse_response(own))
                 wet = (start - processor.before, to_left_right(full, processor.channels))
+                for outlet in range(1, processor.outlets):
+                    part = convolve(to_basis(total, processor.channels), processor.outlet_response(own, outlet))
+                    stereo = to_left_right(part, processor.channels)
+                    branches[node, outlet] = (start - processor.before, weight * stereo)
             else:
                 total = _window(start, total, -latency[node], block - latency[node])
                 start = -latency[node]
                 begins = weights.new_zeros(1, dtype=torch.long) if starts is None else starts[graph.songs[node]].view(1)
-                wet = (start, processor.process(total, own, processor.state_at(begins + start))[0])
+                state = processor.state_at(begins + start)
+                if processor.inlets > 1:
+                    heard = _add([(start, 0 * total), *(branches.get(p, signals[p[0]]) for p in feeding[node][1])])
+                    key = _window(*heard, start, start + total.shape[-1])
+                    wet = (start, processor.process_keyed(total, key, own, state)[0])
+                else:
+                    wet = (start, processor.process(total, own, state)[0])
             if processor.linear and processor.staged and staged_channel is not None:
                 dry_energy, wet_energy = (_energy(x, staged_channel) for x in (total, wet[1]))
                 energies.append(StagedEnergy(node_type, (node,), dry_energy, wet_energy))

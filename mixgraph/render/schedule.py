@@ -54,14 +54,14 @@ def console_order(graph: MixGraph) -> list[str]:
     """
     level = dict.fromkeys(range(len(graph)), 0)
     for node in graph.topological_order:
-        before = max((level[p] for p in graph.predecessors[node]), default=0)
+        before = max((level[p] for p in graph.feeders[node]), default=0)
         level[node] = before + (graph.types[node] == MIX)
     order = [INPUT]
     for current in range(max(level.values()) + 1):
         sorter: TopologicalSorter[str] = TopologicalSorter()
         for node in graph.processors:
             if level[node] == current:
-                ahead = [p for p in graph.predecessors[node] if level[p] == current and graph.types[p] != MIX]
+                ahead = [p for p in graph.feeders[node] if level[p] == current and graph.types[p] != MIX]
                 sorter.add(graph.types[node], *(graph.types[p] for p in ahead if graph.types[p] != INPUT))
         try:
             types = list(sorter.static_order())
@@ -120,9 +120,9 @@ class _State:
     def ready(self, node_type: str) -> tuple[int, ...]:
         if node_type == OUTPUT and len(self.done) < len(self.graph) - len(self.graph.outputs):
             return ()
-        preds = self.graph.predecessors
+        before = self.graph.feeders
         return tuple(
-            i for i in self.graph.nodes_of(node_type) if i not in self.done and all(p in self.done for p in preds[i])
+            i for i in self.graph.nodes_of(node_type) if i not in self.done and all(p in self.done for p in before[i])
         )
 
     def ready_types(self) -> list[str]:

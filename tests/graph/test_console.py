@@ -91,10 +91,10 @@ def test_what_a_console_refuses(subgroups, message):
         build_console(subgroups)
 
 
-@pytest.mark.parametrize("chains", [("ex", ""), ("", "ex")])
+@pytest.mark.parametrize("chains", [("ez", ""), ("", "ez")])
 def test_unknown_letters(chains):
-    with pytest.raises(ValueError, match="unknown processor letter 'x' in chain 'ex'; known are"):
-        build_console({"a": ["x"]}, *chains)
+    with pytest.raises(ValueError, match="unknown processor letter 'z' in chain 'ez'; known are"):
+        build_console({"a": ["z"]}, *chains)
 
 
 def test_a_master_chain_works_on_the_sum_of_the_subgroups():
@@ -161,3 +161,75 @@ def test_what_returns_refuse(chains, returns, message):
 def test_a_subgroup_of_its_own_is_no_master():
     graph = build_console({"a": ["x"]}, "g", "g")
     assert [graph.level(node) for node in graph.processors] == ["track", "subgroup"]
+
+
+def test_chains_part_at_splitters_and_come_together_again() -> None:
+    graph = build_console({"a": ["x"]}, "et(c,sg)r", "")
+    types = ("input", "equalizer", "mid_side_splitter", "compressor", "stereo_imager", "gain_panning", "reverb")
+    assert graph.types == (*types, "mix", "output")
+    cables = dict(zip(graph.edges, graph.ports, strict=True))
+    assert cables == {
+        (0, 1): (0, 0),
+        (1, 2): (0, 0),
+        (2, 3): (0, 0),
+        (2, 4): (1, 0),
+        (4, 5): (0, 0),
+        (3, 6): (0, 0),
+        (5, 6): (0, 0),
+        (6, 7): (0, 0),
+        (7, 8): (0, 0),
+    }
+    assert [graph.level(node) for node in range(1, 7)] == ["track"] * 6
+    assert graph.label(6) == "track x: reverb"
+
+
+def test_an_empty_branch_and_nested_splitters() -> None:
+    graph = build_console({"a": ["x"]}, "", "b(,b(c,))")
+    # input, mix, splitter, splitter, compressor, output: three bands meet in the output
+    assert graph.types == ("input", "mix", "band_splitter", "band_splitter", "compressor", "output")
+    assert set(zip(graph.edges, graph.ports, strict=True)) == {
+        ((0, 1), (0, 0)),
+        ((1, 2), (0, 0)),
+        ((2, 5), (0, 0)),
+        ((2, 3), (1, 0)),
+        ((3, 4), (0, 0)),
+        ((4, 5), (0, 0)),
+        ((3, 5), (1, 0)),
+    }
+    assert [graph.level(node) for node in (2, 3, 4)] == ["subgroup"] * 3
+
+
+def test_sidechains_listen_to_the_end_of_a_chain() -> None:
+    graph = build_console(
+        {"low": ["kick", "bass"], "high": ["voice"]}, "c", "e", sidechains={"bass": "kick", "low": "high"}
+    )
+    labels = {graph.label(node): node for node in range(len(graph))}
+    keyed = {
+        graph.label(node): [graph.label(k) for k in graph.keys[node]] for node in graph.nodes_of("sidechain_compressor")
+    }
+    assert keyed == {
+        "track bass: sidechain_compressor": ["track kick: compressor"],
+        "subgroup low: sidechain_compressor": ["subgroup high: equalizer"],
+    }
+    assert graph.successors[labels["track bass: sidechain_compressor"]] == (labels["subgroup low"],)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"track_chain": "et"}, r"t\(\.\.\.,\.\.\.\) with a chain for each of mid, side is needed"),
+        ({"track_chain": "t(c)"}, "mid, side is needed"),
+        ({"track_chain": "t(c,g,e)"}, "mid, side is needed"),
+        ({"track_chain": "t(c,g"}, "mid, side is needed"),
+        ({"track_chain": "e(c,g)"}, r"'\(c,g\)' is left over"),
+        ({"track_chain": "ec)"}, "left over"),
+        ({"track_chain": "ex"}, "needs a key; `sidechains` names it"),
+        ({"sidechains": {"kick": "x"}}, "'kick' is no track or subgroup; there are x, y, a, b"),
+        ({"sidechains": {"x": "y", "y": "x"}}, "x -> y -> x: a signal cannot wait"),
+        ({"sidechains": {"x": "a"}}, "x -> a: a signal cannot wait"),
+        ({"sidechains": {"x": "b", "y": "a"}}, "cycle"),
+    ],
+)
+def test_what_cannot_be_wired_is_refused(options, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_console({"a": ["x"], "b": ["y"]}, **options)

@@ -1,3 +1,5 @@
+from collections import Counter
+
 import networkx as nx
 import pytest
 import torch
@@ -80,8 +82,8 @@ def test_a_networkx_graph_made_elsewhere_converts():
 
 
 def test_networkx_errors_name_the_cause():
-    with pytest.raises(TypeError, match=r"a networkx.DiGraph is needed, got MultiDiGraph"):
-        from_networkx(nx.MultiDiGraph())
+    with pytest.raises(TypeError, match=r"a networkx.DiGraph or MultiDiGraph is needed, got Graph"):
+        from_networkx(nx.Graph())
     source = to_networkx(console())
     del source.nodes[4]["type"]
     with pytest.raises(ValueError, match=r"node 4 has no attribute 'type'; it has \['name', 'song', 'subgroup'\]"):
@@ -159,3 +161,14 @@ def test_pyg_errors_name_the_cause(processors):
     data.param_equalizer = data.param_equalizer[:, 1:]
     with pytest.raises(ValueError, match="param_equalizer: 1024 columns are needed, got 1023"):
         parameters_from_pyg(data, processors)
+
+
+def test_ports_go_through_networkx_and_pyg():
+    graph = build_console({"a": ["x", "y"], "b": ["z"]}, "t(,)e", "b(c,g)", sidechains={"b": "a", "x": "y"})
+    assert graph.has_ports
+    assert max(Counter(graph.edges).values()) == 2  # mid and side meet again
+    assert from_networkx(to_networkx(graph)) == graph
+    assert from_pyg(to_pyg(graph)) == graph
+    joined = from_pyg(Batch.from_data_list([to_pyg(graph), to_pyg(graph)]))
+    assert joined == batch([graph, graph])
+    assert "edge_port" not in to_pyg(console())

@@ -240,3 +240,20 @@ def test_errors_name_the_cause(tmp_path):
     strange = MixGraph(("input", "phaser", "output"), ((0, 1), (1, 2)), ("a", "a", ""), ("",))
     with pytest.raises(ValueError, match="unknown processor type 'phaser'"):
         draw_svg(strange)
+
+
+def test_branches_stand_in_lanes_and_keys_are_dashed():
+    graph = build_console({"a": ["x", "y"], "b": ["z"]}, "et(c,b(e,g))r", "", sidechains={"y": "x"})
+    layout = make_layout(graph)
+    place = {(graph.names[i], graph.types[i]): layout.rows[i] for i in range(len(graph)) if graph.types[i] not in "ce"}
+    top = place["x", "input"]
+    assert place["x", "mid_side_splitter"] == place["x", "compressor"] == place["x", "reverb"] == top
+    assert place["x", "band_splitter"] == top + 1
+    assert place["x", "gain_panning"] == top + 2
+    assert place["y", "input"] == top + 3  # below all lanes of the track above it
+    document = ElementTree.fromstring(draw_svg(graph))
+    dashed = [path for path in document.iter(f"{SVG}path") if path.get("stroke-dasharray")]
+    assert len(dashed) == 1
+    texts = [text.text for text in document.iter(f"{SVG}text")]
+    assert [texts.count(name) for name in ("mid", "side", "low", "high")] == [3, 3, 3, 3]
+    assert any("dashed: the key that a sidechain listens to" in (text or "") for text in texts)

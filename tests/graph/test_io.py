@@ -139,7 +139,8 @@ def change(record, path, value):
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (["schema_version"], 2, "made by a newer mixgraph: schema 2, this one reads up to 1; upgrade"),
+        (["schema_version"], 3, "made by a newer mixgraph: schema 3, this one reads up to 2; upgrade"),
+        (["schema_version"], 2, r"edges\[0\]: missing: inlet, outlet"),
         (["schema_version"], "1", "schema_version: a whole number from 1 is needed, got '1'"),
         (["schema_version"], KeyError, "schema_version: a whole number from 1 is needed, got None"),
         (["sample_rate"], KeyError, "missing: sample_rate"),
@@ -244,8 +245,9 @@ def test_graph_files_name_their_source():
 
 
 def test_parameters_of_every_type_survive_a_save_and_load(tmp_path, processors):
-    letters = "".join(kind.letter for kind in registered().values() if not kind.cuts)
-    graph = build_console({"a": ["b", "c"]}, letters, letters, returns={"room": "r"})
+    plain = [kind for kind in registered().values() if not kind.cuts and kind.inlets == kind.outlets == 1]
+    letters = "".join(kind.letter for kind in plain) + "b(,e)t(g,)"
+    graph = build_console({"a": ["b", "c"]}, letters, letters, "", "", {"room": "r"}, {"b": "c"})
     parameters, weights = draw(graph, processors), torch.rand(len(graph.processors))
     save_parameters(tmp_path / "p.safetensors", parameters, weights)
     loaded, loaded_weights = load_parameters(tmp_path / "p.safetensors", graph, processors)
@@ -254,6 +256,19 @@ def test_parameters_of_every_type_survive_a_save_and_load(tmp_path, processors):
     for node_type, named in parameters.items():
         assert loaded[node_type].keys() == named.keys()
         assert all(torch.equal(loaded[node_type][name], value) for name, value in named.items())
+
+
+def test_ports_survive_and_only_they_make_a_graph_of_the_second_version(graph):
+    assert json.loads(graph_to_json(graph))["schema_version"] == 1
+    wired = build_console({"a": ["x"], "b": ["y"]}, "t(c,)", "b(,b(e,))", sidechains={"a": "b"})
+    record = json.loads(graph_to_json(wired))
+    assert record["schema_version"] == 2
+    assert record["edges"][1] == {"source": 2, "destination": 3, "outlet": 0, "inlet": 0}
+    assert record["edges"][-1]["inlet"] == 1
+    assert graph_from_json(graph_to_json(wired)) == wired
+    record["edges"][0]["inlet"] = 2
+    with pytest.raises(ValueError, match=r"port \(0, 2\): outlets count from 0, inlets are 0 and 1"):
+        graph_from_json(json.dumps(record))
 
 
 def test_types_without_nodes_are_left_out(tmp_path, graph, weights, processors):

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mixgraph.processors import registered
+from mixgraph.processors.base import Outlet
 
 NAMES = list(registered())
 LINEAR = [name for name in NAMES if registered()[name].linear]
@@ -17,14 +18,23 @@ RATE = 3000  # everything scales with the rate: responses of 2 s are 6,000 sampl
 
 # The delay's gradient by its positions is a surrogate's; tests/dsp/test_impulses.py checks it against the relaxation.
 SURROGATES = {("delay", "delay_z")}
-# Wet only: the dry sound passes through the dry/wet weight. Dynamics have a transparent setting only in the limit.
-WITHOUT_IDENTITY = {"delay", "reverb", "late_reverb"} | set(NONLINEAR) - {"fader"}
+SPLITTERS = {name for name in NAMES if registered()[name].outlets > 1}
+# Wet only: the dry sound passes through the dry/wet weight. Dynamics have a transparent setting only in the limit. No
+# outlet of a splitter has all of its input.
+WITHOUT_IDENTITY = {"delay", "reverb", "late_reverb"} | SPLITTERS | set(NONLINEAR) - {"fader"}
 # Its points lie so that 500 samples pass all of them.
 OPTIONS = {"fader": {"interval": 0.05, "seconds": 0.15}}
 
 
 def make(name, dtype=torch.float64, rate=RATE, **options):
     return registered()[name](sample_rate=rate, **OPTIONS.get(name, {}), **options).to(dtype)
+
+
+def apply(processor, x, values):
+    """What comes out of all outlets, not evenly, or with the input as the key."""
+    if processor.inlets > 1:
+        return processor.process_keyed(x, x, values)[0]
+    return processor(x, values) + sum(k * Outlet(processor, k)(x, values) / 2 for k in range(1, processor.outlets))
 
 
 def draw(processor, nodes=3, seed=0, dtype=torch.float64, spread=0.5):
@@ -105,7 +115,7 @@ def test_gradients(name):
     values = {n: v.requires_grad_((name, n) not in SURROGATES) for n, v in draw(processor, 2).items()}
 
     def run(signal, *leaves):
-        return processor(signal, dict(zip(values, leaves, strict=True)))
+        return apply(processor, signal, dict(zip(values, leaves, strict=True)))
 
     # The fast mode checks a random directional derivative of a random functional: the full Jacobian of a reverb has
     # 10^8 entries.
@@ -123,7 +133,7 @@ def test_every_entry_of_every_parameter_acts(name):
     processor = make(name)
     values = {n: v.requires_grad_() for n, v in draw(processor).items()}
     length = 2 * RATE + 100
-    (processor(noise(3, length), values) * noise(3, length, seed=2)).sum().backward()
+    (apply(processor, noise(3, length), values) * noise(3, length, seed=2)).sum().backward()
     for parameter, value in values.items():
         assert (value.grad != 0).all(), parameter
 
@@ -133,9 +143,9 @@ def test_every_parameter_changes_the_output(name):
     processor = make(name)
     values, other = draw(processor), draw(processor, seed=9)
     x = noise(3, 2 * RATE + 100)
-    y = processor(x, values)
+    y = apply(processor, x, values)
     for parameter in values:
-        change = processor(x, {**values, parameter: other[parameter]}) - y
+        change = apply(processor, x, {**values, parameter: other[parameter]}) - y
         # Two thresholds may be near each other: a thousandth of the signal's peak at least.
         assert (change.abs().amax(dim=(1, 2)) > 5e-4).all(), parameter
 
@@ -154,9 +164,9 @@ def test_a_common_level_is_normalised_away(name):
 def test_a_batch_equals_its_items(name):
     processor = make(name)
     values, x = draw(processor), noise()
-    alone = [processor(x[i : i + 1], {n: v[i : i + 1] for n, v in values.items()}) for i in range(3)]
+    alone = [apply(processor, x[i : i + 1], {n: v[i : i + 1] for n, v in values.items()}) for i in range(3)]
     # The products of a batch may be summed in another order.
-    torch.testing.assert_close(processor(x, values), torch.cat(alone), atol=1e-14, rtol=1e-12)
+    torch.testing.assert_close(apply(processor, x, values), torch.cat(alone), atol=1e-14, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -170,6 +180,19 @@ def test_identity_settings_are_the_identity(name):
             for n, v in processor.identity.items()
         }
         torch.testing.assert_close(processor(noise(), values), noise(), atol=1e-14, rtol=0)
+
+
+@pytest.mark.parametrize("name", sorted(SPLITTERS))
+def test_the_outlets_of_a_splitter_sum_to_its_input(name):
+    processor = make(name)
+    assert len(processor.outlet_names) == processor.outlets
+    values = {n: v * (n != "log_gain") for n, v in draw(processor).items()}
+    outlets = [
+        processor(noise(), values),
+        *(Outlet(processor, k)(noise(), values) for k in range(1, processor.outlets)),
+    ]
+    torch.testing.assert_close(sum(outlets), noise(), atol=1e-14, rtol=0)
+    assert min(outlet.abs().max() for outlet in outlets) > 0.01
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from mixgraph.processors import registered
+from mixgraph.processors.base import Outlet
 
 RATES = [16000, 30000, 48000]
 
@@ -368,3 +369,28 @@ def test_late_reverb_is_bright_or_dark_where_it_says():
     hz = torch.arange(len(spectrum)) / 2
     bands = [10 * torch.log10(spectrum[(hz > low) & (hz < 2 * low)].mean()) for low in (300, 7500)]
     assert bands[0] - bands[1] == pytest.approx(18, abs=1)
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("hz", [400.0, 1000.0, 3000.0])
+def test_band_splitter_has_the_magnitudes_of_a_linkwitz_riley_crossover(hz, rate):
+    splitter = make("band_splitter", rate)
+    values = values_of(splitter, frequency_logit=hz)
+    bands = [splitter.outlet_response(values, outlet)[0, 0] for outlet in (0, 1)]
+    times = (torch.arange(len(bands[0]), dtype=torch.float64) - splitter.before) / rate
+    for octaves in (-2, -1, -0.5, 0, 0.5, 1):
+        tone = torch.cos(2 * math.pi * hz * 2**octaves * times)
+        low, high = ((band * tone).sum() for band in bands)
+        expected = 1 / (1 + 2.0 ** (4 * octaves))
+        # The window of 68 ms smooths over 30 Hz.
+        assert low == pytest.approx(expected, abs=0.004)
+        assert low + high == pytest.approx(1, abs=1e-12)
+
+
+def test_mid_side_splitter_gives_mid_and_side_with_their_gains():
+    splitter = make("mid_side_splitter")
+    values = values_of(splitter, log_gain=torch.tensor([-6.0, 3.0]))
+    x = torch.randn(1, 2, 100, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    mid, side = (x[:, 0] + x[:, 1]) / 2 * 10 ** (-6 / 20), (x[:, 0] - x[:, 1]) / 2 * 10 ** (3 / 20)
+    torch.testing.assert_close(splitter(x, values), torch.stack((mid, mid), dim=1))
+    torch.testing.assert_close(Outlet(splitter, 1)(x, values), torch.stack((side, -side), dim=1))

@@ -11,7 +11,9 @@ def test_the_seven_processors_of_the_paper_and_others():
     assert {name: kind.letter for name, kind in registered().items()} == {
         "attack_release_compressor": "k",
         "attack_release_gate": "q",
+        "band_splitter": "b",
         "late_reverb": "l",
+        "mid_side_splitter": "t",
         "parametric_equalizer": "p",
         "saturator": "h",
         "compressor": "c",
@@ -22,6 +24,7 @@ def test_the_seven_processors_of_the_paper_and_others():
         "noisegate": "n",
         "reverb": "r",
         "send": "a",
+        "sidechain_compressor": "x",
         "stereo_imager": "s",
     }
     assert list(registered()) == sorted(registered())
@@ -39,6 +42,7 @@ def test_the_seven_processors_of_the_paper_and_others():
         "fader",
         "noisegate",
         "saturator",
+        "sidechain_compressor",
     }
 
 
@@ -69,7 +73,7 @@ def test_taken_names_and_letters_are_refused():
     with pytest.raises(ValueError, match="name 'reverb' or letter 'z' is taken by Reverb"):
         register(Other)
     assert "another" not in registered()
-    assert len(registered()) == 14
+    assert len(registered()) == 17
 
 
 def test_letters():
@@ -87,8 +91,8 @@ def test_letters():
 
 
 def test_unknown_letters_list_the_known():
-    with pytest.raises(ValueError, match=r"unknown processor letter 'x' in chain 'egx'.*c \(compressor\).*s \(stereo"):
-        types_from_letters("egx")
+    with pytest.raises(ValueError, match=r"unknown processor letter 'z' in chain 'egz'.*c \(compressor\).*s \(stereo"):
+        types_from_letters("egz")
 
 
 def test_unknown_types_list_the_known():

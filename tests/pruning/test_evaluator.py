@@ -73,6 +73,42 @@ def test_trials_of_sends_cut() -> None:
     assert found.evaluate(bus).loss == found.evaluate(()).loss == pytest.approx(of_returns(room), rel=2e-5)
 
 
+SPLIT = build_console(
+    {"a": ["x", "y"], "b": ["z"]}, "et(c,sg)b(,d)", "b(c,b(e,g))n", "", "t(,e)", sidechains={"b": "a", "y": "x"}
+)
+
+
+def of_split(removed=(), quiet=False):
+    generator = torch.Generator().manual_seed(5)
+    parameters = {t: PROCESSORS[t].initial(n, generator, 0.5) for t, n in SPLIT.count().items()}
+    weights = torch.rand(len(SPLIT.processors), generator=generator)
+    sources = torch.rand(3, 2, 40_000, generator=generator) - 0.5
+    if quiet:  # what is turned down falls silent before its key does, and wakes up after it
+        sources[1, :, 3000:30_000] = 0
+        sources[0, :, 20_000:35_000] = 0
+    target = SongTarget(MatchLoss(RATE), sources.sum(0) * 0.4)
+    if not removed:
+        return SongEvaluator(SPLIT, PROCESSORS, parameters, weights, sources, target, block=5000)
+    pruned, index = prune(SPLIT, [node for i, node in enumerate(SPLIT.processors) if i not in removed])
+    left = {t: {n: v[list(index.rows[t])] for n, v in parameters[t].items()} for t in pruned.count()}
+    return target.bounded_loss(render_song(pruned, PROCESSORS, sources, left, weights[list(index.processors)])[0])[0]
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_trials_of_splitters_and_sidechains(quiet) -> None:
+    found = of_split(quiet=quiet)
+    by_type: dict[str, list[int]] = {}
+    for i, node in enumerate(SPLIT.processors):
+        by_type.setdefault(SPLIT.types[node], []).append(i)
+    splitters = by_type["mid_side_splitter"] + by_type["band_splitter"]
+    removals = [[splitters[0]], splitters, by_type["sidechain_compressor"], by_type["compressor"], [*splitters[::2], 2]]
+    for removed in removals:
+        assert found.evaluate(removed).loss == pytest.approx(of_split(removed, quiet), rel=2e-5)
+    found.accept(removals[0])
+    both = [*removals[0], *removals[2]]
+    assert found.evaluate(removals[2]).loss == pytest.approx(of_split(both, quiet), rel=2e-5)
+
+
 def test_trials_know_the_time_after_silence() -> None:
     """A fader that wakes up late has the gain of its time, behind a chain with look-ahead too."""
     processors = make_processors(RATE, {"fader": {"interval": 0.5}})

@@ -54,7 +54,7 @@ def make_scene(graph, length, seed=0, dtype=torch.float64, rate=30000):
 
 
 def make_random_graph(seed, nodes=10):
-    """Any acyclic graph: fan-out, sums at any node, parallel branches, all types in any order."""
+    """Any acyclic graph: fan-out, sums at any node, parallel branches, all types in any order, outlets and keys."""
     rng = random.Random(seed)
     num_inputs = rng.randint(1, 3)
     kinds = [*registered(), "mix"]
@@ -66,9 +66,27 @@ def make_random_graph(seed, nodes=10):
     types.append("output")
     fed = {s for s, _ in edges}
     edges |= {(node, len(types) - 1) for node in range(len(types) - 1) if node not in fed}
-    ordered = list(edges)
+
+    def outlets(node):
+        return registered()[types[node]].outlets if types[node] in registered() else 1
+
+    cables = {(source, node, rng.randrange(outlets(source)), 0) for source, node in edges}
+    for node, node_type in enumerate(types):
+        if node_type in registered() and registered()[node_type].inlets > 1:
+            for p in rng.sample(range(node), min(node, rng.choice([0, 1, 1, 2]))):
+                cables.add((p, node, rng.randrange(outlets(p)), 1))
+        if outlets(node) > 1:  # another outlet to where one leads already
+            cables.add((node, max(d for s, d in edges if s == node), rng.randrange(outlets(node)), 0))
+    ordered = sorted(cables)
     rng.shuffle(ordered)
-    return MixGraph(tuple(types), tuple(ordered), tuple(f"n{i}" for i in range(len(types))), ("",) * num_inputs)
+    names = tuple(f"n{i}" for i in range(len(types)))
+    return MixGraph(
+        types=tuple(types),
+        edges=tuple((source, node) for source, node, _, _ in ordered),
+        names=names,
+        subgroups=("",) * num_inputs,
+        ports=tuple((outlet, inlet) for _, _, outlet, inlet in ordered),
+    )
 
 
 def make_batch(scenes):

@@ -128,6 +128,47 @@ def test_removing_sends_equals_weight_0(scene, short, share):
         assert_same(reference_of(silenced(s, keep), short[F64]), mix_of(silenced(s, keep), short[F64]))
 
 
+SPLIT = build_console(
+    {"a": ["x", "y"], "b": ["z"]}, "et(c,sg)b(,d)", "b(c,b(e,g))r", "", "t(,e)", sidechains={"b": "a", "y": "x"}
+)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_removing_splitters_and_sidechains_equals_weight_0(scene, short, share):
+    s = scene(SPLIT, 3000, 7, rate=2000)
+    rng = random.Random(share)
+    for _ in range(4):
+        keep = [node for node in SPLIT.processors if rng.random() < share]
+        expected = mix_of(silenced(s, keep), short[F64])
+        assert_same(mix_of(pruned(s, keep), short[F64]), expected)
+        assert_same(reference_of(silenced(s, keep), short[F64]), expected)
+        assert_same(reference_of(pruned(s, keep), short[F64]), expected)
+
+
+def test_a_splitter_alone_gives_back_its_input(scene, short):
+    graph = build_console({"a": ["x"]}, "t(,)b(,b(,))", "")
+    s = scene(graph, 3000, rate=2000)
+    plain = {t: {n: v * (n != "log_gain") for n, v in values.items()} for t, values in s.parameters.items()}
+    for weights in (s.weights, torch.ones_like(s.weights)):
+        found = render(graph, short[F64], s.sources, plain, weights).mix
+        assert_same(found, s.sources)
+
+
+def test_a_sidechain_listens_to_its_key_only(scene, short):
+    """Its gain is that of a compressor whose input is the key, wherever the key comes from."""
+    graph = build_console({"a": ["x"], "b": ["y"]}, "", "e", sidechains={"a": "b"})
+    s = scene(graph, 3000, rate=2000)
+    s.parameters["equalizer"]["log_magnitude"].zero_()
+    s.weights.fill_(1)
+    found = mix_of(s, short[F64])[0]
+    key = s.sources[1:]
+    keyed = {n: v[:1] for n, v in s.parameters["sidechain_compressor"].items()}
+    # Detectors start where the look-ahead does: silence before the clip, and the clip.
+    gain = short[F64]["compressor"].gain(key, keyed)[0]
+    assert gain.min() < 0.9
+    assert_same(found, s.sources[0] * gain + s.sources[1])
+
+
 @pytest.mark.parametrize("start", [-500, 0, 12_345])
 def test_a_clip_has_the_gains_of_its_time_in_the_song(short, start):
     """Faders know where a clip starts, behind look-ahead too, each song where its own does."""
@@ -295,9 +336,10 @@ def test_invariant_to_node_numbers_and_edge_order(random_graph, scene, short, se
     order = list(range(len(s.graph)))
     rng.shuffle(order)
     graph = relabel(s.graph, order)
-    edges = list(graph.edges)
-    rng.shuffle(edges)
-    graph = MixGraph(graph.types, tuple(edges), graph.names, graph.subgroups, graph.songs)
+    cables = list(zip(graph.edges, graph.ports, strict=True))
+    rng.shuffle(cables)
+    edges, ports = zip(*cables, strict=True)
+    graph = MixGraph(graph.types, edges, graph.names, graph.subgroups, graph.songs, ports)
     # Rows follow the nodes.
     rows = {t: [s.graph.rows[order[i]] for i in graph.nodes_of(t)] for t in graph.count()}
     place = {node: i for i, node in enumerate(s.graph.processors)}

@@ -25,6 +25,10 @@ class Recipe:
     rounds: int
     round_steps: int
 
+    @property
+    def total_steps(self) -> int:
+        return self.console_steps + self.rounds * self.round_steps
+
     def __str__(self) -> str:
         return f"{self.console_steps} + {self.rounds} x {self.round_steps}"
 

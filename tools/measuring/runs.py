@@ -39,7 +39,7 @@ def run_search(
 
     Args:
         name: of the configuration; `REFERENCE` stands for the peer.
-        arguments: of `python -m mixgraph fit`, for ours.
+        arguments: of `python -m mixgraph fit`, for ours. They may part the steps into other stages.
         folder: of the song.
         truth: the graph that made the song's mix, where it is one of ours.
         recipe: steps.
@@ -56,15 +56,12 @@ def run_search(
 
 def _run_ours(arguments: Sequence[str], folder: Path, truth: GraphValues | None, recipe: Recipe, seed: int) -> Found:
     stages = {
-        "data.path": folder,
         "data.steps_per_stage": recipe.round_steps,
         "pruning.console_stages": recipe.console_steps // recipe.round_steps,
         "pruning.rounds": recipe.rounds,
-        "pruning.leave_one_out": "false",
-        "result.path": "null",
-        "seed_everything": seed,
     }
-    given = [f"--{key}={value}" for key, value in stages.items()]
+    fixed = {"data.path": folder, "pruning.leave_one_out": "false", "result.path": "null", "seed_everything": seed}
+    given = [f"--{key}={value}" for key, value in fixed.items()]
     if truth is not None:
         given.append("--data.loudness_lufs=null")  # thresholds are compared
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # read on import; about Lightning's own calls
@@ -73,7 +70,7 @@ def _run_ours(arguments: Sequence[str], folder: Path, truth: GraphValues | None,
     cli = SearchCLI(
         ConsoleModule,
         SongData,
-        args=[*arguments, *given],
+        args=[*(f"--{key}={value}" for key, value in stages.items()), *arguments, *given],
         run=False,
         save_config_callback=None,
         trainer_defaults=TRAINER_DEFAULTS | {"devices": 1},
@@ -85,6 +82,11 @@ def _run_ours(arguments: Sequence[str], folder: Path, truth: GraphValues | None,
     callbacks = [c for c in given_callbacks if not isinstance(c, SearchProgress | ResultFolder | TimeBudget)]
     (pruning,) = (c for c in callbacks if isinstance(c, IterativePruning))
     own = [c for c in callbacks if type(c).__module__.partition(".")[0] != "lightning"]
+    if data.steps_per_stage * pruning.num_stages != recipe.total_steps:
+        raise ValueError(
+            f"{pruning.num_stages} stages of {data.steps_per_stage} steps; a configuration may part the steps "
+            f"otherwise, but not change their number, {recipe.total_steps}"
+        )
     data.setup("fit")
     curve = CurveCallback(Curve(_at_file_level(data.song)), data.song.level)
     search(module, data, [*own, curve], pruning.num_stages, "cpu", enable_progress_bar=False)

@@ -1,0 +1,54 @@
+"""How the chains of a console are written: a letter a processor, brackets behind what splits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mixgraph.processors import processor_type, types_from_letters
+
+
+@dataclass(frozen=True)
+class Link:
+    """A processor of a chain, and the chains behind its outlets where it is a splitter."""
+
+    type: str
+    branches: tuple[tuple[Link, ...], ...] = ()
+
+
+def read_chain(letters: str) -> tuple[Link, ...]:
+    """The processors of a chain; see `build_console` for how it is written.
+
+    Raises:
+        ValueError: an unknown letter, one that would cut the chain or needs a key, or a splitter without its chains.
+    """
+    types_from_letters("".join(c for c in letters if c not in "(,)"))  # refuses a letter with all that are known
+    chain, rest = _read_links(letters, letters)
+    if rest:
+        raise ValueError(f"chain {letters!r}: {rest!r} is left over; brackets stand behind a splitter, as in t(c,sg)")
+    return chain
+
+
+def _read_links(text: str, whole: str) -> tuple[tuple[Link, ...], str]:
+    """The links at the start of a text, and what follows them: a comma or a closing bracket, or what is wrong."""
+    links: list[Link] = []
+    while text and text[0] not in "(,)":
+        (node_type,) = types_from_letters(text[0])
+        processor, letter, text = processor_type(node_type), text[0], text[1:]
+        if processor.cuts:
+            raise ValueError(
+                f"chain {whole!r}: {letter} ({node_type}) would cut it when it is removed; returns have sends"
+            )
+        if processor.inlets > 1:
+            raise ValueError(f"chain {whole!r}: {letter} ({node_type}) needs a key; `sidechains` names it")
+        branches: list[tuple[Link, ...]] = []
+        opened = text[:1] == "(" and processor.outlets > 1
+        while opened and text[:1] in tuple("(,"):
+            branch, text = _read_links(text[1:], whole)
+            branches.append(branch)
+        if len(branches) != (processor.outlets if processor.outlets > 1 else 0) or (opened and text[:1] != ")"):
+            commas = "," * (processor.outlets - 1)
+            needed = f"{letter}(...{commas}...) with a chain for each of {', '.join(processor.outlet_names)} is needed"
+            raise ValueError(f"chain {whole!r}: {node_type}: {needed}; a chain may be empty")
+        text = text[1:] if opened else text
+        links.append(Link(node_type, tuple(branches)))
+    return tuple(links), text

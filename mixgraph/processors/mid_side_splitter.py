@@ -1,0 +1,38 @@
+"""Mid/side splitter: what both channels share, and what sets them apart, as two signals (paper C.5)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from mixgraph.processors.base import Parameter, Parameters, Processor, decibels
+from mixgraph.processors.registry import register
+
+
+@register
+class MidSideSplitter(Processor):
+    """Outlet 0 has the mid, (m, m) with m = (l + r) / 2, outlet 1 the side, (s, -s) with s = (l - r) / 2.
+
+    Each has a gain, exp(log_gain); at 0 dB their sum is the input. A chain behind each outlet processes both apart.
+    """
+
+    name = "mid_side_splitter"
+    letter = "t"
+    linear = True
+    channels = "mid_side"
+    keeps_mono = True
+    outlets = 2
+    outlet_names: ClassVar = ("mid", "side")
+
+    @property
+    def specification(self) -> dict[str, Parameter]:
+        return {"log_gain": decibels((2,), -60, 24, "gains of mid and side")}
+
+    def impulse_response(self, parameters: Parameters) -> Tensor:
+        return self.outlet_response(parameters, 0)
+
+    def outlet_response(self, parameters: Parameters, outlet: int) -> Tensor:
+        gain = torch.exp(parameters["log_gain"])
+        return (gain * torch.eye(2, dtype=gain.dtype, device=gain.device)[outlet]).unsqueeze(-1)

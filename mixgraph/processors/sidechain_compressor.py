@@ -1,0 +1,47 @@
+"""Sidechain compressor: one signal is turned down where another is loud (paper C.5)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mixgraph.dsp.envelope import one_pole
+from mixgraph.processors.base import Parameters
+from mixgraph.processors.dynamics import DynamicRangeProcessor
+from mixgraph.processors.registry import register
+
+
+@register
+class SidechainCompressor(DynamicRangeProcessor):
+    """A compressor (paper eq. 16-22) whose detector listens to its key. Without one it never acts.
+
+    What it is for: a bass that makes room for the kick, music that ducks under a voice.
+    """
+
+    name = "sidechain_compressor"
+    letter = "x"
+    direction = 1
+    inlets = 2
+    time_constants: ClassVar = {"smoothing_logit": (None, "time constant of the key's envelope")}
+
+    def slope(self, log_ratio: Tensor) -> Tensor:
+        return -torch.sigmoid(log_ratio)  # 1 / R - 1
+
+    def smooth(self, energy: Tensor, parameters: Parameters, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        envelope = one_pole(energy, parameters["smoothing_logit"].squeeze(-1), state)
+        return envelope, envelope[:, -1]
+
+    def process(self, signal: Tensor, parameters: Parameters, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.process_keyed(signal, torch.zeros_like(signal), parameters, state)
+
+    def process_keyed(
+        self, signal: Tensor, key: Tensor, parameters: Parameters, state: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        gain, state = self.gain(key, parameters, state)
+        return signal * gain.unsqueeze(1), state
+
+    def rest(self, parameters: Parameters, state: Tensor, samples: int) -> Tensor:
+        return state * torch.exp(F.logsigmoid(parameters["smoothing_logit"].squeeze(-1)) * samples)
