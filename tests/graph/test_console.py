@@ -1,8 +1,10 @@
 """Consoles of any chains and subgroups."""
 
 import itertools
+from pathlib import Path
 
 import pytest
+import yaml
 
 from mixgraph.graph import build_console, prune
 from mixgraph.processors import types_from_letters
@@ -233,3 +235,16 @@ def test_sidechains_listen_to_the_end_of_a_chain() -> None:
 def test_what_cannot_be_wired_is_refused(options, message) -> None:
     with pytest.raises(ValueError, match=message):
         build_console({"a": ["x"], "b": ["y"]}, **options)
+
+
+def test_the_console_of_any_order_prunes_to_every_order() -> None:
+    letters = yaml.safe_load(Path("configs/consoles/any_order.yaml").read_text())["model"]["track_chain"]
+    console = build_console({"a": ["x"]}, letters, "")
+    for order in itertools.permutations("cne"):
+        wanted, keep = list(types_from_letters("".join(order) + "sgdr")), []
+        for node in console.processors:
+            if wanted and console.types[node] == wanted[0]:
+                keep.append(node)
+                wanted.pop(0)
+        pruned, _ = prune(console, keep)
+        assert [pruned.types[i] for i in pruned.processors] == list(types_from_letters("".join(order) + "sgdr"))
