@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor
 
-from mixgraph.graph import MixGraph, batch, build_console, read_chain
+from mixgraph.graph import MixGraph, batch, build_console
 from mixgraph.graph.io import graph_from_json, graph_to_json
 from mixgraph.losses import MatchLoss, SongScore, SongTarget, clip_score, gain_staging, sparsity, sparsity_ramp
 from mixgraph.processors import make_processors
@@ -81,8 +81,8 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         super().__init__()
         self.track_chain, self.subgroup_chain, self.master_chain = track_chain, subgroup_chain, master_chain
         self.returns, self.sidechains = dict(returns or {}), dict(sidechains or {})
-        for letters in (track_chain, subgroup_chain, master_chain, *self.returns.values()):
-            read_chain(letters)  # a wrong letter is refused at once
+        named = [name for pair in self.sidechains.items() for name in pair] or ["check"]
+        self._console({name: [name] for name in dict.fromkeys(named)}, "")  # what is wrong is refused at once
         self.sample_rate = sample_rate
         self.warm_up = round(warm_up_seconds * sample_rate)
         self.seed = seed

@@ -75,6 +75,8 @@ class OptimizerSettings:
                 "learning_rate, final_learning_rate, rate_factors: numbers from 0 are needed, got "
                 f"{self.learning_rate}, {self.final_learning_rate} and {self.rate_factors}"
             )
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas: two numbers from 0 to below 1 are needed, got {self.betas}")
 
     def rate(self, progress: float) -> float:
         """The learning rate after a share of the last stage, before the factors of the groups.

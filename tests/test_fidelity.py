@@ -175,6 +175,8 @@ def test_whole_run_is_kept_and_told(tiny_song, tmp_path, capsys) -> None:
     rows = json.loads((out / "fidelity.json").read_text())["summaries"]
     assert [row["rules"] for row in rows] == ["short", "strict"]
     assert all(0 < row["loss_target"] < 10 for row in rows)
+    assert [row["level_db"] for row in rows] == [None, None]  # the song has no truth.json
+    assert "against the truth" not in text
     lines = (out / "searches.jsonl").read_text().splitlines()
     assert [point["step"] for point in json.loads(lines[0])["answer"]["curve"]] == [1, 2, 3]
     main([*arguments, "--keep", "--config", f"short={short}"])
@@ -190,6 +192,8 @@ def test_the_peer_is_measured_alike(tmp_path, capsys) -> None:
     rows = json.loads((tmp_path / "fidelity.json").read_text())
     assert set(rows["against_reference"]) == {"ours"}
     assert all(row["f1"] is not None for row in rows["summaries"])
+    # Nearly untrained: the far pans of the song (0.36 to 0.75 away from the centre, of half its tracks) are not found.
+    assert all(0.05 < row["pan"] < 0.8 for row in rows["summaries"])
 
 
 @pytest.mark.parametrize(

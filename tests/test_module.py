@@ -266,6 +266,12 @@ def test_checkpoints_that_do_not_fit_are_refused() -> None:
 def test_bad_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="unknown processor letter 'z' in chain 'ez'"):
         ConsoleModule("ez")
+    with pytest.raises(ValueError, match="returns: 'room': a name that no subgroup has, and letters of a chain"):
+        ConsoleModule(returns={"room": ""})
+    with pytest.raises(ValueError, match="sidechains: subgroup bass -> subgroup bass: none can wait"):
+        ConsoleModule(sidechains={"bass": "bass"})
+    with pytest.raises(ValueError, match=r"betas: two numbers from 0 to below 1 are needed, got \(0.9, 1.0\)"):
+        OptimizerSettings(betas=(0.9, 1.0))
     with pytest.raises(ValueError, match=r"gain_staging_types: some of .*got \['compressor'\]"):
         ConsoleModule(regularizers=RegularizerSettings(gain_staging_types=["compressor"]))
     with pytest.raises(ValueError, match="options of processor 'equalizer'"):

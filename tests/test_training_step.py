@@ -30,13 +30,17 @@ def clips(song):
     return ClipReader(song, warm_up=8000, scored=8000, lookahead=2046, seed=0)
 
 
-def console(song, **rendering):
+SEVEN = {"track_chain": "ecnsgdr", "subgroup_chain": "ecnsgdr"}
+WIRED = {"track_chain": "eb(c,g)n", "subgroup_chain": "t(e,sg)r", "sidechains": {"lead": "kick"}}
+
+
+def console(song, wiring=SEVEN, **rendering):
     module = ConsoleModule(
         sample_rate=song.sample_rate,
         rendering=RenderSettings(**rendering),
         regularizers=RegularizerSettings(gain_staging_weight=0.1, sparsity_weight=0.01),
     )
-    module.build(build_console(song.subgroups))
+    module.build(build_console(song.subgroups, **wiring))
     module.prune_phase, module.pruning_steps = True, 1000
     module.loudest = module.target(song).loudest.unsqueeze(0)
     return module
@@ -48,13 +52,14 @@ def gradients(module, clip):
     return found, {name: p.grad.clone() for name, p in module.named_parameters()}
 
 
+@pytest.mark.parametrize("wiring", [SEVEN, WIRED], ids=["seven", "wired"])
 @pytest.mark.parametrize("other", [{"shortcuts": False}, {"renderer": "reference"}])
-def test_other_ways_to_render_give_the_same_objective_and_gradients(song, clips, other) -> None:
+def test_other_ways_to_render_give_the_same_objective_and_gradients(song, clips, other, wiring) -> None:
     clip = clips.at(-2000)
     assert clip.mono == (0,)
     assert clip.silent == (1,)
-    expected, slow = gradients(console(song, **other), clip)
-    found, fast = gradients(console(song), clip)
+    expected, slow = gradients(console(song, wiring, **other), clip)
+    found, fast = gradients(console(song, wiring), clip)
     for name, value in expected.items():
         assert found[name].item() == pytest.approx(value.item(), rel=1e-5, abs=1e-6), name
     for name, gradient in slow.items():

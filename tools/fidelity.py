@@ -61,10 +61,16 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def _arguments(parts: str) -> list[str]:
-    """Options of `fit` from `a.yaml,--x=1`."""
+    """Options of `fit` from `a.yaml,--x=b(c,c)`: commas in brackets part nothing."""
     found: list[str] = []
-    for part in filter(None, parts.split(",")):
-        found += [part] if part.startswith("--") else ["--config", part]
+    depth, word = 0, ""
+    for character in f"{parts},":
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth == 0:
+            found += [word] if word.startswith("--") else ["--config", word] if word else []
+            word = ""
+        else:
+            word += character
     return found
 
 

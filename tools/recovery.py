@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
         "true_loss_increases": increases,
         "seconds": seconds,
     }
-    console = len(truth.song.tracks) * len(module.track_chain) + len(truth.song.subgroups) * len(module.subgroup_chain)
+    console = sum(module.initial_counts[0].values())
     text = "\n".join(
         [
             f"# Recovery of synthetic song {options.song_seed}\n",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mixgraph.graph import read_chain
 from mixgraph.processors import types_from_letters
 
 
@@ -14,7 +15,7 @@ class EstimatorTask:
     Attributes:
         sample_rate: in Hz.
         segment_seconds: of audio that is looked at at once; longer songs are looked at in several places.
-        track_chain, subgroup_chain: processor letters of the console.
+        track_chain, subgroup_chain: processor letters of the console; without splitters.
     """
 
     sample_rate: int = 30000
@@ -25,6 +26,9 @@ class EstimatorTask:
     def __post_init__(self) -> None:
         if not self.segment_seconds >= 0.5:
             raise ValueError(f"segment_seconds: at least 0.5, got {self.segment_seconds}")
+        for chain in (self.track_chain, self.subgroup_chain):
+            if any(link.branches for link in read_chain(chain)):
+                raise ValueError(f"track_chain, subgroup_chain: estimators know serial chains only, got {chain!r}")
 
     @property
     def types(self) -> tuple[str, ...]:

@@ -21,7 +21,6 @@ def read_chain(letters: str) -> tuple[Link, ...]:
     Raises:
         ValueError: an unknown letter, one that would cut the chain or needs a key, or a splitter without its chains.
     """
-    types_from_letters("".join(c for c in letters if c not in "(,)"))  # refuses a letter with all that are known
     chain, rest = _read_links(letters, letters)
     if rest:
         raise ValueError(f"chain {letters!r}: {rest!r} is left over; brackets stand behind a splitter, as in t(c,sg)")
@@ -32,7 +31,7 @@ def _read_links(text: str, whole: str) -> tuple[tuple[Link, ...], str]:
     """The links at the start of a text, and what follows them: a comma or a closing bracket, or what is wrong."""
     links: list[Link] = []
     while text and text[0] not in "(,)":
-        (node_type,) = types_from_letters(text[0])
+        (node_type,) = types_from_letters(text[0], whole)
         processor, letter, text = processor_type(node_type), text[0], text[1:]
         if processor.cuts:
             raise ValueError(
@@ -42,7 +41,7 @@ def _read_links(text: str, whole: str) -> tuple[tuple[Link, ...], str]:
             raise ValueError(f"chain {whole!r}: {letter} ({node_type}) needs a key; `sidechains` names it")
         branches: list[tuple[Link, ...]] = []
         opened = text[:1] == "(" and processor.outlets > 1
-        while opened and text[:1] in tuple("(,"):
+        while opened and text[:1] == ("," if branches else "("):
             branch, text = _read_links(text[1:], whole)
             branches.append(branch)
         if len(branches) != (processor.outlets if processor.outlets > 1 else 0) or (opened and text[:1] != ")"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 
 from mixgraph.graph.chains import Link, read_chain
 from mixgraph.graph.types import INPUT, MIX, OUTPUT, SEND, MixGraph
@@ -133,18 +134,21 @@ def _check_sidechains(
     sidechains: Mapping[str, str], subgroups: Mapping[str, Sequence[str]]
 ) -> dict[tuple[str, str], tuple[str, str]]:
     """(level, name) of what is turned down -> that of what it listens to."""
-    owner = {track: group for group, members in subgroups.items() for track in members}
-    level = dict.fromkeys(owner, "track") | dict.fromkeys(subgroups, "subgroup")
-    for own, other in sidechains.items():
-        for name in (own, other):
-            if name not in level:
-                raise ValueError(f"sidechains: {name!r} is no track or subgroup; there are {', '.join(level)}")
-        waiting = [own, other]
-        while waiting[-1] in sidechains and len(waiting) <= len(level):
-            waiting.append(sidechains[waiting[-1]])
-        if own in waiting[1:] or (level[own] == "track" and owner[own] in waiting[1:]):
-            raise ValueError(f"sidechains: {' -> '.join(waiting)}: a signal cannot wait for what is made of it")
-    return {(level[own], own): (level[other], other) for own, other in sidechains.items()}
+    level = {track: "track" for members in subgroups.values() for track in members}
+    level |= dict.fromkeys(subgroups, "subgroup")
+    for name in (name for pair in sidechains.items() for name in pair):
+        if name not in level:
+            raise ValueError(f"sidechains: {name!r} is no track or subgroup; there are {', '.join(level)}")
+    keyed = {(level[own], own): (level[other], other) for own, other in sidechains.items()}
+    waiting = TopologicalSorter({own: [other] for own, other in keyed.items()})
+    for group, members in subgroups.items():
+        waiting.add(("subgroup", group), *(("track", track) for track in members))
+    try:
+        waiting.prepare()
+    except CycleError as error:
+        path = " -> ".join(" ".join(place) for place in reversed(error.args[1]))
+        raise ValueError(f"sidechains: {path}: none can wait for what is made of it") from error
+    return keyed
 
 
 def _check_subgroups(subgroups: Mapping[str, Sequence[str]]) -> None:

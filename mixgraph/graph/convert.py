@@ -90,7 +90,7 @@ def to_pyg(
 
     Returns:
         x: (nodes,) type ids, see `type_vocabulary`; song: (nodes,); edge_index: (2, edges); name: one a node.
-        edge_port: (edges, 2), outlet and inlet of each edge; only of graphs that have ports.
+        edge_port: (edges, 2), outlet and inlet of each edge.
         source_index: (tracks,) node of each dry source; subgroup: one a source.
         processor_index: (processors,) node of each processor; weight, loss_increase: (processors,), where given.
         param_{type}: (nodes of the type, numbers), where given, for every type in `processors`: row `r` is the
@@ -113,11 +113,10 @@ def to_pyg(
             raise ValueError("processors: needed with parameters, since they declare the shapes; got None")
         for node_type in processors:
             given[f"param_{node_type}"] = _flatten(graph, node_type, processors[node_type], parameters)
-    if graph.has_ports:
-        given["edge_port"] = torch.tensor(graph.ports)
     return Data(
         x=torch.tensor([vocabulary.index(node_type) for node_type in graph.types]),
         edge_index=torch.tensor(graph.edges, dtype=torch.long).reshape(-1, 2).T.contiguous(),
+        edge_port=torch.tensor(graph.ports, dtype=torch.long).reshape(-1, 2),
         song=torch.tensor(graph.songs),
         name=list(graph.names),
         source_index=torch.tensor(graph.inputs, dtype=torch.long),
@@ -146,7 +145,7 @@ def from_pyg(data: Data) -> MixGraph:
         names=tuple(data.name),
         subgroups=tuple(data.subgroup),
         songs=tuple(data.song.tolist()),
-        ports=tuple((outlet, inlet) for outlet, inlet in data.edge_port.tolist()) if "edge_port" in data else (),
+        ports=tuple((outlet, inlet) for outlet, inlet in data.edge_port.tolist()),
     )
 
 

@@ -116,7 +116,7 @@ def split_outlets(graph: MixGraph) -> tuple[MixGraph, tuple[int, ...]]:
 
 
 def without_inputs(graph: MixGraph, silent: Collection[int]) -> tuple[MixGraph, tuple[int, ...]]:
-    """Removes inputs and all that only they feed; a song keeps its first input where all of them are named.
+    """Removes inputs, all that only they feed, and what was the key of that; a song keeps its first input at least.
 
     Args:
         graph: any graph.
@@ -125,15 +125,25 @@ def without_inputs(graph: MixGraph, silent: Collection[int]) -> tuple[MixGraph, 
     Returns:
         What is left, and for each of its nodes the number it had.
     """
-    live: set[int] = set()
+    carrying = set(graph.outputs)  # what an output hears, not only through a key
+    for node in reversed(graph.topological_order):
+        if node in carrying:
+            carrying.update(graph.predecessors[node])
+    live = {i for k, i in enumerate(graph.inputs) if k not in silent}
     for song in range(graph.num_songs):
-        own = [k for k, i in enumerate(graph.inputs) if graph.songs[i] == song]
-        live |= {graph.inputs[k] for k in own if k not in silent} or {graph.inputs[own[0]]}
+        own = [i for i in graph.inputs if graph.songs[i] == song and i in carrying]
+        if live.isdisjoint(own):
+            live.add(own[0])
     for node in graph.topological_order:
         if any(p in live for p in graph.predecessors[node]):
             live.add(node)
-    nodes = tuple(i for i in range(len(graph)) if i in live)
-    subgroups = tuple(g for g, i in zip(graph.subgroups, graph.inputs, strict=True) if i in live)
+    heard = set(graph.outputs)
+    for node in reversed(graph.topological_order):
+        if node in heard and node in live:
+            heard.update(graph.feeders[node])
+    left = heard & live
+    nodes = tuple(i for i in range(len(graph)) if i in left)
+    subgroups = tuple(g for g, i in zip(graph.subgroups, graph.inputs, strict=True) if i in left)
     return _take(graph, nodes, subgroups, tuple(graph.songs[i] for i in nodes)), nodes
 
 

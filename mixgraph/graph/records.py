@@ -21,7 +21,7 @@ from mixgraph.graph.types import INPUT, MIX, OUTPUT, MixGraph
 from mixgraph.processors import processor_type, registered
 
 SCHEMA_VERSION = 2
-"""Version 2 has the ports of edges; graphs without are written as version 1, which is the same otherwise."""
+"""Version 2 has the ports of edges; version 1, which is the same otherwise, is still read."""
 
 _AUXILIARY_LETTERS = {INPUT: "i", MIX: "m", OUTPUT: "o"}
 _NODE_KINDS: dict[str, tuple[type, ...]] = {
@@ -35,8 +35,8 @@ _NODE_KINDS: dict[str, tuple[type, ...]] = {
     "weight": (float, int, type(None)),
     "loss_increase": (float, int, type(None)),
 }
-_EDGE_KINDS: dict[str, tuple[type, ...]] = {"source": (int,), "destination": (int,)}
-_PORT_KINDS: dict[str, tuple[type, ...]] = {"outlet": (int,), "inlet": (int,)}
+_OLD_EDGE_KINDS: dict[str, tuple[type, ...]] = {"source": (int,), "destination": (int,)}
+_EDGE_KINDS: dict[str, tuple[type, ...]] = {**_OLD_EDGE_KINDS, "outlet": (int,), "inlet": (int,)}
 _GRAPH_KINDS: dict[str, tuple[type, ...]] = {"schema_version": (int,), "nodes": (list,), "edges": (list,)}
 _FILE_KINDS: dict[str, tuple[type, ...]] = {**_GRAPH_KINDS, "sample_rate": (int,), "processors": (dict,)}
 _RANGES = {"weight": (0.0, 1.0), "loss_increase": (-1e30, 1e30)}  # refuses what is not finite, too
@@ -105,11 +105,11 @@ def graph_to_dict(
         }
         for i, node_type in enumerate(graph.types)
     ]
-    edges = [{"source": source, "destination": destination} for source, destination in graph.edges]
-    if graph.has_ports:
-        for edge, (outlet, inlet) in zip(edges, graph.ports, strict=True):
-            edge |= {"outlet": outlet, "inlet": inlet}
-    return {"schema_version": SCHEMA_VERSION if graph.has_ports else 1, "nodes": nodes, "edges": edges}
+    edges = [
+        {"source": source, "destination": destination, "outlet": outlet, "inlet": inlet}
+        for (source, destination), (outlet, inlet) in zip(graph.edges, graph.ports, strict=True)
+    ]
+    return {"schema_version": SCHEMA_VERSION, "nodes": nodes, "edges": edges}
 
 
 def graph_from_dict(record: Any, where: str = "graph") -> MixGraph:
@@ -295,7 +295,7 @@ def _graph(record: dict[str, Any], where: str) -> tuple[MixGraph, dict[str, tupl
         raise ValueError(f"{where}: nodes: at least one is needed, got none")
     nodes = _columns(record["nodes"], _NODE_KINDS, f"{where}: nodes")
     _check_nodes(nodes, f"{where}: nodes")
-    kinds = _EDGE_KINDS if record["schema_version"] == 1 else _EDGE_KINDS | _PORT_KINDS
+    kinds = _OLD_EDGE_KINDS if record["schema_version"] == 1 else _EDGE_KINDS
     edges = _columns(record["edges"], kinds, f"{where}: edges")
     types = nodes["type"]
     try:

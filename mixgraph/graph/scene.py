@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mixgraph.graph.layout import Layout, make_layout
@@ -79,6 +79,17 @@ class Scene:
 
 
 @dataclass(frozen=True)
+class _Cable:
+    """An edge with its port, and the row along which it runs."""
+
+    source: int
+    destination: int
+    outlet: int
+    inlet: int
+    row: float
+
+
+@dataclass(frozen=True)
 class _Grid:
     """Pixels of a layout: `x` of each column's middle, half the width of each node and of each column's widest."""
 
@@ -107,17 +118,18 @@ def make_scene(graph: MixGraph, weights: Sequence[float] | None = None, title: s
     output_width = max(_text_width(_short(graph.names[i]), 11) for i in graph.outputs) + _GAP + _BOX / 2
     width = max(x[-1] + output_width + _MARGIN, _text_width(title, 17) + 2 * _MARGIN, 420.0)
     widest = tuple(max((half[i] for i in members), default=0.0) for members in _by_column(layout))
-    keys = {edge for edge, (_, inlet) in zip(graph.edges, graph.ports, strict=True) if inlet}
-    runs = {edge: _run(graph, layout, *edge, edge in keys) for edge in graph.edges}
-    chains = [edge for edge in runs if edge not in keys]
-    notes = ["hollow dot: no such processor here"] if any(_gaps(layout, *edge, runs[edge]) for edge in chains) else []
-    if keys:
+    cables = [
+        _Cable(*edge, *port, _run(graph, layout, *edge, *port))
+        for edge, port in zip(graph.edges, graph.ports, strict=True)
+    ]
+    notes = ["hollow dot: no such processor here"] if any(_gaps(layout, cable) for cable in cables) else []
+    if any(cable.inlet for cable in cables):
         notes.append("dashed: the key that a sidechain listens to")
     if weights is not None:
         notes.append("bar and number: dry/wet weight")
     header, top = _header(graph, "; ".join(notes), title, width)
-    lowest = max([layout.num_rows - 1, *runs.values()])
-    grid = _Grid(layout, x, top + (16 if min(runs.values()) >= 0 else 26), half, widest)
+    lowest = max([layout.num_rows - 1, *(cable.row for cable in cables)])
+    grid = _Grid(layout, x, top + (16 if min(cable.row for cable in cables) >= 0 else 26), half, widest)
     headings = [
         Label(x[c], top + 12, node_letter(t), 11, _on_paper(t), "middle", bold=True) for c, t in layout.headings.items()
     ]
@@ -126,10 +138,10 @@ def make_scene(graph: MixGraph, weights: Sequence[float] | None = None, title: s
         width=width,
         height=grid.y(lowest + 0.5) + _MARGIN,
         background=tuple(_bands(graph, grid)),
-        curves=tuple(_curve(grid, *edge, row, edge in keys) for edge, row in runs.items()),
-        marks=tuple(mark for edge in chains for mark in _marks(grid, *edge, runs[edge])),
+        curves=tuple(_curve(grid, cable) for cable in cables),
+        marks=tuple(mark for cable in cables for mark in _marks(grid, cable)),
         nodes=tuple(_node(graph, grid, node, weight_of.get(node)) for node in range(len(graph))),
-        labels=(*header, *headings, *_outlets(graph, grid, runs)),
+        labels=(*header, *headings, *_outlets(graph, grid, cables)),
     )
 
 
@@ -251,13 +263,13 @@ def _bands(graph: MixGraph, grid: _Grid) -> list[Box]:
     ]
 
 
-def _outlets(graph: MixGraph, grid: _Grid, runs: Mapping[tuple[int, int], float]) -> list[Label]:
+def _outlets(graph: MixGraph, grid: _Grid, cables: Sequence[_Cable]) -> list[Label]:
     """The names of the outlets of splitters, on the lines that leave them."""
     found = []
-    for (source, destination), (outlet, _) in zip(graph.edges, graph.ports, strict=True):
-        if names := _outlet_names(graph, source):
-            x = grid.x[grid.layout.columns[source] + 1] - _BOX / 2 - 3
-            found.append(Label(x, grid.y(runs[source, destination]) - 3, names[outlet], 8, QUIET, "end"))
+    for cable in cables:
+        if names := _outlet_names(graph, cable.source):
+            x = grid.x[grid.layout.columns[cable.source] + 1] - _BOX / 2 - 3
+            found.append(Label(x, grid.y(cable.row) - 3, names[cable.outlet], 8, QUIET, "end"))
     return found
 
 
@@ -265,15 +277,18 @@ def _outlet_names(graph: MixGraph, node: int) -> tuple[str, ...]:
     return () if graph.types[node] in AUXILIARY else processor_type(graph.types[node]).outlet_names
 
 
-def _run(graph: MixGraph, layout: Layout, source: int, destination: int, is_key: bool) -> float:
-    """The row along which an edge runs: its source's into a sum, else its destination's, or a free one close by."""
-    serial = len(graph.predecessors[destination]) == 1 and not is_key
-    row = layout.rows[destination if serial else source]
+def _run(graph: MixGraph, layout: Layout, source: int, destination: int, outlet: int, inlet: int) -> float:
+    """The row along which an edge runs: its source's into a sum, else its destination's, or a free one close by.
+
+    What leaves a further outlet for a sum runs below.
+    """
+    serial = len(graph.predecessors[destination]) == 1 and inlet == 0
+    row = layout.rows[destination] if serial else layout.rows[source] + outlet
     return layout.free_row(row, range(layout.columns[source] + 1, layout.columns[destination]))
 
 
-def _curve(grid: _Grid, source: int, destination: int, row: float, dashed: bool) -> Curve:
-    layout = grid.layout
+def _curve(grid: _Grid, cable: _Cable) -> Curve:
+    layout, source, destination, row = grid.layout, cable.source, cable.destination, cable.row
     column = layout.columns[destination]
     start = (grid.x[layout.columns[source]] + grid.half[source], grid.y(layout.rows[source]))
     end = (grid.x[column] - grid.half[destination], grid.y(layout.rows[destination]))
@@ -290,7 +305,7 @@ def _curve(grid: _Grid, source: int, destination: int, row: float, dashed: bool)
         segments += [((turn, y),), _bend((turn, y), end)]
     else:
         segments.append((end,))
-    return Curve(start, tuple(segments), dashed)
+    return Curve(start, tuple(segments), dashed=cable.inlet > 0)
 
 
 def _bend(a: Point, b: Point) -> tuple[Point, ...]:
@@ -298,16 +313,14 @@ def _bend(a: Point, b: Point) -> tuple[Point, ...]:
     return ((middle, a[1]), (middle, b[1]), b)
 
 
-def _gaps(layout: Layout, source: int, destination: int, row: float) -> list[int]:
+def _gaps(layout: Layout, cable: _Cable) -> list[int]:
     """The type columns that a chain passes without such a processor."""
-    if row != layout.rows[source]:
+    if cable.inlet or cable.row != layout.rows[cable.source]:
         return []
-    return [c for c in range(layout.columns[source] + 1, layout.columns[destination]) if c in layout.headings]
+    passed = range(layout.columns[cable.source] + 1, layout.columns[cable.destination])
+    return [c for c in passed if c in layout.headings]
 
 
-def _marks(grid: _Grid, source: int, destination: int, row: float) -> list[Box]:
-    y = grid.y(row)
-    return [
-        Box(grid.x[column] - 2.5, y - 2.5, 5, 5, PAPER, _EDGE, 2.5)
-        for column in _gaps(grid.layout, source, destination, row)
-    ]
+def _marks(grid: _Grid, cable: _Cable) -> list[Box]:
+    y = grid.y(cable.row)
+    return [Box(grid.x[column] - 2.5, y - 2.5, 5, 5, PAPER, _EDGE, 2.5) for column in _gaps(grid.layout, cable)]

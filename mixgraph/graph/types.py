@@ -7,6 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
+
+from mixgraph.processors.registry import registered
 
 INPUT, MIX, OUTPUT = "input", "mix", "output"
 AUXILIARY = (INPUT, MIX, OUTPUT)
@@ -128,13 +131,34 @@ class MixGraph:
 
         A chain may part at a splitter and come together again.
         """
-        while self.types[node] not in (INPUT, MIX):
-            before = set(self.predecessors[node])
-            heads = before if len(before) == 1 else {self.chain_head(p) for p in before}
-            if len(heads) != 1:
-                break
-            (node,) = heads
-        return node
+        return self._chains[0][node]
+
+    def branch(self, node: int) -> tuple[str, ...]:
+        """The outlets of splitters between the head of a node's chain and the node, where the chain is parted there."""
+        named = []
+        for splitter, outlet in self._chains[1][node]:
+            names = registered()[self.types[splitter]].outlet_names if self.types[splitter] in registered() else ()
+            named.append(names[outlet] if outlet < len(names) else f"outlet {outlet}")
+        return tuple(named)
+
+    @cached_property
+    def _chains(self) -> tuple[list[int], list[tuple[tuple[int, int], ...]]]:
+        """Of each node the head of its chain, and the splitters with their outlets since then."""
+        splitters = {source for (source, _), (outlet, _) in zip(self.edges, self.ports, strict=True) if outlet}
+        arriving: list[list[tuple[int, int]]] = [[] for _ in self.types]
+        for (source, destination), (outlet, inlet) in zip(self.edges, self.ports, strict=True):
+            if inlet == 0:
+                arriving[destination].append((source, outlet))
+        heads = list(range(len(self)))
+        branches: list[tuple[tuple[int, int], ...]] = [()] * len(self)
+        for node in self.topological_order:
+            before = {heads[p] for p, _ in arriving[node]}
+            if self.types[node] not in (INPUT, MIX) and len(before) == 1:
+                (heads[node],) = before
+                paths = [branches[p] + (((p, outlet),) if p in splitters else ()) for p, outlet in arriving[node]]
+                shared = takewhile(lambda steps: len(set(steps)) == 1, zip(*paths, strict=False))
+                branches[node] = tuple(steps[0] for steps in shared)
+        return heads, branches
 
     def level(self, node: int) -> str:
         """Which chain a node stands in: that of a `"track"`, a `"subgroup"`, a `"return"`, or of the `"master"`."""
@@ -147,14 +171,14 @@ class MixGraph:
         return "master" if fed_by_sums else "subgroup"
 
     def label(self, node: int) -> str:
-        """A readable name of a node for messages and traces, e.g. `track kick: equalizer` or `subgroup drums`."""
+        """A readable name of a node for messages and traces, e.g. `track kick, side: equalizer`."""
         node_type, name = self.types[node], self.names[node]
         if node_type == OUTPUT:
             return f"output {name}".rstrip()
-        level = self.level(node)
+        place = ", ".join((f"{self.level(node)} {name}", *self.branch(node)))
         if node_type == SEND:
-            return f"{level} {name}: send to {', '.join(self.names[s] for s in self.successors[node])}"
-        return f"{level} {name}" if node_type in AUXILIARY else f"{level} {name}: {node_type}"
+            return f"{place}: send to {', '.join(self.names[s] for s in self.successors[node])}"
+        return place if node_type in AUXILIARY else f"{place}: {node_type}"
 
 
 def validate(graph: MixGraph) -> None:

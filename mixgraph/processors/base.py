@@ -244,10 +244,17 @@ class Processors(nn.ModuleDict):
         name, _, outlet = key.partition("/")
         processor = super().__getitem__(name)
         assert isinstance(processor, Processor)
-        return Outlet(processor, int(outlet)) if outlet else processor
+        if not outlet:
+            return processor
+        if key not in self:
+            raise KeyError(key)
+        return Outlet(processor, int(outlet))
 
     def __contains__(self, key: str) -> bool:
-        return super().__contains__(base_type(key))
+        name, slash, outlet = key.partition("/")
+        if not super().__contains__(name):
+            return False
+        return not slash or (outlet.isdecimal() and 0 < int(outlet) < self[name].outlets)
 
 
 def base_type(node_type: str) -> str:

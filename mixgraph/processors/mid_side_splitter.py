@@ -16,6 +16,7 @@ class MidSideSplitter(Processor):
     """Outlet 0 has the mid, (m, m) with m = (l + r) / 2, outlet 1 the side, (s, -s) with s = (l - r) / 2.
 
     Each has a gain, exp(log_gain); at 0 dB their sum is the input. A chain behind each outlet processes both apart.
+    Gain staging that compares mids (the default) does not see the side's.
     """
 
     name = "mid_side_splitter"

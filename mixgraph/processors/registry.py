@@ -34,8 +34,8 @@ def processor_type(name: str) -> type[Processor]:
     return _REGISTRY[name]
 
 
-def types_from_letters(chain: str) -> tuple[str, ...]:
-    """Processor names of a chain of letters such as `"ecnsgdr"`.
+def types_from_letters(chain: str, whole: str = "") -> tuple[str, ...]:
+    """Processor names of a chain of letters such as `"ecnsgdr"`; `whole` is what a message shows of it.
 
     Raises:
         ValueError: an unknown letter; the message lists the known ones.
@@ -44,5 +44,5 @@ def types_from_letters(chain: str) -> tuple[str, ...]:
     for letter in chain:
         if letter not in by_letter:
             known = ", ".join(f"{key} ({name})" for key, name in sorted(by_letter.items()))
-            raise ValueError(f"unknown processor letter {letter!r} in chain {chain!r}; known are {known}")
+            raise ValueError(f"unknown processor letter {letter!r} in chain {whole or chain!r}; known are {known}")
     return tuple(by_letter[letter] for letter in chain)

@@ -73,7 +73,8 @@ class GraphComparison:
 def compare_graphs(true_graph: MixGraph, found_graph: MixGraph) -> GraphComparison:
     """Counts the processors that two graphs share; a processor is known by its chain and its type.
 
-    A chain is a track or a subgroup. Where a chain has a type several times, they are matched in order.
+    A chain is a track or a subgroup, or what stands behind an outlet of a splitter there. Where a chain has a type
+    several times, they are matched in order.
 
     Raises:
         ValueError: the graphs have different tracks or subgroups.
@@ -100,6 +101,7 @@ class ChainKey:
 
     level: str
     name: str
+    branch: tuple[str, ...]
     type: str
     rank: int
 
@@ -110,7 +112,8 @@ def _keys(graph: MixGraph) -> dict[ChainKey, int]:
         if node not in graph.processors:
             continue
         rank = 0
-        while (key := ChainKey(graph.level(node), graph.names[node], graph.types[node], rank)) in keys:
+        place = graph.level(node), graph.names[node], graph.branch(node), graph.types[node]
+        while (key := ChainKey(*place, rank)) in keys:
             rank += 1
         keys[key] = node
     return keys

@@ -8,6 +8,7 @@ import yaml
 
 from mixgraph.graph import build_console, prune
 from mixgraph.processors import types_from_letters
+from mixgraph.recovery import compare_graphs
 
 SUBGROUPS = {"drums": ["kick", "snare"], "bass": ["bass"], "keys": ["piano", "organ", "pad"]}
 TABLE_1 = ["", "g", "sg", "esg", "esgr", "ecsgr", "ecnsgr", "ecnsgdr"]  # the rows of the paper's Table 1
@@ -227,9 +228,19 @@ def test_sidechains_listen_to_the_end_of_a_chain() -> None:
         ({"track_chain": "ec)"}, "left over"),
         ({"track_chain": "ex"}, "needs a key; `sidechains` names it"),
         ({"sidechains": {"kick": "x"}}, "'kick' is no track or subgroup; there are x, y, a, b"),
-        ({"sidechains": {"x": "y", "y": "x"}}, "x -> y -> x: a signal cannot wait"),
-        ({"sidechains": {"x": "a"}}, "x -> a: a signal cannot wait"),
-        ({"sidechains": {"x": "b", "y": "a"}}, "cycle"),
+        ({"track_chain": "t(c(e)"}, "mid, side is needed"),
+        ({"track_chain": "b(t(c(e,g),s)"}, r"'b\(t\(c\(e,g\),s\)': mid_side_splitter: .*mid, side is needed"),
+        ({"track_chain": "etz(c,g)"}, r"unknown processor letter 'z' in chain 'etz\(c,g\)'|mid, side is needed"),
+        ({"sidechains": {"x": "x"}}, "track x -> track x: none can wait"),
+        ({"sidechains": {"x": "y", "y": "x"}}, "track . -> track . -> track .: none can wait"),
+        (
+            {"sidechains": {"x": "a"}},
+            "(track x -> subgroup a -> track x|subgroup a -> track x -> subgroup a): none can",
+        ),
+        (
+            {"sidechains": {"x": "b", "y": "a"}},
+            "sidechains: .*track x -> subgroup b -> track y -> subgroup a|sidechains: .*subgroup a -> track x",
+        ),
     ],
 )
 def test_what_cannot_be_wired_is_refused(options, message) -> None:
@@ -248,3 +259,19 @@ def test_the_console_of_any_order_prunes_to_every_order() -> None:
                 wanted.pop(0)
         pruned, _ = prune(console, keep)
         assert [pruned.types[i] for i in pruned.processors] == list(types_from_letters("".join(order) + "sgdr"))
+
+
+def test_what_stands_behind_an_outlet_says_so() -> None:
+    graph = build_console({"a": ["x"]}, "t(c,b(c,)c)c", "")
+    labels = [graph.label(node) for node in graph.nodes_of("compressor")]
+    assert labels == [
+        "track x, mid: compressor",
+        "track x, side, low: compressor",
+        "track x, side: compressor",
+        "track x: compressor",
+    ]
+    mid, _, side, _ = graph.nodes_of("compressor")
+    splitters = [i for i in graph.processors if graph.types[i] != "compressor"]
+    one, _ = prune(graph, [mid, *splitters])
+    other, _ = prune(graph, [side, *splitters])
+    assert compare_graphs(one, other).types["compressor"].matched == 0

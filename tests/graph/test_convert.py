@@ -169,6 +169,5 @@ def test_ports_go_through_networkx_and_pyg():
     assert max(Counter(graph.edges).values()) == 2  # mid and side meet again
     assert from_networkx(to_networkx(graph)) == graph
     assert from_pyg(to_pyg(graph)) == graph
-    joined = from_pyg(Batch.from_data_list([to_pyg(graph), to_pyg(graph)]))
-    assert joined == batch([graph, graph])
-    assert "edge_port" not in to_pyg(console())
+    for graphs in ([graph, console()], [console(), graph]):
+        assert from_pyg(Batch.from_data_list(list(map(to_pyg, graphs)))) == batch(graphs)

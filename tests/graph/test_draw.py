@@ -12,7 +12,7 @@ from mixgraph.graph.draw import draw_figure, draw_svg, figure_bytes, save_drawin
 from mixgraph.graph.io import node_letter
 from mixgraph.graph.layout import make_layout
 from mixgraph.graph.palette import text_colour, type_colour
-from mixgraph.graph.scene import Box, make_scene
+from mixgraph.graph.scene import Box, Label, make_scene
 from mixgraph.processors import registered, types_from_letters
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -245,7 +245,7 @@ def test_errors_name_the_cause(tmp_path):
 def test_branches_stand_in_lanes_and_keys_are_dashed():
     graph = build_console({"a": ["x", "y"], "b": ["z"]}, "et(c,b(e,g))r", "", sidechains={"y": "x"})
     layout = make_layout(graph)
-    place = {(graph.names[i], graph.types[i]): layout.rows[i] for i in range(len(graph)) if graph.types[i] not in "ce"}
+    place = {(graph.names[i], graph.types[i]): layout.rows[i] for i in range(len(graph))}
     top = place["x", "input"]
     assert place["x", "mid_side_splitter"] == place["x", "compressor"] == place["x", "reverb"] == top
     assert place["x", "band_splitter"] == top + 1
@@ -257,3 +257,14 @@ def test_branches_stand_in_lanes_and_keys_are_dashed():
     texts = [text.text for text in document.iter(f"{SVG}text")]
     assert [texts.count(name) for name in ("mid", "side", "low", "high")] == [3, 3, 3, 3]
     assert any("dashed: the key that a sidechain listens to" in (text or "") for text in texts)
+
+
+def test_parallel_cables_are_drawn_apart():
+    """A splitter that lost both of its branches: two cables to the same node."""
+    graph = build_console({"a": ["x"]}, "t(c,g)e", "")
+    graph, _ = prune(graph, [i for i in graph.processors if graph.types[i] not in ("compressor", "gain_panning")])
+    assert len(set(graph.edges)) < len(graph.edges)
+    scene = make_scene(graph)
+    names = {label.text: (label.x, label.y) for label in scene.labels if isinstance(label, Label)}
+    assert names["mid"] != names["side"]
+    assert len(set(scene.curves)) == len(graph.edges)

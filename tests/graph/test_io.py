@@ -85,8 +85,8 @@ def test_records_are_uniform_and_readable(saved, graph, weights):
     assert {tuple(node) for node in record["nodes"]} == {
         ("id", "type", "letter", "name", "subgroup", "song", "row", "weight", "loss_increase")
     }
-    assert {tuple(edge) for edge in record["edges"]} == {("source", "destination")}
-    assert record["schema_version"] == 1
+    assert {tuple(edge) for edge in record["edges"]} == {("source", "destination", "outlet", "inlet")}
+    assert record["schema_version"] == 2
     assert "".join(node["letter"] for node in record["nodes"]) == "iii" + "eggg" + "m" + "r" + "m" + "r" + "o"
     assert [node["subgroup"] for node in record["nodes"][:3]] == ["drums", "drums", "bass"]
     assert [node["row"] for node in record["nodes"]] == list(graph.rows)
@@ -140,7 +140,7 @@ def change(record, path, value):
     ("path", "value", "message"),
     [
         (["schema_version"], 3, "made by a newer mixgraph: schema 3, this one reads up to 2; upgrade"),
-        (["schema_version"], 2, r"edges\[0\]: missing: inlet, outlet"),
+        (["schema_version"], 1, r"edges\[0\]: unknown: inlet, outlet"),
         (["schema_version"], "1", "schema_version: a whole number from 1 is needed, got '1'"),
         (["schema_version"], KeyError, "schema_version: a whole number from 1 is needed, got None"),
         (["sample_rate"], KeyError, "missing: sample_rate"),
@@ -258,17 +258,22 @@ def test_parameters_of_every_type_survive_a_save_and_load(tmp_path, processors):
         assert all(torch.equal(loaded[node_type][name], value) for name, value in named.items())
 
 
-def test_ports_survive_and_only_they_make_a_graph_of_the_second_version(graph):
-    assert json.loads(graph_to_json(graph))["schema_version"] == 1
+def test_ports_survive(graph):
     wired = build_console({"a": ["x"], "b": ["y"]}, "t(c,)", "b(,b(e,))", sidechains={"a": "b"})
     record = json.loads(graph_to_json(wired))
-    assert record["schema_version"] == 2
     assert record["edges"][1] == {"source": 2, "destination": 3, "outlet": 0, "inlet": 0}
     assert record["edges"][-1]["inlet"] == 1
     assert graph_from_json(graph_to_json(wired)) == wired
     record["edges"][0]["inlet"] = 2
     with pytest.raises(ValueError, match=r"port \(0, 2\): outlets count from 0, inlets are 0 and 1"):
         graph_from_json(json.dumps(record))
+
+
+def test_files_of_the_first_version_are_read(graph):
+    record = json.loads(graph_to_json(graph))
+    record["schema_version"] = 1
+    record["edges"] = [{key: edge[key] for key in ("source", "destination")} for edge in record["edges"]]
+    assert graph_from_json(json.dumps(record)) == graph
 
 
 def test_types_without_nodes_are_left_out(tmp_path, graph, weights, processors):

@@ -133,6 +133,44 @@ SPLIT = build_console(
 )
 
 
+def test_an_input_that_only_feeds_the_key_of_a_silent_track(scene, short):
+    types = ("input", "input", "input", "sidechain_compressor", "mix", "output")
+    edges, ports = ((0, 3), (1, 3), (3, 4), (2, 4), (4, 5)), ((0, 0), (0, 1), (0, 0), (0, 0), (0, 0))
+    graph = MixGraph(types, edges, ("pad", "ghost", "voice", "pad", "all", "song"), ("",) * 3, ports=ports)
+    s = scene(graph, 3000, rate=2000)
+    s.sources[0] = 0
+    assert_same(mix_of(s, short[F64], silent=[0]), reference_of(s, short[F64]))
+    assert_same(mix_of(s, short[F64], silent=[0]), s.sources[2:])
+
+
+@pytest.mark.parametrize(
+    ("types", "ports", "message"),
+    [
+        (
+            ("input", "equalizer", "output"),
+            ((0, 0), (1, 0)),
+            "equalizer has 1 outlets, counted from 0, got a cable at 1",
+        ),
+        (("input", "band_splitter", "output"), ((0, 0), (2, 0)), "band_splitter has 2 outlets, counted from 0"),
+        (("input", "equalizer/1", "output"), ((0, 0), (0, 0)), "unknown processor type"),
+        (("input", "band_splitter/2", "output"), ((0, 0), (0, 0)), "unknown processor type"),
+    ],
+)
+def test_ports_that_a_type_lacks_are_refused(short, types, ports, message):
+    graph = MixGraph(types, ((0, 1), (1, 2)), ("x",) * 3, ("",), ports=ports)
+    with pytest.raises(ValueError, match=message):
+        make_plan(graph, short[F64], 100)
+
+
+def test_a_key_into_what_has_none_is_refused(short):
+    edges = ((0, 2), (1, 2), (2, 3))
+    graph = MixGraph(
+        ("input", "input", "compressor", "output"), edges, ("x",) * 4, ("",) * 2, ports=((0, 0), (0, 1), (0, 0))
+    )
+    with pytest.raises(ValueError, match="compressor has 1 inlets, counted from 0, got a cable at 1"):
+        make_plan(graph, short[F64], 100)
+
+
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
 def test_removing_splitters_and_sidechains_equals_weight_0(scene, short, share):
     s = scene(SPLIT, 3000, 7, rate=2000)

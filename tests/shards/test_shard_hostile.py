@@ -221,8 +221,11 @@ def test_hostile_meta_is_refused(change, message, good, tmp_path) -> None:
     ("change", "message"),
     [
         (lambda g: g.update(sample_rate=1 << 60), "sample_rate: 1000 to 768000 Hz"),
-        (lambda g: g["edges"].append({"source": 0, "destination": 999}), "node numbers go from 0 to"),
-        (lambda g: g["edges"].append({"source": 9, "destination": 0}), "cycle|edge|input"),
+        (
+            lambda g: g["edges"].append({"source": 0, "destination": 999, "outlet": 0, "inlet": 0}),
+            "node numbers go from 0 to",
+        ),
+        (lambda g: g["edges"].append({"source": 9, "destination": 0, "outlet": 0, "inlet": 0}), "cycle|edge|input"),
         (lambda g: g["nodes"][0].update(type="os.system"), "unknown processor type 'os.system'"),
         (lambda g: g.update(schema_version=99), "made by a newer mixgraph"),
         (lambda g: g.update(processor_options=[{"type": "x"}]), "texts type, option and value are needed"),

@@ -6,6 +6,7 @@ import os
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from torch import Tensor
 
 from callbacks import IterativePruning, ResultFolder, SearchProgress, TimeBudget
 from datamodules import SongData
-from mixgraph.graph import GraphValues, MixGraph
+from mixgraph.graph import GraphValues
 from mixgraph.losses.whole_song import WINDOW_SECONDS
 from mixgraph.module import ConsoleModule
+from mixgraph.processors import Processors, make_processors
 from mixgraph.recovery import parameter_errors
 from mixgraph.search import TRAINER_DEFAULTS, search
 from mixgraph.songs.song import Song
@@ -25,11 +27,14 @@ from tools.benchmarks.cases import Case
 from tools.benchmarks.extrapolation import Recipe
 from tools.measuring.curve import Curve, CurveCallback, renderer
 from tools.measuring.losses import independent_losses
+from tools.measuring.responses import measure_responses
 from tools.measuring.truth import agreement, processors_of, read_truth
 
 Found = dict[str, Any]
 REFERENCE = "reference"
 """The name of the peer's rules among the configurations."""
+_PEER_OPTIONS = {"equalizer": {"window": "periodic"}}
+"""Of our processors, that they respond as the peer's."""
 
 
 def run_search(
@@ -39,7 +44,8 @@ def run_search(
 
     Args:
         name: of the configuration; `REFERENCE` stands for the peer.
-        arguments: of `python -m mixgraph fit`, for ours. They may part the steps into other stages.
+        arguments: of `python -m mixgraph fit`, for ours. Its options, not its files, may part the steps into other
+            stages.
         folder: of the song.
         truth: the graph that made the song's mix, where it is one of ours.
         recipe: steps.
@@ -48,7 +54,8 @@ def run_search(
     Returns:
         curve: see `Curve`; seconds, of the search alone; losses of the last point and of `independent_losses`;
         console and found: processors of each type; pruning_ratio; processors: those that are left; truth: agreement
-        with what is known, or None; errors: of parameters, where the truth is a graph of ours, else [].
+        with what is known, or None; responses: see `measure_responses`; errors: of parameters, where the truth is a
+        graph of ours, else [].
     """
     run = _run_peer if name == REFERENCE else _run_ours
     return run(arguments, folder, truth, recipe, seed)
@@ -70,7 +77,7 @@ def _run_ours(arguments: Sequence[str], folder: Path, truth: GraphValues | None,
     cli = SearchCLI(
         ConsoleModule,
         SongData,
-        args=[*(f"--{key}={value}" for key, value in stages.items()), *arguments, *given],
+        args=[*_files(arguments), *(f"--{key}={value}" for key, value in stages.items()), *_options(arguments), *given],
         run=False,
         save_config_callback=None,
         trainer_defaults=TRAINER_DEFAULTS | {"devices": 1},
@@ -90,12 +97,22 @@ def _run_ours(arguments: Sequence[str], folder: Path, truth: GraphValues | None,
     data.setup("fit")
     curve = CurveCallback(Curve(_at_file_level(data.song)), data.song.level)
     search(module, data, [*own, curve], pruning.num_stages, "cpu", enable_progress_bar=False)
-    found = _found(curve.curve, curve.console, module.graph, renderer(module, data.song.level), folder, truth)
+    values = GraphValues(module.graph, module.parameters_by_type(), module.weights.detach())
+    render = renderer(module, data.song.level)
+    found = _found(curve.curve, curve.console, values, module.processors, render, folder, truth)
     if truth is not None:
-        values = GraphValues(module.graph, module.parameters_by_type(), module.weights.detach())
         errors = parameter_errors(truth, values, module.processors, data.song.sources)
         found["errors"] = errors.to_dict()["values"]
     return found
+
+
+def _files(arguments: Sequence[str]) -> list[str]:
+    """`--config FILE` of each file; how many steps there are the files do not say here."""
+    return [word for pair in pairwise(arguments) if pair[0] == "--config" for word in pair]
+
+
+def _options(arguments: Sequence[str]) -> list[str]:
+    return [a for a in arguments if a.startswith("--") and a != "--config"]
 
 
 def _run_peer(arguments: Sequence[str], folder: Path, truth: GraphValues | None, recipe: Recipe, seed: int) -> Found:
@@ -123,18 +140,36 @@ def _run_peer(arguments: Sequence[str], folder: Path, truth: GraphValues | None,
     own = Watched(console, side.loss, side.segments, lambda step: side.clip(step, seed), rng=rng)
     curve = Curve(side.song)
     own.run(recipe.console_steps, recipe.rounds, recipe.round_steps)
-    return _found(curve, console.graph.count(), own.console.graph, render, folder, truth)
+    values, processors = peer_values(own.console), make_processors(side.song.sample_rate, _PEER_OPTIONS)
+    return _found(curve, console.graph.count(), values, processors, render, folder, truth)
+
+
+def peer_values(console: Any) -> GraphValues:
+    """The values of a `PeerConsole` as ours: the inverse of its `copy_values`."""
+    from tools.peer.console import PARAMETER_NAMES, TYPES
+
+    graph, nodes, weights = console.graph, console.nodes, console.weights().detach()
+    parameters = {}
+    for node_type in graph.count():
+        rows = [graph.rows[node] for node in nodes if graph.types[node] == node_type]
+        order = sorted(range(len(rows)), key=rows.__getitem__)
+        theirs = console.values[TYPES[node_type]]
+        names = {PARAMETER_NAMES.get(name, name): name for name in make_processors()[node_type].specification}
+        parameters[node_type] = {names[name]: value.detach()[order] for name, value in theirs.items()}
+    place = {node: i for i, node in enumerate(nodes)}
+    return GraphValues(graph, parameters, weights[[place[node] for node in graph.processors]])
 
 
 def _found(
     curve: Curve,
     console: dict[str, int],
-    graph: MixGraph,
+    values: GraphValues,
+    processors: Processors,
     render: Callable[[Tensor, int], Tensor],
     folder: Path,
     truth: GraphValues | None,
 ) -> Found:
-    song, end = curve.song, curve.points[-1]
+    song, end, graph = curve.song, curve.points[-1], values.graph
     mix, target = clip_mix(song, render)
     left = processors_of(graph)
     known = processors_of(truth.graph) if truth is not None else read_truth(folder)
@@ -149,6 +184,7 @@ def _found(
         "pruning_ratio": 1 - sum(graph.count().values()) / sum(console.values()),
         "processors": left,
         "truth": None if known is None else agreement(known, left),
+        "responses": measure_responses(song, folder, truth, values, processors, (target, mix)),
         "errors": [],
     }
 

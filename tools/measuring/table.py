@@ -32,6 +32,15 @@ COLUMNS = (
     ("recall", "recall", 2),
 )
 
+RESPONSE_COLUMNS = (
+    ("level (dB)", "level_db", 2),
+    ("pan", "pan", 3),
+    ("equalizer (dB)", "equalizer_db", 2),
+    ("worst band (dB)", "worst_db", 2),
+    ("bands within 1 dB, level aside", "equalizer_in_target", 2),
+    ("bands within 1 dB", "in_target", 2),
+)
+
 
 def summarise(runs: Runs) -> dict[tuple[str, str], dict[str, float | None]]:
     """One summary a song and configuration; None where a value is not known."""
@@ -48,6 +57,8 @@ def _summary(found: Sequence[Found], reference: Sequence[Found] | None) -> dict[
     summary["num_processors"] = middle(lambda own: sum(own["found"].values()))
     for name in ("f1", "precision", "recall"):
         summary[name] = middle(lambda own, name=name: own["truth"] and own["truth"]["all"][name])  # type: ignore[misc]
+    for _, key, _ in RESPONSE_COLUMNS:
+        summary[key] = middle(lambda own, key=key: own.get("responses") and own["responses"][key])  # type: ignore[misc]
     pairs = [agreement(_keys(a), _keys(b))["all"]["f1"] for a, b in combinations(found, 2)]
     summary["seed_agreement"] = fmean(1.0 if f1 is None else f1 for f1 in pairs) if pairs else None
     summary["steps_to_reference"] = None
@@ -126,6 +137,19 @@ def to_markdown(runs: Runs, head: Sequence[str]) -> str:
         (song, name, *(cell(type_ratios(found).get(t), 2) for t in types)) for (song, name), found in runs.items()
     ]
     lines += ["## Pruning ratio of each type", "", markdown(("song", "rules", *types), by_type)]
+    known = [
+        key for key, summary in summaries.items() if any(summary[name] is not None for _, name, _ in RESPONSE_COLUMNS)
+    ]
+    if known:
+        rows = [(*key, *(cell(summaries[key][name], digits) for _, name, digits in RESPONSE_COLUMNS)) for key in known]
+        lines += [
+            "## Gain, pan and equalizer against the truth",
+            "",
+            "By truth.json, or by the graph that made the mix: errors of each track's direct sound, in third-octave "
+            "bands in which it has energy; medians over tracks.",
+            "",
+            markdown(("song", "rules", *(title for title, *_ in RESPONSE_COLUMNS)), rows),
+        ]
     errors = _errors(runs)
     if errors:
         lines += ["## Errors of settings, median over songs, seeds and processors", "", errors]

@@ -1,0 +1,32 @@
+"""A search of a console with splitters and a sidechain, from the first step to the result folder."""
+
+import json
+
+from callbacks import IterativePruning, ResultFolder
+from datamodules import SongData
+from mixgraph.found import load_result
+from mixgraph.module import ConsoleModule
+from mixgraph.render import render_song
+from mixgraph.search import search
+
+RATE = 8000
+
+
+def test_a_search_prunes_splitters_and_sidechains(tiny_song, tmp_path) -> None:
+    data = SongData(str(tiny_song), sample_rate=RATE, steps_per_stage=3, scored_seconds=1.0, cache_dir=None)
+    module = ConsoleModule("eb(c,c)g", "t(e,sg)r", sample_rate=RATE, sidechains={"lead": "kick"})
+    pruning = IterativePruning(console_stages=2, rounds=3, leave_one_out=False)
+    results = ResultFolder(str(tmp_path / "found"))
+    search(module, data, [pruning, results], pruning.num_stages, "cpu", enable_progress_bar=False)
+    initial, left = module.initial_counts[0], module.graph.count()
+    assert initial["band_splitter"] == 3
+    assert initial["sidechain_compressor"] == 1
+    assert 0 < sum(left.values()) < sum(initial.values())
+    assert len(pruning.trace) > 3
+    found = load_result(tmp_path / "found")
+    assert found.graph == module.graph
+    song = data.song
+    mix = render_song(found.graph, found.processors, song.sources, found.parameters, found.weights)[0]
+    again = module.target(song).score(mix).loss["full"]
+    metrics = json.loads((tmp_path / "found" / "metrics.json").read_text())
+    assert abs(again - metrics["losses"]["found"]["loss"]["full"]) < 1e-5
