@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import lightning as L
@@ -55,6 +55,8 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         sample_rate: in Hz.
         warm_up_seconds: at the start of every clip, rendered but not compared.
         seed: of the initial values.
+        start: `"heard"` takes the initial values from the mix where a processor can be heard there (delays), see
+            `Processor.heard_in`; `"drawn"` draws all of them.
         processors: processor name -> constructor options that differ from the defaults.
         loss: of the match.
         regularizers: gain staging and sparsity.
@@ -72,6 +74,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         sample_rate: int = 30000,
         warm_up_seconds: float = 1.0,
         seed: int = 42,
+        start: Literal["heard", "drawn"] = "heard",
         processors: ProcessorOptions | None = None,
         loss: LossSettings | None = None,
         regularizers: RegularizerSettings | None = None,
@@ -85,7 +88,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         self._console({name: [name] for name in dict.fromkeys(named)}, "")  # what is wrong is refused at once
         self.sample_rate = sample_rate
         self.warm_up = round(warm_up_seconds * sample_rate)
-        self.seed = seed
+        self.seed, self.start = seed, start
         self.processor_options: ProcessorOptions = dict(processors or {})
         self.loss_settings = loss or LossSettings()
         self.regularizers = regularizers or RegularizerSettings()
@@ -96,9 +99,11 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         if unknown:
             staged = sorted(n for n, p in self.processors.items() if p.staged)
             raise ValueError(f"gain_staging_types: some of {staged}, got {sorted(unknown)}")
-        unknown = set(self.optimizer_settings.rate_factors) - {"dry_wet", *self.processors}
+        known = {"dry_wet", *self.processors}
+        known |= {f"{t}.{name}" for t in self.processors for name in self.processors[t].specification}
+        unknown = set(self.optimizer_settings.rate_factors) - known
         if unknown:
-            raise ValueError(f"rate_factors: some of dry_wet, {', '.join(self.processors)}, got {sorted(unknown)}")
+            raise ValueError(f"rate_factors: some of {', '.join(sorted(known))}, got {sorted(unknown)}")
         settings = self.loss_settings
         self.match = MatchLoss(sample_rate, denominator=settings.denominator, floor_gradient=settings.floor_gradient)
         self.pruning_steps = 0
@@ -137,6 +142,8 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
             )
         if self._graph is None:
             self.build(batch([self._console(song.subgroups, song.name) for song in self._songs()]))
+            if self.start == "heard":
+                self.listen(self._songs(), self.processors)
         self._check_songs()
         if stage == "fit" and not self.graph.processors:
             raise ValueError(
@@ -243,8 +250,12 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         settings = self.optimizer_settings
-        groups: list[dict[str, Any]] = [{"params": [self.dry_wet_logits], "name": "dry_wet"}]
-        groups += [{"params": list(self.values[t].parameters()), "name": t} for t in self.values]
+        by_name: dict[str, list[torch.nn.Parameter]] = {"dry_wet": [self.dry_wet_logits]}
+        for node_type, values in self.values.items():
+            for name, value in values.named_parameters():
+                own = f"{node_type}.{name}"
+                by_name.setdefault(own if own in settings.rate_factors else node_type, []).append(value)
+        groups: list[dict[str, Any]] = [{"params": values, "name": name} for name, values in by_name.items()]
         for group in groups:
             group["lr"] = settings.learning_rate * settings.rate_factors.get(group["name"], 1.0)
         return torch.optim.AdamW(groups, betas=settings.betas, weight_decay=settings.weight_decay)

@@ -55,7 +55,8 @@ class OptimizerSettings:
         learning_rate: of parameters and dry/wet logits.
         final_learning_rate: the rate falls to it along half a cosine over the last stage of a search; None keeps it as
             it is.
-        rate_factors: of some of the groups: `dry_wet` (the logits) and the processors' names; 1 for the others.
+        rate_factors: of some of the groups: `dry_wet` (the logits), processors' names and, before those, parameters'
+            (`delay.delay_z`); 1 for the others.
         betas: how slowly the means of gradients and of their squares forget.
         weight_decay: decoupled.
         keep_moments: carry the moments through the stages; the reference loses them at every one.

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from mixgraph.graph import GraphValues, MixGraph, batch_values, prune, song_values, unbatch
 from mixgraph.optimizer import shrink_optimizer
-from mixgraph.processors import Processors
+from mixgraph.processors import Processor, Processors
 from mixgraph.songs.song import Song
 
 
@@ -87,6 +87,21 @@ class TrainedGraph(nn.Module):
             parts.append(GraphValues(part, drawn, torch.full((len(part.processors),), 0.5)))
         values = batch_values(parts)
         self.load(graph, values.parameters, values.weights)
+
+    @torch.no_grad()
+    def listen(self, songs: Sequence[Song], processors: Processors) -> None:
+        """Replaces drawn values by what `Processor.heard_in` hears in the mixes of the graph's songs."""
+        graph, first = self.graph, 0
+        for number, song in enumerate(songs):
+            for node in (node for node in graph.processors if graph.songs[node] == number):
+                processor, values = processors[graph.types[node]], self.values[graph.types[node]]
+                if type(processor).heard_in is Processor.heard_in:
+                    continue
+                assert isinstance(values, nn.ParameterDict)
+                source = song.sources[[row - first for row in graph.sources[node]]].sum(dim=0)
+                for name, value in processor.heard_in(source, song.mix).items():
+                    values[name][graph.rows[node]] = value.to(values[name])
+            first += len(song.sources)
 
     def load(self, graph: MixGraph, parameters: Mapping[str, Mapping[str, Tensor]], weights: Tensor) -> None:
         """Takes a graph with given values, e.g. a found graph to start from."""

@@ -97,6 +97,16 @@ class MixGraph:
         return self.nodes_of(INPUT)
 
     @cached_property
+    def sources(self) -> tuple[tuple[int, ...], ...]:
+        """The rows of the sources (ranks among the inputs) that reach the input of each node."""
+        found: list[set[int]] = [set() for _ in self.types]
+        for node in self.topological_order:
+            if self.types[node] == INPUT:
+                found[node].add(self.rows[node])
+            found[node].update(row for p in self.predecessors[node] for row in found[p])
+        return tuple(tuple(sorted(rows)) for rows in found)
+
+    @cached_property
     def outputs(self) -> tuple[int, ...]:
         return self.nodes_of(OUTPUT)
 

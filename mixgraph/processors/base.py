@@ -125,6 +125,18 @@ class Processor(nn.Module):
             for name, declared in self.specification.items()
         }
 
+    def heard_in(self, source: Tensor, mix: Tensor) -> dict[str, Tensor]:
+        """Initial values of one node that can be heard in the mix, in place of those drawn; none for most processors.
+
+        Args:
+            source: what reaches the node, dry, (2, L).
+            mix: the whole mix, (2, L).
+
+        Returns:
+            name -> (*shape), in the trained coordinates.
+        """
+        return {}
+
     def impulse_response(self, parameters: Parameters) -> Tensor:
         """The response of a linear processor, (nodes, 1 or 2, before + 1 + after); time zero at index `before`."""
         raise TypeError(f"{self.name} is not linear: it has no impulse response")

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from mixgraph.dsp.correlation import cross_spectrum
 from mixgraph.dsp.fir import hann, normalize_energy, zero_phase_fir
 from mixgraph.dsp.impulses import delayed_filters, hard_delay, unit_gradient
 from mixgraph.processors.base import Parameter, Parameters, Processor, chosen, decibels
@@ -14,6 +15,9 @@ from mixgraph.processors.registry import register
 
 _SEGMENTS = 20
 _CHANNELS = 2
+_HIGH_PASS_HZ, _DIRECT_SECONDS = 60.0, 0.03
+_SPECTRUM_FLOOR, _SILENCE = 1e-9, 1e-30
+_RADIUS, _LOWEST_DB = 0.9, -24.0  # of taps that are found in a mix
 
 
 @register
@@ -71,6 +75,29 @@ class MultitapDelay(Processor):
         return {
             "delay_z": Parameter((taps, 2), "ms, radius", 0, 2000, to_ms, from_ms, "delay of each tap, left first"),
             "log_fir_magnitude": decibels((taps, self.num_bins), -24, 24, "magnitude of each tap's filter"),
+        }
+
+    def heard_in(self, source: Tensor, mix: Tensor) -> dict[str, Tensor]:
+        """Delays where the source comes back in the mix: the largest whitened correlation (PHAT) in each segment.
+
+        The levels of the taps are as high as the correlations. What comes back within 30 ms is taken for direct sound.
+        """
+        span = _SEGMENTS * self.segment
+        cross, source_power, mix_power, n_fft = cross_spectrum(source, mix, span)
+        product = source_power * mix_power
+        weights = (product + _SPECTRUM_FLOOR * product.amax(dim=-1, keepdim=True) + _SILENCE).rsqrt()
+        weights[:, : round(_HIGH_PASS_HZ * n_fft / self.sample_rate)] = 0
+        echoes = torch.fft.irfft(cross * weights, n=n_fft)[:, 1 : span + 1].flip(-1).abs()  # at lags 0, 1, ...
+        echoes[:, : round(_DIRECT_SECONDS * self.sample_rate)] = 0
+        peaks, inside = echoes.unflatten(-1, (_SEGMENTS, self.segment)).max(dim=-1)
+        first = torch.arange(_SEGMENTS, device=mix.device) * self.segment
+        ms = (first + inside) * (1000 / self.sample_rate)
+        delays = torch.stack((ms.flatten(), torch.full_like(ms.flatten(), _RADIUS)), dim=-1)
+        declared = self.specification
+        level = (peaks / peaks.amax().clamp(min=_SILENCE)).clamp(min=10 ** (_LOWEST_DB / 20)).log()
+        return {
+            "delay_z": declared["delay_z"].from_unit(delays).float(),
+            "log_fir_magnitude": level.flatten().unsqueeze(-1).expand(-1, self.num_bins).float().clone(),
         }
 
     @property

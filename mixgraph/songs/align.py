@@ -14,8 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from mixgraph.dsp.correlation import cross_spectrum
 
 MIN_CONFIDENCE = 0.2  # below it an estimate is reported, never applied
 HIGH_PASS_HZ = 60.0  # rumble and mains hum say nothing about the offset
@@ -51,8 +52,6 @@ class TrackAlignment(Alignment):
 def estimate_alignment(track: Tensor, mix: Tensor, sample_rate: int, max_lag_seconds: float = 1.0) -> Alignment:
     """Estimates the offset and the polarity of a track in a mix from their cross-correlation.
 
-    Costs two FFTs of about four times `max_lag_seconds` for every two such lengths of the song.
-
     Args:
         track: (1 or 2, L); a mono track is compared with the sum of the channels of the mix.
         mix: (2, L).
@@ -71,7 +70,9 @@ def estimate_alignment(track: Tensor, mix: Tensor, sample_rate: int, max_lag_sec
         raise ValueError(f"max_lag_seconds: a number above 0 expected, got {max_lag_seconds}")
     length = mix.shape[-1]
     max_lag = min(round(max_lag_seconds * sample_rate), length - 1)
-    cross, track_power, mix_power, fft_length = _cross_spectrum(track, mix, max_lag)
+    found = cross_spectrum(track, mix, max_lag)
+    fft_length = found[3]
+    cross, track_power, mix_power = (spectra.sum(dim=0) for spectra in found[:3])
 
     hertz = torch.arange(cross.shape[0], device=cross.device) * (sample_rate / fft_length)
     cross = torch.where(hertz >= HIGH_PASS_HZ, cross, 0)
@@ -93,28 +94,6 @@ def estimate_alignment(track: Tensor, mix: Tensor, sample_rate: int, max_lag_sec
 
     plain = torch.fft.irfft(cross, n=fft_length)[: 2 * max_lag + 1] * sign
     return Alignment(_refine(plain, peak, round(REFINE_SECONDS * sample_rate)) - max_lag, sign, confidence)
-
-
-def _cross_spectrum(track: Tensor, mix: Tensor, max_lag: int) -> tuple[Tensor, Tensor, Tensor, int]:
-    # Blocks of the mix against the same block of the track with `max_lag` more at both ends: the products of their
-    # spectra, summed over the blocks and transformed back, are the exact correlation at the lags looked for. Entry k
-    # of it is the sum over n of mix[n] * track[n + k - max_lag].
-    length = mix.shape[-1]
-    wanted = min(4 * max_lag, length + 2 * max_lag)
-    fft_length = 1 << max(wanted - 1, 1).bit_length()
-    block = fft_length - 2 * max_lag
-    padded = F.pad(track, (max_lag, max_lag + block))
-    bins = fft_length // 2 + 1
-    cross = torch.zeros(bins, dtype=torch.cdouble, device=mix.device)
-    track_power = torch.zeros(bins, dtype=torch.double, device=mix.device)
-    mix_power = torch.zeros_like(track_power)
-    for start in range(0, length, block):
-        mix_spectrum = torch.fft.rfft(mix[:, start : start + block], n=fft_length)
-        track_spectrum = torch.fft.rfft(padded[:, start : start + fft_length], n=fft_length)
-        cross += (track_spectrum * mix_spectrum.conj()).sum(0)
-        track_power += track_spectrum.abs().square().sum(0)
-        mix_power += mix_spectrum.abs().square().sum(0)
-    return cross, track_power, mix_power, fft_length
 
 
 def _refine(plain: Tensor, peak: int, radius: int) -> int:

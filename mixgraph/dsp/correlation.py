@@ -1,0 +1,41 @@
+"""Cross spectra of long signals, for correlations at lags that are short beside them."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def cross_spectrum(first: Tensor, second: Tensor, max_lag: int) -> tuple[Tensor, Tensor, Tensor, int]:
+    """The cross spectrum of two signals and the power spectra of both, summed over blocks.
+
+    Entry k of the inverse real FFT of the cross spectrum is the sum over n of second[n] first[n + k - max_lag], for k
+    up to 2 max_lag: exact, since blocks of the second are put against the same block of the first with `max_lag` more
+    at both ends. Costs two FFTs of about four times `max_lag` for every two such lengths of the signals.
+
+    Args:
+        first: (1 or channels, L).
+        second: (channels, L).
+        max_lag: in samples.
+
+    Returns:
+        The cross spectrum, complex, and the powers of the first and the second, (channels, bins) in float64; and the
+        FFT length.
+    """
+    length = second.shape[-1]
+    wanted = min(4 * max_lag, length + 2 * max_lag)
+    n_fft = 1 << max(wanted - 1, 1).bit_length()
+    block = n_fft - 2 * max_lag
+    padded = F.pad(first, (max_lag, max_lag + block))
+    shape = (second.shape[0], n_fft // 2 + 1)
+    cross = torch.zeros(shape, dtype=torch.cdouble, device=second.device)
+    first_power = torch.zeros(shape, dtype=torch.double, device=second.device)
+    second_power = torch.zeros_like(first_power)
+    for start in range(0, length, block):
+        b = torch.fft.rfft(second[:, start : start + block], n=n_fft)
+        a = torch.fft.rfft(padded[:, start : start + n_fft], n=n_fft)
+        cross += a * b.conj()
+        first_power += a.abs().square()
+        second_power += b.abs().square()
+    return cross, first_power, second_power, n_fft
