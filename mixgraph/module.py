@@ -55,7 +55,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         sample_rate: in Hz.
         warm_up_seconds: at the start of every clip, rendered but not compared.
         seed: of the initial values.
-        start: `"heard"` takes the initial values from the mix where a processor can be heard there (delays), see
+        initial_values: `"heard"` takes them from the mix where a processor can be heard there (delays), see
             `Processor.heard_in`; `"drawn"` draws all of them.
         processors: processor name -> constructor options that differ from the defaults.
         loss: of the match.
@@ -74,7 +74,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         sample_rate: int = 30000,
         warm_up_seconds: float = 1.0,
         seed: int = 42,
-        start: Literal["heard", "drawn"] = "heard",
+        initial_values: Literal["heard", "drawn"] = "heard",
         processors: ProcessorOptions | None = None,
         loss: LossSettings | None = None,
         regularizers: RegularizerSettings | None = None,
@@ -88,7 +88,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         self._console({name: [name] for name in dict.fromkeys(named)}, "")  # what is wrong is refused at once
         self.sample_rate = sample_rate
         self.warm_up = round(warm_up_seconds * sample_rate)
-        self.seed, self.start = seed, start
+        self.seed, self.initial_values = seed, initial_values
         self.processor_options: ProcessorOptions = dict(processors or {})
         self.loss_settings = loss or LossSettings()
         self.regularizers = regularizers or RegularizerSettings()
@@ -103,7 +103,10 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         known |= {f"{t}.{name}" for t in self.processors for name in self.processors[t].specification}
         unknown = set(self.optimizer_settings.rate_factors) - known
         if unknown:
-            raise ValueError(f"rate_factors: some of {', '.join(sorted(known))}, got {sorted(unknown)}")
+            types = ", ".join(self.processors)
+            raise ValueError(
+                f"rate_factors: some of dry_wet, {types}, or their parameters (delay.delay_z), got {sorted(unknown)}"
+            )
         settings = self.loss_settings
         self.match = MatchLoss(sample_rate, denominator=settings.denominator, floor_gradient=settings.floor_gradient)
         self.pruning_steps = 0
@@ -142,7 +145,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
             )
         if self._graph is None:
             self.build(batch([self._console(song.subgroups, song.name) for song in self._songs()]))
-            if self.start == "heard":
+            if self.initial_values == "heard":
                 self.listen(self._songs(), self.processors)
         self._check_songs()
         if stage == "fit" and not self.graph.processors:

@@ -166,6 +166,33 @@ def test_rates_fall_along_half_a_cosine_over_the_last_stage(tiny_song) -> None:
     assert constant.seen == [{"dry_wet": 0.005, "gain_panning": 0.01}] * 3
 
 
+def test_a_parameter_may_have_a_rate_of_its_own() -> None:
+    module = console("gd", optimizer=OptimizerSettings(0.1, rate_factors={"delay": 0.5, "delay.delay_z": 0.01}))
+    groups = {group["name"]: group for group in module.configure_optimizers().param_groups}
+    assert {name: group["lr"] for name, group in groups.items()} == pytest.approx(
+        {"dry_wet": 0.1, "gain_panning": 0.1, "delay": 0.05, "delay.delay_z": 0.001}
+    )
+    assert groups["delay.delay_z"]["params"] == [module.values["delay"]["delay_z"]]
+    assert groups["delay"]["params"] == [module.values["delay"]["log_fir_magnitude"]]
+
+
+def test_initial_values_are_heard_in_each_songs_own_mix(tiny_song, duo_song) -> None:
+    def started(paths, **options):
+        module = ConsoleModule("dg", "d", sample_rate=RATE, **options)
+        songs = SongData(paths, sample_rate=RATE, steps_per_stage=1, scored_seconds=1.0, cache_dir=None)
+        search(module, songs, [], 0, "cpu", enable_progress_bar=False)
+        return module, songs.songs
+
+    both, songs = started([str(tiny_song), str(duo_song)])
+    for song in songs:
+        path = str({"tiny": tiny_song, "duo": duo_song}[song.name])
+        (alone, _), (drawn, _), part = started(path), started(path, initial_values="drawn"), both.part(song)
+        for node_type, values in part.parameters.items():
+            for name, value in values.items():
+                assert torch.equal(value, alone.values[node_type][name])
+                assert torch.equal(value, drawn.values[node_type][name]) == (node_type != "delay")
+
+
 def test_rates_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="numbers from 0 are needed"):
         OptimizerSettings(final_learning_rate=-1.0)

@@ -394,3 +394,39 @@ def test_mid_side_splitter_gives_mid_and_side_with_their_gains():
     mid, side = (x[:, 0] + x[:, 1]) / 2 * 10 ** (-6 / 20), (x[:, 0] - x[:, 1]) / 2 * 10 ** (3 / 20)
     torch.testing.assert_close(splitter(x, values), torch.stack((mid, mid), dim=1))
     torch.testing.assert_close(Outlet(splitter, 1)(x, values), torch.stack((side, -side), dim=1))
+
+
+@pytest.mark.parametrize("rate", [8000, 30000])
+def test_delays_are_heard_where_the_source_comes_back(rate):
+    delay = make("delay", rate)
+    generator = torch.Generator().manual_seed(0)
+    source, other = torch.randn(2, 2, 5 * rate, generator=generator)
+    true = {0: {0.0712: 0.3, 0.2502: 0.6, 1.93: 0.2}, 1: {0.111: 0.5, 0.999: 0.4}}  # seconds and level, left and right
+    mix = source + 0.5 * other
+    for channel, echoes in true.items():
+        for seconds, level in echoes.items():
+            lag = round(seconds * rate)
+            mix[channel, lag:] += level * source[channel, :-lag]
+    heard = delay.heard_in(source, mix)
+    declared = delay.specification
+    assert {name: value.shape for name, value in heard.items()} == {n: torch.Size(p.shape) for n, p in declared.items()}
+    ms = declared["delay_z"].to_unit(heard["delay_z"].double())[:, 0].view(2, 20)
+    levels = declared["log_fir_magnitude"].to_unit(heard["log_fir_magnitude"]).mean(dim=-1).view(2, 20)
+    for channel, echoes in true.items():
+        loudest = max(max(own.values()) for own in true.values())
+        for seconds, level in echoes.items():
+            tap = int(seconds / 0.1)
+            assert ms[channel, tap] == pytest.approx(1000 * round(seconds * rate) / rate, abs=1e-3)
+            assert levels[channel, tap] == pytest.approx(20 * math.log10(level / loudest), abs=4)
+        silent = [tap for tap in range(20) if tap not in {int(seconds / 0.1) for seconds in echoes}]
+        assert levels[channel, silent].max() < -15
+    # The response puts them there.
+    response = delay.impulse_response({name: value.unsqueeze(0).double() for name, value in heard.items()})[0]
+    assert response[0].abs().argmax() == round(0.2502 * rate)
+    assert response[1].abs().argmax() == round(0.111 * rate)
+
+
+def test_silence_has_no_echoes():
+    delay = make("delay", 8000)
+    heard = delay.heard_in(torch.zeros(2, 8000), torch.zeros(2, 8000))
+    assert all(value.isfinite().all() for value in heard.values())
