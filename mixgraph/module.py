@@ -256,11 +256,10 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         by_name: dict[str, list[torch.nn.Parameter]] = {"dry_wet": [self.dry_wet_logits]}
         for node_type, values in self.values.items():
             for name, value in values.named_parameters():
-                own = f"{node_type}.{name}"
-                by_name.setdefault(own if own in settings.rate_factors else node_type, []).append(value)
+                by_name.setdefault(settings.group(node_type, name), []).append(value)
         groups: list[dict[str, Any]] = [{"params": values, "name": name} for name, values in by_name.items()]
         for group in groups:
-            group["lr"] = settings.learning_rate * settings.rate_factors.get(group["name"], 1.0)
+            group["lr"] = settings.learning_rate * settings.factor(group["name"])
         return torch.optim.AdamW(groups, betas=settings.betas, weight_decay=settings.weight_decay)
 
     def on_train_batch_start(self, batch: Clip, batch_idx: int) -> None:
@@ -269,7 +268,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
             rate = settings.rate(batch_idx / self.trainer.num_training_batches)
             for optimizer in self.trainer.optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = rate * settings.rate_factors.get(group["name"], 1.0)
+                    group["lr"] = rate * settings.factor(group["name"])
 
     # Whole songs.
 

@@ -169,6 +169,8 @@ def test_rates_fall_along_half_a_cosine_over_the_last_stage(tiny_song) -> None:
 def test_a_parameter_may_have_a_rate_of_its_own() -> None:
     module = console("gd", optimizer=OptimizerSettings(0.1, rate_factors={"delay": 0.5, "delay.delay_z": 0.01}))
     groups = {group["name"]: group for group in module.configure_optimizers().param_groups}
+    usual = {group["name"]: group["lr"] for group in console("gd").configure_optimizers().param_groups}
+    assert usual["delay.delay_z"] == pytest.approx(0.01 * usual["delay"])  # delays start where they are heard
     assert {name: group["lr"] for name, group in groups.items()} == pytest.approx(
         {"dry_wet": 0.1, "gain_panning": 0.1, "delay": 0.05, "delay.delay_z": 0.001}
     )
