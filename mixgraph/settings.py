@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from mixgraph.render import BLOCK
 
-
 _RATE_FACTORS = {"delay.delay_z": 0.01}
 
 
