@@ -249,7 +249,7 @@ def test_what_cannot_be_wired_is_refused(options, message) -> None:
 
 
 def test_the_console_of_any_order_prunes_to_every_order() -> None:
-    letters = yaml.safe_load(Path("configs/consoles/any_order.yaml").read_text())["model"]["track_chain"]
+    letters = yaml.safe_load(Path("configs/any_order.yaml").read_text())["model"]["track_chain"]
     console = build_console({"a": ["x"]}, letters, "")
     for order in itertools.permutations("cne"):
         wanted, keep = list(types_from_letters("".join(order) + "sgdr")), []
