@@ -322,8 +322,9 @@ class _Execution:
 def _take_rows(values: Tensor, rows: tuple[int, ...]) -> Tensor:
     if rows == tuple(range(values.shape[0])):
         return values
-    if rows == tuple(range(rows[0], rows[0] + len(rows))):
-        return values[rows[0] : rows[0] + len(rows)]
+    first = rows[0] if rows else 0
+    if rows == tuple(range(first, first + len(rows))):
+        return values[first : first + len(rows)]
     return values.index_select(0, _index(rows, values.device))
 
 
