@@ -204,9 +204,24 @@ def test_the_peer_is_measured_alike(tmp_path, capsys) -> None:
         (["s", "--config", "a=", "--config", "a="], "each name once"),
         (["s", "--config", "reference="], "not reference"),
         (["s", "--keep"], "nothing to take without --out"),
+        (["s", "--config", "a=--pruning.rounds=5"], "550 steps; a configuration may part the 500 steps"),
     ],
 )
 def test_wrong_options_are_refused(arguments, message, capsys) -> None:
     with pytest.raises(SystemExit):
         parse(arguments)
     assert message in capsys.readouterr().err
+
+
+def test_configurations_may_part_the_steps_and_have_brackets() -> None:
+    split = (
+        "a=x.yaml,--data.steps_per_stage=25,--pruning.console_stages=12,--pruning.rounds=8,--model.track_chain=et(c,g)"
+    )
+    (arguments,) = parse(["song", "--config", split]).configurations.values()
+    assert arguments[:2] == ["--config", "x.yaml"]
+    assert arguments[2:] == [
+        "--data.steps_per_stage=25",
+        "--pruning.console_stages=12",
+        "--pruning.rounds=8",
+        "--model.track_chain=et(c,g)",
+    ]

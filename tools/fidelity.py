@@ -55,9 +55,28 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         if not equals or not name or name == REFERENCE or name in options.configurations:
             parser.error(f"--config: NAME=PARTS, each name once and not {REFERENCE}, is needed, got {given!r}")
         options.configurations[name] = _arguments(parts)
+        wanted, found = Recipe(*options.steps).total_steps, _steps(options.configurations[name], options.steps)
+        if found != wanted:
+            parser.error(
+                f"--config {name}: {found} steps; a configuration may part the {wanted} steps of --steps otherwise, but "
+                f"not change their number: {', '.join(_STAGES)}"
+            )
     if options.keep and options.out is None:
         parser.error("--keep: there is nothing to take without --out")
     return options
+
+
+_STAGES = ("data.steps_per_stage", "pruning.console_stages", "pruning.rounds")
+
+
+def _steps(arguments: Sequence[str], steps: Sequence[int]) -> int:
+    """The steps of a configuration whose options may say otherwise than CONSOLE ROUNDS STEPS."""
+    console, rounds, each = steps
+    given = dict(a.removeprefix("--").split("=", 1) for a in arguments if "=" in a)
+    stage, stages, pruned = (
+        int(given.get(k, v)) for k, v in zip(_STAGES, (each, console // each, rounds), strict=True)
+    )
+    return stage * (stages + pruned)
 
 
 def _arguments(parts: str) -> list[str]:

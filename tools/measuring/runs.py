@@ -89,11 +89,6 @@ def _run_ours(arguments: Sequence[str], folder: Path, truth: GraphValues | None,
     callbacks = [c for c in given_callbacks if not isinstance(c, SearchProgress | ResultFolder | TimeBudget)]
     (pruning,) = (c for c in callbacks if isinstance(c, IterativePruning))
     own = [c for c in callbacks if type(c).__module__.partition(".")[0] != "lightning"]
-    if data.steps_per_stage * pruning.num_stages != recipe.total_steps:
-        raise ValueError(
-            f"{pruning.num_stages} stages of {data.steps_per_stage} steps; a configuration may part the steps "
-            f"otherwise, but not change their number, {recipe.total_steps}"
-        )
     data.setup("fit")
     curve = CurveCallback(Curve(_at_file_level(data.song)), data.song.level)
     search(module, data, [*own, curve], pruning.num_stages, "cpu", enable_progress_bar=False)
