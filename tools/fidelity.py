@@ -58,8 +58,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         wanted, found = Recipe(*options.steps).total_steps, _steps(options.configurations[name], options.steps)
         if found != wanted:
             parser.error(
-                f"--config {name}: {found} steps; a configuration may part the {wanted} steps of --steps otherwise, but "
-                f"not change their number: {', '.join(_STAGES)}"
+                f"--config {name}: {found} steps; a configuration may part the {wanted} steps of --steps otherwise, "
+                f"but not change their number: {', '.join(_STAGES)}"
             )
     if options.keep and options.out is None:
         parser.error("--keep: there is nothing to take without --out")
