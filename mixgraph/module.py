@@ -55,8 +55,9 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         sample_rate: in Hz.
         warm_up_seconds: at the start of every clip, rendered but not compared.
         seed: of the initial values.
-        initial_values: `"heard"` takes them from the mix where a processor can be heard there (delays), see
-            `Processor.heard_in`; `"drawn"` draws all of them.
+        initial_values: `"heard"` takes them from the mix where a processor can be heard there (delays, which then
+            learn a hundred times slower unless `rate_factors` says otherwise), see `Processor.heard_in`; `"drawn"`
+            draws all of them.
         processors: processor name -> constructor options that differ from the defaults.
         loss: of the match.
         regularizers: gain staging and sparsity.
@@ -84,7 +85,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         super().__init__()
         self.track_chain, self.subgroup_chain, self.master_chain = track_chain, subgroup_chain, master_chain
         self.returns, self.sidechains = dict(returns or {}), dict(sidechains or {})
-        named = [name for pair in self.sidechains.items() for name in pair] or ["check"]
+        named = [name for pair in self.sidechains.items() for name in pair] or [""]
         self._console({name: [name] for name in dict.fromkeys(named)}, "")  # what is wrong is refused at once
         self.sample_rate = sample_rate
         self.warm_up = round(warm_up_seconds * sample_rate)
@@ -107,6 +108,8 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
             raise ValueError(
                 f"rate_factors: some of dry_wet, {types}, or their parameters (delay.delay_z), got {sorted(unknown)}"
             )
+        heard = {"delay.delay_z": 0.01} if initial_values == "heard" else {}
+        self.rate_factors = heard | self.optimizer_settings.rate_factors
         settings = self.loss_settings
         self.match = MatchLoss(sample_rate, denominator=settings.denominator, floor_gradient=settings.floor_gradient)
         self.pruning_steps = 0
@@ -256,10 +259,11 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         by_name: dict[str, list[torch.nn.Parameter]] = {"dry_wet": [self.dry_wet_logits]}
         for node_type, values in self.values.items():
             for name, value in values.named_parameters():
-                by_name.setdefault(settings.group(node_type, name), []).append(value)
+                own = f"{node_type}.{name}"
+                by_name.setdefault(own if own in self.rate_factors else node_type, []).append(value)
         groups: list[dict[str, Any]] = [{"params": values, "name": name} for name, values in by_name.items()]
         for group in groups:
-            group["lr"] = settings.learning_rate * settings.factor(group["name"])
+            group["lr"] = settings.learning_rate * self.rate_factors.get(group["name"], 1.0)
         return torch.optim.AdamW(groups, betas=settings.betas, weight_decay=settings.weight_decay)
 
     def on_train_batch_start(self, batch: Clip, batch_idx: int) -> None:
@@ -268,7 +272,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
             rate = settings.rate(batch_idx / self.trainer.num_training_batches)
             for optimizer in self.trainer.optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = rate * settings.factor(group["name"])
+                    group["lr"] = rate * self.rate_factors.get(group["name"], 1.0)
 
     # Whole songs.
 

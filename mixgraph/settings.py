@@ -8,8 +8,6 @@ from typing import Any, Literal
 
 from mixgraph.render import BLOCK
 
-_RATE_FACTORS = {"delay.delay_z": 0.01}
-
 
 @dataclass
 class LossSettings:
@@ -58,7 +56,7 @@ class OptimizerSettings:
         final_learning_rate: the rate falls to it along half a cosine over the last stage of a search; None keeps it as
             it is.
         rate_factors: of some of the groups: `dry_wet` (the logits), processors' names and, before those, parameters'
-            (`delay.delay_z`); 1 for the others, but 0.01 for the delays, which start where they are heard.
+            (`delay.delay_z`); 1 for the others.
         betas: how slowly the means of gradients and of their squares forget.
         weight_decay: decoupled.
         keep_moments: carry the moments through the stages; the reference loses them at every one.
@@ -80,15 +78,6 @@ class OptimizerSettings:
             )
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas: two numbers from 0 to below 1 are needed, got {self.betas}")
-
-    def factor(self, group: str) -> float:
-        """Of the rate of a group of parameters."""
-        return (_RATE_FACTORS | self.rate_factors).get(group, 1.0)
-
-    def group(self, node_type: str, name: str) -> str:
-        """The group of a parameter: its own where it has a factor, else its type's."""
-        own = f"{node_type}.{name}"
-        return own if own in _RATE_FACTORS | self.rate_factors else node_type
 
     def rate(self, progress: float) -> float:
         """The learning rate after a share of the last stage, before the factors of the groups.

@@ -171,6 +171,8 @@ def test_a_parameter_may_have_a_rate_of_its_own() -> None:
     groups = {group["name"]: group for group in module.configure_optimizers().param_groups}
     usual = {group["name"]: group["lr"] for group in console("gd").configure_optimizers().param_groups}
     assert usual["delay.delay_z"] == pytest.approx(0.01 * usual["delay"])  # delays start where they are heard
+    drawn = console("gd", initial_values="drawn").configure_optimizers().param_groups
+    assert [group["name"] for group in drawn] == ["dry_wet", "delay", "gain_panning"]  # and elsewhere they must move
     assert {name: group["lr"] for name, group in groups.items()} == pytest.approx(
         {"dry_wet": 0.1, "gain_panning": 0.1, "delay": 0.05, "delay.delay_z": 0.001}
     )

@@ -18,14 +18,13 @@ from mixgraph.graph import GraphValues, MixGraph, build_console
 from mixgraph.processors import make_processors
 from mixgraph.render import render_song
 from mixgraph.songs import load_song
+from tools.measuring.direct_sound import mix_factors, third_octave_bands
 from tools.measuring.juce import chain_response, filter_response, pan_gains
 from tools.measuring.responses import (
     DirectPath,
     found_paths,
     measure_responses,
-    mix_factors,
     response_errors,
-    third_octave_bands,
     true_paths,
 )
 from tools.measuring.runs import peer_values

@@ -145,7 +145,8 @@ def as_song(song: TestSong, sample_rate: int) -> Song:
 
 def short_search(song: Song, start: GraphValues | None, options: argparse.Namespace) -> ShortSearch:
     """Searches from the default console, or from a graph."""
-    module = ConsoleModule(sample_rate=song.sample_rate)
+    # Delays that a network predicts are near the true ones, not on them: they must move.
+    module = ConsoleModule(sample_rate=song.sample_rate, initial_values="heard" if start is None else "drawn")
     if start is not None:
         module.load(start.graph, start.parameters, start.weights)
     pruning = IterativePruning(options.search_stages, options.search_rounds)

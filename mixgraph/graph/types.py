@@ -213,7 +213,7 @@ def validate(graph: MixGraph) -> None:
             raise ValueError(f"edge {source} -> {destination} connects two songs; songs must be disconnected")
     if len(graph.ports) != len(graph.edges):
         raise ValueError(f"ports: one an edge is needed ({len(graph.edges)} edges), got {len(graph.ports)}")
-    for (source, destination), (outlet, inlet) in zip(graph.edges, graph.ports, strict=True):
+    for (source, destination), (outlet, inlet) in zip(graph.edges, graph.ports, strict=True) if graph.has_ports else ():
         plain = [i for i, port in ((source, outlet), (destination, inlet)) if port and graph.types[i] in AUXILIARY]
         if outlet < 0 or inlet not in (0, 1) or plain:
             allowed = "outlets count from 0, inlets are 0 and 1 (the key), and both are 0 at inputs, mixes and outputs"

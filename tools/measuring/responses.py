@@ -28,10 +28,8 @@ from typing import Any
 
 import soundfile
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from mixgraph.dsp.third_octaves import third_octave_means
 from mixgraph.graph.edit import split_outlets
 from mixgraph.graph.types import OUTPUT, SEND
 from mixgraph.processors import Processor, Processors, make_processors
@@ -39,13 +37,12 @@ from mixgraph.processors.delay import MultitapDelay
 from mixgraph.processors.reverb import Reverb
 from mixgraph.recovery import Setting
 from mixgraph.songs.song import Song
+from tools.measuring.direct_sound import Bands, mix_factors, third_octave_bands
 from tools.measuring.juce import chain_response
 
-HIGHEST_HZ = 10000.0  # nominal centre of the last band
 ENERGY_RANGE_DB = 30.0
 TARGET_DB = 1.0
 _TINY = 1e-12
-_RIDGE, _LEAST_APART = 1e-9, 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,29 +56,6 @@ class DirectPath:
 
     response: Tensor
     has_level: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Bands:
-    """Third-octave bands, and the bins of an FFT up to their end.
-
-    Attributes:
-        n_fft: of the FFT, half a second or more: at 50 Hz a band has five bins.
-        hertz: (bins,).
-        member: (bands, bins), 1 where a bin is in a band, else 0.
-    """
-
-    n_fft: int
-    hertz: Tensor
-    member: Tensor
-
-
-def third_octave_bands(sample_rate: int) -> Bands:
-    """The bands from 50 Hz to 10 kHz, or to half the sample rate (in Hz)."""
-    n_fft = 2 ** math.ceil(math.log2(sample_rate / 2))
-    hertz = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * (sample_rate / n_fft)
-    hertz = hertz[hertz < HIGHEST_HZ * 2 ** (1 / 6)]
-    return Bands(n_fft, hertz, (third_octave_means(hertz) > 0).double())
 
 
 # Truth: pedalboard's settings.
@@ -308,43 +282,6 @@ def complete(paths: Sequence[DirectPath], tracks: Sequence[Tensor], mix: Tensor,
         path if path.has_level or own.isnan().any() else DirectPath(path.response * own.view(2, 1, 1), True)
         for path, own in zip(paths, factors, strict=True)
     ]
-
-
-def mix_factors(responses: Sequence[Tensor], tracks: Tensor, mix: Tensor, bands: Bands) -> Tensor:
-    """The factors with which each track's direct sound is in a mix, beyond its path's response.
-
-    All direct sounds at once are fitted to either channel by least squares, up to 10 kHz, in frames of `bands.n_fft`
-    that half overlap. What is not direct, such as reverb, is hardly like the direct sound in a frame.
-
-    Args:
-        responses: of each track, as in `DirectPath`.
-        tracks: (K, 2, L), at the level of the mix.
-        mix: (2, L).
-        bands: those of the responses.
-
-    Returns:
-        (K, 2), left and right; NaN where a factor is not positive, or a track's direct sound is for 99 % that of
-        others; 1 where a track gives a channel nothing.
-    """
-    count, (size, bins) = len(responses), (bands.n_fft, bands.hertz.numel())
-    paths = torch.stack(list(responses)).to(torch.complex64)
-    window = torch.hann_window(size)
-    gram = torch.zeros(2, count, count, dtype=torch.float64)
-    heard = torch.zeros(2, count, dtype=torch.float64)
-    for start in range(0, mix.shape[-1], size // 2):
-        parts = (audio[..., start : start + size] for audio in (tracks, mix))
-        dry, whole = (torch.fft.rfft(F.pad(p, (0, size - p.shape[-1])) * window)[..., :bins] for p in parts)
-        direct = (paths * dry.unsqueeze(1)).sum(dim=2).transpose(0, 1)
-        gram += (direct @ direct.mH).real
-        heard += (direct.conj() @ whole.unsqueeze(-1)).real.squeeze(-1)
-    energy = gram.diagonal(dim1=1, dim2=2)
-    nothing = energy <= _TINY * energy.sum(dim=0)
-    scale = energy.sqrt().masked_fill(nothing, 1.0)
-    inverse = torch.linalg.inv(gram / (scale.unsqueeze(1) * scale.unsqueeze(2)) + _RIDGE * torch.eye(count))
-    factors = (inverse @ (heard / scale).unsqueeze(-1)).squeeze(-1) / scale
-    unclear = (factors <= 0) | (1 / inverse.diagonal(dim1=1, dim2=2) < _LEAST_APART)
-    known: Tensor = factors.masked_fill(unclear, torch.nan).masked_fill(nothing, 1.0)
-    return known.T
 
 
 def _share_in_target(errors: Sequence[Tensor]) -> float | None:
