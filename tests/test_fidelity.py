@@ -171,7 +171,8 @@ def test_whole_run_is_kept_and_told(tiny_song, tmp_path, capsys) -> None:
     main([*arguments, "--config", f"short={short}", "--config", f"strict={short},--pruning.tolerance=0"])
     text = capsys.readouterr().out
     assert (out / "fidelity.md").read_text() == text
-    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+    for picture in ("curves.png", "ends.png"):
+        assert (out / picture).read_bytes().startswith(b"\x89PNG")
     rows = json.loads((out / "fidelity.json").read_text())["summaries"]
     assert [row["rules"] for row in rows] == ["short", "strict"]
     assert all(0 < row["loss_target"] < 10 for row in rows)

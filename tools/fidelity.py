@@ -9,7 +9,7 @@ rules, at equal steps, on the same songs and seeds. Every search is kept in OUT/
 `--keep` those that are there, made with the same code and settings, are not run again.
 
 All losses are measured by one function on every side: clips from silence, as the reference evaluates. What is written:
-fidelity.md, fidelity.json and curves.png.
+fidelity.md, fidelity.json, curves.png (loss and processors against steps) and ends.png (loss against pruning ratio).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mixgraph.search import quiet_lightning
 from tools.benchmarks.extrapolation import Recipe
 from tools.benchmarks.searches import FILE, Searches, versions
 from tools.benchmarks.table import machine
-from tools.measuring.picture import draw
+from tools.measuring.picture import draw_course, draw_ends
 from tools.measuring.runs import REFERENCE, run_search
 from tools.measuring.songs import measured_song
 from tools.measuring.table import Runs, against_reference, summarise, to_markdown
@@ -158,7 +158,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         }
         write_atomically(options.out / "fidelity.md", text.encode())
         write_atomically(options.out / "fidelity.json", json_text(report, 1).encode())
-        draw(runs, options.out / "curves.png")
+        draw_course(runs, options.out / "curves.png")
+        draw_ends(runs, options.out / "ends.png")
     sys.stdout.write(text)
 
 

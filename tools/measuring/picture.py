@@ -1,11 +1,13 @@
-"""The course of searches: losses and processors against steps, a panel a song."""
+"""Pictures of searches, a panel a song: their course, and where they ended."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -14,42 +16,67 @@ from tools.measuring.table import Runs
 
 _COLOURS = ("#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442")
 _REFERENCE_COLOUR = "#d55e00"
+_LOSS = "match loss / prediction"
 
 
-def draw(runs: Runs, path: Path) -> None:
-    """Writes the picture; every seed is a thin line, their median a thick one, processors are dotted."""
-    songs = list(dict.fromkeys(song for song, _ in runs))
-    names = list(dict.fromkeys(name for _, name in runs))
-    others = [name for name in names if name != REFERENCE]
-    colours = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(others)} | {REFERENCE: _REFERENCE_COLOUR}
-    columns = min(3, len(songs))
-    lines = math.ceil(len(songs) / columns)
-    figure = Figure(figsize=(5 * columns, 3.6 * lines), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(lines, columns, squeeze=False).flat
-    for axes, song in zip(panels, songs, strict=False):
+def draw_course(runs: Runs, path: Path) -> None:
+    """Losses and processors against steps; every seed is a thin line, their median a thick one, processors dotted."""
+    figure, panels = _panels(runs)
+    for song, axes in panels:
         right = axes.twinx()
-        for name in names:
+        for name, colour in _colours(runs).items():
             found = runs.get((song, name), [])
             if not found:
                 continue
             steps = [point["step"] for point in found[0]["curve"]]
             for own in found:
-                axes.plot(steps, _values(own, "loss_prediction"), color=colours[name], alpha=0.3, linewidth=0.8)
-            middle = [
-                median(column) for column in zip(*(_values(own, "loss_prediction") for own in found), strict=True)
-            ]
-            left = [median(column) for column in zip(*(_values(own, "processors") for own in found), strict=True)]
-            axes.plot(steps, middle, color=colours[name], linewidth=2, label=name)
-            right.plot(steps, left, ":", color=colours[name])
-        axes.set(title=song, xlabel="step", ylabel="match loss / prediction")
+                axes.plot(steps, _values(own, "loss_prediction"), color=colour, alpha=0.3, linewidth=0.8)
+            axes.plot(steps, _middle(found, "loss_prediction"), color=colour, linewidth=2, label=name)
+            right.plot(steps, _middle(found, "processors"), ":", color=colour)
+        axes.set(title=song, xlabel="step", ylabel=_LOSS)
         right.set_ylabel("processors (dotted)")
         right.set_ylim(bottom=0)
         axes.grid(True, alpha=0.2)
         axes.legend(fontsize=8)
-    for axes in list(figure.axes)[: lines * columns][len(songs) :]:
-        axes.set_visible(False)
     figure.savefig(path, dpi=120)
+
+
+def draw_ends(runs: Runs, path: Path) -> None:
+    """Losses against pruning ratios of what was found: a dot a seed, a cross their median; best is bottom right."""
+    figure, panels = _panels(runs)
+    for song, axes in panels:
+        for name, colour in _colours(runs).items():
+            found = runs.get((song, name), [])
+            if not found:
+                continue
+            ratios = [own["pruning_ratio"] for own in found]
+            losses = [own["loss_prediction"] for own in found]
+            axes.plot(ratios, losses, "o", color=colour, alpha=0.4, markersize=5)
+            axes.plot(median(ratios), median(losses), "P", color=colour, markersize=11, label=name)
+        axes.set(title=song, xlabel="pruning ratio", ylabel=_LOSS)
+        axes.margins(0.15)
+        axes.grid(True, alpha=0.2)
+        axes.legend(fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
+def _panels(runs: Runs) -> tuple[Figure, Iterator[tuple[str, Axes]]]:
+    songs = list(dict.fromkeys(song for song, _ in runs))
+    columns = min(3, len(songs))
+    lines = math.ceil(len(songs) / columns)
+    figure = Figure(figsize=(5 * columns, 3.6 * lines), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = list(figure.subplots(lines, columns, squeeze=False).flat)
+    for axes in panels[len(songs) :]:
+        axes.set_visible(False)
+    return figure, zip(songs, panels, strict=False)
+
+
+def _colours(runs: Runs) -> dict[str, str]:
+    names = list(dict.fromkeys(name for _, name in runs))
+    others = [name for name in names if name != REFERENCE]
+    colours = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(others)}
+    return colours | ({REFERENCE: _REFERENCE_COLOUR} if REFERENCE in names else {})
 
 
 def _middle(found: list[Found], key: str) -> list[float]:
