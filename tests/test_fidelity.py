@@ -139,6 +139,7 @@ def test_table_is_medians_and_ratios() -> None:
     assert (ours["loss_target"], ours["pruning_ratio"], ours["f1"]) == (0.6, 0.75, None)
     assert ours["seed_agreement"] == pytest.approx((2 / 3 + 1 + 2 / 3) / 3)
     assert ours["steps_to_reference"] == pytest.approx(25)  # 0.6 + 2, + 1, + 0 at 10, 20, 30; 1.1 between the last two
+    assert ours["seconds_to_reference"] == pytest.approx(1.5)
     ratios = against_reference(summaries)["ours"]
     assert ratios["loss_target"] == pytest.approx(0.6 / 1.1)
     assert ratios["pruning_ratio"] == pytest.approx(0.25)

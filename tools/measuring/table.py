@@ -26,6 +26,7 @@ COLUMNS = (
     ("processors", "num_processors", 0),
     ("seconds", "seconds", 0),
     ("steps to the reference's loss", "steps_to_reference", 0),
+    ("seconds to it", "seconds_to_reference", 0),
     ("agreement of seeds", "seed_agreement", 2),
     ("F1", "f1", 2),
     ("precision", "precision", 2),
@@ -61,11 +62,13 @@ def _summary(found: Sequence[Found], reference: Sequence[Found] | None) -> dict[
         summary[key] = middle(lambda own, key=key: own.get("responses") and own["responses"][key])  # type: ignore[misc]
     pairs = [agreement(_keys(a), _keys(b))["all"]["f1"] for a, b in combinations(found, 2)]
     summary["seed_agreement"] = fmean(1.0 if f1 is None else f1 for f1 in pairs) if pairs else None
-    summary["steps_to_reference"] = None
-    if reference:
-        # The reference optimises the loss over the prediction's norm: to that one it is held.
-        end = median(own["loss_prediction"] for own in reference)
-        summary["steps_to_reference"] = middle(lambda own: first_at(own["curve"], end, "loss_prediction"))
+    # The reference optimises the loss over the prediction's norm: to that one it is held.
+    end = median(own["loss_prediction"] for own in reference) if reference else None
+
+    def until(what: str) -> float | None:
+        return middle(lambda own: None if end is None else first_at(own["curve"], end, "loss_prediction", what))
+
+    summary["steps_to_reference"], summary["seconds_to_reference"] = until("step"), until("seconds")
     return summary
 
 
@@ -104,6 +107,7 @@ def against_reference(
             "centroid_octaves": over(lambda a, b: a / b, "centroid_octaves"),
             "pruning_ratio": over(lambda a, b: a - b, "pruning_ratio"),
             "steps": over(lambda a, b: a / b, "steps_to_reference"),
+            "seconds to its loss": over(lambda a, b: a / b, "seconds_to_reference"),
             "seconds": over(lambda a, b: a / b, "seconds"),
         }
     return found
