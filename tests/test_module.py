@@ -43,7 +43,13 @@ def test_initial_values_are_small_seeded_and_half_wet() -> None:
     assert first.weights.tolist() == [0.5] * 35
     for name, value in first.named_parameters():
         assert torch.equal(value, dict(again.named_parameters())[name])
-    values = torch.cat([v.flatten() for n, v in first.named_parameters() if n.startswith("values")])
+    values = torch.cat(
+        [
+            (v - first.processors[t].specification[n].mean).flatten()
+            for t, named in first.parameters_by_type().items()
+            for n, v in named.items()
+        ]
+    )
     assert values.std().item() == pytest.approx(0.01, rel=0.05)  # N(0, 0.01^2), some 10,000 of them
     assert not torch.equal(first.values["equalizer"]["log_magnitude"], other.values["equalizer"]["log_magnitude"])
 

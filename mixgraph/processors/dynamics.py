@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,7 @@ DB_PER_ENERGY_NEPER = 10 / math.log(10)
 _THRESHOLD_OFFSET = 6.0  # ln energy; the centre of initial thresholds is at -26 dB
 _ENERGY_FLOOR = 1e-5
 _REFERENCE_TAPS = 16384
+_LEAST_MS, _MOST_MS = 0.02, 3000.0
 
 
 class DynamicRangeProcessor(Processor):
@@ -37,8 +38,6 @@ class DynamicRangeProcessor(Processor):
     linear = False
     keeps_mono = True
     direction: int  # +1 acts above the threshold, -1 below
-    time_constants: ClassVar[Mapping[str, tuple[float | None, str]]]
-    """Trained coordinate -> the centre of its initial values in ms (None: z = 0), and what it is."""
 
     def __init__(
         self,
@@ -63,7 +62,7 @@ class DynamicRangeProcessor(Processor):
 
         def smoothing(ms: float | None, description: str) -> Parameter:
             mean = 0.0 if ms is None else float(from_ms(torch.tensor(ms, dtype=torch.float64)))
-            return Parameter((1,), "ms", 0.02, 3000, to_ms, from_ms, description, mean=mean)
+            return Parameter((1,), "ms", _LEAST_MS, _MOST_MS, to_ms, from_ms, description, mean=mean)
 
         scale = DB_PER_ENERGY_NEPER
         declared = {
@@ -82,6 +81,11 @@ class DynamicRangeProcessor(Processor):
             ),
         } | {name: smoothing(*given) for name, given in self.time_constants.items()}
         return dict(sorted(declared.items()))
+
+    @property
+    def time_constants(self) -> Mapping[str, tuple[float | None, str]]:
+        """Trained coordinate -> the centre of its initial values in ms (None: z = 0), and what it is."""
+        raise TypeError(f"{type(self).__name__} declares no envelope")
 
     def smooth(self, energy: Tensor, parameters: Parameters, state: Tensor | None) -> tuple[Tensor, Tensor]:
         """The envelope of an energy, (nodes, time), and the state after its last sample."""
@@ -118,9 +122,12 @@ class OnePoleDynamics(DynamicRangeProcessor):
         detector: see `DynamicRangeProcessor`.
         envelope: `"exact"` one-pole, or the reference's, `"truncated"` to 16,384 taps.
         gain: see `DynamicRangeProcessor`.
-    """
+        start_ms: the time constant that a search starts from. None is the paper's and the reference's: half of the
+            envelope is gone after a sample, so that the processor starts as a distortion.
 
-    time_constants: ClassVar = {"smoothing_logit": (None, "time constant of the envelope")}
+    Raises:
+        ValueError: `start_ms` is not within what the time constant is meant for.
+    """
 
     def __init__(
         self,
@@ -128,9 +135,17 @@ class OnePoleDynamics(DynamicRangeProcessor):
         detector: Literal["energy", "mid"] = "energy",
         envelope: Literal["exact", "truncated"] = "exact",
         gain: Literal["amplitude", "energy"] = "amplitude",
+        start_ms: float | None = 20.0,
     ) -> None:
         super().__init__(sample_rate, detector, gain)
+        if start_ms is not None and not _LEAST_MS <= start_ms <= _MOST_MS:
+            raise ValueError(f"start_ms: {_LEAST_MS:g} to {_MOST_MS:g} ms, or None (the paper's), got {start_ms}")
+        self.start_ms = start_ms
         self.truncated = chosen("envelope", envelope, ("exact", "truncated")) == "truncated"
+
+    @property
+    def time_constants(self) -> Mapping[str, tuple[float | None, str]]:
+        return {"smoothing_logit": (self.start_ms, "time constant of the envelope")}
 
     def smooth(self, energy: Tensor, parameters: Parameters, state: Tensor | None) -> tuple[Tensor, Tensor]:
         smoothing = parameters["smoothing_logit"].squeeze(-1)
@@ -165,10 +180,12 @@ class OnePoleDynamics(DynamicRangeProcessor):
 class AttackReleaseDynamics(DynamicRangeProcessor):
     """Dynamics whose envelope rises and falls at speeds of their own, exactly; on CPUs only (`dsp.attack_release`)."""
 
-    time_constants: ClassVar = {
-        "attack_logit": (5.0, "time constant of a rising envelope"),
-        "release_logit": (50.0, "time constant of a falling envelope"),
-    }
+    @property
+    def time_constants(self) -> Mapping[str, tuple[float | None, str]]:
+        return {
+            "attack_logit": (5.0, "time constant of a rising envelope"),
+            "release_logit": (50.0, "time constant of a falling envelope"),
+        }
 
     def smooth(self, energy: Tensor, parameters: Parameters, state: Tensor | None) -> tuple[Tensor, Tensor]:
         start = energy.new_zeros(energy.shape[0]) if state is None else state

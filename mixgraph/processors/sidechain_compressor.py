@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +25,10 @@ class SidechainCompressor(DynamicRangeProcessor):
     letter = "x"
     direction = 1
     inlets = 2
-    time_constants: ClassVar = {"smoothing_logit": (None, "time constant of the key's envelope")}
+
+    @property
+    def time_constants(self) -> Mapping[str, tuple[float | None, str]]:
+        return {"smoothing_logit": (20.0, "time constant of the key's envelope")}
 
     def slope(self, log_ratio: Tensor) -> Tensor:
         return -torch.sigmoid(log_ratio)  # 1 / R - 1

@@ -290,6 +290,25 @@ def test_attack_and_release_are_the_time_constants_of_the_envelope():
     assert fallen == pytest.approx(math.exp(-1), rel=1e-3)
 
 
+@pytest.mark.parametrize("name", ["compressor", "noisegate", "sidechain_compressor"])
+@pytest.mark.parametrize("rate", [16000, 30000, 48000])
+def test_envelopes_start_at_20_ms_at_every_rate(name, rate):
+    processor = registered()[name](rate)
+    start = processor.initial(2, spread=0.0)["smoothing_logit"]
+    torch.testing.assert_close(
+        processor.specification["smoothing_logit"].to_unit(start), torch.full((2, 1), 20.0), rtol=1e-3, atol=0.0
+    )
+
+
+def test_envelopes_start_where_they_are_told():
+    compressor = registered()["compressor"]
+    assert compressor(start_ms=None).initial(2, spread=0.0)["smoothing_logit"].tolist() == [[0.0], [0.0]]
+    start = compressor(start_ms=100.0).initial(1, spread=0.0)["smoothing_logit"]
+    assert float(compressor().specification["smoothing_logit"].to_unit(start)) == pytest.approx(100, rel=1e-3)
+    with pytest.raises(ValueError, match=r"start_ms: 0.02 to 3000 ms, or None \(the paper's\), got 0"):
+        compressor(start_ms=0.0)
+
+
 def test_makeup_gain_is_a_gain():
     compressor = registered()["attack_release_compressor"]().double()
     x = torch.rand(1, 2, 3000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -223,7 +223,7 @@ def gappy(length=400_000):
     sources[2] = 0
     parameters = {t: dict(v) for t, v in parameters.items()}
     for t in ("compressor", "noisegate"):  # envelopes of seconds, so that they last through the gap
-        parameters[t]["smoothing_logit"] = parameters[t]["smoothing_logit"] + 10
+        parameters[t]["smoothing_logit"] = parameters[t]["smoothing_logit"] + 4
     return parameters, weights, sources, SongTarget(MatchLoss(RATE), sources.sum(0) * 0.4)
 
 

@@ -38,13 +38,11 @@ class Scene:
 
 
 def make_scene(graph, length, seed=0, dtype=torch.float64, rate=30000):
-    """Parameters with a spread of 0.5; the detectors are slowed down so that blocks meet a moving envelope."""
+    """Parameters with a spread of 0.5; detectors are so slow that blocks meet a moving envelope."""
     generator = torch.Generator().manual_seed(seed)
     parameters = {}
     for node_type, count in graph.count().items():
         values = registered()[node_type](sample_rate=rate).initial(count, generator, 0.5)
-        if "smoothing_logit" in values:
-            values["smoothing_logit"] = values["smoothing_logit"] + 5
         if "log_threshold" in values:
             values["log_threshold"] = values["log_threshold"] + 2
         parameters[node_type] = {n: v.to(dtype) for n, v in values.items()}
