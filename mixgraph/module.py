@@ -109,7 +109,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
                 f"rate_factors: some of dry_wet, {types}, or their parameters (delay.delay_z), got {sorted(unknown)}"
             )
         heard = {"delay.delay_z": 0.01} if initial_values == "heard" else {}
-        self.rate_factors = heard | self.optimizer_settings.rate_factors
+        self.rate_factors = self.optimizer_settings.factors(heard)
         settings = self.loss_settings
         self.match = MatchLoss(sample_rate, denominator=settings.denominator, floor_gradient=settings.floor_gradient)
         self.pruning_steps = 0
