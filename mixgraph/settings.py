@@ -57,7 +57,7 @@ class OptimizerSettings:
         final_learning_rate: the rate falls to it along half a cosine over the last stage of a search; None keeps it as
             it is.
         rate_factors: of some of the groups: `dry_wet` (the logits), processors' names and, before those, parameters'
-            (`delay.delay_z`); where not given, 3 for `dry_wet` and 1 for the others.
+            (`delay.delay_z`); where not given, 6 for `dry_wet` and 1 for the others.
         betas: how slowly the means of gradients and of their squares forget.
         weight_decay: decoupled.
         keep_moments: carry the moments through the stages; the reference loses them at every one.
@@ -82,7 +82,7 @@ class OptimizerSettings:
 
     def factors(self, others: Mapping[str, float]) -> dict[str, float]:
         """The factors of the groups that differ from 1: what is given, else others, else the defaults."""
-        return {"dry_wet": 3.0, **others, **self.rate_factors}
+        return {"dry_wet": 6.0, **others, **self.rate_factors}
 
     def rate(self, progress: float) -> float:
         """The learning rate after a share of the last stage, before the factors of the groups.
