@@ -76,7 +76,7 @@ def test_parameters_and_weights_are_equal(both) -> None:
 
     An element with next to no gradient (a reverb's bin above the song's highest frequency) so takes full steps in the
     direction of rounding errors. Elements are compared whose gradients are at least 1e-2 of the type's largest: within
-    a hundredth of one step of 0.01, of 15 steps. Another clip, loss or order would be whole steps away.
+    a hundredth of one step of 0.03, of 15 steps. Another clip, loss or order would be whole steps away.
     """
     number, (alone, (song,), _), (module, songs, _) = both
     part = module.part(songs[number])
@@ -87,7 +87,7 @@ def test_parameters_and_weights_are_equal(both) -> None:
             size = state[value]["exp_avg_sq"].sqrt()
             heard = size > 1e-2 * size.max()
             error = (part.parameters[node_type][name] - value)[heard].abs().max()
-            assert error < 1e-4, (node_type, name)
+            assert error < 3e-4, (node_type, name)
     first, second = alone.render(song), module.render(songs[number])
     assert first.abs().max() > 0.1
     assert (second - first).abs().max() < 1e-4
