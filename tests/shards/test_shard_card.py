@@ -71,7 +71,7 @@ def test_pictures_show_something(card) -> None:
     for name in ("sizes", "ratios"):
         picture = matplotlib.image.imread(card / "pictures" / f"{name}.png")
         assert picture.shape[1] == 1000
-        assert 0.01 < (picture[..., :3].min(-1) < 0.9).mean() < 0.5
+        assert 0.01 < (picture[..., :3].min(-1) < 0.9).mean() < 0.7  # songs of one size are one wide bar
 
 
 def test_croissant_describes_what_is_there(card) -> None:
