@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import time
 from pathlib import Path
@@ -20,15 +21,15 @@ from mixgraph.files import json_text, write_atomically
 from mixgraph.module import ConsoleModule
 from mixgraph.songs import Song, write_audio
 
-CHECKPOINT = "stage.ckpt"
+CHECKPOINT, CONFIG = "stage.ckpt", "config.yaml"
 _LOGGED = ("match/full", "match/lr", "match/mid", "match/side", "gain_staging", "parameter_penalty", "sparsity")
 
 
 class ResultFolder(L.Callback):
     """Keeps what a search finds. Work goes to `PATH.partial`, which becomes `PATH` when the search is done.
 
-    Several songs have a folder each, `PATH/SONG`. The checkpoint of the search is in the unfinished folder of the
-    first one.
+    Several songs have a folder each, `PATH/SONG`. The checkpoint of the search, from the end of its last stage that
+    was trained in full, is in the unfinished folder of the first one; the result of a search that was stopped keeps it.
 
     Args:
         path: of the result; `results/SONG` by default.
@@ -55,27 +56,29 @@ class ResultFolder(L.Callback):
         if stage != "fit":
             return
         songs = searched_songs(trainer)
-        existing = [str(folder) for folder in self.folders(songs) if folder.exists()]
-        if existing and not self.overwrite:
-            raise FileExistsError(
-                f"result.path: {', '.join(existing)} exists and is kept; choose another path or set "
-                "--result.overwrite=true"
-            )
         self.logs = [[] for _ in songs]
         for song in songs:
             for line in describe(song):
                 rank_zero_info(line)
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        for folder in map(_partial, self.folders(searched_songs(trainer))):
+        folders = self.folders(searched_songs(trainer))
+        existing = [str(folder) for folder in folders if folder.exists()]
+        if existing and not self.overwrite and not _goes_on(folders[0], trainer.ckpt_path):
+            raise FileExistsError(
+                f"result.path: {', '.join(existing)} exists and is kept; choose another path or set "
+                "--result.overwrite=true"
+            )
+        for folder in map(_partial, folders):
             if folder.exists() and not self._resumed:
                 if not self.overwrite and (folder / CHECKPOINT).exists():
                     raise FileExistsError(
-                        f"result.path: {folder} holds a search that did not end; go on with "
-                        f"--ckpt_path {folder / CHECKPOINT}, or set --result.overwrite=true"
+                        f"result.path: {folder} holds a search that did not end; go on with\n  {how_to_go_on(folder)}\n"
+                        "or set --result.overwrite=true"
                     )
                 shutil.rmtree(folder)
             folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(folder / CONFIG, self.config_text.encode())
         self._started = time.perf_counter() - self.seconds
 
     def on_train_batch_end(
@@ -85,6 +88,8 @@ class ResultFolder(L.Callback):
             self._log(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs:
+            return  # a stage that was cut, or one that nothing follows, is none to go on from
         self.seconds = time.perf_counter() - self._started
         checkpoint = _partial(self.folders(searched_songs(trainer))[0]) / CHECKPOINT
         temporary = checkpoint.with_name(CHECKPOINT + ".tmp")
@@ -100,18 +105,28 @@ class ResultFolder(L.Callback):
         if not self.logs[0] or self.logs[0][-1]["step"] != steps:
             self._log(trainer, pl_module)
         folders, metrics = self.folders(songs), []
+        planned = (trainer.max_epochs or 0) * int(trainer.num_training_batches)
+        stopped, checkpoint = steps < planned, _partial(folders[0]) / CHECKPOINT
+        if stopped and trainer.ckpt_path is not None and not checkpoint.exists():
+            shutil.copyfile(trainer.ckpt_path, checkpoint)  # no stage was trained since
         for folder, song, record, log in zip(map(_partial, folders), songs, records, self.logs, strict=True):
-            metrics.append(write_song(folder, pl_module, song, record, log, steps))
+            metrics.append(write_song(folder, pl_module, song, record, log, steps, planned))
             write_atomically(
                 folder / "timings.json", json_text(self._timings(record, records, steps), indent=1).encode()
             )
-            write_atomically(folder / "config.yaml", self.config_text.encode())
         for folder in reversed(folders):  # the first one, with the checkpoint, when all others stand
-            _publish(folder)
+            _publish(folder, stopped)
         for logger in trainer.loggers:
             logger.log_metrics(final_figures(metrics, pl_module.endings()))
         for folder, found in zip(folders, metrics, strict=True):
             rank_zero_info(summary(folder, found))
+        if (folders[0] / CHECKPOINT).exists():
+            rank_zero_info(f"To finish the search:\n  {how_to_go_on(folders[0])}")
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        partial = _partial(self.folders(searched_songs(trainer))[0]) if self._started else None
+        if partial is not None and (partial / CHECKPOINT).exists():
+            rank_zero_info(f"The search did not end. To go on:\n  {how_to_go_on(partial)}")
 
     def on_predict_batch_end(
         self,
@@ -162,14 +177,29 @@ class ResultFolder(L.Callback):
         self._resumed = True
 
 
+def how_to_go_on(folder: Path) -> str:
+    """What goes on from the checkpoint in a folder: a command, or, for a search from Python, an argument."""
+    if not (folder / CONFIG).stat().st_size:
+        return f"mixgraph.search.search(..., checkpoint={str(folder / CHECKPOINT)!r})"
+    files = f"--config {shlex.quote(str(folder / CONFIG))} --ckpt_path {shlex.quote(str(folder / CHECKPOINT))}"
+    return f"python -m mixgraph fit {files}"
+
+
+def _goes_on(folder: Path, checkpoint: str | Path | None) -> bool:
+    """Whether a checkpoint is that of a result of a search that was stopped, which may be replaced then."""
+    own = [place / CHECKPOINT for place in (folder, _partial(folder))]
+    return checkpoint is not None and own[0].exists() and Path(checkpoint).resolve() in [p.resolve() for p in own]
+
+
 def _partial(folder: Path) -> Path:
     return folder.with_name(folder.name + ".partial")
 
 
-def _publish(folder: Path) -> None:
+def _publish(folder: Path, keep_checkpoint: bool) -> None:
     """Renames a folder that is complete; what it replaces is kept until then."""
     partial, replaced = _partial(folder), folder.with_name(folder.name + ".replaced")
-    (partial / CHECKPOINT).unlink(missing_ok=True)
+    if not keep_checkpoint:
+        (partial / CHECKPOINT).unlink(missing_ok=True)
     if folder.exists():
         os.replace(folder, replaced)
     os.replace(partial, folder)

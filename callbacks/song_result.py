@@ -33,7 +33,13 @@ FILES = (
 
 
 def write_song(
-    folder: Path, module: ConsoleModule, song: Song, record: SongRecord, log: list[dict[str, Any]], steps: int
+    folder: Path,
+    module: ConsoleModule,
+    song: Song,
+    record: SongRecord,
+    log: list[dict[str, Any]],
+    steps: int,
+    planned_steps: int | None = None,
 ) -> dict[str, Any]:
     """Writes what was found of a song, but for what belongs to the search; returns what stands in metrics.json.
 
@@ -44,10 +50,11 @@ def write_song(
         record: of the song's pruning.
         log: rows of log.csv.
         steps: of training.
+        planned_steps: more than `steps` where the search was stopped; as many by default.
     """
     part = module.part(song)
     found = module.render(song)
-    metrics = measure(module, song, found, record, steps)
+    metrics = measure(module, song, found, record, steps, planned_steps)
     weights = part.weights.detach().cpu()
     save_graph(
         folder / "graph.json",
@@ -80,7 +87,14 @@ def _known(increases: list[float | None] | None) -> Tensor | None:
     return torch.tensor(increases, dtype=torch.float64)
 
 
-def measure(module: ConsoleModule, song: Song, found: Tensor, record: SongRecord, steps: int) -> dict[str, Any]:
+def measure(
+    module: ConsoleModule,
+    song: Song,
+    found: Tensor,
+    record: SongRecord,
+    steps: int,
+    planned_steps: int | None = None,
+) -> dict[str, Any]:
     """The figures of a result: losses before and after pruning beside the dry sum, ratios, what was read."""
     target = module.target(song)
     score = target.score(found)
@@ -101,6 +115,7 @@ def measure(module: ConsoleModule, song: Song, found: Tensor, record: SongRecord
         "alignment": [asdict(track) for track in song.alignment],
         "warnings": list(song.warnings),
         "steps": steps,
+        "planned_steps": steps if planned_steps is None else planned_steps,
         "losses": {
             "dry_sum": asdict(target.score(song.sources.sum(dim=0))),
             "console": asdict(console),
@@ -124,15 +139,21 @@ def _within(console: SongScore, found: SongScore, tolerance: float | None) -> bo
 def describe(song: Song) -> list[str]:
     """What was read, for a person: tracks, offsets and polarities against the mix, warnings."""
     seconds = song.num_samples / song.sample_rate
-    lines = [f"{song.title or song.name}: {len(song.tracks)} tracks, {len(song.subgroups)} subgroups, {seconds:.1f} s"]
+    counts = f"{len(song.tracks)} tracks, {len(song.subgroups)} subgroups"
+    band = f"read at {song.sample_rate} Hz (up to {song.sample_rate / 2000:g} kHz)"
+    lines = [f"{song.title or song.name}: {counts}, {seconds:.1f} s, {band}"]
     for track in song.alignment:
         if track.confidence < MIN_CONFIDENCE:
             lines.append(f"  {track.track}: no clear offset against the mix (confidence {track.confidence:.2f})")
             continue
+        late = track.offset_samples
+        told = f"{abs(late)} samples ({1000 * abs(late) / song.sample_rate:.2f} ms) {'late' if late > 0 else 'early'}"
         sign = ", polarity flipped" if track.polarity < 0 else ""
-        applied = ", applied" if track.applied else ""
-        estimate = f"{track.offset_samples:+d} samples{sign} against the mix"
-        lines.append(f"  {track.track}: {estimate} (confidence {track.confidence:.2f}{applied})")
+        applied = ", corrected" if track.applied else ""
+        told = f"{told if late else 'in time'}{sign} (confidence {track.confidence:.2f}{applied})"
+        lines.append(f"  {track.track}: against the mix {told}")
+    if any((track.offset_samples or track.polarity < 0) and not track.applied for track in song.alignment):
+        lines.append("  (offsets are left as they are; --data.apply_alignment=true corrects them)")
     return lines + [f"  warning: {warning}" for warning in song.warnings]
 
 
@@ -147,7 +168,11 @@ def summary(path: Path, metrics: dict[str, Any]) -> str:
     losses = metrics["losses"]
     full = {name: losses[name]["loss"]["full"] for name in losses}
     count = metrics["num_processors"]
+    stopped = ""
+    if metrics["steps"] < metrics["planned_steps"]:
+        stopped = f"Stopped after {metrics['steps']} of {metrics['planned_steps']} steps, with the graph as it was.\n"
     return (
+        f"{stopped}"
         f"Match loss: dry sum {full['dry_sum']:.3f}, console {full['console']:.3f}, found graph {full['found']:.3f}.\n"
         f"Processors: {count['found']} of {count['console']} left ({metrics['pruning_ratio']:.0%} pruned).\n"
         f"{_exceeded(full, metrics)}"

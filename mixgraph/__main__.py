@@ -8,7 +8,15 @@ import sys
 
 def main() -> None:
     """Runs the command line; what is wrong with the input is said in a line, without a traceback."""
-    arguments = sys.argv[1:]
+    try:
+        _run(sys.argv[1:])
+    except (ValueError, FileNotFoundError, FileExistsError) as error:
+        sys.exit(f"mixgraph: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _run(arguments: list[str]) -> None:
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # they are about Lightning's own calls
     if arguments[:1] in (["validate-shards"], ["rehydrate"]):  # these need no Trainer, and take no time to load one
         from mixgraph.shards import commands
@@ -20,15 +28,12 @@ def main() -> None:
 
     keep_freed_memory()
     quiet_lightning()
-    try:
-        if arguments[:1] == ["render"]:
-            cli.render(arguments[1:])
-        elif arguments[:1] == ["estimate"]:
-            cli.estimate(arguments[1:])
-        else:
-            cli.run()
-    except (ValueError, FileNotFoundError, FileExistsError) as error:
-        sys.exit(f"mixgraph: {error}")
+    if arguments[:1] == ["render"]:
+        cli.render(arguments[1:])
+    elif arguments[:1] == ["estimate"]:
+        cli.estimate(arguments[1:])
+    else:
+        cli.run()
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from operator import add
 from pathlib import Path
 from typing import Any
 
+import soundfile
 import yaml
 from jsonargparse import set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -79,6 +80,11 @@ class SearchCLI(LightningCLI):
                 if result.sample_rate != self.model.sample_rate:
                     rates = f"{result.sample_rate} Hz, data.sample_rate is {self.model.sample_rate}"
                     raise ValueError(f"start: {path} was found at {rates}")
+                if result.processor_options != self.model.processor_options:
+                    raise ValueError(
+                        f"start: {path} was found with model.processors={result.processor_options}, got "
+                        f"{self.model.processor_options}. HINT: give its own settings, --config {path}/config.yaml"
+                    )
             values = batch_values([GraphValues(r.graph, r.parameters, r.weights) for r in found.values()])
             self.model.load(values.graph, values.parameters, values.weights)
 
@@ -145,9 +151,12 @@ def render(arguments: list[str]) -> None:
     parser.add_argument("--tracks", type=Path, required=True, help="folder with the tracks, named as in the graph")
     parser.add_argument("--out", type=Path, required=True, help="audio file to write (.flac or .wav)")
     parser.add_argument("--block", type=int, default=BLOCK, help="samples a block; any size gives the same mix")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     options = parser.parse_args(arguments)
-    written = render_result(options.result, options.tracks, options.out, options.block)
-    parser.exit(0, f"{written}\n")
+    written = render_result(options.result, options.tracks, options.out, options.block, options.overwrite)
+    about = soundfile.info(str(written.path))
+    told = f"{written.path}: {about.duration:.1f} s at {about.samplerate} Hz, at which the graph was found\n"
+    parser.exit(0, f"{written.warning}\n{told}" if written.warning else told)
 
 
 def estimate(arguments: list[str]) -> None:

@@ -25,6 +25,11 @@ def json_text(value: Any, indent: int | None = None, separators: tuple[str, str]
     return json.dumps(_finite(value), indent=indent, separators=separators, ensure_ascii=False, allow_nan=False)
 
 
+def json_lines(text: str) -> list[Any]:
+    """The values of a text of JSON lines. A line ends at `\\n` alone: within JSON, U+2028 is a letter like others."""
+    return [json.loads(line) for line in text.split("\n") if line]
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None

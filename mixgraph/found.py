@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from mixgraph.graph.io import load_graph, load_parameters
 from mixgraph.graph.types import MixGraph
 from mixgraph.processors import Processors, make_processors
 from mixgraph.render import BLOCK, render_song
-from mixgraph.songs import read_audio, write_audio
+from mixgraph.songs import WrittenAudio, read_audio, write_audio
 from mixgraph.songs.clips import cut
 
 
@@ -25,6 +25,7 @@ class FoundGraph:
     Attributes:
         graph: of one song.
         processors: as they were in the search.
+        processor_options: that they were made with, where these differ from the defaults.
         parameters: type -> name -> (nodes of the type, *shape).
         weights: dry/wet weights, (processors,).
         sample_rate: in Hz.
@@ -41,6 +42,7 @@ class FoundGraph:
     level: float
     num_samples: int
     placements: dict[str, tuple[int, int]]
+    processor_options: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def render(self, sources: Tensor, block: int = BLOCK) -> Tensor:
         """The mix of dry tracks at their own level, (inputs, 2, L) to (2, L)."""
@@ -69,7 +71,9 @@ def load_result(path: str | Path) -> FoundGraph:
         placements = {t["name"]: (int(t["start_sample"]), int(t["polarity"])) for t in metrics["tracks"]}
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path / 'metrics.json'}: level, num_samples and tracks are needed ({error!r})") from error
-    return FoundGraph(file.graph, processors, parameters, weights, file.sample_rate, level, num_samples, placements)
+    options = {name: dict(given) for name, given in file.processor_options.items()}
+    values = file.graph, processors, parameters, weights
+    return FoundGraph(*values, file.sample_rate, level, num_samples, placements, options)
 
 
 def read_tracks(found: FoundGraph, folder: Path) -> Tensor:
@@ -97,10 +101,20 @@ def read_tracks(found: FoundGraph, folder: Path) -> Tensor:
     return torch.stack(sources)
 
 
-def render_result(result: Path, tracks: Path, out: Path, block: int = BLOCK) -> Path:
-    """Renders a result folder's graph on a folder of tracks and writes the mix; returns where it was written."""
+def render_result(result: Path, tracks: Path, out: Path, block: int = BLOCK, overwrite: bool = False) -> WrittenAudio:
+    """Renders a result folder's graph on a folder of tracks and writes the mix; returns where it was written.
+
+    Raises:
+        FileExistsError: there is such a file already, and it is not to be overwritten.
+        ValueError: a block of no samples, or a file among the tracks; and as `read_tracks` and `write_audio`.
+    """
     if block < 1:
         raise ValueError(f"block: at least 1 sample, got {block}")
+    if out.resolve().parent == tracks.resolve():
+        raise ValueError(f"out: {out} would be among the tracks; choose another folder")
+    places = [out, out.with_suffix(".wav")] if out.suffix.lower() == ".flac" else [out]  # what clips in FLAC is WAV
+    if not overwrite and (existing := [str(place) for place in places if place.exists()]):
+        raise FileExistsError(f"out: {', '.join(existing)} exists and is kept; choose another name or give --overwrite")
     found = load_result(result)
     mix = found.render(read_tracks(found, tracks), block)
-    return write_audio(out, mix, found.sample_rate).path
+    return write_audio(out, mix, found.sample_rate)

@@ -166,10 +166,20 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         return songs
 
     def _check_songs(self) -> None:
-        """Refuses songs that are not those of the graph, in their order; see `song_number` for a single one."""
+        """Refuses songs and tracks that are not those of the graph, in their order.
+
+        A graph of one song serves any song with its tracks, see `song_number`.
+        """
         needed, got = self.song_names, [song.name for song in self._songs()]
         if needed != got and (len(needed) > 1 or len(got) > 1):
             raise ValueError(f"data.path: the graph is of {', '.join(needed)} (in this order), got {', '.join(got)}")
+        needed = [self.graph.names[i] for i in self.graph.inputs]
+        got = [name for song in self._songs() for name in song.tracks]
+        if needed != got:
+            raise ValueError(
+                f"data.path: the graph is of the tracks {', '.join(needed)} (in this order, by subgroup), got "
+                f"{', '.join(got)}. HINT: a found graph and a checkpoint go with the song that they were found on"
+            )
 
     def plan(self, samples: int, mono: Sequence[int] = (), silent: Sequence[int] = ()) -> RenderPlan:
         """The plan for clips of `samples` rendered samples, look-ahead not counted; see `make_plan`."""

@@ -48,17 +48,18 @@ def search(
 
 
 def quiet_lightning() -> None:
-    """Drops what Lightning says that a search cannot act on: an advertisement, and warnings that do not apply."""
+    """Drops what Lightning says that a search cannot act on: advertisements, its loop's end, warnings on others."""
     tips = logging.getLogger("lightning.pytorch.utilities.rank_zero")
-    if _is_no_advertisement not in tips.filters:
-        tips.addFilter(_is_no_advertisement)
+    if _matters not in tips.filters:
+        tips.addFilter(_matters)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 on torch 2.11
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # clips are cut from memory
     warnings.filterwarnings("ignore", message=".*LightningCLI's args parameter.*")  # the tools mean it
 
 
-def _is_no_advertisement(record: logging.LogRecord) -> bool:
-    return "litlogger" not in record.getMessage()
+def _matters(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    return not any(words in message for words in ("litlogger", "TPU available", "`Trainer.fit` stopped"))
 
 
 TRAINER_DEFAULTS: dict[str, Any] = {

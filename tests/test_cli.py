@@ -122,6 +122,7 @@ def test_result_renders_again_to_the_same_audio(result, tiny_song, monkeypatch, 
                 tmp_path / "m.flac",
                 "--block",
                 block,
+                "--overwrite",
             )
         assert stop.value.code == 0
         again, rate = soundfile.read(tmp_path / "m.flac")
@@ -186,8 +187,10 @@ def test_killed_search_goes_on_from_its_last_stage(result, tiny_song, tmp_path) 
     assert checkpoint.exists()
     assert not folder.exists()
     refused = process("fit", *settings(tiny_song, folder))
-    assert "holds a search that did not end; go on with --ckpt_path" in refused.communicate()[0]
-    resumed = process("fit", *settings(tiny_song, folder), f"--ckpt_path={checkpoint}")
+    output = refused.communicate()[0]
+    command = f"python -m mixgraph fit --config {checkpoint.parent / 'config.yaml'} --ckpt_path {checkpoint}"
+    assert f"holds a search that did not end; go on with\n  {command}\n" in output
+    resumed = process(*command.split()[3:])
     output = resumed.communicate()[0]
     assert resumed.returncode == 0, output
     for name in ("graph.json", "parameters.safetensors", "trace.jsonl", "log.csv"):
@@ -217,6 +220,7 @@ def test_ctrl_c_ends_with_a_valid_result(tiny_song, tmp_path) -> None:
     output = child.communicate(timeout=120)[0]
     assert child.returncode == 0, output
     assert "ending with the graph as it is" in output
+    assert re.search(r"Stopped after \d+ of 8000 steps, with the graph as it was\.\nMatch loss", output)
     assert {p.name for p in folder.iterdir()} == FILES
     assert 0 < json.loads((folder / "timings.json").read_text())["steps"] < 4000
 
@@ -255,6 +259,9 @@ def test_fit_starts_from_a_found_graph(result, tiny_song, monkeypatch, tmp_path)
     assert further["losses"]["found"]["loss"]["full"] < first["losses"]["found"]["loss"]["full"]
     with pytest.raises(SystemExit, match=r"was found at 8000 Hz, data\.sample_rate is 16000"):
         run(monkeypatch, "fit", *settings(tiny_song, tmp_path / "x", data__sample_rate=16000), f"--start={result}")
+    options = settings(tiny_song, tmp_path / "x", model__processors='{"equalizer": {"window": "periodic"}}')
+    with pytest.raises(SystemExit, match=r"was found with model\.processors=\{\}, got \{'equalizer': .*config.yaml"):
+        run(monkeypatch, "fit", *options, f"--start={result}")
 
 
 def test_two_songs_in_one_search(result, tiny_song, duo_song, monkeypatch, capsys, caplog, tmp_path) -> None:

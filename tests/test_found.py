@@ -69,3 +69,18 @@ def test_damaged_metrics_and_newer_graphs_are_refused(copy) -> None:
     (copy / "graph.json").write_text(json.dumps(graph | {"schema_version": 99}))
     with pytest.raises(ValueError, match=r"graph.json.*newer"):
         load_result(copy)
+
+
+def test_a_rendering_replaces_no_file_unless_asked(result, tiny_song, tmp_path) -> None:
+    tracks, out = shutil.copytree(tiny_song / "tracks", tmp_path / "tracks"), tmp_path / "out.wav"
+    before = (tracks / "kick.wav").read_bytes()
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match=r"out: .*kick.wav would be among the tracks; choose another folder"):
+            render_result(result, tracks, tracks / "kick.wav", overwrite=overwrite)
+    assert (tracks / "kick.wav").read_bytes() == before
+    first = render_result(result, tracks, out).path.read_bytes()
+    out.write_bytes(b"mine")
+    with pytest.raises(FileExistsError, match=r"out: .*out.wav exists and is kept; .*--overwrite"):
+        render_result(result, tracks, tmp_path / "out.flac")  # a mix that clips in FLAC would be written to out.wav
+    assert out.read_bytes() == b"mine"
+    assert render_result(result, tracks, out, overwrite=True).path.read_bytes() == first

@@ -2,10 +2,13 @@
 
 import copy
 import math
+import shutil
 from dataclasses import replace
 
 import lightning as L
+import numpy as np
 import pytest
+import soundfile
 import torch
 
 from callbacks import IterativePruning
@@ -423,6 +426,18 @@ def test_songs_that_are_not_the_graphs_are_refused(two, tiny_song, tmp_path) -> 
         search(module, data(tiny_song), [], 1, "cpu", enable_progress_bar=False)
 
 
+def test_tracks_that_are_not_the_graphs_are_refused(tiny_song, tmp_path) -> None:
+    """Values go by row: the same tracks in another order would be another mix."""
+    found = console("g").build(build_console(SUBGROUPS, "g", ""))
+    search(found, data(tiny_song), [], 1, "cpu", enable_progress_bar=False)
+    swapped = shutil.copytree(tiny_song, tmp_path / "swapped")
+    (swapped / "song.yaml").write_text("subgroups: {lead: [lead.wav], drums: [kick.wav, hat.wav]}")
+    with pytest.raises(
+        ValueError, match=r"data.path: the graph is of the tracks kick, hat, lead \(.*\), got lead, kick, hat\. HINT"
+    ):
+        search(found, data(swapped), [], 1, "cpu", enable_progress_bar=False)
+
+
 def test_validation_logs_the_mean_and_each_song(two) -> None:
     both, module, *_ = two
     trainer = L.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
@@ -447,3 +462,17 @@ def test_a_console_with_every_letter_and_a_master_is_searched(tiny_song) -> None
     score = module.score(songs.song)
     assert math.isfinite(score.loss["full"])
     assert score.loss["full"] <= min(row["end_loss"] for row in pruning.trace if row["kind"] == "round") + 0.5
+
+
+def test_a_console_that_was_validated_is_trained_in_the_same_process(tmp_path) -> None:
+    """Indices that inference made and kept would be refused by the backward pass."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "tracks").mkdir()
+    for k in range(4):  # mono and stereo in turn, so that rows are gathered by index
+        soundfile.write(tmp_path / "tracks" / f"{k}.wav", 0.1 * rng.standard_normal((2 * RATE, 1 + k % 2)), RATE)
+    soundfile.write(tmp_path / "mix.wav", 0.1 * rng.standard_normal((2 * RATE, 2)), RATE)
+    module, song = ConsoleModule(sample_rate=RATE), data(tmp_path, cache_dir=None)
+    trainer = L.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    trainer.validate(module, song, verbose=False)
+    search(module, song, [], 1, "cpu", enable_progress_bar=False)
+    assert module.trainer.global_step == 3

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mixgraph.files import json_text, write_atomically
+from mixgraph.files import json_lines, json_text, write_atomically
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -23,4 +22,4 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The objects of a file of JSON lines, none where there is no such file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    return json_lines(path.read_text(encoding="utf-8")) if path.exists() else []

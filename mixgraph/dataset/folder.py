@@ -89,8 +89,7 @@ class BuildFolder:
     ) -> None:
         """Notes at once that a song failed, for a build that is stopped later; `run` is None where none began."""
         row = {"song": song, "run": run, "reason": reason, "attempts": attempts, "details": details}
-        with self.failures.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+        write_lines(self.failures, [*read_lines(self.failures), row])
 
     def read_failures(self, song: str) -> list[dict[str, Any]]:
         """What failed of a song."""

@@ -122,7 +122,7 @@ class ExampleMaker:
             return sample.audio.tracks(start, start + length), sample.audio.mix(start, start + length)
         history = round(_HISTORY_SECONDS * self.task.sample_rate)
         tracks = sample.audio.tracks(start - history, start + length)
-        return tracks[..., history:], sample.render(tracks)[..., history:]
+        return tracks[..., history:], sample.render(tracks, first=start - history)[..., history:]
 
 
 @dataclass(frozen=True)

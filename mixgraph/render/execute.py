@@ -331,4 +331,5 @@ def _take_rows(values: Tensor, rows: tuple[int, ...]) -> Tensor:
 @lru_cache(maxsize=1024)
 def _index(rows: tuple[int, ...], device: torch.device) -> Tensor:
     """An index on the device, made once: making it waits for the device."""
-    return torch.tensor(rows, device=device)
+    with torch.inference_mode(False):  # what is made within it could not be used for training later
+        return torch.tensor(rows, device=device)

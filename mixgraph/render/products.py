@@ -181,7 +181,8 @@ class LinearProduct:
 
 @lru_cache(maxsize=64)
 def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.tensor(values, dtype=dtype, device=device)
+    with torch.inference_mode(False):  # as `execute._index`
+        return torch.tensor(values, dtype=dtype, device=device)
 
 
 def sum_and_difference(signal: Tensor) -> Tensor:

@@ -113,4 +113,4 @@ def rendered(sample: GraphSample, start: int, stop: int, warm_up_seconds: float)
     past = min(start, round(warm_up_seconds * sample.sample_rate))
     future = lookahead(sample.graph, sample.processors())
     sources = sample.audio.tracks(start - past, stop + future)
-    return sample.render(sources)[:, past : past + stop - start]
+    return sample.render(sources, first=start - past)[:, past : past + stop - start]

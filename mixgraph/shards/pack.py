@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from mixgraph.files import json_lines
 from mixgraph.found import FoundGraph, load_result
 from mixgraph.graph.io import GraphFile, load_graph, parameters_to_bytes
 from mixgraph.graph.types import MixGraph
@@ -94,7 +95,7 @@ def pack_result(
     folder = Path(folder)
     found, file = load_result(folder), load_graph(folder / "graph.json")
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    rows = [json.loads(line) for line in (folder / "trace.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = json_lines((folder / "trace.jsonl").read_text(encoding="utf-8"))
     if audio and song is None:
         raise ValueError(f"{folder}: song: needed for shards with audio, got None")
     if song is not None:

@@ -118,10 +118,12 @@ class GraphSample:
         """The graph's processors, on its device; shared by all samples that need the same ones."""
         return processors_of(self.sample_rate, self.processor_options, self.weights.device)
 
-    def render(self, sources: Tensor, block: int = BLOCK) -> Tensor:
-        """What the graph makes of dry tracks (K, 2, L) at the level of the search: (2, L)."""
+    def render(self, sources: Tensor, block: int = BLOCK, first: int = 0) -> Tensor:
+        """What the graph makes of dry tracks (K, 2, L) at the level of the search, from sample `first` on: (2, L)."""
+        first += int(self.meta["excerpt_start"])
+        values = self.parameters, self.weights
         with torch.no_grad():
-            return render_song(self.graph, self.processors(), sources, self.parameters, self.weights, block)[0]
+            return render_song(self.graph, self.processors(), sources, *values, block, first=first)[0]
 
     def to(self, device: torch.device | str) -> GraphSample:
         """A copy whose tensors are on a device."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,11 @@ RESAMPLING: dict[str, Any] = {
     "rolloff": 0.9475937167399596,
     "beta": 14.769656459379492,
 }
+
+# libsndfile's notes on a chunk of samples that says more bytes than follow; what was streamed says "unknown".
+_SIZES = re.compile(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
+_UNKNOWN_SIZE = 0x7FFF0000
+_OGG_PAGE, _OGG_END = 65307, 4  # bytes of the longest page; the flag of a stream's last one
 
 _WAV_FLOAT = 3
 _WAV_MAX_BYTES = 2**32 - 1
@@ -55,18 +61,22 @@ def decode(path: Path) -> Audio:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it cannot be decoded, is empty, or has more than two channels.
+        ValueError: if it cannot be decoded, is cut short, is empty, or has more than two channels.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: audio file expected, got none")
     try:
-        samples, sample_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+        with soundfile.SoundFile(str(path)) as file:
+            samples, sample_rate = file.read(dtype="float32", always_2d=True), file.samplerate
+            declared, notes = file.frames, file.extra_info
     except soundfile.LibsndfileError as error:
         raise ValueError(
             f"{path}: cannot be read as audio ({error}); allowed are {', '.join(AUDIO_SUFFIXES)}. "
             "HINT: is the download complete?"
         ) from error
     frames, channels = samples.shape
+    if frames < declared or _is_cut_short(path, notes):
+        raise ValueError(f"{path}: the file ends before its audio does. HINT: is the download complete?")
     if channels > 2:
         raise ValueError(
             f"{path}: one or two channels are allowed, got {channels}. HINT: split a surround file into stereo tracks"
@@ -74,6 +84,23 @@ def decode(path: Path) -> Audio:
     if frames == 0:
         raise ValueError(f"{path}: at least one sample expected, got an empty file")
     return Audio(torch.from_numpy(np.ascontiguousarray(samples.T)), sample_rate)
+
+
+def _is_cut_short(path: Path, notes: str) -> bool:
+    """Whether bytes are missing at the end, which libsndfile passes over: it takes what is there for the whole.
+
+    Args:
+        path: of the file.
+        notes: libsndfile's, on the parts of the file.
+    """
+    if path.suffix.lower() == ".ogg":
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 2 * _OGG_PAGE))
+            tail = file.read()
+        page = tail[tail.rfind(b"OggS") :]
+        return len(page) < 6 or not page[5] & _OGG_END
+    sizes = [(int(said), int(there)) for said, there in _SIZES.findall(notes)]
+    return any(there < said < _UNKNOWN_SIZE for said, there in sizes)
 
 
 def resample(samples: Tensor, from_rate: int, to_rate: int) -> Tensor:

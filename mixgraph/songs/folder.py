@@ -39,7 +39,7 @@ def read_folder(folder: Path, problems: Problems) -> SongDraft:
         tracks=_tracks(files, settings.get("tracks", {}), problems),
         subgroups=settings.get("subgroups"),
         warnings=warnings,
-        artist=settings.get("artist"),
+        artist=settings.get("artist") or None,
     )
 
 

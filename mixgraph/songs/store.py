@@ -45,8 +45,16 @@ def new_entry(entry: Path) -> Iterator[Path]:
 
 
 def map_new(path: Path, shape: tuple[int, ...]) -> Tensor:
-    """Creates a float32 .npy file of zeros and maps it: what is written to the tensor is written to the file."""
-    return torch.from_numpy(np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape))
+    """Creates a float32 .npy file of zeros and maps it: what is written to the tensor is written to the file.
+
+    Raises:
+        OSError: the disk has no room for it. (Without room reserved, writing to the tensor would kill the process.)
+    """
+    mapped = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return torch.from_numpy(mapped)
 
 
 def map_existing(path: Path) -> Tensor:

@@ -11,6 +11,8 @@ from callbacks.song_result import summary
 def test_a_graph_above_the_tolerance_is_named(within) -> None:
     losses = {name: {"loss": {"full": loss}} for name, loss in (("dry_sum", 2.0), ("console", 0.5), ("found", 0.625))}
     metrics = {
+        "steps": 30,
+        "planned_steps": 30,
         "losses": losses,
         "num_processors": {"console": 8, "found": 2},
         "pruning_ratio": 0.75,
@@ -22,3 +24,5 @@ def test_a_graph_above_the_tolerance_is_named(within) -> None:
     assert "2 of 8 left (75% pruned)" in said
     named = "0.125 above the console, more than the tolerance of 0.1. HINT: lower pruning.tolerance"
     assert (named in said) is (within is False)
+    assert "Stopped" not in said
+    assert "Stopped after 12 of 30 steps" in summary(Path("out"), metrics | {"steps": 12})

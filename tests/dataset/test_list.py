@@ -224,3 +224,15 @@ def test_a_new_result_replaces_an_old_one_whole(songs, tmp_path) -> None:
 )
 def test_licences_that_are_known_to_allow_copies(licence, free) -> None:
     assert may_share_audio(licence) is free
+
+
+def test_failures_are_whole_lines_whatever_they_say(tmp_path) -> None:
+    folder = BuildFolder(tmp_path)
+    folder.add_failure("a", 0, "vox\u2028take 2.wav: cannot be read as audio")
+    folder.add_failure("b", None, "silent", attempts=3)
+    assert {path.name for path in tmp_path.iterdir()} == {"failures.jsonl"}
+    assert folder.failures.read_text(encoding="utf-8").count("\n") == 2
+    assert [folder.read_failures(song)[0]["reason"] for song in "ab"] == [
+        "vox\u2028take 2.wav: cannot be read as audio",
+        "silent",
+    ]

@@ -13,12 +13,16 @@ import pytest
 import torch
 
 from datamodules import GraphShards
-from mixgraph.graph import MixGraph
+from mixgraph.graph import MixGraph, build_console
 from mixgraph.graph.convert import from_pyg, parameters_from_pyg
+from mixgraph.graph.io import GraphFile
+from mixgraph.processors import make_processors
 from mixgraph.shards import read_shards
-from mixgraph.shards.examples import Stretch
+from mixgraph.shards.examples import Stretch, rendered
+from mixgraph.shards.pack import Origin, pack_sample
 from mixgraph.shards.pyg import to_batch
 from mixgraph.shards.stream import Node, TrainingLoader, evaluation_loader
+from mixgraph.shards.write import write_shards
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than this machine has
 ALL = [f"s{n:03d}" for n in range(11)]
@@ -128,6 +132,27 @@ def test_a_rendered_target_is_what_the_graph_makes(stream) -> None:
         all_of_it = Stretch(audio=True, target="rendered").cut(sample)
         assert (all_of_it.target - whole).abs().max() < 1e-4 * whole.abs().max()
         assert (cut.target - sample.audio.mix(cut.start, cut.start + 1600)).abs().max() > 0.1
+
+
+def test_a_rendered_target_knows_where_in_the_song_it_is(tmp_path) -> None:
+    """A fader that falls to silence over the second second; samples are excerpts of two seconds."""
+    rate, length = 1000, 6000
+    graph = build_console({"all": ["tone"]}, "f", "")
+    points = make_processors(rate)["fader"].points
+    falling = torch.full((1, points), -7.0)
+    falling[0, :2] = 0.0
+    values = {"fader": {"log_gain": falling}}
+    tracks = torch.full((1, 2, length), 0.5)
+    file = GraphFile(graph, rate, torch.ones(1))
+    fields = pack_sample("k-s", file, values, Origin("d", "s", length), tracks=tracks, mix=tracks[0])
+    write_shards([("train", *fields)], tmp_path / "set")
+    (sample,) = read_shards(tmp_path / "set" / "train")
+    whole = sample.render(sample.audio.tracks(0, length))
+    assert torch.allclose(whole[0, [100, 5000]], 0.5 * torch.tensor([0.0, -7.0]).exp())
+    for start in (0, 900, 3000):
+        assert torch.allclose(rendered(sample, start, start + 500, 0.2), whole[:, start : start + 500])
+    later = replace(sample, meta=sample.meta | {"excerpt_start": 3000})
+    assert torch.allclose(later.render(tracks[..., 3000:]), whole[:, 3000:])
 
 
 def test_batches_keep_tracks_nodes_and_edges_together(stream) -> None:

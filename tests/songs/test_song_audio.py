@@ -71,6 +71,28 @@ def test_unreadable_file(tmp_path):
         read_audio(tmp_path / "a.wav", 8000)
 
 
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".aiff"])
+def test_a_file_that_is_cut_short_is_refused(make, tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    make.save(path, make.noise(40_000, 2), rate=44100, subtype=None)
+    whole = path.read_bytes()
+    assert read_audio(path, 44100).shape == (2, 40_000)
+    path.write_bytes(whole[: 2 * len(whole) // 3])
+    with pytest.raises(ValueError, match=r"a\.\w+: .*is the download complete\?"):
+        read_audio(path, 44100)
+    path.write_bytes(whole + b"xy")  # more than the audio is no harm
+    assert read_audio(path, 44100).shape == (2, 40_000)
+
+
+def test_a_wav_that_was_streamed_says_no_size_and_is_read(make, tmp_path):
+    path = make.save(tmp_path / "a.wav", make.noise(1000, 2), subtype="PCM_16")
+    data = bytearray(path.read_bytes())
+    start = data.index(b"data") + 4
+    data[start : start + 4] = data[4:8] = b"\xff\xff\xff\xff"
+    path.write_bytes(data)
+    assert read_audio(path, 8000).shape[-1] >= 1000 * 8000 // 44100
+
+
 def test_too_many_channels(make, tmp_path):
     make.save(tmp_path / "a.wav", make.noise(100, 3))
     with pytest.raises(ValueError, match="one or two channels are allowed, got 3"):

@@ -120,6 +120,9 @@ def test_descriptions_of_other_programs_are_allowed(make):
     assert len(song_files(make.folder(settings=settings)).tracks) == 2
     (make.root / "song" / "song.yaml").write_text("")
     assert len(song_files(make.root / "song").tracks) == 2
+    (make.root / "song" / "song.yaml").write_text("title: ''\nartist: ''\nlicence: ''")
+    files = song_files(make.root / "song")
+    assert (files.title, files.artist, files.licence) == ("song", None, "not stated")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Loading: lengths, channels, rates, level, alignment, and songs mapped from files."""
 
 import hashlib
+import os
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from mixgraph.songs import Song, TrackAlignment, load_song, read_window, resample
 from mixgraph.songs.clips import cut
 from mixgraph.songs.loudness import integrated_loudness
+from mixgraph.songs.store import map_new
 
 
 def test_mono_is_on_both_channels_at_full_level_and_stereo_stays(make):
@@ -262,3 +264,12 @@ def test_a_song_checks_its_shapes(make):
         Song(**{**fields, "mix": song.mix[:1]})
     with pytest.raises(ValueError, match="mono: one entry for each of 2 tracks expected, got 1"):
         Song(**{**fields, "mono": (True,)})
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system cannot reserve room on a disk")
+def test_room_for_a_mapped_song_is_reserved(tmp_path):
+    """Without, a disk that is full later would kill the process in the middle of a copy."""
+    mapped = map_new(tmp_path / "a.npy", (3, 2, 100_000))
+    assert (tmp_path / "a.npy").stat().st_blocks * 512 >= mapped.numel() * 4
+    mapped[1] = 2.0
+    assert np.load(tmp_path / "a.npy").sum() == 400_000

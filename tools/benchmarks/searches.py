@@ -46,7 +46,7 @@ class Searches:
         if text and not text.endswith("\n"):
             with path.open("a", encoding="utf-8") as file:
                 file.write("\n")
-        for number, line in enumerate(text.splitlines() if keep else [], start=1):
+        for number, line in enumerate(text.rstrip("\n").split("\n") if keep and text else [], start=1):
             try:
                 record = json.loads(line)
             except json.JSONDecodeError:  # a run was killed while writing

@@ -76,6 +76,7 @@ def search_song(request: Request, folder: Path) -> Path:
         settings = folder / "settings.yaml"
         settings.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
         command(["fit", "--config", str(settings)])
+    (result / CHECKPOINT).unlink(missing_ok=True)  # of a search whose budget was spent
     _label(result, request)
     return result
 

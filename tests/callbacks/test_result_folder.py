@@ -1,0 +1,101 @@
+"""Searches that are stopped at any moment: nothing is lost, and they end as undisturbed ones do."""
+
+import json
+
+import lightning as L
+import pytest
+
+from callbacks import IterativePruning, ResultFolder
+from callbacks.time_budget import TimeBudget
+from datamodules import SongData
+from mixgraph.found import load_result
+from mixgraph.module import ConsoleModule
+from mixgraph.search import search
+
+RATE, STEPS = 8000, 3
+SAME = ("graph.json", "parameters.safetensors", "metrics.json", "trace.jsonl", "log.csv")
+
+
+def find(path, folder, callbacks=(), checkpoint=None, rounds=2, **result):
+    data = SongData(str(path), sample_rate=RATE, steps_per_stage=STEPS, scored_seconds=1.0, cache_dir=None)
+    pruning = IterativePruning(console_stages=2, rounds=rounds)
+    own = [*callbacks, pruning, ResultFolder(str(folder), log_every=2, **result)]
+    saved = None if checkpoint is None else str(checkpoint)
+    search(ConsoleModule("ecg", "gr", sample_rate=RATE), data, own, 4, "cpu", saved, enable_progress_bar=False)
+    return json.loads((folder / "metrics.json").read_text())
+
+
+class StopAt(L.Callback):
+    """Asks for the end of the search after a step, as Ctrl-C does, and fails when it ends if so told."""
+
+    def __init__(self, step: int, fail: bool = False) -> None:
+        self.step, self.fail = step, fail
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        trainer.should_stop = trainer.should_stop or trainer.global_step == self.step
+
+    def on_train_end(self, trainer, pl_module):
+        if self.fail:
+            raise RuntimeError("power cut")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny_song, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed") / "r"
+    metrics = find(tiny_song, folder)
+    assert (metrics["steps"], metrics["planned_steps"]) == (4 * STEPS, 4 * STEPS)
+    assert not (folder / "stage.ckpt").exists()
+    return folder
+
+
+def assert_same(folder, other) -> None:
+    for name in SAME:
+        assert (folder / name).read_bytes() == (other / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("step", [5, 9, 11], ids=["console", "end of a round", "last stage"])
+def test_a_search_that_was_stopped_is_finished_from_its_result(tiny_song, undisturbed, tmp_path, step) -> None:
+    folder = tmp_path / "r"
+    metrics = find(tiny_song, folder, [StopAt(step)])
+    assert (metrics["steps"], metrics["planned_steps"]) == (step, 4 * STEPS)
+    assert load_result(folder).weights.shape[0] == metrics["num_processors"]["found"]
+    with pytest.raises(FileExistsError, match="exists and is kept"):
+        find(tiny_song, folder)
+    find(tiny_song, folder, checkpoint=folder / "stage.ckpt")
+    assert_same(folder, undisturbed)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["r"]
+    assert not (folder / "stage.ckpt").exists()
+
+
+def test_a_search_that_is_stopped_twice_in_a_stage_keeps_its_checkpoint(tiny_song, undisturbed, tmp_path) -> None:
+    folder = tmp_path / "r"
+    find(tiny_song, folder, [StopAt(5)])
+    find(tiny_song, folder, [StopAt(4)], checkpoint=folder / "stage.ckpt")
+    find(tiny_song, folder, checkpoint=folder / "stage.ckpt")
+    assert_same(folder, undisturbed)
+
+
+def test_a_search_that_fails_while_it_ends_is_finished(tiny_song, undisturbed, tmp_path, caplog) -> None:
+    folder = tmp_path / "r"
+    with pytest.raises(RuntimeError, match="power cut"), caplog.at_level("INFO"):
+        find(tiny_song, folder, [StopAt(0, fail=True)])
+    checkpoint = tmp_path / "r.partial" / "stage.ckpt"
+    assert f"The search did not end. To go on:\n  mixgraph.search.search(..., checkpoint='{checkpoint}')" in caplog.text
+    find(tiny_song, folder, checkpoint=checkpoint)
+    assert_same(folder, undisturbed)
+
+
+def test_a_foreign_checkpoint_replaces_no_result(tiny_song, undisturbed, tmp_path) -> None:
+    find(tiny_song, tmp_path / "a", [StopAt(5)])
+    with pytest.raises(FileExistsError, match="exists and is kept"):
+        find(tiny_song, undisturbed, checkpoint=tmp_path / "a" / "stage.ckpt")
+
+
+def test_a_budgets_schedule_is_kept_and_another_schedule_is_told(tiny_song, tmp_path) -> None:
+    folder, first = tmp_path / "r", TimeBudget("1h")
+    find(tiny_song, folder, [first, StopAt(4)])
+    assert first.schedule == {"data.steps_per_stage": STEPS, "pruning.console_stages": 2, "pruning.rounds": 2}
+    find(tiny_song, folder, [again := TimeBudget("1h"), StopAt(5)], folder / "stage.ckpt", rounds=1)
+    assert again.schedule == first.schedule
+    with pytest.warns(UserWarning, match=r"made with .*pruning.rounds=2; the search goes on with .*pruning.rounds=1\."):
+        find(tiny_song, folder, [TimeBudget()], folder / "stage.ckpt", rounds=1)
