@@ -22,13 +22,14 @@ from mixgraph.losses import SongScore
 from mixgraph.module import ConsoleModule
 from mixgraph.report.figures import save_figure
 from mixgraph.report.progress import progress_figure
+from mixgraph.report.settings import read_settings, settings_figure, settings_text
 from mixgraph.report.spectrograms import spectrogram_figure
 from mixgraph.songs import Song, write_audio
 from mixgraph.songs.align import MIN_CONFIDENCE
 
 FILES = (
     "graph.json, parameters.safetensors, metrics.json, timings.json, trace.jsonl, config.yaml, log.csv, "
-    "mix_target, mix_found, graph.svg, graph.png, spectrograms.png, progress.png"
+    "mix_target, mix_found, settings.txt, settings.png, graph.svg, graph.png, spectrograms.png, progress.png"
 )
 
 
@@ -55,12 +56,12 @@ def write_song(
     part = module.part(song)
     found = module.render(song)
     metrics = measure(module, song, found, record, steps, planned_steps)
-    weights = part.weights.detach().cpu()
+    weights, increases = part.weights.detach().cpu(), _known(record.loss_increases)
     save_graph(
         folder / "graph.json",
         part.graph,
         weights,
-        loss_increases=_known(record.loss_increases),
+        loss_increases=increases,
         sample_rate=module.sample_rate,
         processor_options=module.processor_options,
     )
@@ -72,8 +73,12 @@ def write_song(
         written = write_audio(folder / f"{name}.flac", audio / song.level, song.sample_rate)
         if written.warning:
             rank_zero_info(written.warning)
+    title = song.title or song.name
+    settings = read_settings(part.graph, module.processors, part.parameters, weights, song.level, increases)
+    write_atomically(folder / "settings.txt", settings_text(settings, title, module.sample_rate).encode())
+    save_figure(settings_figure(settings, title), folder / "settings.png")
     for name in ("graph.svg", "graph.png"):
-        save_drawing(folder / name, part.graph, weights, title=song.title or song.name)
+        save_drawing(folder / name, part.graph, weights, title, {own.node: own.text() for own in settings})
     candidates: dict[str, Tensor] = {"dry sum": song.sources.sum(dim=0), "found": found}
     save_figure(spectrogram_figure(song.mix, candidates, song.sample_rate), folder / "spectrograms.png")
     save_figure(progress_figure(log), folder / "progress.png")

@@ -18,7 +18,7 @@ ALLOWED = {
     "pruning": {"processors", "graph", "render", "losses"},
     "songs": {"dsp", "processors", "graph", "render", "losses", "pruning"},
     "recovery": {"dsp", "processors", "graph"},
-    "report": {"graph", "dsp", "files"},
+    "report": {"graph", "dsp", "files", "processors"},
     "dataset": {"graph", "recovery", "songs", "files"},
     "generation": {"processors", "graph", "render", "losses", "pruning", "songs"},
     "estimators": {"processors", "graph", "render", "losses", "recovery", "songs", "shards"},

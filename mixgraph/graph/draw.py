@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -30,18 +30,21 @@ _POINTS_PER_PIXEL = 0.72  # at the 100 dots per inch that scenes are laid out fo
 _MAX_PIXELS = 20_000  # of a PNG's longer side
 
 
-def draw_svg(graph: MixGraph, weights: Tensor | None = None, title: str = "") -> str:
+def draw_svg(
+    graph: MixGraph, weights: Tensor | None = None, title: str = "", settings: Mapping[int, str] | None = None
+) -> str:
     """An SVG document of its own, which can also stand inside an HTML page (it defines no ids and no styles).
 
     Args:
         graph: any graph.
         weights: dry/wet weight of each processor, (len(graph.processors),), in 0..1.
         title: above the drawing.
+        settings: node -> its settings in words, shown where a pointer rests on it.
 
     Raises:
         ValueError: weights of another shape or out of range, or an unregistered processor type.
     """
-    scene = make_scene(graph, _listed(graph, weights), title)
+    scene = make_scene(graph, _listed(graph, weights), title, settings)
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_number(scene.width)} {_number(scene.height)}" '
         f'width="{_number(scene.width)}" height="{_number(scene.height)}" '
@@ -79,15 +82,21 @@ def draw_figure(graph: MixGraph, weights: Tensor | None = None, title: str = "")
     return figure
 
 
-def save_drawing(path: Path, graph: MixGraph, weights: Tensor | None = None, title: str = "") -> None:
-    """Writes a drawing to `.svg`, or to `.png` at twice the pixels (less if a side would pass 20,000).
+def save_drawing(
+    path: Path,
+    graph: MixGraph,
+    weights: Tensor | None = None,
+    title: str = "",
+    settings: Mapping[int, str] | None = None,
+) -> None:
+    """Writes a drawing to `.svg` (with settings), or to `.png` at twice the pixels (less if a side would pass 20,000).
 
     Raises:
         ValueError: another suffix, and as `draw_svg`.
     """
     suffix = path.suffix.lower()
     if suffix == ".svg":
-        write_atomically(path, draw_svg(graph, weights, title).encode())
+        write_atomically(path, draw_svg(graph, weights, title, settings).encode())
         return
     if suffix not in PICTURE_SUFFIXES:
         raise ValueError(f"{path}: suffix {' or '.join(PICTURE_SUFFIXES)} is needed, got {path.suffix!r}")

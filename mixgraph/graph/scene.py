@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mixgraph.graph.layout import Layout, make_layout
@@ -103,13 +103,19 @@ class _Grid:
         return self.top + (row + 0.5) * _ROW_HEIGHT
 
 
-def make_scene(graph: MixGraph, weights: Sequence[float] | None = None, title: str = "") -> Scene:
+def make_scene(
+    graph: MixGraph,
+    weights: Sequence[float] | None = None,
+    title: str = "",
+    settings: Mapping[int, str] | None = None,
+) -> Scene:
     """Draws tracks from the left to the output at the right.
 
     Args:
         graph: any graph.
         weights: dry/wet weight of each processor, in 0..1: drawn as a bar and a number below it.
         title: above the drawing.
+        settings: node -> its settings in words, for its description.
     """
     layout = make_layout(graph)
     half = tuple(_half_width(graph, node) for node in range(len(graph)))
@@ -140,7 +146,7 @@ def make_scene(graph: MixGraph, weights: Sequence[float] | None = None, title: s
         background=tuple(_bands(graph, grid)),
         curves=tuple(_curve(grid, cable) for cable in cables),
         marks=tuple(mark for cable in cables for mark in _marks(grid, cable)),
-        nodes=tuple(_node(graph, grid, node, weight_of.get(node)) for node in range(len(graph))),
+        nodes=tuple(_node(graph, grid, i, weight_of.get(i), (settings or {}).get(i, "")) for i in range(len(graph))),
         labels=(*header, *headings, *_outlets(graph, grid, cables)),
     )
 
@@ -227,7 +233,7 @@ def _symbol(node_type: str, x: float, y: float, width: float, size: float, text:
     return [box, letter, Label(letter_x + size / 2 - 1, y + 3.5, text, 10)]
 
 
-def _node(graph: MixGraph, grid: _Grid, node: int, weight: float | None) -> NodeGroup:
+def _node(graph: MixGraph, grid: _Grid, node: int, weight: float | None, settings: str) -> NodeGroup:
     node_type, name = graph.types[node], graph.names[node]
     x, y = grid.x[grid.layout.columns[node]], grid.y(grid.layout.rows[node])
     shapes = _symbol(node_type, x, y, 2 * grid.half[node], _BOX, _short(name) if node_type == MIX else "")
@@ -242,7 +248,7 @@ def _node(graph: MixGraph, grid: _Grid, node: int, weight: float | None) -> Node
         shapes.append(Box(left, bottom + 2, _BOX, 3, _TRACK))
         shapes.append(Box(left, bottom + 2, _BOX * weight, 3, INK))
         shapes.append(Label(x, bottom + 13, f"{weight:.2f}", 8, INK, "middle"))
-    return NodeGroup(node, node_type, title, tuple(shapes))
+    return NodeGroup(node, node_type, f"{title}; {settings}" if settings else title, tuple(shapes))
 
 
 def _bands(graph: MixGraph, grid: _Grid) -> list[Box]:

@@ -16,12 +16,12 @@ from mixgraph.processors import Processor, Processors
 from mixgraph.processors.delay import MultitapDelay
 from mixgraph.processors.dynamics import DynamicRangeProcessor
 from mixgraph.processors.equalizer import Equalizer
+from mixgraph.processors.readings import blend, static_gain, tap_levels_db, to_db
 from mixgraph.recovery.agreement import markdown, matched_keys
 
 LOUD_TAP_DB = 12.0  # a tap is loud if it is at most this far below the loudest of its node
 ENERGY_RANGE_DB = 40.0  # bands farther below the loudest band of the dry sound are not compared
 _STATIC_LEVELS_DB = (-48, 1, 2)  # range of input levels at which static curves are compared
-_TINY = 1e-9
 
 Values = Mapping[str, Mapping[str, Tensor]]
 
@@ -204,7 +204,7 @@ class _Pair:
     def blended_db(self, of: Callable[[dict[str, Tensor]], Tensor]) -> tuple[Tensor, Tensor]:
         """What a wet gain amounts to beside the dry sound, in dB, in both graphs."""
         sides = ((self.true, self.true_weight), (self.found, self.found_weight))
-        true, found = (_db(1 - weight + weight * of(values)) for values, weight in sides)
+        true, found = (to_db(blend(self.processor, of(values), weight)) for values, weight in sides)
         return true, found
 
 
@@ -264,14 +264,7 @@ def _compare_dynamics(pair: _Pair) -> list[QuantityError]:
         true, found = pair.units(name)
         errors.append(pair.single(quantity, unit, float(true), float(found)))
     levels = torch.arange(*_STATIC_LEVELS_DB, dtype=torch.float64)
-    tone = (10 ** (levels / 20)).view(-1, 1, 1).expand(-1, 2, 1)
-
-    def static_gain(values: dict[str, Tensor]) -> Tensor:
-        rows = {name: value.expand(len(levels), -1) for name, value in values.items()}
-        at_once = torch.full_like(rows["smoothing_logit"], -40.0)  # the envelope follows the level without delay
-        return processor.gain(tone, rows | {"smoothing_logit": at_once})[0][:, 0]
-
-    true_db, found_db = pair.blended_db(static_gain)
+    true_db, found_db = pair.blended_db(lambda values: static_gain(processor, values, levels))
     return [*errors, pair.error("curve", "dB", float((found_db - true_db).abs().mean())), pair.weight()]
 
 
@@ -289,22 +282,14 @@ def _compare_reverb(pair: _Pair) -> list[QuantityError]:
 def _compare_delay(pair: _Pair) -> list[QuantityError]:
     assert isinstance(pair.processor, MultitapDelay)
     true_ms, found_ms = (value[:, 0].tolist() for value in pair.units("delay_z"))
-    true_db = _tap_levels_db(pair.processor, pair.true, pair.true_weight)
-    found_db = _tap_levels_db(pair.processor, pair.found, pair.found_weight)
+    true_db = tap_levels_db(pair.processor, pair.true, pair.true_weight).tolist()
+    found_db = tap_levels_db(pair.processor, pair.found, pair.found_weight).tolist()
     errors = []
     for tap, level in enumerate(true_db):
         if level >= max(true_db) - LOUD_TAP_DB:
             errors.append(pair.single("tap delay", "ms", true_ms[tap], found_ms[tap]))
             errors.append(pair.single("tap level", "dB", level, found_db[tap]))
     return [*errors, pair.weight()]
-
-
-def _tap_levels_db(processor: MultitapDelay, values: dict[str, Tensor], weight: float) -> list[float]:
-    """The level of each tap against the dry sound: its share of the unit energy, times w / (1 - w)."""
-    magnitude = torch.exp(values["log_fir_magnitude"][0])
-    energy = torch.fft.irfft(magnitude, n=2 * processor.num_bins - 1).mul(processor.window).square().sum(dim=-1)
-    share = torch.sqrt(energy / (energy.sum() / 2))  # the mean of both channels has unit energy
-    return _db(share * (weight / max(1 - weight, _TINY))).tolist()
 
 
 def _compare_any(pair: _Pair) -> list[QuantityError]:
@@ -324,10 +309,3 @@ _COMPARE: dict[str, Callable[[_Pair], list[QuantityError]]] = {
     "reverb": _compare_reverb,
     "stereo_imager": _compare_imager,
 }
-
-
-# Formatting.
-
-
-def _db(amplitude: Tensor) -> Tensor:
-    return 20 * torch.log10(amplitude.abs().clamp(min=_TINY))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ _WINDOW_SECONDS = 0.034  # 1024 samples at 30 kHz
 _RANGE_DB = 80.0  # below the loudest bin of the target
 _ERROR_LIMIT_DB = 20.0
 _FRAMES_AT_ONCE = 4096
+_LOWEST_HZ, _ROWS = 40.0, 256  # of the pictures
 _CHANNELS = ("mid", "side")
 
 
@@ -90,8 +91,8 @@ def spectrogram_figure(
 ) -> Figure:
     """The target in the first row, then a row a candidate: mid, its error, side, its error.
 
-    Levels share one scale, from the target's loudest bin down by 80 dB; what is below counts as the lower end. The
-    error is candidate minus target in dB, shown up to +-20 dB.
+    Frequency is logarithmic, from 40 Hz. Levels share one scale, from the target's loudest bin down by 80 dB; what is
+    below counts as the lower end. The error is candidate minus target in dB, shown up to +-20 dB.
 
     Args:
         target: (2, time).
@@ -107,7 +108,7 @@ def spectrogram_figure(
     for name, signal in candidates.items():
         if signal.shape != target.shape:
             raise ValueError(f"candidates: {name!r}: {tuple(target.shape)} is needed, got {tuple(signal.shape)}")
-    goal = spectrogram(target, sample_rate, max_columns)
+    goal = _by_octaves(spectrogram(target, sample_rate, max_columns))
     # For a silent target 0 dB is as good an upper end as any.
     high = float(goal.levels_db.max()) if bool(torch.isfinite(goal.levels_db).any()) else 0.0
     low = high - _RANGE_DB
@@ -127,9 +128,11 @@ def spectrogram_figure(
             origin="lower",
             aspect="auto",
             interpolation="nearest",
-            extent=(0, goal.seconds, 0, sample_rate / 2000),
+            extent=(0, goal.seconds, math.log10(_LOWEST_HZ), math.log10(sample_rate / 2)),
         )
         axes.tick_params(labelsize=8)
+        axes.set_yticks([2, 3, 4], ["0.1", "1", "10"])
+        axes.set_ylim(math.log10(_LOWEST_HZ), math.log10(sample_rate / 2))
         return image
 
     _label(grid, ["target", *candidates])
@@ -137,14 +140,27 @@ def spectrogram_figure(
         level_image = show(grid[0, 2 * channel], goal_db[channel], error=False)
         grid[0, 2 * channel + 1].set_axis_off()
     for row, signal in enumerate(candidates.values(), start=1):
-        levels_db = spectrogram(signal, sample_rate, max_columns).levels_db.clamp(min=low)
+        levels_db = _by_octaves(spectrogram(signal, sample_rate, max_columns)).levels_db.clamp(min=low)
         for channel in range(2):
             show(grid[row, 2 * channel], levels_db[channel], error=False)
             error_image = show(grid[row, 2 * channel + 1], levels_db[channel] - goal_db[channel], error=True)
     figure.colorbar(level_image, ax=grid[:, -1], label="level (dB)", location="right", pad=0.01, aspect=30)
-    limit = f"error (dB), limited to ±{_ERROR_LIMIT_DB:g}"
+    limit = f"error (dB), limited to ±{_ERROR_LIMIT_DB:g}\nred: louder than the target"
     figure.colorbar(error_image, ax=grid[:, -1], label=limit, location="right", pad=0.01, aspect=30)
     return figure
+
+
+def _by_octaves(found: Spectrogram) -> Spectrogram:
+    """The same with rows that are even in octaves: the mean power of the bins that a row spans."""
+    bins = found.levels_db.shape[1]
+    width = found.sample_rate / (2 * (bins - 1))
+    edges = torch.logspace(math.log10(_LOWEST_HZ), math.log10(found.sample_rate / 2), _ROWS + 1, dtype=torch.float64)
+    low, high = edges[:-1, None] / width, edges[1:, None] / width
+    number = torch.arange(bins, dtype=torch.float64)
+    share = (torch.minimum(high, number + 0.5) - torch.maximum(low, number - 0.5)).clamp(min=0)
+    means = (share / share.sum(dim=1, keepdim=True)).float()
+    power = means @ (10 ** (found.levels_db / 10))
+    return replace(found, levels_db=10 * torch.log10(power))
 
 
 def _label(grid: np.ndarray, names: list[str]) -> None:

@@ -95,7 +95,22 @@ def test_identical_signals_have_no_error_and_a_gain_has_its_decibels():
     assert levels[0].norm.vmax == max(target_mid.get_array().max(), target_side.get_array().max())
     assert levels[0].norm.vmin == pytest.approx(levels[0].norm.vmax - 80)
     assert {image.get_clim() for image in errors} == {(-20, 20)}
-    assert {tuple(image.get_extent()) for image in images} == {(0, 40_000 / RATE, 0, 15)}
+    assert {tuple(image.get_extent()) for image in images} == {(0, 40_000 / RATE, math.log10(40), math.log10(15_000))}
+    low, high = images[0].axes.get_ylim()
+    rows = images[0].get_array().shape[0]
+    assert (low, high, rows) == (math.log10(40), math.log10(15_000), 256)
+
+
+@pytest.mark.parametrize("bin_number", [8, 64, 400])
+def test_a_sine_is_shown_at_its_frequency_with_the_power_of_its_bins(bin_number):
+    sine = tone(1, 1, bin_number=bin_number)
+    image = panels(spectrogram_figure(sine, {"same": sine}, RATE))[0]
+    low, high = image.axes.get_ylim()
+    levels = image.get_array()[:, 10]
+    shown = 10 ** (low + (levels.argmax() + 0.5) / len(levels) * (high - low))
+    assert shown == pytest.approx(bin_number * RATE / 1024, abs=RATE / 1024, rel=0.012)  # a bin, or half a row
+    # A row is at most as loud as the bin; high rows are means over several bins.
+    assert -10 < levels.max() < 0.01
 
 
 def test_a_candidate_louder_than_the_target_shows_its_whole_error():

@@ -1,0 +1,63 @@
+"""What the settings of one processor amount to, in the units that people read: curves, gains and levels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mixgraph.processors.base import Parameters, Processor
+from mixgraph.processors.delay import MultitapDelay
+from mixgraph.processors.dynamics import DynamicRangeProcessor
+
+_TINY = 1e-9
+
+
+def to_db(amplitude: Tensor) -> Tensor:
+    """20 log10 of the modulus; at least -180 dB."""
+    return 20 * torch.log10(amplitude.abs().clamp(min=_TINY))
+
+
+def blend(processor: Processor, wet: Tensor, weight: float) -> Tensor:
+    """A wet gain with the dry sound beside it, 1 - w + w g; for what has no dry part, w g."""
+    return weight * wet if processor.cuts else 1 - weight + weight * wet
+
+
+def frequency_response(processor: Processor, values: Parameters, hertz: Tensor) -> Tensor:
+    """The wet gain of a linear processor at some frequencies, (1 or 2, frequencies), complex.
+
+    Args:
+        processor: linear.
+        values: of one node, (1, *shape) each.
+        hertz: (frequencies,).
+    """
+    taps = processor.impulse_response(values)[0].double()
+    time = torch.arange(-processor.before, taps.shape[-1] - processor.before, dtype=torch.float64)
+    angle = -2 * torch.pi / processor.sample_rate * hertz.double().unsqueeze(-1) * time
+    return torch.complex(taps @ angle.cos().T, taps @ angle.sin().T)
+
+
+def static_gain(processor: DynamicRangeProcessor, values: Parameters, levels_db: Tensor) -> Tensor:
+    """The wet gain (not in dB) of a processor of dynamics for steady signals at these levels (RMS), (levels,).
+
+    Args:
+        processor: any compressor or gate.
+        values: of one node, (1, *shape) each.
+        levels_db: (levels,).
+    """
+    tone = (10 ** (levels_db / 20)).view(-1, 1, 1).expand(-1, 2, 1)
+    rows = {name: value.expand(len(levels_db), *value.shape[1:]) for name, value in values.items()}
+    at_once = torch.full_like(next(iter(rows.values()))[:, :1], -40.0)  # the envelope follows without delay
+    return processor.gain(tone, rows | dict.fromkeys(processor.time_constants, at_once))[0][:, 0]
+
+
+def tap_levels_db(processor: MultitapDelay, values: Parameters, weight: float) -> Tensor:
+    """The level of each tap against the dry sound, (taps,): its share of the unit energy, times w / (1 - w)."""
+    magnitude = torch.exp(values["log_fir_magnitude"][0])
+    energy = torch.fft.irfft(magnitude, n=2 * processor.num_bins - 1).mul(processor.window).square().sum(dim=-1)
+    share = torch.sqrt(energy / (energy.sum() / 2))  # the mean of both channels has unit energy
+    return to_db(share * wet_against_dry(weight))
+
+
+def wet_against_dry(weight: float) -> float:
+    """w / (1 - w): how much louder the wet sound is than the dry one, where both have the same energy."""
+    return weight / max(1 - weight, _TINY)

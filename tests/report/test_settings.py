@@ -1,0 +1,131 @@
+"""Settings that people read: known values come out in their units, every type has a line and a panel."""
+
+import math
+
+import pytest
+import torch
+
+from mixgraph.graph import build_console
+from mixgraph.graph.draw import draw_svg
+from mixgraph.processors import make_processors, registered
+from mixgraph.processors.readings import frequency_response
+from mixgraph.report.figures import save_figure
+from mixgraph.report.settings import read_settings, settings_figure, settings_text
+
+RATE = 30000
+PROCESSORS = make_processors(RATE)
+
+
+def found(letter, weight=1.0, level=1.0, **given):
+    """The settings of one processor of a track; values in units, the others as they are drawn."""
+    graph = build_console({"drums": ["kick"]}, letter, "")
+    (node,) = graph.processors
+    processor = PROCESSORS[graph.types[node]]
+    values = processor.initial(1, torch.Generator().manual_seed(0))
+    for name, value in given.items():
+        declared = processor.specification[name]
+        unit = torch.as_tensor(value, dtype=torch.float64).expand(1, *declared.shape)
+        values[name] = declared.from_unit(unit)
+    parameters = {processor.name: values}
+    (own,) = read_settings(graph, PROCESSORS, parameters, torch.tensor([weight]), level)
+    return own
+
+
+def test_gains_are_told_as_they_act() -> None:
+    assert found("g", log_gain=[6.0, -12.0]).text() == "left +6.0 dB, right -12.0 dB"
+    three = 20 * math.log10(3)
+    assert found("g", 0.5, log_gain=[three, three]).text() == "left +6.0 dB, right +6.0 dB"  # 1 - .5 + .5 * 3
+    assert found("s", log_gain=[-9.0]).text() == "side -9.0 dB"
+
+
+def test_an_equalizer_is_told_by_octaves() -> None:
+    assert found("e", log_magnitude=6.0).text() == (
+        "dB at 63 +6.0, 125 +6.0, 250 +6.0, 500 +6.0, 1k +6.0, 2k +6.0, 4k +6.0, 8k +6.0"
+    )
+    bell = {"frequency_logit": [60, 200, 500, 1000, 4000, 9000], "log_gain": [0, 0, 0, 12.0, 0, 0], "q_logit": 1.0}
+    octaves = dict(part.split() for part in found("p", **bell).text().removeprefix("dB at ").split(", "))
+    assert max(octaves, key=lambda name: float(octaves[name])) == "1k"
+    assert 8 < float(octaves["1k"]) < 12
+    assert abs(float(octaves["63"])) < 0.3
+
+
+def test_dynamics_are_told_at_the_level_of_the_tracks() -> None:
+    compressor = {"log_threshold": -20.0, "log_ratio": 4.0, "log_knee": 3.0, "smoothing_logit": 25.0}
+    assert found("c", **compressor).text() == "threshold -20.0 dB, ratio 4:1, knee 3.0 dB, time constant 25 ms"
+    assert found("c", level=10.0, **compressor).text().startswith("threshold -40.0 dB")  # the search heard 20 dB more
+    both = found("k", attack_logit=3.0, release_logit=120.0, log_makeup=2.0).text()
+    assert "attack 3 ms, release 120 ms, make-up 2.0 dB" in both
+
+
+def test_echoes_and_decay_times_are_told() -> None:
+    delay = PROCESSORS["delay"]
+    ms = torch.arange(20).repeat(2) * 100.0 + 50.0
+    levels = torch.full((40, delay.num_bins), -24.0, dtype=torch.float64)
+    levels[3], levels[25] = 24.0, 18.0
+    own = found("d", 0.5, delay_z=torch.stack((ms, torch.full((40,), 0.9)), dim=-1), log_fir_magnitude=levels)
+    # A share of the unit energy (mean of both channels): 10 log10(2 * 1 / (1 + 10^-0.6)) = 2.04 dB, and 6 dB below.
+    assert own.text() == "left 350 ms +2.0 dB, right 550 ms -4.0 dB"
+    reverb = found("r", 0.2, delta_log_magnitude=1.5)
+    assert reverb.text() == "T60 1.5 s at 250, 1.5 s at 1k, 1.5 s at 4k (mid), -12.0 dB against the dry sound"
+    assert found("l", 0.5, log_t60=2.0).text().startswith("T60 2.0 s at 250, 2.0 s at 1k, 2.0 s at 4k (mid), +0.0 dB")
+
+
+@pytest.mark.parametrize("letter", ["e", "p"])
+def test_a_frequency_response_is_what_a_sine_goes_through(letter) -> None:
+    processor = found(letter).processor
+    values = {n: v.double() for n, v in processor.initial(1, torch.Generator().manual_seed(1), spread=0.3).items()}
+    hertz = torch.tensor([110.0, 1234.5, 7000.0], dtype=torch.float64)
+    taps = processor.impulse_response(values)[0, 0]
+    time = torch.arange(3 * len(taps), dtype=torch.float64) / RATE
+    sines = torch.sin(2 * torch.pi * hertz[:, None] * time)
+    through = torch.nn.functional.conv1d(sines[:, None], taps.flip(0)[None, None]).squeeze(1)
+    level = through.square().mean(dim=1).sqrt() * math.sqrt(2)
+    # The mean over periods that are not whole: a share of about a period of the whole time.
+    assert torch.allclose(level, frequency_response(processor, values, hertz)[0].abs(), rtol=2e-2)
+
+
+@pytest.fixture(scope="module")
+def everything():
+    letters = "".join(kind.letter for kind in registered().values() if kind.outlets == kind.inlets == 1)
+    chain = letters.replace("a", "") + "t(g,g)b(g,g)"
+    graph = build_console({"drums": ["kick", "hat"]}, chain, "e", returns={"room": "r"}, sidechains={"hat": "kick"})
+    generator = torch.Generator().manual_seed(0)
+    parameters = {t: PROCESSORS[t].initial(n, generator) for t, n in graph.count().items()}
+    weights = torch.linspace(0.1, 0.9, len(graph.processors))
+    return graph, read_settings(graph, PROCESSORS, parameters, weights, 0.5, weights / 100)
+
+
+def test_every_type_has_a_line_and_a_panel(everything, tmp_path) -> None:
+    graph, settings = everything
+    assert {own.processor.name for own in settings} == set(registered())
+    assert sorted(own.node for own in settings) == sorted(graph.processors)
+    assert all(len(own.text()) > 8 for own in settings)
+    figure = settings_figure(settings, "Süßes Lied")
+    shown = [axes for axes in figure.axes if axes.axison]
+    assert len(shown) == len(settings)
+    assert all(axes.lines or axes.collections or axes.patches or axes.texts for axes in shown)
+    for name in "ab":
+        save_figure(settings_figure(settings, "Süßes Lied"), tmp_path / f"{name}.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_the_text_goes_with_the_signal(everything) -> None:
+    graph, settings = everything
+    text = settings_text(settings, "A song", RATE)
+    assert text.startswith(f"A song: {len(graph.processors)} processors")
+    assert "nothing above 15 kHz" in text
+    heads = [line.split("  ")[0] for line in text.splitlines() if line.endswith("loss")]
+    assert len(heads) == len(set(heads))
+    assert heads.index("track kick") < heads.index("subgroup drums")
+    own = next(own for own in settings if (own.place, own.processor.name) == ("subgroup drums", "equalizer"))
+    (row,) = (line for line in text.splitlines() if line.startswith("  equalizer") and own.text() in line)
+    assert f"{own.weight:.0%}  {own.weight / 100:+.3f}" in row
+    assert settings_text([], "Dry", RATE).startswith("Dry: 0 processors")
+    assert settings_figure([], "Dry").axes
+
+
+def test_a_drawing_tells_the_settings_under_the_pointer(everything) -> None:
+    graph, settings = everything
+    svg = draw_svg(graph, settings={own.node: own.text() for own in settings})
+    gain = next(own for own in settings if own.processor.name == "gain_panning")
+    assert f"<title>{graph.label(gain.node)}; {gain.text()}</title>" in svg
