@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import shutil
 import sys
 from collections.abc import Sequence
 from operator import add
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import soundfile
 import yaml
@@ -30,11 +31,25 @@ from mixgraph.search import TRAINER_DEFAULTS
 from mixgraph.songs import load_song
 
 SEED = 42
+_PROGRAM = "python -m mixgraph"
 _DESCRIPTION = (
     "Finds mixing graphs: fit, validate, test and predict work on a search of songs (--data.path). Where a "
     "configuration names a class of its own (model.class_path, as configs/estimator.yaml does), they work on that "
     "model and its data instead. Also: render RESULT, and estimate CHECKPOINT SONG; see their --help."
 )
+
+
+class OptionParser(LightningArgumentParser):
+    """Says what is wrong with options in a line or two: an option that is close, and how to list all of them."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        known = [option for action in self._actions for option in action.option_strings]
+        unknown = [word.partition("=")[0] for word in message.split() if word.startswith("--")]
+        close = [hint for word in unknown if word not in known for hint in difflib.get_close_matches(word, known, n=2)]
+        hint = f"HINT: did you mean {' or '.join(dict.fromkeys(close))}? " if close else ""
+        program, told = self.prog.replace(" [options]", ""), message.replace("a typing.Literal", "one of ")
+        sys.stderr.write(f"{program}: {told}\n{hint}All options: {program} --help\n")
+        sys.exit(2)
 
 
 class KeepConfig(SaveConfigCallback):
@@ -127,19 +142,21 @@ def run(arguments: list[str] | None = None) -> LightningCLI:
             args=arguments,
             subclass_mode_model=True,
             subclass_mode_data=True,
+            parser_class=OptionParser,
             seed_everything_default=SEED,
             save_config_kwargs={"overwrite": True},
-            parser_kwargs={"parser_mode": "omegaconf+", "description": _DESCRIPTION},
+            parser_kwargs={"parser_mode": "omegaconf+", "description": _DESCRIPTION, "prog": _PROGRAM},
             auto_configure_optimizers=False,
         )
     return SearchCLI(
         ConsoleModule,
         SongData,
         args=arguments,
+        parser_class=OptionParser,
         seed_everything_default=SEED,
         trainer_defaults=TRAINER_DEFAULTS | {"devices": 1},
         save_config_callback=KeepConfig,
-        parser_kwargs={"parser_mode": "omegaconf+", "description": _DESCRIPTION},
+        parser_kwargs={"parser_mode": "omegaconf+", "description": _DESCRIPTION, "prog": _PROGRAM},
         auto_configure_optimizers=False,
     )
 

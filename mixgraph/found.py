@@ -15,6 +15,7 @@ from mixgraph.graph.types import MixGraph
 from mixgraph.processors import Processors, make_processors
 from mixgraph.render import BLOCK, render_song
 from mixgraph.songs import WrittenAudio, read_audio, write_audio
+from mixgraph.songs.audio import is_audio_file
 from mixgraph.songs.clips import cut
 
 
@@ -89,7 +90,9 @@ def read_tracks(found: FoundGraph, folder: Path) -> Tensor:
     files = {name: [f for f in sorted(folder.iterdir()) if f.stem == name and f.is_file()] for name in names}
     missing = [name for name, matches in files.items() if not matches]
     if missing:
-        raise FileNotFoundError(f"tracks: {folder} lacks {', '.join(missing)} (any audio format)")
+        others = [f.name for f in sorted(folder.iterdir()) if is_audio_file(f) and f.stem not in names]
+        hint = f". HINT: is it one of {', '.join(others)}? Rename that" if others else ""
+        raise FileNotFoundError(f"tracks: {folder} lacks {', '.join(missing)} (any audio format){hint}")
     for name, matches in files.items():
         if len(matches) > 1:
             raise ValueError(f"tracks: {name} has more than one file in {folder}: {', '.join(f.name for f in matches)}")

@@ -389,3 +389,21 @@ def test_sweep_runs_through_the_command_line(tiny_song, tmp_path) -> None:
     config = yaml.safe_load((tmp_path / "swept" / "config.yaml").read_text())
     assert (config["pruning"]["sampler"], config["pruning"]["tolerance"]) == ("dry_wet", 0.1)
     assert list((tmp_path / "wandb").glob("offline-run-*-r1/run-r1.wandb"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--buget=20m"], "unrecognized arguments: --buget=20m\nHINT: did you mean --budget? All options"),
+        (["--pruning.sampler=brute"], "Expected one of ['brute_force', 'dry_wet', 'hybrid']. Got value: brute"),
+        (["--data.steps_per_stage=many"], "data.steps_per_stage"),
+    ],
+)
+def test_wrong_options_are_told_in_a_few_lines(options, said, monkeypatch, capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, "fit", "--data.path=x", *options)
+    assert stop.value.code == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.endswith("All options: python -m mixgraph fit --help\n")
+    assert len(told.splitlines()) <= 3

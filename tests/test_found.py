@@ -51,6 +51,10 @@ def test_missing_and_double_tracks_are_named(result, tiny_song, tmp_path) -> Non
         render_result(result, tmp_path / "nowhere", tmp_path / "out.flac")
     for name in ("kick", "hat", "lead"):
         shutil.copy(tiny_song / "tracks" / f"{name}.wav", tracks)
+    (tracks / "lead.wav").rename(tracks / "take 3.wav")
+    with pytest.raises(FileNotFoundError, match=r"lacks lead \(.*\)\. HINT: is it one of take 3.wav\? Rename that"):
+        render_result(result, tracks, tmp_path / "out.flac")
+    (tracks / "take 3.wav").rename(tracks / "lead.wav")
     shutil.copy(tracks / "hat.wav", tracks / "hat.flac")
     with pytest.raises(ValueError, match=r"hat has more than one file in .*: hat.flac, hat.wav"):
         render_result(result, tracks, tmp_path / "out.flac")

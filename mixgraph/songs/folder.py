@@ -49,8 +49,18 @@ def find_mix(folder: Path, stem: str, problems: Problems) -> Path | None:
     if len(found) == 1:
         return found[0]
     allowed = f"{stem}.*: one file with suffix {', '.join(AUDIO_SUFFIXES)} expected"
-    problems.add(f"{allowed}, got {', '.join(path.name for path in found) or 'none'}")
+    hint = "" if found else _mix_hint(folder, stem)
+    problems.add(f"{allowed}, got {', '.join(path.name for path in found) or 'none'}{hint}")
     return None
+
+
+def _mix_hint(folder: Path, stem: str) -> str:
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    for path in files:
+        if path.stem.lower() == stem:
+            return f". HINT: {path.name} is of a format that cannot be read; convert it to {stem}.wav"
+    audio = [path for path in files if is_audio_file(path)]
+    return f". HINT: is {audio[0].name} the mix? Rename it to {stem}{audio[0].suffix}" if len(audio) == 1 else ""
 
 
 def list_audio(folder: Path, warnings: list[str]) -> dict[str, Path]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from mixgraph.songs import medleydb
 from mixgraph.songs.audio import is_audio_file
 from mixgraph.songs.folder import read_folder
-from mixgraph.songs.manifest import Problems, SongDraft, SongFiles, complete, slug
+from mixgraph.songs.manifest import Problems, SongDraft, SongFiles, closest, complete, slug
 from mixgraph.songs.mixing_secrets import read_mixing_secrets
 from mixgraph.songs.musdb import read_musdb
 
@@ -69,7 +69,11 @@ def detect_layout(folder: Path) -> str:
             "HINT: name the one that is meant with layout="
         )
     content = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) or "an empty folder"
-    raise ValueError(f"{folder}: the mark of a layout expected ({marks}), got {content}")
+    loose = any(is_audio_file(path) for path in folder.iterdir())
+    hint = (
+        ". HINT: put the dry tracks into a folder tracks/, and the finished mix beside it as mix.wav" if loose else ""
+    )
+    raise ValueError(f"{folder}: the mark of a layout expected ({marks}), got {content}{hint}")
 
 
 def song_files(path: str | Path, layout: str = "auto", subgrouping: str = "auto") -> SongFiles:
@@ -159,7 +163,9 @@ def _fitting(folder: Path) -> list[str]:
 
 def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: folder expected, got {'a file' if folder.exists() else 'none'}")
+        beside = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
+        hint = closest(folder.name, [] if folder.exists() else beside)
+        raise FileNotFoundError(f"{folder}: folder expected, got {'a file' if folder.exists() else 'none'}{hint}")
 
 
 def _check_layout(layout: str) -> None:

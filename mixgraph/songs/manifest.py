@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -166,8 +167,9 @@ def closest(got: str, allowed: Iterable[str]) -> str:
 
 
 def slug(name: str) -> str:
-    """A name of letters, digits, - and _ only: a dot would start the extension in a shard's key."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_") or "song"
+    """A name of letters (without accents), digits, - and _ only: a dot would start the extension in a shard's key."""
+    plain = (c for c in unicodedata.normalize("NFKD", name.replace("ß", "ss")) if not unicodedata.combining(c))
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", "".join(plain)).strip("_") or "song"
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

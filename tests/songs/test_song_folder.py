@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import soundfile
 
 from mixgraph.songs import load_song, song_files
+from mixgraph.songs.manifest import slug
 from mixgraph.songs.subgroup_rule import OTHER, subgroup_of, words_of
 
 GROUPS = {"rhythm": ["b_bass.wav", "a_kick.wav"]}
@@ -223,3 +225,36 @@ def test_a_mix_with_nan_is_refused(make):
     make.save(folder / "mix.wav", np.array([np.nan, 0.2]))
     with pytest.raises(ValueError, match=r"mix\.wav: finite samples expected"):
         load_song(folder, make.rate)
+
+
+@pytest.mark.parametrize(
+    ("there", "hint"),
+    [
+        ("Final Mix.flac", r"got none\. HINT: is Final Mix\.flac the mix\? Rename it to mix\.flac"),
+        ("mix.m4a", r"got none\. HINT: mix\.m4a is of a format that cannot be read; convert it to mix\.wav"),
+        ("notes.txt", "got none$"),
+    ],
+)
+def test_a_mix_under_another_name_is_pointed_at(make, there, hint):
+    folder = make.folder()
+    (folder / "mix.wav").rename(folder / f"{there}.wav")
+    soundfile.write(folder / "x.flac", make.noise(100), make.rate)
+    (folder / "x.flac").rename(folder / there)
+    (folder / f"{there}.wav").unlink()
+    with pytest.raises(ValueError, match=hint):
+        song_files(folder)
+
+
+def test_loose_files_are_told_where_to_go(make):
+    folder = make.folder()
+    (folder / "tracks").rename(folder / "stems")
+    (folder / "song.yaml").unlink(missing_ok=True)
+    with pytest.raises(
+        ValueError, match=r"the mark of a layout expected .* HINT: put the dry tracks into a folder tracks"
+    ):
+        song_files(folder)
+
+
+def test_names_of_songs_lose_their_accents_only():
+    assert slug("Mein Süßes Lied (v2)") == "Mein_Susses_Lied_v2"
+    assert slug("Köln – 1.wav") == "Koln_1_wav"

@@ -44,7 +44,8 @@ def test_two_layouts_fit(make):
 
 
 def test_no_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match="absent: folder expected, got none"):
+    (tmp_path / "absence").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"absent: folder expected, got none\. HINT: did you mean absence\?"):
         detect_layout(tmp_path / "absent")
     (tmp_path / "file").write_text("")
     for function in (load_song, song_files, find_songs):
