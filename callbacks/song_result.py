@@ -147,6 +147,8 @@ def describe(song: Song) -> list[str]:
     counts = f"{len(song.tracks)} tracks, {len(song.subgroups)} subgroups"
     band = f"read at {song.sample_rate} Hz (up to {song.sample_rate / 2000:g} kHz)"
     lines = [f"{song.title or song.name}: {counts}, {seconds:.1f} s, {band}"]
+    groups = (f"{name} ({', '.join(members)})" for name, members in song.subgroups.items())
+    lines.append(f"  subgroups: {', '.join(groups)}")
     for track in song.alignment:
         if track.confidence < MIN_CONFIDENCE:
             lines.append(f"  {track.track}: no clear offset against the mix (confidence {track.confidence:.2f})")

@@ -132,7 +132,7 @@ def make_scene(
     if any(cable.inlet for cable in cables):
         notes.append("dashed: the key that a sidechain listens to")
     if weights is not None:
-        notes.append("bar and number: dry/wet weight")
+        notes.append("bar and number: dry/wet weight (1: processed sound only)")
     header, top = _header(graph, "; ".join(notes), title, width)
     lowest = max([layout.num_rows - 1, *(cable.row for cable in cables)])
     grid = _Grid(layout, x, top + (16 if min(cable.row for cable in cables) >= 0 else 26), half, widest)
