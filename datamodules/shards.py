@@ -118,9 +118,11 @@ class GraphShards(L.LightningDataModule):
     def train_dataloader(self) -> TrainingLoader:
         node = self.node()
         samples = self.epoch_samples or self.index.num_samples(self.train)
+        # Without draws an epoch ends with its samples: every worker's last batch may be a part of one.
+        parts = 0 if self.resample or self.epoch_samples else max(0, self.num_workers - 1)
         return TrainingLoader(
             self.source(self.train),
-            math.ceil(samples / (self.batch_size * node.count)),
+            math.ceil(samples / (self.batch_size * node.count)) + parts,
             self._next_epoch,
             self.num_workers,
             node,

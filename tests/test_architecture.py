@@ -20,8 +20,8 @@ ALLOWED = {
     "recovery": {"dsp", "processors", "graph"},
     "report": {"graph", "dsp", "files", "processors"},
     "dataset": {"graph", "recovery", "songs", "files"},
-    "generation": {"processors", "graph", "render", "losses", "pruning", "songs"},
-    "estimators": {"processors", "graph", "render", "losses", "recovery", "songs", "shards"},
+    "generation": {"processors", "graph", "render", "losses", "pruning", "songs", "threads"},
+    "estimators": {"processors", "graph", "render", "losses", "recovery", "songs", "shards", "threads"},
     "shards": {"processors", "graph", "render", "songs", "report", "found", "files"},
 }
 

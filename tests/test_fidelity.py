@@ -146,6 +146,18 @@ def test_table_is_medians_and_ratios() -> None:
     assert type_ratios(runs["s", "ours"]) == {"delay": 1.0, "reverb": 0.5}
 
 
+def test_seeds_that_never_come_to_the_references_loss_count_as_late() -> None:
+    reference = [made(1.0, 2, 0)]
+    reached, never = made(0.5, 1, 0), made(1.5, 1, 1)
+
+    def steps(*found):
+        return summarise({("s", "ours"): list(found), ("s", REFERENCE): reference})["s", "ours"]["steps_to_reference"]
+
+    assert steps(reached, reached, never) == steps(reached) is not None
+    assert steps(reached, never, never) is None
+    assert steps(reached, never) is None
+
+
 def test_a_rendering_that_is_the_dry_sum_is_scored_as_that() -> None:
     song = load_song(DEMO, RATE, loudness_lufs=None)
     mix, target = clip_mix(song, lambda sources, first: sources.sum(dim=0))
@@ -206,6 +218,7 @@ def test_the_peer_is_measured_alike(tmp_path, capsys) -> None:
         (["s", "--config", "a=", "--config", "a="], "each name once"),
         (["s", "--config", "reference="], "not reference"),
         (["s", "--keep"], "nothing to take without --out"),
+        (["s", "--config", "a=--start=x,--budget=1m"], "--start=x, --budget=1m: searches are measured without"),
         (["s", "--config", "a=--pruning.rounds=5"], "550 steps; a configuration may part the 500 steps"),
     ],
 )

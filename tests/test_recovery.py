@@ -95,6 +95,19 @@ def test_a_track_is_not_a_subgroup_of_the_same_name_and_repeats_are_matched_in_o
     assert compare_graphs(console, on_track).overall == Agreement(5, 1, 1)
 
 
+def test_sends_are_told_apart_by_their_bus_and_buses_may_be_cut():
+    console = build_console({"a": ("x", "y")}, "", "", returns={"room": "r", "echo": "d"})
+    labels = {console.label(node): node for node in console.processors}
+
+    def keep(*names):
+        return prune(console, [labels[name] for name in names])[0]
+
+    room = keep("track x: send to room", "return room: reverb")
+    echo = keep("track x: send to echo", "return echo: delay")
+    assert compare_graphs(room, echo).overall == Agreement(2, 2, 0)
+    assert compare_graphs(console, room).overall == Agreement(6, 2, 2)
+
+
 def test_empty_graphs_have_no_shares():
     empty = kept(set())
     assert compare_graphs(empty, empty).overall.f1 is None

@@ -91,8 +91,12 @@ def methods_of(module: EstimatorModule, means: MeanSettings) -> dict[str, Method
 def test_songs(module: EstimatorModule, options: argparse.Namespace) -> Iterator[TestSong]:
     samples = read_shards(options.shards, options.audio_root)
     wanted = (s for s in samples if not options.only or s.meta["song"] in options.only)
+    found, task = set(), module.task
     for sample in islice(wanted, options.limit):
-        yield read_test_song(sample, module.task.track_chain, module.task.subgroup_chain)
+        found.add(sample.meta["song"])
+        yield read_test_song(sample, task.sample_rate, task.track_chain, task.subgroup_chain)
+    if options.limit is None and (unknown := sorted(set(options.only) - found)):
+        raise ValueError(f"--only: songs of {options.shards} are needed, got {', '.join(unknown)}")
 
 
 # A short search.

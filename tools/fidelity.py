@@ -55,6 +55,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         if not equals or not name or name == REFERENCE or name in options.configurations:
             parser.error(f"--config: NAME=PARTS, each name once and not {REFERENCE}, is needed, got {given!r}")
         options.configurations[name] = _arguments(parts)
+        refused = [a for a in options.configurations[name] if a.startswith(_NOT_HERE)]
+        if refused:
+            parser.error(f"--config {name}: {', '.join(refused)}: searches are measured without {', '.join(_NOT_HERE)}")
         wanted, found = Recipe(*options.steps).total_steps, _steps(options.configurations[name], options.steps)
         if found != wanted:
             parser.error(
@@ -66,6 +69,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return options
 
 
+_NOT_HERE = ("--start", "--budget", "--time.", "--trainer.", "--result.", "--progress.")
 _STAGES = ("data.steps_per_stage", "pruning.console_stages", "pruning.rounds")
 
 

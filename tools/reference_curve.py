@@ -55,14 +55,9 @@ def main() -> None:
     options = parser.parse_args()
     keep_freed_memory()
     config = yaml.safe_load((Path(__file__).parent.parent / "configs" / "reference.yaml").read_text())
-    model = config["model"]
-    module = ConsoleModule(
-        processors=model["processors"],
-        loss=LossSettings(**model["loss"]),
-        regularizers=RegularizerSettings(**model["regularizers"]),
-        optimizer=OptimizerSettings(**model["optimizer"]),
-        seed=options.seed,
-    )
+    made = {"loss": LossSettings, "regularizers": RegularizerSettings, "optimizer": OptimizerSettings}
+    settings = {key: made[key](**value) if key in made else value for key, value in config["model"].items()}
+    module = ConsoleModule(**settings, seed=options.seed)
     stage = config["data"].pop("steps_per_stage")
     last = max(options.steps)
     data = SongData(str(options.song), steps_per_stage=min(stage, last), seed=options.seed, **config["data"])

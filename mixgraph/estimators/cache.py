@@ -30,11 +30,13 @@ from mixgraph.estimators.examples import Console, add_labels, console_data, cons
 from mixgraph.estimators.features import FeatureExtractor
 from mixgraph.estimators.settings import EstimatorTask
 from mixgraph.graph import GraphValues, MixGraph
-from mixgraph.graph.types import MIX
 from mixgraph.processors import make_processors
 from mixgraph.shards import GraphSample, read_shards, shard_paths
+from mixgraph.shards.examples import rendered
+from mixgraph.shards.sample import SampleAudio
+from mixgraph.threads import one_thread
 
-VERSION = 2  # to be raised whenever features or labels change
+VERSION = 3  # to be raised whenever features or labels change
 INDEX = "index.json"
 _HALF = ("mels", "mix_mels", "lags", "clip_tracks", "clip_mix")
 _LIGHT = ("cues", "keep", "weight")
@@ -68,6 +70,22 @@ def segment_starts(length: int, segment: int, most: int) -> list[int]:
     return [i * segment + spare * (i + 1) // (count + 1) for i in range(count)]
 
 
+def checked_audio(sample: GraphSample, sample_rate: int) -> SampleAudio:
+    """The audio of a sample that an estimator can learn from, or be judged by.
+
+    Raises:
+        ValueError: a sample without audio, at another rate, or of processors with other options.
+    """
+    if sample.audio is None:
+        raise ValueError(f"{sample.shard}: {sample.key}: audio is needed; name the folder of the songs (audio_root)")
+    if sample.sample_rate != sample_rate or sample.processor_options:
+        raise ValueError(
+            f"{sample.shard}: {sample.key}: {sample_rate} Hz and default processors are needed, got "
+            f"{sample.sample_rate} Hz and {dict(sample.processor_options)}"
+        )
+    return sample.audio
+
+
 class ExampleMaker:
     """From a sample to examples; one for all samples of a task.
 
@@ -90,19 +108,11 @@ class ExampleMaker:
         Raises:
             ValueError: a sample without audio, at another rate, or of processors with other options.
         """
-        if sample.audio is None:
-            raise ValueError(
-                f"{sample.shard}: {sample.key}: audio is needed; name the folder of the songs (audio_root)"
-            )
-        if sample.sample_rate != self.task.sample_rate or sample.processor_options:
-            raise ValueError(
-                f"{sample.shard}: {sample.key}: {self.task.sample_rate} Hz and default processors are needed, got "
-                f"{sample.sample_rate} Hz and {dict(sample.processor_options)}"
-            )
+        audio = checked_audio(sample, self.task.sample_rate)
         console = self.console(sample.graph)
         true = GraphValues(sample.graph, sample.parameters, sample.weights)
         length = self.task.num_samples
-        for start in segment_starts(sample.audio.num_samples, length, self.settings.max_segments):
+        for start in segment_starts(audio.num_samples, length, self.settings.max_segments):
             tracks, mix = self._audio(sample, start, length)
             if float(mix.square().mean().sqrt()) < _SILENT_RMS:
                 continue
@@ -120,9 +130,8 @@ class ExampleMaker:
         assert sample.audio is not None
         if self.settings.target == "mix":
             return sample.audio.tracks(start, start + length), sample.audio.mix(start, start + length)
-        history = round(_HISTORY_SECONDS * self.task.sample_rate)
-        tracks = sample.audio.tracks(start - history, start + length)
-        return tracks[..., history:], sample.render(tracks, first=start - history)[..., history:]
+        tracks = sample.audio.tracks(start, start + length)
+        return tracks, rendered(sample, start, start + length, _HISTORY_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -203,7 +212,9 @@ def _made(
     if num_workers <= 1:
         maker = ExampleMaker(settings)
         for sample in progress(samples, "Features", transient=True):
-            yield _write(maker, sample, folder)
+            with one_thread():
+                items = _write(maker, sample, folder)
+            yield items
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(num_workers, context, _begin, (settings,)) as pool:
@@ -218,9 +229,7 @@ def _made(
 
 def _write(maker: ExampleMaker, sample: GraphSample, folder: Path) -> list[CachedExample]:
     graph = sample.graph
-    members: dict[str, list[str]] = {graph.names[i]: [] for i in graph.nodes_of(MIX)}
-    for node, group in zip(graph.inputs, graph.subgroups, strict=True):
-        members[group].append(graph.names[node])
+    members = {group: [graph.names[graph.inputs[i]] for i in rows] for group, rows in graph.members.items()}
     items = []
     for start, data in maker.make(sample):
         item = CachedExample(f"{sample.key}-{start}.safetensors", sample.key, str(sample.meta["song"]), start)

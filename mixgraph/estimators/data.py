@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-from torch.utils.data import ConcatDataset
+import torch
+from torch.utils.data import ConcatDataset, Sampler
+from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
 from mixgraph.estimators.cache import ExampleFiles, ExampleSettings, Target, cached_examples
 from mixgraph.estimators.settings import EstimatorTask
 from mixgraph.estimators.statistics import TrainingStatistics, training_statistics
+
+
+class EpochOrder(Sampler[int]):
+    """Examples in an order that depends on the seed and the epoch alone, so that a training that goes on has it.
+
+    Args:
+        count: of the examples.
+        seed: of the orders.
+        epoch: number of the epoch, asked for when it starts.
+    """
+
+    def __init__(self, count: int, seed: int, epoch: Callable[[], int]) -> None:
+        self.count, self.seed, self.epoch = count, seed, epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        order = list(range(self.count))
+        random.Random(f"{self.seed}/{self.epoch()}").shuffle(order)
+        return iter(order)
 
 
 class EstimatorData(L.LightningDataModule):
@@ -50,6 +75,7 @@ class EstimatorData(L.LightningDataModule):
         self.max_segments, self.target, self.clip_seconds = max_segments, target, clip_seconds
         self.cache_dir, self.cache_workers = Path(cache_dir), cache_workers
         self.splits: dict[str, list[ExampleFiles]] = {}
+        self.seed = torch.initial_seed()  # of `seed_everything`
 
     def setup(self, stage: str) -> None:
         if not self.splits:
@@ -66,16 +92,21 @@ class EstimatorData(L.LightningDataModule):
         """
         settings = ExampleSettings(task, self.max_segments, self.target, self.clip_seconds)
         root = None if self.audio_root is None else Path(self.audio_root)
+        songs: set[str] = set()
         for split, folders in (("train", self.train_splits), ("validation", ["validation"])):
             found = []
             for path in (base / folder for base in self.paths for folder in folders):
                 if not path.is_dir() and len(self.paths) * len(folders) > 1:
                     continue  # a data set need not have every split
                 folder, items = cached_examples([path], settings, self.cache_dir, self.cache_workers, root)
+                songs |= {item.song for item in items}
                 found.append(ExampleFiles(folder, [i for i in items if i.song not in self.hold_out], task))
             self.splits[split] = found
             if not sum(map(len, found)):
                 raise ValueError(f"path: {', '.join(map(str, self.paths))}: no examples for {split} are left")
+        if unknown := sorted(self.hold_out - songs):
+            known = ", ".join(sorted(songs)[:20])
+            raise ValueError(f"hold_out: some of the songs of the data set ({known}), got {', '.join(unknown)}")
 
     def statistics(self) -> TrainingStatistics:
         """Of the training examples."""
@@ -83,7 +114,9 @@ class EstimatorData(L.LightningDataModule):
         return training_statistics((data for part in parts for data in part.light()), parts[0].task.types)
 
     def train_dataloader(self) -> Any:
-        return DataLoader(ConcatDataset(self.splits["train"]), self.batch_size, shuffle=True)
+        examples: ConcatDataset[Data] = ConcatDataset(self.splits["train"])
+        order = EpochOrder(len(examples), self.seed, lambda: self.trainer.current_epoch if self.trainer else 0)
+        return DataLoader(examples, self.batch_size, sampler=order, generator=torch.Generator())
 
     def val_dataloader(self) -> Any:
         return DataLoader(ConcatDataset(self.splits["validation"]), self.batch_size)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mixgraph.estimators.cache import checked_audio
 from mixgraph.estimators.examples import Console, console_of
 from mixgraph.estimators.prediction import Prediction
 from mixgraph.graph import GraphValues, prune_values
@@ -64,19 +65,18 @@ class TestSong:
     mix: Tensor
 
 
-def read_test_song(sample: GraphSample, track_chain: str, subgroup_chain: str) -> TestSong:
+def read_test_song(sample: GraphSample, sample_rate: int, track_chain: str, subgroup_chain: str) -> TestSong:
     """Reads all audio of a sample.
 
     Raises:
-        ValueError: a sample without audio.
+        ValueError: a sample without audio, at another rate, or of processors with other options.
     """
-    if sample.audio is None:
-        raise ValueError(f"{sample.shard}: {sample.key}: audio is needed; name the folder of the songs")
+    audio = checked_audio(sample, sample_rate)
     console = console_of(sample.graph, track_chain, subgroup_chain)
-    length = sample.audio.num_samples
-    tracks = sample.audio.tracks(0, length)[list(console.order)]
+    length = audio.num_samples
+    tracks = audio.tracks(0, length)[list(console.order)]
     true = GraphValues(sample.graph, sample.parameters, sample.weights)
-    return TestSong(sample.key, true, console, tracks, sample.audio.mix(0, length))
+    return TestSong(sample.key, true, console, tracks, audio.mix(0, length))
 
 
 Method = Callable[[TestSong], Prediction]

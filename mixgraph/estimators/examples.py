@@ -47,10 +47,9 @@ class Console:
 
 def console_of(graph: MixGraph, track_chain: str = "ecnsgdr", subgroup_chain: str = "ecnsgdr") -> Console:
     """The full console on the tracks and subgroups of any graph of one song."""
-    members: dict[str, list[int]] = {graph.names[i]: [] for i in graph.nodes_of(MIX)}
-    for row, group in enumerate(graph.subgroups):
-        members[group].append(row)
-    return _console(members, [graph.names[i] for i in graph.inputs], track_chain, subgroup_chain, _song_name(graph))
+    return _console(
+        graph.members, [graph.names[i] for i in graph.inputs], track_chain, subgroup_chain, _song_name(graph)
+    )
 
 
 def console_of_subgroups(

@@ -87,6 +87,7 @@ class EstimatorModule(L.LightningModule):
         self.register_buffer("weight_spread", torch.ones(len(self.network.vocabulary)))
         self.register_buffer("threshold", torch.tensor(0.5))
         self.slots: dict[tuple[str, int], tuple[int, int]] = {}
+        self.initial_seed = torch.initial_seed()  # of `seed_everything`
         self._seen: list[tuple[Tensor, Tensor]] = []  # keep and its label, of a validation pass
 
     def standardise(self, statistics: TrainingStatistics) -> None:
@@ -100,9 +101,11 @@ class EstimatorModule(L.LightningModule):
             at = self.network.vocabulary[t]
             self.weight_mean[at], self.weight_spread[at] = statistics.weight_mean[t], statistics.weight_spread[t]
 
+    def on_train_epoch_start(self) -> None:
+        torch.manual_seed(self.initial_seed + self.trainer.current_epoch)  # dropout goes on where a training goes on
+
     def setup(self, stage: str) -> None:
-        resumed = self._trainer is not None and self.trainer.ckpt_path is not None
-        if stage == "fit" and not resumed:
+        if stage == "fit":  # a checkpoint that is loaded after this has its own
             self.standardise(self.trainer.datamodule.statistics())  # type: ignore[attr-defined]
 
     def forward(self, data: Data) -> ConsoleEstimate:

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from mixgraph.graph import MixGraph, build_console
 from mixgraph.graph.io import load_graph, load_parameters
-from mixgraph.graph.types import MIX
 from mixgraph.processors import Processor, make_processors
 from mixgraph.songs.engineer import draw_settings
 
@@ -156,9 +155,7 @@ def learn_prior(
 
 def _counts(graph: MixGraph, track_chain: str, subgroup_chain: str) -> dict[tuple[str, str], tuple[int, int]]:
     """(level, type) -> (kept, in the console)."""
-    groups: dict[str, list[str]] = {graph.names[i]: [] for i in graph.nodes_of(MIX)}
-    for node, group in zip(graph.inputs, graph.subgroups, strict=True):
-        groups[group].append(graph.names[node])
+    groups = {group: [graph.names[graph.inputs[i]] for i in rows] for group, rows in graph.members.items()}
     console = build_console(groups, track_chain, subgroup_chain)
     sides: list[dict[tuple[str, str], int]] = []
     for side in (graph, console):

@@ -15,6 +15,7 @@ from mixgraph.generation.mixing import GeneratedSample, GenerationSettings, make
 from mixgraph.generation.prior import GraphPrior, learn_prior
 from mixgraph.losses import MatchLoss
 from mixgraph.processors import Processors, make_processors
+from mixgraph.threads import one_thread
 
 _AHEAD = 4  # samples a process that are made before they are asked for
 
@@ -74,7 +75,9 @@ def generate(plan: Plan, counts: Mapping[str, int], num_workers: int = 1) -> Ite
     here = _Maker.of(plan)  # also decodes the songs, once, before other processes map them
     if num_workers <= 1:
         for split, index in wanted:
-            yield here.make(split, index)
+            with one_thread():
+                sample = here.make(split, index)
+            yield sample
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(num_workers, context, _begin, (plan,)) as pool:

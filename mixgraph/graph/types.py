@@ -107,6 +107,14 @@ class MixGraph:
         return tuple(tuple(sorted(rows)) for rows in found)
 
     @cached_property
+    def members(self) -> dict[str, tuple[int, ...]]:
+        """Of a song: subgroup -> numbers of its tracks among the inputs, in order of the sums (no buses, no master)."""
+        rows: dict[str, tuple[int, ...]] = dict.fromkeys(map(self.names.__getitem__, self.nodes_of(MIX)), ())
+        for row, group in enumerate(self.subgroups):
+            rows[group] = (*rows[group], row)
+        return {name: own for name, own in rows.items() if own}
+
+    @cached_property
     def outputs(self) -> tuple[int, ...]:
         return self.nodes_of(OUTPUT)
 

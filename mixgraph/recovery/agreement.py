@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mixgraph.graph.types import MIX, MixGraph
+from mixgraph.graph.types import SEND, MixGraph
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,10 @@ def _keys(graph: MixGraph) -> dict[ChainKey, int]:
         if node not in graph.processors:
             continue
         rank = 0
-        place = graph.level(node), graph.names[node], graph.branch(node), graph.types[node]
+        branch = graph.branch(node)
+        if graph.types[node] == SEND:  # a track has one to each bus
+            branch = (*branch, *(graph.names[bus] for bus in graph.successors[node]))
+        place = graph.level(node), graph.names[node], branch, graph.types[node]
         while (key := ChainKey(*place, rank)) in keys:
             rank += 1
         keys[key] = node
@@ -122,7 +125,7 @@ def _keys(graph: MixGraph) -> dict[ChainKey, int]:
 def matched_keys(true: MixGraph, found: MixGraph) -> tuple[dict[ChainKey, int], dict[ChainKey, int]]:
     for what, ours, theirs in (
         ("tracks", *(sorted(g.names[i] for i in g.inputs) for g in (true, found))),
-        ("subgroups", *(sorted(g.names[i] for i in g.nodes_of(MIX)) for g in (true, found))),
+        ("subgroups", *(sorted(set(g.subgroups)) for g in (true, found))),
     ):
         if ours != theirs:
             raise ValueError(f"found: the {what} of the true graph {ours} expected, got {theirs}")

@@ -30,7 +30,7 @@ def means(examples) -> MeanSettings:
 
 @pytest.fixture
 def tests(shards):
-    return [read_test_song(sample, "esgd", "cgr") for sample in read_shards(shards / "test")]
+    return [read_test_song(sample, 8000, "esgd", "cgr") for sample in read_shards(shards / "test")]
 
 
 def truth_of(song) -> Prediction:

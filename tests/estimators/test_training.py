@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import lightning as L
 import pytest
 import torch
 import yaml
@@ -12,7 +13,7 @@ from mixgraph import __main__ as entry
 from mixgraph.cli import names_classes
 from mixgraph.estimators import EstimatorData, EstimatorModule, estimate_song, load_estimator
 from mixgraph.estimators.cache import ExampleFiles
-from mixgraph.estimators.settings import EstimatorLosses, EstimatorTask
+from mixgraph.estimators.settings import EstimatorLosses, EstimatorTask, NetworkSettings
 from mixgraph.estimators.statistics import training_statistics
 from mixgraph.found import load_result
 from mixgraph.songs import load_song
@@ -95,6 +96,36 @@ def test_examples_are_made_once(shards, tmp_path) -> None:
     held = EstimatorData(str(shards), cache_dir=str(tmp_path), cache_workers=1, hold_out=["train_000001"])
     held.prepare(task)
     assert {i.song for i in held.splits["train"][0].items} == {i.song for i in files.items} - {"train_000001"}
+
+
+def test_a_song_that_is_held_out_must_be_there(shards, tmp_path) -> None:
+    data = EstimatorData(str(shards), cache_dir=str(tmp_path), cache_workers=1, hold_out=["Train_000001"])
+    with pytest.raises(ValueError, match=r"hold_out: some of the songs .*train_000001.*, got Train_000001"):
+        data.prepare(EstimatorTask(8000, 2.0, "esgd", "cgr"))
+
+
+def test_a_training_that_goes_on_is_the_one_that_was_not_stopped(shards, tmp_path) -> None:
+    """The order of its examples and its dropout, too."""
+
+    half = tmp_path / "half.ckpt"
+
+    class Save(L.Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            if trainer.current_epoch == 1:
+                trainer.save_checkpoint(half)
+
+    def fit(checkpoint=None):
+        L.seed_everything(7, verbose=False)
+        data = EstimatorData(str(shards), batch_size=2, cache_dir=str(tmp_path / "cache"), cache_workers=1)
+        module = EstimatorModule(EstimatorTask(8000, 2.0, "esgd", "cgr"), NetworkSettings(16, 1, 0.5))
+        options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
+        options |= {"limit_val_batches": 0, "enable_model_summary": False, "callbacks": [Save()]}
+        L.Trainer(max_epochs=4, **options).fit(module, data, ckpt_path=checkpoint, weights_only=bool(checkpoint))
+        return module
+
+    whole, resumed = fit(), fit(half)
+    for (name, value), other in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(value, other), name
 
 
 def test_clips_for_the_match_loss_come_with_their_graphs(shards, tmp_path) -> None:

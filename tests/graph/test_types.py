@@ -108,3 +108,8 @@ def test_a_node_behind_a_cycle_is_not_shown_as_part_of_it():
     edges = ((0, 1), (1, 2), (2, 1), (2, 3), (3, 4))
     with pytest.raises(ValueError, match=r"cycle: (1 -> 2 -> 1|2 -> 1 -> 2)$"):
         MixGraph(types, edges, ("x",) * 5, ("",))
+
+
+def test_members_of_subgroups_leave_out_buses_and_the_master():
+    console = build_console({"a": ("x", "y"), "b": ("z",)}, "g", "g", "", "e", {"room": "r"})
+    assert console.members == {"a": (0, 1), "b": (2,)}

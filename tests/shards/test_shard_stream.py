@@ -74,8 +74,9 @@ def test_draws_are_even_in_the_long_run(stream) -> None:
     assert 140 < min(counts.values()) <= max(counts.values()) < 260
 
 
-def test_epochs_without_resampling_see_every_sample_once(stream) -> None:
-    data = GraphShards(str(stream), resample=False, num_workers=2, batch_size=2)
+@pytest.mark.parametrize(("workers", "batch_size"), [(0, 4), (2, 2), (2, 4), (2, 100)])
+def test_epochs_without_resampling_see_every_sample_once(stream, workers, batch_size) -> None:
+    data = GraphShards(str(stream), resample=False, num_workers=workers, batch_size=batch_size)
     epochs = [keys(data.train_dataloader()) for _ in range(2)]
     assert [sorted(epoch) for epoch in epochs] == [ALL, ALL]
     assert epochs[0] != epochs[1]

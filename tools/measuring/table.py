@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from statistics import fmean, median
@@ -66,7 +67,12 @@ def _summary(found: Sequence[Found], reference: Sequence[Found] | None) -> dict[
     end = median(own["loss_prediction"] for own in reference) if reference else None
 
     def until(what: str) -> float | None:
-        return middle(lambda own: None if end is None else first_at(own["curve"], end, "loss_prediction", what))
+        """The median, where a seed that never comes there counts as later than any other."""
+        if end is None:
+            return None
+        reached = [first_at(own["curve"], end, "loss_prediction", what) for own in found]
+        middle_one = median(math.inf if value is None else value for value in reached)
+        return middle_one if math.isfinite(middle_one) else None
 
     summary["steps_to_reference"], summary["seconds_to_reference"] = until("step"), until("seconds")
     return summary
