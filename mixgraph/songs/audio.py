@@ -31,6 +31,8 @@ _SIZES = re.compile(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILIN
 _UNKNOWN_SIZE = 0x7FFF0000
 _OGG_PAGE, _OGG_END = 65307, 4  # bytes of the longest page; the flag of a stream's last one
 
+_MP3_HEAD = 2048  # bytes in which the first frame of an MP3 ends
+
 _WAV_FLOAT = 3
 _WAV_MAX_BYTES = 2**32 - 1
 
@@ -75,7 +77,7 @@ def decode(path: Path) -> Audio:
             "HINT: is the download complete?"
         ) from error
     frames, channels = samples.shape
-    if frames < declared or _is_cut_short(path, notes):
+    if (frames < declared and _says_its_length(path)) or _is_cut_short(path, notes):
         raise ValueError(f"{path}: the file ends before its audio does. HINT: is the download complete?")
     if channels > 2:
         raise ValueError(
@@ -84,6 +86,20 @@ def decode(path: Path) -> Audio:
     if frames == 0:
         raise ValueError(f"{path}: at least one sample expected, got an empty file")
     return Audio(torch.from_numpy(np.ascontiguousarray(samples.T)), sample_rate)
+
+
+def _says_its_length(path: Path) -> bool:
+    """Whether a file declares its frames; an MP3 without a Xing or Info tag does not, and libsndfile guesses."""
+    if path.suffix.lower() != ".mp3":
+        return True
+    with path.open("rb") as file:
+        start = file.read(10)
+        if start[:3] == b"ID3":  # its size: four bytes of seven bits
+            file.seek(10 + sum(byte << 7 * place for place, byte in enumerate(reversed(start[6:10]))))
+        else:
+            file.seek(0)
+        head = file.read(_MP3_HEAD)
+    return b"Xing" in head or b"Info" in head
 
 
 def _is_cut_short(path: Path, notes: str) -> bool:

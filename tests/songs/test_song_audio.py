@@ -84,6 +84,24 @@ def test_a_file_that_is_cut_short_is_refused(make, tmp_path, suffix):
     assert read_audio(path, 44100).shape == (2, 40_000)
 
 
+@pytest.mark.parametrize("tag", [b"", b"ID3\x04\0\0\0\0\x10\0" + bytes(2048)])
+def test_an_mp3_that_does_not_say_its_length_is_read(make, tmp_path, tag):
+    """Its frames are a guess, and more than there are where it starts softer than it goes on."""
+    path = tmp_path / "a.mp3"
+    sound = make.noise(200_000, 2) * (np.arange(200_000)[:, None] > 100_000)
+    with soundfile.SoundFile(str(path), "w", 44100, 2, bitrate_mode="VARIABLE", compression_level=0.5) as file:
+        file.write(sound)
+    whole = path.read_bytes()
+    first = whole.index(b"\xff\xfb", max(whole.find(b"Xing"), whole.find(b"Info")))
+    path.write_bytes(tag + whole[first:])
+    assert abs(read_audio(path, 44100).shape[1] - 200_000) < 4 * 1152
+    path.write_bytes(tag + whole)
+    assert read_audio(path, 44100).shape == (2, 200_000)
+    path.write_bytes(tag + whole[: 2 * len(whole) // 3])
+    with pytest.raises(ValueError, match="is the download complete"):
+        read_audio(path, 44100)
+
+
 def test_a_wav_that_was_streamed_says_no_size_and_is_read(make, tmp_path):
     path = make.save(tmp_path / "a.wav", make.noise(1000, 2), subtype="PCM_16")
     data = bytearray(path.read_bytes())
