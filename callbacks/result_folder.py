@@ -186,9 +186,15 @@ def how_to_go_on(folder: Path) -> str:
 
 
 def _goes_on(folder: Path, checkpoint: str | Path | None) -> bool:
-    """Whether a checkpoint is that of a result of a search that was stopped, which may be replaced then."""
+    """Whether a checkpoint is a search's own, whose results may be replaced then: it was stopped, or died publishing.
+
+    Args:
+        folder: of the first song, which is published last.
+        checkpoint: to go on from.
+    """
     own = [place / CHECKPOINT for place in (folder, _partial(folder))]
-    return checkpoint is not None and own[0].exists() and Path(checkpoint).resolve() in [p.resolve() for p in own]
+    unfinished = own[0].exists() or not folder.exists()
+    return checkpoint is not None and unfinished and Path(checkpoint).resolve() in [p.resolve() for p in own]
 
 
 def _partial(folder: Path) -> Path:

@@ -7,7 +7,7 @@ import lightning as L
 import pytest
 import torch
 
-from callbacks import IterativePruning, ResultFolder
+from callbacks import IterativePruning, ResultFolder, result_folder
 from callbacks.result_folder import final_figures
 from callbacks.time_budget import TimeBudget
 from datamodules import SongData
@@ -150,6 +150,26 @@ def test_a_stopped_search_of_two_songs_goes_on(paths, folder, together, tmp_path
         for file in ("graph.json", "parameters.safetensors", "metrics.json", "trace.jsonl", "log.csv"):
             first, second = (f / name / file for f in (folder / "together", tmp_path / "cut"))
             assert second.read_bytes() == first.read_bytes(), (name, file)
+
+
+def test_a_search_that_dies_between_two_results_goes_on(paths, folder, together, tmp_path, monkeypatch) -> None:
+    publish = result_folder._publish
+
+    def full_disk(path, keep_checkpoint):
+        if path.name == "tiny":
+            raise OSError("no space left")
+        publish(path, keep_checkpoint)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(result_folder, "_publish", full_disk)
+        with pytest.raises(OSError, match="no space left"):
+            find(paths, tmp_path / "cut")
+    assert sorted(p.name for p in (tmp_path / "cut").iterdir()) == ["duo", "tiny.partial"]
+    find(paths, tmp_path / "cut", checkpoint=str(tmp_path / "cut" / "tiny.partial" / "stage.ckpt"))
+    assert sorted(p.name for p in (tmp_path / "cut").iterdir()) == ["duo", "tiny"]
+    for name in ("tiny", "duo"):
+        first, second = (f / name / "parameters.safetensors" for f in (folder / "together", tmp_path / "cut"))
+        assert second.read_bytes() == first.read_bytes()
 
 
 def test_an_existing_result_of_any_song_is_kept(paths, folder, together) -> None:
