@@ -44,7 +44,6 @@ class ResultFolder(L.Callback):
         self.logs: list[list[dict[str, Any]]] = []
         self.seconds = 0.0
         self._started = 0.0
-        self._resumed = False
 
     def folders(self, songs: tuple[Song, ...]) -> list[Path]:
         """Where the result of each song goes."""
@@ -63,6 +62,13 @@ class ResultFolder(L.Callback):
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         folders = self.folders(searched_songs(trainer))
+        unfinished = _partial(folders[0]) / CHECKPOINT
+        resumed = trainer.ckpt_path is not None and Path(trainer.ckpt_path).resolve() == unfinished.resolve()
+        if unfinished.exists() and not resumed and not self.overwrite:
+            raise FileExistsError(
+                f"result.path: {unfinished.parent} holds a search that did not end; go on with\n"
+                f"  {how_to_go_on(unfinished.parent)}\nor set --result.overwrite=true"
+            )
         existing = [str(folder) for folder in folders if folder.exists()]
         if existing and not self.overwrite and not _goes_on(folders[0], trainer.ckpt_path):
             raise FileExistsError(
@@ -70,13 +76,8 @@ class ResultFolder(L.Callback):
                 "--result.overwrite=true"
             )
         for folder in map(_partial, folders):
-            if folder.exists() and not self._resumed:
-                if not self.overwrite and (folder / CHECKPOINT).exists():
-                    raise FileExistsError(
-                        f"result.path: {folder} holds a search that did not end; go on with\n  {how_to_go_on(folder)}\n"
-                        "or set --result.overwrite=true"
-                    )
-                shutil.rmtree(folder)
+            if not resumed:
+                shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(folder / CONFIG, self.config_text.encode())
         self._started = time.perf_counter() - self.seconds
@@ -105,8 +106,8 @@ class ResultFolder(L.Callback):
         if not self.logs[0] or self.logs[0][-1]["step"] != steps:
             self._log(trainer, pl_module)
         folders, metrics = self.folders(songs), []
-        planned = (trainer.max_epochs or 0) * int(trainer.num_training_batches)
-        stopped, checkpoint = steps < planned, _partial(folders[0]) / CHECKPOINT
+        planned = int(trainer.estimated_stepping_batches)
+        stopped, checkpoint = trainer.should_stop, _partial(folders[0]) / CHECKPOINT
         if stopped and trainer.ckpt_path is not None and not checkpoint.exists():
             shutil.copyfile(trainer.ckpt_path, checkpoint)  # no stage was trained since
         for folder, song, record, log in zip(map(_partial, folders), songs, records, self.logs, strict=True):
@@ -174,7 +175,6 @@ class ResultFolder(L.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.logs, self.seconds = state_dict["logs"], state_dict["seconds"]
-        self._resumed = True
 
 
 def how_to_go_on(folder: Path) -> str:

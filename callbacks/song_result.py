@@ -20,6 +20,7 @@ from mixgraph.graph.draw import save_drawing
 from mixgraph.graph.io import save_graph, save_parameters
 from mixgraph.losses import SongScore
 from mixgraph.module import ConsoleModule
+from mixgraph.processors import make_processors
 from mixgraph.report.figures import save_figure
 from mixgraph.report.progress import progress_figure
 from mixgraph.report.settings import read_settings, settings_figure, settings_text
@@ -74,7 +75,8 @@ def write_song(
         if written.warning:
             rank_zero_info(written.warning)
     title = song.title or song.name
-    settings = read_settings(part.graph, module.processors, part.parameters, weights, song.level, increases)
+    processors = make_processors(module.sample_rate, module.processor_options)  # on the CPU, as what is read
+    settings = read_settings(part.graph, processors, part.parameters, weights, song.level, increases)
     write_atomically(folder / "settings.txt", settings_text(settings, title, module.sample_rate).encode())
     save_figure(settings_figure(settings, title), folder / "settings.png")
     for name in ("graph.svg", "graph.png"):

@@ -42,7 +42,7 @@ class TimeBudget(L.Callback):
     With a budget, steps of all stages are scaled alike; where the trials alone would take more than half of it,
     rounds are dropped first. When the budget is spent all the same, the search ends with the graph as it is.
     Ctrl-C does the same; a second one stops at once. A search that goes on from a checkpoint keeps the schedule that
-    was made to fit, and has what is left of the budget.
+    was made to fit, and has a budget of its own.
 
     Args:
         budget: such as `20m`; null to run the schedule as it stands.
@@ -52,11 +52,11 @@ class TimeBudget(L.Callback):
         self.budget = None if budget is None else parse_duration(budget)
         self.started = 0.0
         self.schedule: dict[str, int] = {}
-        self._stages, self._seconds = 0, 0.0  # trained in full, and spent, before this process
+        self._stages = 0  # trained in full
         self._previous: Any = None
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.started = time.perf_counter() - self._seconds
+        self.started = time.perf_counter()
         if threading.current_thread() is threading.main_thread():
             self._previous = signal.signal(signal.SIGINT, lambda *_: self._interrupt(trainer))
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
@@ -92,11 +92,10 @@ class TimeBudget(L.Callback):
         trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
-        seconds = time.perf_counter() - self.started
-        return {"schedule": self.schedule, "budget": self.budget, "stages": self._stages, "seconds": seconds}
+        return {"schedule": self.schedule, "stages": self._stages}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.schedule, self._stages, self._seconds = (state_dict[key] for key in ("schedule", "stages", "seconds"))
+        self.schedule, self._stages = state_dict["schedule"], state_dict["stages"]
 
     def _keep_schedule(self, trainer: L.Trainer) -> None:
         """Gives a search that goes on within a budget its schedule; without one, says where it has another."""

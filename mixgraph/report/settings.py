@@ -15,7 +15,7 @@ from torch import Tensor
 from mixgraph.dsp.third_octaves import third_octave_means
 from mixgraph.graph.draw import printable
 from mixgraph.graph.palette import INK, QUIET, type_colour, type_label
-from mixgraph.graph.types import MixGraph
+from mixgraph.graph.types import SEND, MixGraph
 from mixgraph.processors import Processor, Processors
 from mixgraph.processors.delay import MultitapDelay
 from mixgraph.processors.dynamics import DynamicRangeProcessor
@@ -46,7 +46,7 @@ _DYNAMICS = {
 _COLUMNS, _PANEL = 6, (2.6, 1.9)  # panels in a row; inches
 _LEVELS_DB = torch.arange(-60.0, 0.5, 1.0, dtype=torch.float64)
 _LOWEST_HZ, _POINTS = 40.0, 400
-_TITLE = 30  # characters of a chain's name and a type
+_TITLE = 25  # characters of a chain's name and a type
 _LEFT, _RIGHT = "#0072B2", "#D55E00"
 
 
@@ -57,6 +57,7 @@ class NodeSettings:
     Attributes:
         node: its number in the graph.
         place: the chain that it is in, e.g. `track kick`.
+        name: of its type; of a send, with the bus.
         processor: of its type.
         values: its parameters, (1, *shape) each, float64, on the CPU.
         weight: dry/wet.
@@ -66,6 +67,7 @@ class NodeSettings:
 
     node: int
     place: str
+    name: str
     processor: Processor
     values: dict[str, Tensor]
     weight: float
@@ -101,10 +103,11 @@ def read_settings(
         if node not in number:
             continue
         node_type, row, i = graph.types[node], graph.rows[node], number[node]
-        place = graph.label(node).rpartition(": ")[0]
+        place, _, name = graph.label(node).rpartition(": ")
         settings = NodeSettings(
             node,
             place,
+            name if node_type == SEND else type_label(node_type),
             processors[node_type],
             {n: v[row : row + 1].detach().cpu().double() for n, v in parameters[node_type].items()},
             float(weights[i]),
@@ -124,10 +127,10 @@ def settings_text(settings: Sequence[NodeSettings], title: str, sample_rate: int
         sample_rate: that the graph runs at.
     """
     lines = [
-        f"{title}: {len(settings)} processors, in the order of the signal.",
+        f"{title}: {len(settings)} processors, chain by chain.",
         "",
-        "Gains, responses and taps are as they act, with the dry sound mixed in; an equalizer is told by octaves, its",
-        "mean over each. Thresholds are at the tracks' own level (RMS, full scale is 0 dB).",
+        "Gains, responses and taps are as they act, with the dry sound mixed in (but splitters); an equalizer is",
+        "told by octaves, its mean over each. Thresholds are at the tracks' own level (RMS, full scale is 0 dB).",
         f"The graph runs at {sample_rate} Hz: nothing above {sample_rate / 2000:g} kHz.",
         "wet: dry/wet weight. loss: how much the match loss rises without the processor (- where not measured).",
     ]
@@ -135,9 +138,9 @@ def settings_text(settings: Sequence[NodeSettings], title: str, sample_rate: int
     for own in settings:
         if own.place != place:
             place = own.place
-            lines += ["", f"{place:<44}wet    loss"]
+            lines += ["", f"{place:<43} wet    loss"]
         rise = "     -" if own.loss_increase is None else f"{own.loss_increase:+.3f}"
-        lines.append(f"  {type_label(own.processor.name):<40}{own.weight:5.0%}  {rise}   {own.text()}".rstrip())
+        lines.append(f"  {own.name:<40}{own.weight:5.0%}  {rise}   {own.text()}".rstrip())
     return "\n".join(lines) + "\n"
 
 
@@ -288,7 +291,7 @@ def _fader_db(own: NodeSettings) -> tuple[Tensor, Tensor]:
 
 def _draw(axes: Axes, own: NodeSettings) -> None:
     colour, processor = type_colour(own.processor.name), own.processor
-    place, label = own.place.removeprefix("track "), type_label(processor.name)
+    place, label = own.place.removeprefix("track "), own.name
     room = _TITLE - len(label)
     place = place if len(place) <= room else place[: room - 1] + "…"
     axes.set_title(printable(f"{place}: {label}"), fontsize=8, color=INK, loc="left", parse_math=False)
@@ -311,7 +314,9 @@ def _draw(axes: Axes, own: NodeSettings) -> None:
     elif processor.linear and processor.outlets == 1:
         _draw_gains(axes, own, colour)
     else:
-        axes.text(0.02, 0.5, "\n".join(_generic(own)), fontsize=6.5, transform=axes.transAxes, va="center", wrap=True)
+        axes.text(
+            0.02, 0.5, "\n".join(_generic(own)), fontsize=6.5, transform=axes.transAxes, va="center", clip_on=True
+        ).set_in_layout(False)
         axes.set_xticks([])
         axes.set_yticks([])
 
@@ -323,9 +328,9 @@ def _label(axes: Axes, x: str, y: str) -> None:
 
 def _log_frequency(axes: Axes, highest: float) -> None:
     axes.set_xscale("log")
-    axes.set_xlim(_LOWEST_HZ, highest)
     axes.set_xticks([100, 1000, 10000], ["100", "1k", "10k"])
     axes.minorticks_off()
+    axes.set_xlim(_LOWEST_HZ, highest)  # ticks widen the limits
 
 
 def _draw_response(axes: Axes, own: NodeSettings, colour: str) -> None:

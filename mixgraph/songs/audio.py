@@ -69,7 +69,7 @@ def decode(path: Path) -> Audio:
         raise FileNotFoundError(f"{path}: audio file expected, got none")
     try:
         with soundfile.SoundFile(str(path)) as file:
-            samples, sample_rate = file.read(dtype="float32", always_2d=True), file.samplerate
+            samples, sample_rate = file.read(file.frames, "float32", always_2d=True), file.samplerate
             declared, notes = file.frames, file.extra_info
     except soundfile.LibsndfileError as error:
         raise ValueError(

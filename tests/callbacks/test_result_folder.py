@@ -53,7 +53,7 @@ def assert_same(folder, other) -> None:
         assert (folder / name).read_bytes() == (other / name).read_bytes(), name
 
 
-@pytest.mark.parametrize("step", [5, 9, 11], ids=["console", "end of a round", "last stage"])
+@pytest.mark.parametrize("step", [5, 9, 11, 12], ids=["console", "end of a round", "last stage", "end"])
 def test_a_search_that_was_stopped_is_finished_from_its_result(tiny_song, undisturbed, tmp_path, step) -> None:
     folder = tmp_path / "r"
     metrics = find(tiny_song, folder, [StopAt(step)])

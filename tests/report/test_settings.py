@@ -120,6 +120,7 @@ def test_the_text_goes_with_the_signal(everything) -> None:
     own = next(own for own in settings if (own.place, own.processor.name) == ("subgroup drums", "equalizer"))
     (row,) = (line for line in text.splitlines() if line.startswith("  equalizer") and own.text() in line)
     assert f"{own.weight:.0%}  {own.weight / 100:+.3f}" in row
+    assert "  send to room" in text
     assert settings_text([], "Dry", RATE).startswith("Dry: 0 processors")
     assert settings_figure([], "Dry").axes
 
