@@ -116,7 +116,7 @@ def _is_cut_short(path: Path, notes: str) -> bool:
         page = tail[tail.rfind(b"OggS") :]
         return len(page) < 6 or not page[5] & _OGG_END
     sizes = [(int(said), int(there)) for said, there in _SIZES.findall(notes)]
-    return any(there < said < _UNKNOWN_SIZE for said, there in sizes)
+    return any(there + 1 < said < _UNKNOWN_SIZE for said, there in sizes)  # a pad byte may be missing
 
 
 def resample(samples: Tensor, from_rate: int, to_rate: int) -> Tensor:
