@@ -76,8 +76,8 @@ class ResultFolder(L.Callback):
                 "--result.overwrite=true"
             )
         for folder in map(_partial, folders):
-            if not resumed:
-                shutil.rmtree(folder, ignore_errors=True)
+            if folder.exists() and not resumed:
+                shutil.rmtree(folder)
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(folder / CONFIG, self.config_text.encode())
         self._started = time.perf_counter() - self.seconds
