@@ -22,8 +22,9 @@ from mixgraph.losses import SongScore
 from mixgraph.module import ConsoleModule
 from mixgraph.processors import make_processors
 from mixgraph.report.figures import save_figure
+from mixgraph.report.panels import settings_figure
 from mixgraph.report.progress import progress_figure
-from mixgraph.report.settings import read_settings, settings_figure, settings_text
+from mixgraph.report.settings import read_settings, settings_text
 from mixgraph.report.spectrograms import spectrogram_figure
 from mixgraph.songs import Song, write_audio
 from mixgraph.songs.align import MIN_CONFIDENCE
@@ -76,7 +77,7 @@ def write_song(
             rank_zero_info(written.warning)
     title = song.title or song.name
     processors = make_processors(module.sample_rate, module.processor_options)  # on the CPU, as what is read
-    settings = read_settings(part.graph, processors, part.parameters, weights, song.level, increases)
+    settings = read_settings(part.graph, processors, part.parameters, weights, song.num_samples, song.level, increases)
     write_atomically(folder / "settings.txt", settings_text(settings, title, module.sample_rate).encode())
     save_figure(settings_figure(settings, title), folder / "settings.png")
     for name in ("graph.svg", "graph.png"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,9 @@ from mixgraph.processors.delay import MultitapDelay
 from mixgraph.processors.dynamics import DynamicRangeProcessor
 
 _TINY = 1e-9
+_FLAT = 0.005  # dB out for a dB in
+_WET_ONLY = 0.999  # the dry sound is 60 dB below
+_MID_OF_EQUALS_DB = 20 * math.log10(2)  # (l + r)^2 over (l^2 + r^2) / 2, where l = r
 
 
 def to_db(amplitude: Tensor) -> Tensor:
@@ -50,14 +55,39 @@ def static_gain(processor: DynamicRangeProcessor, values: Parameters, levels_db:
     return processor.gain(tone, rows | dict.fromkeys(processor.time_constants, at_once))[0][:, 0]
 
 
+def acting_threshold_db(processor: DynamicRangeProcessor, values: Parameters) -> float:
+    """The level (RMS) of a signal in the middle of the panorama at which a processor of dynamics starts to act."""
+    declared = processor.specification["log_threshold"]
+    threshold = float(declared.to_unit(values["log_threshold"]))
+    return threshold - (_MID_OF_EQUALS_DB if processor.detector == "mid" else 0.0)
+
+
+def acting_ratio(processor: DynamicRangeProcessor, values: Parameters) -> float:
+    """The ratio R of a processor of dynamics past its threshold, wet alone.
+
+    A compressor turns R dB more in into 1 dB more out; negative where it is less out, infinite where it is as much. A
+    gate turns 1 dB less in into R dB less out. With `gain="energy"` both are steeper than their coordinate says.
+    """
+    steepness = 2 * processor.exponent * float(processor.slope(values["log_ratio"].double()))
+    if processor.direction < 0:
+        return 1 - steepness
+    rise = 1 + steepness
+    return 1 / rise if abs(rise) > _FLAT else math.inf
+
+
 def tap_levels_db(processor: MultitapDelay, values: Parameters, weight: float) -> Tensor:
-    """The level of each tap against the dry sound, (taps,): its share of the unit energy, times w / (1 - w)."""
+    """The level of each tap, (taps,): its share of the unit energy, against the dry sound where there is one."""
     magnitude = torch.exp(values["log_fir_magnitude"][0])
     energy = torch.fft.irfft(magnitude, n=2 * processor.num_bins - 1).mul(processor.window).square().sum(dim=-1)
     share = torch.sqrt(energy / (energy.sum() / 2))  # the mean of both channels has unit energy
     return to_db(share * wet_against_dry(weight))
 
 
+def is_wet_only(weight: float) -> bool:
+    """The dry sound is 60 dB below, or there is none."""
+    return weight > _WET_ONLY
+
+
 def wet_against_dry(weight: float) -> float:
-    """w / (1 - w): how much louder the wet sound is than the dry one, where both have the same energy."""
-    return weight / max(1 - weight, _TINY)
+    """w / (1 - w), the wet sound over a dry one of the same energy; w where the dry one is not there."""
+    return weight if is_wet_only(weight) else weight / (1 - weight)

@@ -8,26 +8,28 @@ import torch
 from mixgraph.graph import build_console
 from mixgraph.graph.draw import draw_svg
 from mixgraph.processors import make_processors, registered
-from mixgraph.processors.readings import frequency_response
+from mixgraph.processors.readings import frequency_response, static_gain, to_db
 from mixgraph.report.figures import save_figure
-from mixgraph.report.settings import read_settings, settings_figure, settings_text
+from mixgraph.report.panels import settings_figure
+from mixgraph.report.settings import read_settings, settings_text
 
-RATE = 30000
+RATE, SAMPLES = 30000, 900000
 PROCESSORS = make_processors(RATE)
 
 
-def found(letter, weight=1.0, level=1.0, **given):
+def found(letter, weight=1.0, level=1.0, options=None, samples=SAMPLES, **given):
     """The settings of one processor of a track; values in units, the others as they are drawn."""
     graph = build_console({"drums": ["kick"]}, letter, "")
     (node,) = graph.processors
-    processor = PROCESSORS[graph.types[node]]
+    processors = make_processors(RATE, {graph.types[node]: options}) if options else PROCESSORS
+    processor = processors[graph.types[node]]
     values = processor.initial(1, torch.Generator().manual_seed(0))
     for name, value in given.items():
         declared = processor.specification[name]
         unit = torch.as_tensor(value, dtype=torch.float64).expand(1, *declared.shape)
         values[name] = declared.from_unit(unit)
     parameters = {processor.name: values}
-    (own,) = read_settings(graph, PROCESSORS, parameters, torch.tensor([weight]), level)
+    (own,) = read_settings(graph, processors, parameters, torch.tensor([weight]), samples, level)
     return own
 
 
@@ -70,6 +72,61 @@ def test_echoes_and_decay_times_are_told() -> None:
     assert found("l", 0.5, log_t60=2.0).text().startswith("T60 2.0 s at 250, 2.0 s at 1k, 2.0 s at 4k (mid), +0.0 dB")
 
 
+def measured_slopes(own, quieter, louder):
+    """Level in (dB) at which the gain leaves 0 dB, and the change of the output by the input far from it."""
+    levels = torch.tensor([quieter, quieter + 1.0, louder, louder + 1.0], dtype=torch.float64)
+    out = levels + to_db(static_gain(own.processor, own.values, levels))
+    return float(out[1] - out[0]), float(out[3] - out[2])
+
+
+@pytest.mark.parametrize("detector", ["energy", "mid"])
+@pytest.mark.parametrize("gain", ["amplitude", "energy"])
+@pytest.mark.parametrize("ratio", [1.4, 4.0])
+def test_thresholds_and_ratios_are_what_acts(detector, gain, ratio) -> None:
+    given = {"log_threshold": -20.0, "log_ratio": ratio, "log_knee": 0.1}
+    options = {"detector": detector, "gain": gain}
+    compressor, gate = (found(letter, options=options, **given) for letter in "cn")
+    for own in (compressor, gate):
+        told = dict(part.rsplit(" ", 1) for part in own.text().replace(" dB", "").replace(":1", "").split(", ")[:2])
+        threshold = float(told["threshold"])
+        assert threshold == pytest.approx(-20.0 if detector == "energy" else -26.0, abs=0.05)
+        below, above = measured_slopes(own, threshold - 3, threshold + 2)
+        assert (above if own is gate else below) == pytest.approx(1.0, abs=1e-3)
+        acts = below if own is gate else 1 / above
+        assert float(told["ratio"]) == pytest.approx(acts, rel=0.05)  # two digits are told, and the envelope's floor
+
+
+def test_a_compressor_whose_output_stands_still_has_no_finite_ratio() -> None:
+    assert "ratio ∞:1" in found("c", options={"gain": "energy"}, log_ratio=2.0).text()
+
+
+def test_what_has_no_dry_sound_is_not_measured_against_it() -> None:
+    assert found("r", delta_log_magnitude=1.5).text().endswith("(mid), wet only")
+    assert found("r", 0.99, delta_log_magnitude=1.5).text().endswith("+39.9 dB against the dry sound")
+    assert found("d").text().startswith("wet only, ")
+
+
+def test_a_reverb_that_does_not_decay_says_so() -> None:
+    seconds = torch.full((2, 193), 2.0)
+    seconds[0, :6] = -3.0  # up to 400 Hz
+    own = found("r", 0.5, options={"mask": "paper"}, delta_log_magnitude=seconds)
+    assert own.text() == "T60 2.0 s at 1k, 2.0 s at 4k (mid), no decay at 250 (mid), +0.0 dB against the dry sound"
+    seconds[0, :] = -3.0
+    own = found("r", 0.5, options={"mask": "paper"}, delta_log_magnitude=seconds)
+    assert own.text().startswith("no decay at 250, 1k, 4k (mid)")
+    (axes,) = (axes for axes in settings_figure([own], "Rising").axes if axes.axison)
+    assert [bool(line.get_ydata()[0] > 0) for line in axes.lines] == [False, True]
+    assert "over 20 s" in axes.texts[0].get_text()
+
+
+def test_a_fader_is_told_as_far_as_the_song_goes() -> None:
+    gains = torch.tensor([0.0, 3.0, -2.0] + 298 * [20.0])
+    assert found("f", samples=4 * RATE, log_gain=gains).text() == "between -2.0 and +3.0 dB"
+    assert found("f", samples=4 * RATE + 1, log_gain=gains).text() == "between -2.0 and +20.0 dB"
+    (axes,) = (a for a in settings_figure([found("f", samples=RATE, log_gain=gains)], "Short").axes if a.axison)
+    assert list(axes.lines[0].get_xdata()) == [0.0, 2.0]
+
+
 @pytest.mark.parametrize("letter", ["e", "p"])
 def test_a_frequency_response_is_what_a_sine_goes_through(letter) -> None:
     processor = found(letter).processor
@@ -92,7 +149,7 @@ def everything():
     generator = torch.Generator().manual_seed(0)
     parameters = {t: PROCESSORS[t].initial(n, generator) for t, n in graph.count().items()}
     weights = torch.linspace(0.1, 0.9, len(graph.processors))
-    return graph, read_settings(graph, PROCESSORS, parameters, weights, 0.5, weights / 100)
+    return graph, read_settings(graph, PROCESSORS, parameters, weights, SAMPLES, 0.5, weights / 100)
 
 
 def test_every_type_has_a_line_and_a_panel(everything, tmp_path) -> None:
