@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import struct
@@ -28,10 +29,14 @@ RESAMPLING: dict[str, Any] = {
 
 # libsndfile's notes on a chunk of samples that says more bytes than follow; what was streamed says "unknown".
 _SIZES = re.compile(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
+_RF64_FRAMES = re.compile(r"Calculated frame count (\d+) does not match value from 'ds64' chunk of (\d+)")
 _UNKNOWN_SIZE = 0x7FFF0000
 _OGG_PAGE, _OGG_END = 65307, 4  # bytes of the longest page; the flag of a stream's last one
 
+_MP3 = "MPEG_LAYER_III"
 _MP3_HEAD = 2048  # bytes in which the first frame of an MP3 ends
+_BLOCK = 1 << 20  # frames
+_MP3_RATES = 20  # the highest bit rate of an MP3 over the lowest with the same sample rate
 
 _WAV_FLOAT = 3
 _WAV_MAX_BYTES = 2**32 - 1
@@ -69,15 +74,19 @@ def decode(path: Path) -> Audio:
         raise FileNotFoundError(f"{path}: audio file expected, got none")
     try:
         with soundfile.SoundFile(str(path)) as file:
-            samples, sample_rate = file.read(file.frames, "float32", always_2d=True), file.samplerate
-            declared, notes = file.frames, file.extra_info
+            sample_rate, declared, notes = file.samplerate, file.frames, file.extra_info
+            guessed = file.subtype == _MP3 and not _says_its_length(path)
+            if not guessed:
+                samples = file.read(declared, "float32", always_2d=True)
+        if guessed:
+            samples, declared = _read_to_the_end(path), 0
     except soundfile.LibsndfileError as error:
         raise ValueError(
             f"{path}: cannot be read as audio ({error}); allowed are {', '.join(AUDIO_SUFFIXES)}. "
             "HINT: is the download complete?"
         ) from error
     frames, channels = samples.shape
-    if (frames < declared and _says_its_length(path)) or _is_cut_short(path, notes):
+    if frames < declared or _is_cut_short(path, notes):
         raise ValueError(f"{path}: the file ends before its audio does. HINT: is the download complete?")
     if channels > 2:
         raise ValueError(
@@ -89,9 +98,7 @@ def decode(path: Path) -> Audio:
 
 
 def _says_its_length(path: Path) -> bool:
-    """Whether a file declares its frames; an MP3 without a Xing or Info tag does not, and libsndfile guesses."""
-    if path.suffix.lower() != ".mp3":
-        return True
+    """Whether an MP3 declares its frames: without a Xing or Info tag it does not, and libsndfile guesses."""
     with path.open("rb") as file:
         start = file.read(10)
         if start[:3] == b"ID3":  # its size: four bytes of seven bits
@@ -100,6 +107,29 @@ def _says_its_length(path: Path) -> bool:
             file.seek(0)
         head = file.read(_MP3_HEAD)
     return b"Xing" in head or b"Info" in head
+
+
+class _SeeminglyLonger(io.FileIO):
+    """A file that says to be as long as a guess from its first bit rate must at least be."""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        self._at_end = whence == os.SEEK_END
+        return super().seek(offset, whence)
+
+    def tell(self) -> int:
+        return super().tell() * (_MP3_RATES if self._at_end else 1)
+
+    _at_end = False
+
+
+def _read_to_the_end(path: Path) -> np.ndarray:
+    """All of an MP3, (frames, channels), whose length libsndfile guesses: it reads nothing past its guess."""
+    blocks = []
+    with _SeeminglyLonger(path) as raw, soundfile.SoundFile(raw) as file:
+        while len(block := file.read(_BLOCK, "float32", always_2d=True)):
+            blocks.append(block)
+        blocks.append(block)
+    return np.concatenate(blocks)
 
 
 def _is_cut_short(path: Path, notes: str) -> bool:
@@ -116,6 +146,7 @@ def _is_cut_short(path: Path, notes: str) -> bool:
         page = tail[tail.rfind(b"OggS") :]
         return len(page) < 6 or not page[5] & _OGG_END
     sizes = [(int(said), int(there)) for said, there in _SIZES.findall(notes)]
+    sizes += [(int(said), int(there)) for there, said in _RF64_FRAMES.findall(notes)]
     return any(there + 1 < said < _UNKNOWN_SIZE for said, there in sizes)  # a pad byte may be missing
 
 

@@ -1,6 +1,7 @@
 """Reading, resampling and writing of audio files."""
 
 import math
+import struct
 
 import numpy as np
 import pytest
@@ -84,20 +85,44 @@ def test_a_file_that_is_cut_short_is_refused(make, tmp_path, suffix):
     assert read_audio(path, 44100).shape == (2, 40_000)
 
 
-@pytest.mark.parametrize("tag", [b"", b"ID3\x04\0\0\0\0\x10\0" + bytes(2048)])
-def test_an_mp3_that_does_not_say_its_length_is_read(make, tmp_path, tag):
-    """Its frames are a guess, and more than there are where it starts softer than it goes on."""
-    path = tmp_path / "a.mp3"
-    sound = make.noise(200_000, 2) * (np.arange(200_000)[:, None] > 100_000)
-    with soundfile.SoundFile(str(path), "w", 44100, 2, bitrate_mode="VARIABLE", compression_level=0.5) as file:
-        file.write(sound)
+def test_an_rf64_that_is_cut_short_is_refused(make, tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(str(path), make.noise(9000, 2), 44100, format="RF64", subtype="PCM_16")
     whole = path.read_bytes()
+    assert read_audio(path, 44100).shape == (2, 9000)
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"a\.wav: .*is the download complete\?"):
+        read_audio(path, 44100)
+
+
+def in_wav(mp3: bytes) -> bytes:
+    settings = struct.pack("<HHIIHHHHIHHH", 0x55, 2, 44100, 16000, 1, 0, 12, 1, 2, 417, 1, 1393)
+    body = b"WAVEfmt " + struct.pack("<I", len(settings)) + settings + b"data" + struct.pack("<I", len(mp3)) + mp3
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+@pytest.mark.parametrize("loud_first", [False, True])
+@pytest.mark.parametrize("wrap", [bytes, b"ID3\x04\0\0\0\0\x10\0".ljust(2058, b"\0").__add__, in_wav])
+def test_an_mp3_that_does_not_say_its_length_is_read_to_its_end(make, tmp_path, wrap, loud_first):
+    """Its frames are a guess, less than there are where it starts louder than it goes on, else more."""
+    path = tmp_path / ("a.wav" if wrap is in_wav else "a.mp3")
+    sound = make.noise(200_000, 2) * ((np.arange(200_000)[:, None] > 100_000) != loud_first)
+    encoded = tmp_path / "encoded.mp3"
+    with soundfile.SoundFile(str(encoded), "w", 44100, 2, bitrate_mode="VARIABLE", compression_level=0.5) as file:
+        file.write(sound)
+    whole = encoded.read_bytes()
     first = whole.index(b"\xff\xfb", max(whole.find(b"Xing"), whole.find(b"Info")))
-    path.write_bytes(tag + whole[first:])
-    assert abs(read_audio(path, 44100).shape[1] - 200_000) < 4 * 1152
-    path.write_bytes(tag + whole)
-    assert read_audio(path, 44100).shape == (2, 200_000)
-    path.write_bytes(tag + whole[: 2 * len(whole) // 3])
+    path.write_bytes(wrap(whole))
+    said = read_audio(path, 44100)
+    assert said.shape == (2, 200_000)
+    path.write_bytes(wrap(whole[first:]))
+    guessed = read_audio(path, 44100)
+    start = guessed.shape[1] - 200_000  # what the encoder put before the sound stays
+    assert 0 <= start < 4 * 1152
+    late = slice(20_000, 190_000)  # past what frames share with those before them
+    shift = min(range(start + 1), key=lambda n: float((guessed[:, n:][:, late] - said[:, late]).abs().max()))
+    assert torch.allclose(guessed[:, shift:][:, late], said[:, late], atol=1e-5)
+    path.write_bytes(wrap(whole[: 2 * len(whole) // 3]))
     with pytest.raises(ValueError, match="is the download complete"):
         read_audio(path, 44100)
 
