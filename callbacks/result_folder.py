@@ -60,6 +60,14 @@ class ResultFolder(L.Callback):
             for line in describe(song):
                 rank_zero_info(line)
 
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        stages, trained = trainer.max_epochs, checkpoint["epoch"] + 1
+        if trainer.training and stages is not None and trained >= stages:  # Lightning would pass over it in silence
+            raise ValueError(
+                f"pruning.console_stages, pruning.rounds: {trained} stages of the checkpoint are trained, more are "
+                f"needed to go on, got {stages} in all"
+            )
+
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         folders = self.folders(searched_songs(trainer))
         unfinished = _partial(folders[0]) / CHECKPOINT

@@ -172,7 +172,7 @@ def _expected_trials(pruning: IterativePruning, past: int, rounds: int, graph: M
 
 
 def _time_steps(module: ConsoleModule, data: Any) -> float:
-    clips = data.clips()
+    clips = data.clips(module.lookahead)
     seconds = []
     for step in range(_TIMED_STEPS + 1):
         clip = data.transfer_batch_to_device(clips(step), module.device, 0)

@@ -11,6 +11,7 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from mixgraph.module import ConsoleModule
 from mixgraph.songs import Song, load_song
 from mixgraph.songs.training_clips import Clip, ClipReader, SongsReader, StartRange
 
@@ -113,8 +114,15 @@ class SongData(L.LightningDataModule):
         if stage == "fit":
             self.clips()  # refuses songs that cannot be trained on together
 
-    def clips(self) -> SongsReader:
-        lookahead = 2 * (round(1024 * self.sample_rate / 30000) - 1)  # two equalizers, one on the track, one after
+    def clips(self, lookahead: int = 0) -> SongsReader:
+        """Reads training clips.
+
+        Args:
+            lookahead: samples of the sources after the end of a clip, see `ConsoleModule.lookahead`; there are always
+                as many as two equalizers need, one on the track and one behind it.
+        """
+        equalizers = 2 * (round(1024 * self.sample_rate / 30000) - 1)
+        lookahead = max(lookahead, equalizers)
         return SongsReader(
             [ClipReader(song, self.warm_up, self.scored, lookahead, self.seed, self.starts) for song in self.songs]
         )
@@ -123,7 +131,9 @@ class SongData(L.LightningDataModule):
         def first_step() -> int:
             return self.trainer.current_epoch * self.steps_per_stage if self.trainer else 0
 
-        return DataLoader(_StageClips(self.clips(), self.steps_per_stage, first_step), batch_size=None)
+        module = self.trainer.lightning_module if self.trainer else None
+        needed = module.lookahead if isinstance(module, ConsoleModule) else 0
+        return DataLoader(_StageClips(self.clips(needed), self.steps_per_stage, first_step), batch_size=None)
 
     def val_dataloader(self) -> DataLoader:
         return self._whole_songs()

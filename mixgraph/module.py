@@ -181,13 +181,18 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
                 f"{', '.join(got)}. HINT: a found graph and a checkpoint go with the song that they were found on"
             )
 
+    @property
+    def lookahead(self) -> int:
+        """Samples of the sources after the end of a clip that still reach its mix."""
+        return lookahead(self.graph, self.processors)
+
     def plan(self, samples: int, mono: Sequence[int] = (), silent: Sequence[int] = ()) -> RenderPlan:
         """The plan for clips of `samples` rendered samples, look-ahead not counted; see `make_plan`."""
         key = (samples, tuple(mono), tuple(silent))
         if self._planned is not self.graph or len(self._plans) >= _MAX_PLANS:
             self._plans, self._planned = {}, self.graph
         if key not in self._plans:
-            block = samples + lookahead(self.graph, self.processors)
+            block = samples + self.lookahead
             self._plans[key] = make_plan(self.graph, self.processors, block, mono=mono, silent=silent)
         return self._plans[key]
 

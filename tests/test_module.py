@@ -119,6 +119,24 @@ def test_the_last_stage_is_known(tiny_song) -> None:
     assert seen == [(0, False), (1, False), (2, True)]
 
 
+@pytest.mark.parametrize(("chain", "equalizers"), [("g", 2), ("ee", 3)])
+def test_clips_reach_as_far_as_the_console_looks_ahead(tiny_song, chain, equalizers) -> None:
+    songs, heard = data(tiny_song), []
+
+    class Listen(L.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            heard.append(batch.sources.shape[-1] - batch.targets.shape[-1])
+
+    module = ConsoleModule(chain, "e", sample_rate=RATE)
+    search(module, songs, [Listen()], 1, "cpu", enable_progress_bar=False)
+    one = module.processors["equalizer"].before
+    assert set(heard) == {equalizers * one}
+    assert module.lookahead == (3 if chain == "ee" else 1) * one
+    reader = songs.clips(module.lookahead)
+    longer = songs.clips(module.lookahead + 5000)
+    assert torch.equal(module.losses(reader(0))["loss"], module.losses(longer(0))["loss"])
+
+
 def test_training_lowers_the_loss_and_counts_ramp_steps(tiny_song) -> None:
     module, song_data = console("g"), data(tiny_song, steps_per_stage=40)
     before = module.score(song_data.song).loss["full"]

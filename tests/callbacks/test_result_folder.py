@@ -16,12 +16,12 @@ RATE, STEPS = 8000, 3
 SAME = ("graph.json", "parameters.safetensors", "metrics.json", "trace.jsonl", "log.csv")
 
 
-def find(path, folder, callbacks=(), checkpoint=None, rounds=2, **result):
+def find(path, folder, callbacks=(), checkpoint=None, rounds=2, stages=4, **result):
     data = SongData(str(path), sample_rate=RATE, steps_per_stage=STEPS, scored_seconds=1.0, cache_dir=None)
     pruning = IterativePruning(console_stages=2, rounds=rounds)
     own = [*callbacks, pruning, ResultFolder(str(folder), log_every=2, **result)]
     saved = None if checkpoint is None else str(checkpoint)
-    search(ConsoleModule("ecg", "gr", sample_rate=RATE), data, own, 4, "cpu", saved, enable_progress_bar=False)
+    search(ConsoleModule("ecg", "gr", sample_rate=RATE), data, own, stages, "cpu", saved, enable_progress_bar=False)
     return json.loads((folder / "metrics.json").read_text())
 
 
@@ -99,3 +99,15 @@ def test_a_budgets_schedule_is_kept_and_another_schedule_is_told(tiny_song, tmp_
     assert again.schedule == first.schedule
     with pytest.warns(UserWarning, match=r"made with .*pruning.rounds=2; the search goes on with .*pruning.rounds=1\."):
         find(tiny_song, folder, [TimeBudget()], folder / "stage.ckpt", rounds=1)
+
+
+def test_a_checkpoint_that_nothing_is_left_to_do_for_is_refused(tiny_song, tmp_path) -> None:
+    folder = tmp_path / "r"
+    find(tiny_song, folder, [StopAt(10)])  # three stages, and one step
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(
+        ValueError, match="3 stages of the checkpoint are trained, more are needed to go on, got 3 in all"
+    ):
+        find(tiny_song, folder, checkpoint=folder / "stage.ckpt", stages=3)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r"]
