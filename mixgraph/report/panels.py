@@ -14,20 +14,24 @@ from torch import Tensor
 from mixgraph.dsp.third_octaves import third_octave_means
 from mixgraph.graph.draw import printable
 from mixgraph.graph.palette import INK, QUIET, type_colour
+from mixgraph.processors.band_splitter import BandSplitter
 from mixgraph.processors.delay import MultitapDelay
 from mixgraph.processors.dynamics import DynamicRangeProcessor
 from mixgraph.processors.fader import Fader
 from mixgraph.processors.readings import blend, is_wet_only, static_gain, to_db
 from mixgraph.processors.reverb import RATE, Reverb
+from mixgraph.processors.saturator import Saturator
 from mixgraph.report.settings import (
     LOWEST_HZ,
     NodeSettings,
+    crossover,
     decay_rates,
     dynamics_told,
     fader_db,
     gains_db,
     generic,
     response_db,
+    saturation,
     taps,
 )
 
@@ -80,9 +84,18 @@ def _draw(axes: Axes, own: NodeSettings) -> None:
     elif isinstance(processor, Fader):
         axes.plot(*fader_db(own), color=colour)
         _label(axes, "s", "dB")
-    elif processor.linear and processor.outlets == 1 and processor.after:
+    elif isinstance(processor, Saturator):
+        axes.plot([-1, 1], [-1, 1], color=QUIET, linewidth=0.6, linestyle="--")
+        axes.plot(*saturation(own), color=colour, linewidth=1.4)
+        _note(axes, own.text().replace(", ", "\n"))
+        _label(axes, "in", "out")
+    elif processor.outlets > 1:
+        _draw_gains(axes, own, colour)
+        if isinstance(processor, BandSplitter):
+            _note(axes, crossover(own))
+    elif processor.linear and processor.after:
         _draw_response(axes, own, colour)
-    elif processor.linear and processor.outlets == 1:
+    elif processor.linear:
         _draw_gains(axes, own, colour)
     else:
         axes.text(
@@ -90,6 +103,10 @@ def _draw(axes: Axes, own: NodeSettings) -> None:
         ).set_in_layout(False)
         axes.set_xticks([])
         axes.set_yticks([])
+
+
+def _note(axes: Axes, text: str) -> None:
+    axes.text(0.97, 0.04, text, fontsize=6, transform=axes.transAxes, ha="right", va="bottom", color=INK)
 
 
 def _label(axes: Axes, x: str, y: str) -> None:
@@ -127,8 +144,7 @@ def _draw_dynamics(axes: Axes, own: NodeSettings, colour: str) -> None:
     gain = static_gain(own.processor, own.values, _LEVELS_DB - own.offset_db)
     axes.plot(_LEVELS_DB, _LEVELS_DB, color=QUIET, linewidth=0.6, linestyle="--")
     axes.plot(_LEVELS_DB, _LEVELS_DB + to_db(blend(own.processor, gain, own.weight)), color=colour, linewidth=1.4)
-    lines = "\n".join(told for told in dynamics_told(own) if not told.startswith("knee"))
-    axes.text(0.97, 0.04, lines, fontsize=6, transform=axes.transAxes, ha="right", va="bottom", color=INK)
+    _note(axes, "\n".join(told for told in dynamics_told(own) if not told.startswith("knee")))
     axes.set_xlim(-60, 0)
     axes.set_ylim(-66, 3)
     _label(axes, "in (dB)", "out (dB)")

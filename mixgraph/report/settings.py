@@ -12,6 +12,7 @@ from torch import Tensor
 from mixgraph.graph.palette import type_label
 from mixgraph.graph.types import SEND, MixGraph
 from mixgraph.processors import Processor, Processors
+from mixgraph.processors.band_splitter import BandSplitter
 from mixgraph.processors.delay import MultitapDelay
 from mixgraph.processors.dynamics import DynamicRangeProcessor
 from mixgraph.processors.fader import Fader
@@ -27,6 +28,7 @@ from mixgraph.processors.readings import (
     wet_against_dry,
 )
 from mixgraph.processors.reverb import BINS, RATE, Reverb
+from mixgraph.processors.saturator import Saturator
 
 _OCTAVES = (63, 125, 250, 500, 1000, 2000, 4000, 8000, 16000)
 _T60_HZ = (250, 1000, 4000)
@@ -127,8 +129,8 @@ def settings_text(settings: Sequence[NodeSettings], title: str, sample_rate: int
     lines = [
         f"{title}: {len(settings)} processors, chain by chain.",
         "",
-        "Gains, responses and taps are as they act, with the dry sound mixed in (but splitters); an equalizer is",
-        "told by octaves, its mean over each. Thresholds are at the tracks' own level (RMS, full scale is 0 dB).",
+        "Gains, responses and taps are as they act, with the dry sound mixed in; an equalizer is told by octaves,",
+        "its mean over each. Thresholds are at the tracks' own level (RMS, full scale is 0 dB).",
         f"The graph runs at {sample_rate} Hz: nothing above {sample_rate / 2000:g} kHz.",
         "wet: dry/wet weight. loss: how much the match loss rises without the processor (- where not measured).",
     ]
@@ -156,7 +158,13 @@ def _text(own: NodeSettings) -> str:
     if isinstance(processor, Fader):
         low, high = fader_db(own)[1].aminmax()
         return f"between {low:+.1f} and {high:+.1f} dB"
-    if processor.linear and processor.outlets == 1:
+    if isinstance(processor, Saturator):
+        drive, bias = in_units(own, "log_drive")[0], in_units(own, "bias")[0]
+        return f"drive {drive - own.offset_db:+.1f} dB, bias {bias:+.2f}"
+    if processor.outlets > 1:
+        gains = ", ".join(f"{name} {level:+.1f} dB" for name, level in gains_db(own))
+        return ", ".join(["crossover " + crossover(own), gains] if isinstance(processor, BandSplitter) else [gains])
+    if processor.linear:
         if processor.after:
             hertz, levels = response_db(own)
             octaves = [hz for hz in _OCTAVES if hz < 0.4 * processor.sample_rate]
@@ -209,10 +217,21 @@ def _reverb_text(own: NodeSettings) -> str:
 def generic(own: NodeSettings) -> Iterator[str]:
     """Each parameter of a processor in its unit, wet alone."""
     for name, declared in own.processor.specification.items():
-        values = declared.to_unit(own.values[name])[0].flatten().tolist()
+        values = in_units(own, name)
         unit = "" if declared.unit == "1" else f" {declared.unit}"
         shown = ", ".join(f"{v:.3g}" for v in values) if len(values) < 4 else f"{min(values):.3g} to {max(values):.3g}"
         yield f"{declared.description or name} {shown}{unit}"
+
+
+def crossover(own: NodeSettings) -> str:
+    """The frequency of a band splitter, `873 Hz`."""
+    return f"{in_units(own, 'frequency_logit')[0]:.0f} Hz"
+
+
+def in_units(own: NodeSettings, name: str) -> list[float]:
+    """A parameter in its unit."""
+    found: list[float] = own.processor.specification[name].to_unit(own.values[name])[0].flatten().tolist()
+    return found
 
 
 def _short(value: float) -> str:
@@ -241,13 +260,26 @@ def _octave_mean(hertz: Tensor, values: Tensor, centre: float) -> float:
 
 
 def gains_db(own: NodeSettings) -> list[tuple[str, float]]:
-    wet = own.processor.impulse_response(own.values)[0, :, 0]
-    levels = to_db(blend(own.processor, wet, own.weight)).tolist()
+    """The gain of each channel, of the side, or of each outlet of a splitter, by name."""
+    processor = own.processor
+    if processor.outlets > 1:
+        wet = torch.exp(own.values["log_gain"][0])
+        dry = (1 - own.weight) * torch.eye(processor.outlets, dtype=wet.dtype)[0]  # goes to the first outlet
+        return list(zip(processor.outlet_names, to_db(dry + own.weight * wet).tolist(), strict=True))
+    levels = to_db(blend(processor, processor.impulse_response(own.values)[0, :, 0], own.weight)).tolist()
     if len(levels) == 1:
         return [("gain", levels[0])]
-    if own.processor.channels == "mid_side":
+    if processor.channels == "mid_side":
         return [(name, level) for name, level in zip(("mid", "side"), levels, strict=True) if name == "side" or level]
     return list(zip(("left", "right"), levels, strict=True))
+
+
+def saturation(own: NodeSettings) -> tuple[Tensor, Tensor]:
+    """Samples of the tracks, from -1 to 1, and what a saturator makes of them."""
+    loudness = 10 ** (-own.offset_db / 20)
+    before = torch.linspace(-1, 1, 201, dtype=torch.float64)
+    wet = own.processor.process(loudness * before.view(1, 1, -1), own.values)[0].flatten() / loudness
+    return before, torch.lerp(before, wet, own.weight)
 
 
 def taps(own: NodeSettings) -> tuple[list[float], list[float]]:

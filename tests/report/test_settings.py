@@ -7,11 +7,12 @@ import torch
 
 from mixgraph.graph import build_console
 from mixgraph.graph.draw import draw_svg
-from mixgraph.processors import make_processors, registered
+from mixgraph.processors import Parameter, Processor, make_processors, registered
+from mixgraph.processors.base import decibels
 from mixgraph.processors.readings import frequency_response, static_gain, to_db
 from mixgraph.report.figures import save_figure
 from mixgraph.report.panels import settings_figure
-from mixgraph.report.settings import read_settings, settings_text
+from mixgraph.report.settings import NodeSettings, read_settings, saturation, settings_text
 
 RATE, SAMPLES = 30000, 900000
 PROCESSORS = make_processors(RATE)
@@ -31,6 +32,17 @@ def found(letter, weight=1.0, level=1.0, options=None, samples=SAMPLES, **given)
     parameters = {processor.name: values}
     (own,) = read_settings(graph, processors, parameters, torch.tensor([weight]), samples, level)
     return own
+
+
+def settings_of(graph, **given):
+    """The settings of a graph of weights .5; of the types that are given, values in units."""
+    parameters = {t: PROCESSORS[t].initial(n, torch.Generator().manual_seed(0)) for t, n in graph.count().items()}
+    for node_type, named in given.items():
+        declared = PROCESSORS[node_type].specification
+        for name, value in named.items():
+            unit = torch.tensor(value, dtype=torch.float64).expand_as(parameters[node_type][name])
+            parameters[node_type][name] = declared[name].from_unit(unit)
+    return read_settings(graph, PROCESSORS, parameters, torch.full((len(graph.processors),), 0.5), SAMPLES)
 
 
 def test_gains_are_told_as_they_act() -> None:
@@ -98,6 +110,49 @@ def test_thresholds_and_ratios_are_what_acts(detector, gain, ratio) -> None:
 
 def test_a_compressor_whose_output_stands_still_has_no_finite_ratio() -> None:
     assert "ratio ∞:1" in found("c", options={"gain": "energy"}, log_ratio=2.0).text()
+
+
+def test_a_saturator_is_told_at_the_level_of_the_tracks() -> None:
+    own = found("h", 0.5, level=10.0, log_drive=6.0, bias=0.5)
+    assert own.text() == "drive +26.0 dB, bias +0.50"  # the search heard 20 dB more
+    before, after = saturation(own)
+    drive = 10 ** (26 / 20)
+    wet = (torch.tanh(drive * before + 0.5) - math.tanh(0.5)) / (drive * (1 - math.tanh(0.5) ** 2))
+    assert torch.allclose(after, 0.5 * before + 0.5 * wet)
+
+
+def test_splitters_are_told_by_what_reaches_their_outlets() -> None:
+    graph = build_console({"drums": ["kick"]}, "b(c,g)", "")
+    values = {"log_gain": [6.0, -6.0], "frequency_logit": [800.0]}
+    (own,) = (s for s in settings_of(graph, band_splitter=values) if s.processor.name == "band_splitter")
+    assert own.weight == 0.5
+    # Half of the input and half of twice as much; half of half as much: the dry sound goes to the first outlet.
+    assert own.text() == "crossover 800 Hz, low +3.5 dB, high -12.0 dB"
+    outlets = [own.processor.outlet_response(own.values, i)[0, 0] for i in (0, 1)]
+    centre = own.processor.before
+    low = 0.5 + 0.5 * outlets[0].sum()  # at 0 Hz
+    alternating = (-1.0) ** (torch.arange(len(outlets[1])) - centre)
+    high = 0.5 * (outlets[1] * alternating).sum()  # at half of the sample rate
+    assert to_db(torch.stack((low, high))).tolist() == pytest.approx([3.5, -12.0], abs=0.1)
+
+
+def test_a_processor_of_ones_own_is_told_by_its_declarations() -> None:
+    class Ring(Processor):
+        name, letter, linear = "ring", "?", False
+
+        @property
+        def specification(self):
+            return {
+                "level": decibels((2,), -60, 24, "level of both"),
+                "log_hz": Parameter((1,), "Hz", 1, 1000, torch.exp, torch.log),
+                "many": decibels((8,), -60, 24, "depths"),
+            }
+
+    processor, declared = Ring(RATE), Ring(RATE).specification
+    given = {"level": [-6.0, 0.5], "log_hz": [440.0], "many": [float(i) for i in range(8)]}
+    values = {n: declared[n].from_unit(torch.tensor([v], dtype=torch.float64)) for n, v in given.items()}
+    own = NodeSettings(0, "track kick", "ring", processor, values, 1.0, 0.0, SAMPLES, None)
+    assert own.text() == "level of both -6, 0.5 dB, log_hz 440 Hz, depths 0 to 7 dB"
 
 
 def test_what_has_no_dry_sound_is_not_measured_against_it() -> None:
