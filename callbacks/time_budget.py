@@ -39,10 +39,10 @@ def parse_duration(text: str) -> float:
 class TimeBudget(L.Callback):
     """Says before training how long the search will take, from a few timed steps; scales it to fit a budget.
 
-    With a budget, steps of all stages are scaled alike; where the trials alone would take more than half of it,
-    rounds are dropped first. When the budget is spent all the same, the search ends with the graph as it is.
-    Ctrl-C does the same; a second one stops at once. A search that goes on from a checkpoint keeps the schedule that
-    was made to fit, and has a budget of its own.
+    With a budget, steps of all stages are scaled alike; where the trials alone would take more than half of the time
+    that is planned (85 % of it), rounds are dropped first. When the budget is spent all the same, the search ends with
+    the graph as it is. Ctrl-C does the same; a second one stops at once. A search that goes on from a checkpoint keeps
+    the schedule that was made to fit, and has a budget of its own.
 
     Args:
         budget: such as `20m`; null to run the schedule as it stands.

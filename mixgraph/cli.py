@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -35,7 +36,7 @@ _PROGRAM = "python -m mixgraph"
 _DESCRIPTION = (
     "Finds mixing graphs: fit, validate, test and predict work on a search of songs (--data.path). Where a "
     "configuration names a class of its own (model.class_path, as configs/estimator.yaml does), they work on that "
-    "model and its data instead. Also: render RESULT, and estimate CHECKPOINT SONG; see their --help."
+    "model and its data instead. Also: render, estimate, validate-shards and rehydrate; see their --help."
 )
 
 
@@ -180,7 +181,7 @@ def estimate(arguments: list[str]) -> None:
     """`mixgraph estimate CHECKPOINT SONG --out DIR`: a graph from a trained estimator, as a result folder."""
     parser = argparse.ArgumentParser(
         prog="mixgraph estimate",
-        description="Predicts a song's graph, without a search. `mixgraph fit --start DIR` goes on from it.",
+        description="Predicts a song's graph without a search. `fit --config DIR/config.yaml` searches on from it.",
     )
     parser.add_argument("checkpoint", type=Path, help="of an estimator (fit --config configs/estimator.yaml)")
     parser.add_argument("song", type=Path, help="folder of the song")
@@ -204,13 +205,24 @@ def estimate(arguments: list[str]) -> None:
     partial.mkdir(parents=True)
     metrics = write_song(partial, module, song, SongRecord(), [{"step": 0, "stage": "console"}], steps=0)
     write_atomically(partial / "timings.json", json_text({"steps": 0}, indent=1).encode())
-    write_atomically(
-        partial / "config.yaml", yaml.safe_dump({"estimate": {"checkpoint": options.checkpoint.name}}).encode()
-    )
+    write_atomically(partial / "config.yaml", _config_of_estimate(options, song.sample_rate).encode())
     if options.out.exists():
         shutil.rmtree(options.out)
     os.replace(partial, options.out)
-    parser.exit(0, summary(options.out, metrics) + "\n")
+    on = f"To search on from it:\n  {_PROGRAM} fit --config {shlex.quote(str(options.out / 'config.yaml'))}\n"
+    parser.exit(0, f"{summary(options.out, metrics)}\n{on}")
+
+
+def _config_of_estimate(options: argparse.Namespace, sample_rate: int) -> str:
+    """The settings of a search that starts from an estimate: its delays are near the true ones, so they must move."""
+    data = {
+        "path": str(options.song),
+        "sample_rate": sample_rate,
+        "layout": options.layout,
+        "subgrouping": options.subgrouping,
+    }
+    settings = {"start": str(options.out), "data": data, "model": {"initial_values": "drawn"}}
+    return f"# Predicted by {options.checkpoint.name}.\n{yaml.safe_dump(_relative(settings), sort_keys=False)}"
 
 
 def _seed(value: bool | int) -> int:

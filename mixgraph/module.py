@@ -51,7 +51,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         subgroup_chain: processor letters of every subgroup's chain.
         master_chain: processor letters of the chain that the sum of all subgroups goes through; none where empty.
         returns: name of each return bus, to which every track sends -> processor letters of its chain.
-        sidechains: name of a track or subgroup -> that of the one which its last compressor listens to.
+        sidechains: name of a track or subgroup, whose chain ends with a sidechain compressor -> whom that hears.
         sample_rate: in Hz.
         warm_up_seconds: at the start of every clip, rendered but not compared.
         seed: of the initial values.

@@ -57,7 +57,8 @@ class OptimizerSettings:
         final_learning_rate: the rate falls to it along half a cosine over the last stage of a search; None keeps it as
             it is.
         rate_factors: of some of the groups: `dry_wet` (the logits), processors' names and, before those, parameters'
-            (`delay.delay_z`); where not given, 6 for `dry_wet` and 1 for the others.
+            (`delay.delay_z`); where not given, 6 for `dry_wet`, 0.01 for `delay.delay_z` where delays
+            start from what is heard, and 1 for the others.
         betas: how slowly the means of gradients and of their squares forget.
         weight_decay: decoupled.
         keep_moments: carry the moments through the stages; the reference loses them at every one.

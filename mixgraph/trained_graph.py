@@ -78,7 +78,7 @@ class TrainedGraph(nn.Module):
         return song_values(GraphValues(self.graph, self.parameters_by_type(), self.weights), self.song_number(song))
 
     def draw(self, graph: MixGraph, processors: Processors, seed: int) -> None:
-        """Takes a graph and draws initial values, N(0, 0.01^2) and weights of 0.5, for each song from the seed."""
+        """Takes a graph and draws initial values (`Processor.initial`), weights of 0.5, for each song from the seed."""
         parts = []
         for part in unbatch(graph):
             generator = torch.Generator().manual_seed(seed)

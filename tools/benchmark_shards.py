@@ -1,9 +1,9 @@
 """Measures how fast shards are written and read, against plain webdataset that reads the same tars and decodes nothing.
 
-    python -m tools.benchmark_shards --out shard_speed                 a synthetic set: 4 to 24 tracks, without audio
+    python -m tools.benchmark_shards --out shard_speed    synthetic sets: 4 to 24 tracks, with audio and without
     python -m tools.benchmark_shards --shards DATASET --out shard_speed
 
-What is timed, in samples a second, from the first sample of a pass to its last, in turns:
+What is timed, in samples a second, from the first samples of all workers to the last one, in turns:
 
 - plain: `webdataset` reads the tars and hands out bytes; nothing that decodes can be faster;
 - decoded: `datamodules.GraphShards`' evaluation pass: graph, parameters and meta data as checked values and tensors,

@@ -1,6 +1,6 @@
 """Measures how well searches match, how sparse they are and what they recover: configurations against the peer's rules.
 
-    python -m tools.fidelity ../shared/songs/mdb_reggae synthetic:6:0 --config ours= --out fidelity
+    python -m tools.fidelity SONG synthetic:6:0 --config ours= --out fidelity
     python -m tools.fidelity SONGS... --config ours= --config loose=--pruning.tolerance=0.05 --reference --out fidelity
 
 A configuration is NAME=PARTS: YAML files and options of `python -m mixgraph fit`, separated by commas. `--reference`
@@ -8,7 +8,7 @@ adds the peer (the harness of tools/peer, see `python -m tools.benchmark --help`
 rules, at equal steps, on the same songs and seeds. Every search is kept in OUT/searches.jsonl as it ends; with
 `--keep` those that are there, made with the same code and settings, are not run again.
 
-All losses are measured by one function on every side: clips from silence, as the reference evaluates. What is written:
+All losses are measured by one function on every side: clips from silence, all inside the song. What is written:
 fidelity.md, fidelity.json, curves.png (loss and processors against steps) and ends.png (loss against pruning ratio).
 """
 

@@ -1,6 +1,6 @@
 """Makes a synthetic set with known graphs from the dry tracks of songs, as shards with audio.
 
-    python -m tools.generate_synthetic ../shared/songs/* --results results/* --out data/synthetic --workers 2
+    python -m tools.generate_synthetic SONGS/* --results dataset/results/*/run_0 --out data/synthetic --workers 2
 
 Tracks of several songs are cast into subgroups and mixed by a sparse console whose processors are kept as often, and
 set like, those of the graphs in `--results` (settings moved a little); without results, by the rules of

@@ -43,7 +43,7 @@ class Job:
 
         Every step renders and differentiates a clip of every track (three times a rendering). The trials of a round
         are taken to render a song five times over, and so are the measurements of loss increases before and after all
-        rounds: the three searches of the README's table then do 12,000, 11,800 and 16,400 of these seconds a minute.
+        rounds: three searches of the first real songs then did 12,000, 11,800 and 16,400 of these seconds a minute.
         """
         data, pruning = self.config["data"], self.config["pruning"]
         steps = data["steps_per_stage"] * (pruning["console_stages"] + pruning["rounds"])

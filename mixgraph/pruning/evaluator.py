@@ -4,7 +4,7 @@ A graph is cut into segments: runs of nodes in which each has one predecessor an
 are its chains, cut in two behind the dynamics, so that a candidate among what follows leaves them alone. A candidate
 renders the segments that hold it and those downstream, as far into the song as its loss is read; the outputs of all
 others are kept, as far as memory allows. Outputs are summed anew each time, never subtracted from. A segment is always
-rendered alone, in blocks of a size that depends on the song only, so that verdicts do not depend on what is cached.
+rendered alone, in blocks of a size that no trial changes, so that verdicts do not depend on what is cached.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a search went: pruning ratios, dry/wet weights and loss over training steps (paper figure 3)."""
+"""How a search went: processors that are left, dry/wet weights and loss over training steps (paper figure 3)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_MARKERS = 60  # more points are drawn as lines only
 
 
 def progress_figure(records: Sequence[Mapping[str, Any]]) -> Figure:
-    """Three panels over steps: pruning ratio of each type, its mean dry/wet weight, and the match loss.
+    """Three panels over steps: share of each type that is left, its mean dry/wet weight, and the match loss.
 
     Args:
         records: in order of steps: `"step"`, `"stage"` (`"console"` or `"prune"`), and where known `"match/full"`,

@@ -52,7 +52,7 @@ def spectrogram(signal: Tensor, sample_rate: int, max_columns: int = 1500) -> Sp
         max_columns: the most columns returned.
 
     Raises:
-        ValueError: another shape, no samples, values that are not finite, or settings below 1.
+        ValueError: another shape, no samples, values that are not finite, or settings below 1 (the rate: 1000 Hz).
     """
     if signal.dim() != 2 or signal.shape[0] != 2 or signal.shape[1] == 0:
         raise ValueError(f"signal: (2, time) is needed, got {tuple(signal.shape)}")

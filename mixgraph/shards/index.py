@@ -76,7 +76,9 @@ def load_index(folder: str | Path) -> Index:
     """
     path = Path(folder) / INDEX
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: the index of a data set is needed, got none")
+        built = Path(folder) / "shards"
+        hint = f". HINT: the shards of this build are in {built}" if (built / INDEX).is_file() else ""
+        raise FileNotFoundError(f"{path}: the index of a data set is needed, got none{hint}")
     if path.stat().st_size > _LIMIT:
         raise ValueError(f"{path}: at most {_LIMIT:,} bytes are allowed, got {path.stat().st_size:,}")
     record = parse_json(path.read_bytes(), str(path))

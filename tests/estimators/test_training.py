@@ -146,7 +146,9 @@ def test_an_estimate_is_a_result_that_a_search_starts_from(trained, songs, tmp_p
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, "estimate", trained, songs[0], "--out", out)
     assert stop.value.code == 0
-    assert "Processors:" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "Processors:" in told
+    assert told.rstrip().endswith(f"python -m mixgraph fit --config {out / 'config.yaml'}")
     found = load_result(out)
     prediction = estimate_song(load_estimator(trained), load_song(songs[0], 8000))
     assert found.graph == prediction.graph.graph
@@ -159,11 +161,13 @@ def test_an_estimate_is_a_result_that_a_search_starts_from(trained, songs, tmp_p
         run(monkeypatch, "estimate", trained, songs[0], "--out", out)
     searched = tmp_path / "searched"
     run(
-        monkeypatch, "fit", "--start", out, f"--data.path={songs[0]}", "--data.sample_rate=8000",
+        monkeypatch, "fit", "--config", out / "config.yaml",
         "--data.steps_per_stage=2", "--data.scored_seconds=1", "--pruning.console_stages=1", "--pruning.rounds=1",
         f"--result.path={searched}", "--trainer.accelerator=cpu",
     )  # fmt: skip
     assert set(load_result(searched).graph.names) <= set(found.graph.names)
+    settings = yaml.safe_load((searched / "config.yaml").read_text())
+    assert settings["model"]["initial_values"] == "drawn"  # predicted delays must move
 
 
 def test_the_table_has_every_baseline(trained, shards, tmp_path, capsys) -> None:

@@ -1,8 +1,10 @@
 """Audio for shards without audio, from the user's own copy of the songs."""
 
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import soundfile
@@ -10,7 +12,7 @@ import torch
 import yaml
 
 from datamodules import GraphShards
-from mixgraph.shards import SongFinder, read_shards
+from mixgraph.shards import SongFinder, load_index, read_shards
 from mixgraph.shards.validate import validate_shards
 from mixgraph.songs import load_song
 
@@ -113,3 +115,21 @@ def test_the_command_writes_the_set_with_audio(plain, full, copies, tmp_path) ->
         check=False,
     )
     assert "has audio already" in again.stderr
+
+
+def test_the_readmes_example_reads_shards_beside_a_copy_of_the_songs(plain, copies, tmp_path, capsys) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (code,) = (c for c in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "read_shards" in c)
+    (tmp_path / "dataset").mkdir()
+    shutil.copytree(plain, tmp_path / "dataset" / "shards")
+    code = code.replace('"dataset', f'"{tmp_path}/dataset').replace('"songs"', f'"{copies}"')
+    exec(compile(code, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    samples, batch = printed[: printed.index("tensor(")], printed[printed.index("tensor(") :]
+    assert "Tiny-tiny" in samples
+    assert "torch.Size(" in batch
+    for name in ("dataset", "dataset/train"):
+        with pytest.raises(FileNotFoundError, match="index of a data set is needed"):
+            load_index(tmp_path / name)
+    with pytest.raises(FileNotFoundError, match=rf"HINT: .* in {tmp_path}/dataset/shards"):
+        load_index(tmp_path / "dataset")
