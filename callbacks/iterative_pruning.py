@@ -30,7 +30,7 @@ class SongRecord:
         console_score: of the trained console, before pruning.
         loss_increases: of each processor that is left at the end, None where it was not measured.
         seconds: spent on trials.
-        tolerance: that the search prunes with; None where nothing prunes.
+        tolerance: that the search prunes with, at its end; None where nothing prunes.
     """
 
     min_loss: float | None = None
@@ -85,10 +85,16 @@ class IterativePruning(L.Callback):
             raise ValueError(f"window_tolerance: at least 0, in units of the match loss, got {window_tolerance}")
         self.window_tolerance = window_tolerance
         self.console_stages, self.rounds, self.tolerance = console_stages, rounds, tolerance
-        self.sampler = make_sampler(sampler, rule, period, order)
+        self.rule, self.order = rule, order
+        self.use(sampler, period)
         self.refresh_min_loss, self.leave_one_out, self.seed = refresh_min_loss, leave_one_out, seed
         self.songs: list[SongRecord] = []
         self.listeners: list[OnTrial] = []
+
+    def use(self, sampler: str, period: int) -> None:
+        """Prunes by a sampler from now on."""
+        self.sampler = make_sampler(sampler, self.rule, period, self.order)
+        self.sampler_name, self.period = sampler, period
 
     @property
     def num_stages(self) -> int:
@@ -145,6 +151,7 @@ class IterativePruning(L.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.songs = [SongRecord(**saved) for saved in state_dict["songs"]]
         for record in self.songs:
+            record.tolerance = self.tolerance  # what the rest of the search prunes with
             if record.console_score is not None:
                 record.console_score = SongScore(**record.console_score)  # type: ignore[arg-type]
 

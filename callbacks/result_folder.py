@@ -114,7 +114,7 @@ class ResultFolder(L.Callback):
         if not self.logs[0] or self.logs[0][-1]["step"] != steps:
             self._log(trainer, pl_module)
         folders, metrics = self.folders(songs), []
-        planned = int(trainer.estimated_stepping_batches)
+        planned = max(steps, int(trainer.estimated_stepping_batches))
         stopped, checkpoint = trainer.should_stop, _partial(folders[0]) / CHECKPOINT
         if stopped and trainer.ckpt_path is not None and not checkpoint.exists():
             shutil.copyfile(trainer.ckpt_path, checkpoint)  # no stage was trained since

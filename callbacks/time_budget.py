@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import re
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from dataclasses import asdict, replace
 from statistics import fmean
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from callbacks.iterative_pruning import IterativePruning, song_evaluator
-from mixgraph.graph import MixGraph
 from mixgraph.module import ConsoleModule
-from mixgraph.pruning import BruteForce, Hybrid, SongEvaluator
+from mixgraph.pruning import Costs, Schedule, SongCosts, SongEvaluator
+from mixgraph.pruning.schedule import describe_changes, fit, least_seconds, seconds
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _TIMED_STEPS = 3
 _SHARE = 0.85  # of the budget that is planned for; the rest is for what comes before and after
-_MIN_STEPS = 5
 
 
 def parse_duration(text: str) -> float:
@@ -39,10 +40,11 @@ def parse_duration(text: str) -> float:
 class TimeBudget(L.Callback):
     """Says before training how long the search will take, from a few timed steps; scales it to fit a budget.
 
-    With a budget, steps of all stages are scaled alike; where the trials alone would take more than half of the time
-    that is planned (85 % of it), rounds are dropped first. When the budget is spent all the same, the search ends with
-    the graph as it is. Ctrl-C does the same; a second one stops at once. A search that goes on from a checkpoint keeps
-    the schedule that was made to fit, and has a budget of its own.
+    With a budget, steps of all stages are scaled alike, and training keeps half of the time that is planned (85 % of
+    the budget) or more: where trials would take the rest, they become fewer, see `mixgraph.pruning.schedule.fit`. When
+    the budget is spent all the same, the search ends with the graph as it is. Ctrl-C does the same; a second one stops
+    at once. A search that goes on from a checkpoint has a budget of its own, and keeps the schedule that was made to
+    fit, if it is asked for the same again.
 
     Args:
         budget: such as `20m`; null to run the schedule as it stands.
@@ -51,21 +53,31 @@ class TimeBudget(L.Callback):
     def __init__(self, budget: str | None = None) -> None:
         self.budget = None if budget is None else parse_duration(budget)
         self.started = 0.0
-        self.schedule: dict[str, int] = {}
+        self.asked: Schedule | None = None
+        self.fitted: Schedule | None = None
         self._stages = 0  # trained in full
         self._previous: Any = None
+        self._over = False
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.started = time.perf_counter()
+        self.started, self._over = time.perf_counter(), False
         if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, lambda *_: self._interrupt(trainer))
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, IterativePruning):
-                callback.listeners.append(lambda *_: self._check(trainer))
-        if isinstance(pl_module, ConsoleModule):
-            self._keep_schedule(trainer)
-            self._estimate(trainer, pl_module)
-            self.schedule = _schedule(trainer)
+            self._previous = signal.signal(signal.SIGINT, lambda number, _: self._interrupt(trainer, number))
+        pruning = _pruning(trainer)
+        if pruning is None or not isinstance(pl_module, ConsoleModule):
+            return
+        pruning.listeners.append(lambda *_: self._check(trainer))
+        search = _Search(trainer, pl_module, pruning)
+        asked, before = search.schedule(), self.fitted or self.asked
+        if self.fitted is not None and (self.budget is None or asked != self.asked):
+            self.fitted = None
+        if before is not None and (self.fitted or asked) != before:
+            told = describe_changes(asked, before), describe_changes(before, asked)
+            rank_zero_warn("The checkpoint was made with {}; the search goes on with {}.".format(*map(", ".join, told)))
+        self.asked = asked
+        if self.fitted is not None:
+            search.take(self.fitted)
+        self._estimate(search)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._stages = trainer.current_epoch + 1
@@ -80,108 +92,118 @@ class TimeBudget(L.Callback):
             rank_zero_info("The time budget is spent: the search ends with the graph as it is.")
             trainer.should_stop = True
 
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        self._over = True
+
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self._over = True
         if self._previous is not None:
             signal.signal(signal.SIGINT, self._previous)
-            self._previous = None
 
-    def _interrupt(self, trainer: L.Trainer) -> None:
+    def _interrupt(self, trainer: L.Trainer, number: int) -> None:
+        if self._over:  # Lightning puts this handler back behind a fit that failed
+            signal.signal(number, self._previous)
+            signal.raise_signal(number)
+            return
         if trainer.should_stop:
             raise KeyboardInterrupt
         rank_zero_info("\nInterrupted: ending with the graph as it is; once more to stop at once.")
         trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
-        return {"schedule": self.schedule, "stages": self._stages}
+        kept = {name: None if s is None else asdict(s) for name, s in (("asked", self.asked), ("fitted", self.fitted))}
+        return kept | {"stages": self._stages}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.schedule, self._stages = state_dict["schedule"], state_dict["stages"]
+        self.asked, self.fitted = (None if (s := state_dict[n]) is None else Schedule(**s) for n in ("asked", "fitted"))
+        self._stages = state_dict["stages"]
 
-    def _keep_schedule(self, trainer: L.Trainer) -> None:
-        """Gives a search that goes on within a budget its schedule; without one, says where it has another."""
-        given = _schedule(trainer)
-        if not self.schedule or self.schedule == given:
-            return
-        if self.budget is None:
-            told = (", ".join(f"{name}={value}" for name, value in s.items()) for s in (self.schedule, given))
-            rank_zero_warn("The checkpoint was made with {}; the search goes on with {}.".format(*told))
-            return
-        _set_schedule(trainer, self.schedule)
-
-    def _estimate(self, trainer: L.Trainer, module: ConsoleModule) -> None:
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        pruning = next((c for c in trainer.callbacks if isinstance(c, IterativePruning)), None)  # type: ignore[attr-defined]
-        step_seconds = _time_steps(module, data)
-        rounds, stages = (pruning.rounds, pruning.num_stages) if pruning else (0, trainer.max_epochs or 1)
-        stages -= self._stages
-        past = max(0, self._stages - pruning.console_stages) if pruning else 0
-        timed = [(module.part(s).graph, _time_trial(song_evaluator(module, s))) for s in data.songs if pruning]
-        trial_seconds = fmean([seconds for _, seconds in timed] or [0.0])
-
-        def trials(rounds: int) -> float:
-            return sum(s * _expected_trials(pruning, past, rounds, graph) for graph, s in timed if pruning)
-
-        total = stages * data.steps_per_stage * step_seconds + trials(rounds)
+    def _estimate(self, search: _Search) -> None:
+        costs, schedule = search.costs(), search.schedule()
+        stages = schedule.console_stages + schedule.rounds - self._stages
+        trial = fmean([song.trial_seconds for song in costs.songs])
+        count, total = len(search.module.graph.processors), seconds(schedule, costs, self._stages)
         rank_zero_info(
-            f"{len(module.graph.processors)} processors, {stages * data.steps_per_stage} steps of {step_seconds:.2f} s "
-            f"and trials of {trial_seconds:.2f} s: about {total / 60:.1f} minutes at most (less as the graph shrinks)."
+            f"{count} processors, {stages * schedule.steps_per_stage} steps of {costs.step_seconds:.2f} s or less and "
+            f"trials of {trial:.2f} s: about {total / 60:.1f} minutes."
         )
-        if self.schedule or self.budget is None or total <= self.budget * _SHARE:
+        if self.budget is None or self.fitted is not None or total <= self.budget * _SHARE:
             return
-        available = self.budget * _SHARE
-        while rounds > 1 and trials(rounds) > available / 2:
-            rounds -= 1
-        dropped = (pruning.rounds - rounds) if pruning else 0
-        stages -= dropped
-        steps = max(_MIN_STEPS, int((available - trials(rounds)) / (stages * step_seconds)))
-        fitting = {"data.steps_per_stage": min(data.steps_per_stage, steps)}
-        _set_schedule(trainer, fitting | ({"pruning.rounds": rounds} if pruning else {}))
-        rank_zero_info(f"To fit the budget: {stages} stages of {data.steps_per_stage} steps, {rounds} pruning rounds.")
+        self.fitted = fitted = fit(schedule, costs, self.budget * _SHARE, self._stages)
+        search.take(fitted)
+        stages = fitted.console_stages + fitted.rounds - self._stages
+        changes = ", ".join(describe_changes(schedule, fitted))
+        rank_zero_info(
+            f"To fit the budget: {stages} stages of {fitted.steps_per_stage} steps, {fitted.rounds} pruning rounds "
+            f"({changes})."
+        )
+        least = least_seconds(schedule, costs, self._stages) / _SHARE
+        if self.budget < least:
+            rank_zero_warn(
+                f"budget: too short to train and prune this console, which takes {math.ceil(least / 60)}m at least. "
+                "HINT: a longer budget, or shorter chains (model.track_chain, model.subgroup_chain)"
+            )
 
 
-def _schedule(trainer: L.Trainer) -> dict[str, int]:
-    """The schedule of a search, by the names of its options."""
-    found = {"data.steps_per_stage": trainer.datamodule.steps_per_stage}  # type: ignore[attr-defined]
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, IterativePruning):
-            found |= {"pruning.console_stages": callback.console_stages, "pruning.rounds": callback.rounds}
-    return found
+def _pruning(trainer: L.Trainer) -> IterativePruning | None:
+    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return next((c for c in callbacks if isinstance(c, IterativePruning)), None)
 
 
-def _set_schedule(trainer: L.Trainer, schedule: Mapping[str, int]) -> None:
-    trainer.datamodule.steps_per_stage = schedule["data.steps_per_stage"]  # type: ignore[attr-defined]
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, IterativePruning):
-            callback.rounds = schedule["pruning.rounds"]
-            trainer.fit_loop.max_epochs = callback.num_stages
+class _Search:
+    """What a schedule is of: read, timed, changed."""
 
+    def __init__(self, trainer: L.Trainer, module: ConsoleModule, pruning: IterativePruning) -> None:
+        self.trainer, self.module, self.pruning = trainer, module, pruning
+        self.data: Any = trainer.datamodule  # type: ignore[attr-defined]
 
-def _expected_trials(pruning: IterativePruning, past: int, rounds: int, graph: MixGraph) -> int:
-    """The trials of one song after `past` rounds, with those that measure loss increases at both ends."""
-    count, types, sampler = len(graph.processors), len(graph.count()), pruning.sampler
+    def schedule(self) -> Schedule:
+        pruning = self.pruning
+        return Schedule(
+            self.data.steps_per_stage,
+            pruning.console_stages,
+            pruning.rounds,
+            pruning.sampler_name,
+            pruning.period,
+            pruning.leave_one_out,
+            self.module.regularizers.sparsity_ramp_steps,
+        )
 
-    def trials(round_index: int) -> int:
-        rule = sampler
-        if isinstance(rule, Hybrid) and round_index % rule.period == rule.period - 1:
-            rule = rule.brute_force
-        if isinstance(rule, BruteForce):
-            return 2 * count if rule.order == "loss_increase" else count
-        return min(count, 4 * types)
+    def take(self, schedule: Schedule) -> None:
+        self.data.steps_per_stage = schedule.steps_per_stage
+        self.pruning.rounds, self.pruning.leave_one_out = schedule.rounds, schedule.leave_one_out
+        self.pruning.use(schedule.sampler, schedule.period)
+        self.trainer.fit_loop.max_epochs = self.pruning.num_stages
+        self.module.regularizers = replace(self.module.regularizers, sparsity_ramp_steps=schedule.sparsity_ramp_steps)
 
-    return sum(map(trials, range(past, rounds))) + 2 * pruning.leave_one_out * count
+    def costs(self) -> Costs:
+        songs = []
+        for song in self.data.songs:
+            graph = self.module.part(song).graph
+            timed = _time_trial(song_evaluator(self.module, song))
+            songs.append(SongCosts(len(graph.processors), len(graph.count()), timed))
+        measures, windows = self.pruning.order == "loss_increase", self.pruning.window_tolerance is not None
+        return Costs(_time_steps(self.module, self.data), tuple(songs), measures, windows)
 
 
 def _time_steps(module: ConsoleModule, data: Any) -> float:
     clips = data.clips(module.lookahead)
-    seconds = []
+    timed = []
     for step in range(_TIMED_STEPS + 1):
         clip = data.transfer_batch_to_device(clips(step), module.device, 0)
-        started = time.perf_counter()
+        started = _now(module)
         module.losses(clip)["loss"].backward()
-        seconds.append(time.perf_counter() - started)
+        timed.append(_now(module) - started)
     for parameter in module.parameters():
         parameter.grad = None
-    return sorted(seconds[1:])[_TIMED_STEPS // 2]  # the first one also pays for what is made once
+    return sorted(timed[1:])[_TIMED_STEPS // 2]  # the first one also pays for what is made once
+
+
+def _now(module: ConsoleModule) -> float:
+    """The time when the device has done what it was given."""
+    if module.device.type == "cuda":
+        torch.cuda.synchronize(module.device)
+    return time.perf_counter()
 
 
 def _time_trial(evaluator: SongEvaluator) -> float:

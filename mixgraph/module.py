@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -348,6 +349,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
                 "sample_rate": self.sample_rate,
                 "processors": self.processor_options,
                 "settings": [asdict(self.loss_settings), asdict(self.regularizers)],
+                "levels": self._levels(),
             }
         )
 
@@ -368,8 +370,25 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         self.load(graph, values, torch.sigmoid(state["dry_wet_logits"]))
         if self._trainer is not None:
             self._check_songs()
+            if self.trainer.training:
+                self._check_measures(saved)
         self.initial_counts = saved["initial_counts"]
         self.pruning_steps, self.prune_phase = saved["pruning_steps"], saved["prune_phase"]
+
+    def _levels(self) -> list[float]:
+        return [song.level for song in self._songs()] if self._trainer is not None else []
+
+    def _check_measures(self, saved: Mapping[str, Any]) -> None:
+        """Refuses to go on with another loss or level: losses so far would bound those of another measure."""
+        loss = asdict(self.loss_settings)
+        if saved["settings"][0] != loss:
+            raise ValueError(f"loss: the checkpoint was made with {saved['settings'][0]}, got {loss}")
+        levels = self._levels()
+        if any(not math.isclose(a, b, rel_tol=1e-6) for a, b in zip(saved["levels"], levels, strict=True)):
+            raise ValueError(
+                f"data.loudness_lufs: the checkpoint was made with songs at {saved['levels']} times their level, got "
+                f"{levels}"
+            )
 
 
 def _statistics(left: Sequence[tuple[str, float]], initial: Mapping[str, int]) -> dict[str, float]:

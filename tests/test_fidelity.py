@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,21 @@ def test_silence_in_the_target_is_not_measured() -> None:
     assert found["loudness_lu"] < 1e-3
     with pytest.raises(ValueError, match=r"at least 0.4 s are needed"):
         independent_losses(audio[:, :100], audio[:, :100], RATE)
+
+
+def test_the_louder_channel_does_not_decide() -> None:
+    generator = torch.Generator().manual_seed(0)
+    target = 0.1 * torch.randn(2, 2 * RATE, generator=generator)
+    wrong = 0.1 * torch.randn(2 * RATE, generator=generator)
+
+    def distance(quiet: float) -> float:
+        mix = torch.stack([target[0], quiet * wrong])
+        return independent_losses(mix, torch.stack([target[0], quiet * target[1]]), RATE)["stft"]
+
+    both = independent_losses(torch.stack([wrong, wrong]), torch.stack([target[1], target[1]]), RATE)["stft"]
+    assert distance(1.0) == pytest.approx(both / 2, rel=1e-6)  # left is exact
+    # A quiet channel counts as much; auraloss's floor of 1e-8 under energies is far below it.
+    assert distance(0.05) == pytest.approx(both / 2, rel=1e-4)
 
 
 def test_where_a_curve_reaches_a_loss() -> None:
@@ -196,6 +212,22 @@ def test_whole_run_is_kept_and_told(tiny_song, tmp_path, capsys) -> None:
     main([*arguments, "--keep", "--config", f"short={short}"])
     assert capsys.readouterr().err.count(", kept") == 2
     assert (out / "searches.jsonl").read_text().splitlines() == lines
+
+
+def test_a_kept_search_is_of_the_same_files(tiny_song, tmp_path, capsys) -> None:
+    song, out = tmp_path / "x" / "song", tmp_path / "report"
+    shutil.copytree(tiny_song, song)
+    arguments = ["--seeds", "0", "--steps", "1", "1", "1", "--out", str(out), "--keep"]
+    short = ["--config", "short=--model.track_chain=g,--model.subgroup_chain=g"]
+    main([str(song), *arguments, *short])
+    main([str(song), *arguments, *short])
+    assert capsys.readouterr().err.count(", kept") == 1
+    shutil.copy(song / "tracks" / "kick.wav", song / "tracks" / "hat.wav")
+    main([str(song), *arguments, *short])
+    assert ", kept" not in capsys.readouterr().err
+    shutil.copytree(tiny_song, tmp_path / "y" / "song")
+    with pytest.raises(ValueError, match="two are named song"):
+        main([str(song), str(tmp_path / "y" / "song"), *arguments, *short])
 
 
 @pytest.mark.skipif(importlib.util.find_spec("grafx") is None, reason="the peer is an optional extra")

@@ -31,7 +31,7 @@ from tools.benchmarks.searches import FILE, Searches, versions
 from tools.benchmarks.table import machine
 from tools.measuring.picture import draw_course, draw_ends
 from tools.measuring.runs import REFERENCE, run_search
-from tools.measuring.songs import measured_song
+from tools.measuring.songs import contents, measured_song
 from tools.measuring.table import Runs, against_reference, summarise, to_markdown
 
 
@@ -111,15 +111,20 @@ def run(options: argparse.Namespace) -> Runs:
     recipe = Recipe(*options.steps)
     runs: Runs = {}
     with TemporaryDirectory() as scratch:
-        for given in options.songs:
-            song = measured_song(given, Path(scratch))
+        songs = [measured_song(given, Path(scratch)) for given in options.songs]
+        twice = [song.name for i, song in enumerate(songs) if song.name in {other.name for other in songs[:i]}]
+        if twice:
+            raise ValueError(f"songs: a folder's name names its song, and two are named {', '.join(twice)}")
+        for given, song in zip(options.songs, songs, strict=True):
+            files = contents(song.folder)
             for seed in options.seeds:
                 for name, arguments in configurations.items():
                     side = "peer" if name == REFERENCE else "ours"
-                    files = [Path(a).read_text(encoding="utf-8") for a in arguments if not a.startswith("--")]
+                    parts = [Path(a).read_text(encoding="utf-8") for a in arguments if not a.startswith("--")]
                     key = {
                         "song": given if song.truth is not None else song.name,
-                        "rules": side if side == "peer" else [a for a in arguments if a.startswith("--")] + files,
+                        "files": files,
+                        "rules": side if side == "peer" else [a for a in arguments if a.startswith("--")] + parts,
                         "steps": options.steps,
                         "seed": seed,
                         "versions": versions(side),

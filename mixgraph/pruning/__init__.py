@@ -2,11 +2,13 @@
 
 from mixgraph.pruning.evaluator import SongEvaluator
 from mixgraph.pruning.samplers import SAMPLERS, BruteForce, DryWet, Hybrid, Order, Proposal, Sampler, make_sampler
+from mixgraph.pruning.schedule import Costs, Schedule, SongCosts
 from mixgraph.pruning.trials import Evaluator, RoundResult, Trial, TrialLoss, leave_one_out, prune_round
 
 __all__ = [
     "SAMPLERS",
     "BruteForce",
+    "Costs",
     "DryWet",
     "Evaluator",
     "Hybrid",
@@ -14,6 +16,8 @@ __all__ = [
     "Proposal",
     "RoundResult",
     "Sampler",
+    "Schedule",
+    "SongCosts",
     "SongEvaluator",
     "Trial",
     "TrialLoss",

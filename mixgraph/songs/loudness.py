@@ -12,6 +12,7 @@ from torch import Tensor
 BLOCK_SECONDS = 0.4
 ABSOLUTE_GATE_LUFS = -70.0
 RELATIVE_GATE_LU = -10.0
+_SHELF_HZ = 1500.0
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,14 @@ def block_energies(audio: Tensor, sample_rate: int) -> Tensor:
     """K-weighted energies of blocks of 0.4 s, every 0.1 s, of (1 or 2, frames): (blocks,) float64, channels added.
 
     -0.691 + 10 log10 of one is its momentary loudness in LUFS. The K-weighting is torchaudio's. Its own `loudness` is
-    not used: the filters in it clip at 1.0, so that it understates loud mixes.
+    not used: the filters in it clip at 1.0, so that it understates loud mixes. Where the rate holds nothing above
+    1500 Hz, there is no shelf, whose middle that is.
     """
     block = round(BLOCK_SECONDS * sample_rate)
     scale = 0.1 / max(float(audio.abs().max()), 1e-9)
-    weighted = torchaudio.functional.treble_biquad(audio.double() * scale, sample_rate, 4.0, 1500.0, 0.5**0.5)
+    weighted = audio.double() * scale
+    if sample_rate > 2 * _SHELF_HZ:
+        weighted = torchaudio.functional.treble_biquad(weighted, sample_rate, 4.0, _SHELF_HZ, 0.5**0.5)
     weighted = torchaudio.functional.highpass_biquad(weighted, sample_rate, 38.0, 0.5) / scale
     return weighted.square().unfold(-1, block, round(block / 4)).mean(-1).sum(0)
 

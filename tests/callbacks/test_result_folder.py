@@ -1,6 +1,8 @@
 """Searches that are stopped at any moment: nothing is lost, and they end as undisturbed ones do."""
 
 import json
+import signal
+from dataclasses import replace
 
 import lightning as L
 import pytest
@@ -11,17 +13,21 @@ from datamodules import SongData
 from mixgraph.found import load_result
 from mixgraph.module import ConsoleModule
 from mixgraph.search import search
+from mixgraph.settings import LossSettings
 
 RATE, STEPS = 8000, 3
 SAME = ("graph.json", "parameters.safetensors", "metrics.json", "trace.jsonl", "log.csv")
 
 
-def find(path, folder, callbacks=(), checkpoint=None, rounds=2, stages=4, **result):
-    data = SongData(str(path), sample_rate=RATE, steps_per_stage=STEPS, scored_seconds=1.0, cache_dir=None)
-    pruning = IterativePruning(console_stages=2, rounds=rounds)
-    own = [*callbacks, pruning, ResultFolder(str(folder), log_every=2, **result)]
+def find(path, folder, callbacks=(), checkpoint=None, rounds=2, stages=4, steps=STEPS, lufs=-16.0, **options):
+    data = SongData(
+        str(path), sample_rate=RATE, steps_per_stage=steps, scored_seconds=1.0, cache_dir=None, loudness_lufs=lufs
+    )
+    pruning = IterativePruning(console_stages=2, rounds=rounds, tolerance=options.get("tolerance", 0.03))
+    own = [*callbacks, pruning, ResultFolder(str(folder), log_every=2)]
     saved = None if checkpoint is None else str(checkpoint)
-    search(ConsoleModule("ecg", "gr", sample_rate=RATE), data, own, stages, "cpu", saved, enable_progress_bar=False)
+    module = ConsoleModule("ecg", "gr", sample_rate=RATE, loss=options.get("loss"))
+    search(module, data, own, stages, "cpu", saved, enable_progress_bar=False)
     return json.loads((folder / "metrics.json").read_text())
 
 
@@ -94,11 +100,80 @@ def test_a_foreign_checkpoint_replaces_no_result(tiny_song, undisturbed, tmp_pat
 def test_a_budgets_schedule_is_kept_and_another_schedule_is_told(tiny_song, tmp_path) -> None:
     folder, first = tmp_path / "r", TimeBudget("1h")
     find(tiny_song, folder, [first, StopAt(4)])
-    assert first.schedule == {"data.steps_per_stage": STEPS, "pruning.console_stages": 2, "pruning.rounds": 2}
-    find(tiny_song, folder, [again := TimeBudget("1h"), StopAt(5)], folder / "stage.ckpt", rounds=1)
-    assert again.schedule == first.schedule
-    with pytest.warns(UserWarning, match=r"made with .*pruning.rounds=2; the search goes on with .*pruning.rounds=1\."):
+    assert first.fitted is None  # an hour is enough
+    with pytest.warns(UserWarning, match=r"made with pruning.rounds=2; the search goes on with pruning.rounds=1\."):
         find(tiny_song, folder, [TimeBudget()], folder / "stage.ckpt", rounds=1)
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """A machine on which a step takes a tenth of a second and a trial half of one."""
+    monkeypatch.setattr("callbacks.time_budget._time_trial", lambda evaluator: 0.5)
+    monkeypatch.setattr("callbacks.time_budget._time_steps", lambda module, data: 0.1)
+
+
+def test_a_budget_scales_the_search(tiny_song, tmp_path, slow, caplog) -> None:
+    """13 processors in 34 s, of which 85 % are planned: there is time for 26 trials, and 60 steps of 3 stages."""
+    budget, seen = TimeBudget("34s"), {}
+
+    class Look(L.Callback):
+        def on_train_start(self, trainer, pl_module):
+            seen["epochs"], seen["ramp"] = trainer.max_epochs, pl_module.regularizers.sparsity_ramp_steps
+
+    with caplog.at_level("INFO"):
+        metrics = find(tiny_song, tmp_path / "r", [budget, Look()], steps=500)
+    fitted = budget.fitted
+    assert (fitted.rounds, fitted.sampler, fitted.leave_one_out) == (1, "brute_force", True)
+    assert seen == {"epochs": 3, "ramp": fitted.sparsity_ramp_steps}
+    assert metrics["steps"] == metrics["planned_steps"] == 3 * fitted.steps_per_stage
+    assert "To fit the budget: 3 stages of 60 steps, 1 pruning rounds (" in caplog.text
+    assert "pruning.rounds=1" in caplog.text
+
+
+def test_a_budget_that_holds_no_search_says_what_would(tiny_song, tmp_path, slow) -> None:
+    with pytest.warns(UserWarning, match=r"budget: too short to train and prune this console, which takes 1m at least"):
+        find(tiny_song, tmp_path / "r", [TimeBudget("10s")], steps=500)
+
+
+def test_a_fitted_schedule_goes_on_unless_another_is_asked_for(tiny_song, tmp_path, slow) -> None:
+    folder, first = tmp_path / "r", TimeBudget("34s")
+    find(tiny_song, folder, [first, StopAt(70)], steps=500)
+    find(tiny_song, folder, [again := TimeBudget("30s"), StopAt(75)], folder / "stage.ckpt", steps=500)
+    assert again.fitted == first.fitted
+    with pytest.warns(UserWarning, match=r"made with .*pruning.rounds=1.*; the search goes on with .*pruning.rounds=4"):
+        find(tiny_song, folder, [other := TimeBudget("20s")], folder / "stage.ckpt", rounds=4, stages=6, steps=500)
+    assert other.asked.rounds == 4
+    assert other.fitted != first.fitted
+
+
+def test_a_search_that_goes_on_with_a_budget_is_fitted(tiny_song, tmp_path, slow) -> None:
+    folder = tmp_path / "r"
+    find(tiny_song, folder, [TimeBudget(), StopAt(14)], steps=10)
+    find(tiny_song, folder, [late := TimeBudget("20s")], folder / "stage.ckpt", steps=10)
+    assert late.fitted == replace(late.asked, rounds=1, sparsity_ramp_steps=1000)  # one round less is enough
+
+
+def test_ctrl_c_is_given_back_when_a_search_fails(tiny_song, tmp_path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(RuntimeError, match="power cut"):
+        find(tiny_song, tmp_path / "r", [TimeBudget(), StopAt(2, fail=True)])
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is before
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_search_that_goes_on_is_measured_as_before(tiny_song, tmp_path) -> None:
+    folder = tmp_path / "r"
+    find(tiny_song, folder, [StopAt(4)], tolerance=0.5)
+    with pytest.raises(ValueError, match=r"loss: the checkpoint was made with .*'target'.*, got .*'prediction'"):
+        find(tiny_song, folder, checkpoint=folder / "stage.ckpt", loss=LossSettings(denominator="prediction"))
+    with pytest.raises(ValueError, match=r"data\.loudness_lufs: the checkpoint was made with songs at"):
+        find(tiny_song, folder, checkpoint=folder / "stage.ckpt", lufs=-20.0)
+    metrics = find(tiny_song, folder, checkpoint=folder / "stage.ckpt", tolerance=0.01)
+    assert metrics["tolerance"] == 0.01  # that the rounds were pruned with
 
 
 def test_a_checkpoint_that_nothing_is_left_to_do_for_is_refused(tiny_song, tmp_path) -> None:

@@ -24,8 +24,8 @@ def setup(seed=0, length=40_000):
     return parameters, weights, sources, target
 
 
-def evaluator(seed=0, **options):
-    parameters, weights, sources, target = setup(seed)
+def evaluator(seed=0, length=40_000, **options):
+    parameters, weights, sources, target = setup(seed, length)
     return SongEvaluator(GRAPH, PROCESSORS, parameters, weights, sources, target, **options)
 
 
@@ -151,13 +151,12 @@ def test_verdicts_do_not_depend_on_what_is_cached() -> None:
 
 
 def test_early_stop_is_a_lower_bound_with_the_same_verdict() -> None:
-    found = evaluator()
-    whole = found.evaluate((2,)).loss
-    stopped = found.evaluate((2,), bound=whole / 4)
-    assert stopped.loss <= whole
-    assert not stopped.stopped or stopped.loss > whole / 4
-    kept = found.evaluate((2,), bound=whole)
-    assert (kept.loss, kept.stopped) == (whole, False)
+    longer = 12 * 22_400  # windows of 2.8 s, which are scored four at a time
+    whole = evaluator(length=longer).evaluate((2,)).loss
+    for share, stops in ((0.1, True), (0.25, True), (0.99, False), (1.0, False)):  # each by one that knows nothing yet
+        found = evaluator(length=longer).evaluate((2,), bound=share * whole)
+        assert found.stopped == stops
+        assert found.loss == whole if not stops else share * whole < found.loss < whole
 
 
 def test_no_variant_is_rendered_twice() -> None:

@@ -65,3 +65,11 @@ def test_without_a_loudness_the_level_is_left(mix, warning):
 def test_too_short_to_measure():
     with pytest.raises(ValueError, match=r"at least 12000 samples \(0.4 s\) expected, got 5"):
         integrated_loudness(torch.ones(2, 5), RATE)
+
+
+@pytest.mark.parametrize("rate", [1000, 2000, 3000, 4000])
+def test_low_rates_have_no_shelf_to_blow_up(rate):
+    noise = 0.1 * torch.randn(2, 3 * rate, generator=torch.Generator().manual_seed(0))
+    # Channels add: twice 0.01. The high-pass takes what is near 38 Hz, the shelf gives up to 4 dB.
+    flat = -0.691 + 10 * math.log10(0.02)
+    assert flat - 1.5 < integrated_loudness(noise, rate) < flat + 4

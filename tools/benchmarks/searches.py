@@ -15,7 +15,11 @@ from typing import Any, Literal, NamedTuple
 from tools.benchmarks.pool import ROOT
 
 FILE = "searches.jsonl"
-_SOURCES = {"ours": ("mixgraph", "callbacks", "datamodules"), "peer": ("tools/peer",)}
+_MEASURES = ("tools/measuring", "tools/benchmarks")
+_SOURCES = {
+    "ours": ("mixgraph", "callbacks", "datamodules", *_MEASURES),
+    "peer": ("tools/peer", "mixgraph/losses", "mixgraph/dsp", "mixgraph/songs", *_MEASURES),
+}
 
 
 class Search(NamedTuple):
@@ -76,7 +80,7 @@ def _text(key: dict[str, Any]) -> str:
 
 @cache
 def versions(side: Literal["ours", "peer"]) -> dict[str, str]:
-    """Versions of what a side runs, with a digest of our sources, or of those of the peer's harness."""
+    """Versions of what a side runs, with a digest of our sources that it runs and is measured by."""
     digest = hashlib.sha256()
     for folder in _SOURCES[side]:
         for path in sorted((ROOT / folder).rglob("*.py")):

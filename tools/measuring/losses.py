@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import fmean
+
 import auraloss
 import torch
 from torch import Tensor
@@ -35,7 +37,10 @@ def independent_losses(mix: Tensor, target: Tensor, sample_rate: int) -> dict[st
     stft = auraloss.freq.MultiResolutionSTFTLoss(SIZES, tuple(n // 4 for n in SIZES), SIZES, sample_rate=sample_rate)
     with torch.no_grad():
         return {
-            "stft": float(stft(mix.unsqueeze(1).float(), target.unsqueeze(1).float())),
+            "stft": fmean(  # a channel at a time: over a batch it takes one norm, in which the louder channel decides
+                float(stft(found.view(1, 1, -1).float(), wanted.view(1, 1, -1).float()))
+                for found, wanted in zip(mix, target, strict=True)
+            ),
             "loudness_lu": _loudness_error(mix, target, sample_rate),
             "centroid_octaves": _centroid_error(mix, target),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,16 @@ def measured_song(given: str, scratch: Path, seconds: float = 20.0) -> MeasuredS
     subgroups = {group: [f"{name}.wav" for name in names] for group, names in own.song.subgroups.items()}
     (folder / "song.yaml").write_text(yaml.safe_dump({"subgroups": subgroups}, sort_keys=False), encoding="utf-8")
     return MeasuredSong(folder.name, folder, GraphValues(own.graph, own.parameters, own.weights))
+
+
+def contents(folder: Path) -> str:
+    """A digest of all files of a song's folder and of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        with path.open("rb") as file:
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:12]
 
 
 def _write(path: Path, audio: Tensor, sample_rate: int) -> None:

@@ -1,0 +1,183 @@
+"""How long a search takes by its schedule, and the schedule that fits into a time. Pure: nothing is timed here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+# Of the full console, at the start of each round: less than this was left on all real songs.
+_AFTER_FIRST_ROUND, _OF_EACH_ROUND, _LEAST = 0.5, 0.85, 0.25
+_FIXED = 0.25  # of a step: what does not depend on how many processors are left
+_TRIES = 0.5  # of the processors that were measured, tried
+_DRY_WET_TRIES = 4  # for each type
+LEAST_STEPS = 5  # of a stage
+_PROPER_STEPS = 100  # of a search that is worth its name
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What a time budget may change of a search; `options` names each as a user would.
+
+    Attributes:
+        steps_per_stage, console_stages, rounds: of training and pruning.
+        sampler, period: see `make_sampler`.
+        leave_one_out: loss increases are measured before the first round and at the end (paper eq. 9).
+        sparsity_ramp_steps: see `RegularizerSettings`.
+    """
+
+    steps_per_stage: int
+    console_stages: int
+    rounds: int
+    sampler: str
+    period: int
+    leave_one_out: bool
+    sparsity_ramp_steps: int
+
+    def options(self) -> dict[str, int | str | bool]:
+        """The options of `fit` that give this schedule."""
+        return {
+            "data.steps_per_stage": self.steps_per_stage,
+            "pruning.console_stages": self.console_stages,
+            "pruning.rounds": self.rounds,
+            "pruning.sampler": self.sampler,
+            "pruning.period": self.period,
+            "pruning.leave_one_out": self.leave_one_out,
+            "model.regularizers.sparsity_ramp_steps": self.sparsity_ramp_steps,
+        }
+
+
+@dataclass(frozen=True)
+class SongCosts:
+    """Of one song: processors and types of its graph as it is now, and the seconds of a trial."""
+
+    processors: int
+    types: int
+    trial_seconds: float
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a search costs, and how the brute force of it goes.
+
+    Attributes:
+        step_seconds: of training, with the graph as it is now.
+        songs: of the search.
+        measures: brute force measures all processors before it tries (`order="loss_increase"`).
+        windows: trials heed single windows, for which the first round measures anew.
+    """
+
+    step_seconds: float
+    songs: tuple[SongCosts, ...]
+    measures: bool = True
+    windows: bool = False
+
+
+def trial_seconds(schedule: Schedule, costs: Costs, past_rounds: int = 0) -> float:
+    """The expected seconds of all trials after some rounds. Most of a console goes in the first round."""
+    return sum(song.trial_seconds * _trials(schedule, costs, song, past_rounds) for song in costs.songs)
+
+
+def training_steps(schedule: Schedule, past_stages: int = 0) -> float:
+    """The steps that are left after some stages, each as a share of a step with the graph as it is now."""
+    console = max(0, schedule.console_stages - past_stages)
+    past_rounds = max(0, past_stages - schedule.console_stages)
+    rounds = sum(_FIXED + (1 - _FIXED) * _left(r + 1, past_rounds) for r in range(past_rounds, schedule.rounds))
+    return schedule.steps_per_stage * (console + rounds)
+
+
+def seconds(schedule: Schedule, costs: Costs, past_stages: int = 0) -> float:
+    """The expected seconds of what is left of a search after some stages."""
+    past_rounds = max(0, past_stages - schedule.console_stages)
+    training = costs.step_seconds * training_steps(schedule, past_stages)
+    return training + trial_seconds(schedule, costs, past_rounds)
+
+
+def fit(schedule: Schedule, costs: Costs, available: float, past_stages: int = 0) -> Schedule:
+    """The schedule that takes the available seconds; training has half of them, where that can be and is needed.
+
+    Steps of all stages are scaled alike, the sparsity ramp with them. Where trials would take more than that leaves,
+    there are fewer rounds, then loss increases are not measured at both ends, then weights choose in place of brute
+    force.
+    """
+    if seconds(schedule, costs, past_stages) <= available:
+        return schedule
+    past_rounds = max(0, past_stages - schedule.console_stages)
+    for cheaper in _cheaper(schedule, past_rounds):
+        training = training_steps(cheaper, past_stages) * costs.step_seconds
+        if trial_seconds(cheaper, costs, past_rounds) <= max(available / 2, available - training):
+            break
+    left = available - trial_seconds(cheaper, costs, past_rounds)
+    one = training_steps(replace(cheaper, steps_per_stage=1), past_stages) * costs.step_seconds
+    steps = min(schedule.steps_per_stage, max(LEAST_STEPS, int(left / one))) if one else schedule.steps_per_stage
+    pruned, planned = steps * cheaper.rounds, schedule.steps_per_stage * schedule.rounds
+    ramp = round(schedule.sparsity_ramp_steps * pruned / planned) if planned else schedule.sparsity_ramp_steps
+    return replace(cheaper, steps_per_stage=steps, sparsity_ramp_steps=max(1, ramp))
+
+
+def least_seconds(schedule: Schedule, costs: Costs, past_stages: int = 0) -> float:
+    """The seconds below which no search is worth its name: the cheapest trials, as long a training or 100 steps.
+
+    (Or as many as are left of the schedule.)
+    """
+    past_rounds = max(0, past_stages - schedule.console_stages)
+    trials = min(trial_seconds(cheaper, costs, past_rounds) for cheaper in _cheaper(schedule, past_rounds))
+    steps = min(_PROPER_STEPS, training_steps(schedule, past_stages))
+    return trials + max(trials, steps * costs.step_seconds)
+
+
+def _left(round_index: int, past_rounds: int) -> float:
+    """The expected share of the processors that are left before a round, of those that are left after `past_rounds`."""
+    return _share(round_index) / _share(past_rounds)
+
+
+def _share(rounds: int) -> float:
+    return 1.0 if rounds == 0 else max(_LEAST, _AFTER_FIRST_ROUND * _OF_EACH_ROUND ** (rounds - 1))
+
+
+def _trials(schedule: Schedule, costs: Costs, song: SongCosts, past_rounds: int) -> float:
+    found = 0.0
+    known = False
+    if schedule.leave_one_out:
+        found += song.processors * _left(max(schedule.rounds, past_rounds), past_rounds)
+        if past_rounds == 0 and schedule.rounds:
+            found += song.processors
+            known = not costs.windows  # the first round need not measure them again
+    for r in range(past_rounds, schedule.rounds):
+        left = song.processors * _left(r, past_rounds)
+        if _is_brute(schedule, r):
+            measured = 0.0 if known and r == 0 else left
+            found += measured + _TRIES * left if costs.measures else left
+        else:
+            found += min(left, _DRY_WET_TRIES * song.types)
+    return found
+
+
+def _is_brute(schedule: Schedule, round_index: int) -> bool:
+    if schedule.sampler == "hybrid":
+        return round_index % schedule.period == schedule.period - 1
+    return schedule.sampler == "brute_force"
+
+
+def _cheaper(schedule: Schedule, past_rounds: int) -> Iterator[Schedule]:
+    """The schedule, and ever cheaper ones. The hybrid sampler ends with brute force, so whole periods of it go."""
+    least = min(schedule.rounds, max(1, past_rounds))
+    last = schedule
+    for rounds in range(schedule.rounds, least - 1, -1):
+        period = schedule.period
+        if schedule.sampler == "hybrid" and rounds < schedule.rounds:
+            if rounds > period and rounds % period:
+                continue
+            period = max(1, min(period, rounds))
+        last = replace(schedule, rounds=rounds, period=period)
+        yield last
+    if last.leave_one_out:
+        last = replace(last, leave_one_out=False)
+        yield last
+    if last.sampler != "dry_wet" and last.rounds > past_rounds:
+        yield replace(last, sampler="dry_wet")
+
+
+def describe_changes(asked: Schedule, fitted: Schedule) -> Sequence[str]:
+    """`name=value` of each option that is not as it was asked for."""
+    options = asked.options()
+    return [f"{name}={str(v).lower()}" for name, v in fitted.options().items() if options[name] != v]

@@ -1,0 +1,102 @@
+"""Schedules and what they cost: sums that are known, and budgets that are kept."""
+
+from dataclasses import replace
+
+import pytest
+
+from mixgraph.pruning import Costs, Schedule, SongCosts
+from mixgraph.pruning.schedule import (
+    LEAST_STEPS,
+    describe_changes,
+    fit,
+    least_seconds,
+    seconds,
+    training_steps,
+    trial_seconds,
+)
+
+PAPER = Schedule(500, 12, 12, "brute_force", 4, True, 2000)
+SONG = SongCosts(100, 7, 1.0)
+COSTS = Costs(0.5, (SONG,))
+
+
+def test_trials_of_one_round() -> None:
+    """Measured once for both (the first round knows them), half of them tried, half of the console left at the end."""
+    one = replace(PAPER, rounds=1)
+    assert trial_seconds(one, COSTS) == pytest.approx(100 + 50 + 50)
+    assert trial_seconds(one, replace(COSTS, windows=True)) == pytest.approx(300)  # windows are measured anew
+    silent = replace(one, leave_one_out=False)
+    assert trial_seconds(silent, COSTS) == pytest.approx(100 + 50)
+    assert trial_seconds(silent, replace(COSTS, measures=False)) == pytest.approx(100)
+    assert trial_seconds(replace(silent, sampler="dry_wet"), COSTS) == pytest.approx(4 * 7)
+    assert trial_seconds(replace(silent, rounds=2), COSTS) == pytest.approx(150 + 75)
+    assert trial_seconds(replace(one, rounds=0), COSTS) == pytest.approx(100)  # at the end, of the whole console
+
+
+def test_trials_of_songs_add_up_and_past_rounds_do_not_count() -> None:
+    two = replace(COSTS, songs=(SONG, SongCosts(10, 7, 3.0)))
+    alone = trial_seconds(PAPER, COSTS)
+    assert trial_seconds(PAPER, two) == pytest.approx(alone * (1 + 10 * 3 / 100))
+    # What is left is what the graph, as it is then, is expected to shrink by.
+    late = trial_seconds(replace(PAPER, leave_one_out=False), COSTS, past_rounds=11)
+    assert late == pytest.approx(150)
+
+
+def test_training_gets_cheaper_as_the_console_shrinks() -> None:
+    assert training_steps(replace(PAPER, rounds=0)) == 500 * 12
+    one = training_steps(replace(PAPER, rounds=1))
+    assert one == pytest.approx(500 * (12 + 0.25 + 0.75 * 0.5))
+    assert training_steps(replace(PAPER, rounds=1), past_stages=12) == pytest.approx(500 * 0.625)
+    assert 500 * 12 * 0.4 < training_steps(PAPER) - 500 * 12 < 500 * 12 * 0.625
+    assert seconds(PAPER, COSTS) == pytest.approx(0.5 * training_steps(PAPER) + trial_seconds(PAPER, COSTS))
+
+
+def test_what_fits_is_left_as_it_is() -> None:
+    whole = seconds(PAPER, COSTS)
+    assert fit(PAPER, COSTS, whole) == PAPER
+    assert fit(PAPER, COSTS, whole - 1) != PAPER
+
+
+@pytest.mark.parametrize("sampler", ["brute_force", "hybrid", "dry_wet"])
+@pytest.mark.parametrize("available", [1, 60, 200, 300, 450, 700, 1500, 3000])
+@pytest.mark.parametrize("trial", [0.01, 0.3, 1.36])
+def test_a_fitted_schedule_takes_the_time_and_half_of_it_to_train(sampler, available, trial) -> None:
+    asked, costs = replace(PAPER, sampler=sampler), Costs(0.5, (SongCosts(210, 7, trial),))
+    found = fit(asked, costs, available)
+    if available < least_seconds(asked, costs):
+        assert (found.rounds, found.sampler, found.leave_one_out) == (1, "dry_wet", False)
+        assert found.steps_per_stage >= LEAST_STEPS
+        return
+    one = training_steps(replace(found, steps_per_stage=1)) * 0.5  # steps are whole
+    assert available - one <= seconds(found, costs) <= available
+    training = 0.5 * training_steps(replace(found, steps_per_stage=500))
+    assert trial_seconds(found, costs) <= max(available / 2, available - training)
+    assert found.sparsity_ramp_steps == pytest.approx(2000 * found.rounds * found.steps_per_stage / 6000, abs=0.5)
+
+
+def test_rounds_go_first_then_measurements_then_brute_force() -> None:
+    costs = Costs(0.5, (SongCosts(200, 7, 1.0),))
+    found = [fit(PAPER, costs, available) for available in range(60, 3600, 60)]
+    ranks = [(s.sampler == "brute_force", s.leave_one_out, s.rounds) for s in found]
+    assert ranks == sorted(ranks)
+    assert set(ranks) >= {(False, False, 1), (True, False, 1), (True, True, 1), (True, True, 4)}
+
+
+def test_the_hybrid_sampler_keeps_its_last_round_of_brute_force() -> None:
+    costs = Costs(0.5, (SongCosts(200, 7, 1.0),))
+    asked = replace(PAPER, sampler="hybrid")
+    for available in range(300, 3600, 60):
+        found = fit(asked, costs, available)
+        assert found.sampler == "dry_wet" or found.rounds % found.period == 0
+
+
+def test_past_rounds_are_kept() -> None:
+    costs = Costs(0.5, (SongCosts(200, 7, 1.0),))
+    found = fit(PAPER, costs, 300, past_stages=15)
+    assert found.rounds >= 3
+    assert seconds(found, costs, past_stages=15) <= 300
+
+
+def test_changes_are_told_as_options() -> None:
+    fitted = replace(PAPER, steps_per_stage=55, leave_one_out=False)
+    assert describe_changes(PAPER, fitted) == ["data.steps_per_stage=55", "pruning.leave_one_out=false"]
