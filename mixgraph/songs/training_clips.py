@@ -11,7 +11,7 @@ from torch import Tensor
 from mixgraph.songs.clips import cut
 from mixgraph.songs.song import Song
 
-StartRange = Literal["whole_song", "reference"]
+StartRange = Literal["whole_song", "even", "reference"]
 
 
 class Clip(NamedTuple):
@@ -59,7 +59,9 @@ class ClipReader:
         scored: samples that are compared.
         lookahead: samples of the sources after the clip, for processors that look ahead.
         seed: of the starts.
-        starts: `"whole_song"` as above, or `"reference"`: never before the song, which leaves its first warm-up out.
+        starts: `"whole_song"` as above, which compares the song's ends rarely; `"even"`: drawn from a range that is
+            wider by half of what is compared at both ends, and moved to its ends, so that every stretch of the song is
+            compared as often; `"reference"`: never before the song, which leaves its first warm-up out.
     """
 
     def __init__(
@@ -71,14 +73,16 @@ class ClipReader:
         self.song, self.lookahead, self.seed = song, lookahead, seed
         scored = min(scored, song.num_samples)
         self.length = warm_up + scored
-        self.first = -warm_up if starts == "whole_song" or song.num_samples < self.length else 0
+        self.first = 0 if starts == "reference" and song.num_samples >= self.length else -warm_up
         self.last = song.num_samples - self.length
+        self.margin = scored // 2 if starts == "even" else 0
 
     def __call__(self, step: int) -> Clip:
         """The clip of a step, counted from the start of the search."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        start = self.first + int(torch.randint(self.last - self.first + 1, (), generator=generator))
-        return self.at(start)
+        places = self.last - self.first + 1 + 2 * self.margin
+        start = self.first - self.margin + int(torch.randint(places, (), generator=generator))
+        return self.at(min(max(start, self.first), self.last))
 
     def at(self, start: int) -> Clip:
         """The clip that starts at a sample of the song."""

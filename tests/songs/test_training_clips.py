@@ -45,6 +45,29 @@ def test_starts_cover_the_whole_song_and_follow_seed_and_step(song) -> None:
     assert min(reference) >= 0
 
 
+def test_even_starts_compare_the_ends_as_often_as_the_middle(song) -> None:
+    scored, steps = 4000, 4000
+
+    def compared(which):
+        """How often each half second is, per step, of the starts of many steps."""
+        clips = ClipReader(song, 8000, scored, 0, 0, which)
+        found = []
+        clips.at = found.append  # type: ignore[method-assign, assignment]
+        for step in range(steps):
+            clips(step)
+        assert all(-8000 <= s <= song.num_samples - 12_000 for s in found)
+        count = torch.zeros(song.num_samples)
+        for start in found:
+            count[start + 8000 : start + 8000 + scored] += 1 / steps
+        return count.view(-1, scored).mean(dim=1)
+
+    share = scored / song.num_samples
+    even, whole = compared("even"), compared("whole_song")
+    assert torch.allclose(even, torch.full_like(even, share), atol=0.03)  # of 4,000 draws: four deviations
+    assert whole[0] < 0.7 * share
+    assert whole[-1] < 0.7 * share
+
+
 def test_a_song_shorter_than_a_clip_is_compared_whole(song) -> None:
     clips = ClipReader(song, 8000, 100_000, 50, 0)
     clip = clips(7)
