@@ -45,7 +45,9 @@ def song_values(values: GraphValues, song: int) -> GraphValues:
     graph = take_song(whole, song)
     rows = {t: [whole.rows[i] for i in whole.nodes_of(t) if whole.songs[i] == song] for t in graph.count()}
     parameters = {t: {name: value[rows[t]] for name, value in values.parameters[t].items()} for t in rows}
-    return GraphValues(graph, parameters, values.weights[[whole.songs[i] == song for i in whole.processors]])
+    return GraphValues(
+        graph, parameters, values.weights[[n for n, i in enumerate(whole.processors) if whole.songs[i] == song]]
+    )
 
 
 def prune_values(values: GraphValues, keep: Collection[int]) -> GraphValues:
