@@ -67,7 +67,8 @@ class SearchProgress(ProgressBar):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._progress is None:
             return
-        total = (trainer.max_epochs or 0) * int(trainer.num_training_batches)
+        left = (trainer.max_epochs or 0) - trainer.current_epoch
+        total = trainer.global_step + left * int(trainer.num_training_batches)
         self._training = self._progress.add_task("training", total=total, completed=trainer.global_step, detail="")
 
     def on_train_batch_end(

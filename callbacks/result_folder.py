@@ -44,6 +44,7 @@ class ResultFolder(L.Callback):
         self.logs: list[list[dict[str, Any]]] = []
         self.seconds = 0.0
         self._started = 0.0
+        self._planned = 0
 
     def folders(self, songs: tuple[Song, ...]) -> list[Path]:
         """Where the result of each song goes."""
@@ -90,6 +91,10 @@ class ResultFolder(L.Callback):
             write_atomically(folder / CONFIG, self.config_text.encode())
         self._started = time.perf_counter() - self.seconds
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        left = (trainer.max_epochs or 0) - trainer.current_epoch
+        self._planned = trainer.global_step + left * int(trainer.num_training_batches)
+
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -114,7 +119,7 @@ class ResultFolder(L.Callback):
         if not self.logs[0] or self.logs[0][-1]["step"] != steps:
             self._log(trainer, pl_module)
         folders, metrics = self.folders(songs), []
-        planned = max(steps, int(trainer.estimated_stepping_batches))
+        planned = self._planned if trainer.should_stop else steps
         stopped, checkpoint = trainer.should_stop, _partial(folders[0]) / CHECKPOINT
         if stopped and trainer.ckpt_path is not None and not checkpoint.exists():
             shutil.copyfile(trainer.ckpt_path, checkpoint)  # no stage was trained since

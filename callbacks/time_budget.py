@@ -43,8 +43,8 @@ class TimeBudget(L.Callback):
     With a budget, steps of all stages are scaled alike, and training keeps half of the time that is planned (85 % of
     the budget) or more: where trials would take the rest, they become fewer, see `mixgraph.pruning.schedule.fit`. When
     the budget is spent all the same, the search ends with the graph as it is. Ctrl-C does the same; a second one stops
-    at once. A search that goes on from a checkpoint has a budget of its own, and keeps the schedule that was made to
-    fit, if it is asked for the same again.
+    at once. A search that goes on from a checkpoint has a budget of its own; asked for the same again, with the same
+    budget, it keeps the schedule that was made to fit, else it is fitted anew.
 
     Args:
         budget: such as `20m`; null to run the schedule as it stands.
@@ -55,21 +55,27 @@ class TimeBudget(L.Callback):
         self.started = 0.0
         self.asked: Schedule | None = None
         self.fitted: Schedule | None = None
+        self._fitted_for: float | None = None
         self._stages = 0  # trained in full
         self._previous: Any = None
         self._over = False
 
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self.asked = self.fitted = self._fitted_for = None  # of an earlier fit
+        self._stages = 0
+
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        self._stages = checkpoint["epoch"] + 1
+
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.started, self._over = time.perf_counter(), False
-        if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, lambda number, _: self._interrupt(trainer, number))
+        self.started = time.perf_counter()
         pruning = _pruning(trainer)
         if pruning is None or not isinstance(pl_module, ConsoleModule):
             return
         pruning.listeners.append(lambda *_: self._check(trainer))
         search = _Search(trainer, pl_module, pruning)
         asked, before = search.schedule(), self.fitted or self.asked
-        if self.fitted is not None and (self.budget is None or asked != self.asked):
+        if (asked, self.budget) != (self.asked, self._fitted_for):
             self.fitted = None
         if before is not None and (self.fitted or asked) != before:
             told = describe_changes(asked, before), describe_changes(before, asked)
@@ -79,8 +85,10 @@ class TimeBudget(L.Callback):
             search.take(self.fitted)
         self._estimate(search)
 
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._stages = trainer.current_epoch + 1
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._over = False
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGINT, lambda number, _: self._interrupt(trainer, number))
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -112,11 +120,11 @@ class TimeBudget(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         kept = {name: None if s is None else asdict(s) for name, s in (("asked", self.asked), ("fitted", self.fitted))}
-        return kept | {"stages": self._stages}
+        return kept | {"budget": self._fitted_for}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.asked, self.fitted = (None if (s := state_dict[n]) is None else Schedule(**s) for n in ("asked", "fitted"))
-        self._stages = state_dict["stages"]
+        self._fitted_for = state_dict["budget"]
 
     def _estimate(self, search: _Search) -> None:
         costs, schedule = search.costs(), search.schedule()
@@ -129,7 +137,9 @@ class TimeBudget(L.Callback):
         )
         if self.budget is None or self.fitted is not None or total <= self.budget * _SHARE:
             return
-        self.fitted = fitted = fit(schedule, costs, self.budget * _SHARE, self._stages)
+        available = self.budget * _SHARE
+        self.fitted = fitted = fit(schedule, costs, available, self._stages)
+        self._fitted_for = self.budget
         search.take(fitted)
         stages = fitted.console_stages + fitted.rounds - self._stages
         changes = ", ".join(describe_changes(schedule, fitted))
@@ -137,8 +147,8 @@ class TimeBudget(L.Callback):
             f"To fit the budget: {stages} stages of {fitted.steps_per_stage} steps, {fitted.rounds} pruning rounds "
             f"({changes})."
         )
-        least = least_seconds(schedule, costs, self._stages) / _SHARE
-        if self.budget < least:
+        least = max(least_seconds(schedule, costs, self._stages), seconds(fitted, costs, self._stages)) / _SHARE
+        if self.budget < least or seconds(fitted, costs, self._stages) > available:
             rank_zero_warn(
                 f"budget: too short to train and prune this console, which takes {math.ceil(least / 60)}m at least. "
                 "HINT: a longer budget, or shorter chains (model.track_chain, model.subgroup_chain)"

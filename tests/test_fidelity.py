@@ -6,6 +6,7 @@ import importlib.util
 import json
 import math
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -225,6 +226,10 @@ def test_a_kept_search_is_of_the_same_files(tiny_song, tmp_path, capsys) -> None
     shutil.copy(song / "tracks" / "kick.wav", song / "tracks" / "hat.wav")
     main([str(song), *arguments, *short])
     assert ", kept" not in capsys.readouterr().err
+    for _ in range(2):  # made anew each time, with the time of writing in its files
+        main(["synthetic:3:1", *arguments, *short])
+        time.sleep(1.1)
+    assert capsys.readouterr().err.count(", kept") == 1
     shutil.copytree(tiny_song, tmp_path / "y" / "song")
     with pytest.raises(ValueError, match="two are named song"):
         main([str(song), str(tmp_path / "y" / "song"), *arguments, *short])

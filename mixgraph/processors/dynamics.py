@@ -17,7 +17,7 @@ from mixgraph.processors.base import Parameter, Parameters, Processor, chosen
 
 DB_PER_ENERGY_NEPER = 10 / math.log(10)
 _THRESHOLD_OFFSET = 6.0  # ln energy; the centre of initial thresholds is at -26 dB
-_ENERGY_FLOOR = 1e-5
+ENERGY_FLOOR = 1e-5
 _REFERENCE_TAPS = 16384
 _LEAST_MS, _MOST_MS = 0.02, 3000.0
 
@@ -104,7 +104,7 @@ class DynamicRangeProcessor(Processor):
         left, right = signal.expand(-1, 2, -1).unbind(1)
         energy = (left + right).square() if self.detector == "mid" else (left.square() + right.square()) / 2
         envelope, state = self.smooth(energy, parameters, state)
-        level = torch.log(envelope.clamp(min=0) + _ENERGY_FLOOR)
+        level = torch.log(envelope.clamp(min=0) + ENERGY_FLOOR)
         # Distance past the threshold in the direction that is acted on, bent by the quadratic knee:
         # 0 below -W, the distance itself above W, (d + W)^2 / 4W between.
         distance = self.direction * (level - (parameters["log_threshold"] - _THRESHOLD_OFFSET))
@@ -160,7 +160,7 @@ class OnePoleDynamics(DynamicRangeProcessor):
         if self.truncated:
             return super().dry_wet(signal, parameters, weight, state)
         mixed, last = mix_dynamics(
-            Dynamics(self.direction, self.detector == "mid", _ENERGY_FLOOR),
+            Dynamics(self.direction, self.detector == "mid", ENERGY_FLOOR),
             signal,
             weight.unsqueeze(-1),
             parameters["smoothing_logit"],

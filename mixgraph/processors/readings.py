@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mixgraph.processors.base import Parameters, Processor
 from mixgraph.processors.delay import MultitapDelay
-from mixgraph.processors.dynamics import DynamicRangeProcessor
+from mixgraph.processors.dynamics import ENERGY_FLOOR, DynamicRangeProcessor
 
 _TINY = 1e-9
 _FLAT = 0.005  # dB out for a dB in
@@ -56,10 +56,15 @@ def static_gain(processor: DynamicRangeProcessor, values: Parameters, levels_db:
 
 
 def acting_threshold_db(processor: DynamicRangeProcessor, values: Parameters) -> float:
-    """The level (RMS) of a signal in the middle of the panorama at which a processor of dynamics starts to act."""
+    """The level (RMS) of a signal in the middle of the panorama at which a processor of dynamics starts to act.
+
+    The detector hears `ENERGY_FLOOR` beside every signal: a threshold below it is minus infinity.
+    """
     declared = processor.specification["log_threshold"]
-    threshold = float(declared.to_unit(values["log_threshold"]))
-    return threshold - (_MID_OF_EQUALS_DB if processor.detector == "mid" else 0.0)
+    energy = 10 ** (float(declared.to_unit(values["log_threshold"])) / 10) - ENERGY_FLOOR
+    if energy <= 0:
+        return -math.inf
+    return 10 * math.log10(energy) - (_MID_OF_EQUALS_DB if processor.detector == "mid" else 0.0)
 
 
 def acting_ratio(processor: DynamicRangeProcessor, values: Parameters) -> float:

@@ -160,14 +160,15 @@ def _is_brute(schedule: Schedule, round_index: int) -> bool:
 
 def _cheaper(schedule: Schedule, past_rounds: int) -> Iterator[Schedule]:
     """The schedule, and ever cheaper ones. The hybrid sampler ends with brute force, so whole periods of it go."""
-    least = min(schedule.rounds, max(1, past_rounds))
+    least = min(schedule.rounds, past_rounds + 1)
+    brute = any(_is_brute(schedule, r) for r in range(schedule.rounds))
     last = schedule
     for rounds in range(schedule.rounds, least - 1, -1):
         period = schedule.period
         if schedule.sampler == "hybrid" and rounds < schedule.rounds:
             if rounds > period and rounds % period:
                 continue
-            period = max(1, min(period, rounds))
+            period = min(period, rounds) if brute and rounds else period
         last = replace(schedule, rounds=rounds, period=period)
         yield last
     if last.leave_one_out:

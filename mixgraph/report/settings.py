@@ -183,7 +183,7 @@ def dynamics_told(own: NodeSettings) -> list[str]:
         declared = own.processor.specification[name]
         value = float(declared.to_unit(own.values[name]))
         if label == "threshold":
-            told.append(f"threshold {acting_threshold_db(own.processor, own.values) + own.offset_db:.1f} dB")
+            told.append(_threshold(own.processor, acting_threshold_db(own.processor, own.values) + own.offset_db))
         elif label == "ratio":
             told.append(f"ratio {_short(acting_ratio(own.processor, own.values))}:1")
         elif declared.unit == "dB":
@@ -191,6 +191,12 @@ def dynamics_told(own: NodeSettings) -> list[str]:
         else:
             told.append(f"{label} {_short(value)} {declared.unit}")
     return told
+
+
+def _threshold(processor: DynamicRangeProcessor, level: float) -> str:
+    if math.isfinite(level):
+        return f"threshold {level:.1f} dB"
+    return "acts at every level" if processor.direction > 0 else "never acts"
 
 
 def _delay_text(own: NodeSettings) -> str:
@@ -300,9 +306,12 @@ def decay_rates(own: NodeSettings) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def fader_db(own: NodeSettings) -> tuple[Tensor, Tensor]:
-    """Seconds and gains in dB of the points that the song reaches."""
+    """Seconds and gains in dB at the fader's points within the song, and at its end."""
     assert isinstance(own.processor, Fader)
-    reached = 1 + math.ceil(own.num_samples / own.processor.interval)
-    wet = torch.exp(own.values["log_gain"][0, :reached])
-    seconds = torch.arange(len(wet)) * (own.processor.interval / own.processor.sample_rate)
-    return seconds, to_db(blend(own.processor, wet, own.weight))
+    points, interval = own.values["log_gain"][0], own.processor.interval
+    last = min((own.num_samples - 1) / interval, len(points) - 1)
+    whole = int(last)
+    end = torch.lerp(points[whole], points[min(whole + 1, len(points) - 1)], last - whole)
+    wet = torch.cat((points[: whole + 1], end.view(1))).exp()
+    place = torch.cat((torch.arange(whole + 1, dtype=wet.dtype), torch.tensor([last], dtype=wet.dtype)))
+    return place * (interval / own.processor.sample_rate), to_db(blend(own.processor, wet, own.weight))

@@ -138,7 +138,7 @@ def test_a_budget_that_holds_no_search_says_what_would(tiny_song, tmp_path, slow
 def test_a_fitted_schedule_goes_on_unless_another_is_asked_for(tiny_song, tmp_path, slow) -> None:
     folder, first = tmp_path / "r", TimeBudget("34s")
     find(tiny_song, folder, [first, StopAt(70)], steps=500)
-    find(tiny_song, folder, [again := TimeBudget("30s"), StopAt(75)], folder / "stage.ckpt", steps=500)
+    find(tiny_song, folder, [again := TimeBudget("34s"), StopAt(75)], folder / "stage.ckpt", steps=500)
     assert again.fitted == first.fitted
     with pytest.warns(UserWarning, match=r"made with .*pruning.rounds=1.*; the search goes on with .*pruning.rounds=4"):
         find(tiny_song, folder, [other := TimeBudget("20s")], folder / "stage.ckpt", rounds=4, stages=6, steps=500)
@@ -151,6 +151,33 @@ def test_a_search_that_goes_on_with_a_budget_is_fitted(tiny_song, tmp_path, slow
     find(tiny_song, folder, [TimeBudget(), StopAt(14)], steps=10)
     find(tiny_song, folder, [late := TimeBudget("20s")], folder / "stage.ckpt", steps=10)
     assert late.fitted == replace(late.asked, rounds=1, sparsity_ramp_steps=1000)  # one round less is enough
+
+
+def test_a_budget_may_come_late_and_short(tiny_song, tmp_path, slow) -> None:
+    """A checkpoint that knows of none; what is left of its search is fitted, and is a stage at least."""
+    folder = tmp_path / "r"
+    find(tiny_song, folder, [StopAt(4 * STEPS + 1)], rounds=4, stages=6)
+    with pytest.warns(UserWarning, match="budget: too short to train and prune this console"):
+        metrics = find(tiny_song, folder, [late := TimeBudget("1s")], folder / "stage.ckpt", rounds=4, stages=6)
+    assert late.fitted.rounds == 3
+    assert metrics["steps"] == metrics["planned_steps"] == 5 * STEPS
+
+
+def test_one_budget_serves_two_searches(tiny_song, tmp_path, slow) -> None:
+    budget = TimeBudget("34s")
+    first = find(tiny_song, tmp_path / "a", [budget], steps=500)
+    second = find(tiny_song, tmp_path / "b", [budget], steps=500)
+    assert first["steps"] == second["steps"] == 3 * budget.fitted.steps_per_stage
+
+
+def test_another_budget_is_fitted_anew(tiny_song, tmp_path, slow) -> None:
+    folder, first = tmp_path / "r", TimeBudget("34s")
+    find(tiny_song, folder, [first, StopAt(70)], steps=500)
+    with pytest.warns(UserWarning, match=r"made with data.steps_per_stage=60, .*; the search goes on with .*=500"):
+        metrics = find(tiny_song, folder, [second := TimeBudget("50s"), StopAt(80)], folder / "stage.ckpt", steps=500)
+    assert second.fitted.steps_per_stage > first.fitted.steps_per_stage
+    stages = 2 + second.fitted.rounds
+    assert metrics["planned_steps"] == 60 + (stages - 1) * second.fitted.steps_per_stage
 
 
 def test_ctrl_c_is_given_back_when_a_search_fails(tiny_song, tmp_path) -> None:

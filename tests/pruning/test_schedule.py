@@ -90,11 +90,27 @@ def test_the_hybrid_sampler_keeps_its_last_round_of_brute_force() -> None:
         assert found.sampler == "dry_wet" or found.rounds % found.period == 0
 
 
+@pytest.mark.parametrize("sampler", ["brute_force", "hybrid", "dry_wet"])
+@pytest.mark.parametrize("past", range(24))
+def test_a_stage_is_left_however_short_the_time(sampler, past) -> None:
+    costs, asked = Costs(0.5, (SongCosts(200, 7, 1.0),)), replace(PAPER, sampler=sampler)
+    for available in (0, 1, 30, 100, 300, 1000):
+        found = fit(asked, costs, available, past_stages=past)
+        assert found.console_stages + found.rounds > past
+
+
 def test_past_rounds_are_kept() -> None:
     costs = Costs(0.5, (SongCosts(200, 7, 1.0),))
-    found = fit(PAPER, costs, 300, past_stages=15)
-    assert found.rounds >= 3
-    assert seconds(found, costs, past_stages=15) <= 300
+    found = fit(PAPER, costs, 600, past_stages=15)
+    assert found.rounds >= 4
+    assert seconds(found, costs, past_stages=15) <= 600
+
+
+def test_a_cheaper_hybrid_has_brute_force_only_if_it_had_some() -> None:
+    costs, asked = Costs(0.5, (SongCosts(200, 7, 1.0),)), replace(PAPER, sampler="hybrid", rounds=3)
+    for available in range(10, 1000, 30):
+        found = fit(asked, costs, available)
+        assert (found.period, found.sampler) in ((4, "hybrid"), (4, "dry_wet"))
 
 
 def test_changes_are_told_as_options() -> None:

@@ -108,6 +108,28 @@ def test_thresholds_and_ratios_are_what_acts(detector, gain, ratio) -> None:
         assert float(told["ratio"]) == pytest.approx(acts, rel=0.05)  # two digits are told, and the envelope's floor
 
 
+@pytest.mark.parametrize("set_to", [-40.0, -46.0, -49.0])
+def test_a_threshold_near_the_detectors_floor_is_where_it_acts(set_to) -> None:
+    own = found("c", log_threshold=set_to, log_ratio=4.0, log_knee=0.05)
+    told = float(own.text().split(" dB")[0].removeprefix("threshold "))
+    assert told < set_to
+    levels = torch.tensor([told - 0.5, told + 0.5], dtype=torch.float64)
+    quieter, louder = to_db(static_gain(own.processor, own.values, levels)).tolist()
+    assert quieter > -1e-3
+    assert louder < -0.01
+
+
+def test_thresholds_below_the_detectors_floor_are_told_as_what_they_do() -> None:
+    below = {"log_threshold": -55.0, "log_ratio": 4.0, "log_knee": 0.05}
+    assert found("c", **below).text().startswith("acts at every level, ratio 4:1")
+    assert found("n", **below).text().startswith("never acts, ratio 4:1")
+    silence = torch.tensor([-200.0], dtype=torch.float64)
+    gains = {letter: found(letter, **below) for letter in "cn"}
+    told = {letter: float(to_db(static_gain(own.processor, own.values, silence))) for letter, own in gains.items()}
+    assert told["c"] < -3
+    assert told["n"] == pytest.approx(0, abs=1e-6)
+
+
 def test_a_compressor_whose_output_stands_still_has_no_finite_ratio() -> None:
     assert "ratio ∞:1" in found("c", options={"gain": "energy"}, log_ratio=2.0).text()
 
@@ -176,10 +198,12 @@ def test_a_reverb_that_does_not_decay_says_so() -> None:
 
 def test_a_fader_is_told_as_far_as_the_song_goes() -> None:
     gains = torch.tensor([0.0, 3.0, -2.0] + 298 * [20.0])
-    assert found("f", samples=4 * RATE, log_gain=gains).text() == "between -2.0 and +3.0 dB"
-    assert found("f", samples=4 * RATE + 1, log_gain=gains).text() == "between -2.0 and +20.0 dB"
+    for samples in (4 * RATE, 4 * RATE + 1, 4 * RATE + 2):
+        assert found("f", samples=samples, log_gain=gains).text() == "between -2.0 and +3.0 dB"
+    assert found("f", samples=5 * RATE + 1, log_gain=gains).text() == "between -2.0 and +9.0 dB"  # half way to +20
+    assert found("f", samples=9999 * RATE, log_gain=gains).text() == "between -2.0 and +20.0 dB"  # held at its end
     (axes,) = (a for a in settings_figure([found("f", samples=RATE, log_gain=gains)], "Short").axes if a.axison)
-    assert list(axes.lines[0].get_xdata()) == [0.0, 2.0]
+    assert list(axes.lines[0].get_xdata()) == pytest.approx([0.0, 1 - 1 / RATE])
 
 
 @pytest.mark.parametrize("letter", ["e", "p"])

@@ -18,7 +18,7 @@ FILE = "searches.jsonl"
 _MEASURES = ("tools/measuring", "tools/benchmarks")
 _SOURCES = {
     "ours": ("mixgraph", "callbacks", "datamodules", *_MEASURES),
-    "peer": ("tools/peer", "mixgraph/losses", "mixgraph/dsp", "mixgraph/songs", *_MEASURES),
+    "peer": ("tools/peer", "mixgraph", *_MEASURES),
 }
 
 
