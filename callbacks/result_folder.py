@@ -34,7 +34,7 @@ class ResultFolder(L.Callback):
     Args:
         path: of the result; `results/SONG` by default.
         overwrite: replace an existing result, and leftovers of a search that did not end.
-        log_every: steps between rows of log.csv.
+        log_every: steps between rows of log.csv; each stage's last step has one, too.
     """
 
     def __init__(self, path: str | None = None, overwrite: bool = False, log_every: int = 10) -> None:
@@ -102,6 +102,7 @@ class ResultFolder(L.Callback):
             self._log(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._log_once(trainer, pl_module)
         if trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs:
             return  # a stage that was cut, or one that nothing follows, is none to go on from
         self.seconds = time.perf_counter() - self._started
@@ -116,8 +117,7 @@ class ResultFolder(L.Callback):
         pruning = next((c for c in trainer.callbacks if isinstance(c, IterativePruning)), None)  # type: ignore[attr-defined]
         records = pruning.songs if pruning else [SongRecord() for _ in songs]
         self.seconds = time.perf_counter() - self._started
-        if not self.logs[0] or self.logs[0][-1]["step"] != steps:
-            self._log(trainer, pl_module)
+        self._log_once(trainer, pl_module)
         folders, metrics = self.folders(songs), []
         planned = self._planned if trainer.should_stop else steps
         stopped, checkpoint = trainer.should_stop, _partial(folders[0]) / CHECKPOINT
@@ -155,6 +155,10 @@ class ResultFolder(L.Callback):
         song, folder = songs[batch_idx], self.folders(songs)[batch_idx]
         written = write_audio(folder / "mix_found.flac", outputs / song.level, song.sample_rate)
         rank_zero_info(written.warning or f"Rendered to {written.path}.")
+
+    def _log_once(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if not self.logs[0] or self.logs[0][-1]["step"] != trainer.global_step:
+            self._log(trainer, module)
 
     def _log(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Adds a row to each song's log: of what is logged, what is the song's own."""

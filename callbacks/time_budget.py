@@ -88,7 +88,8 @@ class TimeBudget(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._over = False
         if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, lambda number, _: self._interrupt(trainer, number))
+            before = self._previous = signal.getsignal(signal.SIGINT)
+            signal.signal(signal.SIGINT, lambda number, _: self._interrupt(trainer, number, before))
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -107,10 +108,11 @@ class TimeBudget(L.Callback):
         self._over = True
         if self._previous is not None:
             signal.signal(signal.SIGINT, self._previous)
+            self._previous = None
 
-    def _interrupt(self, trainer: L.Trainer, number: int) -> None:
+    def _interrupt(self, trainer: L.Trainer, number: int, before: Any) -> None:
         if self._over:  # Lightning puts this handler back behind a fit that failed
-            signal.signal(number, self._previous)
+            signal.signal(number, before)
             signal.raise_signal(number)
             return
         if trainer.should_stop:

@@ -1,5 +1,6 @@
 """Searches that are stopped at any moment: nothing is lost, and they end as undisturbed ones do."""
 
+import csv
 import json
 import signal
 from dataclasses import replace
@@ -57,6 +58,13 @@ def undisturbed(tiny_song, tmp_path_factory):
 def assert_same(folder, other) -> None:
     for name in SAME:
         assert (folder / name).read_bytes() == (other / name).read_bytes(), name
+
+
+def test_a_stages_last_step_is_logged(undisturbed) -> None:
+    with (undisturbed / "log.csv").open() as file:
+        rows = [(int(row["step"]), row["stage"]) for row in csv.DictReader(file)]
+    console, prune = [2, 3, 4, 6], [8, 9, 10, 12]  # every second, and the ends of stages of three
+    assert rows == [(step, "console") for step in console] + [(step, "prune") for step in prune]
 
 
 @pytest.mark.parametrize("step", [5, 9, 11, 12], ids=["console", "end of a round", "last stage", "end"])
