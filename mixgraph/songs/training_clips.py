@@ -60,8 +60,9 @@ class ClipReader:
         lookahead: samples of the sources after the clip, for processors that look ahead.
         seed: of the starts.
         starts: `"whole_song"` as above, which compares the song's ends rarely; `"even"`: drawn from a range that is
-            wider by half of what is compared at both ends, and moved to its ends, so that every stretch of the song is
-            compared as often; `"reference"`: never before the song, which leaves its first warm-up out.
+            wider by half of what is compared at both ends, and moved to its ends, so that the first and the last
+            `scored` samples are compared as often, on average, as others (by turns half and one and a half times);
+            `"reference"`: never before the song, which leaves its first warm-up out.
     """
 
     def __init__(
