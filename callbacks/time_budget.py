@@ -38,7 +38,7 @@ def parse_duration(text: str) -> float:
 
 
 class TimeBudget(L.Callback):
-    """Says before training how long the search will take, from a few timed steps; scales it to fit a budget.
+    """Says before training how long a search that prunes will take, from a few timed steps; scales it to fit a budget.
 
     With a budget, steps of all stages are scaled alike, and training keeps half of the time that is planned (85 % of
     the budget) or more: where trials would take the rest, they become fewer, see `mixgraph.pruning.schedule.fit`. When
