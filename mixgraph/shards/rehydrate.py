@@ -84,7 +84,7 @@ class SongFinder:
     """Finds audio files below folders by name and sha256; a file is hashed once, and only where its name fits.
 
     Args:
-        roots: folders that hold the songs, at any depth. Links to folders are not followed.
+        roots: folders that hold the songs, at any depth. Links to folders are followed, each folder once.
 
     Raises:
         FileNotFoundError: a root that is no folder.
@@ -95,10 +95,16 @@ class SongFinder:
         self.roots = tuple(Path(root) for root in given)
         self._by_name: dict[str, list[Path]] = {}
         self._hashes: dict[Path, str] = {}
+        seen: set[str] = set()
         for root in self.roots:
             if not root.is_dir():
                 raise FileNotFoundError(f"audio_root: {root} is not a folder")
-            for folder, _, names in os.walk(root):
+            for folder, below, names in os.walk(root, followlinks=True):
+                real = os.path.realpath(folder)
+                if real in seen:
+                    below.clear()
+                    continue
+                seen.add(real)
                 for name in sorted(names):
                     path = Path(folder) / name
                     if is_audio_file(path):

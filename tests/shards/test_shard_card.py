@@ -120,18 +120,3 @@ def test_sets_without_known_losses_have_a_card_too(make_set, tmp_path) -> None:
     assert list(by_dataset(songs)) == ["memory"]
     sample = next(read_shards(tmp_path / "set"))
     assert song_figures(sample.meta, sample.graph, "train") == songs[0]
-
-
-def test_readme_example(plain, full, tiny_song, monkeypatch, capsys, tmp_path) -> None:
-    """The ten lines of the README's section on data sets run as they stand."""
-    import re
-    from pathlib import Path
-
-    readme = (Path(__file__).parent.parent.parent / "README.md").read_text()
-    section = readme.split("## Datasets\n", 1)[1].split("\n## ", 1)[0]
-    code = re.search(r"```python\n(.*?)```", section, re.DOTALL).group(1)
-    assert code.count("\n") <= 10
-    (tmp_path / "dataset").symlink_to(full)
-    monkeypatch.chdir(tmp_path)
-    exec(code, {})
-    assert "Tiny-tiny" in capsys.readouterr().out

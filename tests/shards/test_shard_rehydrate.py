@@ -96,6 +96,16 @@ def test_what_was_not_found_is_listed(plain, copies) -> None:
         SongFinder(copies / "none")
 
 
+def test_links_to_folders_are_followed_once(plain, copies, tmp_path) -> None:
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "songs").symlink_to(copies)
+    (tmp_path / "linked" / "loop").symlink_to(tmp_path / "linked")
+    finder = SongFinder([tmp_path / "linked", copies])
+    assert [finder.locate(sample.meta)[1] for sample in read_shards(plain)] == [[], []]
+    kicks = {path.resolve() for path in copies.rglob("kick.wav")}
+    assert len(finder._by_name["kick.wav"]) == len(kicks)
+
+
 def test_the_command_writes_the_set_with_audio(plain, full, copies, tmp_path) -> None:
     command = [sys.executable, "-m", "mixgraph", "rehydrate", str(plain), "--root", str(copies)]
     done = subprocess.run([*command, "--out", str(tmp_path / "set")], capture_output=True, text=True, check=False)
@@ -120,6 +130,7 @@ def test_the_command_writes_the_set_with_audio(plain, full, copies, tmp_path) ->
 def test_the_readmes_example_reads_shards_beside_a_copy_of_the_songs(plain, copies, tmp_path, capsys) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     (code,) = (c for c in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "read_shards" in c)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
     (tmp_path / "dataset").mkdir()
     shutil.copytree(plain, tmp_path / "dataset" / "shards")
     code = code.replace('"dataset', f'"{tmp_path}/dataset').replace('"songs"', f'"{copies}"')
