@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from mixgraph.graph import build_console, prune
+from mixgraph.recovery import compare_graphs
 from mixgraph.songs import load_song
 from tools.fidelity import main, parse
 from tools.measuring.curve import first_at
@@ -19,7 +21,7 @@ from tools.measuring.losses import independent_losses
 from tools.measuring.runs import REFERENCE, clip_mix
 from tools.measuring.songs import measured_song
 from tools.measuring.table import against_reference, summarise, type_ratios
-from tools.measuring.truth import agreement, processors_of, read_truth
+from tools.measuring.truth import agreement, in_places, processors_of, read_truth
 
 RATE = 30000
 DEMO = Path(__file__).parent.parent / "mixgraph" / "songs" / "demo_potassium"
@@ -86,12 +88,12 @@ def test_truth_of_the_demo_song() -> None:
     known = read_truth(DEMO)
     assert known is not None
     assert len(known) == len(set(known))
-    assert {level for level, _, _ in known} == {"track", "subgroup"}
-    assert ("track", "minilogue_synth", "delay") in known
-    assert ("track", "pad_bass", "delay") not in known
+    assert {level for level, *_ in known} == {"track", "subgroup"}
+    assert ("track", "minilogue_synth", "delay", "", 0) in known
+    assert ("track", "pad_bass", "delay", "", 0) not in known
     song = load_song(DEMO, RATE)
-    assert {name for level, name, _ in known if level == "track"} <= set(song.tracks)
-    assert {name for level, name, _ in known if level == "subgroup"} <= set(song.subgroups)
+    assert {name for level, name, *_ in known if level == "track"} <= set(song.tracks)
+    assert {name for level, name, *_ in known if level == "subgroup"} <= set(song.subgroups)
 
 
 def test_both_forms_of_truth_and_what_does_nothing(tmp_path) -> None:
@@ -100,7 +102,7 @@ def test_both_forms_of_truth_and_what_does_nothing(tmp_path) -> None:
         "bus:a": [["Reverb", {}]],
     }
     (tmp_path / "truth.json").write_text(json.dumps(old))
-    assert read_truth(tmp_path) == [("subgroup", "a", "reverb"), ("track", "kick", "equalizer")]
+    assert read_truth(tmp_path) == [("subgroup", "a", "reverb", "", 0), ("track", "kick", "equalizer", "", 0)]
     (tmp_path / "truth.json").write_text(json.dumps({"tracks": {"a.flac": [["chorus", {}]]}, "subgroups": {}}))
     with pytest.raises(ValueError, match=r"a: one of equalizer, .* is needed, got 'chorus'"):
         read_truth(tmp_path)
@@ -109,12 +111,38 @@ def test_both_forms_of_truth_and_what_does_nothing(tmp_path) -> None:
 
 
 def test_agreement_of_processors() -> None:
-    true = [("track", "a", "reverb"), ("track", "b", "reverb"), ("track", "a", "delay")]
-    found = [("track", "a", "reverb"), ("subgroup", "a", "reverb")]
+    true = [("track", "a", "reverb", "", 0), ("track", "b", "reverb", "", 0), ("track", "a", "delay", "", 0)]
+    found = [("track", "a", "reverb", "", 0), ("subgroup", "a", "reverb", "", 0)]
     own = agreement(true, found)
     assert (own["reverb"]["precision"], own["reverb"]["recall"]) == (0.5, 0.5)
     assert (own["delay"]["precision"], own["delay"]["recall"]) == (None, 0)
     assert own["all"]["f1"] == pytest.approx(2 / 5)
+
+
+@pytest.mark.parametrize(
+    ("track_chain", "returns", "node_type", "dropped", "matched"),
+    [
+        ("b(c,c)", {}, "compressor", (0, 1), 0),
+        ("", {"room": "r", "echo": "d"}, "send", (0, 1), 0),
+        ("cnec", {}, "compressor", (None, 1), 1),
+    ],
+)
+def test_outlets_buses_and_repeated_types_are_told_apart(track_chain, returns, node_type, dropped, matched) -> None:
+    """As `compare_graphs` does it."""
+    console = build_console({"all": ["a"]}, track_chain, "", returns=returns)
+    of_type = [node for node in console.processors if console.types[node] == node_type]
+    assert len(of_type) == 2
+
+    def without(rank):
+        gone = () if rank is None else (of_type[rank],)
+        return prune(console, [node for node in console.processors if node not in gone])[0]
+
+    graphs = without(dropped[0]), without(dropped[1])
+    found = agreement(*map(processors_of, graphs))
+    assert found["all"] == compare_graphs(*graphs).overall.to_dict()
+    assert found[node_type]["matched"] == matched
+    first, second = (in_places(processors_of(graph)) for graph in graphs)
+    assert (first == second) == (node_type == "compressor")  # a truth.json does not know where in a chain
 
 
 def made(loss: float, left: int, seed: int):
@@ -139,7 +167,7 @@ def made(loss: float, left: int, seed: int):
         "console": {"delay": 2, "reverb": 2},
         "found": {"reverb": left},
         "pruning_ratio": 1 - left / 4,
-        "processors": [["track", "a", "reverb"], ["track", "b", "reverb"]][:left],
+        "processors": [["track", "a", "reverb", "", 0], ["track", "b", "reverb", "", 0]][:left],
         "truth": None,
         "errors": [],
         "seed": seed,

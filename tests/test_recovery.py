@@ -52,6 +52,20 @@ def processors():
 TRUE = {("kick", "equalizer"), ("kick", "gain_panning"), ("keys", "reverb"), ("drums", "equalizer")}
 
 
+def test_each_side_is_read_by_its_own_processors(processors):
+    other = make_processors(options={"reverb": {"mask": "paper"}, "compressor": {"gain": "energy"}})
+    t60 = "delta_log_magnitude"
+    true = only("reverb", processors)
+    seconds = processors["reverb"].specification[t60].to_unit(true.parameters["reverb"][t60])
+    same = changed(true, t60, lambda _: other["reverb"].specification[t60].from_unit(seconds))
+    errors = {e.quantity: e.error for e in parameter_errors(true, same, processors, None, other).values}
+    assert errors["T60 mid"] < 1e-6
+    assert errors_of(true, same, processors)["T60 mid"] > 0.1
+    equal = only("compressor", processors)
+    curve = next(e for e in parameter_errors(equal, equal, processors, None, other).values if e.quantity == "curve")
+    assert curve.error > 0.05  # of the same numbers another gain is made
+
+
 def test_a_graph_agrees_with_itself():
     graph = kept(TRUE)
     comparison = compare_graphs(graph, graph)

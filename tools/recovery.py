@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     }
     found = GraphValues(module.graph, module.parameters_by_type(), module.weights.detach())
     comparison = compare_graphs(truth.graph, found.graph)
-    errors = parameter_errors(truth, found, truth.processors, truth.song.sources)
+    errors = parameter_errors(truth, found, truth.processors, truth.song.sources, module.processors)
     increases = dict(zip(map(truth.graph.label, truth.graph.processors), truth.loss_increases, strict=True))
     report = {
         "options": {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items() if k != "out"},

@@ -106,7 +106,8 @@ class ChainKey:
     rank: int
 
 
-def _keys(graph: MixGraph) -> dict[ChainKey, int]:
+def chain_keys(graph: MixGraph) -> dict[ChainKey, int]:
+    """The processors of a graph by where they stand."""
     keys: dict[ChainKey, int] = {}
     for node in graph.topological_order:
         if node not in graph.processors:
@@ -129,7 +130,7 @@ def matched_keys(true: MixGraph, found: MixGraph) -> tuple[dict[ChainKey, int], 
     ):
         if ours != theirs:
             raise ValueError(f"found: the {what} of the true graph {ours} expected, got {theirs}")
-    return _keys(true), _keys(found)
+    return chain_keys(true), chain_keys(found)
 
 
 def _share(value: float | None) -> str:

@@ -12,9 +12,7 @@ from torch import Tensor
 
 from mixgraph.dsp.third_octaves import third_octave_means
 from mixgraph.graph.types import INPUT, MixGraph
-from mixgraph.processors import Processor, Processors
-from mixgraph.processors.delay import MultitapDelay
-from mixgraph.processors.dynamics import DynamicRangeProcessor
+from mixgraph.processors import Processors
 from mixgraph.processors.equalizer import Equalizer
 from mixgraph.processors.readings import blend, static_gain, tap_levels_db, to_db
 from mixgraph.recovery.agreement import markdown, matched_keys
@@ -105,7 +103,11 @@ class ParameterErrors:
 
 
 def parameter_errors(
-    true: Setting, found: Setting, processors: Processors, sources: Tensor | None = None
+    true: Setting,
+    found: Setting,
+    processors: Processors,
+    sources: Tensor | None = None,
+    found_processors: Processors | None = None,
 ) -> ParameterErrors:
     """Compares the settings of the processors that two graphs share, in physical units.
 
@@ -125,28 +127,22 @@ def parameter_errors(
     Args:
         true: the graph that made the mix.
         found: what a search found.
-        processors: one module a type, of both.
+        processors: one module a type, of the truth.
         sources: (inputs, 2, L); if given, equalizers are compared in bands where their dry tracks have energy.
+        found_processors: of what was found, where its processors have other options.
 
     Raises:
         ValueError: the graphs have different tracks or subgroups.
     """
     ours, theirs = matched_keys(true.graph, found.graph)
-    true_weights, found_weights = (
-        dict(zip(s.graph.processors, s.weights.detach().double().cpu().tolist(), strict=True)) for s in (true, found)
-    )
     values: list[QuantityError] = []
     for key, node in ours.items():
         if key not in theirs:
             continue
-        other = theirs[key]
         pair = _Pair(
             true.graph.label(node),
-            processors[key.type],
-            _row(true, node),
-            _row(found, other),
-            true_weights[node],
-            found_weights[other],
+            _side(true, node, processors),
+            _side(found, theirs[key], processors if found_processors is None else found_processors),
             None if sources is None else _dry(true.graph, node, sources),
         )
         values += _COMPARE.get(key.type, _compare_any)(pair)
@@ -154,10 +150,13 @@ def parameter_errors(
     return ParameterErrors(tuple(sorted(values, key=lambda v: order[v.type])))
 
 
-def _row(setting: Setting, node: int) -> dict[str, Tensor]:
-    row = setting.graph.rows[node]
-    values = setting.parameters[setting.graph.types[node]]
-    return {name: value[row : row + 1].detach().double().cpu() for name, value in values.items()}
+def _side(setting: Setting, node: int, processors: Processors) -> _Side:
+    row, node_type = setting.graph.rows[node], setting.graph.types[node]
+    values = {
+        name: value[row : row + 1].detach().double().cpu() for name, value in setting.parameters[node_type].items()
+    }
+    weight = setting.weights[setting.graph.processors.index(node)]
+    return _Side(processors[node_type], values, float(weight.detach().double()))
 
 
 def _dry(graph: MixGraph, node: int, sources: Tensor) -> Tensor:
@@ -175,61 +174,72 @@ def _dry(graph: MixGraph, node: int, sources: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
+class _Side:
+    """One processor in one graph: parameters as (1, *shape) float64 and the dry/wet weight."""
+
+    processor: Any
+    values: dict[str, Tensor]
+    weight: float
+
+    def unit(self, name: str) -> Tensor:
+        """A parameter as people read it, *shape."""
+        return self.processor.specification[name].to_unit(self.values[name])[0]
+
+    def blended_db(self, wet: Tensor) -> Tensor:
+        """What a wet gain amounts to beside the dry sound, in dB."""
+        return to_db(blend(self.processor, wet, self.weight))
+
+
+@dataclass(frozen=True, eq=False)
 class _Pair:
-    """One processor in both graphs: parameters as (1, *shape) float64, weights, the dry sound if it is known."""
+    """One processor in both graphs, and the dry sound if it is known."""
 
     node: str
-    processor: Processor
-    true: dict[str, Tensor]
-    found: dict[str, Tensor]
-    true_weight: float
-    found_weight: float
+    true: _Side
+    found: _Side
     dry: Tensor | None
 
     def error(
         self, quantity: str, unit: str, error: float, true: float | None = None, found: float | None = None
     ) -> QuantityError:
-        return QuantityError(self.node, self.processor.name, quantity, unit, error, true, found)
+        return QuantityError(self.node, self.true.processor.name, quantity, unit, error, true, found)
 
     def single(self, quantity: str, unit: str, true: float, found: float) -> QuantityError:
         return self.error(quantity, unit, abs(found - true), true, found)
 
     def weight(self) -> QuantityError:
-        return self.single("weight", "1", self.true_weight, self.found_weight)
+        return self.single("weight", "1", self.true.weight, self.found.weight)
 
     def units(self, name: str) -> tuple[Tensor, Tensor]:
-        declared = self.processor.specification[name]
-        return declared.to_unit(self.true[name])[0], declared.to_unit(self.found[name])[0]
+        return self.true.unit(name), self.found.unit(name)
 
-    def blended_db(self, of: Callable[[dict[str, Tensor]], Tensor]) -> tuple[Tensor, Tensor]:
-        """What a wet gain amounts to beside the dry sound, in dB, in both graphs."""
-        sides = ((self.true, self.true_weight), (self.found, self.found_weight))
-        true, found = (to_db(blend(self.processor, of(values), weight)) for values, weight in sides)
-        return true, found
+    def both(self, of: Callable[[_Side], Tensor]) -> tuple[Tensor, Tensor]:
+        return of(self.true), of(self.found)
 
 
 def _compare_gain(pair: _Pair) -> list[QuantityError]:
-    true, found = (side.tolist() for side in pair.blended_db(lambda p: torch.exp(p["log_gain"][0])))
+    both = pair.both(lambda side: side.blended_db(torch.exp(side.values["log_gain"][0])))
+    true, found = (gains.tolist() for gains in both)
     errors = [pair.single(name, "dB", true[i], found[i]) for i, name in enumerate(("left", "right"))]
     return [*errors, pair.single("balance", "dB", true[0] - true[1], found[0] - found[1])]
 
 
 def _compare_imager(pair: _Pair) -> list[QuantityError]:
-    true, found = pair.blended_db(lambda p: torch.exp(p["log_gain"][0, 0]))
+    true, found = pair.both(lambda side: side.blended_db(torch.exp(side.values["log_gain"][0, 0])))
     return [pair.single("side", "dB", float(true), float(found))]
 
 
 def _compare_equalizer(pair: _Pair) -> list[QuantityError]:
-    assert isinstance(pair.processor, Equalizer)
-    bins = pair.processor.num_bins
-    hertz = torch.arange(bins, dtype=torch.float64) * (pair.processor.sample_rate / (2 * bins - 1))
+    equalizer: Equalizer = pair.true.processor
+    bins = equalizer.num_bins
+    hertz = torch.arange(bins, dtype=torch.float64) * (equalizer.sample_rate / (2 * bins - 1))
     means = third_octave_means(hertz)
 
-    def response(values: dict[str, Tensor]) -> Tensor:
-        taps = pair.processor.impulse_response(values)[0, 0]
-        return torch.fft.fft(torch.roll(taps, -pair.processor.before)).real[:bins]
+    def response(side: _Side) -> Tensor:
+        taps = side.processor.impulse_response(side.values)[0, 0]
+        return side.blended_db(torch.fft.fft(torch.roll(taps, -side.processor.before)).real[:bins])
 
-    true, found = pair.blended_db(response)
+    true, found = pair.both(response)
     difference = means @ (found - true)
     if pair.dry is not None:
         difference = difference[_bands_with_energy(pair.dry, hertz, means)]
@@ -251,8 +261,6 @@ def _bands_with_energy(dry: Tensor, hertz: Tensor, means: Tensor) -> Tensor:
 
 
 def _compare_dynamics(pair: _Pair) -> list[QuantityError]:
-    assert isinstance(pair.processor, DynamicRangeProcessor)
-    processor = pair.processor
     names = {
         "threshold": ("log_threshold", "dB"),
         "knee": ("log_knee", "dB"),
@@ -264,7 +272,7 @@ def _compare_dynamics(pair: _Pair) -> list[QuantityError]:
         true, found = pair.units(name)
         errors.append(pair.single(quantity, unit, float(true), float(found)))
     levels = torch.arange(*_STATIC_LEVELS_DB, dtype=torch.float64)
-    true_db, found_db = pair.blended_db(lambda values: static_gain(processor, values, levels))
+    true_db, found_db = pair.both(lambda side: side.blended_db(static_gain(side.processor, side.values, levels)))
     return [*errors, pair.error("curve", "dB", float((found_db - true_db).abs().mean())), pair.weight()]
 
 
@@ -280,10 +288,9 @@ def _compare_reverb(pair: _Pair) -> list[QuantityError]:
 
 
 def _compare_delay(pair: _Pair) -> list[QuantityError]:
-    assert isinstance(pair.processor, MultitapDelay)
     true_ms, found_ms = (value[:, 0].tolist() for value in pair.units("delay_z"))
-    true_db = tap_levels_db(pair.processor, pair.true, pair.true_weight).tolist()
-    found_db = tap_levels_db(pair.processor, pair.found, pair.found_weight).tolist()
+    levels = pair.both(lambda side: tap_levels_db(side.processor, side.values, side.weight))
+    true_db, found_db = (level.tolist() for level in levels)
     errors = []
     for tap, level in enumerate(true_db):
         if level >= max(true_db) - LOUD_TAP_DB:
@@ -294,7 +301,7 @@ def _compare_delay(pair: _Pair) -> list[QuantityError]:
 
 def _compare_any(pair: _Pair) -> list[QuantityError]:
     errors = []
-    for name, declared in pair.processor.specification.items():
+    for name, declared in pair.true.processor.specification.items():
         true, found = pair.units(name)
         errors.append(pair.error(name, declared.unit, float((found - true).abs().mean())))
     return [*errors, pair.weight()]

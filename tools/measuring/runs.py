@@ -28,7 +28,7 @@ from tools.benchmarks.extrapolation import Recipe
 from tools.measuring.curve import Curve, CurveCallback, renderer
 from tools.measuring.losses import independent_losses
 from tools.measuring.responses import measure_responses
-from tools.measuring.truth import agreement, processors_of, read_truth
+from tools.measuring.truth import agreement, in_places, processors_of, read_truth
 
 Found = dict[str, Any]
 REFERENCE = "reference"
@@ -88,15 +88,16 @@ def _run_ours(arguments: Sequence[str], folder: Path, truth: GraphValues | None,
     given_callbacks: list[L.Callback] = cli.trainer.callbacks  # type: ignore[attr-defined]
     callbacks = [c for c in given_callbacks if not isinstance(c, SearchProgress | ResultFolder | TimeBudget)]
     (pruning,) = (c for c in callbacks if isinstance(c, IterativePruning))
-    own = [c for c in callbacks if type(c).__module__.partition(".")[0] != "lightning"]
+    wanted = [c for c in callbacks if type(c).__module__.partition(".")[0] != "lightning"]
     data.setup("fit")
     curve = CurveCallback(Curve(_at_file_level(data.song)), data.song.level)
-    search(module, data, [*own, curve], pruning.num_stages, "cpu", enable_progress_bar=False)
+    search(module, data, [*wanted, curve], pruning.num_stages, "cpu", enable_progress_bar=False)
     values = GraphValues(module.graph, module.parameters_by_type(), module.weights.detach())
     render = renderer(module, data.song.level)
     found = _found(curve.curve, curve.console, values, module.processors, render, folder, truth)
     if truth is not None:
-        errors = parameter_errors(truth, values, module.processors, data.song.sources)
+        own = make_processors(data.song.sample_rate)
+        errors = parameter_errors(truth, values, own, data.song.sources, module.processors)
         found["errors"] = errors.to_dict()["values"]
     return found
 
@@ -178,7 +179,7 @@ def _found(
         "found": graph.count(),
         "pruning_ratio": 1 - sum(graph.count().values()) / sum(console.values()),
         "processors": left,
-        "truth": None if known is None else agreement(known, left),
+        "truth": None if known is None else agreement(known, left if truth is not None else in_places(left)),
         "responses": measure_responses(song, folder, truth, values, processors, (target, mix)),
         "errors": [],
     }

@@ -11,7 +11,7 @@ from typing import Any
 from mixgraph.recovery.agreement import markdown
 from tools.measuring.curve import first_at
 from tools.measuring.runs import REFERENCE, Found
-from tools.measuring.truth import agreement
+from tools.measuring.truth import Processor, agreement
 
 Runs = dict[tuple[str, str], list[Found]]
 """(song, configuration) -> what its seeds found."""
@@ -78,8 +78,8 @@ def _summary(found: Sequence[Found], reference: Sequence[Found] | None) -> dict[
     return summary
 
 
-def _keys(found: Found) -> list[tuple[str, str, str]]:
-    return [(level, name, node_type) for level, name, node_type in found["processors"]]
+def _keys(found: Found) -> list[Processor]:
+    return [tuple(own) for own in found["processors"]]  # lists, where they come from a file
 
 
 def type_ratios(found: Sequence[Found]) -> dict[str, float]:

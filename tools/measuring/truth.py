@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from mixgraph.graph.types import MixGraph
-from mixgraph.recovery.agreement import Agreement
+from mixgraph.recovery.agreement import Agreement, chain_keys
 
-Processor = tuple[str, str, str]
-"""Level (`track` or `subgroup`), name, type."""
+Processor = tuple[str, str, str, str, int]
+"""Level (`track` or `subgroup`), name, type, branch of the chain, and which of several of a type there it is."""
 
 # Types of truth.json, in either of its forms, as ours are called. Polarity, plain sums and the like are none of them.
 _TYPES = {
@@ -35,8 +35,13 @@ _TYPES = {
 
 
 def processors_of(graph: MixGraph) -> list[Processor]:
-    """The processors of a graph, each once: where it stands, and its type."""
-    return sorted({(graph.level(node), graph.names[node], graph.types[node]) for node in graph.processors})
+    """The processors of a graph: where each stands, and its type."""
+    return sorted((key.level, key.name, key.type, "/".join(key.branch), key.rank) for key in chain_keys(graph))
+
+
+def in_places(processors: list[Processor]) -> list[Processor]:
+    """As a truth.json knows them: the types that a track or subgroup has, wherever in its chain."""
+    return sorted({(level, name, node_type, "", 0) for level, name, node_type, *_ in processors})
 
 
 def read_truth(song: Path) -> list[Processor] | None:
@@ -63,7 +68,7 @@ def read_truth(song: Path) -> list[Processor] | None:
             if kind not in _TYPES:
                 raise ValueError(f"{path}: {name}: one of {', '.join(_TYPES)} is needed, got {kind!r}")
             if not _does_nothing(kind, settings):
-                found.add((level, name, _TYPES[kind]))
+                found.add((level, name, _TYPES[kind], "", 0))
     return sorted(found)
 
 
