@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import lightning as L
 
-from mixgraph.graph import song_nodes
+from mixgraph.graph import prune, song_nodes
 from mixgraph.losses import SongScore
 from mixgraph.module import ConsoleModule
 from mixgraph.pruning import Order, SongEvaluator, Trial, leave_one_out, make_sampler, prune_round
@@ -177,16 +177,23 @@ class _SongTrials:
     def round(self, round_index: int) -> set[int]:
         """Tries; returns which nodes of the module's graph to remove."""
         pruning, record = self.pruning, self.record
+        removed: list[int] = []
+        remaining = len(self.labels)
 
         def on_trial(trial: Trial) -> None:
+            nonlocal remaining
+            if trial.accepted:
+                removed.extend(trial.candidates)
+                remaining = len(self._left(removed))
             row = asdict(trial)
             row |= {
+                "remaining": remaining,
                 "kind": "measured" if row.pop("measured") else "trial",
                 "round": round_index,
                 "step": self.trainer.global_step,
                 "candidates": [self.labels[i] for i in trial.candidates],
             }
-            self._record(row, trial.remaining)
+            self._record(row, remaining)
 
         result = prune_round(
             self.evaluator,
@@ -203,6 +210,7 @@ class _SongTrials:
             lambda: self.trainer.should_stop,
         )
         record.min_loss = result.min_loss
+        left = self._left(result.removed)
         record.trace.append(
             {
                 "kind": "round",
@@ -212,12 +220,17 @@ class _SongTrials:
                 "min_loss": result.min_loss,
                 "end_loss": self.evaluator.evaluate(()).loss,
                 "trials": len(result.trials),
-                "removed": [self.labels[i] for i in result.removed],
-                "remaining": len(self.graph.processors) - len(result.removed),
+                "removed": [label for i, label in enumerate(self.labels) if i not in left],
+                "remaining": len(left),
             }
         )
         nodes = song_nodes(self.module.graph, self.module.song_number(self.song))
         return {nodes[self.graph.processors[i]] for i in result.removed}
+
+    def _left(self, removed: Collection[int]) -> tuple[int, ...]:
+        """What is left without some processors: what only they fed, or only they heard, goes along."""
+        gone = {self.graph.processors[i] for i in removed}
+        return prune(self.graph, [node for node in self.graph.processors if node not in gone])[1].processors
 
     def leave_one_out(self, when: str) -> list[float | None]:
         """Measures the loss increase of every processor (paper eq. 9)."""

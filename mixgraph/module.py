@@ -86,8 +86,10 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         super().__init__()
         self.track_chain, self.subgroup_chain, self.master_chain = track_chain, subgroup_chain, master_chain
         self.returns, self.sidechains = dict(returns or {}), dict(sidechains or {})
-        named = [name for pair in self.sidechains.items() for name in pair] or [""]
-        self._console({name: [name] for name in dict.fromkeys(named)}, "")  # what is wrong is refused at once
+        named = dict.fromkeys(name for pair in self.sidechains.items() for name in pair) or [""]
+        # What is wrong is refused at once, on names that a song may have.
+        build_console({name: [name] for name in named}, track_chain, subgroup_chain, "", master_chain, {}, sidechains)
+        build_console({"": [""]}, "", "", returns=returns)
         self.sample_rate = sample_rate
         self.warm_up = round(warm_up_seconds * sample_rate)
         self.seed, self.initial_values = seed, initial_values
@@ -97,10 +99,12 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         self.optimizer_settings = optimizer or OptimizerSettings()
         self.rendering = rendering or RenderSettings()
         self.processors = make_processors(sample_rate, self.processor_options)
-        unknown = set(self.regularizers.gain_staging_types) - {n for n, p in self.processors.items() if p.staged}
-        if unknown:
-            staged = sorted(n for n, p in self.processors.items() if p.staged)
-            raise ValueError(f"gain_staging_types: some of {staged}, got {sorted(unknown)}")
+        staged = {name for name, processor in self.processors.items() if processor.staged}
+        chosen = self.regularizers.gain_staging_types
+        self.staged_types = staged if chosen is None else set(chosen)
+        if not self.staged_types <= staged:
+            unknown = self.staged_types - staged
+            raise ValueError(f"gain_staging_types: some of {sorted(staged)}, got {sorted(unknown)}")
         known = {"dry_wet", *self.processors}
         known |= {f"{t}.{name}" for t in self.processors for name in self.processors[t].specification}
         unknown = set(self.optimizer_settings.rate_factors) - known
@@ -118,12 +122,21 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         self._plans: dict[tuple[int, tuple[int, ...], tuple[int, ...]], RenderPlan] = {}
         self._planned: MixGraph | None = None
         self._targets: WeakKeyDictionary[Song, SongTarget] = WeakKeyDictionary()
+        self._drawn = False  # whether all values are as they were drawn
         self.loudest: Tensor | None = None  # of `SongTarget`, (songs, resolutions)
 
     def build(self, graph: MixGraph) -> ConsoleModule:
-        """Takes a graph with initial values from the module's seed, see `TrainedGraph.draw`."""
+        """Takes a graph with initial values from the module's seed, see `TrainedGraph.draw`.
+
+        Where values start from what is heard (`initial_values`), they do when the module meets its songs.
+        """
         self.draw(graph, self.processors, self.seed)
+        self._drawn = True
         return self
+
+    def load(self, graph: MixGraph, parameters: Mapping[str, Mapping[str, Tensor]], weights: Tensor) -> None:
+        super().load(graph, parameters, weights)
+        self._drawn = False
 
     def _console(self, subgroups: Mapping[str, Sequence[str]], name: str) -> MixGraph:
         chains = self.track_chain, self.subgroup_chain, name, self.master_chain
@@ -149,9 +162,10 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
             )
         if self._graph is None:
             self.build(batch([self._console(song.subgroups, song.name) for song in self._songs()]))
-            if self.initial_values == "heard":
-                self.listen(self._songs(), self.processors)
         self._check_songs()
+        if self._drawn and self.initial_values == "heard":
+            self.listen(self._songs(), self.processors)
+            self._drawn = False
         if stage == "fit" and not self.graph.processors:
             raise ValueError(
                 "track_chain, subgroup_chain, master_chain: all are empty, so there is nothing to train; give a letter "
@@ -204,7 +218,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         parameters, weights = self.parameters_by_type(), self.weights
         rendering = self._render_clip(clip, parameters, weights, settings.gain_staging_channel if staged else None)
         terms = self.match(rendering.mix[..., self.warm_up :], clip.targets[..., self.warm_up :], self.loudest)
-        staging = gain_staging(rendering.energies, rendering.num_samples, settings.gain_staging_types)
+        staging = gain_staging(rendering.energies, rendering.num_samples, self.staged_types)
         if settings.gain_staging_unit == "energy":
             staging = 2 * staging
         radius = [self.processors[t].parameter_penalty(values) for t, values in parameters.items()]

@@ -31,7 +31,7 @@ class RegularizerSettings:
 
     Attributes:
         gain_staging_weight: alpha_g; 0 turns it off.
-        gain_staging_types: processors that take part.
+        gain_staging_types: processors that take part; None stands for all that can.
         gain_staging_channel: whose energy is compared: `"mid"` (paper) or `"both"` (the reference).
         gain_staging_unit: `"norm"` compares ln of l2 norms (paper), `"energy"` twice that (the reference).
         sparsity_weight: alpha_p, times the sum of the processors' weights.
@@ -40,7 +40,7 @@ class RegularizerSettings:
     """
 
     gain_staging_weight: float = 1e-3
-    gain_staging_types: list[str] = field(default_factory=lambda: ["equalizer", "reverb", "delay"])
+    gain_staging_types: list[str] | None = None
     gain_staging_channel: Literal["mid", "both"] = "mid"
     gain_staging_unit: Literal["norm", "energy"] = "norm"
     sparsity_weight: float = 1e-4

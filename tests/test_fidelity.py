@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import soundfile
 import torch
 
 from mixgraph.graph import build_console, prune
@@ -36,6 +37,16 @@ def test_equal_mixes_are_no_distance_apart() -> None:
     audio = torch.randn(2, RATE, generator=torch.Generator().manual_seed(0))
     found = independent_losses(audio, audio, RATE)
     assert found == {"stft": 0.0, "loudness_lu": 0.0, "centroid_octaves": 0.0}
+
+
+def test_silence_where_there_should_be_a_tail_is_no_error_of_colour() -> None:
+    target = 0.1 * torch.randn(2, 4 * RATE, generator=torch.Generator().manual_seed(0))
+    target[:, RATE : 2 * RATE] *= 0.01
+    mix = target.clone()
+    mix[:, RATE : 2 * RATE] = 0
+    found = independent_losses(mix, target, RATE)
+    assert found["centroid_octaves"] < 0.05
+    assert found["loudness_lu"] > 5
 
 
 def test_half_the_level_is_six_units_of_loudness_and_no_colour() -> None:
@@ -284,6 +295,7 @@ def test_the_peer_is_measured_alike(tmp_path, capsys) -> None:
         (["s", "--config", "reference="], "not reference"),
         (["s", "--keep"], "nothing to take without --out"),
         (["s", "--config", "a=--start=x,--budget=1m"], "--start=x, --budget=1m: searches are measured without"),
+        (["s", "--config", "a=--config=x.yaml"], "--config=x.yaml: searches are measured without"),
         (["s", "--config", "a=--pruning.rounds=5"], "550 steps; a configuration may part the 500 steps"),
     ],
 )
@@ -291,6 +303,15 @@ def test_wrong_options_are_refused(arguments, message, capsys) -> None:
     with pytest.raises(SystemExit):
         parse(arguments)
     assert message in capsys.readouterr().err
+
+
+def test_songs_too_short_to_measure_are_refused_before_the_search(tiny_song, tmp_path) -> None:
+    song = shutil.copytree(tiny_song, tmp_path / "short")
+    for path in song.rglob("*.wav"):
+        audio, rate = soundfile.read(path)
+        soundfile.write(path, audio[: round(1.3 * rate)], rate, subtype="FLOAT")
+    with pytest.raises(ValueError, match=r"short: at least 1.4 s are needed to be measured, got 1.30 s"):
+        main([str(song), "--steps", "2", "1", "1", "--seeds", "0"])
 
 
 def test_configurations_may_part_the_steps_and_have_brackets() -> None:

@@ -4,6 +4,7 @@ import copy
 import math
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import lightning as L
 import numpy as np
@@ -222,6 +223,60 @@ def test_initial_values_are_heard_in_each_songs_own_mix(tiny_song, duo_song) -> 
             for name, value in values.items():
                 assert torch.equal(value, alone.values[node_type][name])
                 assert torch.equal(value, drawn.values[node_type][name]) == (node_type != "delay")
+
+
+def test_each_node_hears_its_own_sources() -> None:
+    """Two tracks with an echo each, and their subgroups."""
+    generator = torch.Generator().manual_seed(0)
+    sources = torch.randn(2, 2, 4 * RATE, generator=generator)
+    mix = sources.sum(dim=0)
+    for track, seconds in enumerate((0.35, 0.55)):
+        lag = round(seconds * RATE)
+        mix[:, lag:] += 0.7 * sources[track, :, :-lag]
+    module = ConsoleModule("d", "d", sample_rate=RATE).build(build_console({"a": ["x"], "b": ["y"]}, "d", "d"))
+    module.listen([SimpleNamespace(sources=sources, mix=mix)], module.processors)
+    magnitudes = module.values["delay"]["log_fir_magnitude"]
+    levels = module.processors["delay"].specification["log_fir_magnitude"].to_unit(magnitudes).mean(dim=-1)
+    loudest = levels.view(-1, 2, 20).argmax(dim=-1)  # of the segments of 100 ms, left and right
+    rows = {module.graph.names[node]: module.graph.rows[node] for node in module.graph.processors}
+    assert {name: loudest[row].tolist() for name, row in rows.items()} == {
+        "x": [3, 3],
+        "y": [5, 5],
+        "a": [3, 3],
+        "b": [5, 5],
+    }
+
+
+def test_a_graph_that_was_given_starts_from_what_is_heard(tiny_song) -> None:
+    def started(build):
+        module = ConsoleModule("dg", "d", sample_rate=RATE)
+        songs = SongData(str(tiny_song), sample_rate=RATE, steps_per_stage=1, scored_seconds=1.0, cache_dir=None)
+        songs.setup("fit")
+        if build:
+            module.build(build_console(songs.song.subgroups, "dg", "d", songs.song.name))
+        search(module, songs, [], 0, "cpu", enable_progress_bar=False)
+        return module.state_dict()
+
+    made, given = started(False), started(True)
+    assert made.keys() == given.keys()
+    assert all(torch.equal(value, given[name]) for name, value in made.items())
+
+
+def test_every_type_that_can_be_staged_is_by_default(clip) -> None:
+    staged = {chain: console(chain).losses(clip)["gain_staging"].item() for chain in ("e", "p", "l", "g", "s")}
+    assert {chain for chain, value in staged.items() if value > 0} == {"e", "p", "l"}
+    few = console("ep", regularizers=RegularizerSettings(gain_staging_types=["equalizer"]))
+    assert 0 < few.losses(clip)["gain_staging"] < console("ep").losses(clip)["gain_staging"]
+
+
+def test_a_return_may_be_called_like_a_track_that_ducks() -> None:
+    module = ConsoleModule("g", "g", sample_rate=RATE, returns={"vox": "r"}, sidechains={"vox": "kick"})
+    graph = build_console({"all": ["vox", "kick"]}, "g", "g", returns=module.returns, sidechains=module.sidechains)
+    assert module.build(graph).graph.count()["send"] == 2
+    with pytest.raises(ValueError, match=r"returns: 'room'"):
+        ConsoleModule("g", "g", returns={"room": ""})
+    with pytest.raises(ValueError, match="chain"):
+        ConsoleModule("g", "g", returns={"room": "("})
 
 
 def test_rates_that_cannot_be_are_refused() -> None:

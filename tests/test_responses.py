@@ -263,9 +263,9 @@ TRUE_GAINS = {
 TRUE_GROUP = {"all": [["gain", {"gain_db": -1.0, "pan": 0.2}]]}
 
 
-def measured(folder: Path, song, found: GraphValues):
+def measured(folder: Path, song, found: GraphValues, first: int = 0):
     mix = render_song(found.graph, PROCESSORS, song.sources, found.parameters, found.weights.float())[0]
-    result = measure_responses(song, folder, None, found, PROCESSORS, (song.mix, mix))
+    result = measure_responses(song, folder, None, found, PROCESSORS, (song.mix[:, first:], mix[:, first:]))
     assert result is not None
     return json.loads(json.dumps(result, allow_nan=False))
 
@@ -330,8 +330,12 @@ def test_bands_without_energy_do_not_count(tmp_path) -> None:
     assert errors["level_db"] == pytest.approx(20 * math.log10(2), abs=0.01)  # the tone's ends leak into 9
 
 
-def test_what_dynamics_add_is_measured_in_the_mix(tmp_path) -> None:
-    """Here they take 2 dB left and 5 dB right; the track's filter and the other track are known."""
+@pytest.mark.parametrize("first", [0, RATE])
+def test_what_dynamics_add_is_measured_in_the_mix(tmp_path, first) -> None:
+    """Here they take 2 dB left and 5 dB right; the track's filter and the other track are known.
+
+    Mixes may lack the song's start: they are put against the end of the tracks.
+    """
     chain = [["compressor", {}], ["gain", {"gain_db": 0.0, "pan": 0.3}]]
     after = np.array(pan_gains(0.3)) * 10 ** (np.array([-2.0, -5.0]) / 20)
     tracks = {"a": chain, "b": [["gain", {"gain_db": -4.0, "pan": 0.0}]]}
@@ -339,7 +343,7 @@ def test_what_dynamics_add_is_measured_in_the_mix(tmp_path) -> None:
     assert {n: p.has_level for n, p in true_paths(tmp_path, song, BANDS.hertz).items()} == {"a": False, "b": True}
     place = math.atan2(after[1], after[0]) * 4 / math.pi - 1
     level = 10 * math.log10(sum(after**2) / 2)
-    found = measured(tmp_path, song, gains_of({"a": (level, place), "b": (-4, 0.0)}, (0, 0.0)))
+    found = measured(tmp_path, song, gains_of({"a": (level, place), "b": (-4, 0.0)}, (0, 0.0)), first)
     # Noise: its channels differ by 0.5 % of energy in 3 s, and two tracks of it are alike by as much.
     assert found["tracks"]["a"]["level_db"] == pytest.approx(0, abs=0.02)
     assert found["tracks"]["a"]["pan"] == pytest.approx(0, abs=2e-3)

@@ -3,7 +3,8 @@
     python -m tools.fidelity SONG synthetic:6:0 --config ours= --out fidelity
     python -m tools.fidelity SONGS... --config ours= --config loose=--pruning.tolerance=0.05 --reference --out fidelity
 
-A configuration is NAME=PARTS: YAML files and options of `python -m mixgraph fit`, separated by commas. `--reference`
+A configuration is NAME=PARTS: YAML files and options of `python -m mixgraph fit`, separated by commas (a file by its
+name alone, without `--config=`). `--reference`
 adds the peer (the harness of tools/peer, see `python -m tools.benchmark --help` for how to install it) by its own
 rules, at equal steps, on the same songs and seeds. Every search is kept in OUT/searches.jsonl as it ends; with
 `--keep` those that are there, made with the same code and settings, are not run again.
@@ -69,7 +70,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return options
 
 
-_NOT_HERE = ("--start", "--budget", "--time.", "--trainer.", "--result.", "--progress.")
+_NOT_HERE = ("--config=", "--start", "--budget", "--time.", "--trainer.", "--result.", "--progress.")
 _STAGES = ("data.steps_per_stage", "pruning.console_stages", "pruning.rounds")
 
 

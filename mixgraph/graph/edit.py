@@ -39,11 +39,9 @@ def prune(graph: MixGraph, keep: Collection[int]) -> tuple[MixGraph, PruneIndex]
             (a node beside a bypass of itself: its sum cannot be written as a simple graph), or leave an output without
             input, or an input unheard.
     """
-    kept = set(keep)
-    for node in kept:
-        if node not in set(graph.processors):
-            raise ValueError(f"keep: node {node} is not a processor of this graph")
-    gone = set(graph.processors) - kept
+    kept, gone = set(keep), set(graph.processors).difference(keep)
+    for node in kept.difference(graph.processors):
+        raise ValueError(f"keep: node {node} is not a processor of this graph")
     cuts = {name for name, processor in registered().items() if processor.cuts}
     # Walk in topological order: what reaches the input of a removed node leaves, through it, by its first outlet.
     arriving: list[list[tuple[int, int, int]]] = [[] for _ in graph.types]

@@ -13,6 +13,7 @@ from mixgraph.processors.registry import register
 
 _CENTRES = (60.0, 180.0, 500.0, 1500.0, 4000.0, 9000.0)  # Hz at the start: low shelf, four bells, high shelf
 _LOWEST, _HIGHEST = 20.0, 0.45  # Hz; of the sample rate
+_WITHIN = 0.9  # of the highest, the most that a band starts at
 _LEAST_Q, _MOST_Q = 0.3, 4.0  # more rings for longer than the response lasts
 _SECONDS = 0.28
 
@@ -48,8 +49,9 @@ class ParametricEqualizer(Processor):
         # tan(w / 2) ends at infinity: the last bin is taken just below half the sample rate.
         half = torch.linspace(0, math.pi / 2, self.taps // 2 + 1, dtype=torch.float64).clamp(max=math.pi / 2 - 1e-4)
         self.register_buffer("bilinear", torch.tan(half), persistent=False)
-        share = torch.tensor([math.log(hz / _LOWEST) / math.log(9500 / _LOWEST) for hz in _CENTRES])
-        self.register_buffer("offset", torch.logit(share.double()), persistent=False)
+        centres = torch.tensor(_CENTRES, dtype=torch.float64).clamp(max=_WITHIN * self.highest)
+        share = torch.log(centres / _LOWEST) / math.log(self.highest / _LOWEST)
+        self.register_buffer("offset", torch.logit(share), persistent=False)
 
     @property
     def specification(self) -> dict[str, Parameter]:

@@ -8,13 +8,24 @@ from torch import Tensor
 from mixgraph.processors.base import Parameter, Parameters, Processor, decibels
 from mixgraph.processors.registry import register
 
+_MOST_BIAS = 3.0
+
+
+def _bias(coordinate: Tensor) -> Tensor:
+    return _MOST_BIAS * torch.tanh(coordinate / _MOST_BIAS)
+
+
+def _from_bias(bias: Tensor) -> Tensor:
+    return _MOST_BIAS * torch.atanh(bias / _MOST_BIAS)
+
 
 @register
 class Saturator(Processor):
     """y = (tanh(d x + b) - tanh(b)) / (d (1 - tanh(b)^2)): soft signals pass as they are, loud ones are bent.
 
-    Without bias b there are odd harmonics only. Nothing is oversampled: harmonics above half the sample rate come back
-    as aliases, 40 dB or more below the signal for drives that are used in mixing.
+    Without bias b, which is within 3, there are odd harmonics only. Nothing is oversampled: harmonics above half the
+    sample rate come back as aliases. At 30 kHz the third harmonic of a 7 kHz sine of amplitude .5 is 34 dB below it
+    without drive and 15 dB with a drive of 12 dB.
     """
 
     name = "saturator"
@@ -25,14 +36,14 @@ class Saturator(Processor):
     @property
     def specification(self) -> dict[str, Parameter]:
         return {
-            "bias": Parameter((1,), "1", -2, 2, lambda p: p, lambda b: b, "moves the curve: even harmonics"),
+            "bias": Parameter((1,), "1", -2, 2, _bias, _from_bias, "moves the curve: even harmonics"),
             "log_drive": decibels((1,), -24, 36, "gain before the curve, taken back behind it"),
         }
 
     def process(self, signal: Tensor, parameters: Parameters, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        drive, bias = torch.exp(parameters["log_drive"]).unsqueeze(-1), parameters["bias"].unsqueeze(-1)
-        rest = torch.tanh(bias)
-        wet = (torch.tanh(drive * signal + bias) - rest) / (drive * (1 - rest.square()))
+        drive, bias = torch.exp(parameters["log_drive"]).unsqueeze(-1), _bias(parameters["bias"]).unsqueeze(-1)
+        bent = torch.tanh(drive * signal)
+        wet = bent / (drive * (1 + torch.tanh(bias) * bent))  # the same, by the sum of tanh: nothing cancels
         return wet, signal.new_zeros(signal.shape[0], 0)  # no memory
 
     def rest(self, parameters: Parameters, state: Tensor, samples: int) -> Tensor:

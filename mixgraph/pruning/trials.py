@@ -53,7 +53,7 @@ class Trial:
         loss, stopped: see `TrialLoss`.
         bound: the largest loss that would have been accepted.
         accepted: the verdict.
-        remaining: processors left after it.
+        remaining: processors left after it; what goes along with a send or a splitter is still counted.
         measured: it was only to be measured; nothing was removed.
     """
 

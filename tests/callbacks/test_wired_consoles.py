@@ -12,6 +12,20 @@ from mixgraph.search import search
 RATE = 8000
 
 
+def test_the_trace_names_what_goes_along_with_a_send(tiny_song) -> None:
+    """At this tolerance all sends go, and with the last one what worked on the bus."""
+    data = SongData(str(tiny_song), sample_rate=RATE, steps_per_stage=1, scored_seconds=1.0, cache_dir=None)
+    module = ConsoleModule("", "", sample_rate=RATE, returns={"room": "erg"})
+    pruning = IterativePruning(console_stages=1, rounds=1, tolerance=100.0, leave_one_out=False)
+    told = []
+    pruning.listeners.append(lambda song, row, remaining: told.append(remaining))
+    search(module, data, [pruning], pruning.num_stages, "cpu", enable_progress_bar=False)
+    assert not module.graph.processors
+    assert told[-1] == 0
+    row = pruning.trace[-1]
+    assert (row["kind"], row["remaining"], len(row["removed"])) == ("round", 0, 6)
+
+
 def test_a_search_prunes_splitters_and_sidechains(tiny_song, tmp_path) -> None:
     data = SongData(str(tiny_song), sample_rate=RATE, steps_per_stage=3, scored_seconds=1.0, cache_dir=None)
     module = ConsoleModule("eb(c,c)g", "t(e,sg)r", sample_rate=RATE, sidechains={"lead": "kick"})

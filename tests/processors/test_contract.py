@@ -348,6 +348,19 @@ DYNAMICS = [
 ]
 
 
+@pytest.mark.parametrize("samples", [1, 50, 3000])
+@pytest.mark.parametrize(("name", "options"), DYNAMICS)
+def test_rest_is_processing_of_silence(name, options, samples):
+    processor = make(name, **options)
+    values, x = draw(processor), noise()
+    run = processor.process if processor.inlets == 1 else lambda y, *rest: processor.process_keyed(y, y, *rest)
+    _, state = run(x, values)
+    _, expected = run(torch.zeros(3, 2, samples, dtype=torch.float64), values, state)
+    found = processor.rest(values, state, samples)
+    torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-300)
+    assert found.numel() == 0 or (found != state).any()
+
+
 @pytest.mark.parametrize(("name", "options"), DYNAMICS)
 def test_causal(name, options):
     processor = make(name, **options)

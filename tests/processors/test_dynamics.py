@@ -238,16 +238,3 @@ def test_the_fast_mix_is_differentiable_once(name):
     (slope,) = torch.autograd.grad(mixed.square().sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         slope.sum().backward()
-
-
-@pytest.mark.parametrize("samples", [1, 50, 3000])
-@pytest.mark.parametrize("envelope", ["exact", "truncated"])
-@pytest.mark.parametrize("name", NAMES)
-def test_rest_is_processing_of_silence(name, envelope, samples):
-    processor = make(name, envelope=envelope)
-    values, x = drawn(processor, 3), noise(3, 2, 500)
-    _, state = processor.process(x, values)
-    _, expected = processor.process(torch.zeros(3, 2, samples, dtype=torch.float64), values, state)
-    torch.testing.assert_close(processor.rest(values, state, samples), expected, rtol=1e-11, atol=1e-300)
-    if samples == 50:
-        assert (expected != state).any()

@@ -415,11 +415,17 @@ def test_mid_side_splitter_gives_mid_and_side_with_their_gains():
     torch.testing.assert_close(Outlet(splitter, 1)(x, values), torch.stack((side, -side), dim=1))
 
 
+@pytest.mark.parametrize("colour", ["white", "low"])
 @pytest.mark.parametrize("rate", [8000, 30000])
-def test_delays_are_heard_where_the_source_comes_back(rate):
+def test_delays_are_heard_where_the_source_comes_back(rate, colour):
+    """Whatever the source's spectrum is: the correlation is whitened."""
     delay = make("delay", rate)
     generator = torch.Generator().manual_seed(0)
     source, other = torch.randn(2, 2, 5 * rate, generator=generator)
+    if colour == "low":  # falls by 6 dB an octave from 200 Hz on
+        hertz = torch.fft.rfftfreq(5 * rate, 1 / rate)
+        source = torch.fft.irfft(torch.fft.rfft(source) / (1 + hertz / 200), n=5 * rate)
+        other = other * source.square().mean().sqrt()
     true = {0: {0.0712: 0.3, 0.2502: 0.6, 1.93: 0.2}, 1: {0.111: 0.5, 0.999: 0.4}}  # seconds and level, left and right
     mix = source + 0.5 * other
     for channel, echoes in true.items():
@@ -443,6 +449,36 @@ def test_delays_are_heard_where_the_source_comes_back(rate):
     response = delay.impulse_response({name: value.unsqueeze(0).double() for name, value in heard.items()})[0]
     assert response[0].abs().argmax() == round(0.2502 * rate)
     assert response[1].abs().argmax() == round(0.111 * rate)
+
+
+def test_fader_moves_cost_their_squares():
+    fader = make("fader", seconds=8.0, roughness=0.5)
+    values = {"log_gain": torch.tensor([[0.0, 1.0, 1.0, -2.0, 0.0], [3.0, 3.0, 3.0, 3.0, 3.0]])}
+    assert fader.parameter_penalty(values).item() == pytest.approx(0.5 * (1 + 9 + 4))
+
+
+def test_bands_start_where_they_are_said_to():
+    for rate, expected in [
+        (48000, [60, 180, 500, 1500, 4000, 9000]),
+        (30000, [60, 180, 500, 1500, 4000, 9000]),
+        (16000, [60, 180, 500, 1500, 4000, 6480]),  # at most at .9 of .45 of the rate
+    ]:
+        hertz = make("parametric_equalizer", rate).specification["frequency_logit"].to_unit(torch.zeros(1, 6).double())
+        assert hertz[0].tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_saturator_is_its_formula_and_stays_finite():
+    saturator = make("saturator")
+    x = torch.linspace(-1, 1, 101, dtype=torch.float64).expand(1, 2, -1)
+    for coordinate in (-4.0, 0.0, 0.7, 2.0):
+        bias = torch.tensor(3 * math.tanh(coordinate / 3), dtype=torch.float64)
+        for drive in (0.2, 1.0, 6.0):
+            wanted = (torch.tanh(drive * x + bias) - torch.tanh(bias)) / (drive * (1 - torch.tanh(bias) ** 2))
+            values = {"bias": torch.full((1, 1), coordinate), "log_drive": torch.full((1, 1), math.log(drive))}
+            found = saturator(x, {name: value.double() for name, value in values.items()})
+            torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
+    far = {"bias": torch.full((1, 1), -100.0), "log_drive": torch.full((1, 1), 4.0)}
+    assert saturator(x.float(), far).isfinite().all()
 
 
 def test_silence_has_no_echoes():

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mixgraph.module import ConsoleModule
 from mixgraph.render import render_song
+from mixgraph.songs.loudness import BLOCK_SECONDS
 from mixgraph.songs.song import Song
 from tools.benchmarks.side import common_losses
 
@@ -20,9 +21,16 @@ class Curve:
 
     Args:
         song: at the level of its files.
+
+    Raises:
+        ValueError: a song that ends before it can be measured: 1 s without history and .4 s of loudness.
     """
 
     def __init__(self, song: Song) -> None:
+        least = 1 + BLOCK_SECONDS
+        if song.num_samples < least * song.sample_rate:
+            seconds = song.num_samples / song.sample_rate
+            raise ValueError(f"{song.name}: at least {least} s are needed to be measured, got {seconds:.2f} s")
         self.song = song
         self.points: list[dict[str, Any]] = []
         self._started = time.perf_counter()

@@ -27,7 +27,7 @@ def independent_losses(mix: Tensor, target: Tensor, sample_rate: int) -> dict[st
         stft: auraloss's multi-resolution STFT loss at FFT sizes of 320, 1280 and 5120, mean of left and right;
         loudness_lu: mean absolute error of momentary loudness where the target is above -60 LUFS, in LU;
         centroid_octaves: mean absolute error of the spectral centroid of the sum of channels, in octaves, over frames
-        of 2048 within 50 dB of the target's loudest.
+        of 2048 in which both mixes are within 50 dB of the target's loudest.
 
     Raises:
         ValueError: mixes of different shapes, or of less than 0.4 s.
@@ -69,7 +69,7 @@ def _centroid_error(mix: Tensor, target: Tensor) -> float:
     def centroid(spectrum: Tensor) -> Tensor:
         return (bins * spectrum).sum(dim=0) / spectrum.sum(dim=0).clamp(min=1e-12)
 
-    level = wanted.sum(dim=0)
-    heard = level > level.max() * 10 ** (_SILENCE_DB / 10)
+    floor = wanted.sum(dim=0).max() * 10 ** (_SILENCE_DB / 10)
+    heard = (wanted.sum(dim=0) > floor) & (found.sum(dim=0) > floor)  # silence has no colour
     octaves = torch.log2(centroid(found).clamp(min=1e-3)) - torch.log2(centroid(wanted).clamp(min=1e-3))
     return float(octaves.abs()[heard].mean()) if heard.any() else 0.0
