@@ -46,7 +46,7 @@ class SongData(L.LightningDataModule):
         steps_per_stage: int = 500,
         warm_up_seconds: float = 1.0,
         scored_seconds: float = 2.8,
-        starts: StartRange = "whole_song",
+        starts: StartRange = "even",
         seed: int = 42,
         loudness_lufs: float | None = -16.0,
         apply_alignment: bool = False,

@@ -40,7 +40,7 @@ class SyntheticSongData(SongData):
         steps_per_stage: int = 500,
         warm_up_seconds: float = 1.0,
         scored_seconds: float = 2.8,
-        starts: StartRange = "whole_song",
+        starts: StartRange = "even",
         seed: int = 42,
     ) -> None:
         super().__init__(

@@ -49,9 +49,9 @@ def join_clips(clips: Sequence[Clip]) -> Clip:
 class ClipReader:
     """Cuts training clips out of a song; the same seed and step always give the same clip.
 
-    A clip is a warm-up and what is compared. It starts anywhere from one warm-up before the song, where there are
-    zeros, to where its end meets the song's, so that every second of the song is compared. A song shorter than what
-    is compared is compared whole.
+    A clip is a warm-up and what is compared. It starts from one warm-up before the song, where there are zeros, to
+    where its end meets the song's, so that every second of the song is compared. A song shorter than what is compared
+    is compared whole.
 
     Args:
         song: to cut.
@@ -59,14 +59,14 @@ class ClipReader:
         scored: samples that are compared.
         lookahead: samples of the sources after the clip, for processors that look ahead.
         seed: of the starts.
-        starts: `"whole_song"` as above, which compares the song's ends rarely; `"even"`: drawn from a range that is
-            wider by half of what is compared at both ends, and moved to its ends, so that the first and the last
-            `scored` samples are compared as often, on average, as others (by turns half and one and a half times);
-            `"reference"`: never before the song, which leaves its first warm-up out.
+        starts: `"even"`: drawn from a range that is wider than that by half of what is compared at both ends, and
+            moved to its ends, so that the first and the last `scored` samples are compared as often, on average, as
+            others (by turns half and one and a half times); `"whole_song"`: drawn from that range, which compares the
+            song's ends rarely; `"reference"`: never before the song, which leaves its first warm-up out.
     """
 
     def __init__(
-        self, song: Song, warm_up: int, scored: int, lookahead: int, seed: int, starts: StartRange = "whole_song"
+        self, song: Song, warm_up: int, scored: int, lookahead: int, seed: int, starts: StartRange = "even"
     ) -> None:
         if warm_up < 0 or scored < 1 or lookahead < 0:
             got = f"{warm_up}, {scored}, {lookahead}"
