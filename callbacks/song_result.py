@@ -18,7 +18,7 @@ from callbacks.iterative_pruning import SongRecord
 from mixgraph.files import json_text, write_atomically
 from mixgraph.graph.draw import save_drawing
 from mixgraph.graph.io import save_graph, save_parameters
-from mixgraph.losses import SongScore
+from mixgraph.losses import Denominator, SongScore
 from mixgraph.module import ConsoleModule
 from mixgraph.processors import make_processors
 from mixgraph.report.figures import save_figure
@@ -28,6 +28,7 @@ from mixgraph.report.settings import read_settings, settings_text
 from mixgraph.report.spectrograms import spectrogram_figure
 from mixgraph.songs import Song, write_audio
 from mixgraph.songs.align import MIN_CONFIDENCE
+from mixgraph.songs.load import NOTABLE_OFFSET_SECONDS
 
 FILES = (
     "graph.json, parameters.safetensors, metrics.json, timings.json, trace.jsonl, config.yaml, log.csv, "
@@ -107,6 +108,7 @@ def measure(
     target = module.target(song)
     score = target.score(found)
     console = record.console_score or score
+    denominator = module.loss_settings.denominator
     counts = module.part(song).graph.count()
     initial_counts = module.initial_counts[module.song_number(song)]
     initial, left = sum(initial_counts.values()), sum(counts.values())
@@ -130,7 +132,8 @@ def measure(
             "found": asdict(score),
         },
         "tolerance": record.tolerance,
-        "within_tolerance": _within(console, score, record.tolerance),
+        "denominator": denominator,
+        "within_tolerance": within_tolerance(console, score, record.tolerance, denominator),
         "num_processors": {"console": initial, "found": left},
         "pruning_ratio": 1 - left / initial if initial else 0.0,
         "pruning_ratio_by_type": {t: 1 - counts.get(t, 0) / n for t, n in initial_counts.items()},
@@ -139,9 +142,20 @@ def measure(
     }
 
 
-def _within(console: SongScore, found: SongScore, tolerance: float | None) -> bool | None:
-    """The constraint of the whole search (paper eq. 7): at most the tolerance above the loss of the trained console."""
-    return None if tolerance is None else found.loss["full"] <= console.loss["full"] + tolerance
+def within_tolerance(
+    console: SongScore, found: SongScore, tolerance: float | None, denominator: Denominator
+) -> bool | None:
+    """The constraint of the whole search (paper eq. 7): at most the tolerance above the loss of the trained console.
+
+    Args:
+        console: the trained console's score.
+        found: that of the found graph.
+        tolerance: of pruning; None where nothing was pruned, for which the answer is None.
+        denominator: of the loss that was searched by.
+    """
+    if tolerance is None:
+        return None
+    return found.over(denominator)["full"] <= console.over(denominator)["full"] + tolerance
 
 
 def describe(song: Song) -> list[str]:
@@ -162,7 +176,9 @@ def describe(song: Song) -> list[str]:
         applied = ", corrected" if track.applied else ""
         told = f"{told if late else 'in time'}{sign} (confidence {track.confidence:.2f}{applied})"
         lines.append(f"  {track.track}: against the mix {told}")
-    if any((track.offset_samples or track.polarity < 0) and not track.applied for track in song.alignment):
+    notable = NOTABLE_OFFSET_SECONDS * song.sample_rate  # below it, it may be the phase of an equalizer in the mix
+    clear = [track for track in song.alignment if track.confidence >= MIN_CONFIDENCE and not track.applied]
+    if any(abs(track.offset_samples) > notable or track.polarity < 0 for track in clear):
         lines.append("  (offsets are left as they are; --data.apply_alignment=true corrects them)")
     return lines + [f"  warning: {warning}" for warning in song.warnings]
 
@@ -176,7 +192,8 @@ def default_path(song: Song) -> Path:
 def summary(path: Path, metrics: dict[str, Any]) -> str:
     """The few figures that matter, for a person."""
     losses = metrics["losses"]
-    full = {name: losses[name]["loss"]["full"] for name in losses}
+    searched = "loss" if metrics["denominator"] == "target" else "loss_prediction"
+    full = {name: losses[name][searched]["full"] for name in losses}
     count = metrics["num_processors"]
     stopped = ""
     if metrics["steps"] < metrics["planned_steps"]:

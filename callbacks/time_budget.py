@@ -146,8 +146,8 @@ class TimeBudget(L.Callback):
         stages = fitted.console_stages + fitted.rounds - self._stages
         changes = ", ".join(describe_changes(schedule, fitted))
         rank_zero_info(
-            f"To fit the budget: {stages} stages of {fitted.steps_per_stage} steps, {fitted.rounds} pruning rounds "
-            f"({changes})."
+            f"To fit the budget: {stages} stages of {fitted.steps_per_stage} steps, {fitted.rounds} pruning "
+            f"round{'' if fitted.rounds == 1 else 's'} ({changes})."
         )
         least = max(least_seconds(schedule, costs, self._stages), seconds(fitted, costs, self._stages)) / _SHARE
         if self.budget < least or seconds(fitted, costs, self._stages) > available:

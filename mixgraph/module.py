@@ -163,6 +163,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         if self._graph is None:
             self.build(batch([self._console(song.subgroups, song.name) for song in self._songs()]))
         self._check_songs()
+        self._check_lengths()
         if self._drawn and self.initial_values == "heard":
             self.listen(self._songs(), self.processors)
             self._drawn = False
@@ -171,6 +172,17 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
                 "track_chain, subgroup_chain, master_chain: all are empty, so there is nothing to train; give a letter "
                 "(`validate` measures the dry sum)"
             )
+
+    def on_train_start(self) -> None:
+        """A search that goes on brings its optimizer's state; rates and betas are those of the settings."""
+        settings = self.optimizer_settings
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self._rate(group, settings.learning_rate)
+                group["betas"], group["weight_decay"] = tuple(settings.betas), settings.weight_decay
+
+    def _rate(self, group: Mapping[str, Any], rate: float) -> float:
+        return rate * self.rate_factors.get(group["name"], 1.0)
 
     def on_fit_start(self) -> None:
         loudest = [level for song in self._songs() if (level := self.target(song).loudest) is not None]
@@ -194,6 +206,15 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
             raise ValueError(
                 f"data.path: the graph is of the tracks {', '.join(needed)} (in this order, by subgroup), got "
                 f"{', '.join(got)}. HINT: a found graph and a checkpoint go with the song that they were found on"
+            )
+
+    def _check_lengths(self) -> None:
+        least = self.match.min_samples
+        short = [f"{song.name} ({song.num_samples})" for song in self._songs() if song.num_samples < least]
+        if short:
+            raise ValueError(
+                f"data.path: the match loss needs a mix of {least} samples or more ({least / self.sample_rate:.3f} s), "
+                f"got {', '.join(short)}"
             )
 
     @property
@@ -293,7 +314,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
                 by_name.setdefault(own if own in self.rate_factors else node_type, []).append(value)
         groups: list[dict[str, Any]] = [{"params": values, "name": name} for name, values in by_name.items()]
         for group in groups:
-            group["lr"] = settings.learning_rate * self.rate_factors.get(group["name"], 1.0)
+            group["lr"] = self._rate(group, settings.learning_rate)
         return torch.optim.AdamW(groups, betas=settings.betas, weight_decay=settings.weight_decay)
 
     def on_train_batch_start(self, batch: Clip, batch_idx: int) -> None:
@@ -302,7 +323,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
             rate = settings.rate(batch_idx / self.trainer.num_training_batches)
             for optimizer in self.trainer.optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = rate * self.rate_factors.get(group["name"], 1.0)
+                    group["lr"] = self._rate(group, rate)
 
     # Whole songs.
 

@@ -54,8 +54,8 @@ class OptimizerSettings:
 
     Attributes:
         learning_rate: of parameters and dry/wet logits.
-        final_learning_rate: the rate falls to it along half a cosine over the last stage of a search; None keeps it as
-            it is.
+        final_learning_rate: the rate falls to it along half a cosine over the last stage of a search; None, or one
+            that is not below the rate, keeps it as it is.
         rate_factors: of some of the groups: `dry_wet` (the logits), processors' names and, before those, parameters'
             (`delay.delay_z`); where not given, 6 for `dry_wet`, 0.01 for `delay.delay_z` where delays
             start from what is heard, and 1 for the others.
@@ -94,7 +94,7 @@ class OptimizerSettings:
         if self.final_learning_rate is None:
             return self.learning_rate
         fallen = (1 - math.cos(math.pi * min(progress, 1.0))) / 2
-        return self.learning_rate + fallen * (self.final_learning_rate - self.learning_rate)
+        return self.learning_rate - fallen * max(0.0, self.learning_rate - self.final_learning_rate)
 
 
 @dataclass

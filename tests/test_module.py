@@ -194,6 +194,18 @@ def test_rates_fall_along_half_a_cosine_over_the_last_stage(tiny_song) -> None:
     assert constant.seen == [{"dry_wet": 0.005, "gain_panning": 0.01}] * 3
 
 
+def test_rates_never_rise() -> None:
+    assert [OptimizerSettings(0.001).rate(share) for share in (0.0, 0.5, 1.0)] == [0.001] * 3
+
+
+def test_the_optimizer_is_that_of_the_settings() -> None:
+    settings = OptimizerSettings(betas=(0.7, 0.9), weight_decay=0.25)
+    groups = console("eg", optimizer=settings).configure_optimizers().param_groups
+    assert [(group["betas"], group["weight_decay"]) for group in groups] == [((0.7, 0.9), 0.25)] * 3
+    groups = console("eg").configure_optimizers().param_groups
+    assert [(group["betas"], group["weight_decay"]) for group in groups] == [((0.8, 0.97), 0.0)] * 3
+
+
 def test_a_parameter_may_have_a_rate_of_its_own() -> None:
     module = console("gd", optimizer=OptimizerSettings(0.1, rate_factors={"delay": 0.5, "delay.delay_z": 0.01}))
     groups = {group["name"]: group for group in module.configure_optimizers().param_groups}
@@ -535,6 +547,29 @@ def test_a_console_with_every_letter_and_a_master_is_searched(tiny_song) -> None
     score = module.score(songs.song)
     assert math.isfinite(score.loss["full"])
     assert score.loss["full"] <= min(row["end_loss"] for row in pruning.trace if row["kind"] == "round") + 0.5
+
+
+@pytest.mark.parametrize("ceiling", [None, 0.0])
+def test_windows_that_must_not_suffer_stop_a_search_from_pruning(tiny_song, ceiling) -> None:
+    """A tolerance that lets everything go, and windows that let nothing go that they hear."""
+    module = ConsoleModule("g", "", sample_rate=RATE)
+    pruning = IterativePruning(2, 1, tolerance=100.0, window_tolerance=ceiling, order="weight", leave_one_out=False)
+    search(module, data(tiny_song), [pruning], 3, "cpu", enable_progress_bar=False)
+    refused = [row for row in pruning.trace if row["kind"] == "trial" and not row["accepted"]]
+    assert len(module.graph.processors) == len(refused)
+    assert bool(refused) == (ceiling is not None)
+
+
+def test_songs_shorter_than_a_window_of_the_loss_are_refused(tmp_path) -> None:
+    (tmp_path / "tracks").mkdir()
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, 300)
+    for name in ("tracks/a", "tracks/b", "mix"):
+        soundfile.write(tmp_path / f"{name}.wav", noise, RATE)
+    module = ConsoleModule("g", "g", sample_rate=RATE)
+    with pytest.raises(
+        ValueError, match=rf"needs a mix of {module.match.min_samples} samples .*{tmp_path.name} \(300\)"
+    ):
+        search(module, data(tmp_path, cache_dir=None), [], 1, "cpu", enable_progress_bar=False)
 
 
 def test_a_console_that_was_validated_is_trained_in_the_same_process(tmp_path) -> None:

@@ -201,12 +201,38 @@ def test_dynamics_are_compared_in_their_units(node_type, processors):
             return declared[name].from_unit(declared[name].to_unit(value.double()) + amount)
 
         found = errors_of(true, changed(true, name, moved), processors)
-        assert found[quantity] == pytest.approx(amount, rel=1e-4)
+        # Thresholds are compared as they act: the detector hears its floor, too.
+        assert found[quantity] == pytest.approx(amount, rel=0.02 if quantity == "threshold" else 1e-4)
         others = {q: e for q, e in found.items() if q not in (quantity, "curve")}
         assert others == dict.fromkeys(others, 0.0)
         assert found["curve"] == 0 if quantity == "time constant" else found["curve"] > 0.05
     weight = errors_of(true, changed(true, "log_knee", lambda v: v, weight=0.75), processors)["weight"]
     assert weight == pytest.approx(0.2, abs=1e-6)
+
+
+def test_dynamics_that_act_alike_have_no_error_whatever_their_options(processors):
+    """(l + r)^2 in place of (l^2 + r^2) / 2, 6 dB more, and a gain that is applied twice: other numbers, one curve."""
+    other = make_processors(options={"compressor": {"detector": "mid", "gain": "energy"}})
+    graph = kept({("keys", "compressor")})
+
+    def setting(declared, **units):
+        values = {n: declared[n].from_unit(torch.tensor([[u]], dtype=torch.float64)) for n, u in units.items()}
+        return GraphValues(graph, {"compressor": values}, torch.ones(1))
+
+    common = {"log_knee": 0.05, "smoothing_logit": 10.0}
+    true = setting(processors["compressor"].specification, log_threshold=-20.0, log_ratio=2.0, **common)
+    found = setting(
+        other["compressor"].specification, log_threshold=-20 + 20 * math.log10(2), log_ratio=4 / 3, **common
+    )
+    errors = {e.quantity: e.error for e in parameter_errors(true, found, processors, None, other).values}
+    assert errors["threshold"] < 0.01
+    assert errors["ratio"] < 1e-6
+    assert errors["curve"] < 0.01
+    limiter = setting(other["compressor"].specification, log_threshold=-80.0, log_ratio=2.0, **common)
+    reading = next(e for e in parameter_errors(true, limiter, processors, None, other).values if e.quantity == "ratio")
+    assert (reading.true, reading.found) == (pytest.approx(2), 200.0)  # an infinite ratio counts as that
+    reading = next(e for e in parameter_errors(true, limiter, processors, None, other).values)
+    assert (reading.quantity, reading.found) == ("threshold", pytest.approx(-50.0))
 
 
 def test_the_static_curve_of_a_compressor_is_the_textbooks(processors):

@@ -37,6 +37,10 @@ class SongScore:
     windows_prediction: tuple[float, ...]
     window_samples: int
 
+    def over(self, denominator: Denominator) -> dict[str, float]:
+        """The loss by part, over one of the denominators."""
+        return self.loss if denominator == "target" else self.loss_prediction
+
 
 class SongTarget:
     """The finished mix of a song as windows of features; what predictions of the song are compared with.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mixgraph.dsp.correlation import cross_spectrum
@@ -15,7 +16,7 @@ from mixgraph.processors.registry import register
 
 _SEGMENTS = 20
 _CHANNELS = 2
-_HIGH_PASS_HZ, _DIRECT_SECONDS = 60.0, 0.03
+_HIGH_PASS_HZ, _DIRECT_SECONDS, _PEAK_SECONDS = 60.0, 0.03, 0.001
 _SPECTRUM_FLOOR, _SILENCE = 1e-9, 1e-30
 _RADIUS, _LOWEST_DB = 0.9, -24.0  # of taps that are found in a mix
 
@@ -78,9 +79,10 @@ class MultitapDelay(Processor):
         }
 
     def heard_in(self, source: Tensor, mix: Tensor) -> dict[str, Tensor]:
-        """Delays where the source comes back in the mix: the largest whitened correlation (PHAT) in each segment.
+        """Delays where the source comes back in the mix: the largest peak of the whitened correlation in each segment.
 
-        The levels of the taps are as high as the correlations. What comes back within 30 ms is taken for direct sound.
+        Whitened by both spectra (PHAT). A peak is as large as all within 1 ms. The levels of the taps are as high as
+        the correlations. What comes back within 30 ms is taken for direct sound.
         """
         span = _SEGMENTS * self.segment
         cross, source_power, mix_power, n_fft = cross_spectrum(source, mix, span)
@@ -89,6 +91,10 @@ class MultitapDelay(Processor):
         weights[:, : round(_HIGH_PASS_HZ * n_fft / self.sample_rate)] = 0
         echoes = torch.fft.irfft(cross * weights, n=n_fft)[:, 1 : span + 1].flip(-1).abs()  # at lags 0, 1, ...
         echoes[:, : round(_DIRECT_SECONDS * self.sample_rate)] = 0
+        # The shoulder of a peak beyond a segment's border is no echo of its own.
+        reach = round(_PEAK_SECONDS * self.sample_rate)
+        around = F.max_pool1d(echoes.unsqueeze(0), 2 * reach + 1, 1, reach).squeeze(0)
+        echoes = echoes.where(echoes == around, 0)
         peaks, inside = echoes.unflatten(-1, (_SEGMENTS, self.segment)).max(dim=-1)
         first = torch.arange(_SEGMENTS, device=mix.device) * self.segment
         ms = (first + inside) * (1000 / self.sample_rate)

@@ -18,8 +18,8 @@ _KNOTS_HZ = (150.0, 1200.0, 7000.0)
 class LateReverb(Reverb):
     """Two seconds of noise that decays, wet only: 7 numbers in place of the reverb's 772.
 
-    Decay time and colour are given at 150, 1200 and 7000 Hz and straight over log frequency between them, constant
-    outside; `log_width` is the level of the side against the mid.
+    Decay time and colour are given at 150, 1200 and 7000 Hz; their logarithms are straight over log frequency between
+    them and constant outside. `log_width` is the level of the side against the mid.
     """
 
     name = "late_reverb"

@@ -12,7 +12,8 @@ from mixgraph.processors.delay import MultitapDelay
 from mixgraph.processors.dynamics import ENERGY_FLOOR, DynamicRangeProcessor
 
 _TINY = 1e-9
-_FLAT = 0.005  # dB out for a dB in
+STEEPEST_RATIO = 200.0
+"""Above it a compressor is told as a limiter, of an infinite ratio."""
 _WET_ONLY = 0.999  # the dry sound is 60 dB below
 _MID_OF_EQUALS_DB = 20 * math.log10(2)  # (l + r)^2 over (l^2 + r^2) / 2, where l = r
 
@@ -77,7 +78,7 @@ def acting_ratio(processor: DynamicRangeProcessor, values: Parameters) -> float:
     if processor.direction < 0:
         return 1 - steepness
     rise = 1 + steepness
-    return 1 / rise if abs(rise) > _FLAT else math.inf
+    return 1 / rise if abs(rise) > 1 / STEEPEST_RATIO else math.inf
 
 
 def tap_levels_db(processor: MultitapDelay, values: Parameters, weight: float) -> Tensor:

@@ -6,12 +6,13 @@ against a synthetic accept rule, and the loop that evaluates is the same for all
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
-_PATIENCE = 8  # processors in a row that cannot go: those that follow cost more
+_PATIENCE = 8  # processors in a row that cost something and cannot go: those that follow cost more
 
 Order = Literal["random", "weight", "loss_increase"]
 
@@ -21,7 +22,8 @@ class Proposal:
     """What to try.
 
     Attributes:
-        candidates: processors to remove on top of what was accepted before in this round.
+        candidates: processors to remove on top of what was accepted before in this round; none asks for the loss as
+            it is, which is no trial.
         measure: only find out what the loss would be; nothing is removed.
     """
 
@@ -58,7 +60,9 @@ class BruteForce:
     Args:
         order: `"random"` (paper); `"weight"`, smallest dry/wet weight first; or `"loss_increase"`: measures all of them
             before it removes any (paper eq. 9), and then tries those that could go, smallest increase first: twice as
-            many together after each success, half as many after a failure, until eight in a row fail alone.
+            many together after each success, half as many after a failure, until eight in a row fail alone. Those
+            that cost nothing by themselves do not count among the eight: what can replace each other fails in a row as
+            soon as the rest of it is gone, which says nothing about those that follow.
     """
 
     def __init__(self, order: Order = "random") -> None:
@@ -72,18 +76,20 @@ class BruteForce:
         if self.order == "weight":
             order.sort(key=lambda i: weights[i])
         elif self.order == "loss_increase":
+            start = yield Proposal((), measure=True)
             losses: dict[int, float] = {}
             for processor in order:
                 loss = yield Proposal((processor,), measure=True)
                 if loss is not None:
                     losses[processor] = loss
-            yield from self._together(sorted(losses, key=lambda i: losses[i]))
+            yield from self._together(losses, -math.inf if start is None else start)
             return
         for processor in order:
             yield Proposal((processor,))
 
     @staticmethod
-    def _together(order: list[int]) -> Trials:
+    def _together(losses: dict[int, float], start: float) -> Trials:
+        order = sorted(losses, key=lambda i: losses[i])
         first, size, failures = 0, 1, 0
         while first < len(order) and failures < _PATIENCE:
             candidates = tuple(order[first : first + size])
@@ -92,7 +98,7 @@ class BruteForce:
             elif len(candidates) > 1:
                 size = len(candidates) // 2
             else:
-                first, failures = first + 1, failures + 1
+                first, failures = first + 1, failures + (losses[order[first]] > start)
 
 
 class DryWet:

@@ -133,12 +133,13 @@ def prune_round(
             evaluator.accept(proposal.candidates)
             removed += proposal.candidates
             min_loss = min(min_loss, outcome.loss)
-        remaining = len(types) - len(removed)
-        trials.append(
-            Trial(proposal.candidates, outcome.loss, outcome.stopped, bound, accepted, remaining, proposal.measure)
-        )
-        if on_trial is not None:
-            on_trial(trials[-1])
+        if proposal.candidates:
+            remaining = len(types) - len(removed)
+            trials.append(
+                Trial(proposal.candidates, outcome.loss, outcome.stopped, bound, accepted, remaining, proposal.measure)
+            )
+            if on_trial is not None:
+                on_trial(trials[-1])
         try:
             proposal = proposals.send(outcome.loss if fits else None)
         except StopIteration:

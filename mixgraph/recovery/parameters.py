@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from statistics import fmean, median
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,14 +14,24 @@ from torch import Tensor
 from mixgraph.dsp.third_octaves import third_octave_means
 from mixgraph.graph.types import INPUT, MixGraph
 from mixgraph.processors import Processors
+from mixgraph.processors.dynamics import ENERGY_FLOOR
 from mixgraph.processors.equalizer import Equalizer
-from mixgraph.processors.readings import blend, static_gain, tap_levels_db, to_db
+from mixgraph.processors.readings import (
+    STEEPEST_RATIO,
+    acting_ratio,
+    acting_threshold_db,
+    blend,
+    static_gain,
+    tap_levels_db,
+    to_db,
+)
 from mixgraph.recovery.agreement import markdown, matched_keys
 
 LOUD_TAP_DB = 12.0  # a tap is loud if it is at most this far below the loudest of its node
 ENERGY_RANGE_DB = 40.0  # bands farther below the loudest band of the dry sound are not compared
 _STATIC_LEVELS_DB = (-48, 1, 2)  # range of input levels at which static curves are compared
 
+_Reading = TypeVar("_Reading")
 Values = Mapping[str, Mapping[str, Tensor]]
 
 
@@ -213,7 +224,7 @@ class _Pair:
     def units(self, name: str) -> tuple[Tensor, Tensor]:
         return self.true.unit(name), self.found.unit(name)
 
-    def both(self, of: Callable[[_Side], Tensor]) -> tuple[Tensor, Tensor]:
+    def both(self, of: Callable[[_Side], _Reading]) -> tuple[_Reading, _Reading]:
         return of(self.true), of(self.found)
 
 
@@ -261,19 +272,26 @@ def _bands_with_energy(dry: Tensor, hertz: Tensor, means: Tensor) -> Tensor:
 
 
 def _compare_dynamics(pair: _Pair) -> list[QuantityError]:
-    names = {
-        "threshold": ("log_threshold", "dB"),
-        "knee": ("log_knee", "dB"),
-        "ratio": ("log_ratio", ":1"),
-        "time constant": ("smoothing_logit", "ms"),
-    }
-    errors = []
-    for quantity, (name, unit) in names.items():
+    errors = [
+        pair.single("threshold", "dB", *pair.both(_threshold_db)),
+        pair.single("ratio", ":1", *pair.both(_ratio)),
+    ]
+    for quantity, name, unit in (("knee", "log_knee", "dB"), ("time constant", "smoothing_logit", "ms")):
         true, found = pair.units(name)
         errors.append(pair.single(quantity, unit, float(true), float(found)))
     levels = torch.arange(*_STATIC_LEVELS_DB, dtype=torch.float64)
     true_db, found_db = pair.both(lambda side: side.blended_db(static_gain(side.processor, side.values, levels)))
     return [*errors, pair.error("curve", "dB", float((found_db - true_db).abs().mean())), pair.weight()]
+
+
+def _threshold_db(side: _Side) -> float:
+    """As it acts, see `acting_threshold_db`; one that the detector never falls below counts as the detector's floor."""
+    return max(acting_threshold_db(side.processor, side.values), 10 * math.log10(ENERGY_FLOOR))
+
+
+def _ratio(side: _Side) -> float:
+    """As it acts, see `acting_ratio`; an infinite one counts as the steepest that is told apart."""
+    return min(acting_ratio(side.processor, side.values), STEEPEST_RATIO)
 
 
 def _compare_reverb(pair: _Pair) -> list[QuantityError]:

@@ -37,7 +37,8 @@ from mixgraph.report.settings import (
 
 _COLUMNS, _PANEL = 6, (2.6, 1.9)  # panels in a row; inches
 _LEVELS_DB = torch.arange(-60.0, 0.5, 1.0, dtype=torch.float64)
-_TITLE = 25  # characters of a chain's name and a type
+_TITLE = 25  # characters of a chain's name and a type; longer ones are smaller
+_LEAST_PLACE = 10  # of them, at least for the name
 _LONGEST = 20.0  # s; decay times are drawn up to it
 _LEFT, _RIGHT = "#0072B2", "#D55E00"
 
@@ -67,9 +68,11 @@ def settings_figure(settings: Sequence[NodeSettings], title: str) -> Figure:
 def _draw(axes: Axes, own: NodeSettings) -> None:
     colour, processor = type_colour(own.processor.name), own.processor
     place, label = own.place.removeprefix("track "), own.name
-    room = _TITLE - len(label)
+    room = max(_LEAST_PLACE, _TITLE - len(label))
     place = place if len(place) <= room else place[: room - 1] + "…"
-    axes.set_title(printable(f"{place}: {label}"), fontsize=8, color=INK, loc="left", parse_math=False)
+    title = printable(f"{place}: {label}")
+    size = 8 * min(1.0, (_TITLE + 2) / len(title))
+    axes.set_title(title, fontsize=size, color=INK, loc="left", parse_math=False)
     axes.set_title(f"{own.weight:.0%}", fontsize=7, color=QUIET, loc="right")
     axes.tick_params(labelsize=6, length=2, pad=1.5)
     axes.grid(color="#E3E5E9", linewidth=0.5)
@@ -141,13 +144,18 @@ def _draw_response(axes: Axes, own: NodeSettings, colour: str) -> None:
 
 def _draw_dynamics(axes: Axes, own: NodeSettings, colour: str) -> None:
     assert isinstance(own.processor, DynamicRangeProcessor)
-    gain = static_gain(own.processor, own.values, _LEVELS_DB - own.offset_db)
-    axes.plot(_LEVELS_DB, _LEVELS_DB, color=QUIET, linewidth=0.6, linestyle="--")
-    axes.plot(_LEVELS_DB, _LEVELS_DB + to_db(blend(own.processor, gain, own.weight)), color=colour, linewidth=1.4)
+    keyed = own.processor.inlets > 1  # what it turns down is not what it listens to
+    gain = to_db(blend(own.processor, static_gain(own.processor, own.values, _LEVELS_DB - own.offset_db), own.weight))
+    before = torch.zeros_like(_LEVELS_DB) if keyed else _LEVELS_DB
+    axes.plot(_LEVELS_DB, before, color=QUIET, linewidth=0.6, linestyle="--")
+    axes.plot(_LEVELS_DB, before + gain, color=colour, linewidth=1.4)
     _note(axes, "\n".join(told for told in dynamics_told(own) if not told.startswith("knee")))
     axes.set_xlim(-60, 0)
-    axes.set_ylim(-66, 3)
-    _label(axes, "in (dB)", "out (dB)")
+    if keyed:
+        axes.set_ylim(min(-6.0, 1.2 * float(gain.min())), max(3.0, 1.2 * float(gain.max())))
+    else:
+        axes.set_ylim(-66, 3)
+    _label(axes, "key (dB)" if keyed else "in (dB)", "gain (dB)" if keyed else "out (dB)")
 
 
 def _draw_delay(axes: Axes, own: NodeSettings) -> None:

@@ -21,7 +21,7 @@ _MOST_MARKERS = 60  # more points are drawn as lines only
 
 
 def progress_figure(records: Sequence[Mapping[str, Any]]) -> Figure:
-    """Three panels over steps: share of each type that is left, its mean dry/wet weight, and the match loss.
+    """Three panels over steps: share of each type that is left, its mean dry/wet weight, and the clips' match losses.
 
     Args:
         records: in order of steps: `"step"`, `"stage"` (`"console"` or `"prune"`), and where known `"match/full"`,
@@ -52,7 +52,7 @@ def progress_figure(records: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set_ylabel(label)
     marker = "o" if len(records) <= _MOST_MARKERS else ""
     panels[2].plot(*_series(records, _LOSS), marker=marker, markersize=4, color=INK)
-    panels[2].set_ylabel("match loss")
+    panels[2].set_ylabel("match loss of a clip")
     panels[2].set_xlabel("training steps")
     for axes in panels:
         _finish(axes, records)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,7 @@ from mixgraph.processors.delay import MultitapDelay
 from mixgraph.processors.dynamics import DynamicRangeProcessor
 from mixgraph.processors.fader import Fader
 from mixgraph.processors.late_reverb import LateReverb
+from mixgraph.processors.parametric_equalizer import ParametricEqualizer
 from mixgraph.processors.readings import (
     acting_ratio,
     acting_threshold_db,
@@ -85,7 +86,7 @@ def read_settings(
     level: float = 1.0,
     loss_increases: Tensor | None = None,
 ) -> list[NodeSettings]:
-    """The settings of all processors, chain by chain, in the order of the signal.
+    """The settings of all processors, chain by chain as the graph numbers them, in a chain in the order of the signal.
 
     Args:
         graph: found.
@@ -115,7 +116,8 @@ def read_settings(
             None if loss_increases is None else float(loss_increases[i]),
         )
         found.setdefault(place, []).append(settings)
-    return [settings for chain in found.values() for settings in chain]
+    chains = sorted(found.values(), key=lambda chain: min(own.node for own in chain))
+    return [settings for chain in chains for settings in chain]
 
 
 def settings_text(settings: Sequence[NodeSettings], title: str, sample_rate: int) -> str:
@@ -154,7 +156,8 @@ def _text(own: NodeSettings) -> str:
     if isinstance(processor, MultitapDelay):
         return _delay_text(own)
     if isinstance(processor, Reverb):
-        return _reverb_text(own)
+        more = generic(own, ("log_colour", "log_width")) if isinstance(processor, LateReverb) else ()
+        return ", ".join([_reverb_text(own), *more])
     if isinstance(processor, Fader):
         low, high = fader_db(own)[1].aminmax()
         return f"between {low:+.1f} and {high:+.1f} dB"
@@ -168,7 +171,8 @@ def _text(own: NodeSettings) -> str:
         if processor.after:
             hertz, levels = response_db(own)
             octaves = [hz for hz in _OCTAVES if hz < 0.4 * processor.sample_rate]
-            return "dB at " + ", ".join(f"{_hz(hz)} {_octave_mean(hertz, levels, hz):+.1f}" for hz in octaves)
+            told = "dB at " + ", ".join(f"{_hz(hz)} {_octave_mean(hertz, levels, hz):+.1f}" for hz in octaves)
+            return f"{told}; {_bands_text(own)}" if isinstance(processor, ParametricEqualizer) else told
         return ", ".join(f"{name} {level:+.1f} dB" for name, level in gains_db(own))
     return ", ".join(generic(own))
 
@@ -199,6 +203,12 @@ def _threshold(processor: DynamicRangeProcessor, level: float) -> str:
     return "acts at every level" if processor.direction > 0 else "never acts"
 
 
+def _bands_text(own: NodeSettings) -> str:
+    """The six bands as an engineer sets them, wet alone."""
+    bands = zip(*(in_units(own, name) for name in ("frequency_logit", "log_gain", "q_logit")), strict=True)
+    return "wet bands " + ", ".join(f"{hz:.0f} Hz {db:+.1f} dB Q {q:.1f}" for hz, db, q in bands)
+
+
 def _delay_text(own: NodeSettings) -> str:
     ms, levels = taps(own)
     loud = [i for i in range(len(levels)) if levels[i] >= max(levels) - _LOUD_DB]
@@ -220,9 +230,11 @@ def _reverb_text(own: NodeSettings) -> str:
     return ", ".join([*decays, "wet only" if is_wet_only(own.weight) else f"{loud:+.1f} dB against the dry sound"])
 
 
-def generic(own: NodeSettings) -> Iterator[str]:
-    """Each parameter of a processor in its unit, wet alone."""
+def generic(own: NodeSettings, names: Collection[str] | None = None) -> Iterator[str]:
+    """Each parameter of a processor, or some of them, in its unit, wet alone."""
     for name, declared in own.processor.specification.items():
+        if names is not None and name not in names:
+            continue
         values = in_units(own, name)
         unit = "" if declared.unit == "1" else f" {declared.unit}"
         shown = ", ".join(f"{v:.3g}" for v in values) if len(values) < 4 else f"{min(values):.3g} to {max(values):.3g}"
@@ -299,7 +311,7 @@ def decay_rates(own: NodeSettings) -> tuple[Tensor, Tensor, Tensor]:
     hertz = torch.arange(BINS, dtype=torch.float64) * (RATE / (2 * (BINS - 1)))
     declared = own.processor.specification
     if isinstance(own.processor, LateReverb):
-        rate = (1 / declared["log_t60"].to_unit(own.values["log_t60"])) @ own.processor.knots.double()
+        rate = 1 / declared["log_t60"].to_unit(own.values["log_t60"] @ own.processor.knots.double())
         return hertz, rate[0], rate[0]
     mid, side = 1 / declared["delta_log_magnitude"].to_unit(own.values["delta_log_magnitude"])[0]
     return hertz, mid, side

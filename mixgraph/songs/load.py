@@ -205,10 +205,10 @@ def _place(
     findings.warnings.extend(_warnings(decoded.samples, start, placed, track.name))
     late = abs(found.offset_samples) > NOTABLE_OFFSET_SECONDS * sample_rate
     if (late or found.polarity < 0) and found.confidence >= MIN_CONFIDENCE and not applied:
-        flipped = ", its polarity flipped" if found.polarity < 0 else ""
+        seems = [f"{abs(found.offset_samples)} samples {'late' if found.offset_samples > 0 else 'early'}"] * late
+        seems += ["of opposite polarity"] * (found.polarity < 0)
         findings.warnings.append(
-            f"track {track.name}: seems {abs(found.offset_samples)} samples "
-            f"{'late' if found.offset_samples >= 0 else 'early'} against the mix{flipped} "
+            f"track {track.name}: seems {' and '.join(seems)} against the mix "
             f"(confidence {found.confidence:.2f}); apply_alignment would undo it"
         )
     return placed

@@ -14,7 +14,7 @@ from datamodules import SongData
 from mixgraph.found import load_result
 from mixgraph.module import ConsoleModule
 from mixgraph.search import search
-from mixgraph.settings import LossSettings
+from mixgraph.settings import LossSettings, OptimizerSettings
 
 RATE, STEPS = 8000, 3
 SAME = ("graph.json", "parameters.safetensors", "metrics.json", "trace.jsonl", "log.csv")
@@ -27,7 +27,8 @@ def find(path, folder, callbacks=(), checkpoint=None, rounds=2, stages=4, steps=
     pruning = IterativePruning(console_stages=2, rounds=rounds, tolerance=options.get("tolerance", 0.03))
     own = [*callbacks, pruning, ResultFolder(str(folder), log_every=2)]
     saved = None if checkpoint is None else str(checkpoint)
-    module = ConsoleModule("ecg", "gr", sample_rate=RATE, loss=options.get("loss"))
+    settings = {name: options.get(name) for name in ("loss", "optimizer")}
+    module = ConsoleModule("ecg", "gr", sample_rate=RATE, **settings)
     search(module, data, own, stages, "cpu", saved, enable_progress_bar=False)
     return json.loads((folder / "metrics.json").read_text())
 
@@ -134,7 +135,7 @@ def test_a_budget_scales_the_search(tiny_song, tmp_path, slow, caplog) -> None:
     assert (fitted.rounds, fitted.sampler, fitted.leave_one_out) == (1, "brute_force", True)
     assert seen == {"epochs": 3, "ramp": fitted.sparsity_ramp_steps}
     assert metrics["steps"] == metrics["planned_steps"] == 3 * fitted.steps_per_stage
-    assert "To fit the budget: 3 stages of 60 steps, 1 pruning rounds (" in caplog.text
+    assert "To fit the budget: 3 stages of 60 steps, 1 pruning round (" in caplog.text
     assert "pruning.rounds=1" in caplog.text
 
 
@@ -209,6 +210,24 @@ def test_a_search_that_goes_on_is_measured_as_before(tiny_song, tmp_path) -> Non
         find(tiny_song, folder, checkpoint=folder / "stage.ckpt", lufs=-20.0)
     metrics = find(tiny_song, folder, checkpoint=folder / "stage.ckpt", tolerance=0.01)
     assert metrics["tolerance"] == 0.01  # that the rounds were pruned with
+
+
+def test_a_search_that_goes_on_has_the_optimizer_of_its_settings(tiny_song, tmp_path) -> None:
+    class Watch(L.Callback):
+        def __init__(self) -> None:
+            self.seen = []
+
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            groups = trainer.optimizers[0].param_groups
+            self.seen.append({(group["name"], group["lr"], tuple(group["betas"])) for group in groups})
+
+    folder, watch = tmp_path / "r", Watch()
+    find(tiny_song, folder, [StopAt(4)])
+    slower = OptimizerSettings(0.001, None, {"dry_wet": 2.0, "equalizer": 3.0}, betas=(0.5, 0.6))
+    find(tiny_song, folder, [watch], checkpoint=folder / "stage.ckpt", optimizer=slower)
+    rates = {"dry_wet": 0.002, "equalizer": 0.003, "compressor": 0.001, "gain_panning": 0.001, "reverb": 0.001}
+    assert len(watch.seen) == 3 * STEPS
+    assert watch.seen == [{(name, rate, (0.5, 0.6)) for name, rate in rates.items()}] * (3 * STEPS)
 
 
 def test_a_checkpoint_that_nothing_is_left_to_do_for_is_refused(tiny_song, tmp_path) -> None:

@@ -275,7 +275,7 @@ def test_equalizer_bins_keep_their_width(rate):
 
 
 def test_attack_and_release_are_the_time_constants_of_the_envelope():
-    """A compressor without knee at ratio 1e9 turns the signal to its threshold: the gain shows the envelope."""
+    """A compressor without knee at ratio 50 turns the signal nearly to its threshold: the gain shows the envelope."""
     rate = 30000
     compressor = registered()["attack_release_compressor"](rate).double()
     units = {"attack_logit": 4.0, "release_logit": 60.0, "log_threshold": -60.0, "log_ratio": 50.0, "log_knee": 0.05}
@@ -307,6 +307,15 @@ def test_envelopes_start_where_they_are_told():
     assert float(compressor().specification["smoothing_logit"].to_unit(start)) == pytest.approx(100, rel=1e-3)
     with pytest.raises(ValueError, match=r"start_ms: 0.02 to 3000 ms, or None \(the paper's\), got 0"):
         compressor(start_ms=0.0)
+
+
+@pytest.mark.parametrize(("name", "above", "below"), [("compressor", -7.5, 0.0), ("gate", 0.0, -30.0)])
+def test_attack_and_release_dynamics_follow_their_static_curves(name, above, below):
+    """10 dB to either side of the threshold at ratio 4: the compressor takes 10 (1 - 1/4), the gate 10 (4 - 1) dB."""
+    processor = registered()[f"attack_release_{name}"]().double()
+    units = {"log_threshold": -20.0, "log_ratio": 4.0, "log_knee": 1.0, "attack_logit": 0.1, "release_logit": 0.1}
+    change = change_db(processor, constant([-10.0, -30.0]).double(), values_of(processor, 2, **units))
+    assert change.tolist() == pytest.approx([above, below], abs=0.15)  # the detector's floor, 20 dB below -30 dB
 
 
 def test_makeup_gain_is_a_gain():
@@ -449,6 +458,24 @@ def test_delays_are_heard_where_the_source_comes_back(rate, colour):
     response = delay.impulse_response({name: value.unsqueeze(0).double() for name, value in heard.items()})[0]
     assert response[0].abs().argmax() == round(0.2502 * rate)
     assert response[1].abs().argmax() == round(0.111 * rate)
+
+
+@pytest.mark.parametrize("rate", [8000, 30000])
+def test_the_shoulder_of_an_echo_at_a_segments_border_is_no_echo(rate):
+    """Music is low-passed, so that its correlations have wide peaks; echoes of 200 and 400 ms lie on borders."""
+    delay = make("delay", rate)
+    source = torch.randn(2, 5 * rate, generator=torch.Generator().manual_seed(0))
+    spectrum = torch.fft.rfft(source)
+    spectrum[:, spectrum.shape[-1] // 4 :] = 0
+    source = torch.fft.irfft(spectrum, n=source.shape[-1])
+    mix = source.clone()
+    for seconds, level in {0.2 - 1 / rate: 0.5, 0.24: 0.2, 0.4: 0.5, 0.36: 0.2}.items():
+        lag = round(seconds * rate)
+        mix[:, lag:] += level * source[:, :-lag]
+    ms = delay.specification["delay_z"].to_unit(delay.heard_in(source, mix)["delay_z"].double())[:, 0].view(2, 20)
+    for channel in ms:
+        wanted = {1: 200 - 1000 / rate, 2: 240, 3: 360, 4: 400}
+        assert {tap: float(channel[tap]) for tap in wanted} == pytest.approx(wanted, abs=1e-3)
 
 
 def test_fader_moves_cost_their_squares():

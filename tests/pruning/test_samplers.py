@@ -14,9 +14,10 @@ def run(sampler, types, weights, accept, round_index=0, seed=0):
     played = []
     proposal = next(trials, None)
     while proposal is not None:
-        assert proposal.candidates, "an empty trial"
+        assert proposal.candidates or proposal.measure, "an empty trial"
         verdict = accept(proposal.candidates)
-        played.append((proposal.candidates, verdict))
+        if proposal.candidates:
+            played.append((proposal.candidates, verdict))
         assert len(played) < 10_000
         try:
             proposal = trials.send(0.0 if verdict else None)

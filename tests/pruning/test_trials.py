@@ -64,6 +64,28 @@ def test_what_costs_least_goes_first_where_increases_are_measured() -> None:
     assert not any(trial.measured for trial in tried)
 
 
+class RivalsLoss(AdditiveLoss):
+    """Of the first `rivals` processors any one may go, which lowers the loss; each further one costs."""
+
+    def __init__(self, rivals, increases):
+        super().__init__(increases)
+        self.rivals = rivals
+
+    def evaluate(self, removed, bound=None, ceilings=None):
+        gone = len([i for i in self.removed | set(removed) if i < self.rivals])
+        interaction = 0.0 if gone == 0 else 0.2 * (gone - 1) - 0.1
+        return TrialLoss(super().evaluate(removed).loss + interaction)
+
+
+@pytest.mark.parametrize("order", ["random", "weight", "loss_increase"])
+def test_processors_that_replace_each_other_do_not_end_a_round(order) -> None:
+    """Twelve that fail in a row, since one like them has gone, and behind them twenty that do nothing."""
+    result = play(RivalsLoss(13, [0.0] * 33), BruteForce(order), tolerance=0.03)
+    assert len(result.removed) == 21
+    assert set(range(13, 33)) < set(result.removed)
+    assert all(trial.candidates for trial in result.trials)
+
+
 def test_a_window_that_suffers_too_much_refuses() -> None:
     increases = [0.01, 0.02, 0.01]
     assert play(AdditiveLoss(increases, late=(1, 2)), tolerance=1.0).removed == (0, 1, 2)

@@ -157,7 +157,7 @@ def test_progress_shows_the_known_values_in_the_colours_of_the_types():
     assert [line.get_ydata().tolist() for line in weights.lines] == [[0.5, 0.6], [0.5, 0.4]]
     assert loss.lines[0].get_xydata().tolist() == [[100, 0.8], [150, 0.7], [200, 0.6]]
     assert [axes.get_ylabel() for axes in (ratios, weights, loss)] == [
-        "processors left (share)", "mean dry/wet weight", "match loss"
+        "processors left (share)", "mean dry/wet weight", "match loss of a clip"
     ]  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mixgraph.graph import build_console
+from mixgraph.graph import build_console, prune
 from mixgraph.graph.draw import draw_svg
 from mixgraph.processors import Parameter, Processor, make_processors, registered
 from mixgraph.processors.base import decibels
@@ -57,7 +57,9 @@ def test_an_equalizer_is_told_by_octaves() -> None:
         "dB at 63 +6.0, 125 +6.0, 250 +6.0, 500 +6.0, 1k +6.0, 2k +6.0, 4k +6.0, 8k +6.0"
     )
     bell = {"frequency_logit": [60, 200, 500, 1000, 4000, 9000], "log_gain": [0, 0, 0, 12.0, 0, 0], "q_logit": 1.0}
-    octaves = dict(part.split() for part in found("p", **bell).text().removeprefix("dB at ").split(", "))
+    told, bands = found("p", **bell).text().split("; wet bands ")
+    octaves = dict(part.split() for part in told.removeprefix("dB at ").split(", "))
+    assert bands.split(", ")[2:4] == ["500 Hz +0.0 dB Q 1.0", "1000 Hz +12.0 dB Q 1.0"]
     assert max(octaves, key=lambda name: float(octaves[name])) == "1k"
     assert 8 < float(octaves["1k"]) < 12
     assert abs(float(octaves["63"])) < 0.3
@@ -82,6 +84,20 @@ def test_echoes_and_decay_times_are_told() -> None:
     reverb = found("r", 0.2, delta_log_magnitude=1.5)
     assert reverb.text() == "T60 1.5 s at 250, 1.5 s at 1k, 1.5 s at 4k (mid), -12.0 dB against the dry sound"
     assert found("l", 0.5, log_t60=2.0).text().startswith("T60 2.0 s at 250, 2.0 s at 1k, 2.0 s at 4k (mid), +0.0 dB")
+
+
+def test_a_late_reverb_decays_as_it_is_told() -> None:
+    """The T60 at 1 kHz, between two settings, against the decay of its response there."""
+    own = found("l", 0.5, log_t60=[0.3, 3.0, 0.3], log_colour=[1.0, -2.0, 0.5], log_width=-6.0)
+    told = float(own.text().split(" s at 1k")[0].split(", ")[-1])
+    response = own.processor.impulse_response(own.values)[0].sum(dim=0) / 2
+    hertz = torch.fft.rfftfreq(2048, 1 / RATE)
+    frames = response.unfold(-1, 2048, 1024) * torch.hann_window(2048)
+    energy = torch.fft.rfft(frames).abs().square()[:, (hertz - 1000).abs() < 150].sum(dim=-1)
+    level, time = 10 * energy.log10()[:40], torch.arange(40) * 1024 / RATE
+    slope = float(((time - time.mean()) * (level - level.mean())).sum() / (time - time.mean()).square().sum())
+    assert told == pytest.approx(-60 / slope, rel=0.1)  # of noise
+    assert own.text().endswith("initial level at 150, 1200 and 7000 Hz 1, -2, 0.5 dB, side against mid -6 dB")
 
 
 def measured_slopes(own, quieter, louder):
@@ -253,6 +269,10 @@ def test_the_text_goes_with_the_signal(everything) -> None:
     heads = [line.split("  ")[0] for line in text.splitlines() if line.endswith("loss")]
     assert len(heads) == len(set(heads))
     assert heads.index("track kick") < heads.index("subgroup drums")
+    pruned, _ = prune(graph, [node for node in graph.processors if graph.label(node) != "track kick: equalizer"])
+    values = {t: PROCESSORS[t].initial(n) for t, n in pruned.count().items()}
+    left = read_settings(pruned, PROCESSORS, values, torch.full((len(pruned.processors),), 0.5), SAMPLES)
+    assert list(dict.fromkeys(own.place for own in left)) == list(dict.fromkeys(own.place for own in settings))
     own = next(own for own in settings if (own.place, own.processor.name) == ("subgroup drums", "equalizer"))
     (row,) = (line for line in text.splitlines() if line.startswith("  equalizer") and own.text() in line)
     assert f"{own.weight:.0%}  {own.weight / 100:+.3f}" in row

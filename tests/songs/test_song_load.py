@@ -115,7 +115,7 @@ def test_alignment_is_reported_and_left(make):
     assert (found.track, found.offset_samples, found.polarity, found.applied) == ("a_kick", 50, -1, False)
     assert (song.alignment[1].offset_samples, song.alignment[1].polarity) == (0, 1)
     assert np.array_equal(song.sources[0, 0, 50:].numpy(), -kick[:-50])
-    assert "track a_kick: seems 50 samples late against the mix, its polarity flipped (conf" in song.warnings[1]
+    assert "track a_kick: seems 50 samples late and of opposite polarity against the mix (conf" in song.warnings[1]
 
 
 def test_alignment_is_applied_when_asked_for_with_the_audio_past_the_end(make):
