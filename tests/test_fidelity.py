@@ -14,15 +14,17 @@ import soundfile
 import torch
 
 from mixgraph.graph import build_console, prune
-from mixgraph.recovery import compare_graphs
+from mixgraph.processors import make_processors
+from mixgraph.recovery import GraphValues, compare_graphs
 from mixgraph.songs import load_song
 from tools.fidelity import main, parse
 from tools.measuring.curve import first_at
+from tools.measuring.known_settings import settings_errors
 from tools.measuring.losses import independent_losses
 from tools.measuring.runs import REFERENCE, clip_mix
 from tools.measuring.songs import measured_song
-from tools.measuring.table import against_reference, summarise, type_ratios
-from tools.measuring.truth import agreement, in_places, processors_of, read_truth
+from tools.measuring.table import against_reference, summarise, to_markdown, type_agreements, type_ratios
+from tools.measuring.truth import agreement, in_places, processors_of, read_settings, read_truth
 
 RATE = 30000
 DEMO = Path(__file__).parent.parent / "mixgraph" / "songs" / "demo_potassium"
@@ -188,16 +190,18 @@ def made(loss: float, left: int, seed: int):
 def test_table_is_medians_and_ratios() -> None:
     runs = {
         ("s", "ours"): [made(0.5, 1, 0), made(0.7, 2, 1), made(0.6, 1, 2)],
-        ("s", REFERENCE): [made(1.0, 2, 0), made(1.2, 2, 1)],
+        ("s", REFERENCE): [made(1.0, 2, 0), made(1.25, 2, 1)],
     }
     summaries = summarise(runs)
     ours = summaries["s", "ours"]
     assert (ours["loss_target"], ours["pruning_ratio"], ours["f1"]) == (0.6, 0.75, None)
     assert ours["seed_agreement"] == pytest.approx((2 / 3 + 1 + 2 / 3) / 3)
-    assert ours["steps_to_reference"] == pytest.approx(25)  # 0.6 + 2, + 1, + 0 at 10, 20, 30; 1.1 between the last two
-    assert ours["seconds_to_reference"] == pytest.approx(1.5)
+    assert ours["steps_to_reference"] == pytest.approx(23.5)  # 0.6 + 2, + 1, + 0 at 10, 20, 30; 1.25 between them
+    assert ours["seconds_to_reference"] == pytest.approx(1.35)
+    assert summaries["s", REFERENCE]["steps_to_reference"] == pytest.approx(28.75)  # 30, and 27.5 for the other
+    assert summarise(runs, 1.6)["s", "ours"]["steps_to_stated"] == pytest.approx(20)
     ratios = against_reference(summaries)["ours"]
-    assert ratios["loss_target"] == pytest.approx(0.6 / 1.1)
+    assert ratios["loss_target"] == pytest.approx(0.6 / 1.125)
     assert ratios["pruning_ratio"] == pytest.approx(0.25)
     assert type_ratios(runs["s", "ours"]) == {"delay": 1.0, "reverb": 0.5}
 
@@ -212,6 +216,96 @@ def test_seeds_that_never_come_to_the_references_loss_count_as_late() -> None:
     assert steps(reached, reached, never) == steps(reached) is not None
     assert steps(reached, never, never) is None
     assert steps(reached, never) is None
+
+
+def test_songs_that_never_come_to_the_references_loss_count_as_late() -> None:
+    worse = {(song, "ours"): [made(1.5 if song != "a" else 0.5, 1, 0)] for song in "abc"}
+    reference = {(song, REFERENCE): [made(1.0, 2, 0)] for song in "abc"}
+    two = {key: runs for key, runs in (worse | reference).items() if key[0] != "c"}
+    assert against_reference(summarise(worse | reference))["ours"]["steps"] is None
+    assert against_reference(summarise({k: v for k, v in two.items() if k[0] == "a"}))["ours"]["steps"] < 1
+
+
+def test_a_reference_without_an_error_is_no_division_by_zero() -> None:
+    silent = made(1.0, 2, 0) | {"loudness_lu": 0.0, "centroid_octaves": 0.0}
+    runs = {("s", "ours"): [made(0.5, 1, 0) | {"centroid_octaves": 0.0}], ("s", REFERENCE): [silent]}
+    ratios = against_reference(summarise(runs))["ours"]
+    assert (ratios["loudness_lu"], ratios["centroid_octaves"]) == (None, 1.0)
+
+
+def test_what_is_known_of_a_mix_is_told_by_type_and_in_units() -> None:
+    true = [("track", "a", "reverb", "", 0), ("track", "b", "reverb", "", 0), ("track", "a", "delay", "", 0)]
+    error = {"node": "track a: delay", "type": "delay", "quantity": "tap delay", "unit": "ms", "error": 2.0}
+    searches = []
+    for seed, left in enumerate((1, 2)):
+        own = made(0.5, left, seed)
+        own["truth"] = agreement(true, [tuple(place) for place in own["processors"]])
+        searches.append(own | {"errors": [error, error | {"error": 4.0}]})
+    runs = {("s", "ours"): searches, ("unknown", "ours"): [made(0.5, 1, 0)]}
+    known = type_agreements(runs)
+    assert (known["ours", "reverb"].true, known["ours", "reverb"].found, known["ours", "reverb"].matched) == (4, 3, 3)
+    assert known["ours", "delay"].recall == 0
+    summary = summarise(runs)["s", "ours"]
+    assert summary["precision"] == 1
+    assert summary["recall"] == pytest.approx((1 / 3 + 2 / 3) / 2)
+    assert summary["f1"] == pytest.approx((2 / 4 + 4 / 5) / 2)
+    text = to_markdown(runs, ["head"], 0.9)
+    assert "| ours | reverb | 4 | 3 | 3 | 1.00 | 0.75 | 0.86 |" in text
+    assert "| ours | delay | tap delay | ms | 4 | 3 |" in text
+    assert "| s | ours | 1.00 | 0.25 |" in text  # of two delays none is left, of two reverbs 1 and 2
+    assert "steps to the stated loss" in text
+
+
+def test_settings_are_compared_with_those_of_pedalboard() -> None:
+    """Exactly the demo's settings, at four times the level, have no error; others have theirs."""
+    known = read_settings(DEMO)
+    assert known is not None
+    song, processors = load_song(DEMO, RATE, loudness_lufs=None), make_processors(RATE)
+    wanted = {(own.level, own.name, own.type): own.settings for own in known}
+    console = build_console(song.subgroups)
+    places = {node: (console.level(node), console.names[node], console.types[node]) for node in console.processors}
+    graph, _ = prune(console, [node for node, place in places.items() if place in wanted])
+    values = {t: processors[t].initial(n, spread=0.0) for t, n in graph.count().items()}
+    weights = torch.full((len(graph.processors),), 0.25)
+
+    def put(node: int, name: str, unit: float) -> None:
+        node_type, row = graph.types[node], graph.rows[node]
+        values[node_type][name][row] = processors[node_type].specification[name].from_unit(torch.tensor([unit]))
+
+    for node in graph.processors:
+        settings = wanted[graph.level(node), graph.names[node], graph.types[node]]
+        if graph.types[node] in ("compressor", "noisegate"):
+            put(node, "log_threshold", settings["threshold_db"] + 20 * math.log10(4))
+            put(node, "log_ratio", settings["ratio"])
+        elif graph.types[node] == "delay":
+            delay = processors["delay"].specification
+            ms = torch.arange(20.0).repeat(2) * 100 + 50
+            ms[[5, 25]] = 500.0 + 1000 / RATE
+            z = delay["delay_z"].from_unit(torch.stack((ms, torch.full((40,), 0.9)), dim=-1))
+            values["delay"]["delay_z"][graph.rows[node]] = z
+            values["delay"]["log_fir_magnitude"][graph.rows[node], [5, 25]] = 5.0
+            weights[graph.processors.index(node)] = settings["mix"]
+    errors = settings_errors(known, GraphValues(graph, values, weights), processors, 4.0)
+    told = {(e["type"], e["quantity"], e["unit"]) for e in errors}
+    assert told == {(t, *q) for t in ("compressor", "noisegate") for q in (("threshold", "dB"), ("ratio", ":1"))} | {
+        ("delay", "tap delay", "ms"),
+        ("delay", "tap level", "dB"),
+    }
+    compared = [own for own in known if own.type in ("compressor", "noisegate", "delay")]
+    assert len({e["node"] for e in errors}) == len(compared)
+    for own in errors:
+        assert own["error"] == abs(own["found"] - own["true"])
+        if own["quantity"] == "threshold":
+            assert own["error"] < 0.5  # the detector's floor lifts a gate's threshold near it
+        elif own["quantity"] == "ratio":
+            assert own["error"] < 1e-4
+        elif own["quantity"] == "tap delay":
+            assert own["error"] == pytest.approx(1000 / RATE, rel=1e-3)
+        else:
+            assert own["error"] < 0.1  # nearly all of the energy is in the two taps
+    louder = settings_errors(known, GraphValues(graph, values, weights), processors, 8.0)
+    thresholds = [[e["found"] for e in some if e["quantity"] == "threshold"] for some in (errors, louder)]
+    assert thresholds[0] == pytest.approx([level + 20 * math.log10(2) for level in thresholds[1]])
 
 
 def test_a_rendering_that_is_the_dry_sum_is_scored_as_that() -> None:

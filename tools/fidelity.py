@@ -43,6 +43,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--reference", action="store_true", help="the peer's rules, too")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, nargs=3, default=[300, 4, 50], metavar=("CONSOLE", "ROUNDS", "STEPS"))
+    parser.add_argument("--loss", type=float, help="over the target's norm: when it is reached is told, too")
     parser.add_argument("--threads", type=int, help="of torch; its default where left out")
     parser.add_argument("--keep", action="store_true", help="take the searches that OUT holds")
     parser.add_argument("--out", type=Path, help="folder for the report")
@@ -155,12 +156,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     head = [
         f"{about['processor']}, {about['threads']} threads; {about['date']}; {Recipe(*options.steps)} steps; seeds "
         f"{', '.join(map(str, options.seeds))}; medians over seeds.",
+        *([] if options.loss is None else [f"- stated loss: {options.loss:g} over the target's norm"]),
         *(f"- {name}: {' '.join(parts) or 'defaults'}" for name, parts in options.configurations.items()),
     ]
-    text = to_markdown(runs, head)
+    text = to_markdown(runs, head, options.loss)
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
-        summaries = summarise(runs)
+        summaries = summarise(runs, options.loss)
         report = {
             "about": about,
             "summaries": [{"song": song, "rules": name} | own for (song, name), own in summaries.items()],

@@ -26,9 +26,10 @@ from mixgraph.songs.song import Song
 from tools.benchmarks.cases import Case
 from tools.benchmarks.extrapolation import Recipe
 from tools.measuring.curve import Curve, CurveCallback, renderer
+from tools.measuring.known_settings import settings_errors
 from tools.measuring.losses import independent_losses
 from tools.measuring.responses import measure_responses
-from tools.measuring.truth import agreement, in_places, processors_of, read_truth
+from tools.measuring.truth import agreement, in_places, processors_of, read_settings, read_truth
 
 Found = dict[str, Any]
 REFERENCE = "reference"
@@ -54,8 +55,8 @@ def run_search(
     Returns:
         curve: see `Curve`; seconds, of the search alone; losses of the last point and of `independent_losses`;
         console and found: processors of each type; pruning_ratio; processors: those that are left; truth: agreement
-        with what is known, or None; responses: see `measure_responses`; errors: of parameters, where the truth is a
-        graph of ours, else [].
+        with what is known, or None; responses: see `measure_responses`; errors: of parameters against the graph that
+        made the mix, else of those that `settings_errors` compares with truth.json.
     """
     run = _run_peer if name == REFERENCE else _run_ours
     return run(arguments, folder, truth, recipe, seed)
@@ -94,7 +95,7 @@ def _run_ours(arguments: Sequence[str], folder: Path, truth: GraphValues | None,
     search(module, data, [*wanted, curve], pruning.num_stages, "cpu", enable_progress_bar=False)
     values = GraphValues(module.graph, module.parameters_by_type(), module.weights.detach())
     render = renderer(module, data.song.level)
-    found = _found(curve.curve, curve.console, values, module.processors, render, folder, truth)
+    found = _found(curve.curve, curve.console, values, module.processors, render, folder, truth, data.song.level)
     if truth is not None:
         own = make_processors(data.song.sample_rate)
         errors = parameter_errors(truth, values, own, data.song.sources, module.processors)
@@ -164,6 +165,7 @@ def _found(
     render: Callable[[Tensor, int], Tensor],
     folder: Path,
     truth: GraphValues | None,
+    level: float = 1.0,
 ) -> Found:
     song, end, graph = curve.song, curve.points[-1], values.graph
     mix, target = clip_mix(song, render)
@@ -181,7 +183,7 @@ def _found(
         "processors": left,
         "truth": None if known is None else agreement(known, left if truth is not None else in_places(left)),
         "responses": measure_responses(song, folder, truth, values, processors, (target, mix)),
-        "errors": [],
+        "errors": settings_errors(read_settings(folder) or [], values, processors, level),
     }
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import combinations
-from statistics import fmean, median
+from statistics import fmean, median, median_high
 from typing import Any
 
-from mixgraph.recovery.agreement import markdown
+from mixgraph.recovery.agreement import Agreement, markdown
 from tools.measuring.curve import first_at
 from tools.measuring.runs import REFERENCE, Found
 from tools.measuring.truth import Processor, agreement
 
+_LOSSES = ("loss_target", "loss_prediction", "stft", "loudness_lu", "centroid_octaves")
 Runs = dict[tuple[str, str], list[Found]]
 """(song, configuration) -> what its seeds found."""
 
@@ -34,6 +35,9 @@ COLUMNS = (
     ("recall", "recall", 2),
 )
 
+STATED_COLUMNS = (("steps to the stated loss", "steps_to_stated", 0), ("seconds to it", "seconds_to_stated", 0))
+"""Further columns, where a loss is stated."""
+
 RESPONSE_COLUMNS = (
     ("level (dB)", "level_db", 2),
     ("pan", "pan", 3),
@@ -44,17 +48,24 @@ RESPONSE_COLUMNS = (
 )
 
 
-def summarise(runs: Runs) -> dict[tuple[str, str], dict[str, float | None]]:
-    """One summary a song and configuration; None where a value is not known."""
-    return {(song, name): _summary(found, runs.get((song, REFERENCE))) for (song, name), found in runs.items()}
+def summarise(runs: Runs, stated: float | None = None) -> dict[tuple[str, str], dict[str, float | None]]:
+    """One summary a song and configuration; None where a value is not known.
+
+    Args:
+        runs: of the searches.
+        stated: a loss over the target's norm; when it is reached is told, too.
+    """
+    return {(song, name): _summary(found, runs.get((song, REFERENCE)), stated) for (song, name), found in runs.items()}
 
 
-def _summary(found: Sequence[Found], reference: Sequence[Found] | None) -> dict[str, float | None]:
+def _summary(
+    found: Sequence[Found], reference: Sequence[Found] | None, stated: float | None
+) -> dict[str, float | None]:
     def middle(of: Callable[[Found], float | None]) -> float | None:
         known = [value for value in map(of, found) if value is not None]
         return median(known) if known else None
 
-    keys = ("loss_target", "loss_prediction", "stft", "loudness_lu", "centroid_octaves", "pruning_ratio", "seconds")
+    keys = (*_LOSSES, "pruning_ratio", "seconds")
     summary = {key: middle(lambda own, key=key: own[key]) for key in keys}  # type: ignore[misc]
     summary["num_processors"] = middle(lambda own: sum(own["found"].values()))
     for name in ("f1", "precision", "recall"):
@@ -63,19 +74,25 @@ def _summary(found: Sequence[Found], reference: Sequence[Found] | None) -> dict[
         summary[key] = middle(lambda own, key=key: own.get("responses") and own["responses"][key])  # type: ignore[misc]
     pairs = [agreement(_keys(a), _keys(b))["all"]["f1"] for a, b in combinations(found, 2)]
     summary["seed_agreement"] = fmean(1.0 if f1 is None else f1 for f1 in pairs) if pairs else None
-    # The reference optimises the loss over the prediction's norm: to that one it is held.
-    end = median(own["loss_prediction"] for own in reference) if reference else None
+    # The reference optimises the loss over the prediction's norm: to that one it is held. Of an even number of its
+    # seeds the higher middle one is taken, which half of them reach.
+    end = median_high(own["loss_prediction"] for own in reference) if reference else None
 
-    def until(what: str) -> float | None:
+    def until(what: str, loss: float | None, key: str) -> float | None:
         """The median, where a seed that never comes there counts as later than any other."""
-        if end is None:
+        if loss is None:
             return None
-        reached = [first_at(own["curve"], end, "loss_prediction", what) for own in found]
-        middle_one = median(math.inf if value is None else value for value in reached)
-        return middle_one if math.isfinite(middle_one) else None
+        reached = [first_at(own["curve"], loss, key, what) for own in found]
+        return _if_finite(median(math.inf if value is None else value for value in reached))
 
-    summary["steps_to_reference"], summary["seconds_to_reference"] = until("step"), until("seconds")
+    for what, name in (("step", "steps"), ("seconds", "seconds")):
+        summary[f"{name}_to_reference"] = until(what, end, "loss_prediction")
+        summary[f"{name}_to_stated"] = until(what, stated, "loss_target")
     return summary
+
+
+def _if_finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _keys(found: Found) -> list[Processor]:
@@ -102,35 +119,53 @@ def against_reference(
             continue
 
         def over(of: Callable[[Any, Any], float], key: str, pairs: Any = pairs) -> float | None:
-            known = [of(a[key], b[key]) for a, b in pairs if a[key] is not None and b[key] is not None]
-            return median(known) if known else None
+            """The median over songs; a song on which ours never comes to the reference's loss counts as later."""
+            known = [of(math.inf if a[key] is None else a[key], b[key]) for a, b in pairs if b[key] is not None]
+            return _if_finite(median(known)) if known else None
 
-        found[name] = {
-            "loss_target": over(lambda a, b: a / b, "loss_target"),
-            "loss_prediction": over(lambda a, b: a / b, "loss_prediction"),
-            "stft": over(lambda a, b: a / b, "stft"),
-            "loudness_lu": over(lambda a, b: a / b, "loudness_lu"),
-            "centroid_octaves": over(lambda a, b: a / b, "centroid_octaves"),
+        ratios = {key: over(_ratio, key) for key in _LOSSES}
+        found[name] = ratios | {
             "pruning_ratio": over(lambda a, b: a - b, "pruning_ratio"),
-            "steps": over(lambda a, b: a / b, "steps_to_reference"),
-            "seconds to its loss": over(lambda a, b: a / b, "seconds_to_reference"),
-            "seconds": over(lambda a, b: a / b, "seconds"),
+            "steps": over(_ratio, "steps_to_reference"),
+            "seconds to its loss": over(_ratio, "seconds_to_reference"),
+            "seconds": over(_ratio, "seconds"),
         }
     return found
 
 
-def to_markdown(runs: Runs, head: Sequence[str]) -> str:
-    """The report."""
-    summaries = summarise(runs)
+def _ratio(ours: float, theirs: float) -> float:
+    """Ours over the reference's; 1 where neither has any."""
+    if theirs == 0:
+        return 1.0 if ours == 0 else math.inf
+    return ours / theirs
+
+
+def type_agreements(runs: Runs) -> dict[tuple[str, str], Agreement]:
+    """(configuration, type) -> how many processors are true, found and both, over seeds and songs of known truth."""
+    counts: dict[tuple[str, str], list[Agreement]] = {}
+    for (_, name), found in runs.items():
+        for own in found:
+            for node_type, row in (own["truth"] or {}).items():
+                counts.setdefault((name, node_type), []).append(Agreement(row["true"], row["found"], row["matched"]))
+    return {
+        key: Agreement(*(sum(getattr(own, name) for own in all_of) for name in ("true", "found", "matched")))
+        for key, all_of in counts.items()
+    }
+
+
+def to_markdown(runs: Runs, head: Sequence[str], stated: float | None = None) -> str:
+    """The report, see `summarise`."""
+    summaries = summarise(runs, stated)
+    columns = COLUMNS if stated is None else (*COLUMNS, *STATED_COLUMNS)
 
     def cell(value: float | None, digits: int) -> str:
         return "-" if value is None else f"{value:.{digits}f}"
 
     rows = [
-        (song, name, *(cell(summary[key], digits) for _, key, digits in COLUMNS))
+        (song, name, *(cell(summary[key], digits) for _, key, digits in columns))
         for (song, name), summary in summaries.items()
     ]
-    lines = ["# Fidelity", "", *head, "", markdown(("song", "rules", *(title for title, *_ in COLUMNS)), rows)]
+    lines = ["# Fidelity", "", *head, "", markdown(("song", "rules", *(title for title, *_ in columns)), rows)]
     ratios = against_reference(summaries)
     if ratios:
         keys = list(next(iter(ratios.values())))
@@ -147,6 +182,17 @@ def to_markdown(runs: Runs, head: Sequence[str]) -> str:
         (song, name, *(cell(type_ratios(found).get(t), 2) for t in types)) for (song, name), found in runs.items()
     ]
     lines += ["## Pruning ratio of each type", "", markdown(("song", "rules", *types), by_type)]
+    agreements = type_agreements(runs)
+    if agreements:
+        counted = [
+            (*key, own.true, own.found, own.matched, *(cell(v, 2) for v in (own.precision, own.recall, own.f1)))
+            for key, own in agreements.items()
+        ]
+        lines += [
+            "## Processors of each type against the truth, all songs and seeds together",
+            "",
+            markdown(("rules", "type", "true", "found", "in both", "precision", "recall", "F1"), counted),
+        ]
     known = [
         key for key, summary in summaries.items() if any(summary[name] is not None for _, name, _ in RESPONSE_COLUMNS)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,35 @@ def in_places(processors: list[Processor]) -> list[Processor]:
     return sorted({(level, name, node_type, "", 0) for level, name, node_type, *_ in processors})
 
 
+@dataclass(frozen=True)
+class KnownProcessor:
+    """One entry of a truth.json.
+
+    Attributes:
+        level: `track` or `subgroup`.
+        name: of it.
+        type: as ours are called.
+        settings: pedalboard's, by name; none of an equalizer, which is several filters.
+    """
+
+    level: str
+    name: str
+    type: str
+    settings: dict[str, float]
+
+
 def read_truth(song: Path) -> list[Processor] | None:
     """The processors of a song's truth.json; None where it has none.
+
+    Raises:
+        ValueError: a type that is not known.
+    """
+    known = read_settings(song)
+    return None if known is None else sorted({(own.level, own.name, own.type, "", 0) for own in known})
+
+
+def read_settings(song: Path) -> list[KnownProcessor] | None:
+    """The entries of a song's truth.json, but those that do nothing; None where it has none.
 
     Raises:
         ValueError: a type that is not known.
@@ -62,14 +90,14 @@ def read_truth(song: Path) -> list[Processor] | None:
             ("subgroup", name.removeprefix("bus:")) if name.startswith("bus:") else ("track", name): chain
             for name, chain in record.items()
         }
-    found: set[Processor] = set()
+    found: list[KnownProcessor] = []
     for (level, name), chain in chains.items():
         for kind, settings in chain:
             if kind not in _TYPES:
                 raise ValueError(f"{path}: {name}: one of {', '.join(_TYPES)} is needed, got {kind!r}")
             if not _does_nothing(kind, settings):
-                found.add((level, name, _TYPES[kind], "", 0))
-    return sorted(found)
+                found.append(KnownProcessor(level, name, _TYPES[kind], settings if isinstance(settings, dict) else {}))
+    return found
 
 
 def _does_nothing(kind: str, settings: Any) -> bool:

@@ -1,0 +1,73 @@
+"""Settings of found dynamics and delays against those of a song's truth.json, where both have the processor.
+
+Compared where a processor stands on the same track or subgroup: thresholds and ratios as they act (a threshold at the
+level of the files), and of a delay the loudest tap of each channel. Pedalboard's detectors follow peaks, ours the
+energy, and before ours may stand another gain: a threshold that acts alike is some dB lower, and levels of the direct
+sound are what `responses` compares. Attack and release have no counterpart in the paper's compressor, and pedalboard's
+reverb no decay time.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from mixgraph.processors import Processors
+from mixgraph.processors.delay import MultitapDelay
+from mixgraph.processors.dynamics import DynamicRangeProcessor
+from mixgraph.processors.readings import acting_ratio, acting_threshold_db, tap_levels_db
+from mixgraph.recovery import GraphValues
+from mixgraph.recovery.agreement import chain_keys
+from tools.measuring.truth import KnownProcessor
+
+
+def settings_errors(
+    known: list[KnownProcessor], found: GraphValues, processors: Processors, level: float
+) -> list[dict[str, Any]]:
+    """The errors, as `parameter_errors` has them: `{node, type, quantity, unit, error, true, found}`, error absolute.
+
+    Args:
+        known: of `read_settings`.
+        found: of the search.
+        processors: one module a type, of the found graph.
+        level: the factor that the tracks were multiplied by in the search.
+    """
+    nodes = {(key.level, key.name, key.type): node for key, node in chain_keys(found.graph).items() if key.rank == 0}
+    weights = dict(zip(found.graph.processors, found.weights.tolist(), strict=True))
+    errors: list[dict[str, Any]] = []
+    for own in known:
+        node = nodes.get((own.level, own.name, own.type))
+        if node is None:
+            continue
+        row = found.graph.rows[node]
+        values = {n: v[row : row + 1].detach().double() for n, v in found.parameters[own.type].items()}
+        processor = processors[own.type]
+        pairs: list[tuple[str, str, float, float]] = []
+        if isinstance(processor, DynamicRangeProcessor):
+            threshold = acting_threshold_db(processor, values) - 20 * math.log10(level)
+            pairs.append(("threshold", "dB", own.settings["threshold_db"], threshold))
+            pairs.append(("ratio", ":1", own.settings["ratio"], acting_ratio(processor, values)))
+        elif isinstance(processor, MultitapDelay):
+            pairs += _taps(processor, values, weights[node], own.settings)
+        label = found.graph.label(node)
+        errors += [
+            {"node": label, "type": own.type, "quantity": name, "unit": unit, "true": true, "found": got}
+            | {"error": abs(got - true)}
+            for name, unit, true, got in pairs
+            if math.isfinite(got)
+        ]
+    return errors
+
+
+def _taps(
+    delay: MultitapDelay, values: dict[str, Any], weight: float, settings: dict[str, float]
+) -> list[tuple[str, str, float, float]]:
+    ms = delay.specification["delay_z"].to_unit(values["delay_z"])[0, :, 0].view(2, -1)
+    levels = tap_levels_db(delay, values, weight).view(2, -1)
+    share = settings["mix"]
+    found = []
+    for own, channel in zip(levels, ms, strict=True):
+        tap = int(own.argmax())
+        found.append(("tap delay", "ms", 1000 * settings["delay_seconds"], float(channel[tap])))
+        found.append(("tap level", "dB", 20 * math.log10(share / (1 - share)), float(own[tap])))
+    return found
