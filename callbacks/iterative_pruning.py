@@ -52,7 +52,7 @@ class IterativePruning(L.Callback):
         rounds: of pruning, one a stage.
         sampler: `"brute_force"`, `"dry_wet"` or `"hybrid"`. Trials are cheap, so that brute force is the default.
         tolerance: how much the whole-song match loss may rise above its lowest value, absolute. The paper's is 0.01 on
-            a loss over the prediction's norm; see `Decided` in the CHANGELOG for what 0.03 costs and gives.
+            a loss over the prediction's norm; see `Decided` in the CHANGELOG for what 0.02, 0.03 and 0.05 give.
         window_tolerance: how much the loss of any window of 2.8 s may rise in a round, which protects what plays for a
             short time or quietly; None lets the whole song's mean alone decide.
         rule: of the dry/wet sampler, see `DryWet`.

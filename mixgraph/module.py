@@ -34,6 +34,7 @@ from mixgraph.render import (
 from mixgraph.settings import LossSettings, OptimizerSettings, ProcessorOptions, RegularizerSettings, RenderSettings
 from mixgraph.songs.song import Song
 from mixgraph.songs.training_clips import Clip
+from mixgraph.starting_levels import start_from_levels
 from mixgraph.trained_graph import TrainedGraph
 
 CHECKPOINT_KEY = "mixgraph"
@@ -76,7 +77,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         sample_rate: int = 30000,
         warm_up_seconds: float = 1.0,
         seed: int = 42,
-        initial_values: Literal["heard", "drawn"] = "heard",
+        initial_values: Literal["fitted", "heard", "drawn"] = "heard",
         processors: ProcessorOptions | None = None,
         loss: LossSettings | None = None,
         regularizers: RegularizerSettings | None = None,
@@ -113,7 +114,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
             raise ValueError(
                 f"rate_factors: some of dry_wet, {types}, or their parameters (delay.delay_z), got {sorted(unknown)}"
             )
-        heard = {"delay.delay_z": 0.01} if initial_values == "heard" else {}
+        heard = {"delay.delay_z": 0.01} if initial_values != "drawn" else {}
         self.rate_factors = self.optimizer_settings.factors(heard)
         settings = self.loss_settings
         self.match = MatchLoss(sample_rate, denominator=settings.denominator, floor_gradient=settings.floor_gradient)
@@ -164,8 +165,11 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
             self.build(batch([self._console(song.subgroups, song.name) for song in self._songs()]))
         self._check_songs()
         self._check_lengths()
-        if self._drawn and self.initial_values == "heard":
+        if self._drawn and self.initial_values != "drawn":
             self.listen(self._songs(), self.processors)
+            if self.initial_values == "fitted":
+                for song in self._songs():
+                    start_from_levels(self, song, self.processors, self.render)
             self._drawn = False
         if stage == "fit" and not self.graph.processors:
             raise ValueError(

@@ -137,6 +137,18 @@ class Processor(nn.Module):
         """
         return {}
 
+    def acting_as(self, hertz: Tensor, gains: Tensor) -> tuple[dict[str, Tensor], float] | None:
+        """Values and a dry/wet weight of one node that acts, dry sound included, nearly as the given gains.
+
+        Args:
+            hertz: (bands,), rising.
+            gains: amplitudes, (2, bands): left and right, which a processor that keeps mono takes the mean of.
+
+        Returns:
+            name -> (*shape), in the trained coordinates, and the weight; None where a processor is no such thing.
+        """
+        return None
+
     def impulse_response(self, parameters: Parameters) -> Tensor:
         """The response of a linear processor, (nodes, 1 or 2, before + 1 + after); time zero at index `before`."""
         raise TypeError(f"{self.name} is not linear: it has no impulse response")
@@ -219,6 +231,17 @@ class Processor(nn.Module):
         impulse_response = self.impulse_response(parameters)
         wet = to_left_right(convolve(to_basis(signal, self.channels), impulse_response), self.channels)
         return wet[..., self.before : self.before + signal.shape[-1]]
+
+
+def wet_gains(gains: Tensor) -> tuple[Tensor, float]:
+    """Wet gains g and a weight w with 1 - w + w g = gains: half wet where that reaches, else as wet as it takes.
+
+    Gains are told from -26 dB up, and wet ones go down to -20 dB.
+    """
+    gains = gains.clamp(min=0.05)
+    weight = max(0.5, float((1 - gains.min()) / 0.9))
+    weight = min(weight, 0.97)
+    return (1 - (1 - gains) / weight).clamp(min=0.1), weight
 
 
 class Outlet(Processor):

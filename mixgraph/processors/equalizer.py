@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor
 
 from mixgraph.dsp.even import even_response
 from mixgraph.dsp.fir import hann, zero_phase_fir
-from mixgraph.processors.base import Parameter, Parameters, Processor, chosen, decibels
+from mixgraph.processors.base import Parameter, Parameters, Processor, chosen, decibels, wet_gains
 from mixgraph.processors.registry import register
 
 
@@ -47,6 +48,16 @@ class Equalizer(Processor):
     @property
     def after(self) -> int:
         return self.num_bins - 1
+
+    def acting_as(self, hertz: Tensor, gains: Tensor) -> tuple[dict[str, Tensor], float]:
+        """Straight lines in dB over the logarithm of frequency, and constant outside."""
+        wet, weight = wet_gains(gains.double().log().mean(dim=0).exp())
+        bins = torch.arange(self.num_bins, dtype=torch.float64) * (self.sample_rate / (2 * self.num_bins - 1))
+        x, place = hertz.double().log().contiguous(), bins.clamp(min=1.0).log()
+        above = torch.searchsorted(x, place).clamp(1, len(x) - 1)
+        share = ((place - x[above - 1]) / (x[above] - x[above - 1])).clamp(0, 1)
+        level = wet.log()
+        return {"log_magnitude": torch.lerp(level[above - 1], level[above], share)}, weight
 
     def impulse_response(self, parameters: Parameters) -> Tensor:
         log_magnitude = parameters["log_magnitude"]

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mixgraph.processors.base import Parameter, Parameters, Processor, decibels
+from mixgraph.processors.base import Parameter, Parameters, Processor, decibels, wet_gains
 from mixgraph.processors.registry import register
 
 
@@ -23,6 +23,10 @@ class GainPanning(Processor):
     @property
     def specification(self) -> dict[str, Parameter]:
         return {"log_gain": decibels((2,), -60, 24, "gain of the left and right channel")}
+
+    def acting_as(self, hertz: Tensor, gains: Tensor) -> tuple[dict[str, Tensor], float]:
+        wet, weight = wet_gains(gains.log().mean(dim=-1).exp())
+        return {"log_gain": wet.log()}, weight
 
     def impulse_response(self, parameters: Parameters) -> Tensor:
         return torch.exp(parameters["log_gain"]).unsqueeze(-1)
