@@ -40,8 +40,10 @@ def starting_levels(sources: Tensor, mix: Tensor, sample_rate: int) -> StartingL
         mix: (2, L).
         sample_rate: in Hz.
     """
-    parts, hertz = band_powers(sources.cpu(), sample_rate)  # (K, 2, bands, frames)
-    whole, _ = band_powers(mix.cpu(), sample_rate)
+    whole, hertz = band_powers(mix.cpu(), sample_rate)  # (2, bands, frames)
+    parts = torch.stack(
+        [band_powers(track.cpu(), sample_rate)[0] for track in sources]
+    )  # one by one: spectra are large
     levels = torch.stack([fit_powers(parts[:, c].flatten(1), whole[c].flatten()) for c in range(2)], dim=-1)
     levels = levels.clamp(_LEAST_LEVEL, _MOST_LEVEL)
     scaled = parts * levels.square()[:, :, None, None]
