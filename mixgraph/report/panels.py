@@ -38,7 +38,7 @@ from mixgraph.report.settings import (
 _COLUMNS, _PANEL = 6, (2.6, 1.9)  # panels in a row; inches
 _LEVELS_DB = torch.arange(-60.0, 0.5, 1.0, dtype=torch.float64)
 _TITLE = 25  # characters of a chain's name and a type; longer ones are smaller
-_LEAST_PLACE = 10  # of them, at least for the name
+_LEAST_PLACE = 16  # of them, at least for the name
 _LONGEST = 20.0  # s; decay times are drawn up to it
 _LEFT, _RIGHT = "#0072B2", "#D55E00"
 
