@@ -58,8 +58,8 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         warm_up_seconds: at the start of every clip, rendered but not compared.
         seed: of the initial values.
         initial_values: `"heard"` takes them from the mix where a processor can be heard there (delays, which then
-            learn a hundred times slower unless `rate_factors` says otherwise), see `Processor.heard_in`; `"drawn"`
-            draws all of them.
+            learn a hundred times slower unless `rate_factors` says otherwise), see `Processor.heard_in`; `"fitted"`
+            takes gains and equalizers of the tracks from it, too, see `starting_levels`; `"drawn"` draws all of them.
         processors: processor name -> constructor options that differ from the defaults.
         loss: of the match.
         regularizers: gain staging and sparsity.
