@@ -41,9 +41,8 @@ def starting_levels(sources: Tensor, mix: Tensor, sample_rate: int) -> StartingL
         sample_rate: in Hz.
     """
     whole, hertz = band_powers(mix.cpu(), sample_rate)  # (2, bands, frames)
-    parts = torch.stack(
-        [band_powers(track.cpu(), sample_rate)[0] for track in sources]
-    )  # one by one: spectra are large
+    # One by one: (K, 2, bands, frames) is small, the spectra that it is made of are not.
+    parts = torch.stack([band_powers(track.cpu(), sample_rate)[0] for track in sources])
     levels = torch.stack([fit_powers(parts[:, c].flatten(1), whole[c].flatten()) for c in range(2)], dim=-1)
     levels = levels.clamp(_LEAST_LEVEL, _MOST_LEVEL)
     scaled = parts * levels.square()[:, :, None, None]
@@ -69,8 +68,7 @@ def start_from_levels(
     """
     start = starting_levels(song.sources, song.mix, song.sample_rate)
     _set(console, song, processors, start)
-    powers = (band_powers(mix, song.sample_rate)[0].flatten() for mix in (render(song), song.mix))
-    made, whole = powers
+    made, whole = (band_powers(mix.cpu(), song.sample_rate)[0].flatten() for mix in (render(song), song.mix))
     factor = fit_powers(made.unsqueeze(0), whole)
     _set(console, song, processors, replace(start, levels=start.levels * factor))
 

@@ -19,7 +19,8 @@ def band_powers(audio: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
         sample_rate: in Hz.
 
     Returns:
-        (..., bands, frames) in float64, and the geometric mean of each band's edges in Hz, (bands,).
+        (..., bands, frames) in float64, and the geometric mean of each band's first and last bin in Hz,
+        (bands,).
     """
     size = 2 * round(_FRAME_SECONDS * sample_rate / 2)
     window = torch.hann_window(size, dtype=torch.float64, device=audio.device)
