@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from dataclasses import asdict, replace
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 import lightning as L
@@ -21,7 +21,7 @@ from mixgraph.pruning import Costs, Schedule, SongCosts, SongEvaluator
 from mixgraph.pruning.schedule import describe_changes, fit, least_seconds, seconds
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
-_TIMED_STEPS = 3
+_TIMED_STEPS = _TIMED_TRIALS = 3
 _SHARE = 0.85  # of the budget that is planned for; the rest is for what comes before and after
 
 
@@ -150,9 +150,10 @@ class TimeBudget(L.Callback):
             f"round{'' if fitted.rounds == 1 else 's'} ({changes})."
         )
         least = max(least_seconds(schedule, costs, self._stages), seconds(fitted, costs, self._stages)) / _SHARE
+        duration = f"{math.ceil(least)}s" if least < 60 else f"{math.ceil(least / 60)}m"
         if self.budget < least or seconds(fitted, costs, self._stages) > available:
             rank_zero_warn(
-                f"budget: too short to train and prune this console, which takes {math.ceil(least / 60)}m at least. "
+                f"budget: too short to train and prune this console, which takes {duration} at least. "
                 "HINT: a longer budget, or shorter chains (model.track_chain, model.subgroup_chain)"
             )
 
@@ -208,7 +209,7 @@ def _time_steps(module: ConsoleModule, data: Any) -> float:
         timed.append(_now(module) - started)
     for parameter in module.parameters():
         parameter.grad = None
-    return sorted(timed[1:])[_TIMED_STEPS // 2]  # the first one also pays for what is made once
+    return median(timed[1:])  # the first one also pays for what is made once
 
 
 def _now(module: ConsoleModule) -> float:
@@ -222,6 +223,9 @@ def _time_trial(evaluator: SongEvaluator) -> float:
     evaluator.evaluate(())
     if not evaluator.graph.processors:
         return 0.0
-    started = time.perf_counter()
-    evaluator.evaluate((0,))
-    return time.perf_counter() - started
+    timed = []
+    for _ in range(_TIMED_TRIALS):
+        started = time.perf_counter()
+        evaluator.evaluate((0,))
+        timed.append(time.perf_counter() - started)
+    return median(timed)  # one that the machine held up would shorten the whole schedule

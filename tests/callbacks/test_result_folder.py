@@ -140,7 +140,9 @@ def test_a_budget_scales_the_search(tiny_song, tmp_path, slow, caplog) -> None:
 
 
 def test_a_budget_that_holds_no_search_says_what_would(tiny_song, tmp_path, slow) -> None:
-    with pytest.warns(UserWarning, match=r"budget: too short to train and prune this console, which takes 1m at least"):
+    with pytest.warns(
+        UserWarning, match=r"budget: too short to train and prune this console, which takes 20s at least"
+    ):
         find(tiny_song, tmp_path / "r", [TimeBudget("10s")], steps=500)
 
 
