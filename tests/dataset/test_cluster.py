@@ -36,6 +36,7 @@ def cluster(tmp_path, monkeypatch):
     (tmp_path / "tmp").mkdir()
     sockets = tempfile.mkdtemp(prefix="ray_")  # their paths may have 107 characters
     monkeypatch.setenv("RAY_TMPDIR", sockets)
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # 15 by default: on a busy machine they would never get to work
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     found = ray_cluster.Cluster(initialize_head=True, head_node_args=NODE | {"num_cpus": 0, "include_dashboard": False})
     nodes = [found.add_node(**NODE) for _ in range(2)]
@@ -44,7 +45,7 @@ def cluster(tmp_path, monkeypatch):
     shutil.rmtree(sockets, ignore_errors=True)
 
 
-def wait_for(ready, process, seconds=150):
+def wait_for(ready, process, seconds=300):
     end = time.monotonic() + seconds
     while not ready():
         assert process.poll() is None, process.communicate()[0]
