@@ -4,12 +4,13 @@ import csv
 import json
 import signal
 from dataclasses import replace
+from types import SimpleNamespace
 
 import lightning as L
 import pytest
 
 from callbacks import IterativePruning, ResultFolder
-from callbacks.time_budget import TimeBudget
+from callbacks.time_budget import TimeBudget, _time_trial
 from datamodules import SongData
 from mixgraph.found import load_result
 from mixgraph.module import ConsoleModule
@@ -112,6 +113,17 @@ def test_a_budgets_schedule_is_kept_and_another_schedule_is_told(tiny_song, tmp_
     assert first.fitted is None  # an hour is enough
     with pytest.warns(UserWarning, match=r"made with pruning.rounds=2; the search goes on with pruning.rounds=1\."):
         find(tiny_song, folder, [TimeBudget()], folder / "stage.ckpt", rounds=1)
+
+
+def test_one_trial_that_is_held_up_does_not_decide(monkeypatch) -> None:
+    durations, clock = iter([5.0, 1.0, 40.0, 2.0]), [0.0]  # the first one also pays for what is made once
+
+    def evaluate(candidates):
+        clock[0] += next(durations)
+
+    monkeypatch.setattr("callbacks.time_budget.time.perf_counter", lambda: clock[0])
+    evaluator = SimpleNamespace(graph=SimpleNamespace(processors=(0,)), evaluate=evaluate)
+    assert _time_trial(evaluator) == 2.0
 
 
 @pytest.fixture
