@@ -12,11 +12,10 @@ from mixgraph.processors import registered
 from mixgraph.settings import RenderSettings
 
 RATE = 8000
-ON_CPUS_ONLY = "kq"
 LETTERS = "".join(t.letter for t in registered().values() if t.inlets == t.outlets == 1 and not t.cuts)
 CONSOLES = {
     "letters": {
-        "track_chain": "".join(sorted(set(LETTERS) - set(ON_CPUS_ONLY))),
+        "track_chain": LETTERS,
         "subgroup_chain": "ecnsgdr",
         "master_chain": "ec",
         "returns": {"room": "er"},

@@ -178,7 +178,7 @@ class OnePoleDynamics(DynamicRangeProcessor):
 
 
 class AttackReleaseDynamics(DynamicRangeProcessor):
-    """Dynamics whose envelope rises and falls at speeds of their own, exactly; on CPUs only (`dsp.attack_release`)."""
+    """Dynamics whose envelope rises and falls at speeds of their own, exactly (`dsp.attack_release`)."""
 
     @property
     def time_constants(self) -> Mapping[str, tuple[float | None, str]]:

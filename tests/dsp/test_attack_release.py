@@ -2,12 +2,16 @@
 
 import math
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
 
-from mixgraph.dsp.attack_release import attack_release
+import mixgraph
+from mixgraph.dsp import policies
+from mixgraph.dsp.attack_release import _adjoint, _smooth, attack_release
 from mixgraph.dsp.envelope import one_pole
+from mixgraph.songs.audio import read_audio
 from mixgraph.threads import one_thread
 
 
@@ -90,6 +94,40 @@ def test_an_independent_library_agrees() -> None:
         assert torch.allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
-def test_other_devices_are_refused() -> None:
-    with pytest.raises(ValueError, match="run on CPUs only"):
-        attack_release(*(value.to("meta") for value in inputs()))
+DRUMS = Path(mixgraph.__file__).parent / "songs" / "demo_potassium" / "tracks" / "end_drums.flac"
+SPEEDS = {  # ms of attack and release
+    "usual": (5.0, 80.0),
+    "far apart": (0.1, 1000.0),
+    "nearly equal": (20.0, 20.1),
+    "release first": (50.0, 5.0),
+}
+
+
+@pytest.mark.parametrize("speeds", SPEEDS)
+@pytest.mark.parametrize("source", ["noise", "drums", "ties"])
+def test_without_a_loop_over_samples_it_is_the_same(speeds, source) -> None:
+    generator = torch.Generator().manual_seed(1)
+    if source == "drums":
+        signal = read_audio(DRUMS, 30000)[:, :60000].square().double().expand(2, -1)
+    elif source == "noise":
+        signal = torch.rand(2, 30000, dtype=torch.float64, generator=generator)
+    else:  # held, so that samples come to equal the output before them, and silent
+        signal = torch.rand(2, 300, dtype=torch.float64, generator=generator).repeat_interleave(100, dim=1)
+        signal[1, 5000:20000] = 0
+    steps = -torch.expm1(-1 / (30 * torch.tensor(SPEEDS[speeds], dtype=torch.float64)))
+    steps = torch.stack((steps, steps.flip(0)), dim=1)  # The second row has both in exchange: policies differ by row.
+    initial = signal[:, 7].clone()
+    by_smooth = torch.randn(signal.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    smooth, expected = policies.smooth_rows(signal, steps, initial), _smooth(signal, steps, initial)
+    assert torch.allclose(smooth, expected, rtol=1e-12, atol=1e-15)
+    ours = policies.adjoint_rows(by_smooth, signal, expected, steps, initial)
+    for a, b in zip(ours, _adjoint(by_smooth, signal, expected, steps, initial), strict=True):
+        assert torch.allclose(a, b, rtol=1e-9, atol=1e-11)
+
+
+def test_without_a_loop_float32_keeps_its_accuracy_over_minutes() -> None:
+    signal, attack, release, initial = inputs(2, 1_000_000, dtype=torch.float32)
+    steps = torch.sigmoid(-torch.stack((attack + 5, release + 9)).double())
+    smooth = policies.smooth_rows(signal, steps, initial)
+    assert smooth.dtype == torch.float32
+    assert torch.allclose(smooth, _smooth(signal, steps, initial), rtol=2e-7, atol=1e-9)
