@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mixgraph.graph.palette import type_order
-from mixgraph.graph.types import INPUT, MIX, MixGraph
+from mixgraph.graph.types import AUXILIARY, INPUT, MIX, MixGraph
+from mixgraph.processors import processor_type
 
 _GROUP_GAP = 0.5  # rows between subgroups
 _SONG_GAP = 1.5
@@ -61,6 +62,11 @@ class Layout:
     def _is_taken(self, row: float, column: int) -> bool:
         after = bisect_left(self.taken[column], row - 0.45)
         return after < len(self.taken[column]) and self.taken[column][after] < row + 0.45
+
+
+def is_send(node_type: str) -> bool:
+    """Whether nodes of a type stand beside their chain's line, not on it."""
+    return node_type not in AUXILIARY and processor_type(node_type).cuts
 
 
 def make_layout(graph: MixGraph) -> Layout:
@@ -134,19 +140,19 @@ def _longest_paths(graph: MixGraph, inside: set[int]) -> dict[int, int]:
 
 
 def _lanes(graph: MixGraph) -> list[int]:
-    """How many rows below its chain's own each node stands: those behind a splitter's further outlets are apart."""
+    """How many rows below its chain's own each node stands: sends, and what is behind a splitter's further outlets."""
     lanes = [0] * len(graph)
     used: dict[int, int] = {}  # of each chain
-    if graph.has_ports:
-        outlets = dict(zip(graph.edges, graph.ports, strict=True))
-        for node in graph.topological_order:
-            head, before = graph.chain_head(node), graph.predecessors[node]
-            if head == node:
-                continue
-            if len(before) == 1 and outlets[before[0], node][0] > 0:
-                used[head] = lanes[node] = used.get(head, 0) + 1
-            else:
-                lanes[node] = min(lanes[p] for p in before)
+    outlets = dict(zip(graph.edges, graph.ports, strict=True))
+    for node in graph.topological_order:
+        head, before = graph.chain_head(node), graph.predecessors[node]
+        if head == node:
+            continue
+        further = len(before) == 1 and outlets[before[0], node][0] > 0
+        if further or is_send(graph.types[node]):
+            used[head] = lanes[node] = used.get(head, 0) + 1
+        else:
+            lanes[node] = min(lanes[p] for p in before)
     return lanes
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mixgraph.graph.layout import Layout, make_layout
+from mixgraph.graph.layout import Layout, is_send, make_layout
 from mixgraph.graph.palette import INK, PAPER, QUIET, node_letter, text_colour, type_colour, type_label, type_order
 from mixgraph.graph.types import AUXILIARY, INPUT, MIX, OUTPUT, MixGraph
 from mixgraph.processors import processor_type
@@ -324,7 +324,7 @@ def _gaps(layout: Layout, cable: _Cable) -> list[int]:
     if cable.inlet or cable.row != layout.rows[cable.source]:
         return []
     passed = range(layout.columns[cable.source] + 1, layout.columns[cable.destination])
-    return [c for c in passed if c in layout.headings]
+    return [c for c in passed if c in layout.headings and not is_send(layout.headings[c])]
 
 
 def _marks(grid: _Grid, cable: _Cable) -> list[Box]:

@@ -259,6 +259,18 @@ def test_branches_stand_in_lanes_and_keys_are_dashed():
     assert any("dashed: the key that a sidechain listens to" in (text or "") for text in texts)
 
 
+def test_sends_stand_below_their_track():
+    graph = build_console({"a": ["x", "y"], "b": ["z"]}, "eg", "e", returns={"room": "e", "echo": "e"})
+    layout = make_layout(graph)
+    rows = {name: next(layout.rows[i] for i in graph.inputs if graph.names[i] == name) for name in "xyz"}
+    sends = {name: sorted(layout.rows[i] for i in graph.nodes_of("send") if graph.names[i] == name) for name in "xyz"}
+    assert sends == {name: [row + 1, row + 2] for name, row in rows.items()}
+    places = list(zip(layout.columns, layout.rows, strict=True))
+    assert len(set(places)) == len(places)
+    assert rows["y"] == rows["x"] + 3
+    assert not make_scene(graph).marks  # Nothing is missing in a whole track, though its line passes the sends' column.
+
+
 def test_parallel_cables_are_drawn_apart():
     """A splitter that lost both of its branches: two cables to the same node."""
     graph = build_console({"a": ["x"]}, "t(c,g)e", "")
