@@ -14,7 +14,7 @@ import soundfile
 import torch
 
 from mixgraph.graph import build_console, prune
-from mixgraph.processors import make_processors
+from mixgraph.processors import make_processors, processor_type
 from mixgraph.recovery import GraphValues, compare_graphs
 from mixgraph.songs import load_song
 from tools.fidelity import main, parse
@@ -24,7 +24,7 @@ from tools.measuring.losses import independent_losses
 from tools.measuring.runs import REFERENCE, clip_mix
 from tools.measuring.songs import measured_song
 from tools.measuring.table import against_reference, summarise, to_markdown, type_agreements, type_ratios
-from tools.measuring.truth import agreement, in_places, processors_of, read_settings, read_truth
+from tools.measuring.truth import agreement, in_places, kind, of_kinds, processors_of, read_settings, read_truth
 
 RATE = 30000
 DEMO = Path(__file__).parent.parent / "mixgraph" / "songs" / "demo_potassium"
@@ -95,6 +95,9 @@ def test_where_a_curve_reaches_a_loss() -> None:
     assert first_at(points, 1.5, "x") == 75
     assert first_at(points, 1.0, "x") == 100
     assert first_at(points, 0.9, "x") is None
+    diverged = [{"step": 50, "x": 2.0}, {"step": 100, "x": math.nan}]
+    assert first_at(diverged, 1.5, "x") is None
+    assert first_at([*diverged, {"step": 150, "x": 1.0}], 1.5, "x") == 150
 
 
 def test_truth_of_the_demo_song() -> None:
@@ -130,6 +133,15 @@ def test_agreement_of_processors() -> None:
     assert (own["reverb"]["precision"], own["reverb"]["recall"]) == (0.5, 0.5)
     assert (own["delay"]["precision"], own["delay"]["recall"]) == (None, 0)
     assert own["all"]["f1"] == pytest.approx(2 / 5)
+
+
+def test_further_types_count_as_what_truths_call_them() -> None:
+    true = processors_of(build_console({"all": ["a"]}, "cnegr", ""))
+    further = processors_of(build_console({"all": ["a"]}, "kqpgl", ""))
+    assert agreement(true, of_kinds(further))["all"]["f1"] == 1
+    assert agreement(in_places(true), in_places(further))["all"]["f1"] == 1
+    assert agreement(true, further)["all"]["found"] == 5
+    assert agreement(true, further)["all"]["matched"] == 1
 
 
 @pytest.mark.parametrize(
@@ -256,14 +268,19 @@ def test_what_is_known_of_a_mix_is_told_by_type_and_in_units() -> None:
     assert "steps to the stated loss" in text
 
 
-def test_settings_are_compared_with_those_of_pedalboard() -> None:
+@pytest.mark.parametrize("dynamics", ["compressor noisegate", "attack_release_compressor attack_release_gate"])
+def test_settings_are_compared_with_those_of_pedalboard(dynamics) -> None:
     """Exactly the demo's settings, at four times the level, have no error; others have theirs."""
+    dynamics = dynamics.split()
+    letters = "e" + "".join(processor_type(t).letter for t in dynamics) + "sgdr"
     known = read_settings(DEMO)
     assert known is not None
     song, processors = load_song(DEMO, RATE, loudness_lufs=None), make_processors(RATE)
     wanted = {(own.level, own.name, own.type): own.settings for own in known}
-    console = build_console(song.subgroups)
-    places = {node: (console.level(node), console.names[node], console.types[node]) for node in console.processors}
+    console = build_console(song.subgroups, letters, letters)
+    places = {
+        node: (console.level(node), console.names[node], kind(console.types[node])) for node in console.processors
+    }
     graph, _ = prune(console, [node for node, place in places.items() if place in wanted])
     values = {t: processors[t].initial(n, spread=0.0) for t, n in graph.count().items()}
     weights = torch.full((len(graph.processors),), 0.25)
@@ -273,10 +290,13 @@ def test_settings_are_compared_with_those_of_pedalboard() -> None:
         values[node_type][name][row] = processors[node_type].specification[name].from_unit(torch.tensor([unit]))
 
     for node in graph.processors:
-        settings = wanted[graph.level(node), graph.names[node], graph.types[node]]
-        if graph.types[node] in ("compressor", "noisegate"):
+        settings = wanted[graph.level(node), graph.names[node], kind(graph.types[node])]
+        if graph.types[node] in dynamics:
             put(node, "log_threshold", settings["threshold_db"] + 20 * math.log10(4))
             put(node, "log_ratio", settings["ratio"])
+            if "attack_logit" in values[graph.types[node]]:
+                put(node, "attack_logit", settings["attack_ms"])
+                put(node, "release_logit", settings["release_ms"])
         elif graph.types[node] == "delay":
             delay = processors["delay"].specification
             ms = torch.arange(20.0).repeat(2) * 100 + 50
@@ -287,7 +307,9 @@ def test_settings_are_compared_with_those_of_pedalboard() -> None:
             weights[graph.processors.index(node)] = settings["mix"]
     errors = settings_errors(known, GraphValues(graph, values, weights), processors, 4.0)
     told = {(e["type"], e["quantity"], e["unit"]) for e in errors}
-    assert told == {(t, *q) for t in ("compressor", "noisegate") for q in (("threshold", "dB"), ("ratio", ":1"))} | {
+    compared_of = [("threshold", "dB"), ("ratio", ":1")]
+    compared_of += [("attack", "ms"), ("release", "ms")] if "attack" in dynamics[0] else []
+    assert told == {(t, *q) for t in dynamics for q in compared_of} | {
         ("delay", "tap delay", "ms"),
         ("delay", "tap level", "dB"),
     }
@@ -299,6 +321,8 @@ def test_settings_are_compared_with_those_of_pedalboard() -> None:
             assert own["error"] < 0.5  # the detector's floor lifts a gate's threshold near it
         elif own["quantity"] == "ratio":
             assert own["error"] < 1e-4
+        elif own["quantity"] in ("attack", "release"):
+            assert own["error"] < 1e-3 * own["true"]
         elif own["quantity"] == "tap delay":
             assert own["error"] == pytest.approx(1000 / RATE, rel=1e-3)
         else:
@@ -348,6 +372,12 @@ def test_whole_run_is_kept_and_told(tiny_song, tmp_path, capsys) -> None:
     assert (out / "searches.jsonl").read_text().splitlines() == lines
 
 
+def test_a_file_of_another_sample_rate_is_refused(tiny_song, tmp_path) -> None:
+    (tmp_path / "slow.yaml").write_text("data: {sample_rate: 16000}")
+    with pytest.raises(ValueError, match="sample_rate: songs are measured at 30000 Hz only, got 16000"):
+        main([str(tiny_song), "--config", f"slow={tmp_path / 'slow.yaml'}", "--steps", "1", "1", "1", "--seeds", "0"])
+
+
 def test_a_kept_search_is_of_the_same_files(tiny_song, tmp_path, capsys) -> None:
     song, out = tmp_path / "x" / "song", tmp_path / "report"
     shutil.copytree(tiny_song, song)
@@ -390,6 +420,10 @@ def test_the_peer_is_measured_alike(tmp_path, capsys) -> None:
         (["s", "--keep"], "nothing to take without --out"),
         (["s", "--config", "a=--start=x,--budget=1m"], "--start=x, --budget=1m: searches are measured without"),
         (["s", "--config", "a=--config=x.yaml"], "--config=x.yaml: searches are measured without"),
+        (["s", "--config", "a=--seed_everything=5"], "--seed_everything=5: searches are measured without"),
+        (["s", "--config", "a=--data.sample_rate=16000"], "--data.sample_rate=16000: searches are measured without"),
+        (["synthetic:3:1", "--config", "a=--data.loudness_lufs=null"], "at their own level"),
+        (["s", "--config", "a=--pruning.rounds=x"], "whole numbers are needed"),
         (["s", "--config", "a=--pruning.rounds=5"], "550 steps; a configuration may part the 500 steps"),
     ],
 )
@@ -410,7 +444,7 @@ def test_songs_too_short_to_measure_are_refused_before_the_search(tiny_song, tmp
 
 def test_configurations_may_part_the_steps_and_have_brackets() -> None:
     split = (
-        "a=x.yaml,--data.steps_per_stage=25,--pruning.console_stages=12,--pruning.rounds=8,--model.track_chain=et(c,g)"
+        "a=x.yaml, --data.steps_per_stage=25,--pruning.console_stages=12,--pruning.rounds=8,--model.track_chain=et(c,g)"
     )
     (arguments,) = parse(["song", "--config", split]).configurations.values()
     assert arguments[:2] == ["--config", "x.yaml"]

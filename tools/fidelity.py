@@ -60,7 +60,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         refused = [a for a in options.configurations[name] if a.startswith(_NOT_HERE)]
         if refused:
             parser.error(f"--config {name}: {', '.join(refused)}: searches are measured without {', '.join(_NOT_HERE)}")
-        wanted, found = Recipe(*options.steps).total_steps, _steps(options.configurations[name], options.steps)
+        if any(song.startswith("synthetic:") for song in options.songs) and "--data.loudness_lufs" in parts:
+            parser.error(f"--config {name}: --data.loudness_lufs: synthetic songs are searched at their own level")
+        try:
+            found = _steps(options.configurations[name], options.steps)
+        except ValueError as error:
+            parser.error(f"--config {name}: {', '.join(_STAGES)}: whole numbers are needed ({error})")
+        wanted = Recipe(*options.steps).total_steps
         if found != wanted:
             parser.error(
                 f"--config {name}: {found} steps; a configuration may part the {wanted} steps of --steps otherwise, "
@@ -71,7 +77,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return options
 
 
-_NOT_HERE = ("--config=", "--start", "--budget", "--time.", "--trainer.", "--result.", "--progress.")
+_NOT_HERE = (
+    *("--config=", "--start", "--budget", "--time.", "--trainer.", "--result.", "--progress.", "--ckpt_path"),
+    *("--seed_everything", "--data.path", "--data.sample_rate", "--pruning.leave_one_out"),
+)
 _STAGES = ("data.steps_per_stage", "pruning.console_stages", "pruning.rounds")
 
 
@@ -92,6 +101,7 @@ def _arguments(parts: str) -> list[str]:
     for character in f"{parts},":
         depth += (character in "([{") - (character in ")]}")
         if character == "," and depth == 0:
+            word = word.strip()
             found += [word] if word.startswith("--") else ["--config", word] if word else []
             word = ""
         else:

@@ -83,9 +83,9 @@ class CurveCallback(L.Callback):
 def first_at(points: list[dict[str, Any]], loss: float, key: str, what: str = "step") -> float | None:
     """Where a curve first reaches a loss, between its points by a straight line; None where it never does."""
     for before, after in zip([None, *points], points, strict=False):
-        if after[key] > loss:
+        if not after[key] <= loss:
             continue
-        if before is None or before[key] <= after[key]:
+        if before is None or not before[key] > after[key]:
             return float(after[what])
         share = (before[key] - loss) / (before[key] - after[key])
         return float(before[what] + share * (after[what] - before[what]))

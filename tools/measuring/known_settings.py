@@ -3,8 +3,8 @@
 Compared where a processor stands on the same track or subgroup: thresholds and ratios as they act (a threshold at the
 level of the files), and of a delay the loudest tap of each channel. Pedalboard's detectors follow peaks, ours the
 energy, and before ours may stand another gain: a threshold that acts alike is some dB lower, and levels of the direct
-sound are what `responses` compares. Attack and release have no counterpart in the paper's compressor, and pedalboard's
-reverb no decay time.
+sound are what `responses` compares. Attack and release are compared where ours has them (the paper's compressor does
+not). Pedalboard's reverb has no decay time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mixgraph.processors.dynamics import DynamicRangeProcessor
 from mixgraph.processors.readings import acting_ratio, acting_threshold_db, tap_levels_db
 from mixgraph.recovery import GraphValues
 from mixgraph.recovery.agreement import chain_keys
-from tools.measuring.truth import KnownProcessor
+from tools.measuring.truth import KnownProcessor, kind
 
 
 def settings_errors(
@@ -32,26 +32,31 @@ def settings_errors(
         processors: one module a type, of the found graph.
         level: the factor that the tracks were multiplied by in the search.
     """
-    nodes = {(key.level, key.name, key.type): node for key, node in chain_keys(found.graph).items() if key.rank == 0}
+    places = chain_keys(found.graph).items()
+    nodes = {(key.level, key.name, kind(key.type)): node for key, node in places if key.rank == 0}
     weights = dict(zip(found.graph.processors, found.weights.tolist(), strict=True))
     errors: list[dict[str, Any]] = []
     for own in known:
         node = nodes.get((own.level, own.name, own.type))
         if node is None:
             continue
-        row = found.graph.rows[node]
-        values = {n: v[row : row + 1].detach().double() for n, v in found.parameters[own.type].items()}
-        processor = processors[own.type]
+        row, node_type = found.graph.rows[node], found.graph.types[node]
+        values = {n: v[row : row + 1].detach().double() for n, v in found.parameters[node_type].items()}
+        processor = processors[node_type]
         pairs: list[tuple[str, str, float, float]] = []
         if isinstance(processor, DynamicRangeProcessor):
             threshold = acting_threshold_db(processor, values) - 20 * math.log10(level)
             pairs.append(("threshold", "dB", own.settings["threshold_db"], threshold))
             pairs.append(("ratio", ":1", own.settings["ratio"], acting_ratio(processor, values)))
+            for speed in ("attack", "release"):
+                if (parameter := processor.specification.get(f"{speed}_logit")) is not None:
+                    ms = float(parameter.to_unit(values[f"{speed}_logit"]))
+                    pairs.append((speed, "ms", own.settings[f"{speed}_ms"], ms))
         elif isinstance(processor, MultitapDelay):
             pairs += _taps(processor, values, weights[node], own.settings)
         label = found.graph.label(node)
         errors += [
-            {"node": label, "type": own.type, "quantity": name, "unit": unit, "true": true, "found": got}
+            {"node": label, "type": node_type, "quantity": name, "unit": unit, "true": true, "found": got}
             | {"error": abs(got - true)}
             for name, unit, true, got in pairs
             if math.isfinite(got)

@@ -29,7 +29,7 @@ from tools.measuring.curve import Curve, CurveCallback, renderer
 from tools.measuring.known_settings import settings_errors
 from tools.measuring.losses import independent_losses
 from tools.measuring.responses import measure_responses
-from tools.measuring.truth import agreement, in_places, processors_of, read_settings, read_truth
+from tools.measuring.truth import agreement, in_places, of_kinds, processors_of, read_settings, read_truth
 
 Found = dict[str, Any]
 REFERENCE = "reference"
@@ -91,6 +91,8 @@ def _run_ours(arguments: Sequence[str], folder: Path, truth: GraphValues | None,
     (pruning,) = (c for c in callbacks if isinstance(c, IterativePruning))
     wanted = [c for c in callbacks if type(c).__module__.partition(".")[0] != "lightning"]
     data.setup("fit")
+    if data.song.sample_rate != (rate := Case(song=str(folder)).sample_rate):
+        raise ValueError(f"data.sample_rate: songs are measured at {rate} Hz only, got {data.song.sample_rate}")
     curve = CurveCallback(Curve(_at_file_level(data.song)), data.song.level)
     search(module, data, [*wanted, curve], pruning.num_stages, "cpu", enable_progress_bar=False)
     values = GraphValues(module.graph, module.parameters_by_type(), module.weights.detach())
@@ -181,7 +183,7 @@ def _found(
         "found": graph.count(),
         "pruning_ratio": 1 - sum(graph.count().values()) / sum(console.values()),
         "processors": left,
-        "truth": None if known is None else agreement(known, left if truth is not None else in_places(left)),
+        "truth": None if known is None else agreement(known, of_kinds(left) if truth is not None else in_places(left)),
         "responses": measure_responses(song, folder, truth, values, processors, (target, mix)),
         "errors": settings_errors(read_settings(folder) or [], values, processors, level),
     }

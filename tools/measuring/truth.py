@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,23 @@ _TYPES = {
     "Delay": "delay",
     "Reverb": "reverb",
 }
+# What a truth calls our further types.
+_KINDS = {
+    "attack_release_compressor": "compressor",
+    "attack_release_gate": "noisegate",
+    "parametric_equalizer": "equalizer",
+    "late_reverb": "reverb",
+}
+
+
+def kind(node_type: str) -> str:
+    """The type of the paper that does what a type does, by which truths call it; else the type itself."""
+    return _KINDS.get(node_type, node_type)
+
+
+def of_kinds(processors: Iterable[Processor]) -> list[Processor]:
+    """The same processors, of the types that truths know."""
+    return sorted((level, name, kind(t), branch, rank) for level, name, t, branch, rank in processors)
 
 
 def processors_of(graph: MixGraph) -> list[Processor]:
@@ -42,7 +60,7 @@ def processors_of(graph: MixGraph) -> list[Processor]:
 
 def in_places(processors: list[Processor]) -> list[Processor]:
     """As a truth.json knows them: the types that a track or subgroup has, wherever in its chain."""
-    return sorted({(level, name, node_type, "", 0) for level, name, node_type, *_ in processors})
+    return sorted({(level, name, kind(node_type), "", 0) for level, name, node_type, *_ in processors})
 
 
 @dataclass(frozen=True)
@@ -92,16 +110,16 @@ def read_settings(song: Path) -> list[KnownProcessor] | None:
         }
     found: list[KnownProcessor] = []
     for (level, name), chain in chains.items():
-        for kind, settings in chain:
-            if kind not in _TYPES:
-                raise ValueError(f"{path}: {name}: one of {', '.join(_TYPES)} is needed, got {kind!r}")
-            if not _does_nothing(kind, settings):
-                found.append(KnownProcessor(level, name, _TYPES[kind], settings if isinstance(settings, dict) else {}))
+        for entry, settings in chain:
+            if entry not in _TYPES:
+                raise ValueError(f"{path}: {name}: one of {', '.join(_TYPES)} is needed, got {entry!r}")
+            if not _does_nothing(entry, settings):
+                found.append(KnownProcessor(level, name, _TYPES[entry], settings if isinstance(settings, dict) else {}))
     return found
 
 
-def _does_nothing(kind: str, settings: Any) -> bool:
-    return (kind == "Pan" and settings.get("pos") == 0) or (kind == "Gain" and settings.get("gain_db") == 0)
+def _does_nothing(entry: str, settings: Any) -> bool:
+    return (entry == "Pan" and settings.get("pos") == 0) or (entry == "Gain" and settings.get("gain_db") == 0)
 
 
 def agreement(true: list[Processor], found: list[Processor]) -> dict[str, dict[str, Any]]:
