@@ -4,8 +4,8 @@ r"""A smoother that rises and falls at different speeds, exactly.
 
 (the branching smoother of Giannoulis et al. 2012, there for levels). Which branch a sample takes depends on the output
 before it: on CPUs the recursion runs sample by sample, compiled (`recursions`), on other devices by policy iteration
-(`policies`), both with sums in float64. Given the branches it is linear, and so is its adjoint: with the gradient g
-by y,
+(`policies`, with the loop for rows where that takes long), both with sums in float64. Given the branches it is linear,
+and so is its adjoint: with the gradient g by y,
 
     \lambda[n] = g[n] + a[n+1] \lambda[n+1] ,   \partial x[n] = (1 - a[n]) \lambda[n] ,
 
@@ -45,7 +45,7 @@ class _Smooth(Function):
     @staticmethod
     def forward(ctx: Any, signal: Tensor, attack_logit: Tensor, release_logit: Tensor, initial: Tensor) -> Tensor:
         steps = torch.sigmoid(-torch.stack((attack_logit, release_logit)).double())  # 1 - a
-        smooth = _smooth(signal, steps, initial) if signal.is_cpu else policies.smooth_rows(signal, steps, initial)
+        smooth = (_smooth if signal.is_cpu else _smooth_elsewhere)(signal, steps, initial)
         ctx.save_for_backward(signal, steps, initial, smooth)
         return smooth
 
@@ -64,6 +64,14 @@ def _smooth(signal: Tensor, steps: Tensor, initial: Tensor) -> Tensor:
 
     smooth = torch.empty_like(signal, memory_format=torch.contiguous_format)
     smooth_rows(_array(signal), _array(steps), _array(initial), smooth.numpy())
+    return smooth
+
+
+def _smooth_elsewhere(signal: Tensor, steps: Tensor, initial: Tensor) -> Tensor:
+    smooth, unsettled = policies.smooth_rows(signal, steps, initial)
+    if bool(unsettled.any()):
+        rows = (signal[unsettled], steps[:, unsettled], initial[unsettled])
+        smooth[unsettled] = _smooth(*(own.cpu() for own in rows)).to(signal.device)
     return smooth
 
 

@@ -9,7 +9,8 @@ So the branches of a row are a policy, and y is found by policy iteration (Howar
 recursion is linear, which a scan by doubling solves; then each sample takes the better branch by that output. Outputs
 only come nearer from then on, so branches change in one direction only (from attack to release, where s_up > s_down):
 holding them to it, the iteration ends for certain, rounding or not, with exactly the branches of the loop over samples.
-Real songs take 5 to 15 rounds with usual times, 20 to 45 with .1 ms and 1 s.
+Tracks of real songs take 5 to 15 rounds with usual times, 20 to 45 with .1 ms and 1 s. Smooth signals with such times
+may take thousands, so that rounds are bounded: rows that have not settled are left to the loop.
 """
 
 from __future__ import annotations
@@ -17,17 +18,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+ROUNDS = 64
 
-def smooth_rows(signal: Tensor, steps: Tensor, initial: Tensor) -> Tensor:
-    """y of each row, summed in float64.
+
+def smooth_rows(signal: Tensor, steps: Tensor, initial: Tensor, rounds: int = ROUNDS) -> tuple[Tensor, Tensor]:
+    """y of each row, summed in float64, and which rows have not settled.
 
     Args:
         signal: x, (nodes, time).
         steps: 1 - a of attack and release, (2, nodes), float64.
         initial: (nodes,), y before the first sample.
+        rounds: the most that are taken.
 
     Returns:
-        (nodes, time), in the precision of the signal.
+        y (nodes, time), in the precision of the signal, and a mask (nodes,) of the rows where it is not yet exact.
     """
     x, start = signal.double(), initial.double().unsqueeze(1)
     attack, release = steps.unsqueeze(-1)
@@ -42,15 +46,16 @@ def smooth_rows(signal: Tensor, steps: Tensor, initial: Tensor) -> Tensor:
     def above(y: Tensor) -> Tensor:
         return x > torch.cat((start, y[:, :-1]), dim=1)
 
-    y = output(above(x))
-    rises = above(y)
-    while True:
+    rises = above(output(above(x)))
+    for _ in range(rounds):
         y = output(rises)
         better = above(y)
         better = torch.where(narrows, rises & better, rises | better)
-        if not bool((better != rises).any()):
-            return y.to(signal.dtype)
+        unsettled = (better != rises).any(dim=1)
+        if not bool(unsettled.any()):
+            break
         rises = better
+    return y.to(signal.dtype), unsettled
 
 
 def adjoint_rows(

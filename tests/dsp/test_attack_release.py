@@ -9,7 +9,7 @@ import torch
 
 import mixgraph
 from mixgraph.dsp import policies
-from mixgraph.dsp.attack_release import _adjoint, _smooth, attack_release
+from mixgraph.dsp.attack_release import _adjoint, _smooth, _smooth_elsewhere, attack_release
 from mixgraph.dsp.envelope import one_pole
 from mixgraph.songs.audio import read_audio
 from mixgraph.threads import one_thread
@@ -118,7 +118,8 @@ def test_without_a_loop_over_samples_it_is_the_same(speeds, source) -> None:
     steps = torch.stack((steps, steps.flip(0)), dim=1)  # The second row has both in exchange: policies differ by row.
     initial = signal[:, 7].clone()
     by_smooth = torch.randn(signal.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    smooth, expected = policies.smooth_rows(signal, steps, initial), _smooth(signal, steps, initial)
+    (smooth, unsettled), expected = policies.smooth_rows(signal, steps, initial), _smooth(signal, steps, initial)
+    assert not unsettled.any()
     assert torch.allclose(smooth, expected, rtol=1e-12, atol=1e-15)
     ours = policies.adjoint_rows(by_smooth, signal, expected, steps, initial)
     for a, b in zip(ours, _adjoint(by_smooth, signal, expected, steps, initial), strict=True):
@@ -128,6 +129,18 @@ def test_without_a_loop_over_samples_it_is_the_same(speeds, source) -> None:
 def test_without_a_loop_float32_keeps_its_accuracy_over_minutes() -> None:
     signal, attack, release, initial = inputs(2, 1_000_000, dtype=torch.float32)
     steps = torch.sigmoid(-torch.stack((attack + 5, release + 9)).double())
-    smooth = policies.smooth_rows(signal, steps, initial)
+    smooth, _ = policies.smooth_rows(signal, steps, initial)
     assert smooth.dtype == torch.float32
     assert torch.allclose(smooth, _smooth(signal, steps, initial), rtol=2e-7, atol=1e-9)
+
+
+def test_rows_that_policies_do_not_settle_are_left_to_the_loop() -> None:
+    decay = torch.exp(-8 * torch.arange(3000, dtype=torch.float64) / 30000)
+    signal = torch.stack((decay, decay.flip(0)))
+    steps = -torch.expm1(-1 / (30 * torch.tensor([[3000.0, 5.0], [0.02, 50.0]], dtype=torch.float64)))
+    initial = torch.zeros(2, dtype=torch.float64)
+    assert policies.smooth_rows(signal, steps, initial)[1].tolist() == [True, False]
+    assert torch.allclose(_smooth_elsewhere(signal, steps, initial), _smooth(signal, steps, initial), rtol=1e-12)
+    slowly, unsettled = policies.smooth_rows(signal, steps, initial, rounds=3000)
+    assert not unsettled.any()
+    assert torch.allclose(slowly, _smooth(signal, steps, initial), rtol=1e-12)

@@ -100,7 +100,7 @@ def test_finite_at_both_ends_of_every_range(name, end, silent):
     for setting in settings:
         values = {n: v.clone().requires_grad_() for n, v in setting.items()}
         signal = x.clone().requires_grad_()
-        y = processor(signal, values)
+        y = apply(processor, signal, values)
         assert y.isfinite().all()
         (y * noise(1, 600, seed=2, dtype=torch.float32)).sum().backward()
         for n, leaf in (*values.items(), ("signal", signal)):
@@ -151,12 +151,13 @@ def test_every_parameter_changes_the_output(name):
         assert (change.abs().amax(dim=(1, 2)) > 5e-4).all(), parameter
 
 
-@pytest.mark.parametrize("name", ["delay", "reverb"])
+@pytest.mark.parametrize("name", ["delay", "reverb", "late_reverb"])
 def test_a_common_level_is_normalised_away(name):
     # Their responses have unit energy: the level of the effect is the dry/wet weight's.
     processor = make(name)
     values = draw(processor)
-    parameter = {"delay": "log_fir_magnitude", "reverb": "init_log_magnitude"}[name]
+    levels = {"delay": "log_fir_magnitude", "reverb": "init_log_magnitude", "late_reverb": "log_colour"}
+    parameter = levels[name]
     louder = {**values, parameter: values[parameter] + 1.5}
     torch.testing.assert_close(processor(noise(), louder), processor(noise(), values), atol=1e-10, rtol=0)
 
@@ -258,7 +259,7 @@ def test_supports_match_the_response(name, rate):
     assert response.isfinite().all()
 
 
-@pytest.mark.parametrize("name", ["equalizer", "delay", "reverb"])
+@pytest.mark.parametrize("name", LINEAR)
 @pytest.mark.parametrize("rate", [16000, 48000])
 def test_supports_keep_their_seconds(name, rate):
     usual, other = make(name, rate=30000), make(name, rate=rate)

@@ -339,9 +339,9 @@ def test_saturator_has_unit_gain_for_soft_signals_and_harmonics_for_loud_ones(bi
     assert spectrum[[i for i in range(1, 501) if i % 10]].max() < 1e-12
 
 
-def test_bands_of_the_parametric_equalizer_do_what_they_say():
+@pytest.mark.parametrize("rate", [30000, 48000])
+def test_bands_of_the_parametric_equalizer_do_what_they_say(rate):
     """At its frequency a bell has its gain; half as much in dB, and at that over the shelves, where they turn."""
-    rate = 30000
     equalizer = registered()["parametric_equalizer"](rate).double()
     hz = torch.tensor([[80.0, 200.0, 600.0, 2000.0, 5000.0, 9000.0]], dtype=torch.float64)
     declared = equalizer.specification
@@ -362,7 +362,7 @@ def test_bands_of_the_parametric_equalizer_do_what_they_say():
         shelf = band in (0, 5)
         assert at(hz[0, band]) == pytest.approx(4.5 if shelf else 9.0, abs=0.3)  # bins are 3.6 Hz apart
         if shelf:
-            assert at(15.0 if band == 0 else 14900.0) == pytest.approx(9.0, abs=0.3)
+            assert at(15.0 if band == 0 else 0.497 * rate) == pytest.approx(9.0, abs=0.3)
         assert at(far) == pytest.approx(0.0, abs=0.3)
     cut = {name: -value if name == "log_gain" else value for name, value in values.items()}
     product = equalizer.transfer(values) * equalizer.transfer(cut)
@@ -387,6 +387,21 @@ def test_late_reverb_decays_at_the_stated_rate():
     assert (levels[0] - levels[1]) / 0.4 * 0.6 == pytest.approx(60, abs=2)
     mid, side = response.sum(dim=0), response[0] - response[1]
     assert 10 * torch.log10(side.square().sum() / mid.square().sum()) == pytest.approx(-6.0, abs=0.5)
+
+
+def test_late_reverb_decays_by_frequency():
+    rate, length = 30000, 6000
+    reverb = make("late_reverb", rate)
+    response = reverb.impulse_response(values_of(reverb, log_t60=[1.6, 0.8, 0.3]))[0]
+    hz = torch.fft.rfftfreq(length, 1 / rate)
+    # The noise is one draw, of which a narrow band has little.
+    for low, high, seconds, rel in [(40, 150, 1.6, 0.2), (850, 1700, 0.8, 0.1), (7000, 14000, 0.3, 0.05)]:
+        band = (hz >= low) & (hz < high)
+        levels = []
+        for start in (0.05, 0.05 + seconds / 2):  # 30 dB apart
+            part = response[:, round(start * rate) :][:, :length] * torch.hann_window(length, dtype=torch.float64)
+            levels.append(10 * torch.log10(torch.fft.rfft(part)[:, band].abs().square().sum()).item())
+        assert 30 * seconds / (levels[0] - levels[1]) == pytest.approx(seconds, rel=rel)
 
 
 def test_late_reverb_is_bright_or_dark_where_it_says():
@@ -482,6 +497,32 @@ def test_fader_moves_cost_their_squares():
     fader = make("fader", seconds=8.0, roughness=0.5)
     values = {"log_gain": torch.tensor([[0.0, 1.0, 1.0, -2.0, 0.0], [3.0, 3.0, 3.0, 3.0, 3.0]])}
     assert fader.parameter_penalty(values).item() == pytest.approx(0.5 * (1 + 9 + 4))
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_faders_draw_straight_lines_in_db_between_the_stated_seconds(rate):
+    fader = make("fader", rate, interval=0.5, seconds=2.0)
+    gains = values_of(fader, log_gain=[0.0, -12.0, 6.0, -3.0, 3.0])
+    level = 20 * torch.log10(fader(torch.ones(1, 2, round(2.5 * rate), dtype=torch.float64), gains)[0])
+    for seconds, expected in [
+        (0.0, 0.0),
+        (0.25, -6.0),
+        (0.5, -12.0),
+        (0.625, -7.5),
+        (1.5, -3.0),
+        (2.0, 3.0),
+        (2.4, 3.0),
+    ]:
+        assert level[:, round(seconds * rate)].tolist() == pytest.approx([expected] * 2, abs=1e-6)
+
+
+def test_sends_are_gains_that_start_at_12_db_less():
+    send = make("send")
+    x = torch.rand(1, 2, 50, dtype=torch.float64)
+    values = values_of(send, log_gain=-6.0)
+    torch.testing.assert_close(send(x, values), 10 ** (-6 / 20) * x)
+    start = send.initial(1, torch.Generator().manual_seed(0), 0.0)
+    assert send.specification["log_gain"].to_unit(start["log_gain"]).item() == pytest.approx(-12)
 
 
 def test_bands_start_where_they_are_said_to():
