@@ -45,7 +45,7 @@ class _Smooth(Function):
     @staticmethod
     def forward(ctx: Any, signal: Tensor, attack_logit: Tensor, release_logit: Tensor, initial: Tensor) -> Tensor:
         steps = torch.sigmoid(-torch.stack((attack_logit, release_logit)).double())  # 1 - a
-        smooth = (_smooth if signal.is_cpu else _smooth_elsewhere)(signal, steps, initial)
+        smooth = smooth_rows(signal, steps, initial, torch.empty_like(signal))
         ctx.save_for_backward(signal, steps, initial, smooth)
         return smooth
 
@@ -53,37 +53,59 @@ class _Smooth(Function):
     @once_differentiable
     def backward(ctx: Any, by_smooth: Tensor) -> tuple[Tensor, ...]:
         signal, steps, initial, smooth = ctx.saved_tensors
-        adjoint = _adjoint if signal.is_cpu else policies.adjoint_rows
-        by_signal, by_rest = adjoint(by_smooth, signal, smooth, steps, initial)
+        by_signal = torch.empty_like(signal)
+        by_rest = adjoint_rows(by_smooth, signal, smooth, steps, initial, by_signal)
         by_logits = -steps * (1 - steps) * by_rest[:2]
         return (by_signal, *by_logits.to(signal.dtype), by_rest[2].to(signal.dtype))
 
 
-def _smooth(signal: Tensor, steps: Tensor, initial: Tensor) -> Tensor:
-    from mixgraph.dsp.recursions import smooth_rows  # the compiler takes half a second to import
+def smooth_rows(signal: Tensor, steps: Tensor, initial: Tensor, out: Tensor) -> Tensor:
+    """The recursion outside of autograd.
 
-    smooth = torch.empty_like(signal, memory_format=torch.contiguous_format)
-    smooth_rows(_array(signal), _array(steps), _array(initial), smooth.numpy())
-    return smooth
+    Args:
+        signal: x, (nodes, time).
+        steps: 1 - a of attack and release, (2, nodes), float64.
+        initial: (nodes,), y before the first sample.
+        out: (nodes, time), written.
+
+    Returns:
+        `out`.
+    """
+    if signal.is_cpu:
+        from mixgraph.dsp import recursions  # the compiler takes half a second to import
+
+        recursions.smooth_rows(*map(_array, (signal, steps, initial)), out.numpy())
+        return out
+    return out.copy_(_settled(signal, steps, initial))
 
 
-def _smooth_elsewhere(signal: Tensor, steps: Tensor, initial: Tensor) -> Tensor:
+def _settled(signal: Tensor, steps: Tensor, initial: Tensor) -> Tensor:
+    """By policy iteration; rows that it does not settle by the loop."""
     smooth, unsettled = policies.smooth_rows(signal, steps, initial)
     if bool(unsettled.any()):
-        rows = (signal[unsettled], steps[:, unsettled], initial[unsettled])
-        smooth[unsettled] = _smooth(*(own.cpu() for own in rows)).to(signal.device)
+        x, own_steps, start = (own.cpu() for own in (signal[unsettled], steps[:, unsettled], initial[unsettled]))
+        smooth[unsettled] = smooth_rows(x, own_steps, start, torch.empty_like(x)).to(signal.device)
     return smooth
 
 
-def _adjoint(
-    by_smooth: Tensor, signal: Tensor, smooth: Tensor, steps: Tensor, initial: Tensor
-) -> tuple[Tensor, Tensor]:
-    from mixgraph.dsp.recursions import adjoint_rows
+def adjoint_rows(
+    by_smooth: Tensor, signal: Tensor, smooth: Tensor, steps: Tensor, initial: Tensor, by_signal: Tensor
+) -> Tensor:
+    """The adjoint of `smooth_rows`: writes the gradient by x to `by_signal`, (nodes, time).
 
-    by_signal, by_rest = torch.empty_like(smooth), smooth.new_zeros(3, len(smooth), dtype=torch.float64)
-    arrays = map(_array, (by_smooth, signal, smooth, steps, initial))
-    adjoint_rows(*arrays, by_signal.numpy(), by_rest.numpy())
-    return by_signal, by_rest
+    Returns:
+        The gradients by both steps and by the initial y, (3, nodes), float64.
+    """
+    given = (by_smooth, signal, smooth, steps, initial)
+    if signal.is_cpu:
+        from mixgraph.dsp import recursions
+
+        by_rest = torch.zeros(3, len(signal), dtype=torch.float64)
+        recursions.adjoint_rows(*map(_array, given), by_signal.numpy(), by_rest.numpy())
+        return by_rest
+    by_x, by_rest = policies.adjoint_rows(*given)
+    by_signal.copy_(by_x)
+    return by_rest
 
 
 def _array(tensor: Tensor) -> np.ndarray:

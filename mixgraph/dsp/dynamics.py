@@ -1,6 +1,6 @@
 r"""A dynamic range processor with its dry/wet mix, in few passes over the signal, forward and backward.
 
-With the smoothed energy in units of a floor, E[n] = a E[n-1] + (1 - a) e[n], the level is L = ln(1 + E) above the
+With E the smoothed energy in units of a floor, the level is L = ln(1 + E) above the
 floor's, and its place in the knee of half width W about the threshold T is
 
     s = (\pm (L - T) + W) / 2W ,    0 where the knee begins, 1 where it ends.
@@ -11,11 +11,8 @@ t - t^2. Then
 
     gain = exp(slope 2W t (s - t / 2)) ,    out = (1 - w + w gain) signal .
 
-The backward pass starts from E, which is kept, and runs the one-pole filter backward in time: with the
-gradient g by E, the one by the drive (1 - a) e is \lambda[n] = g[n] + a \lambda[n+1]. Because da/dz = a (1 - a) and
-\sum \lambda (1 - a) e = \sum g E - a \lambda[0] E[-1] (the adjoint), the one by z is
-
-    a \left( (1 - a) \sum \lambda[n] E[n-1] - \sum g[n] E[n] + a \lambda[0] E[-1] \right) .
+A make-up gain, where there is one, multiplies the gain. The backward pass starts from E, which is kept, and goes
+through the smoother by its adjoint (`smoothers`).
 """
 
 from __future__ import annotations
@@ -23,15 +20,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from mixgraph.dsp.envelope import Decay
+from mixgraph.dsp.smoothers import smoother
 
 GROUP_SAMPLES = 1 << 18  # of the nodes that a CPU processes together: found by trying, with 32 MiB of shared cache
 
@@ -77,13 +74,14 @@ def mix_dynamics(
     dynamics: Dynamics,
     signal: Tensor,
     weight: Tensor,
-    smoothing_logit: Tensor,
+    smoothing_logits: Tensor,
     threshold: Tensor,
     half_knee: Tensor,
     slope: Tensor,
     initial: Tensor,
+    log_makeup: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The dry/wet mix of a compressor or a noisegate with an exact one-pole envelope.
+    """The dry/wet mix of a compressor or a noisegate with an exact envelope.
 
     On a CPU a few nodes at a time, so that what lies between stays in its cache (elsewhere all at once). What is kept
     for the backward pass: the signal and its envelope.
@@ -92,21 +90,23 @@ def mix_dynamics(
         dynamics: what is the same for all nodes.
         signal: (nodes, 1 or 2, time).
         weight: (nodes, 1), of the wet signal.
-        smoothing_logit: (nodes, 1), z with a = sigmoid(z).
+        smoothing_logits: z with a = sigmoid(z), (nodes, 1), or of attack and release, (nodes, 2).
         threshold: (nodes, 1), T as ln energy.
         half_knee: (nodes, 1), W in the same unit.
         slope: (nodes, 1), ln gain for each unit of distance past the threshold.
         initial: (nodes, 1), the smoothed energy before the first sample.
+        log_makeup: (nodes, 1), ln of a further gain of the wet signal; none by default.
 
     Returns:
         The mix, of the shape of the signal, and the smoothed energy of the last sample, (nodes, 1). Both are
         differentiable once, in all tensors.
     """
-    settings = (weight, smoothing_logit, threshold, half_knee, slope, initial)
-    if torch.is_grad_enabled() and any(t.requires_grad for t in (signal, *settings)):
-        mixed, state = _Mix.apply(dynamics, signal, *settings)
+    settings = (weight, smoothing_logits, threshold, half_knee, slope, initial)
+    given = (signal, *settings, *(() if log_makeup is None else (log_makeup,)))
+    if torch.is_grad_enabled() and any(t.requires_grad for t in given):
+        mixed, state = _Mix.apply(dynamics, signal, log_makeup, *settings)
     else:
-        mixed, state, _ = _forward(dynamics, signal, *settings, keep=False)
+        mixed, state, _ = _forward(dynamics, signal, log_makeup, *settings, keep=False)
     return mixed, state
 
 
@@ -117,101 +117,121 @@ def _groups(signal: Tensor) -> Iterator[slice]:
 
 
 def _coefficients(
-    dynamics: Dynamics, weight: Tensor, z: Tensor, threshold: Tensor, half_knee: Tensor, slope: Tensor, initial: Tensor
+    dynamics: Dynamics, weight: Tensor, threshold: Tensor, half_knee: Tensor, slope: Tensor, initial: Tensor
 ) -> Tensor:
-    """(6, nodes, 1): w; 1 - a; E[-1]; s = rate L + offset; the binary logarithm of the gain for each t (s - t / 2)."""
+    """(5, nodes, 1): w; E[-1]; s = rate L + offset; the binary logarithm of the gain for each t (s - t / 2)."""
     rate = dynamics.direction / (2 * half_knee)
     offset = rate * (math.log(dynamics.floor) - threshold) + 0.5
     log2_gain = 2 * half_knee * slope / math.log(2)
-    return torch.stack((weight, torch.sigmoid(-z), initial / dynamics.floor, rate, offset, log2_gain))
+    return torch.stack((weight, initial / dynamics.floor, rate, offset, log2_gain))
 
 
-def _gain(envelope: Tensor, curve: Sequence[Tensor], inside: Tensor, past: Tensor, out: Tensor) -> Tensor:
+def _gain(
+    envelope: Tensor, curve: Sequence[Tensor], log_makeup: Tensor | None, inside: Tensor, past: Tensor, out: Tensor
+) -> Tensor:
     """Writes t to `inside`, s - t / 2 to `past` and the gain to `out`, all (nodes, time)."""
     rate, offset, log2_gain = curve
     torch.log1p(envelope, out=past).mul_(rate).add_(offset)
     torch.clamp(past, 0, 1, out=inside)
     past.sub_(inside, alpha=0.5)
-    return torch.mul(inside, past, out=out).mul_(log2_gain).exp2_()  # four times faster than exp on a CPU
+    torch.mul(inside, past, out=out).mul_(log2_gain)
+    if log_makeup is not None:
+        out.add_(log_makeup, alpha=1 / math.log(2))
+    return out.exp2_()  # four times faster than exp on a CPU
 
 
-def _forward(dynamics: Dynamics, signal: Tensor, *settings: Tensor, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
+def _forward(
+    dynamics: Dynamics,
+    signal: Tensor,
+    log_makeup: Tensor | None,
+    weights: Tensor,
+    logits: Tensor,
+    *settings: Tensor,
+    keep: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
     """The mix, the state, and E in whole blocks: of all nodes if it is to be kept, else of the last group."""
     nodes, channels, length = signal.shape
-    decay = Decay.make(F.logsigmoid(settings[1]).squeeze(-1), length)
-    coefficients = _coefficients(dynamics, *settings)
-    mixed, state = torch.empty_like(signal), torch.empty_like(settings[0])
+    own = smoother(logits, length)
+    coefficients = _coefficients(dynamics, weights, *settings)
+    mixed, state = torch.empty_like(signal), torch.empty_like(weights)
     largest = next(_groups(signal)).stop
-    buffers = signal.new_zeros(2, largest, decay.padded(length))
-    envelopes = signal.new_empty(nodes if keep else largest, decay.padded(length))
+    buffers = signal.new_zeros(2, largest, own.padded)
+    envelopes = signal.new_empty(nodes if keep else largest, own.padded)
     for part in _groups(signal):
         x = signal[part]
-        weight, drive, initial, *curve = coefficients[:, part]
+        weight, initial, *curve = coefficients[:, part]
         padded, envelope = buffers[0, : len(x)], envelopes[part if keep else slice(len(x))]
         energy, past = buffers[:, : len(x), :length]
         dynamics.energy(x, energy)
-        energy.mul_(drive * dynamics.scale(channels))
-        decay.rows(part).scan(padded, envelope, initial)
+        own.smooth(part, padded, dynamics.scale(channels), initial, envelope)
         torch.mul(envelope[:, length - 1 : length], dynamics.floor, out=state[part])
-        gain = _gain(envelope[:, :length], curve, inside=energy, past=past, out=past)
+        makeup = None if log_makeup is None else log_makeup[part]
+        gain = _gain(envelope[:, :length], curve, makeup, inside=energy, past=past, out=past)
         torch.mul(x, gain.mul_(weight).add_(1 - weight).unsqueeze(1), out=mixed[part])
     return mixed, state, envelopes
 
 
 class _Mix(Function):
     @staticmethod
-    def forward(ctx: Any, dynamics: Dynamics, signal: Tensor, *settings: Tensor) -> tuple[Tensor, Tensor]:
-        mixed, state, envelopes = _forward(dynamics, signal, *settings, keep=True)
+    def forward(
+        ctx: Any, dynamics: Dynamics, signal: Tensor, log_makeup: Tensor | None, *settings: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        mixed, state, envelopes = _forward(dynamics, signal, log_makeup, *settings, keep=True)
         ctx.dynamics = dynamics
-        ctx.save_for_backward(signal, *settings, envelopes)
+        ctx.save_for_backward(signal, log_makeup, *settings, envelopes)
         return mixed, state
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, by_mixed: Tensor, by_state: Tensor) -> tuple[Tensor | None, ...]:
-        signal, *settings, envelopes = ctx.saved_tensors
+        signal, log_makeup, *settings, envelopes = ctx.saved_tensors
         dynamics: Dynamics = ctx.dynamics
-        nodes, _, length = signal.shape
+        nodes, channels, length = signal.shape
         weights, logits, _, half_knees, slopes, _ = settings
-        decay = Decay.make(F.logsigmoid(logits).squeeze(-1), length)
-        coefficients = _coefficients(dynamics, *settings)
-        by_signal, by_initial = torch.empty_like(signal), torch.empty_like(weights)
-        sums = signal.new_empty(6, nodes)
-        buffers = signal.new_zeros(5, next(_groups(signal)).stop, decay.padded(length))
+        own = smoother(logits, length)
+        coefficients = _coefficients(dynamics, weights, *settings[2:])
+        by_signal, by_logits, by_initial = (torch.empty_like(t) for t in (signal, logits, weights))
+        sums = signal.new_zeros(5, nodes)
+        buffers = signal.new_zeros(5, next(_groups(signal)).stop, own.padded)
         for part in _groups(signal):
             x, g, envelope = signal[part], by_mixed[part], envelopes[part, :length]
-            weight, drive, initial, *curve = coefficients[:, part]
+            weight, initial, *curve = coefficients[:, part]
             padded = buffers[:, : len(x)]
             by_gain, spare, inside, past, gain = padded[..., :length]
-            _gain(envelope, curve, inside, past, out=gain)
+            _gain(envelope, curve, None if log_makeup is None else log_makeup[part], inside, past, out=gain)
             torch.mul(g[:, 0], x[:, 0], out=by_gain)
-            if x.shape[1] == 2:
+            if channels == 2:
                 by_gain.addcmul_(g[:, 1], x[:, 1])
             torch.sum(torch.sub(gain, 1, out=spare).mul_(by_gain), dim=-1, out=sums[0, part])
+            by_gain.mul_(gain)
+            if log_makeup is not None:
+                torch.sum(by_gain, dim=-1, out=sums[4, part])
             # By the distance past the threshold, but for the factor w slope.
-            by_distance = by_gain.mul_(gain).mul_(inside)
+            by_distance = by_gain.mul_(inside)
             torch.mul(g, gain.mul_(weight).add_(1 - weight).unsqueeze(1), out=by_signal[part])
             torch.sum(by_distance, dim=-1, out=sums[1, part])
             torch.sum(inside.mul_(by_distance), dim=-1, out=sums[2, part])
             torch.sum(past.mul_(by_distance), dim=-1, out=sums[3, part])
-            # By E, then by the drive (\lambda), then by the energy.
             by_envelope = by_distance.div_(torch.add(envelope, 1, out=spare))
             by_envelope.mul_(dynamics.direction * weight * slopes[part])
             by_envelope[:, -1:].add_(by_state[part], alpha=dynamics.floor)
-            torch.sum(torch.mul(by_envelope, envelope, out=spare), dim=-1, out=sums[4, part])
-            by_drive = decay.rows(part).scan(padded[0], padded[1], reverse=True)[:, :length]
-            torch.mul(by_drive[:, :1], decay.one_step[part], out=by_initial[part])
-            by_energy = by_drive.mul_(drive)
-            inside[:, :1] = initial
-            inside[:, 1:] = envelope[:, :-1]
-            torch.sum(inside.mul_(by_energy), dim=-1, out=sums[5, part])
+            by_energy, by_initial[part], by_logits[part] = own.adjoint(
+                part,
+                padded[0],
+                envelope,
+                partial(dynamics.energy, x),
+                dynamics.scale(channels),
+                initial,
+                (padded[1], padded[2]),
+            )
             dynamics.add_gradient(by_energy, x, by_signal[part])
-        excess, t, tt, bent, own, before = sums.unsqueeze(-1)
+        excess, t, tt, bent, wet = sums.unsqueeze(-1)
         return (
             None,
             by_signal,
+            None if log_makeup is None else weights * wet,
             excess,
-            decay.one_step * (before - own + by_initial * coefficients[2]),
+            by_logits,
             -dynamics.direction * weights * slopes * t,
             weights * slopes * (t - tt),
             weights * 2 * half_knees * bent,

@@ -113,6 +113,29 @@ class DynamicRangeProcessor(Processor):
         bent = inside.square() / (4 * half_knee) + (distance - half_knee).clamp(min=0)
         return torch.exp(self.exponent * self.slope(parameters["log_ratio"]) * bent), state
 
+    def mix(
+        self,
+        signal: Tensor,
+        parameters: Parameters,
+        weight: Tensor,
+        logits: Tensor,
+        state: Tensor | None,
+        log_makeup: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """`dry_wet` in few passes, for an exact envelope with the state of its last sample; see `mix_dynamics`."""
+        mixed, last = mix_dynamics(
+            Dynamics(self.direction, self.detector == "mid", ENERGY_FLOOR),
+            signal,
+            weight.unsqueeze(-1),
+            logits,
+            parameters["log_threshold"] - _THRESHOLD_OFFSET,
+            torch.exp(parameters["log_knee"]) / 2,
+            self.exponent * self.slope(parameters["log_ratio"]),
+            (torch.zeros_like(weight) if state is None else state).unsqueeze(-1),
+            log_makeup,
+        )
+        return mixed, last.squeeze(-1)
+
 
 class OnePoleDynamics(DynamicRangeProcessor):
     """Dynamics of the paper: attack and release are one time constant (eq. 16-19).
@@ -159,17 +182,7 @@ class OnePoleDynamics(DynamicRangeProcessor):
     ) -> tuple[Tensor, Tensor]:
         if self.truncated:
             return super().dry_wet(signal, parameters, weight, state)
-        mixed, last = mix_dynamics(
-            Dynamics(self.direction, self.detector == "mid", ENERGY_FLOOR),
-            signal,
-            weight.unsqueeze(-1),
-            parameters["smoothing_logit"],
-            parameters["log_threshold"] - _THRESHOLD_OFFSET,
-            torch.exp(parameters["log_knee"]) / 2,
-            self.exponent * self.slope(parameters["log_ratio"]),
-            (torch.zeros_like(weight) if state is None else state).unsqueeze(-1),
-        )
-        return mixed, last.squeeze(-1)
+        return self.mix(signal, parameters, weight, parameters["smoothing_logit"], state)
 
     def rest(self, parameters: Parameters, state: Tensor, samples: int) -> Tensor:
         if self.truncated:
@@ -192,6 +205,12 @@ class AttackReleaseDynamics(DynamicRangeProcessor):
         attack, release = parameters["attack_logit"].squeeze(-1), parameters["release_logit"].squeeze(-1)
         envelope = attack_release(energy, attack, release, start)
         return envelope, envelope[:, -1]
+
+    def dry_wet(
+        self, signal: Tensor, parameters: Parameters, weight: Tensor, state: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        logits = torch.cat((parameters["attack_logit"], parameters["release_logit"]), dim=1)
+        return self.mix(signal, parameters, weight, logits, state, parameters.get("log_makeup"))
 
     def rest(self, parameters: Parameters, state: Tensor, samples: int) -> Tensor:
         return state * torch.exp(F.logsigmoid(parameters["release_logit"].squeeze(-1)) * samples)

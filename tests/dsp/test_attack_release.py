@@ -9,7 +9,7 @@ import torch
 
 import mixgraph
 from mixgraph.dsp import policies
-from mixgraph.dsp.attack_release import _adjoint, _smooth, _smooth_elsewhere, attack_release
+from mixgraph.dsp.attack_release import _settled, adjoint_rows, attack_release, smooth_rows
 from mixgraph.dsp.envelope import one_pole
 from mixgraph.songs.audio import read_audio
 from mixgraph.threads import one_thread
@@ -103,6 +103,10 @@ SPEEDS = {  # ms of attack and release
 }
 
 
+def by_loop(signal, steps, initial):
+    return smooth_rows(signal, steps, initial, torch.empty(signal.shape, dtype=signal.dtype))
+
+
 @pytest.mark.parametrize("speeds", SPEEDS)
 @pytest.mark.parametrize("source", ["noise", "drums", "ties"])
 def test_without_a_loop_over_samples_it_is_the_same(speeds, source) -> None:
@@ -118,11 +122,13 @@ def test_without_a_loop_over_samples_it_is_the_same(speeds, source) -> None:
     steps = torch.stack((steps, steps.flip(0)), dim=1)  # The second row has both in exchange: policies differ by row.
     initial = signal[:, 7].clone()
     by_smooth = torch.randn(signal.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    (smooth, unsettled), expected = policies.smooth_rows(signal, steps, initial), _smooth(signal, steps, initial)
+    (smooth, unsettled), expected = policies.smooth_rows(signal, steps, initial), by_loop(signal, steps, initial)
     assert not unsettled.any()
     assert torch.allclose(smooth, expected, rtol=1e-12, atol=1e-15)
+    by_signal = torch.empty_like(signal)
+    by_rest = adjoint_rows(by_smooth, signal, expected, steps, initial, by_signal)
     ours = policies.adjoint_rows(by_smooth, signal, expected, steps, initial)
-    for a, b in zip(ours, _adjoint(by_smooth, signal, expected, steps, initial), strict=True):
+    for a, b in zip(ours, (by_signal, by_rest), strict=True):
         assert torch.allclose(a, b, rtol=1e-9, atol=1e-11)
 
 
@@ -131,7 +137,7 @@ def test_without_a_loop_float32_keeps_its_accuracy_over_minutes() -> None:
     steps = torch.sigmoid(-torch.stack((attack + 5, release + 9)).double())
     smooth, _ = policies.smooth_rows(signal, steps, initial)
     assert smooth.dtype == torch.float32
-    assert torch.allclose(smooth, _smooth(signal, steps, initial), rtol=2e-7, atol=1e-9)
+    assert torch.allclose(smooth, by_loop(signal, steps, initial), rtol=2e-7, atol=1e-9)
 
 
 def test_rows_that_policies_do_not_settle_are_left_to_the_loop() -> None:
@@ -140,7 +146,7 @@ def test_rows_that_policies_do_not_settle_are_left_to_the_loop() -> None:
     steps = -torch.expm1(-1 / (30 * torch.tensor([[3000.0, 5.0], [0.02, 50.0]], dtype=torch.float64)))
     initial = torch.zeros(2, dtype=torch.float64)
     assert policies.smooth_rows(signal, steps, initial)[1].tolist() == [True, False]
-    assert torch.allclose(_smooth_elsewhere(signal, steps, initial), _smooth(signal, steps, initial), rtol=1e-12)
+    assert torch.allclose(_settled(signal, steps, initial), by_loop(signal, steps, initial), rtol=1e-12)
     slowly, unsettled = policies.smooth_rows(signal, steps, initial, rounds=3000)
     assert not unsettled.any()
-    assert torch.allclose(slowly, _smooth(signal, steps, initial), rtol=1e-12)
+    assert torch.allclose(slowly, by_loop(signal, steps, initial), rtol=1e-12)
