@@ -18,7 +18,9 @@ from mixgraph.graph import batch, build_console
 from mixgraph.losses import MatchLoss
 from mixgraph.module import ConsoleModule
 from mixgraph.optimizer import shrink_optimizer
+from mixgraph.processors import registered
 from mixgraph.render import render
+from mixgraph.render.reference import render_reference
 from mixgraph.search import search
 from mixgraph.settings import LossSettings, OptimizerSettings, RegularizerSettings
 
@@ -535,18 +537,26 @@ def test_validation_logs_the_mean_and_each_song(two) -> None:
     }
 
 
-def test_a_console_with_every_letter_and_a_master_is_searched(tiny_song) -> None:
-    """Options beside the paper's console, together: trained, pruned and rendered."""
-    module = ConsoleModule("kqhl", "pg", "kg", sample_rate=RATE)
+def test_a_console_of_all_types_is_searched(tiny_song) -> None:
+    """Chains, branches, buses, a key and a master, together: trained, pruned and rendered as the slow renderer does."""
+    buses = {"returns": {"room": "r", "echo": "d"}, "sidechains": {"lead": "drums"}}
+    module = ConsoleModule("kqhlfcn", "pt(e,s)b(g,g)", "kg", sample_rate=RATE, **buses)
     pruning = IterativePruning(1, 1, tolerance=0.5, window_tolerance=5.0, leave_one_out=False)
     songs = data(tiny_song)
     search(module, songs, [pruning], 2, "cpu", enable_progress_bar=False)
+    assert module.initial_counts[0].keys() == registered().keys()
     trials = [row for row in pruning.trace if row["kind"] in ("trial", "measured")]
-    assert {label.rpartition(": ")[0] for row in trials for label in row["candidates"]} >= {"master mix"}
+    tried = {label.rpartition(": ")[0] for row in trials for label in row["candidates"]}
+    assert tried >= {"master mix", "subgroup lead", "track kick"}
     assert len(module.graph.processors) < sum(module.initial_counts[0].values())
-    score = module.score(songs.song)
-    assert math.isfinite(score.loss["full"])
-    assert score.loss["full"] <= min(row["end_loss"] for row in pruning.trace if row["kind"] == "round") + 0.5
+    song = songs.song
+    with torch.no_grad():
+        slow = render_reference(
+            module.graph, module.processors, song.sources, module.parameters_by_type(), module.weights
+        )
+    assert torch.allclose(
+        module.render(song), slow.mix[0, :, : song.num_samples], atol=1e-5 * float(song.mix.abs().max())
+    )
 
 
 @pytest.mark.parametrize("ceiling", [None, 0.0])
