@@ -71,8 +71,9 @@ def test_processors_give_the_golden_outputs(name):
     parameters = golden_parameters(name, ours)
     y = theirs(u, **{PARAMETER_NAMES.get(n, n): v for n, v in parameters.items()})
     y = y[0] if isinstance(y, tuple) else y
-    assert y.double().square().sum().item() == pytest.approx(golden_energy(name), rel=1e-6)
-    if name == "delay":  # one of the 80 taps ties in float32 and falls a sample aside (see test_golden.py)
+    # One of the delay's 80 taps ties in float32, and falls a sample aside on some machines (see test_golden.py).
+    assert y.double().square().sum().item() == pytest.approx(golden_energy(name), rel=5e-5 if name == "delay" else 1e-6)
+    if name == "delay":
         return
     torch.testing.assert_close(y, ours(u, parameters), atol=5e-6, rtol=0)  # float32 FFTs of 130,000 samples
 
