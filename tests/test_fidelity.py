@@ -393,6 +393,13 @@ def test_a_kept_search_is_of_the_same_files(tiny_song, tmp_path, capsys) -> None
         main(["synthetic:3:1", *arguments, *short])
         time.sleep(1.1)
     assert capsys.readouterr().err.count(", kept") == 1
+    answer = json.loads((out / "searches.jsonl").read_text().splitlines()[-1])["answer"]
+    truth = measured_song("synthetic:3:1", tmp_path / "truth").truth
+    assert truth is not None
+    known, found = processors_of(truth.graph), [tuple(own) for own in answer["processors"]]
+    assert answer["truth"]["all"] == agreement(known, found)["all"]
+    assert answer["truth"]["all"]["true"] == len(known) > 0
+    assert {error["type"] for error in answer["errors"]} == {"gain_panning"}  # of the short console
     shutil.copytree(tiny_song, tmp_path / "y" / "song")
     with pytest.raises(ValueError, match="two are named song"):
         main([str(song), str(tmp_path / "y" / "song"), *arguments, *short])
