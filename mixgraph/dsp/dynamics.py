@@ -1,7 +1,7 @@
 r"""A dynamic range processor with its dry/wet mix, in few passes over the signal, forward and backward.
 
-With E the smoothed energy in units of a floor, the level is L = ln(1 + E) above the
-floor's, and its place in the knee of half width W about the threshold T is
+With E the smoothed energy in units of a floor, the level is L = ln(1 + E) above the floor's, and its place in the knee
+of half width W about the threshold T is
 
     s = (\pm (L - T) + W) / 2W ,    0 where the knee begins, 1 where it ends.
 
