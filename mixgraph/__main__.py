@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import sys
 
+from mixgraph.names import visible
+
 
 def main() -> None:
     """Runs the command line; what is wrong with the input is said in a line, without a traceback."""
     try:
         _run(sys.argv[1:])
     except (ValueError, FileNotFoundError, FileExistsError) as error:
-        sys.exit(f"mixgraph: {error}")
+        lines = str(error).split("\n")
+        sys.exit("mixgraph: " + "\n".join(map(visible, lines)))
     except KeyboardInterrupt:
         sys.exit(130)
 

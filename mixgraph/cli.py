@@ -27,6 +27,7 @@ from mixgraph.files import json_text, write_atomically
 from mixgraph.found import load_result, render_result
 from mixgraph.graph import GraphValues, batch_values
 from mixgraph.module import ConsoleModule
+from mixgraph.names import uninterpolated, visible
 from mixgraph.render import BLOCK
 from mixgraph.search import TRAINER_DEFAULTS
 from mixgraph.songs import load_song
@@ -37,6 +38,11 @@ _DESCRIPTION = (
     "Finds mixing graphs: fit, validate, test and predict work on a search of songs (--data.path). Where a "
     "configuration names a class of its own (model.class_path, as configs/estimator.yaml does), they work on that "
     "model and its data instead. Also: render, estimate, validate-shards and rehydrate; see their --help."
+)
+_RENDER = (
+    "Renders a found graph on tracks. A track's file is found by the content that it had in the search, by its name in "
+    "the graph and by its file's name; what is not found by name is said. The tracks of the search give a mix as long "
+    "as that of the search, others one as long as the longest track; shorter tracks are followed by silence."
 )
 
 
@@ -63,7 +69,7 @@ class KeepConfig(SaveConfigCallback):
         for callback in trainer.callbacks:
             if isinstance(callback, ResultFolder):
                 config = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
-                callback.config_text = yaml.safe_dump(_relative(config), sort_keys=False)
+                callback.config_text = yaml.safe_dump(uninterpolated(_relative(config)), sort_keys=False)
 
 
 class SearchCLI(LightningCLI):
@@ -138,7 +144,8 @@ def run(arguments: list[str] | None = None) -> LightningCLI:
         arguments: of the command line; those of the process by default.
     """
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
-    if names_classes(sys.argv[1:] if arguments is None else arguments):
+    arguments = [_with_literal_path(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
+    if names_classes(arguments):
         return NetworkCLI(
             args=arguments,
             subclass_mode_model=True,
@@ -164,17 +171,18 @@ def run(arguments: list[str] | None = None) -> LightningCLI:
 
 def render(arguments: list[str]) -> None:
     """`mixgraph render RESULT --tracks DIR --out FILE`: a found graph on tracks again."""
-    parser = argparse.ArgumentParser(prog="mixgraph render", description="Renders a found graph on tracks.")
+    parser = argparse.ArgumentParser(prog="mixgraph render", description=_RENDER)
     parser.add_argument("result", type=Path, help="result folder of a search")
-    parser.add_argument("--tracks", type=Path, required=True, help="folder with the tracks, named as in the graph")
+    parser.add_argument("--tracks", type=Path, required=True, help="folder of a song, or of its tracks alone")
     parser.add_argument("--out", type=Path, required=True, help="audio file to write (.flac or .wav)")
     parser.add_argument("--block", type=int, default=BLOCK, help="samples a block; any size gives the same mix")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     options = parser.parse_args(arguments)
-    written = render_result(options.result, options.tracks, options.out, options.block, options.overwrite)
-    about = soundfile.info(str(written.path))
-    told = f"{written.path}: {about.duration:.1f} s at {about.samplerate} Hz, at which the graph was found\n"
-    parser.exit(0, f"{written.warning}\n{told}" if written.warning else told)
+    rendering = render_result(options.result, options.tracks, options.out, options.block, options.overwrite)
+    written, about = rendering.written, soundfile.info(str(rendering.written.path))
+    told = f"{written.path}: {about.duration:.1f} s at {about.samplerate} Hz, at which the graph was found"
+    lines = [*rendering.notes, *([written.warning] if written.warning else []), told]
+    parser.exit(0, "".join(f"{visible(line)}\n" for line in lines))
 
 
 def estimate(arguments: list[str]) -> None:
@@ -222,11 +230,18 @@ def _config_of_estimate(options: argparse.Namespace, sample_rate: int) -> str:
         "subgrouping": options.subgrouping,
     }
     settings = {"start": str(options.out), "data": data, "model": {"initial_values": "drawn"}}
-    return f"# Predicted by {options.checkpoint.name}.\n{yaml.safe_dump(_relative(settings), sort_keys=False)}"
+    text = yaml.safe_dump(uninterpolated(_relative(settings)), sort_keys=False)
+    return f"# Predicted by {options.checkpoint.name}.\n{text}"
 
 
 def _seed(value: bool | int) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else SEED
+
+
+def _with_literal_path(argument: str) -> str:
+    """An argument in which the path of a file or folder that exists, as `songs/${x}`, is taken as it is."""
+    option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    return f"{option}{equals}{uninterpolated(value) if os.path.exists(value) else value}"
 
 
 def _relative(value: Any) -> Any:

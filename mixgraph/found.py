@@ -14,9 +14,10 @@ from mixgraph.graph.io import load_graph, load_parameters
 from mixgraph.graph.types import MixGraph
 from mixgraph.processors import Processors, make_processors
 from mixgraph.render import BLOCK, render_song
-from mixgraph.songs import WrittenAudio, read_audio, write_audio
-from mixgraph.songs.audio import is_audio_file
+from mixgraph.songs import WrittenAudio, write_audio
+from mixgraph.songs.audio import decode, resample
 from mixgraph.songs.clips import cut
+from mixgraph.track_files import MatchedTrack, TrackOrigin, describe_matches, list_tracks, match_tracks
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,7 @@ class FoundGraph:
         level: the factor that the tracks were multiplied by in the search; the graph expects it.
         num_samples: length of the song.
         placements: track -> (first sample read, polarity), where the song had it so.
+        origins: track -> the file that it had in the search, where the song was read from files.
     """
 
     graph: MixGraph
@@ -44,9 +46,14 @@ class FoundGraph:
     num_samples: int
     placements: dict[str, tuple[int, int]]
     processor_options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    origins: dict[str, TrackOrigin] = field(default_factory=dict)
 
     def render(self, sources: Tensor, block: int = BLOCK) -> Tensor:
-        """The mix of dry tracks at their own level, (inputs, 2, L) to (2, L)."""
+        """The mix of dry tracks at their own level, (inputs, 2, L) to (2, L), for any length L.
+
+        L may be other than `num_samples`, the length of the song in the search. The same stretch of longer tracks
+        sounds the same, up to the lookahead of the equalizers at its end.
+        """
         with torch.no_grad():
             mix = render_song(self.graph, self.processors, sources * self.level, self.parameters, self.weights, block)
         return mix[0] / self.level
@@ -70,42 +77,78 @@ def load_result(path: str | Path) -> FoundGraph:
         metrics: dict[str, Any] = json.loads((path / "metrics.json").read_text(encoding="utf-8"))
         level, num_samples = float(metrics["level"]), int(metrics["num_samples"])
         placements = {t["name"]: (int(t["start_sample"]), int(t["polarity"])) for t in metrics["tracks"]}
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        hashes: dict[str, str] = dict(metrics.get("file_hashes") or {})
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"{path / 'metrics.json'}: level, num_samples and tracks are needed ({error!r})") from error
     options = {name: dict(given) for name, given in file.processor_options.items()}
     values = file.graph, processors, parameters, weights
-    return FoundGraph(*values, file.sample_rate, level, num_samples, placements, options)
+    files = list(hashes.items())[1:]  # the mix's is first
+    known = zip(placements, files, strict=True) if len(files) == len(placements) else ()
+    origins = {name: TrackOrigin(*file) for name, file in known}
+    return FoundGraph(*values, file.sample_rate, level, num_samples, placements, options, origins)
 
 
-def read_tracks(found: FoundGraph, folder: Path) -> Tensor:
-    """Reads the tracks of a found graph from a folder, by name, as the search read them: (inputs, 2, L).
+@dataclass(frozen=True, eq=False)
+class TracksRead:
+    """The tracks of a found graph, read again.
+
+    Attributes:
+        sources: (inputs, 2, L), at the tracks' own level.
+        notes: lines for a person: how tracks were found, where not by name, and another length than the song's.
+    """
+
+    sources: Tensor
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """Where a mix was written, and lines for a person on how its tracks were read."""
+
+    written: WrittenAudio
+    notes: tuple[str, ...]
+
+
+def read_tracks(found: FoundGraph, folder: Path) -> TracksRead:
+    """Reads the tracks of a found graph from a song's folder, of any layout, or from a folder of files.
+
+    A track is found by the content that it had in the search, by its name and by its file's name, which may not
+    contradict each other. It is read where and with the polarity that the search read it; another recording in a
+    song's folder where that folder states it. If all tracks are those of the search, the length is that of its mix,
+    as in the search; else it is that of the longest track.
 
     Raises:
         FileNotFoundError: no such folder, or tracks that are missing in it; all of them are named.
-        ValueError: two files for a track, or files that cannot be read.
+        ValueError: contradictions, two files for a track, a song's folder or files that cannot be read, or tracks
+            that end before the song begins.
     """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"tracks: {folder} is not a folder")
     names = [found.graph.names[i] for i in found.graph.inputs]
-    files = {name: [f for f in sorted(folder.iterdir()) if f.stem == name and f.is_file()] for name in names}
-    missing = [name for name, matches in files.items() if not matches]
-    if missing:
-        others = [f.name for f in sorted(folder.iterdir()) if is_audio_file(f) and f.stem not in names]
-        hint = f". HINT: is it one of {', '.join(others)}? Rename that" if others else ""
-        raise FileNotFoundError(f"tracks: {folder} lacks {', '.join(missing)} (any audio format){hint}")
-    for name, matches in files.items():
-        if len(matches) > 1:
-            raise ValueError(f"tracks: {name} has more than one file in {folder}: {', '.join(f.name for f in matches)}")
-    sources = []
-    for name in names:
-        start, polarity = found.placements.get(name, (0, 1))
-        audio = read_audio(files[name][0], found.sample_rate) * polarity
-        sources.append(cut(audio, start, found.num_samples).expand(2, -1))
-    return torch.stack(sources)
+    matches = match_tracks(names, found.origins, list_tracks(folder), folder)
+    notes = describe_matches(matches)
+    placed = [_read(found, match) for match in matches]
+    original = all(match.is_original for match in matches)
+    length = found.num_samples if original else max(audio.shape[-1] - start for audio, start in placed)
+    if length < 1:
+        raise ValueError(f"tracks: audio after the song's beginning expected in {folder}, got tracks that end before")
+    if length != found.num_samples:
+        searched, got = (n / found.sample_rate for n in (found.num_samples, length))
+        notes.append(f"The longest track has {got:.2f} s, the song of the search {searched:.2f} s: all is rendered.")
+    return TracksRead(torch.stack([cut(audio, start, length).expand(2, -1) for audio, start in placed]), tuple(notes))
 
 
-def render_result(result: Path, tracks: Path, out: Path, block: int = BLOCK, overwrite: bool = False) -> WrittenAudio:
-    """Renders a result folder's graph on a folder of tracks and writes the mix; returns where it was written.
+def _read(found: FoundGraph, match: MatchedTrack) -> tuple[Tensor, int]:
+    """A track, (1 or 2, frames), with its polarity, and the sample of it that meets the song's first."""
+    audio = decode(match.file.path)
+    samples = resample(audio.samples, audio.sample_rate, found.sample_rate)
+    start, polarity = found.placements.get(match.track, (0, 1))
+    stated = match.file.read_offset(found.sample_rate, audio.sample_rate), match.file.polarity
+    if not match.is_original and stated != (0, 1):
+        start, polarity = stated
+    return samples * polarity, start
+
+
+def render_result(result: Path, tracks: Path, out: Path, block: int = BLOCK, overwrite: bool = False) -> Rendering:
+    """Renders a result folder's graph on tracks, see `read_tracks`, and writes the mix.
 
     Raises:
         FileExistsError: there is such a file already, and it is not to be overwritten.
@@ -113,11 +156,12 @@ def render_result(result: Path, tracks: Path, out: Path, block: int = BLOCK, ove
     """
     if block < 1:
         raise ValueError(f"block: at least 1 sample, got {block}")
-    if out.resolve().parent == tracks.resolve():
+    folders = {tracks.resolve(), *(file.path.resolve().parent for file in list_tracks(tracks))}
+    if out.resolve().parent in folders:
         raise ValueError(f"out: {out} would be among the tracks; choose another folder")
     places = [out, out.with_suffix(".wav")] if out.suffix.lower() == ".flac" else [out]  # what clips in FLAC is WAV
     if not overwrite and (existing := [str(place) for place in places if place.exists()]):
         raise FileExistsError(f"out: {', '.join(existing)} exists and is kept; choose another name or give --overwrite")
     found = load_result(result)
-    mix = found.render(read_tracks(found, tracks), block)
-    return write_audio(out, mix, found.sample_rate)
+    read = read_tracks(found, tracks)
+    return Rendering(write_audio(out, found.render(read.sources, block), found.sample_rate), read.notes)

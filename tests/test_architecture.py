@@ -12,17 +12,17 @@ LIGHTNING = {"mixgraph/module.py", "mixgraph/search.py", "mixgraph/cli.py"}
 ALLOWED = {
     "dsp": set(),
     "processors": {"dsp"},
-    "graph": {"processors", "files"},
+    "graph": {"processors", "files", "names"},
     "render": {"dsp", "processors", "graph"},
     "losses": {"dsp", "render"},
     "pruning": {"processors", "graph", "render", "losses"},
-    "songs": {"dsp", "processors", "graph", "render", "losses", "pruning"},
+    "songs": {"dsp", "processors", "graph", "render", "losses", "pruning", "names"},
     "recovery": {"dsp", "processors", "graph"},
     "report": {"graph", "dsp", "files", "processors"},
     "dataset": {"graph", "recovery", "songs", "files"},
     "generation": {"processors", "graph", "render", "losses", "pruning", "songs", "threads"},
     "estimators": {"processors", "graph", "render", "losses", "recovery", "songs", "shards", "threads"},
-    "shards": {"processors", "graph", "render", "songs", "report", "found", "files"},
+    "shards": {"processors", "graph", "render", "songs", "report", "found", "files", "names"},
 }
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -133,7 +134,7 @@ def test_result_renders_again_to_the_same_audio(result, tiny_song, monkeypatch, 
     found = load_result(result)
     song = load_song(tiny_song, sample_rate=8000)
     assert found.level == song.level
-    assert torch.allclose(read_tracks(found, tiny_song / "tracks") * song.level, song.sources, atol=1e-7)
+    assert torch.allclose(read_tracks(found, tiny_song / "tracks").sources * song.level, song.sources, atol=1e-7)
 
 
 def test_no_path_date_or_host_in_the_result(result, tiny_song) -> None:
@@ -343,6 +344,28 @@ def test_interpolation_follows_overrides(tiny_song, monkeypatch, tmp_path) -> No
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, "fit", *fixed, "--model.sample_rate=1")
     assert stop.value.code == 2
+
+
+def test_a_folder_whose_name_is_an_interpolation_is_a_folder(tiny_song, monkeypatch, tmp_path, capsys) -> None:
+    """Its configuration gives it again; names that act on a terminal are shown."""
+    name = "e\u0301 \x1b[31m${x} ${data.seed}"
+    folder = shutil.copytree(tiny_song, tmp_path / name)
+    (folder / "tracks" / "kick.wav").rename(folder / "tracks" / "k\x1b[2J${x}$y$.wav")
+    (folder / "song.yaml").unlink()
+    out = tmp_path / "r"
+    options = {"pruning__rounds": 0, "pruning__console_stages": 1, "data__steps_per_stage": 1}
+    run(monkeypatch, "fit", *settings(folder, out, **options))
+    assert "\x1b" not in capsys.readouterr().out
+    assert json.loads((out / "metrics.json").read_text())["tracks"][1]["name"] == r"k\x1b[2J${x}$y$"
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, "fit", "--config", out / "config.yaml", "--print_config")
+    assert stop.value.code == 0
+    assert os.path.realpath(yaml.safe_load(capsys.readouterr().out)["data"]["path"]) == str(folder)
+    (folder / "mix.wav").unlink()
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, "fit", *settings(folder, tmp_path / "r2"))
+    assert r"\x1b[31m${x} ${data.seed}: 1 problem" in str(stop.value.code)
+    assert len(str(stop.value.code).splitlines()) == 2
 
 
 def test_results_of_a_sweep_do_not_collide(tiny_song, monkeypatch) -> None:

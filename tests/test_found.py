@@ -2,8 +2,10 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
+import soundfile
 import torch
 
 from callbacks import IterativePruning, ResultFolder
@@ -12,6 +14,7 @@ from mixgraph import load_result
 from mixgraph.found import read_tracks, render_result
 from mixgraph.module import ConsoleModule
 from mixgraph.search import search
+from mixgraph.track_files import TrackOrigin
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def copy(result, tmp_path):
 
 def test_a_moved_folder_renders_the_same(result, copy, tiny_song) -> None:
     first, moved = load_result(result), load_result(copy)
-    sources = read_tracks(first, tiny_song / "tracks")
+    sources = read_tracks(first, tiny_song / "tracks").sources
     assert torch.equal(first.render(sources), moved.render(sources))
     assert (first.render(sources, 999) - first.render(sources)).abs().max() < 1e-6  # float32 rounding
 
@@ -51,11 +54,13 @@ def test_missing_and_double_tracks_are_named(result, tiny_song, tmp_path) -> Non
         render_result(result, tmp_path / "nowhere", tmp_path / "out.flac")
     for name in ("kick", "hat", "lead"):
         shutil.copy(tiny_song / "tracks" / f"{name}.wav", tracks)
-    (tracks / "lead.wav").rename(tracks / "take 3.wav")
+    (tracks / "lead.wav").unlink()
+    _foreign(tracks, "take 3", 1)
     with pytest.raises(FileNotFoundError, match=r"lacks lead \(.*\)\. HINT: is it one of take 3.wav\? Rename that"):
         render_result(result, tracks, tmp_path / "out.flac")
     (tracks / "take 3.wav").rename(tracks / "lead.wav")
-    shutil.copy(tracks / "hat.wav", tracks / "hat.flac")
+    for number, name in enumerate(("hat.wav", "hat.flac")):
+        soundfile.write(tracks / name, [0.1 * number], 8000)
     with pytest.raises(ValueError, match=r"hat has more than one file in .*: hat.flac, hat.wav"):
         render_result(result, tracks, tmp_path / "out.flac")
     with pytest.raises(ValueError, match="block: at least 1 sample, got 0"):
@@ -82,9 +87,146 @@ def test_a_rendering_replaces_no_file_unless_asked(result, tiny_song, tmp_path) 
         with pytest.raises(ValueError, match=r"out: .*kick.wav would be among the tracks; choose another folder"):
             render_result(result, tracks, tracks / "kick.wav", overwrite=overwrite)
     assert (tracks / "kick.wav").read_bytes() == before
-    first = render_result(result, tracks, out).path.read_bytes()
+    first = render_result(result, tracks, out).written.path.read_bytes()
     out.write_bytes(b"mine")
     with pytest.raises(FileExistsError, match=r"out: .*out.wav exists and is kept; .*--overwrite"):
         render_result(result, tracks, tmp_path / "out.flac")  # a mix that clips in FLAC would be written to out.wav
     assert out.read_bytes() == b"mine"
-    assert render_result(result, tracks, out, overwrite=True).path.read_bytes() == first
+    assert render_result(result, tracks, out, overwrite=True).written.path.read_bytes() == first
+
+
+def _foreign(tracks, name, seconds, start=0.0):
+    """Another recording as a track: a click at a time."""
+    audio = torch.zeros(round(seconds * 8000))
+    audio[round(start * 8000)] = 0.5
+    soundfile.write(tracks / f"{name}.wav", audio.numpy(), 8000, subtype="FLOAT")
+
+
+def test_a_song_folder_and_its_tracks_alone_give_the_same(result, tiny_song, tmp_path) -> None:
+    found = load_result(result)
+    whole = read_tracks(found, tiny_song)
+    assert torch.equal(whole.sources, read_tracks(found, tiny_song / "tracks").sources)
+    assert whole.notes == ()
+    out = tiny_song / "tracks" / "m.wav"
+    with pytest.raises(ValueError, match=r"m\.wav would be among the tracks"):
+        render_result(result, tiny_song, out)
+    assert not out.exists()
+
+
+def test_the_tracks_of_the_search_are_found_by_content(result, tiny_song, tmp_path) -> None:
+    found = load_result(result)
+    for number, name in enumerate(("kick", "hat", "lead")):
+        shutil.copy(tiny_song / "tracks" / f"{name}.wav", tmp_path / f"{number}.wav")
+    (tmp_path / "2.wav").rename(tmp_path / "lead.wav")
+    read = read_tracks(found, tmp_path)
+    assert torch.equal(read.sources, read_tracks(found, tiny_song).sources)
+    assert read.notes == ("Tracks found by content: kick (0.wav), hat (1.wav).",)
+
+
+def test_converted_tracks_are_found_by_file_name(result, tiny_song, tmp_path) -> None:
+    """As in a song whose song.yaml, or data set, gives tracks other names than their files have."""
+    origins = {name: TrackOrigin(f"raw/E\u0301 0{i}.wav", "-") for i, name in enumerate(("kick", "hat", "lead"))}
+    found = replace(load_result(result), origins=origins)
+    for i, name in enumerate(("kick", "hat")):
+        shutil.copy(tiny_song / "tracks" / f"{name}.wav", tmp_path / f"\u00c9 0{i}.wav")
+    shutil.copy(tiny_song / "tracks" / "lead.wav", tmp_path)
+    read = read_tracks(found, tmp_path)
+    assert torch.equal(read.sources, read_tracks(load_result(result), tiny_song).sources)
+    assert read.notes == ("Tracks found by file name: kick (É 00.wav), hat (É 01.wav).",)
+    _foreign(tmp_path, "kick", 1)
+    with pytest.raises(
+        ValueError, match=r"kick is not one file in .*: by file name É 00\.wav; by track name kick\.wav"
+    ):
+        read_tracks(found, tmp_path)
+
+
+def test_contradictions_between_content_and_name_are_refused(result, tiny_song, tmp_path) -> None:
+    shutil.copytree(tiny_song / "tracks", tmp_path / "t")
+    (tmp_path / "t" / "kick.wav").rename(tmp_path / "t" / "x.wav")
+    (tmp_path / "t" / "hat.wav").rename(tmp_path / "t" / "kick.wav")
+    (tmp_path / "t" / "x.wav").rename(tmp_path / "t" / "hat.wav")
+    with pytest.raises(
+        ValueError, match=r"kick is not one file in .*: by content hat\.wav; by file name kick\.wav; by tr"
+    ):
+        read_tracks(load_result(result), tmp_path / "t")
+
+
+def test_a_file_is_one_track(result, tmp_path) -> None:
+    origins = {"kick": TrackOrigin("hat.wav", "-")}
+    for name in ("hat", "lead"):
+        _foreign(tmp_path, name, 1)
+    with pytest.raises(
+        ValueError, match=r"one track a file expected, got hat\.wav in .* for kick \(by file name\) and"
+    ):
+        read_tracks(replace(load_result(result), origins=origins), tmp_path)
+
+
+def test_names_meet_in_any_unicode_form(result, tmp_path) -> None:
+    found = load_result(result)
+    names = tuple("E\u0301" if name == "kick" else name for name in found.graph.names)
+    found = replace(found, graph=replace(found.graph, names=names), origins={})
+    for name in ("\u00c9", "hat", "lead"):
+        _foreign(tmp_path, name, 1)
+    assert read_tracks(found, tmp_path).sources.shape == (3, 2, 8000)
+
+
+def test_other_tracks_set_the_length(result, tiny_song, tmp_path) -> None:
+    """The song has 3 s; its own tracks keep that, whatever they have."""
+    for name, seconds in (("kick", 5), ("hat", 1), ("lead", 2)):
+        _foreign(tmp_path, name, seconds, seconds - 0.5)
+    found = load_result(result)
+    read = read_tracks(found, tmp_path)
+    assert read.sources.shape == (3, 2, 40000)
+    assert read.notes == ("The longest track has 5.00 s, the song of the search 3.00 s: all is rendered.",)
+    assert [track[0].nonzero().tolist() for track in read.sources] == [[[36000]], [[4000]], [[12000]]]
+    mix = found.render(read.sources)
+    assert mix.shape == (2, 40000)
+    assert mix[:, 35000:].abs().max() > 1e-3  # the click at 4.5 s, past the song of the search
+    beginning = found.render(read.sources[..., :30000])
+    assert torch.allclose(mix[:, :25000], beginning[:, :25000], atol=1e-6)
+    own = replace(found, num_samples=20000)
+    assert read_tracks(own, tiny_song).sources.shape == (3, 2, 20000)
+
+
+def test_tracks_that_end_before_the_song_are_refused(result, tmp_path) -> None:
+    for name in ("kick", "hat", "lead"):
+        _foreign(tmp_path, name, 0.1)
+    found = replace(load_result(result), placements=dict.fromkeys(("kick", "hat", "lead"), (900, 1)))
+    with pytest.raises(
+        ValueError, match=r"audio after the song's beginning expected in .*, got tracks that end before"
+    ):
+        read_tracks(found, tmp_path)
+
+
+def test_offsets_of_the_search_hold_for_plain_files_and_those_of_a_song_for_its_own(result, tmp_path) -> None:
+    found = replace(load_result(result), placements=dict.fromkeys(("kick", "hat", "lead"), (80, -1)))
+    (tmp_path / "tracks").mkdir()
+    for name in ("kick", "hat", "lead"):
+        _foreign(tmp_path / "tracks", name, 1, 0.5)
+    _foreign(tmp_path, "mix", 1)
+    (tmp_path / "song.yaml").write_text("tracks: {hat.wav: {offset_samples: 100}}")
+    for folder, hat in ((tmp_path / "tracks", (3920, -0.5)), (tmp_path, (3900, 0.5))):
+        sources = read_tracks(found, folder).sources[:, 0]
+        clicks = [(int(track.nonzero()[0, 0]), float(track.sum())) for track in sources]
+        assert clicks == [(3920, -0.5), hat, (3920, -0.5)]
+
+
+def test_a_song_folder_that_cannot_be_read_says_why(result, tmp_path) -> None:
+    (tmp_path / "song.yaml").write_text("tracks: {x.wav: {}}")
+    with pytest.raises(ValueError, match=r"3 problems\n(.|\n)*x\.wav matches no file"):
+        read_tracks(load_result(result), tmp_path)
+
+
+def test_file_hashes_that_do_not_fit_the_tracks_are_no_origins(copy) -> None:
+    metrics = json.loads((copy / "metrics.json").read_text())
+    assert [origin.file for origin in load_result(copy).origins.values()] == [
+        "tracks/kick.wav",
+        "tracks/hat.wav",
+        "tracks/lead.wav",
+    ]
+    metrics["file_hashes"].popitem()
+    (copy / "metrics.json").write_text(json.dumps(metrics))
+    assert load_result(copy).origins == {}
+    (copy / "metrics.json").write_text(json.dumps(metrics | {"num_samples": "x"}))
+    with pytest.raises(ValueError, match=r"metrics\.json: level, num_samples and tracks are needed"):
+        load_result(copy)

@@ -9,27 +9,31 @@
 name to settings of that track (TRACK_KEYS): a shorter `name`, `polarity` -1 for a flipped track, and
 `offset_seconds` or `offset_samples` (at the file's own rate), positive where the track is late against the mix.
 `window_seconds` and the texts describe where the audio comes from; they change nothing but the split of a data set
-that a song is in: songs of one `artist` are in one split.
+that a song is in: songs of one `artist` are in one split. Texts are taken as they are written, see `text_files`.
 """
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
+from mixgraph.names import normal_form, shown_value
 from mixgraph.songs.audio import AUDIO_SUFFIXES, is_audio_file
-from mixgraph.songs.manifest import Problems, SongDraft, TrackFile, closest, read_yaml
+from mixgraph.songs.manifest import Problems, SongDraft, TrackFile, closest
+from mixgraph.songs.text_files import read_yaml, to_number, to_whole_number
 
 TEXT_KEYS = ("title", "artist", "licence", "source", "mix", "note", "notes", "how", "determinism")
 KEYS = (*TEXT_KEYS, "window_seconds", "subgroups", "tracks")
 TRACK_KEYS = ("name", "offset_samples", "offset_seconds", "polarity")
 NO_LICENCE = "not stated"
+MAX_OFFSET_SECONDS = 1e6
+MAX_OFFSET_SAMPLES = 10**12
 
 
 def read_folder(folder: Path, problems: Problems) -> SongDraft:
     """Reads the plain layout; what is wrong goes to `problems`."""
-    settings = _settings(folder / "song.yaml", problems)
+    grouping_problems: list[str] = []
+    settings = _settings(folder / "song.yaml", problems, grouping_problems)
     warnings: list[str] = []
     files = _track_files(folder / "tracks", problems, warnings)
     return SongDraft(
@@ -40,6 +44,7 @@ def read_folder(folder: Path, problems: Problems) -> SongDraft:
         subgroups=settings.get("subgroups"),
         warnings=warnings,
         artist=settings.get("artist") or None,
+        grouping_problems=grouping_problems,
     )
 
 
@@ -63,21 +68,21 @@ def _mix_hint(folder: Path, stem: str) -> str:
     return f". HINT: is {audio[0].name} the mix? Rename it to {stem}{audio[0].suffix}" if len(audio) == 1 else ""
 
 
-def list_audio(folder: Path, warnings: list[str]) -> dict[str, Path]:
-    """The audio files directly in a folder, by name in sorted order; a warning for everything else that is visible."""
+def list_audio(folder: Path, warnings: list[str]) -> list[Path]:
+    """The audio files directly in a folder, in sorted order; a warning for everything else that is visible."""
     visible = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     warnings.extend(
         f"{path.relative_to(folder.parent).as_posix()}: left out, since it is no audio file"
         for path in visible
         if not is_audio_file(path)
     )
-    return {path.name: path for path in visible if is_audio_file(path)}
+    return [path for path in visible if is_audio_file(path)]
 
 
-def _track_files(folder: Path, problems: Problems, warnings: list[str]) -> dict[str, Path]:
+def _track_files(folder: Path, problems: Problems, warnings: list[str]) -> list[Path]:
     if not folder.is_dir():
         problems.add("tracks: a folder with the dry tracks expected, got none")
-        return {}
+        return []
     files = list_audio(folder, warnings)
     if not files:
         found = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) or "an empty folder"
@@ -85,77 +90,76 @@ def _track_files(folder: Path, problems: Problems, warnings: list[str]) -> dict[
     return files
 
 
-def _settings(path: Path, problems: Problems) -> dict[str, Any]:
+def _settings(path: Path, problems: Problems, grouping_problems: list[str]) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        given = read_yaml(path)
+        stated = read_yaml(path)
     except ValueError as error:
         problems.add(str(error))
         return {}
-    if given is None:
+    if stated is None:
         return {}
-    if not isinstance(given, dict):
-        problems.add(f"song.yaml: a mapping with keys {', '.join(KEYS)} expected, got {type(given).__name__}")
+    if not isinstance(stated, dict):
+        problems.add(f"song.yaml: a mapping with keys {', '.join(KEYS)} expected, got {shown_value(stated)}")
         return {}
-    for key in given:
+    for key in stated:
         if key not in KEYS:
-            problems.add(f"song.yaml: unknown key {key}; allowed are {', '.join(KEYS)}{closest(str(key), KEYS)}")
+            problems.add(f"song.yaml: unknown key {key}; allowed are {', '.join(KEYS)}{closest(key, KEYS)}")
     for key in TEXT_KEYS:
-        if not isinstance(given.get(key, ""), (str, type(None))):
-            problems.add(f"song.yaml: {key}: text expected, got {given[key]!r}")
-    settings = {key: str(given[key]) for key in ("title", "artist", "licence") if given.get(key) is not None}
-    window = given.get("window_seconds")
-    if window is not None and not (isinstance(window, list) and all(_is_number(value) for value in window)):
-        problems.add(f"song.yaml: window_seconds: [start, length] or null expected, got {window!r}")
-    for key, check in (("subgroups", _is_subgroups), ("tracks", _is_mapping_of_mappings)):
-        if given.get(key) is None:
-            continue
-        if check(given[key]):
-            settings[key] = given[key]
-        else:
-            allowed = "{name: [file names]}" if key == "subgroups" else "{file name: {setting: value}}"
-            problems.add(f"song.yaml: {key}: {allowed} expected, got {given[key]!r}")
+        if not isinstance(stated.get(key, ""), (str, type(None))):
+            problems.add(f"song.yaml: {key}: text expected, got {shown_value(stated[key])}")
+    settings = {key: stated[key] for key in ("title", "artist", "licence") if isinstance(stated.get(key), str)}
+    window = stated.get("window_seconds")
+    if window is not None and not (isinstance(window, list) and all(to_number(x, 1e9) is not None for x in window)):
+        problems.add(f"song.yaml: window_seconds: [start, length] or null expected, got {shown_value(window)}")
+    groups, tracks = stated.get("subgroups"), stated.get("tracks")
+    if groups is not None and not _is_subgroups(groups):
+        allowed = "{name: [file names]}"
+        grouping_problems.append(f"song.yaml: subgroups: {allowed} expected, got {shown_value(groups)}")
+    elif groups is not None:
+        settings["subgroups"] = groups
+    if tracks is not None and not _is_mapping_of_mappings(tracks):
+        allowed = "{file name: {setting: value}}"
+        problems.add(f"song.yaml: tracks: {allowed} expected, got {shown_value(tracks)}")
+    elif tracks is not None:
+        settings["tracks"] = tracks
     return settings
 
 
-def _tracks(files: dict[str, Path], settings: dict[str, Any], problems: Problems) -> list[TrackFile]:
+def _tracks(files: list[Path], settings: dict[str, Any], problems: Problems) -> list[TrackFile]:
+    names = [normal_form(path.name) for path in files]
     for file in settings:
-        if file not in files:
+        if file not in names:
             problems.add(
-                f"song.yaml: tracks: {file} matches no file; the files are {', '.join(files) or 'none'}"
-                f"{closest(file, files)}"
+                f"song.yaml: tracks: {file} matches no file; the files are {', '.join(names) or 'none'}"
+                f"{closest(file, names)}"
             )
-    return [_track(path, settings.get(file, {}), problems) for file, path in files.items()]
+    return [_track(path, settings.get(name, {}), problems) for path, name in zip(files, names, strict=True)]
 
 
-def _track(path: Path, given: dict[Any, Any], problems: Problems) -> TrackFile:
+def _track(path: Path, stated: dict[str, Any], problems: Problems) -> TrackFile:
     where = f"song.yaml: tracks: {path.name}"
-    for key in given:
+    for key in stated:
         if key not in TRACK_KEYS:
-            problems.add(
-                f"{where}: unknown key {key}; allowed are {', '.join(TRACK_KEYS)}{closest(str(key), TRACK_KEYS)}"
-            )
-    name = given.get("name", path.stem)
+            problems.add(f"{where}: unknown key {key}; allowed are {', '.join(TRACK_KEYS)}{closest(key, TRACK_KEYS)}")
+    name = stated.get("name", path.stem)
     if not isinstance(name, str) or not name:
-        problems.add(f"{where}: name: text expected, got {name!r}")
-    samples, seconds = given.get("offset_samples", 0), given.get("offset_seconds", 0.0)
-    if "offset_samples" in given and "offset_seconds" in given:
+        problems.add(f"{where}: name: text expected, got {shown_value(name)}")
+    if "offset_samples" in stated and "offset_seconds" in stated:
         problems.add(f"{where}: offset_samples or offset_seconds expected, got both")
-    if not isinstance(samples, int) or isinstance(samples, bool):
-        problems.add(f"{where}: offset_samples: a whole number expected, got {samples!r}")
-        samples = 0
-    if not _is_number(seconds):
-        problems.add(f"{where}: offset_seconds: a number expected, got {seconds!r}")
-        seconds = 0.0
-    polarity = given.get("polarity", 1)
+    samples = to_whole_number(stated.get("offset_samples", 0), MAX_OFFSET_SAMPLES)
+    if samples is None:
+        allowed = f"a whole number up to {MAX_OFFSET_SAMPLES:.0e}"
+        problems.add(f"{where}: offset_samples: {allowed} expected, got {shown_value(stated['offset_samples'])}")
+    seconds = to_number(stated.get("offset_seconds", 0.0), MAX_OFFSET_SECONDS)
+    if seconds is None:
+        allowed = f"a number up to {MAX_OFFSET_SECONDS:.0e}"
+        problems.add(f"{where}: offset_seconds: {allowed} expected, got {shown_value(stated['offset_seconds'])}")
+    polarity = to_number(stated.get("polarity", 1), 1)
     if polarity not in (1, -1):
-        problems.add(f"{where}: polarity: 1 or -1 expected, got {polarity!r}")
-    return TrackFile(path, str(name), float(seconds), samples, int(polarity == 1) * 2 - 1)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        problems.add(f"{where}: polarity: 1 or -1 expected, got {shown_value(stated['polarity'])}")
+    return TrackFile(path, str(name), seconds or 0.0, samples or 0, -1 if polarity == -1 else 1)
 
 
 def _is_subgroups(value: Any) -> bool:

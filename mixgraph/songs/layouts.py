@@ -9,7 +9,7 @@ from pathlib import Path
 from mixgraph.songs import medleydb
 from mixgraph.songs.audio import is_audio_file
 from mixgraph.songs.folder import read_folder
-from mixgraph.songs.manifest import Problems, SongDraft, SongFiles, closest, complete, slug
+from mixgraph.songs.manifest import Problems, SongDraft, SongFiles, TrackFile, closest, complete, slug
 from mixgraph.songs.mixing_secrets import read_mixing_secrets
 from mixgraph.songs.musdb import read_musdb
 
@@ -100,6 +100,24 @@ def collect_files(
     name = detect_layout(folder) if layout == "auto" else layout
     draft = LAYOUTS[name].read(folder, problems)
     return complete(draft, folder, name, subgrouping, problems), draft
+
+
+def candidate_tracks(folder: Path) -> list[TrackFile] | None:
+    """The tracks of a song's folder, of whatever layout, with their stated offsets; None where no layout fits.
+
+    Raises:
+        ValueError: with everything that is wrong with the song's files, but for its subgroups.
+    """
+    fitting = _fitting(folder)
+    if not fitting:
+        return None
+    problems = Problems(folder)
+    by_path: dict[Path, TrackFile] = {}
+    for name in fitting:
+        for track in LAYOUTS[name].read(folder, problems).tracks:
+            by_path.setdefault(track.path, track)
+    problems.raise_if_any()
+    return list(by_path.values())
 
 
 def find_songs(root: str | Path, layout: str = "auto", skip: Iterable[str] | None = None) -> list[Path]:

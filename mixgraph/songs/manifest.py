@@ -5,16 +5,15 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import yaml
-
+from mixgraph.names import normal_form, shown_name, visible
 from mixgraph.songs.subgroup_rule import subgroups_by_rule
 
 SUBGROUPINGS = ("auto", "rule", "one_per_track")
+MAX_PROBLEMS = 100
 
 
 @dataclass(frozen=True)
@@ -63,13 +62,21 @@ class Problems:
         self.lines: list[str] = []
 
     def add(self, line: str) -> None:
-        """Notes one problem: the file or setting, what is allowed, what was found."""
+        """Notes one problem: the file or setting, what is allowed, what was found.
+
+        Raises:
+            ValueError: `error()`, when there are MAX_PROBLEMS.
+        """
+        line = visible(line)
         if line not in self.lines:
             self.lines.append(line)
+        if len(self.lines) == MAX_PROBLEMS:
+            raise self.error()
 
     def error(self) -> ValueError:
         """One error with a line for every problem."""
-        count = f"{len(self.lines)} problem{'s' if len(self.lines) > 1 else ''}"
+        more = " or more" if len(self.lines) == MAX_PROBLEMS else ""
+        count = f"{len(self.lines)}{more} problem{'s' if len(self.lines) > 1 else ''}"
         return ValueError("\n".join([f"{self.folder}: {count}", *(f"- {line}" for line in self.lines)]))
 
     def raise_if_any(self) -> None:
@@ -80,7 +87,10 @@ class Problems:
 
 @dataclass
 class SongDraft:
-    """What a layout's reader found; checked and completed by `complete`. Subgroups hold file names."""
+    """What a layout's reader found; checked and completed by `complete`.
+
+    Subgroups hold file names in composed form. `grouping_problems` matter only where these subgroups are used.
+    """
 
     title: str
     licence: str
@@ -89,75 +99,122 @@ class SongDraft:
     subgroups: dict[str, list[str]] | None
     warnings: list[str] = field(default_factory=list)
     artist: str | None = None
+    grouping_problems: list[str] = field(default_factory=list)
 
 
 def complete(draft: SongDraft, folder: Path, layout: str, subgrouping: str, problems: Problems) -> SongFiles | None:
     """Checks a draft and puts its tracks into subgroups; None, with the problems noted, if that cannot be done.
 
     `subgrouping` "auto" takes the song's own subgroups and, where it has none, the rule on track names of
-    `subgroup_rule`; "rule" always takes the rule; "one_per_track" gives every track a subgroup of its own.
+    `subgroup_rule`; "rule" always takes the rule; "one_per_track" gives every track a subgroup of its own. What is
+    wrong with the song's own subgroups is a problem only where they are taken, else a warning. All names are made
+    text to show, see `shown_name`.
     """
     if subgrouping not in SUBGROUPINGS:
         problems.add(f"subgrouping: one of {', '.join(SUBGROUPINGS)} expected, got {subgrouping!r}")
-    names = [track.name for track in draft.tracks]
+    _check_file_names(draft, folder, problems)
+    tracks = {file_name(track): replace(track, name=shown_name(track.name)) for track in draft.tracks}
+    names = [track.name for track in tracks.values()]
     for name in sorted({name for name in names if names.count(name) > 1}):
-        files = ", ".join(track.path.name for track in draft.tracks if track.name == name)
+        files = ", ".join(track.path.name for track in tracks.values() if track.name == name)
         problems.add(f"track {name}: one file expected, got {files}. HINT: rename one, or name it in song.yaml")
+    lines = draft.grouping_problems
     if draft.subgroups is not None:
-        _check_subgroups(draft.subgroups, [track.path.name for track in draft.tracks], problems)
+        lines = [*lines, *_subgroup_problems(draft.subgroups, list(tracks))]
+    stated = subgrouping == "auto" and (draft.subgroups is not None or bool(lines))
+    for line in lines if stated else ():
+        problems.add(line)
     if problems.lines or draft.mix is None:
         return None
 
     groups: dict[str, tuple[TrackFile, ...]]
-    if subgrouping == "one_per_track":
-        groups = {track.name: (track,) for track in _in_order(draft)}
-    elif subgrouping == "rule" or draft.subgroups is None:
-        by_name = {track.name: track for track in draft.tracks}
+    if stated and draft.subgroups is not None:
+        groups = {shown_name(name): tuple(tracks[file] for file in files) for name, files in draft.subgroups.items()}
+    elif subgrouping == "one_per_track":
+        in_order = [file for files in (draft.subgroups or {}).values() for file in files if file in tracks]
+        groups = {tracks[file].name: (tracks[file],) for file in dict.fromkeys([*in_order, *tracks])}
+    else:
+        by_name = {track.name: track for track in tracks.values()}
         groups = {
             group: tuple(by_name[name] for name in members)
             for group, members in subgroups_by_rule(list(by_name)).items()
         }
-    else:
-        by_file = {track.path.name: track for track in draft.tracks}
-        groups = {group: tuple(by_file[file] for file in files) for group, files in draft.subgroups.items()}
+    left_aside = [f"{line} (the subgroups are not used)" for line in lines]
     return SongFiles(
         folder,
         slug(folder.name),
         layout,
-        draft.title,
-        draft.licence,
+        shown_name(draft.title),
+        shown_name(draft.licence),
         draft.mix,
         groups,
-        tuple(draft.warnings),
-        draft.artist,
+        tuple(map(visible, (*draft.warnings, *left_aside))),
+        shown_name(draft.artist) if draft.artist else None,
     )
 
 
-def _in_order(draft: SongDraft) -> list[TrackFile]:
-    if draft.subgroups is None:
-        return draft.tracks
-    by_file = {track.path.name: track for track in draft.tracks}
-    return [by_file[file] for files in draft.subgroups.values() for file in files]
+def file_name(track: TrackFile) -> str:
+    """The name of a track's file in composed form, as song.yaml and metadata are read."""
+    return normal_form(track.path.name)
 
 
-def _check_subgroups(subgroups: dict[str, list[str]], files: Sequence[str], problems: Problems) -> None:
+def use_once(groups: dict[str, list[str]], warnings: list[str]) -> dict[str, list[str]]:
+    """The groups of a data set with every file in the first of its groups only, and without empty groups.
+
+    A raw recording may belong to two stems, as in 15 of the 258 songs of MixingSecrets in MedleyDB's format.
+    """
+    group_of: dict[str, str] = {}
+    for group, files in groups.items():
+        for file in dict.fromkeys(files):
+            first = group_of.setdefault(file, group)
+            if first != group:
+                warnings.append(f"{file}: belongs to {first} and {group}; it is used once, in {first}")
+    kept = {group: [file for file in dict.fromkeys(groups[group]) if group_of[file] == group] for group in groups}
+    warnings.extend(
+        f"subgroup {group}: left out, since it has no tracks of its own" for group in kept if not kept[group]
+    )
+    return {group: files for group, files in kept.items() if files}
+
+
+def _check_file_names(draft: SongDraft, folder: Path, problems: Problems) -> None:
+    paths = [track.path for track in draft.tracks] + ([draft.mix] if draft.mix is not None else [])
+    for path in paths:
+        if any("\ud800" <= c <= "\udfff" for c in path.name):
+            problems.add(f"{path.name}: a file name in UTF-8 expected, got other bytes. HINT: rename the file")
+    by_name: dict[str, list[str]] = {}
+    for track in draft.tracks:
+        by_name.setdefault(file_name(track), []).append(ascii(track.path.name))
+    for name, same in by_name.items():
+        if len(same) > 1:
+            problems.add(f"{name}: one file expected, got {' and '.join(same)}, which read the same. HINT: rename one")
+
+
+def _subgroup_problems(subgroups: dict[str, list[str]], files: Sequence[str]) -> list[str]:
+    lines: list[str] = []
     member_of: dict[str, list[str]] = {}
     for group, members in subgroups.items():
         if not members:
-            problems.add(f"subgroup {group}: at least one track expected, got none")
+            lines.append(f"subgroup {group}: at least one track expected, got none")
         for member in members:
             member_of.setdefault(member, []).append(group)
-            if member not in files:
-                problems.add(
-                    f"subgroup {group}: {member} matches no track; the tracks are {', '.join(files) or 'none'}"
-                    f"{closest(member, files)}"
-                )
+    shown = [shown_name(group) for group in subgroups]
+    lines.extend(f"subgroup {name}: given once expected, got it again" for name in shown if shown.count(name) > 1)
+    known = set(files)
+    unknown = [member for member in member_of if member not in known][:MAX_PROBLEMS]
+    lines.extend(
+        f"subgroup {member_of[member][0]}: {member} matches no track; the tracks are {', '.join(files) or 'none'}"
+        f"{closest(member, files)}"
+        for member in unknown
+    )
     for member, groups in member_of.items():
         if len(groups) > 1:
-            problems.add(f"track {member}: one subgroup expected, got {len(groups)}: {', '.join(groups)}")
-    for file in files:
-        if file not in member_of:
-            problems.add(f"track {file}: one subgroup expected, got none. HINT: list it in a subgroup")
+            lines.append(f"track {member}: one subgroup expected, got {len(groups)}: {', '.join(groups)}")
+    lines.extend(
+        f"track {file}: one subgroup expected, got none. HINT: list it in a subgroup"
+        for file in files
+        if file not in member_of
+    )
+    return lines
 
 
 def closest(got: str, allowed: Iterable[str]) -> str:
@@ -170,26 +227,3 @@ def slug(name: str) -> str:
     """A name of letters (without accents), digits, - and _ only: a dot would start the extension in a shard's key."""
     plain = (c for c in unicodedata.normalize("NFKD", name.replace("ß", "ss")) if not unicodedata.combining(c))
     return re.sub(r"[^A-Za-z0-9_-]+", "_", "".join(plain)).strip("_") or "song"
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML's safe loader, which silently keeps the last of two equal keys, made to refuse them."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise ValueError(f"key {key!r}: given once expected, got {keys.count(key)} times")
-        return super().construct_mapping(node, deep=deep)
-
-
-def read_yaml(path: Path) -> Any:
-    """Reads a YAML file of plain values.
-
-    Raises:
-        ValueError: if it is not YAML, not UTF-8, or gives one key twice.
-    """
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except (yaml.YAMLError, ValueError) as error:
-        raise ValueError(f"{path}: readable YAML expected, got an error: {error}") from error

@@ -11,15 +11,14 @@ that they are late. alignment.json wins where both exist.
 
 from __future__ import annotations
 
-import json
-import math
 from pathlib import Path
-from typing import Any
 
+from mixgraph.names import normal_form, shown_value
 from mixgraph.songs.audio import is_audio_file
-from mixgraph.songs.folder import find_mix, is_names, list_audio
-from mixgraph.songs.manifest import Problems, SongDraft, TrackFile, read_yaml
+from mixgraph.songs.folder import MAX_OFFSET_SECONDS, find_mix, is_names, list_audio
+from mixgraph.songs.manifest import Problems, SongDraft, TrackFile, use_once
 from mixgraph.songs.safe_numbers import read_numbers
+from mixgraph.songs.text_files import read_json, read_yaml, to_number
 
 LICENCE = "see the data set (Cambridge-MT: educational use)"
 ALIGNMENT_FILES = ("alignment.json", "alignment.pickle")
@@ -38,14 +37,14 @@ def read_mixing_secrets(folder: Path, problems: Problems) -> SongDraft:
     dry_folder = _dry_folder(folder, listed, problems)
     if dry_folder is None:
         return draft
-    files = list_audio(dry_folder, draft.warnings)
-    draft.tracks = [TrackFile(path, path.stem, offset_seconds=offset) for name, path in files.items() if name in listed]
-    draft.subgroups = groups
-    draft.warnings.extend(
-        f"{dry_folder.name}/{name}: left out, since correspondence.yaml does not name it"
-        for name in files
-        if name not in listed
-    )
+    draft.subgroups = use_once(groups, draft.warnings)
+    for path in list_audio(dry_folder, draft.warnings):
+        if normal_form(path.name) in listed:
+            draft.tracks.append(TrackFile(path, path.stem, offset_seconds=offset))
+        else:
+            draft.warnings.append(
+                f"{dry_folder.name}/{path.name}: left out, since correspondence.yaml does not name it"
+            )
     return draft
 
 
@@ -54,14 +53,14 @@ def _correspondence(path: Path, problems: Problems) -> dict[str, list[str]]:
         problems.add("correspondence.yaml: expected, got none")
         return {}
     try:
-        given = read_yaml(path)
+        groups: dict[str, list[str]] = read_yaml(path)
     except ValueError as error:
         problems.add(str(error))
         return {}
-    if not isinstance(given, dict) or not given or not all(is_names(files) for files in given.values()):
-        problems.add(f"correspondence.yaml: {{subgroup: [file names]}} expected, got {given!r}")
+    if not isinstance(groups, dict) or not groups or not all(is_names(files) for files in groups.values()):
+        problems.add(f"correspondence.yaml: {{subgroup: [file names]}} expected, got {shown_value(groups)}")
         return {}
-    return {str(name): files for name, files in given.items()}
+    return groups
 
 
 def _offset_seconds(folder: Path, problems: Problems) -> float:
@@ -73,25 +72,23 @@ def _offset_seconds(folder: Path, problems: Problems) -> float:
         )
         return 0.0
     try:
-        given = json.loads(path.read_text("utf-8")) if path.suffix == ".json" else read_numbers(path)
+        alignment = read_json(path) if path.suffix == ".json" else read_numbers(path)
     except ValueError as error:
-        problems.add(f"{path.name}: {error}")
+        problems.add(str(error))
         return 0.0
-    values: list[Any] = [given.get(key) if isinstance(given, dict) else None for key in ALIGNMENT_KEYS]
-    if not all(_is_finite(value) for value in values):
-        problems.add(f"{path.name}: finite seconds at {' and '.join(ALIGNMENT_KEYS)} expected, got {values}")
+    stated = [alignment.get(key) if isinstance(alignment, dict) else None for key in ALIGNMENT_KEYS]
+    mix, rough_mix = (None if isinstance(x, str) else to_number(x, MAX_OFFSET_SECONDS) for x in stated)
+    if mix is None or rough_mix is None:
+        allowed = f"finite seconds (up to {MAX_OFFSET_SECONDS:.0e}) at {' and '.join(ALIGNMENT_KEYS)}"
+        problems.add(f"{path.name}: {allowed} expected, got {shown_value(stated)}")
         return 0.0
-    return float(values[0]) - float(values[1])
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return mix - rough_mix
 
 
 def _dry_folder(folder: Path, listed: set[str], problems: Problems) -> Path | None:
     """The only sub-folder with a listed file in it; the only one with any audio, to report what is missing from it."""
     audio = {
-        path: {file.name for file in path.iterdir() if is_audio_file(file)}
+        path: {normal_form(file.name) for file in path.iterdir() if is_audio_file(file)}
         for path in sorted(folder.iterdir())
         if path.is_dir() and not path.name.startswith(".")
     }

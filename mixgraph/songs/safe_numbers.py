@@ -3,6 +3,9 @@
 MixingSecrets' alignments are stored as pickles, and a pickle is a program: loading one may run any code. Here its
 instructions are listed (`pickletools.genops` only lists) and carried out by a small stack machine, which knows
 numbers, strings, bytes, lists, tuples, dicts, and numpy's scalars. Whatever else a file asks for is refused by name.
+
+A small file may mean much: lists that hold each other double with every level. So instructions, values and levels are
+counted, and nothing that is made of others is hashed or compared, which would walk through all of it.
 """
 
 from __future__ import annotations
@@ -15,8 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from mixgraph.names import shown_value
+
 MAX_BYTES = 64 * 2**20
+MAX_INSTRUCTIONS = 2_000_000
 MAX_VALUES = 1_000_000
+MAX_DEPTH = 50
 
 _MARK = object()
 _GLOBALS = {
@@ -57,7 +64,7 @@ def read_numbers(path: Path) -> Any:
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if the file holds anything else (the message names the instruction or the object), is damaged, or
-            is larger than 64 MiB.
+            passes MAX_BYTES, MAX_INSTRUCTIONS, MAX_VALUES or MAX_DEPTH.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: file expected, got none")
@@ -71,7 +78,7 @@ def read_numbers(path: Path) -> Any:
             f"{path}: only numbers, strings, lists, tuples and dicts are allowed, got {error}. "
             "HINT: store the values as JSON"
         ) from error
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path}: a complete pickle expected, got a damaged one ({error!r})") from error
 
 
@@ -79,8 +86,10 @@ def _run(data: bytes) -> Any:
     stack: list[Any] = []
     memo: dict[int, Any] = {}
     argument: Any
-    for opcode, argument, _ in pickletools.genops(data):
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
         name = opcode.name
+        if count == MAX_INSTRUCTIONS:
+            raise _Refused(f"more than {MAX_INSTRUCTIONS} instructions")
         if name in ("PROTO", "FRAME"):
             continue
         if name == "STOP":
@@ -111,21 +120,25 @@ def _run(data: bytes) -> Any:
     return _plain(stack[0], iter(range(MAX_VALUES)))
 
 
-def _global(module: str, attribute: str) -> _Global:
+def _global(module: Any, attribute: Any) -> _Global:
+    if not isinstance(module, str) or not isinstance(attribute, str):
+        raise _Refused("an object whose name is no text")
     if (module, attribute) not in _GLOBALS:
         raise _Refused(f"the object {module}.{attribute}")
     return _Global(_GLOBALS[module, attribute])
 
 
-def _plain(value: Any, budget: Iterator[int]) -> Any:
+def _plain(value: Any, budget: Iterator[int], depth: int = 0) -> Any:
     # A copy that holds no leftover of the machine (a dtype, a function's name). The budget stops a small file whose
-    # lists hold each other many times over, or themselves.
+    # lists hold each other many times over, the depth one whose lists hold themselves.
     if next(budget, None) is None:
         raise _Refused(f"more than {MAX_VALUES} values")
+    if depth > MAX_DEPTH:
+        raise _Refused(f"values nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, dict):
-        return {_plain(key, budget): _plain(item, budget) for key, item in value.items()}
+        return {key: _plain(item, budget, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)([_plain(item, budget) for item in value])
+        return type(value)([_plain(item, budget, depth + 1) for item in value])
     if value is None or isinstance(value, (bool, int, float, str, bytes)):
         return value
     raise _Refused(f"a bare {type(value).__name__.strip('_').lower()}")
@@ -141,6 +154,9 @@ def _since_mark(stack: list[Any]) -> list[Any]:
 def _set_items(target: dict[Any, Any], items: list[Any]) -> None:
     if not isinstance(target, dict):
         raise TypeError(f"dict expected, got {type(target).__name__}")
+    for key in items[::2]:
+        if not isinstance(key, (str, bytes, int, float, type(None))):
+            raise _Refused(f"a {type(key).__name__} as a key")
     target.update(zip(items[::2], items[1::2], strict=True))
 
 
@@ -192,13 +208,13 @@ def _reduce(stack: list[Any]) -> None:
         raise _Refused("a call of something that is not a known function")
     if function.name == "dtype":
         code = arguments[0]
-        if code not in _DTYPES:
-            raise _Refused(f"the numpy type {code!r}")
+        if not isinstance(code, str) or code not in _DTYPES:
+            raise _Refused(f"the numpy type {shown_value(code)}")
         stack.append(_Dtype(code))
     elif function.name == "encode":
         text, encoding = arguments
-        if encoding != "latin1":
-            raise _Refused(f"the encoding {encoding!r}")
+        if not isinstance(encoding, str) or encoding != "latin1":
+            raise _Refused(f"the encoding {shown_value(encoding)}")
         stack.append(text.encode("latin1"))
     else:
         dtype, data = arguments
@@ -210,9 +226,10 @@ def _reduce(stack: list[Any]) -> None:
 def _build(stack: list[Any]) -> None:
     state = stack.pop()
     target = stack[-1]
-    if not isinstance(target, _Dtype) or not isinstance(state, tuple) or state[1] not in ("<", ">", "|", "="):
+    order = state[1] if isinstance(state, tuple) else None
+    if not isinstance(target, _Dtype) or not isinstance(order, str) or order not in ("<", ">", "|", "="):
         raise _Refused("the state of an object")
-    target.byte_order = state[1]
+    target.byte_order = order
 
 
 _ACTIONS: dict[str, Callable[[list[Any]], None]] = {

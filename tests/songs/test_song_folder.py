@@ -1,8 +1,12 @@
 """The plain layout: song.yaml, subgroups and their rule, and everything that can be wrong with a song."""
 
+import os
+import unicodedata
+
 import numpy as np
 import pytest
 import soundfile
+import yaml
 
 from mixgraph.songs import load_song, song_files
 from mixgraph.songs.manifest import slug
@@ -131,7 +135,7 @@ def test_descriptions_of_other_programs_are_allowed(make):
     ("settings", "message"),
     [
         ({"licens": "x"}, "unknown key licens; allowed are title, artist, licence.*did you mean licence"),
-        ({"title": 3}, "song.yaml: title: text expected, got 3"),
+        ({"title": [3]}, r"song.yaml: title: text expected, got \['3'\]"),
         ({"window_seconds": "all"}, "window_seconds: .* got 'all'"),
         ({"subgroups": ["a"]}, r"subgroups: \{name: \[file names\]\} expected, got \['a'\]"),
         ({"subgroups": {"a": "b_bass.wav"}}, "subgroups: .* expected, got"),
@@ -139,9 +143,14 @@ def test_descriptions_of_other_programs_are_allowed(make):
         ({"tracks": {"kick.wav": {}}}, "kick.wav matches no file; the files are a_kick.wav.*mean a_kick.wav"),
         ({"tracks": {"a_kick.wav": {"offset": 1}}}, "unknown key offset; allowed are name, offset_samples"),
         ({"tracks": {"a_kick.wav": {"offset_samples": 1, "offset_seconds": 1}}}, "expected, got both"),
-        ({"tracks": {"a_kick.wav": {"offset_samples": 1.5}}}, "offset_samples: a whole number expected, got 1.5"),
-        ({"tracks": {"a_kick.wav": {"offset_seconds": "1"}}}, "offset_seconds: a number expected, got '1'"),
-        ({"tracks": {"a_kick.wav": {"polarity": 0}}}, "polarity: 1 or -1 expected, got 0"),
+        (
+            {"tracks": {"a_kick.wav": {"offset_samples": 1.5}}},
+            "offset_samples: a whole number up to 1e\\+12 expected, got '1.5'",
+        ),
+        ({"tracks": {"a_kick.wav": {"offset_samples": 10**13}}}, "offset_samples: a whole number up to 1e\\+12"),
+        ({"tracks": {"a_kick.wav": {"offset_seconds": "one"}}}, "offset_seconds: a number up to .* got 'one'"),
+        ({"tracks": {"a_kick.wav": {"offset_seconds": float("nan")}}}, "offset_seconds: a number up to .* got '.nan'"),
+        ({"tracks": {"a_kick.wav": {"polarity": 0}}}, "polarity: 1 or -1 expected, got '0'"),
         ({"tracks": {"a_kick.wav": {"name": ""}}}, "name: text expected, got ''"),
         ({"tracks": {"a_kick.wav": {"name": "b_bass"}}}, "track b_bass: one file expected, got a_kick.wav, b_bass"),
         ({"subgroups": {"a": ["a_kick.wav"]}}, "track b_bass.wav: one subgroup expected, got none"),
@@ -158,10 +167,10 @@ def test_what_can_be_wrong_in_song_yaml(make, settings, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- a", "song.yaml: a mapping with keys title, .* expected, got list"),
+        ("- a", r"song.yaml: a mapping with keys title, .* expected, got \['a'\]"),
         ("title: [", "song.yaml: readable YAML expected"),
-        ("title: a\ntitle: b", "key 'title': given once expected, got 2 times"),
-        ("subgroups: {a: [a_kick.wav], a: [b_bass.wav]}", "key 'a': given once expected, got 2 times"),
+        ("title: a\ntitle: b", "key 'title': given once expected, got it again"),
+        ("subgroups: {a: [a_kick.wav], a: [b_bass.wav]}", "key 'a': given once expected, got it again"),
     ],
 )
 def test_song_yaml_that_is_no_mapping(make, text, message):
@@ -258,3 +267,88 @@ def test_loose_files_are_told_where_to_go(make):
 def test_names_of_songs_lose_their_accents_only():
     assert slug("Mein Süßes Lied (v2)") == "Mein_Susses_Lied_v2"
     assert slug("Köln – 1.wav") == "Koln_1_wav"
+
+
+def test_texts_of_song_yaml_are_what_was_written(make):
+    folder = make.folder()
+    (folder / "song.yaml").write_text(
+        "title: 1999\nartist: Yes\nlicence: 2001-12-14\nwindow_seconds: [1e-3, 12]\n"
+        "subgroups: {no: [a_kick.wav], 1e3: [b_bass.wav]}\n"
+        "tracks: {a_kick.wav: {name: on, offset_seconds: 1e-3, polarity: -1}, b_bass.wav: {name: 0x10}}"
+    )
+    files = song_files(folder)
+    assert (files.title, files.artist, files.licence) == ("1999", "Yes", "2001-12-14")
+    assert {group: [track.name for track in members] for group, members in files.subgroups.items()} == {
+        "no": ["on"],
+        "1e3": ["0x10"],
+    }
+    assert (files.tracks[0].offset_seconds, files.tracks[0].polarity) == (0.001, -1)
+
+
+@pytest.mark.parametrize(("on_disk", "in_yaml"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+def test_names_meet_whatever_their_unicode_form(make, on_disk, in_yaml):
+    folder = make.folder(tracks=1)
+    disk, stated = (unicodedata.normalize(form, "Ångström é.wav") for form in (on_disk, in_yaml))
+    (folder / "tracks" / "a_kick.wav").rename(folder / "tracks" / disk)
+    settings = {"subgroups": {"g": [stated]}, "tracks": {stated: {"polarity": -1}}}
+    (folder / "song.yaml").write_text(yaml.safe_dump(settings, allow_unicode=True))
+    (track,) = song_files(folder).tracks
+    assert (track.name, track.polarity, track.path.name) == ("Ångström é", -1, disk)
+
+
+def test_two_files_whose_names_read_the_same_are_refused(make):
+    folder = make.folder(tracks=1)
+    for form in ("NFC", "NFD"):
+        make.save(folder / "tracks" / unicodedata.normalize(form, "é.wav"), make.noise(10))
+    with pytest.raises(
+        ValueError, match=r"é\.wav: one file expected, got 'e\\u0301\.wav' and '\\xe9\.wav', which read"
+    ):
+        song_files(folder)
+
+
+def test_names_are_text_and_no_commands(make):
+    folder = make.folder(tracks=1)
+    (folder / "tracks" / "a_kick.wav").rename(folder / "tracks" / "\x1b[31mkick\n\u202e.wav")
+    (folder / "tracks" / "notes\x07.txt").write_text("x")
+    (folder / "song.yaml").write_text('title: "T\\e[2J"\nartist: "A\\x9b"')
+    files = song_files(folder, subgrouping="one_per_track")
+    assert files.tracks[0].name == r"\x1b[31mkick\n\u202e"
+    assert list(files.subgroups) == [r"\x1b[31mkick\n\u202e"]
+    assert (files.title, files.artist) == (r"T\x1b[2J", r"A\x9b")
+    assert files.warnings == (r"tracks/notes\x07.txt: left out, since it is no audio file",)
+    (folder / "song.yaml").write_text('"k\\e": 1')
+    with pytest.raises(ValueError, match=r"unknown key k\\x1b; allowed"):
+        song_files(folder)
+
+
+def test_a_file_name_that_is_no_text_is_refused(make):
+    folder = make.folder(tracks=1)
+    (folder / "tracks" / "a_kick.wav").rename(folder / "tracks" / os.fsdecode(b"caf\xe9.wav"))
+    with pytest.raises(ValueError, match=r"caf\\udce9\.wav: a file name in UTF-8 expected, got other bytes"):
+        song_files(folder)
+
+
+@pytest.mark.parametrize("subgrouping", ["one_per_track", "rule"])
+@pytest.mark.parametrize(
+    ("subgroups", "warning"),
+    [
+        ({"a": ["a_kick.wav", "b_bass.wav"], "b": ["b_bass.wav"]}, "track b_bass.wav: one subgroup expected, got 2"),
+        ({"a": ["b_bass.wav"]}, "track a_kick.wav: one subgroup expected, got none"),
+        ({"a": ["b_bass.wav", "a_kick.wav", "x.wav"]}, "subgroup a: x.wav matches no track"),
+        (["a"], "song.yaml: subgroups: {name: [file names]} expected, got ['a']"),
+    ],
+)
+def test_a_wrong_grouping_that_is_not_used_is_a_warning(make, subgrouping, subgroups, warning):
+    folder = make.folder(settings={"subgroups": subgroups})
+    files = song_files(folder, subgrouping=subgrouping)
+    assert {track.name for track in files.tracks} == {"a_kick", "b_bass"}
+    assert len(files.warnings) == 1
+    assert files.warnings[0].startswith(warning)
+    assert files.warnings[0].endswith("(the subgroups are not used)")
+
+
+def test_problems_are_said_up_to_a_hundred(make):
+    folder = make.folder(settings={f"key {n}": 1 for n in range(300)})
+    with pytest.raises(ValueError, match="song: 100 or more problems") as caught:
+        song_files(folder)
+    assert len(str(caught.value).splitlines()) == 101

@@ -9,6 +9,7 @@ import pytest
 
 from mixgraph.songs import LAYOUTS, detect_layout, find_songs, load_song, song_files
 from mixgraph.songs.medleydb import DEFAULT_SKIP
+from mixgraph.track_files import TrackOrigin, list_tracks, match_tracks
 
 
 def _members(files):
@@ -177,9 +178,9 @@ def test_mixing_secrets_refuses_two_dry_folders(make):
         ("correspondence.yaml", "[]", r"correspondence.yaml: \{subgroup: \[file names\]\} expected, got \[\]"),
         ("correspondence.yaml", "a: [", "correspondence.yaml: readable YAML expected"),
         ("correspondence.yaml", "a: [01_Kick.wav, 2_Vox.wav]", "2_Vox.wav matches no track; the tracks are 01_Kick"),
-        ("alignment.json", '{"mix.wav": 1.0}', r"alignment.json: finite seconds at mix.wav and rough_mix.wav"),
+        ("alignment.json", '{"mix.wav": 1.0}', r"alignment.json: finite seconds .* at mix.wav and rough_mix.wav"),
         ("alignment.json", '{"mix.wav": NaN, "rough_mix.wav": 0}', "finite seconds"),
-        ("alignment.json", "{", "alignment.json: Expecting property name"),
+        ("alignment.json", "{", "alignment.json: readable JSON expected, got Expecting property name"),
         ("alignment.json", None, "alignment.json or alignment.pickle: one expected, got none"),
         ("mix.wav", None, r"mix\.\*: one file with suffix .* expected, got none"),
         ("Dry_Tracks", None, "dry tracks: one sub-folder with the files of correspondence.yaml expected, got none"),
@@ -259,3 +260,107 @@ def test_two_songs_of_one_name(make):
 def test_a_data_set_without_songs(tmp_path):
     with pytest.raises(ValueError, match="at least one song of layout 'auto' expected, got none"):
         find_songs(tmp_path)
+
+
+def test_medleydb_uses_a_recording_of_two_stems_once(make, edit_yaml):
+    folder = make.medleydb()
+    shared = {"filename": "Artist_Song_RAW_01_02.wav", "instrument": "room"}
+    more = {"S03": {"instrument": "room", "raw": {"R01": shared}}}
+    edit_yaml(folder / "Artist_Song_METADATA.yaml", lambda content: content["stems"].update(more))
+    files = song_files(folder)
+    assert _members(files) == {
+        "S01_drum_set": ["Artist_Song_RAW_01_01.wav", "Artist_Song_RAW_01_02.wav"],
+        "S02_electric_bass": ["Artist_Song_RAW_02_01.wav"],
+    }
+    assert files.warnings == (
+        "Artist_Song_RAW_01_02.wav: belongs to S01_drum_set and S03_room; it is used once, in S01_drum_set",
+        "subgroup S03_room: left out, since it has no tracks of its own",
+    )
+    assert [track.name for track in song_files(folder, subgrouping="one_per_track").tracks] == [
+        "S01_R01_kick_drum",
+        "S01_R02_snare_hat",
+        "S02_R01_electric_bass",
+    ]
+
+
+def test_mixing_secrets_uses_a_track_of_two_groups_once(make):
+    folder = make.mixing_secrets()
+    (folder / "correspondence.yaml").write_text(
+        "Drum: [01_Kick.wav, 01_Kick.wav]\nAll: [01_Kick.wav, 02_Vox.wav]\nX: []"
+    )
+    files = song_files(folder)
+    assert _members(files) == {"Drum": ["01_Kick.wav"], "All": ["02_Vox.wav"]}
+    assert files.warnings == (
+        "01_Kick.wav: belongs to Drum and All; it is used once, in Drum",
+        "subgroup X: left out, since it has no tracks of its own",
+    )
+
+
+def test_mixing_secrets_reads_names_and_texts_as_they_are(make):
+    folder = make.mixing_secrets()
+    (folder / "Dry_Tracks" / "02_Vox.wav").rename(folder / "Dry_Tracks" / "e\u0301.wav")
+    (folder / "correspondence.yaml").write_text("\ufeffno: [01_Kick.wav]\n1999: [\u00e9.wav]", encoding="utf-8")
+    (folder / "alignment.json").write_text('\ufeff{"mix.wav": 0.5, "rough_mix.wav": 0.25}', encoding="utf-8")
+    files = song_files(folder)
+    assert [(group, track.name, track.offset_seconds) for group, (track,) in files.subgroups.items()] == [
+        ("no", "01_Kick", 0.25),
+        ("1999", "é", 0.25),
+    ]
+
+
+def test_medleydb_takes_texts_as_they_are(make, edit_yaml):
+    folder = make.medleydb("Künstler_1999")
+    metadata = folder / "Künstler_1999_METADATA.yaml"
+    text = metadata.read_text().replace("artist: Artist", "artist: Yes").replace("title: Song", "title: 1999")
+    metadata.rename(folder / "Ku\u0308nstler_1999_METADATA.yaml").write_text("\ufeff" + text, encoding="utf-8")
+    files = song_files(folder)
+    assert (files.artist, files.title, len(files.tracks)) == ("Yes", "Yes - 1999", 3)
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "/", "../Artist_Song", "Artist_Song_RAW/", "a\0b", "*absolute*", 7])
+@pytest.mark.parametrize("key", ["raw_dir", "mix_filename"])
+def test_medleydb_names_do_not_lead_out_of_the_song(make, edit_yaml, key, name):
+    folder = make.medleydb()
+    named = str(folder / "Artist_Song_RAW") if name == "*absolute*" else name
+    edit_yaml(folder / "Artist_Song_METADATA.yaml", lambda content: content.update({key: named}))
+    with pytest.raises(ValueError, match=r"metadata: a plain file name expected, got|7: expected in the song's folder"):
+        song_files(folder)
+
+
+@pytest.mark.parametrize(
+    "link", ["Artist_Song_RAW", "Artist_Song_MIX.wav", "Artist_Song_RAW/Artist_Song_RAW_01_01.wav"]
+)
+def test_medleydb_links_do_not_lead_out_of_the_song(make, link):
+    folder = make.medleydb()
+    outside = (folder / link).rename(make.root / "outside")
+    (folder / link).symlink_to(outside)
+    with pytest.raises(ValueError, match="a file of the song's folder expected, got a link out of it"):
+        song_files(folder)
+    linked = make.root / "a link to the song"
+    (folder / link).unlink()
+    outside.rename(folder / link)
+    linked.symlink_to(folder)
+    assert len(song_files(linked).tracks) == 3
+
+
+def test_tracks_of_every_layout_are_found_again_for_rendering(make):
+    """By name in the song's folder; by content, or by file name once converted, in the folder of the files alone."""
+    folders = [
+        (make.medleydb(), "Artist_Song_RAW"),
+        (make.mixing_secrets(offset=0.25), "Dry_Tracks"),
+        (make.musdb(), "."),
+        (
+            make.folder(settings={"tracks": {"a_kick.wav": {"name": "kick"}}}),
+            "tracks",
+        ),
+    ]
+    for folder, below in folders:
+        song = load_song(folder, make.rate)
+        files = list(song.file_hashes.items())[1:]
+        origins = {name: TrackOrigin(*file) for name, file in zip(song.tracks, files, strict=True)}
+        paths = [folder / name for name, _ in files]
+        for tracks, known in ((folder, {}), (folder, origins), (folder / below, origins)):
+            matches = match_tracks(song.tracks, known, list_tracks(tracks), tracks)
+            assert [match.file.path for match in matches] == paths
+            assert all(match.is_original for match in matches) == bool(known)
+            assert {match.how for match in matches} <= {"content", "track name"}

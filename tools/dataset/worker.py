@@ -16,6 +16,7 @@ import yaml
 
 from mixgraph.dataset.files import write_json
 from mixgraph.dataset.folder import RECORD
+from mixgraph.names import uninterpolated
 
 REQUEST, ERROR, LOG = "request.json", "error.json", "worker.log"
 
@@ -74,7 +75,7 @@ def search_song(request: Request, folder: Path) -> Path:
         if (partial / CHECKPOINT).is_file():
             config["ckpt_path"] = str(partial / CHECKPOINT)
         settings = folder / "settings.yaml"
-        settings.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        settings.write_text(yaml.safe_dump(uninterpolated(config), sort_keys=False), encoding="utf-8")
         command(["fit", "--config", str(settings)])
     (result / CHECKPOINT).unlink(missing_ok=True)  # of a search whose budget was spent
     _label(result, request)

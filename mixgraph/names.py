@@ -1,0 +1,60 @@
+"""Names from files as text: in one Unicode form, so that equal names meet, and without anything that acts.
+
+A disk may hold `é` as one character or as two (`e` and an accent), whatever a song.yaml has; and a name may hold
+escape sequences, which a terminal obeys. Names are therefore taken through `shown_name` where they are read.
+"""
+
+from __future__ import annotations
+
+import re
+import reprlib
+import unicodedata
+from typing import Any
+
+_JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # part of words in some scripts, and of emoji
+_ACTING = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, formats (such as right-to-left overrides), surrogates, line ends
+_MOST_SHOWN = 200  # characters of a value in a message
+
+
+def normal_form(name: str) -> str:
+    """The name in Unicode's composed form (NFC), in which names are compared."""
+    return unicodedata.normalize("NFC", name)
+
+
+def visible(text: str) -> str:
+    r"""The text with control characters and their like written out: the escape character is `\x1b`."""
+    return "".join(c.encode("unicode_escape").decode("ascii") if _acts(c) else c for c in text)
+
+
+def shown_name(name: str) -> str:
+    """A name as it stands in graphs, results and messages: in composed form, with control characters written out."""
+    return visible(normal_form(name))
+
+
+def shown_value(value: Any) -> str:
+    """A value from a file for a message: as Python writes it, shortened."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = _MOST_SHOWN
+    try:
+        return short.repr(value)
+    except ValueError:  # a whole number of more digits than Python writes
+        return f"{type(value).__name__}, too long to show"
+
+
+def uninterpolated(value: Any) -> Any:
+    """A value for a configuration whose texts are taken as they are: `${x}` is a folder's name, no other setting's.
+
+    A backslash before it would do for OmegaConf, but jsonargparse looks for `${x}` whatever is before it.
+    """
+    if isinstance(value, str):
+        return re.sub(r"(\\*)\$\{", lambda match: 2 * match[1] + "${oc.decode:'\"$\"'}{", value)
+    if isinstance(value, dict):
+        return {key: uninterpolated(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [uninterpolated(item) for item in value]
+    return value
+
+
+def _acts(c: str) -> bool:
+    noncharacter = ord(c) & 0xFFFE == 0xFFFE  # XML cannot hold it
+    return noncharacter or (unicodedata.category(c) in _ACTING and c not in _JOINERS)

@@ -1,0 +1,134 @@
+"""YAML and JSON files of songs: bounded before they are taken apart, every text in one Unicode form.
+
+In YAML every scalar is text, as it stands in the file: `title: 1999`, `artist: Yes`, `no`, `1e-3` and dates are what
+was written, and tags are not obeyed. Where a number is meant, `to_number` and `to_whole_number` read it. `null`, `~`
+and nothing mean that a value is not stated (None); in quotes they are text, and so are they as keys.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mixgraph.names import normal_form
+
+MAX_BYTES = 1_000_000
+MAX_VALUES = 10_000  # with every alias (`*name`) written out
+MAX_DEPTH = 20
+_NOTHING = ("", "~", "null", "Null", "NULL")
+
+
+class _TextLoader(yaml.BaseLoader):
+    """YAML with texts only, no key twice, and as many and as deeply nested values as the limits allow."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = self._count = 0
+        self._extents: dict[yaml.Node, tuple[int, int]] = {}  # values and levels of what an alias may stand for
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        before, alias = self._count, self.check_event(yaml.AliasEvent)
+        self._add(1, 1)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if alias:
+            if node not in self._extents:
+                raise ValueError("an alias inside of what it stands for")
+            count, levels = self._extents[node]
+            self._add(count, levels)
+        elif node is not None:
+            children = [part for item in node.value for part in (item if isinstance(item, tuple) else (item,))]
+            inside = children if isinstance(node, yaml.CollectionNode) else ()
+            levels = 1 + max((self._extents[child][1] for child in inside), default=0)
+            self._extents[node] = self._count - before, levels
+        return node
+
+    def _add(self, count: int, levels: int) -> None:
+        self._count += count
+        if self._count > MAX_VALUES:
+            raise ValueError(f"more than {MAX_VALUES} values, with every alias written out")
+        if self._depth + levels > MAX_DEPTH:
+            raise ValueError(f"values nested more than {MAX_DEPTH} levels deep")
+
+    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+        value = super().construct_scalar(node)
+        return None if node.style is None and value in _NOTHING else normal_form(value)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        made: dict[Hashable, Any] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise ValueError("a key that is a list or a mapping")
+            key = normal_form(key_node.value)
+            if key in made:
+                raise ValueError(f"key {key!r}: given once expected, got it again")
+            made[key] = self.construct_object(value_node, deep=True)
+        return made
+
+
+def read_yaml(path: Path) -> Any:
+    """Reads a YAML file: dicts, lists, texts in composed form (NFC), and None.
+
+    Raises:
+        ValueError: if it is not YAML, not UTF-8, gives one key twice, or passes MAX_BYTES, MAX_VALUES or MAX_DEPTH.
+    """
+    try:
+        return yaml.load(_text(path), Loader=_TextLoader)
+    except (yaml.YAMLError, ValueError) as error:
+        raise ValueError(f"{path}: readable YAML expected, got {error}") from error
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        ValueError: if it is not JSON, not UTF-8, gives one key twice, is nested too deeply, or passes MAX_BYTES.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) < len(pairs):
+            raise ValueError("a key that is given twice")
+        return made
+
+    try:
+        return json.loads(_text(path), object_pairs_hook=unique)
+    except RecursionError as error:
+        raise ValueError(f"{path}: readable JSON expected, got values nested too deeply") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: readable JSON expected, got {error}") from error
+
+
+def to_number(value: Any, limit: float) -> float | None:
+    """The number that a value from a file says, or None if it says none between -limit and limit."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) and abs(number) <= limit else None
+
+
+def to_whole_number(value: Any, limit: float) -> int | None:
+    """The whole number that a value from a file says, or None if it says none between -limit and limit."""
+    if to_number(value, limit) is None or isinstance(value, float):
+        return None
+    try:
+        return int(value)
+    except ValueError:
+        return None
+
+
+def _text(path: Path) -> str:
+    with path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"more than {MAX_BYTES} bytes")
+    return data.decode("utf-8-sig")  # with a byte-order mark or without
