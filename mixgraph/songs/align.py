@@ -24,6 +24,7 @@ MAIN_LOBE_SECONDS = 0.002  # a rival peak must be farther than this from the win
 REFINE_SECONDS = 0.0005
 NEAR_ZERO_BIAS = 0.25  # a peak at the largest lag counts this much less: loops repeat after every bar
 SPECTRUM_FLOOR = 1e-9
+MAX_LAG_SECONDS = 1.0  # of a single track
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ class TrackAlignment(Alignment):
     applied: bool
 
 
-def estimate_alignment(track: Tensor, mix: Tensor, sample_rate: int, max_lag_seconds: float = 1.0) -> Alignment:
+def estimate_alignment(
+    track: Tensor, mix: Tensor, sample_rate: float, max_lag_seconds: float = MAX_LAG_SECONDS
+) -> Alignment:
     """Estimates the offset and the polarity of a track in a mix from their cross-correlation.
 
     Args:

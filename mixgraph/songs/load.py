@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from mixgraph.songs import store
-from mixgraph.songs.align import MIN_CONFIDENCE, TrackAlignment, estimate_alignment
+from mixgraph.songs.align import MIN_CONFIDENCE, Alignment, TrackAlignment, estimate_alignment
 from mixgraph.songs.audio import decode, resample
 from mixgraph.songs.clips import cut
+from mixgraph.songs.common_offset import DrySum, common_offset
 from mixgraph.songs.layouts import collect_files
 from mixgraph.songs.loudness import level_for
 from mixgraph.songs.manifest import Problems, SongDraft, SongFiles, TrackFile
@@ -60,8 +61,9 @@ def load_song(
         loudness_lufs: one factor brings the mix to this integrated loudness and goes to the tracks too. None leaves
             the levels of the files.
         apply_alignment: whether to shift and flip tracks by the estimate of `estimate_alignment`, where its confidence
-            reaches MIN_CONFIDENCE. The estimates are reported either way; offsets and polarities that song.yaml or
-            a data set states are always applied, before the estimate.
+            reaches MIN_CONFIDENCE; where `common_offset` finds that all tracks lie more than a second off, every
+            track is shifted by that and what is found beside it. The estimates are reported either way; offsets and
+            polarities that song.yaml or a data set states are always applied, before the estimate.
         subgrouping: "auto", "rule" or "one_per_track", see `manifest.complete`.
         cache_dir: where songs above the memory limit are decoded to; they are found there the next time.
         memory_limit_gb: decoded tracks above it (GB of 10^9 bytes) are mapped from a file instead of held in memory.
@@ -141,6 +143,14 @@ def _decode(path: Path, sample_rate: int, problems: Problems) -> _Decoded | None
     return _Decoded(resample(samples, audio.sample_rate, sample_rate), audio.sample_rate)
 
 
+def _decode_again(track: TrackFile, sample_rate: int) -> Tensor:
+    problems = Problems(track.path.parent)
+    decoded = _decode(track.path, sample_rate, problems)
+    if decoded is None:
+        raise problems.error()
+    return decoded.samples
+
+
 def _check_tracks(draft: SongDraft, sample_rate: int, problems: Problems) -> None:
     # Only to find every problem before one error reports them all.
     for track in draft.tracks:
@@ -164,11 +174,18 @@ def _fill(
             findings.warnings.append(level.warning)
     elif not bool(mix.any()):
         findings.warnings.append("the mix is silent")
+    dry_sum = DrySum(mix.shape[-1], sample_rate)
+    cut_off: list[list[str]] = []
     for row, track in enumerate(files.tracks):
         decoded = _decode(track.path, sample_rate, problems)
         if decoded is not None:
-            placed = _place(decoded, track, mix, sample_rate, apply_alignment, findings)
-            sources[row] = placed * findings.level
+            start = track.read_offset(sample_rate, decoded.file_rate)
+            sources[row] = cut(decoded.samples, start, mix.shape[-1]) * track.polarity
+            dry_sum.add(decoded.samples * track.polarity, start)
+            findings.mono.append(decoded.samples.shape[0] == 1)
+            findings.placements.append((start, track.polarity))
+            findings.num_outside += start >= decoded.samples.shape[-1] or start <= -mix.shape[-1]
+            cut_off.append(_warnings(decoded.samples, start, sources[row], track.name))
     if findings.num_outside == len(files.tracks):
         first = files.tracks[0]
         problems.add(
@@ -176,34 +193,48 @@ def _fill(
             f"{first.offset_samples} samples for {first.path.name}. HINT: is the alignment that of another song?"
         )
     problems.raise_if_any()
+    common = common_offset(dry_sum, mix, sample_rate)
+    del dry_sum
+    if common is not None:
+        findings.warnings.append(_tell_common(common, sample_rate, apply_alignment))
+    for row, track in enumerate(files.tracks):
+        _align(sources[row], track, mix, sample_rate, common, apply_alignment, findings, cut_off[row])
+        sources[row] *= findings.level
     return findings
 
 
-def _place(
-    decoded: _Decoded,
+def _align(
+    source: Tensor,
     track: TrackFile,
     mix: Tensor,
     sample_rate: int,
+    common: Alignment | None,
     apply_alignment: bool,
     findings: _Findings,
-) -> Tensor:
-    # The track as the mix's length sees it, (1 or 2, L), before the level.
-    length = mix.shape[-1]
-    start = track.read_offset(sample_rate, decoded.file_rate)
-    polarity = track.polarity
-    placed = cut(decoded.samples, start, length) * polarity
-    findings.mono.append(decoded.samples.shape[0] == 1)
-    findings.num_outside += start >= decoded.samples.shape[-1] or start <= -length
-
-    found = estimate_alignment(placed, mix, sample_rate)
+    cut_off: list[str],
+) -> None:
+    # Estimates the alignment of a track, (2, L), that was read as its files state, and applies it where asked for.
+    row = len(findings.alignment)
+    start, polarity = findings.placements[row]
+    placed, shift = source, 0
+    if common is not None:
+        shift = common.offset_samples
+        placed = cut(_decode_again(track, sample_rate), start + shift, mix.shape[-1]) * polarity
+    found = estimate_alignment(placed[:1] if findings.mono[row] else placed, mix, sample_rate)
+    beside = found.offset_samples  # the common offset
+    if common is not None and found.confidence < MIN_CONFIDENCE:
+        found, beside = common, 0
+    found = replace(found, offset_samples=shift + beside)
     applied = apply_alignment and found.confidence >= MIN_CONFIDENCE
-    if applied:
+    if applied and (found.offset_samples, found.polarity) != (0, 1):
         start, polarity = start + found.offset_samples, polarity * found.polarity
-        placed = cut(decoded.samples, start, length) * polarity
-    findings.placements.append((start, polarity))
+        findings.placements[row] = start, polarity
+        samples = _decode_again(track, sample_rate)
+        source.copy_(cut(samples, start, mix.shape[-1]) * polarity)
+        cut_off = _warnings(samples, start, source, track.name)
     findings.alignment.append(TrackAlignment(**asdict(found), track=track.name, applied=applied))
-    findings.warnings.extend(_warnings(decoded.samples, start, placed, track.name))
-    late = abs(found.offset_samples) > NOTABLE_OFFSET_SECONDS * sample_rate
+    findings.warnings.extend(cut_off)
+    late = abs(beside) > NOTABLE_OFFSET_SECONDS * sample_rate
     if (late or found.polarity < 0) and found.confidence >= MIN_CONFIDENCE and not applied:
         seems = [f"{abs(found.offset_samples)} samples {'late' if found.offset_samples > 0 else 'early'}"] * late
         seems += ["of opposite polarity"] * (found.polarity < 0)
@@ -211,7 +242,17 @@ def _place(
             f"track {track.name}: seems {' and '.join(seems)} against the mix "
             f"(confidence {found.confidence:.2f}); apply_alignment would undo it"
         )
-    return placed
+
+
+def _tell_common(common: Alignment, sample_rate: int, applied: bool) -> str:
+    late = common.offset_samples > 0
+    seconds = f"{abs(common.offset_samples) / sample_rate:.3f} s ({abs(common.offset_samples)} samples)"
+    reason = "a lead-in that the mix lacks" if late else "a lead-in of the mix"
+    return (
+        f"all tracks: {'were' if applied else 'seem'} {seconds} {'late' if late else 'early'} against the mix "
+        f"(confidence {common.confidence:.2f}), as by {reason}; "
+        + ("corrected" if applied else "apply_alignment would undo it")
+    )
 
 
 def _warnings(samples: Tensor, start: int, placed: Tensor, name: str) -> list[str]:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-VERSION = 1  # to be raised whenever the decoding of a song changes
+VERSION = 2  # to be raised whenever the decoding of a song changes
 SOURCES, MIX, META = "sources.npy", "mix.npy", "song.json"
 
 
