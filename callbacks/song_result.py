@@ -18,6 +18,7 @@ from callbacks.iterative_pruning import SongRecord
 from mixgraph.files import json_text, write_atomically
 from mixgraph.graph.draw import save_drawing
 from mixgraph.graph.io import save_graph, save_parameters
+from mixgraph.graph.lettering import lacking_characters
 from mixgraph.losses import Denominator, SongScore
 from mixgraph.module import ConsoleModule
 from mixgraph.processors import make_processors
@@ -86,6 +87,11 @@ def write_song(
     candidates: dict[str, Tensor] = {"dry sum": song.sources.sum(dim=0), "found": found}
     save_figure(spectrogram_figure(song.mix, candidates, song.sample_rate), folder / "spectrograms.png")
     save_figure(progress_figure(log), folder / "progress.png")
+    if lacking := lacking_characters((title, *part.graph.names)):
+        rank_zero_info(
+            f"settings.png, graph.png: no font here has {' '.join(lacking)}: code points stand for them. "
+            "HINT: install one that does, such as Noto Sans CJK; settings.txt and graph.svg have the names as they are"
+        )
     return metrics
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from mixgraph.graph import MixGraph, batch, build_console
 from mixgraph.graph.io import graph_from_json, graph_to_json
 from mixgraph.losses import MatchLoss, SongScore, SongTarget, clip_score, gain_staging, sparsity, sparsity_ramp
+from mixgraph.names import shown_name
 from mixgraph.processors import make_processors
 from mixgraph.render import (
     GraphParameters,
@@ -86,7 +87,8 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
     ) -> None:
         super().__init__()
         self.track_chain, self.subgroup_chain, self.master_chain = track_chain, subgroup_chain, master_chain
-        self.returns, self.sidechains = dict(returns or {}), dict(sidechains or {})
+        self.returns = dict(returns or {})
+        self.sidechains = {shown_name(one): shown_name(other) for one, other in (sidechains or {}).items()}
         named = dict.fromkeys(name for pair in self.sidechains.items() for name in pair) or [""]
         # What is wrong is refused at once, on names that a song may have.
         build_console({name: [name] for name in named}, track_chain, subgroup_chain, "", master_chain, {}, sidechains)
@@ -204,7 +206,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         needed, got = self.song_names, [song.name for song in self._songs()]
         if needed != got and (len(needed) > 1 or len(got) > 1):
             raise ValueError(f"data.path: the graph is of {', '.join(needed)} (in this order), got {', '.join(got)}")
-        needed = [self.graph.names[i] for i in self.graph.inputs]
+        needed = [shown_name(self.graph.names[i]) for i in self.graph.inputs]
         got = [name for song in self._songs() for name in song.tracks]
         if needed != got:
             raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,19 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import Circle, FancyBboxPatch, PathPatch
 from matplotlib.path import Path as Outline
 from torch import Tensor
 
 from mixgraph.files import write_atomically
+from mixgraph.graph.lettering import choose_fonts, font, printable
 from mixgraph.graph.scene import Box, Curve, Label, Scene, make_scene
 from mixgraph.graph.types import MixGraph
+from mixgraph.names import visible
 
 __all__ = ["PICTURE_SUFFIXES", "draw_figure", "draw_svg", "figure_bytes", "printable", "save_drawing"]
 
 PICTURE_SUFFIXES = (".svg", ".png")
-_FONT = "DejaVu Sans"  # comes with matplotlib, so that pictures are the same everywhere
 _EDGE_COLOUR = "#7C8189"
 _POINTS_PER_PIXEL = 0.72  # at the 100 dots per inch that scenes are laid out for
 _MAX_PIXELS = 20_000  # of a PNG's longer side
@@ -69,9 +70,11 @@ def draw_svg(
 def draw_figure(graph: MixGraph, weights: Tensor | None = None, title: str = "") -> Figure:
     """The same drawing as a matplotlib figure of 100 pixels an inch, without pyplot; arguments as in `draw_svg`.
 
-    Characters that matplotlib's own font does not have are drawn as squares.
+    Characters that no installed font has are drawn as their code points, see `lettering`.
     """
-    scene = make_scene(graph, _listed(graph, weights), title)
+    names, subgroups = (tuple(map(printable, texts)) for texts in (graph.names, graph.subgroups))
+    shown = replace(graph, names=names, subgroups=subgroups)
+    scene = make_scene(shown, _listed(graph, weights), printable(title))
     figure = Figure(figsize=(scene.width / 100, scene.height / 100), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
@@ -117,15 +120,10 @@ def figure_bytes(figure: Figure, suffix: str, dpi: float | None = None) -> bytes
         raise ValueError(f"suffix: {' or '.join(PICTURE_SUFFIXES)} is needed, got {suffix!r}")
     metadata = {"Software": None} if suffix == ".png" else {"Date": None, "Creator": None}
     buffer = io.BytesIO()
+    choose_fonts(figure)
     with matplotlib.rc_context({"svg.hashsalt": "mixgraph", "svg.fonttype": "path"}):
         figure.savefig(buffer, format=suffix[1:], dpi=dpi or figure.dpi, metadata=metadata)
     return buffer.getvalue()
-
-
-def printable(text: str, bold: bool = False) -> str:
-    """The text with squares for what matplotlib's own font lacks (it would warn), and spaces for line ends."""
-    known = get_font(findfont(_font(bold))).get_charmap()
-    return "".join(c if ord(c) in known else "□" for c in " ".join(text.split()))
 
 
 def _listed(graph: MixGraph, weights: Tensor | None) -> Sequence[float] | None:
@@ -148,9 +146,8 @@ def _number(value: float) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text for XML, with the replacement character for what XML cannot hold (control characters, half characters)."""
-    allowed = (c if c.isprintable() or c == " " else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
-    return escape("".join(allowed))
+    """Text for XML, with what XML cannot hold (control characters, half characters) written out."""
+    return escape(visible(" ".join(text.split())))
 
 
 def _svg_shape(shape: Box | Label) -> str:
@@ -180,10 +177,6 @@ def _svg_curve(curve: Curve) -> str:
 # ------------------------------------------------------------------------------------------------------ matplotlib
 
 
-def _font(bold: bool) -> FontProperties:
-    return FontProperties(family=_FONT, weight="bold" if bold else "normal")
-
-
 def _plot(axes: Axes, scene: Scene) -> None:
     for order, box in enumerate(scene.background):
         _plot_shape(axes, box, 1 + order * 1e-6)
@@ -206,7 +199,7 @@ def _plot_shape(axes: Axes, shape: Box | Label, order: float) -> None:
             shape.x,
             shape.y,
             printable(shape.text, shape.bold),
-            fontproperties=_font(shape.bold),
+            fontproperties=font(shape.bold),
             fontsize=shape.size * _POINTS_PER_PIXEL,
             color=shape.colour,
             horizontalalignment={"start": "left", "middle": "center", "end": "right"}[shape.anchor],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -159,7 +160,8 @@ def _by_column(layout: Layout) -> list[list[int]]:
 
 
 def _text_width(text: str, size: float) -> float:
-    return 0.6 * size * len(text)
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)  # as Chinese characters and emoji
+    return 0.6 * size * (len(text) + wide)
 
 
 def _short(name: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
 
+from mixgraph.names import visible
 from mixgraph.processors.registry import registered
 
 INPUT, MIX, OUTPUT = "input", "mix", "output"
@@ -190,12 +191,12 @@ class MixGraph:
 
     def label(self, node: int) -> str:
         """A readable name of a node for messages and traces, e.g. `track kick, side: equalizer`."""
-        node_type, name = self.types[node], self.names[node]
+        node_type, name = self.types[node], visible(self.names[node])
         if node_type == OUTPUT:
             return f"output {name}".rstrip()
         place = ", ".join((f"{self.level(node)} {name}", *self.branch(node)))
         if node_type == SEND:
-            return f"{place}: send to {', '.join(self.names[s] for s in self.successors[node])}"
+            return f"{place}: send to {', '.join(visible(self.names[s]) for s in self.successors[node])}"
         return place if node_type in AUXILIARY else f"{place}: {node_type}"
 
 

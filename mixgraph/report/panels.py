@@ -67,7 +67,7 @@ def settings_figure(settings: Sequence[NodeSettings], title: str) -> Figure:
 
 def _draw(axes: Axes, own: NodeSettings) -> None:
     colour, processor = type_colour(own.processor.name), own.processor
-    place, label = own.place.removeprefix("track "), own.name
+    place, label = printable(own.place.removeprefix("track ")), own.name
     room = max(_LEAST_PLACE, _TITLE - len(label))
     place = place if len(place) <= room else place[: room - 1] + "…"
     title = printable(f"{place}: {label}")

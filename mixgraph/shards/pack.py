@@ -14,6 +14,7 @@ from mixgraph.files import json_lines
 from mixgraph.found import FoundGraph, load_result
 from mixgraph.graph.io import GraphFile, load_graph, parameters_to_bytes
 from mixgraph.graph.types import MixGraph
+from mixgraph.names import shown_name
 from mixgraph.shards.config import config_hash, portable_config
 from mixgraph.shards.fields import DRY, GRAPH, META, MIX, PARAMETERS, TRACE, check_fields, check_key, to_json
 from mixgraph.shards.flac import encode_flac, peak_scale
@@ -276,7 +277,7 @@ def _origin(
 
 
 def _check_song(folder: Path, song: Song, found: FoundGraph, metrics: Mapping[str, Any]) -> None:
-    names = tuple(found.graph.names[i] for i in found.graph.inputs)
+    names = tuple(shown_name(found.graph.names[i]) for i in found.graph.inputs)
     for what, got, needed in (
         ("name", song.name, metrics["song"]["name"]),
         ("tracks", song.tracks, names),

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.ticker import MaxNLocator
 
+from mixgraph.graph.lettering import printable
 from mixgraph.graph.palette import INK, QUIET, type_colour, type_label, type_order
 from mixgraph.shards.statistics import SongFigures, by_dataset, pruning_ratio, size_columns
 
@@ -40,7 +42,8 @@ def sizes_figure(songs: Sequence[SongFigures]) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _finish(axes)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 4), fontsize=9, frameon=False)
+    num_columns = min(len(labels), 4)
+    _as_text(figure.legend(handles, labels, loc="outside upper center", ncols=num_columns, fontsize=9, frameon=False))
     return figure
 
 
@@ -75,7 +78,7 @@ def ratios_figure(songs: Sequence[SongFigures]) -> Figure:
     right.set_ylabel("match loss of the found graph")
     _finish(right)
     if right.get_legend_handles_labels()[0]:
-        right.legend(fontsize=8, frameon=False)
+        _as_text(right.legend(fontsize=8, frameon=False))
     return figure
 
 
@@ -91,6 +94,13 @@ def _edges(values: Sequence[float]) -> list[float]:
     width = -(-(high - low + 1) // _MOST_BARS)
     count = -(-(high - low + 1) // width)
     return [low - 0.5 + i * width for i in range(count + 1)]
+
+
+def _as_text(legend: Legend) -> None:
+    """Takes the names in a legend as text, not as formulas between dollar signs."""
+    for text in legend.get_texts():
+        text.set_text(printable(text.get_text()))
+        text.set_parse_math(False)
 
 
 def _finish(axes: Axes) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mixgraph.names import normal_form
 from mixgraph.shards.sample import GraphSample
 from mixgraph.songs.audio import decode, is_audio_file, resample
 from mixgraph.songs.clips import cut
@@ -108,7 +109,7 @@ class SongFinder:
                 for name in sorted(names):
                     path = Path(folder) / name
                     if is_audio_file(path):
-                        self._by_name.setdefault(name, []).append(path)
+                        self._by_name.setdefault(normal_form(name), []).append(path)
 
     def rehydrate(self, sample: GraphSample) -> GraphSample:
         """The sample with audio; one that brings its own is returned as it is.
@@ -131,9 +132,9 @@ class SongFinder:
             if entry["file"] is None or entry["sha256"] is None:
                 missing.append(f"{what}: its meta.json names no file")
                 continue
-            name, digest = entry["file"], entry["sha256"]
+            name, digest = normal_form(entry["file"]), entry["sha256"]
             candidates = self._by_name.get(name.rsplit("/", 1)[-1], [])
-            likely = sorted(candidates, key=lambda path: not path.as_posix().endswith(f"/{name}"))
+            likely = sorted(candidates, key=lambda path: not normal_form(path.as_posix()).endswith(f"/{name}"))
             match = next((path for path in likely if self._hash(path) == digest), None)
             if match is None:
                 others = f"{len(candidates)} of that name, but with other content" if candidates else "no such name"

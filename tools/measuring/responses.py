@@ -18,7 +18,6 @@ Truth is read from a song's truth.json (`juce`), or is the graph that made the m
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,11 +31,13 @@ from torch import Tensor
 
 from mixgraph.graph.edit import split_outlets
 from mixgraph.graph.types import OUTPUT, SEND
+from mixgraph.names import shown_name
 from mixgraph.processors import Processor, Processors, make_processors
 from mixgraph.processors.delay import MultitapDelay
 from mixgraph.processors.reverb import Reverb
 from mixgraph.recovery import Setting
 from mixgraph.songs.song import Song
+from mixgraph.songs.text_files import read_json
 from tools.measuring.direct_sound import Bands, mix_factors, third_octave_bands
 from tools.measuring.juce import chain_response
 
@@ -72,7 +73,7 @@ def true_paths(folder: Path, song: Song, hertz: Tensor) -> dict[str, DirectPath]
     path = folder / "truth.json"
     if not path.is_file():
         return None
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = read_json(path)
     if "tracks" in record and "subgroups" in record:
         tracks = {Path(name).stem: chain for name, chain in record["tracks"].items()}
         groups, final_gain = record["subgroups"], record.get("final_gain")
@@ -80,6 +81,7 @@ def true_paths(folder: Path, song: Song, hertz: Tensor) -> dict[str, DirectPath]
         tracks = {name: chain for name, chain in record.items() if not name.startswith("bus:")}
         groups = {name.removeprefix("bus:"): chain for name, chain in record.items() if name.startswith("bus:")}
         final_gain = None
+    tracks, groups = ({shown_name(name): chain for name, chain in chains.items()} for chains in (tracks, groups))
     rate = soundfile.info(str(folder / next(iter(song.file_hashes)))).samplerate
     found: dict[str, DirectPath] = {}
     for group, members in song.subgroups.items():

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mixgraph.graph.types import MixGraph
+from mixgraph.names import shown_name
 from mixgraph.recovery.agreement import Agreement, chain_keys
+from mixgraph.songs.text_files import read_json
 
 Processor = tuple[str, str, str, str, int]
 """Level (`track` or `subgroup`), name, type, branch of the chain, and which of several of a type there it is."""
@@ -99,7 +100,7 @@ def read_settings(song: Path) -> list[KnownProcessor] | None:
     path = song / "truth.json"
     if not path.is_file():
         return None
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = read_json(path)
     if "tracks" in record and "subgroups" in record:
         chains = {("track", Path(name).stem): chain for name, chain in record["tracks"].items()}
         chains |= {("subgroup", name): chain for name, chain in record["subgroups"].items()}
@@ -114,7 +115,11 @@ def read_settings(song: Path) -> list[KnownProcessor] | None:
             if entry not in _TYPES:
                 raise ValueError(f"{path}: {name}: one of {', '.join(_TYPES)} is needed, got {entry!r}")
             if not _does_nothing(entry, settings):
-                found.append(KnownProcessor(level, name, _TYPES[entry], settings if isinstance(settings, dict) else {}))
+                found.append(
+                    KnownProcessor(
+                        level, shown_name(name), _TYPES[entry], settings if isinstance(settings, dict) else {}
+                    )
+                )
     return found
 
 
