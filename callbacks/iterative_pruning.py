@@ -170,7 +170,7 @@ class _SongTrials:
 
     def finish_console(self) -> None:
         """Measures the trained console."""
-        self.record.console_score = self.module.target(self.song).score(self.evaluator.mix())
+        self.record.console_score = self.evaluator.score()
         if self.pruning.leave_one_out:
             self.leave_one_out("console")
 
@@ -268,7 +268,7 @@ def song_evaluator(module: ConsoleModule, song: Song) -> SongEvaluator:
         module.target(song),
         2 * module.rendering.block,
         song.mono_rows if module.rendering.shortcuts else (),
-        int(module.rendering.trial_memory_gb * 1e9),
+        int(min(module.rendering.trial_memory_gb * 1e9, song.memory_limit)),
     )
 
 

@@ -58,8 +58,8 @@ def write_song(
         planned_steps: more than `steps` where the search was stopped; as many by default.
     """
     part = module.part(song)
-    found = module.render(song)
-    metrics = measure(module, song, found, record, steps, planned_steps)
+    found, dry = module.render(song), song.sources.sum(dim=0)
+    metrics = measure(module, song, found, dry, record, steps, planned_steps)
     weights, increases = part.weights.detach().cpu(), _known(record.loss_increases)
     save_graph(
         folder / "graph.json",
@@ -84,7 +84,7 @@ def write_song(
     save_figure(settings_figure(settings, title), folder / "settings.png")
     for name in ("graph.svg", "graph.png"):
         save_drawing(folder / name, part.graph, weights, title, {own.node: own.text() for own in settings})
-    candidates: dict[str, Tensor] = {"dry sum": song.sources.sum(dim=0), "found": found}
+    candidates: dict[str, Tensor] = {"dry sum": dry, "found": found}
     save_figure(spectrogram_figure(song.mix, candidates, song.sample_rate), folder / "spectrograms.png")
     save_figure(progress_figure(log), folder / "progress.png")
     if lacking := lacking_characters((title, *part.graph.names)):
@@ -106,6 +106,7 @@ def measure(
     module: ConsoleModule,
     song: Song,
     found: Tensor,
+    dry: Tensor,
     record: SongRecord,
     steps: int,
     planned_steps: int | None = None,
@@ -133,7 +134,7 @@ def measure(
         "steps": steps,
         "planned_steps": steps if planned_steps is None else planned_steps,
         "losses": {
-            "dry_sum": asdict(target.score(song.sources.sum(dim=0))),
+            "dry_sum": asdict(target.score(dry)),
             "console": asdict(console),
             "found": asdict(score),
         },

@@ -334,10 +334,11 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
     # Whole songs.
 
     def target(self, song: Song) -> SongTarget:
-        """The windows of a song's mix as features, made once and kept as long as the song."""
+        """The windows of a song's mix as features, kept as long as the song, up to its memory limit."""
         found = self._targets.get(song)
         if found is None or found.device != next(self.match.buffers()).device:
-            found = self._targets[song] = SongTarget(self.match, song.mix, self.loss_settings.silence_floor)
+            floor = self.loss_settings.silence_floor
+            found = self._targets[song] = SongTarget(self.match, song.mix, floor, max_bytes=song.memory_limit)
         return found
 
     @torch.no_grad()

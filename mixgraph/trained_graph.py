@@ -98,7 +98,10 @@ class TrainedGraph(nn.Module):
                 if type(processor).heard_in is Processor.heard_in:
                     continue
                 assert isinstance(values, nn.ParameterDict)
-                source = song.sources[[row - first for row in graph.sources[node]]].sum(dim=0)
+                rows = [row - first for row in graph.sources[node]]
+                together = bool(rows) and rows == list(range(rows[0], rows[-1] + 1))  # as a slice they are not copied
+                tracks = song.sources[rows[0] : rows[-1] + 1] if together else song.sources[rows]
+                source = tracks[0] if len(rows) == 1 else tracks.sum(dim=0)
                 for name, value in processor.heard_in(source, song.mix).items():
                     values[name][graph.rows[node]] = value.to(values[name])
             first += len(song.sources)

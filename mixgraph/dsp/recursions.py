@@ -1,4 +1,4 @@
-"""Compiled loops over samples, for recursions whose next step depends on what came out; see `attack_release`.
+"""Compiled loops over samples: recursions whose next step depends on what came out (see `attack_release`), biquads.
 
 A sample waits for the one before it, so four rows go side by side, which takes hardly longer than one. The last rows
 stand in for those that are missing from a group of four: they are then written twice, alike.
@@ -31,6 +31,28 @@ def smooth_rows(signal: np.ndarray, steps: np.ndarray, initial: np.ndarray, out:
             y_k += _move(signal[k, n] - y_k, attack_k, release_k)
             y_m += _move(signal[m, n] - y_m, attack_m, release_m)
             out[i, n], out[j, n], out[k, n], out[m, n] = y_i, y_j, y_k, y_m
+
+
+@numba.njit(nogil=True, cache=True)
+def biquad_rows(signal: np.ndarray, forward: np.ndarray, backward: np.ndarray, state: np.ndarray) -> None:
+    """Filters float64 rows in place: y[n] = b0 x[n] + b1 x[n-1] + b2 x[n-2] - a2 y[n-2] - a1 y[n-1], in this order.
+
+    Args:
+        signal: x, (rows, time), becomes y.
+        forward: b0, b1 and b2.
+        backward: a1 and a2, where a0 is 1.
+        state: x[-1], x[-2], y[-1] and y[-2] of each row, (rows, 4); becomes that after the signal.
+    """
+    for row in range(signal.shape[0]):
+        x_1, x_2, y_1, y_2 = state[row]
+        for n in range(signal.shape[1]):
+            x = signal[row, n]
+            y = forward[2] * x_2 + forward[1] * x_1 + forward[0] * x
+            y = y - backward[1] * y_2
+            y = y - backward[0] * y_1
+            signal[row, n] = y
+            x_2, x_1, y_2, y_1 = x_1, x, y_1, y
+        state[row, 0], state[row, 1], state[row, 2], state[row, 3] = x_1, x_2, y_1, y_2
 
 
 @numba.njit(nogil=True, cache=True)

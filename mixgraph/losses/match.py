@@ -59,6 +59,11 @@ class Features:
         return self.norm.shape[0]
 
     @property
+    def num_bytes(self) -> int:
+        """What the features take in memory."""
+        return sum(part.numel() * part.element_size() for part in (*self.linear, *self.log, self.norm))
+
+    @property
     def num_frames(self) -> tuple[int, ...]:
         """Frames, per resolution."""
         return tuple(linear.shape[-1] for linear in self.linear)

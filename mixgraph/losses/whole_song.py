@@ -1,7 +1,8 @@
-"""The match loss of a whole song: averaged over windows whose targets are transformed once."""
+"""The match loss of a whole song: averaged over windows whose targets are transformed once, as far as memory allows."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import get_args
@@ -45,27 +46,42 @@ class SongScore:
 class SongTarget:
     """The finished mix of a song as windows of features; what predictions of the song are compared with.
 
+    Features take about 1.15 MB a second of song, at any sample rate. Those of the first windows are kept, up to
+    `max_bytes`: a trial that gives up reads no further. Those of later windows are made again whenever they are read,
+    from the same samples in the same batches, so that no loss depends on what is kept.
+
     Args:
         loss: the match loss.
-        mix: (2, L), any device; features stay on the loss's device.
+        mix: (2, L), any device; features stay on the loss's device. It is read again where features are not kept.
         floor: keep denominators above -30 dB of the song's loudest window (our rule; the reference has none).
         window_seconds: length of the windows; the last one is padded with zeros and counts by its real samples.
+        max_bytes: of kept features.
     """
 
     def __init__(
-        self, loss: MatchLoss, mix: Tensor, floor: bool = True, window_seconds: float = WINDOW_SECONDS
+        self,
+        loss: MatchLoss,
+        mix: Tensor,
+        floor: bool = True,
+        window_seconds: float = WINDOW_SECONDS,
+        max_bytes: float = math.inf,
     ) -> None:
         if mix.dim() != 2 or mix.shape[0] != 2 or mix.shape[1] < 1:
             raise ValueError(f"mix: (2, samples) is needed, got {tuple(mix.shape)}")
-        self.match = loss
+        self.match, self.mix = loss, mix
         self.num_samples = mix.shape[-1]
         self.window = round(window_seconds * loss.sample_rate)
         self.device = next(loss.buffers()).device
+        self.kept: list[Features] = []
+        levels: list[Tensor] = []
         with torch.no_grad():
-            features = [loss.features(windows.to(self.device)) for _, windows in self._windows(_reader(mix))]
-            loudest = torch.stack([loss.loudest(f) for f in features]).amax(dim=0)
-        self.features: list[Features] = features
-        self.loudest: Tensor | None = loudest if floor else None
+            for _, windows in self._windows(_reader(mix)):
+                features = loss.features(windows.to(self.device))
+                levels.append(loss.loudest(features))
+                max_bytes -= features.num_bytes
+                if max_bytes >= 0:  # once it is below, it stays so
+                    self.kept.append(features)
+        self.loudest: Tensor | None = torch.stack(levels).amax(dim=0) if floor else None
         starts = torch.arange(self.num_windows, dtype=torch.float64) * self.window
         real = (self.num_samples - starts).clamp(max=self.window)
         self.weights = (real / self.num_samples).tolist()
@@ -74,9 +90,9 @@ class SongTarget:
     def num_windows(self) -> int:
         return -(-self.num_samples // self.window)
 
-    def _windows(self, read: Reader) -> Iterator[tuple[int, Tensor]]:
+    def _windows(self, read: Reader, first: int = 0) -> Iterator[tuple[int, Tensor]]:
         step = self.window * _WINDOWS_AT_ONCE
-        for start in range(0, self.num_samples, step):
+        for start in range(first, self.num_samples, step):
             part = read(start, min(start + step, self.num_samples))
             count = -(-part.shape[-1] // self.window)
             padded = F.pad(part, (0, count * self.window - part.shape[-1]))
@@ -91,9 +107,17 @@ class SongTarget:
         if isinstance(mix, Tensor) and mix.shape != (2, self.num_samples):
             raise ValueError(f"mix: (2, {self.num_samples}) is needed, as the target, got {tuple(mix.shape)}")
         with torch.no_grad():
-            for features, (first, windows) in zip(self.features, self._windows(_reader(mix)), strict=True):
-                moved = windows.to(self.device)
+            for number, (first, windows) in enumerate(self._windows(_reader(mix))):
+                moved, features = windows.to(self.device), self._features(number)
                 yield self.weights[first : first + len(windows)], self.match(moved, features, self.loudest)
+
+    def _features(self, number: int) -> Features:
+        """The features of some windows, in the batches that `_windows` makes."""
+        if number < len(self.kept):
+            return self.kept[number]
+        start = number * _WINDOWS_AT_ONCE * self.window
+        _, windows = next(self._windows(_reader(self.mix), start))
+        return self.match.features(windows.to(self.device))
 
     def bounded_loss(
         self, mix: Tensor | Reader, bound: float | None = None, ceilings: Sequence[float] | None = None

@@ -3,7 +3,7 @@
 A graph is cut into segments: runs of nodes in which each has one predecessor and one successor. A console's segments
 are its chains, cut in two behind the dynamics, so that a candidate among what follows leaves them alone. A candidate
 renders the segments that hold it and those downstream, as far into the song as its loss is read; the outputs of all
-others are kept, as far as memory allows. Outputs are summed anew each time, never subtracted from. A segment is always
+others are kept, as far as memory allows, and so are the candidate's own until the next trial. Outputs are summed anew each time, never subtracted from. A segment is always
 rendered alone, in blocks of a size that no trial changes, so that verdicts do not depend on what is cached.
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mixgraph.graph.edit import split_outlets
 from mixgraph.graph.types import INPUT, MIX, OUTPUT, MixGraph
-from mixgraph.losses.whole_song import Reader, SongTarget
+from mixgraph.losses.whole_song import Reader, SongScore, SongTarget
 from mixgraph.processors.base import Processors, base_type
 from mixgraph.pruning.streams import Chain, Rendered, Responses, Silence, Source, Stream
 from mixgraph.pruning.trials import TrialLoss
@@ -80,7 +80,8 @@ class SongEvaluator:
         target: of the song.
         block: samples a block of rendering.
         mono: rows of the sources whose channels are equal.
-        cache_bytes: of kept outputs and responses; what does not fit is rendered again in every trial.
+        cache_bytes: of kept outputs and responses, those of the trial at hand among them; what does not fit is
+            rendered again in every trial.
     """
 
     def __init__(
@@ -113,7 +114,7 @@ class SongEvaluator:
             for node in graph.inputs
         }
         self.responses = Responses(int(_RESPONSE_SHARE * cache_bytes))
-        self.kept = self._fitting(cache_bytes - self.responses.max_bytes, span)
+        self.kept, self.spare = self._fitting(cache_bytes - self.responses.max_bytes, span)
         self.removed: frozenset[int] = frozenset()
         self._streams: dict[int, Rendered] = {}
         self._tried: tuple[frozenset[int], dict[int, Rendered]] | None = None
@@ -130,6 +131,7 @@ class SongEvaluator:
         gone = self._gone(removed)
         if gone in self._losses and ceilings is None:
             return TrialLoss(self._losses[gone])
+        self._tried = None  # its outputs go before those of this trial come
         streams = self._variant(gone)
         loss, stopped = self.target.bounded_loss(self._reader(streams), bound, ceilings)
         if not stopped:
@@ -142,13 +144,18 @@ class SongEvaluator:
         """Removes processors for all evaluations that follow."""
         gone = self._gone(removed)
         streams = self._tried[1] if self._tried is not None and self._tried[0] == gone else self._variant(gone)
-        self._streams = {index: stream for index, stream in streams.items() if index in self.kept}
+        self._streams = {index: stream for index, stream in streams.items() if stream.keep}
         self.removed, self._tried = gone, None
 
     @torch.no_grad()
     def windows(self) -> list[float]:
         """The loss of each window of the song without what was removed."""
         return self.target.windows(self._reader(self._variant(self.removed)))
+
+    @torch.no_grad()
+    def score(self) -> SongScore:
+        """The loss of the song without what was removed, by part, window and denominator."""
+        return self.target.score(self._reader(self._variant(self.removed)))
 
     @torch.no_grad()
     def mix(self) -> Tensor:
@@ -159,33 +166,46 @@ class SongEvaluator:
         rows = set(removed)
         return self.removed | {node for node, row in self.weight_row.items() if row in rows}
 
-    def _fitting(self, num_bytes: int, span: int) -> frozenset[int]:
-        """The segments whose outputs are kept: what every trial sums first, so from the output backwards."""
-        kept = set()
+    def _fitting(self, num_bytes: int, span: int) -> tuple[frozenset[int], int]:
+        """The segments whose outputs are kept, and how many of them a trial may hold twice: as found and as tried.
+
+        What every trial sums comes first, so from the output backwards. A trial of one candidate changes its segment
+        and all that follow it.
+        """
+        room = num_bytes // (span * 2 * self.weights.element_size())
+        followers: dict[int, set[int]] = {index: set() for index in range(len(self.segments))}
+        for index in reversed(range(len(self.segments))):
+            for source in self.segments[index].sources + self.segments[index].keys:
+                followers[source] |= {index} | followers[index]
+        kept: set[int] = set()
+        spare = 0
         for index in reversed(range(len(self.segments) - 1)):
-            size = span * 2 * self.weights.element_size()
-            if size <= num_bytes:
+            twice = max(spare, 1 + len(kept & followers[index]))
+            if len(kept) + 1 + twice <= room:
                 kept.add(index)
-                num_bytes -= size
-        return frozenset(kept)
+                spare = twice
+        return frozenset(kept), spare
 
     def _variant(self, gone: frozenset[int]) -> dict[int, Rendered]:
         """The streams of all segments; those that neither changed nor follow a change are the ones that are kept."""
         changed = gone ^ self.removed
         streams: dict[int, Rendered] = {}
         stale: set[int] = set()
+        spare = self.spare
         for index, segment in enumerate(self.segments):
             if not changed.isdisjoint(segment.nodes) or not stale.isdisjoint(segment.sources + segment.keys):
                 stale.add(index)
             elif index in self._streams:
                 streams[index] = self._streams[index]
                 continue
-            streams[index] = self._stream(index, gone, streams)
-            if index in self.kept and index not in stale:
+            keep = index in self.kept and (index not in stale or spare > 0)
+            streams[index] = self._stream(index, gone, streams, keep)
+            if keep and index not in stale:
                 self._streams[index] = streams[index]
+            spare -= keep and index in stale
         return streams
 
-    def _stream(self, index: int, gone: frozenset[int], streams: dict[int, Rendered]) -> Rendered:
+    def _stream(self, index: int, gone: frozenset[int], streams: dict[int, Rendered], keep: bool) -> Rendered:
         segment = self.segments[index]
         head = segment.nodes[0]
         entering: list[Stream] = [streams[source] for source in segment.sources]
@@ -202,7 +222,7 @@ class SongEvaluator:
         )
         chain = Chain(nodes, types, values, self.weights[[self.weight_row[i] for i in nodes]])
         keys = [streams[source] for source in segment.keys] if head in nodes else []
-        return Rendered(entering, chain, self.processors, self.responses, self.block, index in self.kept, keys)
+        return Rendered(entering, chain, self.processors, self.responses, self.block, keep, keys)
 
     def _reader(self, streams: dict[int, Rendered]) -> Reader:
         output = streams[len(self.segments) - 1]

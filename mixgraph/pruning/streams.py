@@ -21,6 +21,7 @@ from mixgraph.render.plan import RenderPlan, make_plan
 from mixgraph.render.values import GraphParameters, StreamState
 
 _GRAIN = 4096  # samples; silence is looked for at this resolution
+_GRAINS_AT_ONCE = 256
 
 
 class Stream(Protocol):
@@ -56,8 +57,10 @@ class Source:
     def __init__(self, audio: Tensor, mono: bool, stop: int, like: Tensor) -> None:
         self.audio, self.like = audio[:1] if mono else audio, like
         self.start, self.stop, self.width = 0, stop, self.audio.shape[0]
-        grains = F.pad(self.audio, (0, -self.audio.shape[-1] % _GRAIN)).unflatten(-1, (-1, _GRAIN))
-        self.sounding = (grains != 0).any(dim=-1).any(dim=0).tolist()
+        self.sounding: list[bool] = []
+        for part in self.audio.split(_GRAINS_AT_ONCE * _GRAIN, dim=-1):
+            grains = F.pad(part, (0, -part.shape[-1] % _GRAIN)).unflatten(-1, (-1, _GRAIN))
+            self.sounding += (grains != 0).any(dim=-1).any(dim=0).tolist()
 
     def read(self, first: int, last: int) -> Tensor | None:
         if not any(self.sounding[max(0, first) // _GRAIN : -(-max(0, last) // _GRAIN)]):

@@ -75,6 +75,9 @@ def render_song(
     def read(start: int, stop: int) -> Tensor:
         return sources[..., start:stop].to(weights.device, weights.dtype)
 
-    length = sources.shape[-1]
-    pieces = render_blocks(graph, processors, read, parameters, weights, length, block, mono, first)
-    return torch.cat(list(pieces), dim=-1)
+    length, done = sources.shape[-1], 0
+    mix = weights.new_empty(graph.num_songs, 2, length)
+    for piece in render_blocks(graph, processors, read, parameters, weights, length, block, mono, first):
+        mix[..., done : done + piece.shape[-1]] = piece
+        done += piece.shape[-1]
+    return mix

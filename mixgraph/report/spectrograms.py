@@ -19,7 +19,7 @@ from mixgraph.graph.draw import printable
 _WINDOW_SECONDS = 0.034  # 1024 samples at 30 kHz
 _RANGE_DB = 80.0  # below the loudest bin of the target
 _ERROR_LIMIT_DB = 20.0
-_FRAMES_AT_ONCE = 4096
+_FRAMES_AT_ONCE, _SAMPLES_AT_ONCE = 4096, 1 << 20
 _LOWEST_HZ, _ROWS = 40.0, 256  # of the pictures
 _CHANNELS = ("mid", "side")
 
@@ -56,14 +56,13 @@ def spectrogram(signal: Tensor, sample_rate: int, max_columns: int = 1500) -> Sp
     """
     if signal.dim() != 2 or signal.shape[0] != 2 or signal.shape[1] == 0:
         raise ValueError(f"signal: (2, time) is needed, got {tuple(signal.shape)}")
-    if not bool(torch.isfinite(signal).all()):
+    if not all(bool(torch.isfinite(part).all()) for part in signal.split(_SAMPLES_AT_ONCE, dim=-1)):
         raise ValueError("signal: finite samples are needed, got NaN or infinity")
     if sample_rate < 1000 or max_columns < 1:
         raise ValueError(
             f"sample_rate, max_columns: at least 1000 Hz and 1 are needed, got {sample_rate} and {max_columns}"
         )
-    left, right = signal.detach().to("cpu", torch.float32)
-    mid_side = torch.stack(((left + right) / 2, (left - right) / 2))
+    signal = signal.detach().to("cpu", torch.float32)
     n_fft = 2 ** round(math.log2(_WINDOW_SECONDS * sample_rate))
     hop = n_fft // 2
     num_frames = 1 + signal.shape[1] // hop
@@ -71,19 +70,26 @@ def spectrogram(signal: Tensor, sample_rate: int, max_columns: int = 1500) -> Sp
     columns = math.ceil(num_frames / pool)
     window = torch.hann_window(n_fft)
     # Frame k is centred on sample k * hop. The last column may hold fewer frames than the others.
-    padded = torch.nn.functional.pad(mid_side, (hop, n_fft + columns * pool * hop - signal.shape[1]))
     weight = torch.arange(columns * pool).lt(num_frames).float()
     at_once = max(1, _FRAMES_AT_ONCE // pool) * pool
     power = []
     for first in range(0, columns * pool, at_once):
         count = min(at_once, columns * pool - first)
-        frames = padded[:, first * hop : (first + count - 1) * hop + n_fft].unfold(-1, n_fft, hop)
+        frames = _mid_side(signal, (first - 1) * hop, (count - 1) * hop + n_fft).unfold(-1, n_fft, hop)
         energy = torch.fft.rfft(frames * window).abs().square() * weight[first : first + count, None]
         share = weight[first : first + count].view(-1, pool).sum(dim=1)
         power.append(energy.view(2, -1, pool, n_fft // 2 + 1).sum(dim=2) / share[:, None])
     full_scale = (window.sum() / 2).square()
     levels_db = 10 * torch.log10(torch.cat(power, dim=1).transpose(1, 2) / full_scale)
     return Spectrogram(levels_db, signal.shape[1] / sample_rate, sample_rate)
+
+
+def _mid_side(signal: Tensor, start: int, length: int) -> Tensor:
+    """Mid and side of the samples from `start` on, zeros where there are none: (2, length)."""
+    left, right = signal[:, max(start, 0) : start + length]
+    found = torch.stack(((left + right) / 2, (left - right) / 2))
+    before = max(-start, 0)
+    return torch.nn.functional.pad(found, (before, length - before - found.shape[1]))
 
 
 def spectrogram_figure(

@@ -67,6 +67,7 @@ def load_song(
         subgrouping: "auto", "rule" or "one_per_track", see `manifest.complete`.
         cache_dir: where songs above the memory limit are decoded to; they are found there the next time.
         memory_limit_gb: decoded tracks above it (GB of 10^9 bytes) are mapped from a file instead of held in memory.
+            It also becomes the song's `memory_limit`, which bounds what a search makes of it.
 
     Raises:
         FileNotFoundError: if there is no such folder.
@@ -87,7 +88,7 @@ def load_song(
     if num_bytes <= memory_limit_gb * 1e9:
         sources = torch.zeros(len(files.tracks), *mix.shape)
         findings = _fill(sources, mix, files, sample_rate, loudness_lufs, apply_alignment, problems)
-        return _song(files, sample_rate, sources, mix * findings.level, findings, _hashes(files))
+        return _song(files, sample_rate, sources, mix.mul_(findings.level), findings, _hashes(files), memory_limit_gb)
     if cache_dir is None:
         _check_tracks(draft, sample_rate, problems)
         problems.add(
@@ -109,12 +110,12 @@ def load_song(
         with store.new_entry(entry) as partial:
             sources = store.map_new(partial / store.SOURCES, (len(files.tracks), *mix.shape))
             findings = _fill(sources, mix, files, sample_rate, loudness_lufs, apply_alignment, problems)
-            store.write_meta(partial, mix * findings.level, asdict(findings))
+            store.write_meta(partial, mix.mul_(findings.level), asdict(findings))
             del sources
     meta = store.read_meta(entry)
     meta["alignment"] = [TrackAlignment(**found) for found in meta["alignment"]]
     mapped, mapped_mix = store.map_existing(entry / store.SOURCES), store.map_existing(entry / store.MIX)
-    return _song(files, sample_rate, mapped, mapped_mix, _Findings(**meta), hashes)
+    return _song(files, sample_rate, mapped, mapped_mix, _Findings(**meta), hashes, memory_limit_gb)
 
 
 def _check_settings(sample_rate: int, loudness_lufs: float | None, memory_limit_gb: float) -> None:
@@ -180,7 +181,7 @@ def _fill(
         decoded = _decode(track.path, sample_rate, problems)
         if decoded is not None:
             start = track.read_offset(sample_rate, decoded.file_rate)
-            sources[row] = cut(decoded.samples, start, mix.shape[-1]) * track.polarity
+            sources[row] = cut(decoded.samples, start, mix.shape[-1]).mul_(track.polarity)
             dry_sum.add(decoded.samples * track.polarity, start)
             findings.mono.append(decoded.samples.shape[0] == 1)
             findings.placements.append((start, track.polarity))
@@ -219,7 +220,7 @@ def _align(
     placed, shift = source, 0
     if common is not None:
         shift = common.offset_samples
-        placed = cut(_decode_again(track, sample_rate), start + shift, mix.shape[-1]) * polarity
+        placed = cut(_decode_again(track, sample_rate), start + shift, mix.shape[-1]).mul_(polarity)
     found = estimate_alignment(placed[:1] if findings.mono[row] else placed, mix, sample_rate)
     beside = found.offset_samples  # the common offset
     if common is not None and found.confidence < MIN_CONFIDENCE:
@@ -230,7 +231,7 @@ def _align(
         start, polarity = start + found.offset_samples, polarity * found.polarity
         findings.placements[row] = start, polarity
         samples = _decode_again(track, sample_rate)
-        source.copy_(cut(samples, start, mix.shape[-1]) * polarity)
+        source.copy_(cut(samples, start, mix.shape[-1]).mul_(polarity))
         cut_off = _warnings(samples, start, source, track.name)
     findings.alignment.append(TrackAlignment(**asdict(found), track=track.name, applied=applied))
     findings.warnings.extend(cut_off)
@@ -283,6 +284,7 @@ def _song(
     mix: Tensor,
     findings: _Findings,
     hashes: dict[str, str],
+    memory_limit_gb: float,
 ) -> Song:
     subgroups = {name: tuple(track.name for track in members) for name, members in files.subgroups.items()}
     return Song(
@@ -299,4 +301,5 @@ def _song(
         alignment=tuple(findings.alignment),
         warnings=(*files.warnings, *findings.warnings),
         file_hashes=hashes,
+        memory_limit=memory_limit_gb * 1e9,
     )

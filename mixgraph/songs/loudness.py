@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-import torchaudio
 from torch import Tensor
+
+from mixgraph.dsp.recursions import biquad_rows
 
 BLOCK_SECONDS = 0.4
 ABSOLUTE_GATE_LUFS = -70.0
 RELATIVE_GATE_LU = -10.0
-_SHELF_HZ = 1500.0
+_SHELF_HZ, _SHELF_DB, _SHELF_Q = 1500.0, 4.0, 0.5**0.5
+_HIGH_PASS_HZ, _HIGH_PASS_Q = 38.0, 0.5
+_BLOCKS_AT_ONCE = 400
 
 
 @dataclass(frozen=True)
@@ -49,17 +53,55 @@ def integrated_loudness(audio: Tensor, sample_rate: int) -> float:
 def block_energies(audio: Tensor, sample_rate: int) -> Tensor:
     """K-weighted energies of blocks of 0.4 s, every 0.1 s, of (1 or 2, frames): (blocks,) float64, channels added.
 
-    -0.691 + 10 log10 of one is its momentary loudness in LUFS. The K-weighting is torchaudio's. Its own `loudness` is
-    not used: the filters in it clip at 1.0, so that it understates loud mixes. Where the rate holds nothing above
-    1500 Hz, there is no shelf, whose middle that is.
+    -0.691 + 10 log10 of one is its momentary loudness in LUFS. Where the rate holds nothing above 1500 Hz, there is no
+    shelf, whose middle that is. The audio is filtered some seconds at a time, in float64; memory does not grow with it.
     """
     block = round(BLOCK_SECONDS * sample_rate)
-    scale = 0.1 / max(float(audio.abs().max()), 1e-9)
-    weighted = audio.double() * scale
+    hop = round(block / 4)
+    low, high = torch.aminmax(audio)
+    scale = 0.1 / max(float(-low), float(high), 1e-9)
+    filters = [_high_pass(sample_rate)]
     if sample_rate > 2 * _SHELF_HZ:
-        weighted = torchaudio.functional.treble_biquad(weighted, sample_rate, 4.0, _SHELF_HZ, 0.5**0.5)
-    weighted = torchaudio.functional.highpass_biquad(weighted, sample_rate, 38.0, 0.5) / scale
-    return weighted.square().unfold(-1, block, round(block / 4)).mean(-1).sum(0)
+        filters.insert(0, _high_shelf(sample_rate))
+    states = [np.zeros((audio.shape[0], 4)) for _ in filters]
+    energies: list[Tensor] = []
+    weighted = torch.zeros(audio.shape[0], 0, dtype=torch.float64)
+    for part in audio.cpu().split(_BLOCKS_AT_ONCE * hop, dim=-1):
+        filtered = part.double() * scale
+        for (forward, backward), state in zip(filters, states, strict=True):
+            biquad_rows(filtered.numpy(), forward, backward, state)
+        weighted = torch.cat((weighted, filtered / scale), dim=-1)
+        if weighted.shape[-1] >= block:
+            energies.append(weighted.square().unfold(-1, block, hop).mean(-1).sum(0))
+            weighted = weighted[:, len(energies[-1]) * hop :]
+    return torch.cat(energies).to(audio.device)
+
+
+def _high_shelf(sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
+    """The shelf of the K-weighting, +4 dB, as a biquad (b0, b1, b2) and (a1, a2): Bristow-Johnson's cookbook."""
+    omega = 2 * math.pi * torch.tensor(_SHELF_HZ, dtype=torch.float64) / sample_rate
+    alpha = torch.sin(omega) / 2 / _SHELF_Q
+    gain = torch.exp(torch.tensor(_SHELF_DB, dtype=torch.float64) / 40 * math.log(10))
+    root, less, more = 2 * torch.sqrt(gain) * alpha, (gain - 1) * torch.cos(omega), (gain + 1) * torch.cos(omega)
+    forward = torch.stack(
+        (
+            gain * ((gain + 1) + less + root),
+            -2 * gain * ((gain - 1) + more),
+            gain * ((gain + 1) + less - root),
+        )
+    )
+    backward = torch.stack((2 * ((gain - 1) - more), (gain + 1) - less - root))
+    first = (gain + 1) - less + root
+    return (forward / first).numpy(), (backward / first).numpy()
+
+
+def _high_pass(sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
+    """The high-pass of the K-weighting, at 38 Hz, likewise."""
+    omega = 2 * math.pi * torch.tensor(_HIGH_PASS_HZ, dtype=torch.float64) / sample_rate
+    alpha, cosine = torch.sin(omega) / 2.0 / _HIGH_PASS_Q, torch.cos(omega)
+    forward = torch.stack(((1 + cosine) / 2, -1 - cosine, (1 + cosine) / 2))
+    backward = torch.stack((-2 * cosine, 1 - alpha))
+    return (forward / (1 + alpha)).numpy(), (backward / (1 + alpha)).numpy()
 
 
 def level_for(mix: Tensor, sample_rate: int, loudness_lufs: float) -> Level:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -29,6 +30,8 @@ class Song:
         warnings: what is unusual about the song, one sentence each.
         file_hashes: the sha256 of every audio file, by its name relative to the song's folder: the mix's first, then
             the tracks' in the order of `sources`. Empty for a song that was not read from files.
+        memory_limit: bytes that the features of the mix may take, and the same again for what pruning trials keep,
+            where the song is searched. What does not fit is made again when it is needed; no value depends on it.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Song:
     alignment: tuple[TrackAlignment, ...]
     warnings: tuple[str, ...]
     file_hashes: dict[str, str]
+    memory_limit: float = math.inf
 
     def __post_init__(self) -> None:
         num_tracks, num_samples = len(self.tracks), self.mix.shape[-1]
