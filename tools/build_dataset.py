@@ -19,6 +19,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from rich.text import Text
 from mixgraph.dataset import BuildFolder, FileHashes, Job, QualityRules, SongSource, find_sources
 from mixgraph.dataset.assessment import Assessment, assess, quality_table
 from mixgraph.dataset.files import write_json, write_lines
+from mixgraph.dataset.reasons import readable, reason
+from mixgraph.shards.texts import CardTexts, choice_section
 from tools.dataset.build import make_jobs, resolve_settings, run_searches
 from tools.dataset.lock import locked
 from tools.dataset.outcome import Workers
@@ -54,6 +57,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
         default="none",
         help="audio in the shards: none (it is found again by name and hash), of songs whose licence allows it, of all",
     )
+    parser.add_argument("--date-published", default="", help="such as 2026-11-29, for croissant.json; none by default")
     parser.add_argument("--excerpt-seconds", type=float, help="cut samples of this length; whole songs by default")
     machine = parser.add_argument_group("one machine")
     machine.add_argument("--workers", type=_positive, help="searches at a time; one a GPU, or one, by default")
@@ -82,6 +86,7 @@ def _positive(text: str) -> int:
 
 def build(options: argparse.Namespace, overrides: Sequence[str], console: Console) -> int:
     """Runs what is due, writes tables and shards, and returns how many songs failed."""
+    texts = CardTexts(date_published=options.date_published)
     settings = resolve_settings(options.config, overrides)
     out: Path = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
@@ -100,7 +105,7 @@ def build(options: argparse.Namespace, overrides: Sequence[str], console: Consol
             folder.add_failure(name, None, reason)
         rules = QualityRules(**{rule.name: getattr(options, rule.name) for rule in QualityRules.rules()})
         found = _assess(folder, jobs, songs, rules)
-        _write(out, options, settings, found, unreadable, quality_table(rules, found), console)
+        found = _write(folder, options, settings, found, unreadable, rules, texts, console)
     _print_summary(found, unreadable, console)
     return len(unreadable) + sum(bool(song.failures) for song in found)
 
@@ -112,32 +117,50 @@ def _assess(
     for job, due in zip(jobs, folder.why_due(jobs), strict=True):
         if not due:
             done[job.song.name].append((job.run, folder.result(job)))
-    reasons = {song.name: [row["reason"] for row in folder.read_failures(song.name)] for song in songs}
-    return [assess(song, sorted(done[song.name]), rules, reasons[song.name]) for song in songs]
+    found = []
+    for song in songs:
+        try:
+            reasons = [row["reason"] for row in folder.read_failures(song.name)]
+            found.append(assess(song, sorted(done[song.name]), rules, reasons))
+        except Exception as error:  # whatever is wrong with the results of one song, the others are assessed
+            why = f"its results in {folder.root / 'results' / song.name} are damaged ({reason(error)}); remove them"
+            folder.add_failure(song.name, None, why)
+            found.append(Assessment(song, None, None, (), (readable(why),)))
+    return found
 
 
 def _write(
-    out: Path,
+    folder: BuildFolder,
     options: argparse.Namespace,
     settings: dict[str, Any],
     songs: Sequence[Assessment],
     unreadable: dict[str, str],
-    quality: list[dict[str, Any]],
+    rules: QualityRules,
+    texts: CardTexts,
     console: Console,
-) -> None:
+) -> list[Assessment]:
+    """Writes shards, tables and card; returns the songs, of which some may have failed now."""
+    from mixgraph.shards.card import write_card
+    from tools.dataset.package import as_failed, describe_choice, write_samples
+
+    out, accepted = folder.root, [song for song in songs if song.status == "accepted"]
+    name = options.name or out.name
+    packaged = write_samples(out / "shards", name, accepted, settings, options.audio, options.excerpt_seconds, console)
+    songs = [as_failed(song, packaged.failures.get(song.source.name)) for song in songs]
+    for song, why in packaged.failures.items():
+        folder.add_failure(song, None, why)
+    quality = quality_table(rules, songs)
     failed = [{"song": name, "status": "failed", "reasons": [reason]} for name, reason in unreadable.items()]
     write_lines(out / "songs.jsonl", [song.to_dict() for song in songs] + failed)
     write_lines(out / "rejected.jsonl", [song.rejection() for song in songs if song.status == "rejected"])
     write_json(out / "quality.json", quality)
-    accepted = [song for song in songs if song.status == "accepted"]
-    if not accepted:
+    if packaged.index is None:
         old = f"; those in {out / 'shards'} are of an earlier build" if (out / "shards").exists() else ""
-        console.print(f"No song is left to write shards of{old}.", highlight=False)
-        return
-    from tools.dataset.package import describe_choice, write_dataset
-
-    name, report = options.name or out.name, describe_choice(quality, songs, list(unreadable), options.runs)
-    write_dataset(out / "shards", name, accepted, settings, options.audio, options.excerpt_seconds, report, console)
+        console.print(f"No song is left to write shards of{old}.", markup=False, highlight=False)
+        return songs
+    choice = choice_section(describe_choice(quality, songs, list(unreadable), options.runs))
+    write_card(out / "shards", replace(texts, name=name, choice=choice), index=packaged.index)
+    return songs
 
 
 def _devices(settings: dict[str, Any]) -> list[str]:
@@ -185,8 +208,8 @@ def _print_summary(songs: Sequence[Assessment], unreadable: dict[str, str], cons
             row += [str(len(song.runs.runs)), f"{song.measurements.loss:.3f}", str(song.measurements.processors)]
             row += ["-" if agreement is None else f"{agreement:.2f}", "; ".join(text for _, text in song.broken)]
         table.add_row(*map(Text, row))
-    for name, reason in list(unreadable.items())[:_SHOWN_SONGS]:
-        table.add_row(*map(Text, (name, "failed", "0", "-", "-", "-", reason)))
+    for name, why in list(unreadable.items())[:_SHOWN_SONGS]:
+        table.add_row(*map(Text, (name, "failed", "0", "-", "-", "-", why)))
     console.print(table)
     counts = Counter(song.status for song in songs) + Counter(failed=len(unreadable))
     more = max(0, len(songs) - _SHOWN_SONGS)

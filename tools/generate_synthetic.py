@@ -1,4 +1,4 @@
-"""Makes a synthetic set with known graphs from the dry tracks of songs, as shards with audio.
+"""Makes a synthetic set with known graphs from the dry tracks of songs, as shards with audio and a card.
 
     python -m tools.generate_synthetic SONGS/* --results dataset/results/*/run_0 --out data/synthetic --workers 2
 
@@ -20,7 +20,7 @@ from mixgraph.generation import SPLITS, GeneratedSample, GenerationSettings, Pla
 from mixgraph.graph import build_console
 from mixgraph.graph.io import GraphFile
 from mixgraph.graph.types import MIX
-from mixgraph.shards import Origin, pack_sample, write_shards
+from mixgraph.shards import CardTexts, Origin, pack_sample, write_card, write_shards
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -48,6 +48,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--cache-dir", type=Path, default=Path(".mixgraph_cache"), help="of decoded songs")
+    parser.add_argument("--date-published", default="", help="such as 2026-11-29, for croissant.json; none by default")
     parser.add_argument("--max-count", type=int, default=100, help="samples of a shard")
     return parser.parse_args(arguments)
 
@@ -98,6 +99,7 @@ def pack(sample: GeneratedSample, settings: GenerationSettings) -> tuple[str, st
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     plan = plan_of(options)
+    texts = CardTexts(date_published=options.date_published)
     counts = {split: getattr(options, split) for split in SPLITS}
 
     def packed() -> Iterator[tuple[str, str, dict[str, bytes]]]:
@@ -105,7 +107,7 @@ def main(arguments: list[str] | None = None) -> None:
         for sample in progress(samples, "Samples", total=sum(counts.values())):
             yield pack(sample, plan.settings)
 
-    write_shards(packed(), options.out, max_count=options.max_count)
+    write_card(options.out, texts, index=write_shards(packed(), options.out, max_count=options.max_count))
 
 
 if __name__ == "__main__":

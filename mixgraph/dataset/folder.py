@@ -11,6 +11,7 @@ from typing import Any
 
 from mixgraph.dataset.files import read_lines, write_lines
 from mixgraph.dataset.jobs import Job, why_redo
+from mixgraph.dataset.reasons import readable
 
 RECORD = "job.json"
 
@@ -45,9 +46,13 @@ class BuildFolder:
     def _why_due(self, job: Job, failure: str | None) -> str:
         record = self.result(job) / RECORD
         if record.is_file():
-            return why_redo(json.loads(record.read_text(encoding="utf-8")), job.record())
+            try:
+                saved = json.loads(record.read_text(encoding="utf-8"))
+            except ValueError:
+                saved = None
+            return why_redo(saved, job.record()) if isinstance(saved, dict) else f"{RECORD} is damaged"
         if failure is not None:
-            return f"failed before: {failure.strip().splitlines()[0]}"
+            return f"failed before: {failure.strip().partition(chr(10))[0]}"
         return "begun before" if self.work(job).is_dir() else "new"
 
     def publish(self, job: Job, found: Path) -> None:
@@ -88,7 +93,7 @@ class BuildFolder:
         self, song: str, run: int | None, reason: str, details: str = "", attempts: int | None = None
     ) -> None:
         """Notes at once that a song failed, for a build that is stopped later; `run` is None where none began."""
-        row = {"song": song, "run": run, "reason": reason, "attempts": attempts, "details": details}
+        row = {"song": song, "run": run, "reason": readable(reason), "attempts": attempts, "details": readable(details)}
         write_lines(self.failures, [*read_lines(self.failures), row])
 
     def read_failures(self, song: str) -> list[dict[str, Any]]:

@@ -6,14 +6,17 @@ import fnmatch
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import soundfile
 
 from mixgraph.dataset.files import write_json
-from mixgraph.songs import SongFiles, find_songs, song_files
+from mixgraph.dataset.reasons import readable, reason
+from mixgraph.files import json_text
+from mixgraph.songs import SongFiles, song_files
+from mixgraph.songs.layouts import look_for_songs
 from mixgraph.songs.manifest import slug
 
 
@@ -75,35 +78,65 @@ def find_sources(
 ) -> tuple[list[SongSource], dict[str, str]]:
     """Finds songs in folders of any layout and reads what their files say, without decoding audio.
 
+    Whatever is wrong with a song, the others are read: it is named with the reason.
+
     Args:
         roots: songs, or folders of them.
         hashes: of files, which are read where they are not known.
-        layout: as `find_songs` takes it.
+        layout: as `look_for_songs` takes it.
         subgrouping: as `song_files` takes it.
         names: shell patterns; a song is taken whose name fits any of them.
         songs: a range such as `0:100` of what is left, in order of names.
 
     Returns:
-        The songs in order of names, and of those that cannot be read: name -> reason.
+        The songs in order of names, and of those that cannot be read, or whose name another one has: name -> reason.
 
     Raises:
-        FileNotFoundError: no such folder.
-        ValueError: no song, two with the same name, or a range that is none.
+        FileNotFoundError: no such folder, where it is the only root.
+        ValueError: an unknown layout, nothing that may be a song, or a range that is none.
     """
-    folders: dict[str, Path] = {}
-    for folder in dict.fromkeys(path for root in roots for path in find_songs(root, layout)):
-        name = slug(folder.name)
-        if name in folders:
-            raise ValueError(f"SONGS: {folders[name]} and {folder} are both named {name}; rename or leave out one")
-        folders[name] = folder
-    chosen = select(sorted(folders), names, songs)
-    found, unreadable = [], {}
+    folders, odd = _candidates([Path(root) for root in roots], layout)
+    chosen = select(sorted(folders.keys() | odd.keys()), names, songs)
+    found: list[SongSource] = []
+    unreadable: dict[str, str] = {}
     for name in chosen:
+        if name in odd:
+            unreadable[name] = odd[name]
+            continue
         try:
             found.append(_read(song_files(folders[name], layout, subgrouping), hashes))
-        except (ValueError, OSError, soundfile.LibsndfileError) as error:
-            unreadable[name] = str(error)
+        except Exception as error:  # whatever the files of one song do to their readers
+            unreadable[name] = reason(error)
     return found, unreadable
+
+
+def _candidates(roots: Sequence[Path], layout: str) -> tuple[dict[str, Path], dict[str, str]]:
+    """What may be a song: name -> folder, and name -> what is wrong with it."""
+    places: dict[str, dict[Path, str]] = {}  # name -> folder -> what is wrong, if anything
+    for root in roots:
+        try:
+            songs, odd = look_for_songs(root.resolve(), layout)
+        except FileNotFoundError as error:
+            if len(roots) == 1:
+                raise
+            songs, odd = [], {root: reason(error)}
+        if not songs and not odd:
+            odd = {root: f"at least one song of layout {layout!r} expected, got none"}
+        for folder, why in (odd | dict.fromkeys(songs, "")).items():
+            known = places.setdefault(slug(folder.name), {})
+            known.setdefault(folder.resolve(), why and readable(f"{folder}: {why}"))  # links to it are the same song
+    found: dict[str, Path] = {}
+    wrong: dict[str, str] = {}
+    for name, folders in places.items():
+        (folder, why), *others = folders.items()
+        if others:
+            all_of_them = readable(" and ".join(map(str, folders)))
+            wrong[name] = f"{all_of_them} are all named {name}; rename all but one, or leave them out"
+        elif why:
+            wrong[name] = why
+        else:
+            found[name] = folder
+    return found, wrong
 
 
 def select(names: Sequence[str], patterns: Sequence[str], songs: str) -> list[str]:
@@ -129,8 +162,11 @@ def _read(files: SongFiles, hashes: FileHashes) -> SongSource:
     def local(path: Path) -> str:
         return path.relative_to(files.folder).as_posix()
 
+    for path in (files.folder, files.mix, *(track.path for track in files.tracks)):
+        if readable(str(path)) != str(path):
+            raise ValueError(f"{path}: a file name of text (UTF-8) is needed. HINT: rename it")
     info = soundfile.info(files.mix)
-    return SongSource(
+    source = SongSource(
         name=files.name,
         folder=files.folder,
         licence=files.licence,
@@ -159,3 +195,7 @@ def _read(files: SongFiles, hashes: FileHashes) -> SongSource:
             ],
         },
     )
+    text = json_text(asdict(source) | {"folder": ""})
+    if readable(text) != text:
+        raise ValueError(f"{files.folder}: texts of characters are needed, got half of one, such as \\ud800")
+    return source

@@ -3,8 +3,9 @@
 A graph is cut into segments: runs of nodes in which each has one predecessor and one successor. A console's segments
 are its chains, cut in two behind the dynamics, so that a candidate among what follows leaves them alone. A candidate
 renders the segments that hold it and those downstream, as far into the song as its loss is read; the outputs of all
-others are kept, as far as memory allows, and so are the candidate's own until the next trial. Outputs are summed anew each time, never subtracted from. A segment is always
-rendered alone, in blocks of a size that no trial changes, so that verdicts do not depend on what is cached.
+others are kept, as far as memory allows, and so are the candidate's own until the next trial. Outputs are summed anew
+each time, never subtracted from. A segment is always rendered alone, in blocks of a size that no trial changes, so that
+verdicts do not depend on what is cached.
 """
 
 from __future__ import annotations

@@ -9,15 +9,20 @@ from mixgraph.shards.read import read_raw, read_shards, shard_paths
 from mixgraph.shards.rehydrate import SongFinder
 from mixgraph.shards.sample import GraphSample, RawSample, SampleAudio, decode_sample
 from mixgraph.shards.splits import assign_splits
+from mixgraph.shards.texts import CardTexts
 from mixgraph.shards.write import write_shards
 
 if TYPE_CHECKING:
     from mixgraph.shards.card import write_card
     from mixgraph.shards.validate import validate_shards
 
-_LATER = {"write_card": "mixgraph.shards.card", "validate_shards": "mixgraph.shards.validate"}  # matplotlib, for one
+_LATER = {  # matplotlib, for one
+    "write_card": "mixgraph.shards.card",
+    "validate_shards": "mixgraph.shards.validate",
+}
 
 __all__ = [
+    "CardTexts",
     "GraphSample",
     "Index",
     "Origin",

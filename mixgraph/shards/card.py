@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from mixgraph.files import write_atomically
 from mixgraph.graph.palette import node_letter, type_order
 from mixgraph.report.figures import save_figure
 from mixgraph.shards.croissant import croissant
+from mixgraph.shards.hugging_face import front_matter
 from mixgraph.shards.index import Index, load_index
 from mixgraph.shards.pictures import ratios_figure, sizes_figure
 from mixgraph.shards.read import read_raw
@@ -25,24 +26,19 @@ from mixgraph.shards.statistics import (
     table_losses,
     table_sizes,
 )
+from mixgraph.shards.texts import CardTexts
 
-# Hugging Face's names of licences, by what songs say; everything else is "other", with the text beside it.
-_LICENCES = {
-    "cc0": "cc0-1.0", "cc01.0": "cc0-1.0", "cc-by-4.0": "cc-by-4.0", "ccby4.0": "cc-by-4.0",
-    "ccbysa4.0": "cc-by-sa-4.0", "ccby-sa4.0": "cc-by-sa-4.0", "ccbyncsa4.0": "cc-by-nc-sa-4.0",
-    "ccby-nc-sa4.0": "cc-by-nc-sa-4.0", "ccby3.0": "cc-by-3.0",
-}  # fmt: skip
-_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-
+_FOUND = "The graphs are labels found by a search, not what the engineer did."
+_MADE = "The mixes were made by these graphs from dry tracks of other songs: the graphs are the truth."
 _BODY = """
 # {name}
 
 {description}
 
 {samples} graph-audio pairs of {songs} songs: for each, the audio processing graph that turns its dry tracks into its
-mix, every parameter, dry/wet weights, what the match loss rises by without each processor, every trial of the search,
+mix, every parameter, dry/wet weights, what the match loss rises by without each processor{trials},
 and {audio}. Made with mixgraph, following *Searching For Music Mixing Graphs: A Pruning
-Approach* (Lee et al., DAFx 2024). The graphs are labels found by a search, not what the engineer did.
+Approach* (Lee et al., DAFx 2024). {origin}
 
 {splits}
 
@@ -57,9 +53,14 @@ for sample in read_shards("{folder}/train"):  # or datamodules.GraphShards, with
     print(sample.key, sample.graph.count(), sample.weights, sample.meta["losses"]{loading})
 ```
 
+Hugging Face's `datasets` reads this folder with `datasets.load_dataset("{folder}")`: the head of this card declares the
+type of every field, so that all samples have the same columns, and what a sample lacks (audio, or a value that is not
+known) is None. FLAC and safetensors come as bytes.
+
 Each sample has `graph.json` (nodes, edges, weights), `params.safetensors` (a tensor a type and parameter; row `r`
 belongs to the `r`-th node of the type), `trace.json` and `meta.json`{audio_fields}. `index.json` says where each sample
-is, `SHA256SUMS` is read by `sha256sum --check`, and `python -m mixgraph validate-shards` checks everything.
+is, `croissant.json` describes them for machines, `SHA256SUMS` is read by `sha256sum --check`, and `python -m mixgraph
+validate-shards` checks everything.
 
 ## Statistics
 
@@ -83,23 +84,23 @@ Share of processors that was pruned, over all types and by type (letters: {lette
 """
 
 
-def write_card(
-    out: str | Path,
-    name: str | None = None,
-    quality: Mapping[str, Any] | None = None,
-    *,
-    index: Index | None = None,
-    description: str = "",
-) -> list[SongFigures]:
+@dataclass
+class _Contents:
+    """What is read of a data set: an entry a song, in order of the index, and what is there of audio and searches."""
+
+    songs: dict[tuple[str, str], SongFigures] = field(default_factory=dict)
+    extras: list[dict[str, Any]] = field(default_factory=list)
+    num_with_audio: int = 0
+    searched: bool = False
+
+
+def write_card(out: str | Path, texts: CardTexts | None = None, *, index: Index | None = None) -> list[SongFigures]:
     """Writes README.md, croissant.json and pictures/ into the folder of a data set.
 
     Args:
         out: the folder.
-        name: of the data set; the folder's by default.
-        quality: how songs were chosen and what was left out: title -> a table (a list of records, or a mapping) or a
-            text.
+        texts: what the card says beside what is in the samples.
         index: of the data set; read from the folder by default.
-        description: a paragraph for people.
 
     Returns:
         The figures of every song, as the tables and pictures show them.
@@ -107,34 +108,53 @@ def write_card(
     Raises:
         FileNotFoundError, ValueError: not a data set, or a damaged one.
     """
-    out = Path(out)
+    out, texts = Path(out), texts or CardTexts()
     index = index or load_index(out)
-    name = name or out.resolve().name
-    songs, has_audio = _read(out, index)
+    name = texts.name or out.resolve().name
+    contents = _read(out, index)
+    songs = list(contents.songs.values())
+    description = texts.description or ("Mixing graphs of songs." if contents.searched else "Mixes with known graphs.")
     (out / "pictures").mkdir(exist_ok=True)
     save_figure(sizes_figure(songs), out / "pictures" / "sizes.png")
     save_figure(ratios_figure(songs), out / "pictures" / "ratios.png")
-    text = _readme(out, index, name, description, songs, has_audio) + _chosen(quality or {})
-    write_atomically(out / "README.md", text.encode())
+    head = _yaml(front_matter(index, name, songs, contents.extras))
+    body = _readme(out, index, name, description, songs, contents)
+    write_atomically(out / "README.md", f"---\n{head}---\n{body}{texts.choice}".encode())
     licences = sorted({song.licence for song in songs if song.licence})
-    write_atomically(out / "croissant.json", croissant(index, name, description, licences, has_audio))
+    record = croissant(
+        index, name, description, licences, contents.num_with_audio > 0, texts.cite_as, texts.date_published
+    )
+    write_atomically(out / "croissant.json", record)
     return songs
 
 
-def _read(out: Path, index: Index) -> tuple[list[SongFigures], bool]:
-    """One entry a song, in order of the index, and whether there is audio."""
-    songs: dict[tuple[str, str], SongFigures] = {}
-    has_audio = False
+class _PlainDumper(yaml.SafeDumper):
+    """Writes equal values out, where YAML would refer from one to the other: not all readers of cards follow."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _yaml(head: Mapping[str, Any]) -> str:
+    return yaml.dump(head, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True)
+
+
+def _read(out: Path, index: Index) -> _Contents:
+    contents = _Contents()
     for shard in index.shards:
         for raw in read_raw(out / shard.shard):
             sample = decode_sample(raw)
-            has_audio |= sample.audio is not None
+            contents.num_with_audio += sample.audio is not None
+            contents.searched |= sample.meta["losses"] is not None
+            contents.extras.append(sample.meta["extra"])
             figures = song_figures(sample.meta, sample.graph, shard.split)
-            songs.setdefault((figures.dataset, figures.song), figures)
-    return list(songs.values()), has_audio
+            contents.songs.setdefault((figures.dataset, figures.song), figures)
+    return contents
 
 
-def _readme(out: Path, index: Index, name: str, description: str, songs: Sequence[SongFigures], has_audio: bool) -> str:
+def _readme(
+    out: Path, index: Index, name: str, description: str, songs: Sequence[SongFigures], contents: _Contents
+) -> str:
     types = type_order({node_type for song in songs for node_type in song.found})
     samples = len(index.samples)
     splits = [["split", "songs", "samples", "shards"]] + [
@@ -146,14 +166,19 @@ def _readme(out: Path, index: Index, name: str, description: str, songs: Sequenc
         ]
         for split in index.splits
     ]
-    body = _BODY.format(
+    with_audio, complete = contents.num_with_audio, contents.num_with_audio == samples
+    hashes = "the hashes by which the audio is found in your own copy of the songs"
+    some = "" if complete else f" ({with_audio} samples have them)"
+    return _BODY.format(
         name=name,
-        description=description or "Mixing graphs of songs.",
+        description=description,
         samples=samples,
         songs=len(songs),
-        audio="the audio" if has_audio else "the hashes by which the audio is found in your own copy of the songs",
-        loading="" if has_audio else ')\n    # with audio: read_shards(..., audio_root="folder of the songs"',
-        audio_fields=", `dry.flac` (the tracks end to end) and `mix.flac`" if has_audio else "",
+        trials=", every trial of the search" if contents.searched else "",
+        origin=_FOUND if contents.searched else _MADE,
+        audio=("the audio" if complete else f"the audio of {with_audio}, and {hashes}") if with_audio else hashes,
+        loading="" if complete else ')\n    # with audio: read_shards(..., audio_root="folder of the songs"',
+        audio_fields=f", `dry.flac` (the tracks end to end) and `mix.flac`{some}" if with_audio else "",
         folder=out.resolve().name,
         splits=markdown(splits),
         sizes=markdown(table_sizes(songs)),
@@ -162,23 +187,6 @@ def _readme(out: Path, index: Index, name: str, description: str, songs: Sequenc
         table=markdown(table_3(songs, types)),
         licences=markdown(_licence_table(songs)),
     )
-    head = yaml.safe_dump(_head(index, name, songs), sort_keys=False, allow_unicode=True)
-    return f"---\n{head}---\n{body}"
-
-
-def _chosen(quality: Mapping[str, Any]) -> str:
-    """A section on the choice of songs; nothing where nothing is said."""
-    parts = []
-    for title, value in quality.items():
-        rows: list[list[str]] = []
-        if isinstance(value, Mapping):
-            rows = [["", ""], *([str(key), str(item)] for key, item in value.items())]
-        elif isinstance(value, list | tuple) and value and all(isinstance(record, Mapping) for record in value):
-            keys = list(dict.fromkeys(key for record in value for key in record))
-            rows = [[str(key) for key in keys], *([str(record.get(key, "")) for key in keys] for record in value)]
-        shown = markdown(rows) if rows else str(value) if value not in ([], ()) else "none"
-        parts.append(f"### {str(title).replace('_', ' ').capitalize()}\n\n{shown}\n")
-    return "\n## How songs were chosen\n\n" + "\n".join(parts) if parts else ""
 
 
 def _letters(types: Sequence[str]) -> dict[str, str]:
@@ -191,24 +199,3 @@ def _licence_table(songs: Sequence[SongFigures]) -> list[list[str]]:
         key = (song.dataset, song.licence or "not stated")
         counts[key] = counts.get(key, 0) + 1
     return [["data set", "licence", "songs"], *([*key, str(count)] for key, count in sorted(counts.items()))]
-
-
-def _head(index: Index, name: str, songs: Sequence[SongFigures]) -> Mapping[str, object]:
-    known = {_LICENCES.get(re.sub(r"[\s_]+", "", song.licence.lower()), "other") for song in songs}
-    licence: dict[str, object] = {"license": known.pop() if len(known) == 1 else "other"}
-    if licence["license"] == "other":
-        licence["license_name"] = "see-the-sources"
-    size = next((label for most, label in _SIZES if len(index.samples) < most), "n>1M")
-    return {
-        "pretty_name": name,
-        **licence,
-        "task_categories": ["graph-ml", "audio-to-audio"],
-        "tags": ["music", "mixing", "audio-effects", "audio-processing-graph", "webdataset"],
-        "size_categories": [size],
-        "configs": [
-            {
-                "config_name": "default",
-                "data_files": [{"split": split, "path": f"{split}/*.tar"} for split in index.splits],
-            }
-        ],
-    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mixgraph.shards.fields import DRY, META, MIX, to_json
@@ -13,6 +14,7 @@ from mixgraph.shards.index import load_index
 from mixgraph.shards.read import read_raw, shard_paths
 from mixgraph.shards.rehydrate import SongFinder
 from mixgraph.shards.sample import GraphSample, RawSample, SampleAudio, decode_sample
+from mixgraph.shards.texts import read_texts
 from mixgraph.shards.validate import validate_shards
 from mixgraph.shards.write import write_shards
 
@@ -42,9 +44,13 @@ def _rehydrate(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder of the data set")
     parser.add_argument("--root", type=Path, nargs="+", required=True, help="folders with the songs, at any depth")
-    parser.add_argument("--out", type=Path, help="write the data set with its audio to this folder")
+    parser.add_argument("--out", type=Path, help="write the data set with its audio, and a card, to this folder")
+    parser.add_argument("--date-published", help="such as 2026-11-29; as in the old card by default")
     options = parser.parse_args(arguments)
     load_index(options.folder)
+    texts = read_texts(options.folder)
+    if options.date_published is not None:
+        texts = replace(texts, date_published=options.date_published)
     finder = SongFinder(options.root)
     missing, count = {}, 0
     for shard in shard_paths(options.folder):
@@ -58,7 +64,9 @@ def _rehydrate(arguments: Sequence[str]) -> int:
         raise FileNotFoundError(finder.message(missing))
     _say(f"{options.folder}: the audio of all {count} samples was found")
     if options.out is not None:
-        write_shards(_with_audio(options.folder, finder), options.out)
+        from mixgraph.shards.card import write_card  # matplotlib, for one
+
+        write_card(options.out, texts, index=write_shards(_with_audio(options.folder, finder), options.out))
         _say(f"{options.out}: written, with audio")
     return 0
 

@@ -39,6 +39,15 @@ _TERMS = [
     "subField",
     "transform",
 ]
+CITATION = (
+    "@inproceedings{lee2024searching, "
+    "title={Searching For Music Mixing Graphs: A Pruning Approach}, "
+    "author={Lee, Sungho and Mart\\'inez-Ram\\'irez, Marco A. and Liao, Wei-Hsiang and Uhlich, Stefan and "
+    "Fabbro, Giorgio and Lee, Kyogu and Mitsufuji, Yuki}, "
+    "booktitle={Proceedings of the International Conference on Digital Audio Effects (DAFx)}, year={2024}}"
+)
+"""The paper whose method made the graphs."""
+
 _CONTEXT: dict[str, Any] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
@@ -62,10 +71,27 @@ _FIELDS = {
 }
 
 
-def croissant(index: Index, name: str, description: str, licences: Sequence[str], has_audio: bool) -> bytes:
+def croissant(
+    index: Index,
+    name: str,
+    description: str,
+    licences: Sequence[str],
+    has_audio: bool,
+    cite_as: str = CITATION,
+    date_published: str = "",
+) -> bytes:
     """The metadata as JSON-LD: every tar with its sha256, a file set and a record set for each field of the samples.
 
     A record has the sample's key and the field's content; the key says which records are of one sample.
+
+    Args:
+        index: of the data set.
+        name: of the data set.
+        description: a paragraph for people.
+        licences: of the songs.
+        has_audio: whether any sample has audio fields.
+        cite_as: what to cite, as BibTeX.
+        date_published: such as 2026-11-29; left out where it is empty.
     """
     names = (*REQUIRED, *AUDIO) if has_audio else REQUIRED
     tars = [
@@ -117,8 +143,10 @@ def croissant(index: Index, name: str, description: str, licences: Sequence[str]
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": name,
-        "description": description or "Mixing graphs of songs.",
+        "description": description,
         "license": list(licences) or ["not stated"],
+        "citeAs": cite_as,
+        **({"datePublished": date_published} if date_published else {}),
         "version": "1.0.0",
         "distribution": [*tars, *sets],
         "recordSet": records,

@@ -135,13 +135,10 @@ def find_songs(root: str | Path, layout: str = "auto", skip: Iterable[str] | Non
             fits no layout (a broken song must not vanish from a data set).
     """
     root = Path(root).resolve()
-    _check_folder(root)
-    _check_layout(layout)
-    if isinstance(skip, str):
-        raise ValueError(f"skip: a list of folder names expected, got the text {skip!r}")
-    skipped = None if skip is None else frozenset(skip)
+    songs, odd = look_for_songs(root, layout, skip)
     problems = Problems(root)
-    songs = _search(root, layout, skipped, MAX_DEPTH, problems)
+    for folder, why in odd.items():
+        problems.add(f"{folder.relative_to(root).as_posix()}: {why}")
     by_name: dict[str, list[Path]] = {}
     for song in songs:
         by_name.setdefault(slug(song.name), []).append(song)
@@ -155,7 +152,32 @@ def find_songs(root: str | Path, layout: str = "auto", skip: Iterable[str] | Non
     return songs
 
 
-def _search(folder: Path, layout: str, skip: frozenset[str] | None, depth: int, problems: Problems) -> list[Path]:
+def look_for_songs(
+    root: Path, layout: str = "auto", skip: Iterable[str] | None = None
+) -> tuple[list[Path], dict[Path, str]]:
+    """`find_songs` that goes on past what is odd: the songs, and folder -> what is wrong, of those that may be songs.
+
+    Two songs may have one name, and there may be no song.
+    """
+    _check_folder(root)
+    _check_layout(layout)
+    if isinstance(skip, str):
+        raise ValueError(f"skip: a list of folder names expected, got the text {skip!r}")
+    odd: dict[Path, str] = {}
+    return _search(root, layout, None if skip is None else frozenset(skip), MAX_DEPTH, odd), odd
+
+
+def _search(folder: Path, layout: str, skip: frozenset[str] | None, depth: int, odd: dict[Path, str]) -> list[Path]:
+    try:
+        return _search_readable(folder, layout, skip, depth, odd)
+    except OSError as error:  # no permission, a link in a circle, or it has just been removed
+        odd[folder] = f"cannot be read ({error.strerror})"
+        return []
+
+
+def _search_readable(
+    folder: Path, layout: str, skip: frozenset[str] | None, depth: int, odd: dict[Path, str]
+) -> list[Path]:
     if skip is not None and folder.name in skip:
         return []
     fitting = _fitting(folder)
@@ -165,14 +187,15 @@ def _search(folder: Path, layout: str, skip: frozenset[str] | None, depth: int, 
     children = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     if any(is_audio_file(path) for path in children):
         marks = "; ".join(f"{name}: {LAYOUTS[name].mark}" for name in LAYOUTS if layout in ("auto", name))
-        problems.add(
-            f"{folder.relative_to(problems.folder).as_posix()}: holds audio, but no mark of a layout ({marks}). "
+        odd[folder] = (
+            f"holds audio, but no mark of a layout ({marks}). "
             "HINT: repair the song or put the folder's name on the skip list"
         )
         return []
     if depth == 0:
         return []
-    return [song for child in children if child.is_dir() for song in _search(child, layout, skip, depth - 1, problems)]
+    odd |= {child: "a link that leads nowhere" for child in children if child.is_symlink() and not child.exists()}
+    return [song for child in children if child.is_dir() for song in _search(child, layout, skip, depth - 1, odd)]
 
 
 def _fitting(folder: Path) -> list[str]:

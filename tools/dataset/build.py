@@ -11,6 +11,7 @@ import yaml
 from rich.console import Console
 
 from mixgraph.dataset import BuildFolder, Job, SongSource
+from mixgraph.dataset.reasons import readable, reason
 from tools.dataset.outcome import Outcome, Task, Workers
 from tools.dataset.progress import BuildProgress
 from tools.dataset.worker import Request, command
@@ -80,13 +81,17 @@ def run_searches(
 
 def _take_in(folder: BuildFolder, outcome: Outcome) -> str:
     """Puts a result to its place, or a failure on the list; says which."""
-    job = outcome.task.job
-    if outcome.found is not None:
-        folder.publish(job, outcome.found)
-        return "done" if outcome.attempts in (1, None) else f"done at attempt {outcome.attempts}"
-    folder.add_failure(job.song.name, job.run, outcome.reason, outcome.details, outcome.attempts)
-    folder.clear(job)
-    return f"failed: {outcome.reason}"
+    job, why = outcome.task.job, readable(outcome.reason)
+    if outcome.found is None:
+        folder.clear(job)
+    else:
+        try:
+            folder.publish(job, outcome.found)
+            return "done" if outcome.attempts in (1, None) else f"done at attempt {outcome.attempts}"
+        except (OSError, ValueError) as error:  # something is in its way; the next build takes it from where it is
+            why = reason(error)
+    folder.add_failure(job.song.name, job.run, why, outcome.details, outcome.attempts)
+    return f"failed: {why}"
 
 
 def _request(job: Job, threads: int) -> Request:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mixgraph.dataset.reasons import reason
 from tools.dataset.local import ROOT
 from tools.dataset.outcome import Outcome, Task
 from tools.dataset.worker import Request, describe_error, search_song
@@ -86,7 +87,10 @@ def _outcome(task: Task, reference: Any) -> Outcome:
         return Outcome(task, None, **answer.error, attempts=None)
     if answer.files is None:
         return Outcome(task, task.folder / "result", attempts=None)
-    return Outcome(task, _unpack(answer.files, task.folder / "fetched"), attempts=None)
+    try:
+        return Outcome(task, _unpack(answer.files, task.folder / "fetched"), attempts=None)
+    except OSError as error:
+        return Outcome(task, None, reason(error), attempts=None)
 
 
 def _unpack(files: dict[str, bytes], folder: Path) -> Path:

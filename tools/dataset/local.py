@@ -12,6 +12,7 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from mixgraph.dataset.reasons import reason
 from tools.dataset.outcome import Outcome, Task
 from tools.dataset.worker import ERROR, LOG
 
@@ -65,8 +66,8 @@ class LocalWorkers:
                     return Outcome(task, None, **json.loads(error.read_text(encoding="utf-8")), attempts=attempt)
             killed = f"its process was killed by signal {-code}" if code < 0 else f"its process ended with {code}"
             return Outcome(task, None, f"{killed}, {attempt} times (too little memory?)", attempts=attempt)
-        except OSError as error:
-            return Outcome(task, None, str(error))
+        except Exception as error:  # whatever is wrong with one search, the others go on
+            return Outcome(task, None, reason(error))
         finally:
             self._devices.put(device)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +12,8 @@ from rich.console import Console
 
 from mixgraph.dataset import may_share_audio
 from mixgraph.dataset.assessment import Assessment
-from mixgraph.shards import assign_splits, pack_result, write_card, write_shards
+from mixgraph.dataset.reasons import reason
+from mixgraph.shards import Index, assign_splits, pack_result, write_shards
 from mixgraph.songs import Song, load_song
 
 Audio = Literal["none", "free", "all"]
@@ -26,17 +29,29 @@ _READ_WITH = (
 )
 
 
-def write_dataset(
+@dataclass(frozen=True)
+class Packaged:
+    """What became of songs that were to be packaged.
+
+    Attributes:
+        index: of the shards; None where no song could be packaged, and the folder is as it was.
+        failures: song -> why it could not be packaged.
+    """
+
+    index: Index | None
+    failures: dict[str, str]
+
+
+def write_samples(
     out: Path,
     name: str,
     songs: Sequence[Assessment],
     settings: dict[str, Any],
     audio: Audio,
     excerpt_seconds: float | None,
-    choice: dict[str, Any],
     console: Console,
-) -> None:
-    """Writes shards and card; the same songs and results give the same bytes.
+) -> Packaged:
+    """Writes the shards; the same songs and results give the same bytes. Whatever is wrong with one song is said.
 
     Args:
         out: folder of the shards.
@@ -45,9 +60,9 @@ def write_dataset(
         settings: of the search; songs are read as it read them.
         audio: of which songs audio goes in: of none, of those whose licence is known to allow it, of all.
         excerpt_seconds: length of the samples; None for whole songs.
-        choice: what the card says about the choice of samples, see `describe_choice`.
         console: for warnings.
     """
+    failures: dict[str, str] = {}
     with_audio = {s.source.name for s in songs if audio == "all" or (audio == "free" and _is_free(s))}
     unfree = [s.source.name for s in songs if s.source.name in with_audio and not _is_free(s)]
     if unfree:
@@ -58,31 +73,45 @@ def write_dataset(
         )
     splits = assign_splits((s.source.name, s.source.artist) for s in songs)
 
+    def packed(song: Assessment) -> Iterator[tuple[str, dict[str, bytes]]]:
+        runs = song.runs
+        assert runs is not None  # it is accepted
+        return pack_result(
+            song.best,
+            _read(song, settings) if song.source.name in with_audio else None,
+            dataset=name,
+            artist=song.source.artist,
+            audio=song.source.name in with_audio,
+            confidence=runs.confidence,
+            extra_meta={
+                "best_run": runs.runs[runs.best],
+                "num_runs": len(runs.runs),
+                "run_losses": list(runs.losses),
+                "agreement": runs.agreement,
+            },
+            excerpt_seconds=excerpt_seconds,
+        )
+
     def samples() -> Iterator[tuple[str, str, dict[str, bytes]]]:
         for song in songs:
-            runs = song.runs
-            assert runs is not None  # it is accepted
-            source = song.source
-            packed = pack_result(
-                song.best,
-                _read(song, settings) if source.name in with_audio else None,
-                dataset=name,
-                artist=source.artist,
-                audio=source.name in with_audio,
-                confidence=runs.confidence,
-                extra_meta={
-                    "best_run": runs.runs[runs.best],
-                    "num_runs": len(runs.runs),
-                    "run_losses": list(runs.losses),
-                    "agreement": runs.agreement,
-                },
-                excerpt_seconds=excerpt_seconds,
-            )
-            for key, fields in packed:
-                yield splits[source.name], key, fields
+            try:
+                of_song = list(packed(song))  # all of them, or none
+            except Exception as error:  # whatever is wrong with one song, the others are packaged
+                failures[song.source.name] = reason(error)
+                continue
+            for key, fields in of_song:
+                yield splits[song.source.name], key, fields
 
-    write_shards(samples(), out)
-    write_card(out, name, choice)
+    there = samples()
+    first = next(there, None)
+    if first is None:
+        return Packaged(None, failures)
+    return Packaged(write_shards(chain([first], there), out), failures)
+
+
+def as_failed(song: Assessment, why: str | None) -> Assessment:
+    """A song that could not be packaged; any other as it is."""
+    return song if why is None else replace(song, runs=None, failures=(f"its result cannot be packaged: {why}",))
 
 
 def describe_choice(

@@ -16,6 +16,7 @@ import yaml
 
 from mixgraph.dataset.files import write_json
 from mixgraph.dataset.folder import RECORD
+from mixgraph.dataset.reasons import readable, reason
 from mixgraph.names import uninterpolated
 
 REQUEST, ERROR, LOG = "request.json", "error.json", "worker.log"
@@ -107,9 +108,7 @@ def _label(result: Path, request: Request) -> None:
 
 def describe_error(error: BaseException) -> dict[str, str]:
     """Why a search failed: the reason for a person, and the traceback."""
-    plain = isinstance(error, ValueError | FileNotFoundError)
-    reason = str(error) if plain else f"{type(error).__name__}: {error}"
-    return {"reason": reason, "details": "".join(traceback.format_exception(error))}
+    return {"reason": reason(error), "details": readable("".join(traceback.format_exception(error)))}
 
 
 def _end_with_the_build() -> None:
