@@ -35,7 +35,11 @@ class SongData(L.LightningDataModule):
         apply_alignment: shift and flip tracks as estimated (they are always estimated and reported).
         subgrouping: `"auto"` (song.yaml, else the rule on names), `"rule"` or `"one_per_track"`.
         cache_dir: where songs above the memory limit are kept, decoded, and mapped from.
-        memory_limit_gb: of all songs; one that takes more than its equal share is not held in memory.
+        memory_limit_gb: of all songs, each with an equal share, of three things that grow with a song's length. Its
+            decoded tracks (at 30 kHz 14.4 MB a minute and track) are mapped from a file beyond it. The features of the
+            mix (66 to 72 MB a minute, at any rate) and what pruning trials keep (at 30 kHz 14.4 MB a minute for each of
+            up to two outputs a chain; at most `trial_memory_gb`) are made again beyond it, which takes time and
+            changes no value. What stays are a few copies of the mix and of a track.
     """
 
     def __init__(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -115,16 +116,17 @@ def _candidates(roots: Sequence[Path], layout: str) -> tuple[dict[str, Path], di
     places: dict[str, dict[Path, str]] = {}  # name -> folder -> what is wrong, if anything
     for root in roots:
         try:
-            songs, odd = look_for_songs(root.resolve(), layout)
+            songs, odd = look_for_songs(_real(root), layout)
         except FileNotFoundError as error:
             if len(roots) == 1:
                 raise
             songs, odd = [], {root: reason(error)}
         if not songs and not odd:
             odd = {root: f"at least one song of layout {layout!r} expected, got none"}
-        for folder, why in (odd | dict.fromkeys(songs, "")).items():
-            known = places.setdefault(slug(folder.name), {})
-            known.setdefault(folder.resolve(), why and readable(f"{folder}: {why}"))  # links to it are the same song
+        for song in (_real(folder) for folder in songs):  # a link to a song is that song
+            places.setdefault(slug(song.name), {}).setdefault(song, "")
+        for folder, why in odd.items():
+            places.setdefault(slug(folder.name), {}).setdefault(folder, readable(f"{folder}: {why}"))
     found: dict[str, Path] = {}
     wrong: dict[str, str] = {}
     for name, folders in places.items():
@@ -137,6 +139,11 @@ def _candidates(roots: Sequence[Path], layout: str) -> tuple[dict[str, Path], di
         else:
             found[name] = folder
     return found, wrong
+
+
+def _real(path: Path) -> Path:
+    """`Path.resolve`, which raises RuntimeError where links lead in a circle, without that."""
+    return Path(os.path.realpath(path))
 
 
 def select(names: Sequence[str], patterns: Sequence[str], songs: str) -> list[str]:

@@ -46,7 +46,7 @@ class SongScore:
 class SongTarget:
     """The finished mix of a song as windows of features; what predictions of the song are compared with.
 
-    Features take about 1.15 MB a second of song, at any sample rate. Those of the first windows are kept, up to
+    Features take 1.1 to 1.2 MB a second of song, at any sample rate. Those of the first windows are kept, up to
     `max_bytes`: a trial that gives up reads no further. Those of later windows are made again whenever they are read,
     from the same samples in the same batches, so that no loss depends on what is kept.
 

@@ -173,7 +173,8 @@ class SongEvaluator:
         What every trial sums comes first, so from the output backwards. A trial of one candidate changes its segment
         and all that follow it.
         """
-        room = num_bytes // (span * 2 * self.weights.element_size())
+        samples = -(-span // self.block) * self.block
+        room = num_bytes // (samples * 2 * self.weights.element_size())
         followers: dict[int, set[int]] = {index: set() for index in range(len(self.segments))}
         for index in reversed(range(len(self.segments))):
             for source in self.segments[index].sources + self.segments[index].keys:

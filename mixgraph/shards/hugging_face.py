@@ -25,7 +25,6 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 
 # A text is a type of values, {name: type} an object, [type] a list. What `meta` and `graphs` describe, as types.
 _TEXT, _WHOLE, _NUMBER, _FLAG = "string", "int64", "float64", "bool"
-_FILE = {"file": _TEXT, "sha256": _TEXT, "scale": _NUMBER}
 _PARTS = dict.fromkeys(("full", "lr", "mid", "side"), _NUMBER)
 _SCORE = {
     "loss": _PARTS,
@@ -80,8 +79,18 @@ META_TYPES: dict[str, Any] = {
     "sample_rate": _WHOLE,
     "level": _NUMBER,
     **dict.fromkeys(("num_samples", "song_num_samples", "excerpt_start"), _WHOLE),
-    "tracks": [{"name": _TEXT, **_FILE, "start_sample": _WHOLE, "polarity": _WHOLE, "mono": _FLAG}],
-    "mix": _FILE,
+    "tracks": [
+        {
+            "name": _TEXT,
+            "file": _TEXT,
+            "sha256": _TEXT,
+            "start_sample": _WHOLE,
+            "polarity": _WHOLE,
+            "mono": _FLAG,
+            "scale": _NUMBER,
+        }
+    ],
+    "mix": {"file": _TEXT, "sha256": _TEXT, "scale": _NUMBER},
     "losses": dict.fromkeys(("dry_sum", "console", "found"), _SCORE),
     "num_processors": {"console": _WHOLE, "found": _WHOLE},
     "pruning_ratio": _NUMBER,

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -247,10 +248,22 @@ def test_a_song_that_cannot_be_listed_is_a_failure(songs, config, plain, tmp_pat
     shutil.copytree(songs, root)
     shutil.copytree(plain[0], out)
     (root / "zoo" / "mix.wav").unlink()
-    said, code = build(root, config, out)
-    assert (code, "2 accepted, 0 rejected, 1 failed" in said) == (1, True)
-    (failure,) = rows(out / "failures.jsonl")
-    assert (failure["song"], failure["run"]) == ("zoo", None)
+    shutil.copytree(root / "duo", root / "odd")
+    (root / "odd" / "song.yaml").write_text("title: !!bool abc")
+    os.mkdir(os.fsencode(root) + b"/f\xf6lder")
+    (out / "results" / "tiny" / "run_0" / "graph.json").write_text("{")
+    said, code = build(root, config, out, "--date-published=2026-11-29")
+    assert (code, "1 accepted, 0 rejected, 3 failed" in said) == (1, True)
+    failures = {failure["song"]: failure for failure in rows(out / "failures.jsonl")}
+    assert sorted(failures) == ["odd", "tiny", "zoo"]
+    assert {failure["run"] for failure in failures.values()} == {None}
+    assert "graph.json" in failures["tiny"]["reason"]
+    assert "remove them" in failures["tiny"]["reason"]
+    assert {row["song"]: row["status"] for row in rows(out / "songs.jsonl")} == {
+        "duo": "accepted", "odd": "failed", "tiny": "failed", "zoo": "failed",
+    }  # fmt: skip
+    assert '"datePublished": "2026-11-29"' in (out / "shards" / "croissant.json").read_text()
+    assert "| tiny | its search failed |" in (out / "shards" / "README.md").read_text()
 
 
 def test_one_build_at_a_time(plain, songs, config, monkeypatch, arguments) -> None:

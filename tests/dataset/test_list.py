@@ -64,10 +64,87 @@ def test_the_artist_is_taken_from_titles_of_layouts_that_name_it(songs) -> None:
     assert [song.artist for song in found] == ["Some Band", "Some Band"]
 
 
-def test_two_songs_of_one_name_are_refused(songs) -> None:
+def test_two_songs_of_one_name_are_named_and_the_others_go_on(songs) -> None:
     shutil.copytree(songs / "tiny", songs.parent / "more" / "tiny")
-    with pytest.raises(ValueError, match="both named tiny"):
-        find_sources([songs, songs.parent / "more"], FileHashes(songs.parent / "hashes.json"))
+    found, unreadable = find_sources([songs, songs.parent / "more"], FileHashes(songs.parent / "hashes.json"))
+    assert [song.name for song in found] == ["duo"]
+    assert list(unreadable) == ["tiny"]
+    assert f"{songs / 'tiny'} and {songs.parent / 'more' / 'tiny'} are all named tiny" in unreadable["tiny"]
+
+
+def odd_songs(root, model) -> dict[str, str]:
+    """Puts songs that something is wrong with beside others; returns name -> a part of the reason."""
+
+    def song(name, **description):
+        shutil.copytree(model, root / name)
+        text = yaml.safe_dump(yaml.safe_load((model / "song.yaml").read_text()) | description)
+        (root / name / "song.yaml").write_text(text)
+        return root / name
+
+    (song("tag") / "song.yaml").write_text("title: !!bool abc")
+    (song("day") / "song.yaml").write_text("title: 2026-99-99")
+    (song("deep") / "song.yaml").write_text("a: " + "[" * 5000)
+    (song("half", licence="\ud800")).is_dir()
+    (song("latin") / "song.yaml").unlink()
+    os.rename(root / "latin" / "tracks" / "lead.wav", os.fsencode(root / "latin" / "tracks") + b"/l\xe9ad.wav")
+    os.rename(song("folder"), os.fsencode(root) + b"/f\xf6lder")
+    (song("unmixed") / "mix.wav").unlink()
+    (song("list") / "song.yaml").write_text("[]")
+    (song("dangling") / "tracks" / "lead.wav").unlink()
+    (root / "dangling" / "tracks" / "lead.wav").symlink_to("nowhere")
+    (root / "gone").symlink_to("nowhere")
+    (root / "circle").symlink_to("circle")
+    (root / "again").symlink_to(model)  # a song that is there already is no second one
+    (root / "loose").mkdir()
+    shutil.copy(model / "mix.wav", root / "loose" / "mix.wav")
+    return {
+        "tag": "", "day": "", "deep": "", "half": "texts of characters", "latin": "a file name of text (UTF-8)",
+        "f_lder": "a file name of text (UTF-8)", "unmixed": "mix.*", "list": "song.yaml", "dangling": "lead.wav",
+        "gone": "a link that leads nowhere", "circle": "a link that leads nowhere", "loose": "no mark of a layout",
+    }  # fmt: skip
+
+
+def test_odd_songs_are_named_and_the_others_go_on(songs) -> None:
+    expected = odd_songs(songs, songs / "tiny")
+    shutil.copytree(songs / "tiny", songs / "line\nbreak")
+    shutil.copytree(songs / "tiny", songs / "empty")
+    (songs / "empty" / "song.yaml").write_text("")
+    hashes = FileHashes(songs.parent / "hashes.json")
+    found, unreadable = find_sources([songs], hashes)
+    assert [song.name for song in found] == ["duo", "empty", "line_break", "tiny"]
+    assert unreadable.keys() == expected.keys()
+    for name, part in expected.items():
+        assert part in unreadable[name], name
+    hashes.save()
+    folder = BuildFolder(songs.parent / "out")
+    folder.root.mkdir()
+    for name, why in unreadable.items():
+        folder.add_failure(name, None, why)
+        assert why  # to be shown
+    assert [row["song"] for row in map(json.loads, folder.failures.read_text().splitlines())] == list(unreadable)
+
+
+def test_a_root_without_songs_does_not_stop_the_others(songs) -> None:
+    (songs.parent / "empty").mkdir()
+    hashes = FileHashes(songs.parent / "hashes.json")
+    found, unreadable = find_sources([songs / "tiny", songs.parent / "empty", songs / "typo"], hashes)
+    assert [song.name for song in found] == ["tiny"]
+    assert "at least one song" in unreadable["empty"]
+    assert "folder expected, got none" in unreadable["typo"]
+    with pytest.raises(FileNotFoundError, match="folder expected, got none"):
+        find_sources([songs / "typo"], hashes)
+
+
+def test_a_folder_that_goes_away_while_it_is_read_is_named(songs, monkeypatch) -> None:
+    def fits(folder):
+        if folder.name == "duo":
+            shutil.rmtree(folder)
+        return bool(list(folder.iterdir()))
+
+    monkeypatch.setattr("mixgraph.songs.layouts._fitting", lambda folder: ["folder"] if fits(folder) else [])
+    found, unreadable = find_sources([songs / "duo", songs / "tiny"], FileHashes(songs.parent / "hashes.json"))
+    assert [song.name for song in found] == ["tiny"]
+    assert "cannot be read (No such file or directory)" in unreadable["duo"]
 
 
 def test_a_root_that_is_given_twice_counts_once(songs) -> None:
@@ -182,11 +259,16 @@ def test_what_is_due_and_why(songs, tmp_path) -> None:
     assert folder.why_due([duo, tiny]) == ["", "begun before"]
     folder.add_failure("tiny", 0, "ValueError: no\nmore", "traceback", 1)
     folder.add_failure("other", None, "elsewhere")
+    folder.add_failure("duo", 0, "")
     folder.clear(tiny)
     assert not (tmp_path / "out" / "work").exists()
     assert folder.why_due([duo, tiny]) == ["", "failed before: ValueError: no"]
+    (folder.result(duo) / "job.json").write_text("[1")
+    assert folder.why_due([duo]) == ["job.json is damaged"]
+    shutil.rmtree(folder.result(duo))
+    assert folder.why_due([duo]) == ["failed before: "]
     assert [row["reason"] for row in folder.read_failures("tiny")] == ["ValueError: no\nmore"]
-    folder.forget_failures(["tiny"])
+    folder.forget_failures(["tiny", "duo"])
     assert [row["song"] for row in map(json.loads, folder.failures.read_text().splitlines())] == ["other"]
 
 

@@ -11,16 +11,17 @@ from rich.console import Console
 from mixgraph.dataset import FileHashes, QualityRules, find_sources
 from mixgraph.dataset.assessment import assess, quality_table
 from mixgraph.found import load_result
-from mixgraph.shards import read_shards, validate_shards
+from mixgraph.shards import CardTexts, read_shards, validate_shards, write_card
+from mixgraph.shards.texts import choice_section
 from tools.dataset.build import resolve_settings
-from tools.dataset.package import describe_choice, write_dataset
+from tools.dataset.package import describe_choice, write_samples
 
 
 @pytest.fixture
 def package(plain, songs, config, tmp_path):
     """Writes shards of the plain build's results; returns their folder and what was said."""
 
-    def write(roots=songs, audio="none", excerpt_seconds=None, runs=1, name="set"):
+    def write(roots=songs, audio="none", excerpt_seconds=None, runs=1, name="set", meanwhile=lambda: None):
         sources, _ = find_sources([roots], FileHashes(tmp_path / "hashes.json"))
         rules = QualityRules(max_loss=9, max_loss_ratio=9)
         found = [
@@ -32,8 +33,12 @@ def package(plain, songs, config, tmp_path):
         settings = resolve_settings([str(config)], [])
         out = tmp_path / f"shards_{audio}" / name
         out.parent.mkdir()
-        write_dataset(out, name, found, settings, audio, excerpt_seconds, choice, Console(file=said, width=500))
-        return out, said.getvalue()
+        meanwhile()
+        console = Console(file=said, width=500)
+        packaged = write_samples(out, name, found, settings, audio, excerpt_seconds, console)
+        if packaged.index is not None:
+            write_card(out, CardTexts(name, choice=choice_section(choice)), index=packaged.index)
+        return out, "".join([said.getvalue(), *(f"{song}: {why}\n" for song, why in packaged.failures.items())])
 
     return write
 
@@ -90,6 +95,19 @@ def test_audio_goes_in_where_the_licence_allows_it_or_the_user_says_so(package, 
     folder, said = package(root, "all")
     assert "hold audio of duo, whose licences" in said
     assert all(sample.audio is not None for sample in read_shards(folder))
+
+
+def test_a_song_that_cannot_be_packaged_is_named_and_the_others_go_on(package, songs, tmp_path) -> None:
+    """Its folder goes away after its search; the shards hold all of a song's excerpts, or none."""
+    root = tmp_path / "songs"
+    shutil.copytree(songs, root)
+    folder, said = package(root, "all", 1.0, meanwhile=lambda: shutil.rmtree(root / "tiny"))
+    assert said.startswith(f"tiny: {root / 'tiny'}: folder expected, got none")
+    assert {sample.meta["song"] for sample in read_shards(folder)} == {"duo", "zoo"}
+    assert validate_shards(folder).problems == []
+    folder, said = package(root, "free", name="none", meanwhile=lambda: shutil.rmtree(root))
+    assert [line.partition(":")[0] for line in said.splitlines()] == ["duo", "zoo"]
+    assert not folder.exists()
 
 
 def test_excerpts_have_the_stated_length(package) -> None:

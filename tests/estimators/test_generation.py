@@ -1,5 +1,6 @@
 """Synthetic samples: reproducible, honest about their splits, audible, canonical."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from mixgraph.losses import MatchLoss, SongTarget
 from mixgraph.processors import make_processors
 from mixgraph.pruning import SongEvaluator, leave_one_out
 from mixgraph.render import render_song
-from mixgraph.shards import read_shards
+from mixgraph.shards import read_shards, validate_shards
 from tools.generate_synthetic import main, pack
 
 
@@ -86,6 +87,10 @@ def test_the_command_writes_shards_that_read_back(plan, tmp_path, capsys) -> Non
         main([*common, f"--out={tmp_path / name}"])
     capsys.readouterr()
     assert (tmp_path / "a" / "SHA256SUMS").read_bytes() == (tmp_path / "b" / "SHA256SUMS").read_bytes()
+    assert validate_shards(tmp_path / "a").problems == []
+    records = [json.loads((tmp_path / name / "croissant.json").read_text()) for name in ("a", "b")]
+    assert records[0] == records[1] | {"name": "a"}
+    assert "the graphs are the truth" in (tmp_path / "a" / "README.md").read_text()
     samples = list(read_shards(tmp_path / "a"))
     assert sorted(s.key for s in samples) == ["test_000000", "train_000000", "validation_000000"]
     for sample in samples:

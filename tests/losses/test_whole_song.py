@@ -60,6 +60,22 @@ def test_bound_gives_up_early_with_a_lower_bound(windows: float) -> None:
             assert whole * share < loss < whole
 
 
+def test_losses_do_not_depend_on_which_features_are_kept() -> None:
+    """Three batches of windows, the last one padded: all kept, the first, or none."""
+    samples = round(9.3 * WINDOW)
+    mix, found = noise(samples), noise(samples, 1) * 0.5
+    whole = SongTarget(LOSS, mix)
+    sizes = [features.num_bytes for features in whole.kept]
+    assert len(sizes) == 3
+    assert sum(sizes) / (10 * 2.8) == pytest.approx(1.1e6, rel=0.02)  # at 8 kHz, as the class says
+    for max_bytes, kept in ((sum(sizes), 3), (sum(sizes) - 1, 2), (sizes[0], 1), (sizes[0] - 1, 0)):
+        some = SongTarget(LOSS, mix, max_bytes=max_bytes)
+        assert len(some.kept) == kept
+        assert torch.equal(some.loudest, whole.loudest)
+        assert some.score(found) == whole.score(found)
+        assert some.bounded_loss(found, 0.5) == whole.bounded_loss(found, 0.5)
+
+
 def test_floor_keeps_silent_windows_from_dominating() -> None:
     """A window 60 dB below the song weighs by its own norm without the floor, by -30 dB of the loudest with it."""
     mix = noise(2 * WINDOW) * torch.cat((torch.ones(WINDOW), torch.full((WINDOW,), 1e-2)))

@@ -263,6 +263,30 @@ def test_a_subgroup_that_becomes_mono_or_stereo_has_its_own_responses() -> None:
         assert used.evaluate(removed).loss == SongEvaluator(*values).evaluate(removed).loss
 
 
+def test_what_is_kept_and_tried_stays_within_the_memory() -> None:
+    """Whatever a trial removes: one processor, or one of every chain."""
+    plenty = evaluator(block=7000)
+    for outputs in (3, 7):
+        memory = round(outputs * (plenty.span + 7000) * 8 / 0.75)
+        found = evaluator(block=7000, cache_bytes=memory)
+        assert 0 < len(found.kept) < 7
+        for removed in ((), (0,), tuple(range(0, 35, 5))):
+            assert found.evaluate(removed).loss == plenty.evaluate(removed).loss
+            streams = {id(s): s for s in (*found._streams.values(), *(found._tried or (0, {}))[1].values()) if s.keep}
+            pieces = [piece for s in streams.values() for piece in s.pieces if piece is not None]
+            assert sum(piece.numel() * 4 for piece in pieces) <= 0.75 * memory
+        found.accept((0, 5, 10, 15, 20, 25, 30))
+        again = evaluator(block=7000)
+        again.accept((0, 5, 10, 15, 20, 25, 30))
+        assert found.evaluate((2,)).loss == again.evaluate((2,)).loss
+
+
+def test_scores_of_a_variant_are_those_of_its_mix() -> None:
+    found = evaluator(block=7000)
+    found.accept((3, 9))
+    assert found.score() == found.target.score(found.mix())
+
+
 @pytest.mark.parametrize("cache_bytes", [0, 1_000_000])
 def test_little_memory_gives_the_same_floats(cache_bytes) -> None:
     plenty, little = evaluator(block=7000), evaluator(block=7000, cache_bytes=cache_bytes)

@@ -9,8 +9,13 @@ import matplotlib.image
 import pytest
 import yaml
 
-from mixgraph.shards import load_index, read_shards, write_card
+from mixgraph.shards import CardTexts, load_index, read_shards, write_card
+from mixgraph.shards.croissant import CITATION
 from mixgraph.shards.statistics import by_dataset, mean_loss, pruning_ratio, size_columns, song_figures
+from mixgraph.shards.texts import choice_section, read_texts
+
+QUALITY = {"rules": [{"rule": "max_loss", "limit": 1.0}], "left_out": {"a | b": "loss 3"}, "songs": 3, "none": []}
+TEXTS = CardTexts("Tiny set", "Two tiny songs.", "2026-11-29", choice=choice_section(QUALITY))
 
 
 @pytest.fixture(scope="module")
@@ -18,13 +23,12 @@ def card(pack_results, tmp_path_factory):
     """A folder with the card of two songs, in excerpts."""
     folder = tmp_path_factory.mktemp("card") / "set"
     pack_results(folder, audio=True, excerpt_seconds=1.3)
-    quality = {"rules": [{"rule": "max_loss", "limit": 1.0}], "left_out": {"a | b": "loss 3"}, "songs": 3, "none": []}
-    write_card(folder, "Tiny set", quality, description="Two tiny songs.")
+    write_card(folder, TEXTS)
     return folder
 
 
 def test_excerpts_are_one_song(card, results) -> None:
-    songs = write_card(card, "Tiny set")
+    songs = write_card(card, TEXTS)
     assert [song.song for song in songs] == ["duo", "tiny"]
     for figures, (folder, song) in zip(songs, reversed(results), strict=True):
         metrics = json.loads((folder / "metrics.json").read_text())
@@ -43,8 +47,6 @@ def test_excerpts_are_one_song(card, results) -> None:
 
 
 def test_the_readme_has_a_header_for_hugging_face_and_the_tables(card, results) -> None:
-    quality = {"rules": [{"rule": "max_loss", "limit": 1.0}], "left_out": {"a | b": "loss 3"}, "songs": 3, "none": []}
-    write_card(card, "Tiny set", quality, description="Two tiny songs.")
     text = (card / "README.md").read_text()
     _, head, body = text.split("---\n", 2)
     header = yaml.safe_load(head)
@@ -78,6 +80,7 @@ def test_croissant_describes_what_is_there(card) -> None:
     record = json.loads((card / "croissant.json").read_text())
     assert record["@type"] == "sc:Dataset"
     assert record["conformsTo"] == "http://mlcommons.org/croissant/1.0"
+    assert (record["citeAs"], record["datePublished"]) == (CITATION, "2026-11-29")
     objects = [d for d in record["distribution"] if d["@type"] == "cr:FileObject"]
     sets = [d for d in record["distribution"] if d["@type"] == "cr:FileSet"]
     assert [o["contentUrl"] for o in objects] == [shard.shard for shard in load_index(card).shards]
@@ -114,9 +117,26 @@ def test_sets_without_known_losses_have_a_card_too(make_set, tmp_path) -> None:
     text = (tmp_path / "set" / "README.md").read_text()
     assert "# set\n" in text
     assert "| found graph | - | - |" in text
-    assert "dry.flac" not in text
+    assert "dry.flac" not in text.split("---\n")[2]  # in the head it is declared, as of all sets
     assert 'audio_root="folder of the songs"' in text
+    assert "every trial of the search" not in text
+    assert "the graphs are the truth" in text
+    assert "datePublished" not in (tmp_path / "set" / "croissant.json").read_text()
     assert len(songs) == 8
     assert list(by_dataset(songs)) == ["memory"]
     sample = next(read_shards(tmp_path / "set"))
     assert song_figures(sample.meta, sample.graph, "train") == songs[0]
+
+
+def test_the_texts_of_a_card_are_read_again(card, tmp_path) -> None:
+    assert read_texts(card) == TEXTS
+    assert read_texts(tmp_path) == CardTexts()
+    (tmp_path / "croissant.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"croissant\.json: an object is needed, got list"):
+        read_texts(tmp_path)
+
+
+@pytest.mark.parametrize("day", ["today", "2026-13-01", "2026-1-1", "29.11.2026"])
+def test_dates_are_checked(day) -> None:
+    with pytest.raises(ValueError, match="date_published: a date such as 2026-11-29 is needed, got"):
+        CardTexts(date_published=day)

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ import torch
 import yaml
 
 from datamodules import GraphShards
-from mixgraph.shards import SongFinder, load_index, read_shards
+from mixgraph.shards import CardTexts, SongFinder, load_index, read_shards, write_card
+from mixgraph.shards.texts import choice_section, read_texts
 from mixgraph.shards.validate import validate_shards
 from mixgraph.songs import load_song
 
@@ -107,11 +109,20 @@ def test_links_to_folders_are_followed_once(plain, copies, tmp_path) -> None:
 
 
 def test_the_command_writes_the_set_with_audio(plain, full, copies, tmp_path) -> None:
+    """And its card says what the old one said, for which there was none in the samples."""
+    texts = CardTexts("Tiny set", "Two songs.", "2026-11-28", choice=choice_section({"why": "they are small"}))
+    plain = shutil.copytree(plain, tmp_path / "plain")
+    write_card(plain, texts)
     command = [sys.executable, "-m", "mixgraph", "rehydrate", str(plain), "--root", str(copies)]
-    done = subprocess.run([*command, "--out", str(tmp_path / "set")], capture_output=True, text=True, check=False)
+    options = ["--out", str(tmp_path / "set"), "--date-published=2026-11-29"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "the audio of all 2 samples was found" in done.stdout
     assert validate_shards(tmp_path / "set").num_with_audio == 2
+    assert validate_shards(tmp_path / "set").problems == []
+    assert read_texts(tmp_path / "set") == replace(texts, date_published="2026-11-29")
+    assert "and the audio. Made with" in (tmp_path / "set" / "README.md").read_text()
+    assert "*.dry.flac" in (tmp_path / "set" / "croissant.json").read_text()
     for shard in ("train/000000.tar", "test/000000.tar", "index.json", "SHA256SUMS"):
         assert (tmp_path / "set" / shard).read_bytes() == (full / shard).read_bytes()
     shutil.rmtree(copies / "duo")

@@ -163,6 +163,7 @@ def test_a_mapped_song_equals_one_in_memory(make, tmp_path):
     cache = tmp_path / "cache"
     in_memory = load_song(folder, 5000)
     mapped = load_song(folder, 5000, cache_dir=cache, memory_limit_gb=0.0)
+    assert (in_memory.memory_limit, mapped.memory_limit) == (4e9, 0.0)
     _same(in_memory, mapped)
     entries = list(cache.iterdir())
     assert [sorted(path.name for path in entry.iterdir()) for entry in entries] == [

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torchaudio
 
-from mixgraph.songs.loudness import integrated_loudness, level_for
+from mixgraph.songs.loudness import block_energies, integrated_loudness, level_for
 
 RATE = 30000
 
@@ -26,6 +26,17 @@ def test_it_equals_torchaudio_where_torchaudio_does_not_clip():
     noise[:, RATE : 2 * RATE] *= 0.01
     expected = float(torchaudio.functional.loudness(noise, RATE))
     assert integrated_loudness(noise, RATE) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("blocks", [4, 5, 399, 400, 401, 403, 404, 1203])
+def test_energies_are_those_of_the_whole_signal_filtered_at_once(blocks):
+    """Blocks of 0.1 s around the 400 that are filtered at a time, and some samples that fill none."""
+    rate = 4000
+    noise = 0.01 * torch.randn(2, blocks * rate // 10 + 7, generator=torch.Generator().manual_seed(blocks))
+    weighted = torchaudio.functional.treble_biquad(noise.double(), rate, 4.0, 1500.0, 0.5**0.5)
+    weighted = torchaudio.functional.highpass_biquad(weighted, rate, 38.0, 0.5)
+    expected = weighted.square().unfold(-1, 1600, 400).mean(-1).sum(0)
+    assert torch.allclose(block_energies(noise, rate), expected, rtol=1e-10, atol=0)
 
 
 def test_a_gain_shifts_it_by_its_decibels_even_past_full_scale():
