@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shlex
-import shutil
 import time
 from pathlib import Path
 from statistics import fmean
@@ -16,12 +14,14 @@ import torch
 from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks.iterative_pruning import IterativePruning, SongRecord, searched_songs
+from callbacks.result_places import ResultPlaces, how_to_go_on
 from callbacks.song_result import default_path, describe, summary, write_song
-from mixgraph.files import json_text, write_atomically
+from mixgraph.files import json_text, naming, sync_folder, temporary_path, write_atomically
 from mixgraph.module import ConsoleModule
+from mixgraph.results import CHECKPOINT, CONFIG, FOUND_AUDIO, TIMINGS
 from mixgraph.songs import Song, write_audio
 
-CHECKPOINT, CONFIG = "stage.ckpt", "config.yaml"
+_AUDIO_BYTES, _OTHER_BYTES = 6, 2_000_000  # of a result: two files of 24 bits a sample, and the pictures
 _LOGGED = ("match/full", "match/lr", "match/mid", "match/side", "gain_staging", "parameter_penalty", "sparsity")
 
 
@@ -45,6 +45,7 @@ class ResultFolder(L.Callback):
         self.seconds = 0.0
         self._started = 0.0
         self._planned = 0
+        self._places = ResultPlaces()
 
     def folders(self, songs: tuple[Song, ...]) -> list[Path]:
         """Where the result of each song goes."""
@@ -53,13 +54,21 @@ class ResultFolder(L.Callback):
         return [self.path / song.name for song in songs] if len(songs) > 1 else [self.path]
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        if stage != "fit":
+        if stage not in ("fit", "predict"):
             return
-        songs = searched_songs(trainer)
-        self.logs = [[] for _ in songs]
+        songs, self._started = searched_songs(trainer), 0.0
+        self._places.hold(self.folders(songs))
+        if stage == "predict":
+            self._places.check_audio(self.overwrite)
+            return
+        self.logs, self.seconds = [[] for _ in songs], 0.0
         for song in songs:
             for line in describe(song):
                 rank_zero_info(line)
+        self._places.check_space(sum(_AUDIO_BYTES * song.mix.numel() + _OTHER_BYTES for song in songs))
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self._places.release()
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         stages, trained = trainer.max_epochs, checkpoint["epoch"] + 1
@@ -70,25 +79,10 @@ class ResultFolder(L.Callback):
             )
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        folders = self.folders(searched_songs(trainer))
-        unfinished = _partial(folders[0]) / CHECKPOINT
-        resumed = trainer.ckpt_path is not None and Path(trainer.ckpt_path).resolve() == unfinished.resolve()
-        if unfinished.exists() and not resumed and not self.overwrite:
-            raise FileExistsError(
-                f"result.path: {unfinished.parent} holds a search that did not end; go on with\n"
-                f"  {how_to_go_on(unfinished.parent)}\nor set --result.overwrite=true"
-            )
-        existing = [str(folder) for folder in folders if folder.exists()]
-        if existing and not self.overwrite and not _goes_on(folders[0], trainer.ckpt_path):
-            raise FileExistsError(
-                f"result.path: {', '.join(existing)} exists and is kept; choose another path or set "
-                "--result.overwrite=true"
-            )
-        for folder in map(_partial, folders):
-            if folder.exists() and not resumed:
-                shutil.rmtree(folder)
-            folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(folder / CONFIG, self.config_text.encode())
+        self._places.check(trainer.ckpt_path, self.overwrite)  # known by now, but not in `setup`
+        self._places.begin()
+        for partial in self._places.partials:
+            write_atomically(partial / CONFIG, self.config_text.encode())
         self._started = time.perf_counter() - self.seconds
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -106,10 +100,14 @@ class ResultFolder(L.Callback):
         if trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs:
             return  # a stage that was cut, or one that nothing follows, is none to go on from
         self.seconds = time.perf_counter() - self._started
-        checkpoint = _partial(self.folders(searched_songs(trainer))[0]) / CHECKPOINT
-        temporary = checkpoint.with_name(CHECKPOINT + ".tmp")
-        trainer.save_checkpoint(temporary, weights_only=False)  # with the optimizer's state
-        os.replace(temporary, checkpoint)
+        checkpoint = self._places.partials[0] / CHECKPOINT
+        temporary = temporary_path(checkpoint)
+        with naming(checkpoint):
+            trainer.save_checkpoint(temporary, weights_only=False)  # with the optimizer's state
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, checkpoint)
+            sync_folder(checkpoint.parent)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, ConsoleModule)
@@ -118,18 +116,17 @@ class ResultFolder(L.Callback):
         records = pruning.songs if pruning else [SongRecord() for _ in songs]
         self.seconds = time.perf_counter() - self._started
         self._log_once(trainer, pl_module)
-        folders, metrics = self.folders(songs), []
+        folders, partials, metrics = self._places.folders, self._places.partials, []
         planned = self._planned if trainer.should_stop else steps
-        stopped, checkpoint = trainer.should_stop, _partial(folders[0]) / CHECKPOINT
+        stopped, checkpoint = trainer.should_stop, partials[0] / CHECKPOINT
         if stopped and trainer.ckpt_path is not None and not checkpoint.exists():
-            shutil.copyfile(trainer.ckpt_path, checkpoint)  # no stage was trained since
-        for folder, song, record, log in zip(map(_partial, folders), songs, records, self.logs, strict=True):
-            metrics.append(write_song(folder, pl_module, song, record, log, steps, planned))
-            write_atomically(
-                folder / "timings.json", json_text(self._timings(record, records, steps), indent=1).encode()
-            )
-        for folder in reversed(folders):  # the first one, with the checkpoint, when all others stand
-            _publish(folder, stopped)
+            write_atomically(checkpoint, Path(trainer.ckpt_path).read_bytes())  # no stage was trained since
+        for partial, song, record, log in zip(partials, songs, records, self.logs, strict=True):
+            metrics.append(write_song(partial, pl_module, song, record, log, steps, planned))
+        for partial, record in zip(partials, records, strict=True):
+            timings = self._timings(record, records, steps) | {"stopped": stopped}
+            write_atomically(partial / TIMINGS, json_text(timings, indent=1).encode())
+        self._places.publish()
         for logger in trainer.loggers:
             logger.log_metrics(final_figures(metrics, pl_module.endings()))
         for folder, found in zip(folders, metrics, strict=True):
@@ -138,9 +135,9 @@ class ResultFolder(L.Callback):
             rank_zero_info(f"To finish the search:\n  {how_to_go_on(folders[0])}")
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        partial = _partial(self.folders(searched_songs(trainer))[0]) if self._started else None
-        if partial is not None and (partial / CHECKPOINT).exists():
-            rank_zero_info(f"The search did not end. To go on:\n  {how_to_go_on(partial)}")
+        if self._started:
+            rank_zero_info(self._places.what_is_left())
+        self._places.release()
 
     def on_predict_batch_end(
         self,
@@ -154,6 +151,8 @@ class ResultFolder(L.Callback):
         songs = searched_songs(trainer)
         song, folder = songs[batch_idx], self.folders(songs)[batch_idx]
         written = write_audio(folder / "mix_found.flac", outputs / song.level, song.sample_rate)
+        for other in (folder / name for name in FOUND_AUDIO if folder / name != written.path):
+            other.unlink(missing_ok=True)  # of a prediction that this one replaces
         rank_zero_info(written.warning or f"Rendered to {written.path}.")
 
     def _log_once(self, trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -192,42 +191,6 @@ class ResultFolder(L.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.logs, self.seconds = state_dict["logs"], state_dict["seconds"]
-
-
-def how_to_go_on(folder: Path) -> str:
-    """What goes on from the checkpoint in a folder: a command, or, for a search from Python, an argument."""
-    if not (folder / CONFIG).stat().st_size:
-        return f"mixgraph.search.search(..., checkpoint={str(folder / CHECKPOINT)!r})"
-    files = f"--config {shlex.quote(str(folder / CONFIG))} --ckpt_path {shlex.quote(str(folder / CHECKPOINT))}"
-    return f"python -m mixgraph fit {files}"
-
-
-def _goes_on(folder: Path, checkpoint: str | Path | None) -> bool:
-    """Whether a checkpoint is a search's own, whose results may be replaced then: it was stopped, or died publishing.
-
-    Args:
-        folder: of the first song, which is published last.
-        checkpoint: to go on from.
-    """
-    own = [place / CHECKPOINT for place in (folder, _partial(folder))]
-    unfinished = own[0].exists() or not folder.exists()
-    return checkpoint is not None and unfinished and Path(checkpoint).resolve() in [p.resolve() for p in own]
-
-
-def _partial(folder: Path) -> Path:
-    return folder.with_name(folder.name + ".partial")
-
-
-def _publish(folder: Path, keep_checkpoint: bool) -> None:
-    """Renames a folder that is complete; what it replaces is kept until then."""
-    partial, replaced = _partial(folder), folder.with_name(folder.name + ".replaced")
-    if not keep_checkpoint:
-        (partial / CHECKPOINT).unlink(missing_ok=True)
-    if folder.exists():
-        os.replace(folder, replaced)
-    os.replace(partial, folder)
-    if replaced.exists():
-        shutil.rmtree(replaced)
 
 
 def final_figures(metrics: list[dict[str, Any]], endings: list[str]) -> dict[str, float]:

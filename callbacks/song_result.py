@@ -27,14 +27,10 @@ from mixgraph.report.panels import settings_figure
 from mixgraph.report.progress import progress_figure
 from mixgraph.report.settings import read_settings, settings_text
 from mixgraph.report.spectrograms import spectrogram_figure
+from mixgraph.results import RESULT_FILES
 from mixgraph.songs import Song, write_audio
 from mixgraph.songs.align import MIN_CONFIDENCE
 from mixgraph.songs.load import NOTABLE_OFFSET_SECONDS
-
-FILES = (
-    "graph.json, parameters.safetensors, metrics.json, timings.json, trace.jsonl, config.yaml, log.csv, "
-    "mix_target, mix_found, settings.txt, settings.png, graph.svg, graph.png, spectrograms.png, progress.png"
-)
 
 
 def write_song(
@@ -210,7 +206,7 @@ def summary(path: Path, metrics: dict[str, Any]) -> str:
         f"Match loss: dry sum {full['dry_sum']:.3f}, console {full['console']:.3f}, found graph {full['found']:.3f}.\n"
         f"Processors: {count['found']} of {count['console']} left ({metrics['pruning_ratio']:.0%} pruned).\n"
         f"{_exceeded(full, metrics)}"
-        f"Result in {path}: {FILES}."
+        f"Result in {path}: {', '.join(RESULT_FILES)}."
     )
 
 

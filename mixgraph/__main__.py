@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from mixgraph.files import error_line
 from mixgraph.names import visible
 
 
@@ -12,8 +13,8 @@ def main() -> None:
     """Runs the command line; what is wrong with the input is said in a line, without a traceback."""
     try:
         _run(sys.argv[1:])
-    except (ValueError, FileNotFoundError, FileExistsError) as error:
-        lines = str(error).split("\n")
+    except (ValueError, OSError) as error:
+        lines = (error_line(error) if isinstance(error, OSError) else str(error)).split("\n")
         sys.exit("mixgraph: " + "\n".join(map(visible, lines)))
     except KeyboardInterrupt:
         sys.exit(130)

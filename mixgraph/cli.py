@@ -6,7 +6,6 @@ import argparse
 import difflib
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Sequence
 from operator import add
@@ -22,6 +21,7 @@ from callbacks import IterativePruning, ResultFolder, SearchProgress, TimeBudget
 from callbacks.iterative_pruning import SongRecord
 from callbacks.song_result import summary, write_song
 from datamodules import SongData
+from mixgraph.checkpoints import check_checkpoint
 from mixgraph.estimators import estimate_song, load_estimator
 from mixgraph.files import json_text, write_atomically
 from mixgraph.found import load_result, render_result
@@ -29,11 +29,13 @@ from mixgraph.graph import GraphValues, batch_values
 from mixgraph.module import ConsoleModule
 from mixgraph.names import uninterpolated, visible
 from mixgraph.render import BLOCK
+from mixgraph.results import CONFIG, RESULT, TIMINGS, HeldPlace, Place
 from mixgraph.search import TRAINER_DEFAULTS
 from mixgraph.songs import load_song
 
 SEED = 42
 _PROGRAM = "python -m mixgraph"
+_SAVED_BY = "# Settings of a training with mixgraph."
 _DESCRIPTION = (
     "Finds mixing graphs: fit, validate, test and predict work on a search of songs (--data.path). Where a "
     "configuration names a class of its own (model.class_path, as configs/estimator.yaml does), they work on that "
@@ -72,6 +74,28 @@ class KeepConfig(SaveConfigCallback):
                 callback.config_text = yaml.safe_dump(uninterpolated(_relative(config)), sort_keys=False)
 
 
+class KeepNetworkConfig(SaveConfigCallback):
+    """Writes the configuration to where the logger or else the checkpoints go; nowhere where neither does."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **(kwargs | {"save_to_log_dir": False}))
+
+    def save_config(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        place = trainer.log_dir if trainer.loggers else None
+        if place is None and (checkpoints := getattr(trainer.checkpoint_callback, "dirpath", None)):
+            place = checkpoints
+        if place is None:
+            return
+        path = Path(place) / self.config_filename
+        if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(_SAVED_BY):
+            raise FileExistsError(
+                f"{path}: exists and is kept, since no training wrote it; name another folder (trainer.logger), or "
+                "rename it"
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, f"{_SAVED_BY}\n{self.parser.dump(self.config, skip_unset=False)}".encode())
+
+
 class SearchCLI(LightningCLI):
     """Parser and runner of `python -m mixgraph fit | validate | test | predict`."""
 
@@ -95,6 +119,7 @@ class SearchCLI(LightningCLI):
 
     def _prepare(self) -> None:
         self.config_init[self.subcommand]["weights_only"] = True  # a checkpoint is data, never code
+        check_checkpoint(self._get(self.config_init, "ckpt_path"))
         start = self._get(self.config_init, "start")
         if start is not None:
             found = {path: load_result(path) for path in (start if isinstance(start, list) else [start])}
@@ -118,6 +143,7 @@ class NetworkCLI(LightningCLI):
 
     def _prepare(self) -> None:
         self.config_init[self.subcommand]["weights_only"] = True
+        check_checkpoint(self._get(self.config_init, "ckpt_path"))
 
     before_fit = before_validate = before_test = before_predict = _prepare
 
@@ -152,7 +178,7 @@ def run(arguments: list[str] | None = None) -> LightningCLI:
             subclass_mode_data=True,
             parser_class=OptionParser,
             seed_everything_default=SEED,
-            save_config_kwargs={"overwrite": True},
+            save_config_callback=KeepNetworkConfig,
             parser_kwargs={"parser_mode": "omegaconf+", "description": _DESCRIPTION, "prog": _PROGRAM},
             auto_configure_optimizers=False,
         )
@@ -199,8 +225,16 @@ def estimate(arguments: list[str]) -> None:
     parser.add_argument("--subgrouping", default="auto", help="auto, rule or one_per_track")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing result")
     options = parser.parse_args(arguments)
-    if options.out.exists() and not options.overwrite:
-        raise FileExistsError(f"out: {options.out} exists and is kept; choose another folder or give --overwrite")
+    place = Place(options.out, RESULT, "out", "choose another folder or give --overwrite")
+    with place.held() as held:
+        held.check(options.overwrite)
+        metrics = _estimate(options, held)
+    on = f"To search on from it:\n  {_PROGRAM} fit --config {shlex.quote(str(options.out / 'config.yaml'))}\n"
+    parser.exit(0, f"{summary(options.out, metrics)}\n{on}")
+
+
+def _estimate(options: argparse.Namespace, place: HeldPlace) -> dict[str, Any]:
+    """Predicts, and publishes the result; returns its metrics."""
     estimator = load_estimator(options.checkpoint)
     song = load_song(options.song, estimator.task.sample_rate, layout=options.layout, subgrouping=options.subgrouping)
     prediction = estimate_song(estimator, song, threshold=options.threshold)
@@ -208,17 +242,15 @@ def estimate(arguments: list[str]) -> None:
     found = prediction.graph
     module.load(found.graph, found.parameters, found.weights)
     module.initial_counts = [prediction.console.graph.count()]
-    partial = options.out.with_name(options.out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    metrics = write_song(partial, module, song, SongRecord(), [{"step": 0, "stage": "console"}], steps=0)
-    write_atomically(partial / "timings.json", json_text({"steps": 0}, indent=1).encode())
-    write_atomically(partial / "config.yaml", _config_of_estimate(options, song.sample_rate).encode())
-    if options.out.exists():
-        shutil.rmtree(options.out)
-    os.replace(partial, options.out)
-    on = f"To search on from it:\n  {_PROGRAM} fit --config {shlex.quote(str(options.out / 'config.yaml'))}\n"
-    parser.exit(0, f"{summary(options.out, metrics)}\n{on}")
+    work = place.new_work()
+    try:
+        metrics = write_song(work, module, song, SongRecord(), [{"step": 0, "stage": "console"}], steps=0)
+        write_atomically(work / CONFIG, _config_of_estimate(options, song.sample_rate).encode())
+        write_atomically(work / TIMINGS, json_text({"steps": 0}, indent=1).encode())
+        place.publish(work, options.overwrite)
+    finally:
+        place.discard(work)
+    return metrics
 
 
 def _config_of_estimate(options: argparse.Namespace, sample_rate: int) -> str:

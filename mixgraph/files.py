@@ -1,23 +1,97 @@
-"""Files that no reader sees half of, and JSON without numbers that JSON lacks."""
+"""Files that no reader sees half of and that are on the disk once they have their name; JSON without NaN."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+_TEMPORARY = r"\.\d+\.(part|partial|discarded)"
+_NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP}  # from file systems on which a folder cannot be synchronized
+
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Writes to a temporary name beside `path`, then renames, so that no reader sees half a file."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    """Writes to a temporary name beside `path`, then renames, so that no reader sees half a file.
+
+    The bytes are on the disk before the file has its name, and the name is when this returns.
+
+    Raises:
+        OSError: it cannot be written (a full disk, a folder that is read-only or missing, a name that is too long);
+            the error names `path`, and what was there before is unchanged.
+    """
+    partial = temporary_path(path)
     try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
+        with naming(path):
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                written = os.fstat(file.fileno()).st_size
+            if written != len(data):
+                raise OSError(errno.EIO, f"{len(data)} bytes were written, the file has {written}")
+            os.replace(partial, path)
+            sync_folder(path.parent)
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what it is about has been raised
+            partial.unlink(missing_ok=True)
+
+
+def temporary_path(path: Path, ending: str = "partial") -> Path:
+    """The name beside `path` under which this process prepares it; see `is_temporary`."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{ending}")
+
+
+def is_temporary(path: Path, of: str | None = None) -> bool:
+    """Whether a name is one of `temporary_path`: of any file or folder, or of the one with the name `of`."""
+    name = ".+" if of is None else re.escape(of)
+    return re.fullmatch(rf"\.{name}{_TEMPORARY}", path.name, re.DOTALL) is not None
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Makes an error of the operating system name this path, which many do not, or not by the name that is known."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def error_line(error: OSError) -> str:
+    """What an error of the operating system is about, in a line: the file, and what is wrong with it."""
+    if error.filename is None or error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror}"
+
+
+def sync_folder(folder: Path) -> None:
+    """Waits until the names in a folder are on the disk."""
+    if os.name != "posix":  # other systems open no folders
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Waits until all files of a folder, and their names, are on the disk."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with naming(Path(place, name)), Path(place, name).open("rb") as file:
+                os.fsync(file.fileno())
+        sync_folder(Path(place))
 
 
 def json_text(value: Any, indent: int | None = None, separators: tuple[str, str] | None = None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning as L
 
+from mixgraph.checkpoints import check_checkpoint
 from mixgraph.module import ConsoleModule
 
 
@@ -34,8 +35,12 @@ def search(
 
     Returns:
         The module, with the graph as found.
+
+    Raises:
+        FileNotFoundError, ValueError: the checkpoint is missing, cut short or damaged.
     """
     quiet_lightning()
+    check_checkpoint(checkpoint)
     trainer = L.Trainer(
         max_epochs=stages,
         accelerator=accelerator,

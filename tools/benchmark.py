@@ -30,6 +30,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mixgraph.files import write_atomically
 from tools.benchmarks.cases import Case, Kind
 from tools.benchmarks.extrapolation import Recipe
 from tools.benchmarks.parts import PARTS
@@ -169,8 +170,8 @@ def write(folder: Path | None, rows: list[Row], about: dict[str, Any], remarks: 
     text = to_markdown(rows, about, remarks)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "benchmark.md").write_text(text, encoding="utf-8")
-        (folder / "benchmark.json").write_text(to_json(rows, about, remarks, growing), encoding="utf-8")
+        write_atomically(folder / "benchmark.md", text.encode())
+        write_atomically(folder / "benchmark.json", to_json(rows, about, remarks, growing).encode())
         if any(row.part == "sweep" for row in rows):
             draw(rows, folder / "growth.png")
     return text

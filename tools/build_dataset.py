@@ -20,6 +20,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,14 @@ from mixgraph.dataset import BuildFolder, FileHashes, Job, QualityRules, SongSou
 from mixgraph.dataset.assessment import Assessment, assess, quality_table
 from mixgraph.dataset.files import write_json, write_lines
 from mixgraph.dataset.reasons import readable, reason
+from mixgraph.files import error_line
+from mixgraph.locks import locked
 from mixgraph.shards.texts import CardTexts, choice_section
 from tools.dataset.build import make_jobs, resolve_settings, run_searches
-from tools.dataset.lock import locked
 from tools.dataset.outcome import Workers
 
 _SHOWN_SONGS = 100
+_LOCK_SECONDS = 20.0  # to wait for a lock: the workers of a build that was killed end a moment after it
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -91,7 +94,7 @@ def build(options: argparse.Namespace, overrides: Sequence[str], console: Consol
     out: Path = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     folder = BuildFolder(out)
-    with locked(out / ".lock") as lock:
+    with locked(out / ".lock", partial(_busy, out), _LOCK_SECONDS) as lock:
         folder.sweep()
         hashes = FileHashes(out / ".hashes.json")
         layout, subgrouping = settings["data"]["layout"], settings["data"]["subgrouping"]
@@ -108,6 +111,10 @@ def build(options: argparse.Namespace, overrides: Sequence[str], console: Consol
         found = _write(folder, options, settings, found, unreadable, rules, texts, console)
     _print_summary(found, unreadable, console)
     return len(unreadable) + sum(bool(song.failures) for song in found)
+
+
+def _busy(out: Path, holder: str) -> str:
+    return f"out: another build runs in {out}: {holder}; wait until it has ended"
 
 
 def _assess(
@@ -223,8 +230,10 @@ def main(arguments: list[str] | None = None) -> None:
     options, overrides = parse(sys.argv[1:] if arguments is None else arguments)
     try:
         failed = build(options, overrides, Console())
-    except (ValueError, FileNotFoundError, FileExistsError) as error:
+    except ValueError as error:
         sys.exit(f"build_dataset: {error}")
+    except OSError as error:
+        sys.exit(f"build_dataset: {error_line(error)}")
     except KeyboardInterrupt:
         sys.exit("build_dataset: stopped; the same command goes on from here")
     sys.exit(1 if failed else 0)

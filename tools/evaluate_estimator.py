@@ -39,6 +39,7 @@ from mixgraph.estimators.evaluation import (
 )
 from mixgraph.estimators.module import EstimatorModule, load_estimator
 from mixgraph.estimators.prediction import Prediction, estimate
+from mixgraph.files import write_atomically
 from mixgraph.graph import GraphValues
 from mixgraph.module import ConsoleModule
 from mixgraph.recovery.agreement import markdown
@@ -211,8 +212,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     report, text = run(options)
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "evaluation.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    (options.out / "evaluation.md").write_text(text, encoding="utf-8")
+    write_atomically(options.out / "evaluation.json", (json.dumps(report, indent=1) + "\n").encode())
+    write_atomically(options.out / "evaluation.md", text.encode())
     sys.stdout.write(text)
 
 

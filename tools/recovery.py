@@ -13,6 +13,7 @@ import torch
 
 from callbacks.iterative_pruning import IterativePruning
 from datamodules.synthetic import SyntheticSongData
+from mixgraph.files import write_atomically
 from mixgraph.losses import SongTarget
 from mixgraph.module import ConsoleModule
 from mixgraph.recovery import GraphValues, compare_graphs, parameter_errors
@@ -112,8 +113,8 @@ def main(arguments: list[str] | None = None) -> None:
     report, text = run(options)
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "recovery.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        (options.out / "recovery.md").write_text(text, encoding="utf-8")
+        write_atomically(options.out / "recovery.json", (json.dumps(report, indent=1) + "\n").encode())
+        write_atomically(options.out / "recovery.md", text.encode())
     sys.stdout.write(text)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 from mixgraph.dataset.files import read_lines, write_lines
 from mixgraph.dataset.jobs import Job, why_redo
 from mixgraph.dataset.reasons import readable
+from mixgraph.files import is_temporary
+from mixgraph.results import RESULT, Place
 
 RECORD = "job.json"
 
@@ -35,8 +36,8 @@ class BuildFolder:
     def work(self, job: Job) -> Path:
         return self.root / "work" / job.name
 
-    def _replaced(self, job: Job) -> Path:
-        return self.work(job).with_name(f"{self.work(job).name}.replaced")
+    def _place(self, job: Job) -> Place:
+        return Place(self.result(job), RESULT, "out", "it is no result of a build")
 
     def why_due(self, jobs: Iterable[Job]) -> list[str]:
         """Why each job has to be searched, in a line; "" where its result stands."""
@@ -55,29 +56,33 @@ class BuildFolder:
             return f"failed before: {failure.strip().partition(chr(10))[0]}"
         return "begun before" if self.work(job).is_dir() else "new"
 
+    def check(self, job: Job) -> None:
+        """Checks before a search that its result can be published; puts back what a killed build was replacing.
+
+        Raises:
+            FileExistsError: something that is no result is in its place.
+            OSError: the place cannot be written.
+        """
+        with self._place(job).held() as place:
+            place.check(overwrite=True)
+
     def publish(self, job: Job, found: Path) -> None:
-        """Moves a complete result to its place; one that it replaces is gone before."""
-        target, replaced = self.result(job), self._replaced(job)
-        shutil.rmtree(replaced, ignore_errors=True)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        replaced.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists():
-            os.replace(target, replaced)
-        os.replace(found, target)
+        """Moves a complete result to its place; one that it replaces is gone then."""
+        with self._place(job).held() as place:
+            place.publish(found, overwrite=True)
         self.clear(job)
 
     def clear(self, job: Job) -> None:
         """Removes what is left of a search: of one that failed, or that is done."""
         work = self.work(job)
         shutil.rmtree(work, ignore_errors=True)
-        shutil.rmtree(self._replaced(job), ignore_errors=True)
         for parent in (work.parent, work.parent.parent):
             if parent.is_dir() and not any(parent.iterdir()):
                 parent.rmdir()
 
     def sweep(self) -> None:
         """Removes files that a build which was killed was writing; for the one build that runs."""
-        for left in [*self.root.glob(".*.partial"), *self.root.glob(".*.replaced")]:
+        for left in [path for path in self.root.iterdir() if is_temporary(path)]:
             if left.is_dir():
                 shutil.rmtree(left)
             else:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -29,6 +28,7 @@ from mixgraph.estimators.coding import make_codes
 from mixgraph.estimators.examples import Console, add_labels, console_data, console_of, console_of_subgroups
 from mixgraph.estimators.features import FeatureExtractor
 from mixgraph.estimators.settings import EstimatorTask
+from mixgraph.files import write_atomically
 from mixgraph.graph import GraphValues, MixGraph
 from mixgraph.processors import make_processors
 from mixgraph.shards import GraphSample, read_shards, shard_paths
@@ -200,9 +200,7 @@ def cached_examples(
         folder.mkdir(parents=True, exist_ok=True)
         samples = read_shards(shards, audio_root)
         items = [item for part in _made(samples, settings, folder, num_workers) for item in part]
-        temporary = index.with_suffix(".tmp")
-        temporary.write_text(json.dumps([asdict(item) for item in items]), encoding="utf-8")
-        os.replace(temporary, index)
+        write_atomically(index, json.dumps([asdict(item) for item in items]).encode())
     return folder, [CachedExample(**item) for item in json.loads(index.read_text(encoding="utf-8"))]
 
 
@@ -236,9 +234,8 @@ def _write(maker: ExampleMaker, sample: GraphSample, folder: Path) -> list[Cache
         tensors: dict[str, Tensor] = {
             key: (value.half() if key in _HALF else value).contiguous() for key, value in data.to_dict().items()
         }
-        temporary = folder / f".{item.file}.tmp"
-        safetensors.torch.save_file(tensors, temporary, metadata={"subgroups": json.dumps(members)})
-        os.replace(temporary, folder / item.file)
+        encoded = safetensors.torch.save(tensors, metadata={"subgroups": json.dumps(members)})
+        write_atomically(folder / item.file, encoded)
         items.append(item)
     return items
 

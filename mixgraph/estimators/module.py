@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from mixgraph.checkpoints import read_checkpoint
 from mixgraph.estimators.coding import likely_position, make_codes, position_bins
 from mixgraph.estimators.examples import label_key
 from mixgraph.estimators.network import Answers, EstimatorNetwork
@@ -242,12 +243,9 @@ def load_estimator(path: str | Path) -> EstimatorModule:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not such a checkpoint.
+        ValueError: not such a checkpoint, or a damaged one.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"checkpoint: {path}: a checkpoint of an estimator is needed, got none")
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    checkpoint = read_checkpoint(path)
     saved = _saved(checkpoint)
     module = EstimatorModule(EstimatorTask(**saved["task"]), NetworkSettings(**saved["network"]))
     module.on_load_checkpoint(checkpoint)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mixgraph.files import error_line
 from mixgraph.shards.fields import DRY, META, MIX, to_json
 from mixgraph.shards.flac import encode_flac, peak_scale
 from mixgraph.shards.index import load_index
@@ -24,8 +25,10 @@ def main(arguments: Sequence[str]) -> int | str:
     run = {"validate-shards": _validate, "rehydrate": _rehydrate}[arguments[0]]
     try:
         return run(arguments[1:])
-    except (ValueError, FileNotFoundError, FileExistsError) as error:
+    except ValueError as error:
         return f"mixgraph: {error}"
+    except OSError as error:
+        return f"mixgraph: {error_line(error)}"
 
 
 def _validate(arguments: Sequence[str]) -> int:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
+from mixgraph.results import FolderKind, Place
 from mixgraph.shards.fields import META, SPLIT, check_fields, check_key, parse_json
 from mixgraph.shards.index import CHECKSUMS, INDEX, Index, IndexSample, IndexShard
 from mixgraph.shards.splits import artist_id
@@ -29,8 +28,8 @@ def write_shards(
 ) -> Index:
     """Writes a data set: `SPLIT/000000.tar` and so on, `index.json` and `SHA256SUMS` (as `sha256sum -c` reads it).
 
-    Everything goes to `OUT.partial` and is renamed at the end. An existing data set is replaced; what is not one is
-    kept, and refused.
+    Everything goes to a temporary folder beside `out`, which is renamed at the end. An existing data set is replaced;
+    what is not one is kept, and refused.
 
     Args:
         samples: (split, key, field name -> bytes), in the order in which they are to stand.
@@ -41,27 +40,27 @@ def write_shards(
     Raises:
         FileExistsError: `out` is something else than a data set.
         ValueError: no samples, a key that is given twice or has other characters, missing or unknown fields, or a
-            song or artist in two splits.
+            song or artist in two splits; or another process writes to `out`.
+        OSError: `out` cannot be written; the message names it.
     """
     if max_bytes < 1 or max_count < 1:
         raise ValueError(f"max_bytes, max_count: at least 1, got {max_bytes} and {max_count}")
     out = Path(out)
-    _check_out(out)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        with _Writer(partial, max_bytes, max_count) as writer:
-            for split, key, fields in samples:
-                writer.add(split, key, fields)
-        index = writer.index()
-        if not index.samples:
-            raise ValueError(f"samples: at least one is needed for {out}, got none")
-        (partial / INDEX).write_bytes(index.to_json())
-        (partial / CHECKSUMS).write_text(checksums(index, index.to_json()), encoding="utf-8")
-        _publish(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with Place(out, DATA_SET, "out", "choose another folder").held() as place:
+        place.check(overwrite=True)
+        partial = place.new_work()
+        try:
+            with _Writer(partial, max_bytes, max_count) as writer:
+                for split, key, fields in samples:
+                    writer.add(split, key, fields)
+            index = writer.index()
+            if not index.samples:
+                raise ValueError(f"samples: at least one is needed for {out}, got none")
+            (partial / CHECKSUMS).write_text(checksums(index, index.to_json()), encoding="utf-8")
+            (partial / INDEX).write_bytes(index.to_json())
+            place.publish(partial, overwrite=True)
+        finally:
+            place.discard(partial)
     return index
 
 
@@ -71,30 +70,17 @@ def checksums(index: Index, index_json: bytes) -> str:
     return "\n".join([*lines, f"{hashlib.sha256(index_json).hexdigest()}  {INDEX}"]) + "\n"
 
 
-def _check_out(out: Path) -> None:
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise FileExistsError(f"{out}: a folder is needed, got a file")
-    found = {path.name for path in out.iterdir()}
-    foreign = sorted(n for n in found - OWN_FILES if not _is_split(out / n))
-    if found and (INDEX not in found or foreign):
-        raise FileExistsError(
-            f"{out}: exists and is kept, since it is no data set of shards (it holds {', '.join(foreign or found)}); "
-            "name another folder"
-        )
+def _foreign(entries: list[Path]) -> list[Path]:
+    """Entries that a data set does not have; all where it is none."""
+    unknown = [path for path in entries if path.name not in OWN_FILES and not _is_split(path)]
+    return unknown if unknown or any(path.name == INDEX for path in entries) else entries
 
 
 def _is_split(path: Path) -> bool:
     return path.is_dir() and bool(SPLIT.fullmatch(path.name)) and all(tar.suffix == ".tar" for tar in path.iterdir())
 
 
-def _publish(partial: Path, out: Path) -> None:
-    replaced = out.with_name(f".{out.name}.{os.getpid()}.replaced")
-    if out.exists():
-        os.replace(out, replaced)
-    os.replace(partial, out)
-    shutil.rmtree(replaced, ignore_errors=True)
+DATA_SET = FolderKind("data set of shards", _foreign, lambda folder: (folder / INDEX).is_file())
 
 
 class _Shard:

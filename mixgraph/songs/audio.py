@@ -16,6 +16,8 @@ import torch
 import torchaudio
 from torch import Tensor
 
+from mixgraph.files import write_atomically
+
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
 
 # The windowed sinc known as "kaiser best": 64 zero crossings, -120 dB side lobes. The pass band ends at 0.947
@@ -178,6 +180,7 @@ def write_audio(path: Path, audio: Tensor, sample_rate: int) -> WrittenAudio:
 
     Raises:
         ValueError: for another suffix, another shape, an empty or non-finite signal, or a WAV above 4 GiB.
+        OSError: it cannot be written: as `write_atomically`.
     """
     suffix = path.suffix.lower()
     if suffix not in (".flac", ".wav"):
@@ -195,16 +198,22 @@ def write_audio(path: Path, audio: Tensor, sample_rate: int) -> WrittenAudio:
         warning = f"{path.name}: written as float32 WAV, because its peak of {peak:.3f} would clip in FLAC"
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        if path.suffix.lower() == ".flac":
-            soundfile.write(str(partial), samples.T, sample_rate, format="FLAC", subtype="PCM_24")
-        else:
-            partial.write_bytes(_float_wav(path, samples, sample_rate))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    encoded = (
+        _flac(path, samples, sample_rate) if path.suffix.lower() == ".flac" else _float_wav(path, samples, sample_rate)
+    )
+    write_atomically(path, encoded)
     return WrittenAudio(path, warning)
+
+
+def _flac(path: Path, samples: np.ndarray, sample_rate: int) -> bytes:
+    # Made in memory: what libsndfile writes to a file itself may be cut short, since it loses errors on closing.
+    stream = io.BytesIO()
+    soundfile.write(stream, samples.T, sample_rate, format="FLAC", subtype="PCM_24")
+    stream.seek(0)
+    about = soundfile.info(stream)
+    if (about.channels, about.frames) != samples.shape:
+        raise RuntimeError(f"{path}: FLAC of shape {samples.shape} expected, got {(about.channels, about.frames)}")
+    return stream.getvalue()
 
 
 def _float_wav(path: Path, samples: np.ndarray, sample_rate: int) -> bytes:

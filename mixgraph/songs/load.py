@@ -108,10 +108,11 @@ def load_song(
     entry = store.entry_path(Path(cache_dir), files.name, settings)
     if not entry.is_dir():
         with store.new_entry(entry) as partial:
-            sources = store.map_new(partial / store.SOURCES, (len(files.tracks), *mix.shape))
-            findings = _fill(sources, mix, files, sample_rate, loudness_lufs, apply_alignment, problems)
-            store.write_meta(partial, mix.mul_(findings.level), asdict(findings))
-            del sources
+            if partial is not None:  # no other process has just made it
+                sources = store.map_new(partial / store.SOURCES, (len(files.tracks), *mix.shape))
+                findings = _fill(sources, mix, files, sample_rate, loudness_lufs, apply_alignment, problems)
+                store.write_meta(partial, mix.mul_(findings.level), asdict(findings))
+                del sources
     meta = store.read_meta(entry)
     meta["alignment"] = [TrackAlignment(**found) for found in meta["alignment"]]
     mapped, mapped_mix = store.map_existing(entry / store.SOURCES), store.map_existing(entry / store.MIX)

@@ -14,6 +14,7 @@ from mixgraph.songs.subgroup_rule import subgroups_by_rule
 
 SUBGROUPINGS = ("auto", "rule", "one_per_track")
 MAX_PROBLEMS = 100
+MAX_TEXT, MAX_NAME = 1000, 255  # characters; pictures with longer ones cannot be made
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def complete(draft: SongDraft, folder: Path, layout: str, subgrouping: str, prob
     if subgrouping not in SUBGROUPINGS:
         problems.add(f"subgrouping: one of {', '.join(SUBGROUPINGS)} expected, got {subgrouping!r}")
     _check_file_names(draft, folder, problems)
+    _check_lengths(draft, problems)
     tracks = {file_name(track): replace(track, name=shown_name(track.name)) for track in draft.tracks}
     names = [track.name for track in tracks.values()]
     for name in sorted({name for name in names if names.count(name) > 1}):
@@ -187,6 +189,17 @@ def _check_file_names(draft: SongDraft, folder: Path, problems: Problems) -> Non
     for name, same in by_name.items():
         if len(same) > 1:
             problems.add(f"{name}: one file expected, got {' and '.join(same)}, which read the same. HINT: rename one")
+
+
+def _check_lengths(draft: SongDraft, problems: Problems) -> None:
+    texts = {"title": draft.title, "licence": draft.licence, "artist": draft.artist or ""}
+    names = dict.fromkeys([*(track.name for track in draft.tracks), *(draft.subgroups or ())])
+    for what, text, most in (
+        *((what, text, MAX_TEXT) for what, text in texts.items()),
+        *(("name of a track or subgroup", name, MAX_NAME) for name in names),
+    ):
+        if len(text) > most:
+            problems.add(f"{what}: at most {most} characters expected, got {len(text)} ({text[:20]}...)")
 
 
 def _subgroup_problems(subgroups: dict[str, list[str]], files: Sequence[str]) -> list[str]:

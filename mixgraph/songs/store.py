@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
+from mixgraph.files import is_temporary, sync_folder, sync_tree, temporary_path
+from mixgraph.locks import locked
 
 VERSION = 2  # to be raised whenever the decoding of a song changes
 SOURCES, MIX, META = "sources.npy", "mix.npy", "song.json"
@@ -31,17 +35,28 @@ def entry_path(cache_dir: Path, name: str, settings: dict[str, Any]) -> Path:
 
 
 @contextmanager
-def new_entry(entry: Path) -> Iterator[Path]:
-    """Gives a temporary folder that becomes the entry on a clean exit, and is removed on any other."""
-    partial = entry.with_name(f".{entry.name}.{os.getpid()}.part")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        if not entry.exists():  # another process may have been faster; its entry is equal
+def new_entry(entry: Path) -> Iterator[Path | None]:
+    """Gives a temporary folder that becomes the entry on a clean exit, and is removed on any other.
+
+    Another process that makes the same entry is waited for; then there is nothing to do, and None is given.
+    """
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    lock = entry.with_name(f".{entry.name}.lock")
+    with locked(lock, lambda holder: f"{entry}: is being made by {holder}", wait_seconds=math.inf):
+        for left in [path for path in entry.parent.iterdir() if is_temporary(path, entry.name)]:
+            shutil.rmtree(left)  # of a process that was killed
+        if entry.is_dir():
+            yield None
+            return
+        partial = temporary_path(entry)
+        partial.mkdir()
+        try:
+            yield partial
+            sync_tree(partial)
             os.replace(partial, entry)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            sync_folder(entry.parent)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def map_new(path: Path, shape: tuple[int, ...]) -> Tensor:

@@ -7,12 +7,13 @@ import lightning as L
 import pytest
 import torch
 
-from callbacks import IterativePruning, ResultFolder, result_folder
+from callbacks import IterativePruning, ResultFolder
 from callbacks.result_folder import final_figures
 from callbacks.time_budget import TimeBudget
 from datamodules import SongData
 from mixgraph.found import load_result
 from mixgraph.module import ConsoleModule
+from mixgraph.results import HeldPlace
 from mixgraph.search import search
 
 RATE = 8000
@@ -160,15 +161,15 @@ def test_a_stopped_search_of_two_songs_goes_on(paths, folder, together, tmp_path
 
 
 def test_a_search_that_dies_between_two_results_goes_on(paths, folder, together, tmp_path, monkeypatch) -> None:
-    publish = result_folder._publish
+    publish = HeldPlace.publish
 
-    def full_disk(path, keep_checkpoint):
-        if path.name == "tiny":
+    def full_disk(place, work, overwrite):
+        if place.target.name == "tiny":
             raise OSError("no space left")
-        publish(path, keep_checkpoint)
+        publish(place, work, overwrite)
 
     with monkeypatch.context() as patch:
-        patch.setattr(result_folder, "_publish", full_disk)
+        patch.setattr(HeldPlace, "publish", full_disk)
         with pytest.raises(OSError, match="no space left"):
             find(paths, tmp_path / "cut")
     assert sorted(p.name for p in (tmp_path / "cut").iterdir()) == ["duo", "tiny.partial"]
@@ -180,7 +181,9 @@ def test_a_search_that_dies_between_two_results_goes_on(paths, folder, together,
 
 
 def test_an_existing_result_of_any_song_is_kept(paths, folder, together) -> None:
-    with pytest.raises(FileExistsError, match=r"together/tiny, .*together/duo exists and is kept"):
+    with pytest.raises(
+        FileExistsError, match=r"together/tiny exists and is kept; .*\n.*together/duo exists and is kept"
+    ):
         find(paths, folder / "together")
 
 

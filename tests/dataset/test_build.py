@@ -19,10 +19,10 @@ import yaml
 
 from mixgraph.dataset import BuildFolder, FileHashes, find_sources
 from mixgraph.found import load_result
+from mixgraph.locks import locked
 from tools import build_dataset
 from tools.dataset.build import make_jobs, resolve_settings
 from tools.dataset.local import LocalWorkers
-from tools.dataset.lock import locked
 from tools.dataset.outcome import Task
 from tools.dataset.worker import Request
 
@@ -105,7 +105,7 @@ def test_ctrl_c_ends_a_build_and_keeps_no_half_searched_song(songs, config, tmp_
     _, said = process.communicate(timeout=30)
     assert (process.returncode, "the same command goes on from here" in said) == (1, True)
     assert not (out / "results").exists()
-    with locked(out / ".lock"):  # no worker is left
+    with locked(out / ".lock", str):  # no worker is left
         pass
 
 
@@ -178,7 +178,7 @@ def test_a_worker_that_is_always_killed_is_given_up(task, monkeypatch) -> None:
 def test_run_again_nothing_is_searched_and_the_shards_are_the_same(songs, config, plain, build) -> None:
     out, _ = plain
     before = files(out, ".lock")
-    for left in ("tiny/run_0", "tiny/run_0.replaced", "duo"):  # as a build leaves them that is killed at the very end
+    for left in ("tiny/run_0", "duo"):  # as a build leaves them that is killed at the very end
         (out / "work" / left).mkdir(parents=True)
     said, code = build(songs, config, out)
     assert (code, "3 searches: 3 done before, 0 to do." in said) == (0, True)
@@ -267,8 +267,8 @@ def test_a_song_that_cannot_be_listed_is_a_failure(songs, config, plain, tmp_pat
 
 
 def test_one_build_at_a_time(plain, songs, config, monkeypatch, arguments) -> None:
-    monkeypatch.setattr("tools.dataset.lock._WAIT_SECONDS", 0.2)
-    with locked(plain[0] / ".lock"), pytest.raises(SystemExit) as end, contextlib.redirect_stdout(io.StringIO()):
+    monkeypatch.setattr("tools.build_dataset._LOCK_SECONDS", 0.2)
+    with locked(plain[0] / ".lock", str), pytest.raises(SystemExit) as end, contextlib.redirect_stdout(io.StringIO()):
         build_dataset.main(arguments(songs, config, plain[0]))
     assert "another build runs" in str(end.value.code)
 

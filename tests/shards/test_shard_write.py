@@ -57,7 +57,7 @@ def test_what_is_no_data_set_is_kept(rows, tmp_path) -> None:
     with pytest.raises(FileExistsError, match=r"is no data set of shards \(it holds thesis.txt\)"):
         write_shards(rows(1), tmp_path / "d")
     (tmp_path / "d" / "thesis.txt").rename(tmp_path / "file")
-    with pytest.raises(FileExistsError, match="a folder is needed, got a file"):
+    with pytest.raises(FileExistsError, match="is a file and is kept; a folder is needed"):
         write_shards(rows(1), tmp_path / "file")
 
 

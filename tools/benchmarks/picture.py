@@ -9,6 +9,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mixgraph.report.figures import save_figure
 from tools.benchmarks.table import Row
 
 AXES = (("tracks", "step"), ("tracks", "evaluation"), ("clip seconds", "step"), ("song seconds", "evaluation"))
@@ -74,4 +75,4 @@ def draw(rows: Sequence[Row], path: Path) -> None:
             axes.xaxis.minorticks_off()
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
             axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)

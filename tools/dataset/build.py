@@ -60,6 +60,7 @@ def run_searches(
     due = []
     for job, why in zip(jobs, folder.why_due(jobs), strict=True):
         if why:
+            folder.check(job)
             due.append((job, why))
         else:  # a build that was killed may have left its work folder
             folder.clear(job)

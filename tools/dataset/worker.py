@@ -17,7 +17,9 @@ import yaml
 from mixgraph.dataset.files import write_json
 from mixgraph.dataset.folder import RECORD
 from mixgraph.dataset.reasons import readable, reason
+from mixgraph.files import write_atomically
 from mixgraph.names import uninterpolated
+from mixgraph.results import CHECKPOINT, CONFIG, RESULT, Place, is_complete
 
 REQUEST, ERROR, LOG = "request.json", "error.json", "worker.log"
 
@@ -61,12 +63,14 @@ def search_song(request: Request, folder: Path) -> Path:
     """
     import torch
 
-    from callbacks.result_folder import CHECKPOINT
     from mixgraph.memory import keep_freed_memory
 
     torch.set_num_threads(request.threads)
     keep_freed_memory()
     result, partial = folder / "result", folder / "result.partial"
+    with Place(result, RESULT, "result", "remove it").held() as place:
+        if is_complete(partial) and not result.exists():  # the search was killed before it had its name
+            place.publish(partial, overwrite=False)
     if not result.is_dir():
         config = request.config | {
             "seed_everything": request.seed,
@@ -76,7 +80,7 @@ def search_song(request: Request, folder: Path) -> Path:
         if (partial / CHECKPOINT).is_file():
             config["ckpt_path"] = str(partial / CHECKPOINT)
         settings = folder / "settings.yaml"
-        settings.write_text(yaml.safe_dump(uninterpolated(config), sort_keys=False), encoding="utf-8")
+        write_atomically(settings, yaml.safe_dump(uninterpolated(config), sort_keys=False).encode())
         command(["fit", "--config", str(settings)])
     (result / CHECKPOINT).unlink(missing_ok=True)  # of a search whose budget was spent
     _label(result, request)
@@ -98,11 +102,9 @@ def _label(result: Path, request: Request) -> None:
     read = json.loads((result / "metrics.json").read_text(encoding="utf-8"))["file_hashes"]
     if read != request.record["files"]:
         raise ValueError(f"{request.song}: its audio changed while the build ran; run it again")
-    config = yaml.safe_load((result / "config.yaml").read_text(encoding="utf-8"))
+    config = yaml.safe_load((result / CONFIG).read_text(encoding="utf-8"))
     config["data"]["path"], config["result"]["path"], config["ckpt_path"] = request.record["song"], None, None
-    temporary = result / "config.yaml.tmp"
-    temporary.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-    os.replace(temporary, result / "config.yaml")
+    write_atomically(result / CONFIG, yaml.safe_dump(config, sort_keys=False).encode())
     write_json(result / RECORD, request.record)
 
 

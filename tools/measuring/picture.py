@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mixgraph.report.figures import save_figure
 from tools.measuring.runs import REFERENCE, Found
 from tools.measuring.table import Runs
 
@@ -38,7 +39,7 @@ def draw_course(runs: Runs, path: Path) -> None:
         right.set_ylim(bottom=0)
         axes.grid(True, alpha=0.2)
         axes.legend(fontsize=8)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)
 
 
 def draw_ends(runs: Runs, path: Path) -> None:
@@ -57,7 +58,7 @@ def draw_ends(runs: Runs, path: Path) -> None:
         axes.margins(0.15)
         axes.grid(True, alpha=0.2)
         axes.legend(fontsize=8)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)
 
 
 def _panels(runs: Runs) -> tuple[Figure, Iterator[tuple[str, Axes]]]:

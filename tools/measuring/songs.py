@@ -7,11 +7,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import soundfile
 import yaml
-from torch import Tensor
 
+from mixgraph.files import write_atomically
 from mixgraph.graph import GraphValues
+from mixgraph.songs import write_audio
 from mixgraph.songs.synthetic import make_synthetic_song
 from tools.benchmarks.cases import song_name
 
@@ -42,11 +42,11 @@ def measured_song(given: str, scratch: Path, seconds: float = 20.0) -> MeasuredS
     tracks, seed = map(int, match.groups())
     own = make_synthetic_song(seed, tracks, max(1, round(tracks / 3)), seconds)
     folder = scratch / f"synthetic_{tracks}_{seed}"
-    _write(folder / "mix.wav", own.song.mix, own.song.sample_rate)
+    write_audio(folder / "mix.wav", own.song.mix, own.song.sample_rate)
     for name, track in zip(own.song.tracks, own.song.sources, strict=True):
-        _write(folder / "tracks" / f"{name}.wav", track, own.song.sample_rate)
+        write_audio(folder / "tracks" / f"{name}.wav", track, own.song.sample_rate)
     subgroups = {group: [f"{name}.wav" for name in names] for group, names in own.song.subgroups.items()}
-    (folder / "song.yaml").write_text(yaml.safe_dump({"subgroups": subgroups}, sort_keys=False), encoding="utf-8")
+    write_atomically(folder / "song.yaml", yaml.safe_dump({"subgroups": subgroups}, sort_keys=False).encode())
     return MeasuredSong(folder.name, folder, GraphValues(own.graph, own.parameters, own.weights))
 
 
@@ -58,8 +58,3 @@ def contents(folder: Path) -> str:
             digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:12]
-
-
-def _write(path: Path, audio: Tensor, sample_rate: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, audio.T.numpy(), sample_rate, subtype="FLOAT")

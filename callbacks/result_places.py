@@ -1,0 +1,177 @@
+"""The folders that a search publishes its results in: held, checked before training, published together."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from lightning.pytorch.utilities import rank_zero_info
+
+from mixgraph.files import is_temporary
+from mixgraph.results import (
+    CHECKPOINT,
+    CONFIG,
+    FOUND_AUDIO,
+    RESULT,
+    TIMINGS,
+    HeldPlace,
+    Place,
+    is_complete,
+    is_unfinished,
+)
+
+_REMEDY = "choose another path or set --result.overwrite=true"
+
+
+class ResultPlaces:
+    """A place for the result of each song of a search. Nothing is held until `hold` is called.
+
+    The checkpoint of the search is in the folder of the first song, which is published last.
+    """
+
+    def __init__(self) -> None:
+        self._places: list[HeldPlace] = []
+        self._holding = ExitStack()
+        self._resumed = self._replaces = False  # goes on with unfinished work; may replace the results that are there
+
+    @property
+    def folders(self) -> list[Path]:
+        """Where the results go."""
+        return [place.target for place in self._places]
+
+    @property
+    def partials(self) -> list[Path]:
+        """Where they are until they are complete."""
+        return [place.partial for place in self._places]
+
+    def hold(self, folders: Sequence[Path]) -> None:
+        """Takes the places for this process, until `release`; raises as `Place.held`."""
+        places = [Place(folder, RESULT, "result.path", _REMEDY) for folder in folders]
+        in_one_order = sorted(places, key=lambda place: place.target)  # of two searches that share places, one gets all
+        held = {place.target: self._holding.enter_context(place.held()) for place in in_one_order}
+        self._places = [held[place.target] for place in places]
+
+    def release(self) -> None:
+        """Gives the places to others."""
+        self._holding.close()
+
+    def check(self, checkpoint: str | Path | None, overwrite: bool) -> None:
+        """Checks before training that results can be published. Complete ones that only lack their names get them.
+
+        Args:
+            checkpoint: that the search goes on from.
+            overwrite: whether results, and the work of searches that did not end, may be replaced.
+
+        Raises:
+            FileExistsError: something is in the way, and is kept.
+        """
+        for place in self._places:
+            if os.path.lexists(place.partial) and not is_unfinished(place.partial):
+                raise FileExistsError(
+                    f"result.path: {place.partial} is needed to work in, and is kept, since it is no unfinished "
+                    "search; rename it, or choose another path"
+                )
+        unfinished = self.partials[0] / CHECKPOINT
+        self._resumed = checkpoint is not None and Path(checkpoint).resolve() == unfinished.resolve()
+        self._replaces = overwrite or self._goes_on(checkpoint)
+        partials = [partial for partial in self.partials if partial.is_dir()]
+        if partials and not self._resumed and all(map(is_complete, partials)):
+            self.publish()
+            names = ", ".join(map(str, partials))
+            rank_zero_info(f"{names}: complete, but for the name, when its search was killed. It has its name now.")
+            self._replaces = overwrite
+        self._drop_checkpoint()
+        if unfinished.exists() and not self._resumed and not overwrite:
+            raise FileExistsError(
+                f"result.path: {unfinished.parent} holds a search that did not end; go on with\n"
+                f"  {how_to_go_on(unfinished.parent)}\nor set --result.overwrite=true"
+            )
+        refused = []
+        for place in self._places:
+            try:
+                place.check(self._replaces)
+            except FileExistsError as error:
+                refused.append(str(error))
+        if refused:
+            raise FileExistsError("\n".join(refused))
+
+    def check_audio(self, overwrite: bool) -> None:
+        """Checks that a prediction replaces nothing that is to be kept.
+
+        Raises:
+            FileExistsError: it would.
+        """
+        for folder in self.folders:
+            if os.path.lexists(folder) and not folder.is_dir():
+                raise FileExistsError(f"result.path: {folder} is no folder and is kept; choose another path")
+            existing = [str(folder / name) for name in FOUND_AUDIO if (folder / name).exists()]
+            if existing and not overwrite:
+                raise FileExistsError(f"result.path: {', '.join(existing)} exists and is kept; {_REMEDY}")
+
+    def check_space(self, num_bytes: int) -> None:
+        """Checks that so much can be written; raises as `HeldPlace.check_space`."""
+        self._places[0].check_space(num_bytes)
+
+    def begin(self) -> None:
+        """Makes the folders to work in; what others left there is removed, unless the search goes on with it."""
+        for place in self._places:
+            if not self._resumed:
+                place.discard(place.partial)
+            place.partial.mkdir(exist_ok=True)
+            (place.partial / TIMINGS).unlink(missing_ok=True)  # it says that a result is complete
+            for left in filter(is_temporary, list(place.partial.iterdir())):
+                left.unlink()
+
+    def publish(self) -> None:
+        """Gives complete results their names: the first one's, with the checkpoint, when all others stand.
+
+        Raises:
+            FileExistsError: by now something is in the way, and is kept. The results are kept, too, and named.
+        """
+        for place in reversed(self._places):
+            if not place.partial.is_dir():
+                continue  # it has its name
+            try:
+                place.publish(place.partial, self._replaces or place.was_replacing)
+            except FileExistsError as error:
+                told = f"{error}\n{place.partial} is a complete result that lacks its name: rename one of the two"
+                raise FileExistsError(told) from error
+        self._drop_checkpoint()
+
+    def what_is_left(self) -> str:
+        """How a search that failed goes on, for a person; its folders are removed where it cannot."""
+        partials = [partial for partial in self.partials if partial.is_dir()]
+        if partials and all(map(is_complete, partials)):
+            return f"The result is complete in {', '.join(map(str, partials))}; run again, it gets its name."
+        if (self.partials[0] / CHECKPOINT).exists():
+            return f"The search did not end. To go on:\n  {how_to_go_on(self.partials[0])}"
+        for place in self._places:
+            place.discard(place.partial)
+        return "The search ended before there was something to go on from."
+
+    def _drop_checkpoint(self) -> None:
+        """Removes the checkpoint from the result of a search that is done."""
+        folder = self.folders[0]
+        if (folder / CHECKPOINT).is_file() and is_complete(folder):
+            timings = json.loads((folder / TIMINGS).read_text(encoding="utf-8"))
+            if timings.get("stopped") is False:
+                (folder / CHECKPOINT).unlink()
+
+    def _goes_on(self, checkpoint: str | Path | None) -> bool:
+        """Whether a checkpoint is the search's own, which was stopped or killed: it may replace its own results."""
+        folders = self.folders[0], self.partials[0]
+        own = [(folder / CHECKPOINT).resolve() for folder in folders]
+        unfinished = (folders[0] / CHECKPOINT).exists() or not folders[0].exists()
+        return checkpoint is not None and unfinished and Path(checkpoint).resolve() in own
+
+
+def how_to_go_on(folder: Path) -> str:
+    """What goes on from the checkpoint in a folder: a command, or, for a search from Python, an argument."""
+    if not (folder / CONFIG).stat().st_size:
+        return f"mixgraph.search.search(..., checkpoint={str(folder / CHECKPOINT)!r})"
+    files = f"--config {shlex.quote(str(folder / CONFIG))} --ckpt_path {shlex.quote(str(folder / CHECKPOINT))}"
+    return f"python -m mixgraph fit {files}"

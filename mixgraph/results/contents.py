@@ -1,0 +1,77 @@
+"""Which files a result folder has, by which one is recognised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mixgraph.results.publish import FolderKind
+
+CHECKPOINT, CONFIG, TIMINGS = "stage.ckpt", "config.yaml", "timings.json"
+RESULT_FILES = (
+    "graph.json",
+    "parameters.safetensors",
+    "metrics.json",
+    "trace.jsonl",
+    CONFIG,
+    "log.csv",
+    "mix_target",
+    "mix_found",
+    "settings.txt",
+    "settings.png",
+    "graph.svg",
+    "graph.png",
+    "spectrograms.png",
+    "progress.png",
+    TIMINGS,
+)
+"""The files of a result, but for the suffix of its audio; `timings.json` is written last."""
+FOUND_AUDIO = ("mix_found.flac", "mix_found.wav")
+"""Names of the found mix: the second one where it would clip in the first."""
+_AUDIO = {"mix_target", "mix_found"}
+_AUDIO_NAMES = {*FOUND_AUDIO, "mix_target.flac", "mix_target.wav"}
+_NAMES = {name for name in RESULT_FILES if name not in _AUDIO} | {
+    f"{name}.{s}" for name in _AUDIO for s in ("flac", "wav")
+}
+_OTHERS = {CHECKPOINT, "job.json"}  # of a search that was stopped; of a data set's build
+_MARKS = {"graph.json", "parameters.safetensors", "metrics.json"}
+_SETTINGS = {"data:", "model:", "pruning:", "result:"}  # sections of a search's config.yaml
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a folder has all files of a result."""
+    if not folder.is_dir():
+        return False
+    names = {path.stem if path.stem in _AUDIO else path.name for path in folder.iterdir()}
+    return names >= set(RESULT_FILES)
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether a folder is the unfinished work of a search, and nothing else: by its files and its settings."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    if RESULT.foreign_names(folder) == []:
+        return True
+    names = {path.name for path in folder.iterdir()}
+    known = not any(_is_unknown(path) for path in folder.iterdir() if not path.name.startswith("."))
+    return known and (CHECKPOINT in names or (CONFIG in names and _is_config(folder / CONFIG)))
+
+
+def _foreign(entries: list[Path]) -> list[Path]:
+    """Entries that a result does not have; all where it is no result. One that only `predict` wrote to is one."""
+    unknown = [path for path in entries if _is_unknown(path)]
+    names = {path.name for path in entries}
+    if unknown or names <= {*FOUND_AUDIO} or names >= _MARKS:
+        return unknown
+    return entries
+
+
+def _is_unknown(path: Path) -> bool:
+    return path.name not in _NAMES | _OTHERS or not path.is_file()
+
+
+def _is_config(path: Path) -> bool:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return not text or {line.split(" ")[0] for line in text.splitlines()} >= _SETTINGS  # none: a search from Python
+
+
+RESULT = FolderKind("result of a search", _foreign, is_complete, resumable=True)

@@ -1,0 +1,286 @@
+"""Folders that are complete or absent: the only place where the project publishes a folder.
+
+Around a folder NAME there may be, all beside it:
+
+    .NAME.lock              held by the process that works there; says which one it is
+    NAME.partial            the unfinished work of a search, which can go on
+    .NAME.PID.partial       unfinished work that cannot go on; removed by the next process that works there
+    .NAME.replaced          what is being replaced: the next process puts it back if NAME is missing, else removes it
+    .NAME.PID.discarded     what is being removed
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixgraph.files import is_temporary, naming, sync_folder, sync_tree, temporary_path
+from mixgraph.locks import locked
+
+PARTIAL = ".partial"
+_SHOWN = 5
+_LONGEST_FILE = ".parameters.safetensors.0000000.partial"
+_JUNK = (".DS_Store", "Thumbs.db")  # that file managers leave in any folder
+
+
+@dataclass(frozen=True)
+class FolderKind:
+    """What kind of folder is published, and how one is recognised.
+
+    Attributes:
+        noun: what such a folder is called in messages.
+        foreign: entries of a folder -> those that one of this kind does not have, so that it is none.
+        is_whole: whether a folder of this kind has all its files.
+        resumable: whether unfinished work is under a name of its own, NAME.partial, and goes on.
+    """
+
+    noun: str
+    foreign: Callable[[list[Path]], list[Path]]
+    is_whole: Callable[[Path], bool]
+    resumable: bool = False
+
+    def foreign_names(self, folder: Path) -> list[str]:
+        """Names in a folder that one of this kind does not have; none for one of this kind, and for an empty one."""
+        entries = [path for path in sorted(folder.iterdir()) if path.name not in _JUNK and not is_temporary(path)]
+        return [path.name for path in self.foreign(entries)]
+
+
+class Place:
+    """Where a folder is to be published.
+
+    Args:
+        target: the folder.
+        kind: of folder.
+        option: by which messages name the place: `result.path`.
+        remedy: what messages say is to be done where a folder exists and is kept.
+
+    Raises:
+        ValueError: a name that no folder can be published under.
+    """
+
+    def __init__(self, target: Path, kind: FolderKind, option: str, remedy: str) -> None:
+        if target.name in ("", "..") or target.name.endswith(PARTIAL):
+            raise ValueError(
+                f"{option}: the name of a folder is needed, which does not end in {PARTIAL}, got {str(target)!r}"
+            )
+        try:
+            str(target).encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{option}: a path in UTF-8 is needed, got {str(target)!r}") from None
+        self.target, self.kind, self.option, self.remedy = target, kind, option, remedy
+
+    @property
+    def partial(self) -> Path:
+        """Where a search works that can go on."""
+        return self.target.with_name(self.target.name + PARTIAL)
+
+    @property
+    def _replaced(self) -> Path:
+        return self.target.with_name(f".{self.target.name}.replaced")
+
+    @contextmanager
+    def held(self) -> Iterator[HeldPlace]:
+        """Takes the place for this process, tidies up after ones that were killed, and tries whether it can be written.
+
+        Raises:
+            ValueError: another process works there; the message names it.
+            FileExistsError: something that is not ours bears a name that is needed.
+            OSError: the place cannot be written (read-only, a name that is too long, a file in place of a folder).
+        """
+        made = _make_parents(self.target.parent, self.option)
+        lock = self.target.with_name(f".{self.target.name}.lock")
+
+        def busy(holder: str) -> str:
+            return f"{self.option}: {self.target} is in use by {holder}; wait for its end, or choose another path"
+
+        try:
+            with locked(lock, busy):
+                place = HeldPlace(self)
+                place.tidy()
+                place.probe()
+                yield place
+        finally:
+            for folder in made:  # those of a search that never began stay empty
+                try:
+                    folder.rmdir()
+                except OSError:
+                    break
+
+    def check(self, overwrite: bool) -> None:
+        """Checks that a folder may be published here.
+
+        Args:
+            overwrite: whether one of the same kind is to be replaced; nothing else ever is.
+
+        Raises:
+            FileExistsError: something is here that is kept.
+        """
+        if self.target.is_symlink():
+            raise FileExistsError(
+                f"{self.option}: {self.target} is a link (to {os.readlink(self.target)}); name the folder itself"
+            )
+        if not self.target.exists():
+            return
+        if not self.target.is_dir():
+            raise FileExistsError(f"{self.option}: {self.target} is a file and is kept; a folder is needed")
+        if not overwrite:
+            raise FileExistsError(f"{self.option}: {self.target} exists and is kept; {self.remedy}")
+        self.check_ours(self.target)
+
+    def check_ours(self, folder: Path) -> None:
+        """Checks that a folder is of this kind, so that it may be removed.
+
+        Raises:
+            FileExistsError: it is not; what it holds is named.
+        """
+        if folder.is_symlink() or not folder.is_dir():
+            raise FileExistsError(
+                f"{self.option}: {folder} is no folder and is kept; rename it, or choose another path"
+            )
+        foreign = self.kind.foreign_names(folder)
+        if foreign:
+            shown = ", ".join(foreign[:_SHOWN]) + (f" and {len(foreign) - _SHOWN} more" if foreign[_SHOWN:] else "")
+            raise FileExistsError(
+                f"{self.option}: {folder} exists and is kept, since it is no {self.kind.noun} (it holds {shown}); "
+                "name another folder"
+            )
+
+
+class HeldPlace:
+    """A place that this process holds; made by `Place.held`."""
+
+    def __init__(self, place: Place) -> None:
+        self.place, self.target, self.partial = place, place.target, place.partial
+        self._replaced = place._replaced
+
+    def check(self, overwrite: bool) -> None:
+        """Checks that a folder may be published here; see `Place.check`."""
+        self.place.check(overwrite)
+
+    def new_work(self) -> Path:
+        """An empty folder to work in. What is there under its name, or after a kill, is removed."""
+        work = temporary_path(self.target)
+        self.discard(work)
+        work.mkdir()
+        return work
+
+    def tidy(self) -> None:
+        """Clears what processes left that were killed while they published; what they were replacing is put back.
+
+        Raises:
+            FileExistsError: a name that is needed belongs to something that is not ours.
+        """
+        for path in sorted(self.target.parent.iterdir()):
+            if is_temporary(path, self.target.name):
+                _remove(path)
+        if not os.path.lexists(self._replaced):
+            return
+        self.place.check_ours(self._replaced)
+        if os.path.lexists(self.target):
+            self.discard(self._replaced)
+        elif not self.was_replacing:
+            os.replace(self._replaced, self.target)
+            sync_folder(self.target.parent)
+
+    @property
+    def was_replacing(self) -> bool:
+        """Whether a process was killed between the two renames of replacing: the new folder only lacks its name."""
+        kind = self.place.kind
+        return kind.resumable and self._replaced.is_dir() and kind.is_whole(self.partial)
+
+    def probe(self) -> None:
+        """Tries whether files with the longest names that publishing needs can be made here.
+
+        Raises:
+            OSError: they cannot; the error names the place and says what to do.
+        """
+        probe = temporary_path(self.target, "discarded")
+        try:
+            probe.mkdir()
+            (probe / _LONGEST_FILE).touch()
+        except OSError as error:
+            reason = f"nothing can be written here ({error.strerror}); choose another path ({self.place.option})"
+            raise OSError(error.errno, reason, str(self.target)) from error
+        finally:
+            shutil.rmtree(probe, ignore_errors=True)
+
+    def check_space(self, num_bytes: int) -> None:
+        """Checks that so much can be written.
+
+        Raises:
+            OSError: the disk has less room.
+        """
+        free = shutil.disk_usage(self.target.parent).free
+        if free < num_bytes:
+            needed = f"about {num_bytes / 1e6:.1f} MB are needed, got {free / 1e6:.1f} MB of free space"
+            raise OSError(errno.ENOSPC, f"{needed}; choose another path ({self.place.option})", str(self.target))
+
+    def publish(self, work: Path, overwrite: bool) -> None:
+        """Gives a folder that is whole its name. What it replaces is kept until it stands, and is put back if it fails.
+
+        Args:
+            work: the folder, on the same disk.
+            overwrite: whether a folder of the same kind is to be replaced.
+
+        Raises:
+            FileExistsError: by now something is here that is kept. The work is kept, too.
+            ValueError: the work lacks files.
+        """
+        if not self.place.kind.is_whole(work):
+            raise ValueError(f"{work}: a whole {self.place.kind.noun} is needed, got {_names(work)}")
+        self.place.check(overwrite)
+        for path in sorted(work.iterdir()):
+            if is_temporary(path):  # of a process that was killed here
+                _remove(path)
+        sync_tree(work)
+        if self.target.exists():
+            os.replace(self.target, self._replaced)
+        try:
+            with naming(self.target):
+                os.replace(work, self.target)
+        except BaseException:
+            if self._replaced.exists() and not self.target.exists():
+                os.replace(self._replaced, self.target)
+            raise
+        sync_folder(self.target.parent)
+        self.discard(self._replaced)
+
+    def discard(self, folder: Path) -> None:
+        """Removes a folder, if it is there. At no moment is half of it left under its name."""
+        if not os.path.lexists(folder):
+            return
+        discarded = temporary_path(self.target, "discarded")
+        _remove(discarded)
+        os.replace(folder, discarded)
+        _remove(discarded)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _make_parents(folder: Path, option: str) -> list[Path]:
+    """Makes a folder and those above it; returns the ones that were missing, the innermost first."""
+    missing = []
+    place = folder
+    while not os.path.lexists(place) and place != place.parent:
+        missing.append(place)
+        place = place.parent
+    if place.is_symlink() and not place.exists():
+        raise FileNotFoundError(f"{option}: {place} is a link to nothing ({os.readlink(place)})")
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+    return missing
+
+
+def _names(folder: Path) -> str:
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    return ", ".join(names) or "nothing"
