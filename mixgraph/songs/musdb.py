@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mixgraph.names import normal_form
 from mixgraph.songs.audio import is_audio_file
 from mixgraph.songs.folder import NO_LICENCE, find_mix
 from mixgraph.songs.manifest import Problems, SongDraft, TrackFile
@@ -25,7 +26,7 @@ def read_musdb(folder: Path, problems: Problems) -> SongDraft:
         problems.add(f"stems: audio files such as {', '.join(STEM_ORDER)} beside the mixture expected, got none")
     tracks = [TrackFile(path, path.stem) for path in stems]
     artist = folder.name.split(" - ")[0] if " - " in folder.name else None  # as MUSDB names its folders
-    groups = {path.stem: [path.name] for path in stems}
+    groups = {path.stem: [normal_form(path.name)] for path in stems}
     return SongDraft(folder.name, NO_LICENCE, mix, tracks, groups, artist=artist)
 
 

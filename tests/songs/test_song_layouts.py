@@ -212,6 +212,12 @@ def test_musdb_gives_each_stem_a_subgroup(make):
     assert files.mix.name == "mixture.wav"
 
 
+@pytest.mark.parametrize("stem", ["E\u0301", "\u00c9"])
+def test_musdb_stems_are_read_in_any_unicode_form(make, stem):
+    files = song_files(make.musdb(stems=(stem, "drums")))
+    assert {group: track.name for group, (track,) in files.subgroups.items()} == {"drums": "drums", "É": "É"}
+
+
 def test_musdb_names_the_artist_in_the_folder(make):
     assert song_files(make.musdb("A Band - A Song")).artist == "A Band"
     assert song_files(make.musdb("Untitled")).artist is None
