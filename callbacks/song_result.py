@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,21 +16,28 @@ from torch import Tensor
 
 from callbacks.iterative_pruning import SongRecord
 from mixgraph.files import json_text, write_atomically
+from mixgraph.graph import INPUT, MIX, MixGraph
 from mixgraph.graph.draw import save_drawing
+from mixgraph.graph.edit import audible_part
 from mixgraph.graph.io import save_graph, save_parameters
 from mixgraph.graph.lettering import lacking_characters
 from mixgraph.losses import Denominator, SongScore
 from mixgraph.module import ConsoleModule
 from mixgraph.processors import make_processors
+from mixgraph.render import render_blocks
 from mixgraph.report.figures import save_figure
-from mixgraph.report.panels import settings_figure
+from mixgraph.report.findings import is_mono
+from mixgraph.report.panels import settings_figures
 from mixgraph.report.progress import progress_figure
-from mixgraph.report.settings import read_settings, settings_text
+from mixgraph.report.settings import NodeSettings, read_settings, settings_text
 from mixgraph.report.spectrograms import spectrogram_figure
+from mixgraph.report.verdict import judge, verdict_lines
 from mixgraph.results import RESULT_FILES
 from mixgraph.songs import Song, write_audio
 from mixgraph.songs.align import MIN_CONFIDENCE
 from mixgraph.songs.load import NOTABLE_OFFSET_SECONDS
+
+_SILENT = "silent over the whole mix"
 
 
 def write_song(
@@ -70,16 +77,21 @@ def write_song(
     write_atomically(folder / "trace.jsonl", "".join(json_text(row) + "\n" for row in record.trace).encode())
     write_atomically(folder / "log.csv", to_csv(log).encode())
     for name, audio in (("mix_target", song.mix), ("mix_found", found)):
-        written = write_audio(folder / f"{name}.flac", audio / song.level, song.sample_rate)
-        if written.warning:
+        channels = audio[:1] if is_mono(audio) else audio
+        written = write_audio(folder / f"{name}.flac", channels / song.level, song.sample_rate)
+        if written.warning and name == "mix_target":  # of the found mix the verdict says it
             rank_zero_info(written.warning)
     title = song.title or song.name
     processors = make_processors(module.sample_rate, module.processor_options)  # on the CPU, as what is read
     settings = read_settings(part.graph, processors, part.parameters, weights, song.num_samples, song.level, increases)
-    write_atomically(folder / "settings.txt", settings_text(settings, title, module.sample_rate).encode())
-    save_figure(settings_figure(settings, title), folder / "settings.png")
+    silent = tuple(row for row, track in enumerate(song.sources) if not bool(track.any()))
+    lines = verdict_lines(metrics["verdict"], metrics["losses"]["found"]["loss"]["full"])
+    notes = _notes(part.graph, settings, silent)
+    text = settings_text(settings, title, module.sample_rate, lines, _unmeasured(record, steps, planned_steps), notes)
+    write_atomically(folder / "settings.txt", text.encode())
+    _draw_settings(folder, settings, title, notes)
     for name in ("graph.svg", "graph.png"):
-        save_drawing(folder / name, part.graph, weights, title, {own.node: own.text() for own in settings})
+        save_drawing(folder / name, part.graph, weights, title, {own.node: own.text() for own in settings}, silent)
     candidates: dict[str, Tensor] = {"dry sum": dry, "found": found}
     save_figure(spectrogram_figure(song.mix, candidates, song.sample_rate), folder / "spectrograms.png")
     save_figure(progress_figure(log), folder / "progress.png")
@@ -89,6 +101,36 @@ def write_song(
             "HINT: install one that does, such as Noto Sans CJK; settings.txt and graph.svg have the names as they are"
         )
     return metrics
+
+
+def _notes(graph: MixGraph, settings: Sequence[NodeSettings], silent: Sequence[int]) -> dict[str, str]:
+    """What is said of chains, by place: that they are silent, and of what has no processors nothing ("")."""
+    audible, used = set(audible_part(graph, silent)[1]), {own.place for own in settings}
+    nodes = [node for node in range(len(graph)) if graph.types[node] in (INPUT, MIX)]
+    notes = {graph.label(node): "" if node in audible else _SILENT for node in nodes}
+    return {place: note for place, note in notes.items() if note or place not in used}
+
+
+def _draw_settings(folder: Path, settings: Sequence[NodeSettings], title: str, notes: Mapping[str, str]) -> None:
+    """Writes `settings.png`, and what has no room there to `settings_2.png` and so on."""
+    silent = [place for place, note in notes.items() if note == _SILENT]
+    empty = [place for place, note in notes.items() if note != _SILENT]
+    drawn = [own for own in settings if own.place.split(", ")[0] not in silent]
+    below = [f"Silent, not drawn: {', '.join(silent)}."] if silent else []
+    below += [f"Without processors: {', '.join(empty)}."] if empty else []
+    for number, figure in enumerate(settings_figures(drawn, title, below), start=1):
+        save_figure(figure, folder / ("settings.png" if number == 1 else f"settings_{number}.png"))
+
+
+def _unmeasured(record: SongRecord, steps: int, planned_steps: int | None) -> str:
+    """Why loss increases are not known; empty where they are."""
+    if _known(record.loss_increases) is not None:
+        return ""
+    if steps == 0:
+        return "there was no search"
+    if planned_steps is not None and steps < planned_steps:
+        return f"the search was stopped after {steps} of {planned_steps} steps"
+    return "the search was stopped while they were" if record.loss_increases else "pruning.leave_one_out is off"
 
 
 def _known(increases: list[float | None] | None) -> Tensor | None:
@@ -112,6 +154,9 @@ def measure(
     score = target.score(found)
     console = record.console_score or score
     denominator = module.loss_settings.denominator
+    verdict = judge(
+        song, found, score.loss["full"], lambda row: target.score(_mix_without(module, song, row)).loss["full"]
+    )
     counts = module.part(song).graph.count()
     initial_counts = module.initial_counts[module.song_number(song)]
     initial, left = sum(initial_counts.values()), sum(counts.values())
@@ -134,6 +179,7 @@ def measure(
             "console": asdict(console),
             "found": asdict(score),
         },
+        "verdict": verdict.as_dict(),
         "tolerance": record.tolerance,
         "denominator": denominator,
         "within_tolerance": within_tolerance(console, score, record.tolerance, denominator),
@@ -143,6 +189,22 @@ def measure(
         "num_processors_by_type": {t: counts.get(t, 0) for t in initial_counts},
         "num_console_processors_by_type": dict(initial_counts),
     }
+
+
+@torch.no_grad()
+def _mix_without(module: ConsoleModule, song: Song, row: int) -> Tensor:
+    """The mix of a song with one of its tracks muted, (2, L), on the CPU."""
+    part = module.part(song)
+
+    def read(start: int, stop: int) -> Tensor:
+        sources = song.sources[..., start:stop].to(part.weights.device, part.weights.dtype, copy=True)
+        sources[row] = 0
+        return sources
+
+    values = part.parameters, part.weights
+    block, mono = module.rendering.block, song.mono_rows if module.rendering.shortcuts else ()
+    pieces = render_blocks(part.graph, module.processors, read, *values, song.num_samples, block, mono)
+    return torch.cat(list(pieces), dim=-1)[0].cpu()
 
 
 def within_tolerance(
@@ -206,7 +268,8 @@ def summary(path: Path, metrics: dict[str, Any]) -> str:
         f"Match loss: dry sum {full['dry_sum']:.3f}, console {full['console']:.3f}, found graph {full['found']:.3f}.\n"
         f"Processors: {count['found']} of {count['console']} left ({metrics['pruning_ratio']:.0%} pruned).\n"
         f"{_exceeded(full, metrics)}"
-        f"Result in {path}: {', '.join(RESULT_FILES)}."
+        + "".join(f"{line}\n" for line in verdict_lines(metrics["verdict"], losses["found"]["loss"]["full"]))
+        + f"Result in {path}: {', '.join(RESULT_FILES)}."
     )
 
 

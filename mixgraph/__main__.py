@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+import mixgraph
 from mixgraph.files import error_line
 from mixgraph.names import visible
 
@@ -21,6 +22,9 @@ def main() -> None:
 
 
 def _run(arguments: list[str]) -> None:
+    if arguments == ["--version"]:
+        sys.stdout.write(f"mixgraph {mixgraph.__version__}\n")
+        return
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # they are about Lightning's own calls
     if arguments[:1] in (["validate-shards"], ["rehydrate"]):  # these need no Trainer, and take no time to load one
         from mixgraph.shards import commands

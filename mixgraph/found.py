@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mixgraph.graph.io import load_graph, load_parameters
+from mixgraph.files import json_text, write_atomically
+from mixgraph.graph.io import (
+    WEIGHT_KEY,
+    check_parameters,
+    load_graph,
+    load_parameters,
+    parameters_to_bytes,
+    save_graph,
+)
 from mixgraph.graph.types import MixGraph
 from mixgraph.processors import Processors, make_processors
-from mixgraph.render import BLOCK, render_song
+from mixgraph.render import BLOCK, render, render_song
+from mixgraph.report.readings import read_numbers
+from mixgraph.report.settings import NodeSettings, read_settings, settings_text
 from mixgraph.songs import WrittenAudio, write_audio
 from mixgraph.songs.audio import decode, resample
 from mixgraph.songs.clips import cut
@@ -35,6 +48,7 @@ class FoundGraph:
         num_samples: length of the song.
         placements: track -> (first sample read, polarity), where the song had it so.
         origins: track -> the file that it had in the search, where the song was read from files.
+        loss_increases: of removing each processor (paper eq. 9), (processors,), where the search measured them.
     """
 
     graph: MixGraph
@@ -47,9 +61,13 @@ class FoundGraph:
     placements: dict[str, tuple[int, int]]
     processor_options: dict[str, dict[str, Any]] = field(default_factory=dict)
     origins: dict[str, TrackOrigin] = field(default_factory=dict)
+    loss_increases: Tensor | None = None
 
     def render(self, sources: Tensor, block: int = BLOCK) -> Tensor:
-        """The mix of dry tracks at their own level, (inputs, 2, L) to (2, L), for any length L.
+        """The mix of dry tracks, (inputs, 2, L) to (2, L), for any length L; both at their own level, no gradients.
+
+        `load_song` multiplies tracks and mix by `Song.level`, and losses are measured at that level: of a loaded song,
+        render `song.sources / song.level`, and compare `song.level` times the mix with `song.mix`.
 
         L may be other than `num_samples`, the length of the song in the search. The same stretch of longer tracks
         sounds the same, up to the lookahead of the equalizers at its end.
@@ -57,6 +75,124 @@ class FoundGraph:
         with torch.no_grad():
             mix = render_song(self.graph, self.processors, sources * self.level, self.parameters, self.weights, block)
         return mix[0] / self.level
+
+    def render_with_gradients(self, sources: Tensor) -> Tensor:
+        """The same mix at once, through which gradients reach the sources, the parameters and the weights.
+
+        Takes memory for the whole song; levels and shapes are those of `render`.
+
+        Raises:
+            ValueError: sources of another shape.
+        """
+        made = render(self.graph, self.processors, sources * self.level, self.parameters, self.weights)
+        return made.mix[0] / self.level
+
+    def with_parameters(
+        self, parameters: Mapping[str, Mapping[str, Tensor]] | None = None, weights: Tensor | None = None
+    ) -> FoundGraph:
+        """A copy with other values; those that are not given stay, and so do the tensors' gradients.
+
+        Args:
+            parameters: type -> name -> (nodes of the type, *shape), in trained coordinates;
+                `processors[type].specification[name].from_unit` makes them of values in units.
+            weights: dry/wet weights, (processors,), in 0..1.
+
+        Raises:
+            ValueError: a type or name that the graph does not have, another shape, or values that are not finite.
+        """
+        merged = {node_type: dict(named) for node_type, named in self.parameters.items()}
+        for node_type, named in (parameters or {}).items():
+            if node_type not in merged:
+                raise ValueError(f"parameters: one of {', '.join(merged)} is needed, got {node_type!r}")
+            merged[node_type].update(named)
+        flat = {f"{node_type}.{name}": value for node_type, named in merged.items() for name, value in named.items()}
+        flat[WEIGHT_KEY] = self.weights if weights is None else weights
+        checked = check_parameters(flat, {"schema_version": "1"}, self.graph, self.processors, "parameters")
+        return replace(self, parameters=checked[0], weights=checked[1], loss_increases=None)
+
+    def save(self, path: str | Path, overwrite: bool = False) -> None:
+        """Writes a folder that `load_result` reads: the graph, its values, level, length and places of the tracks.
+
+        A graph that was loaded is saved with the same bytes of graph.json and parameters.safetensors. The folder has
+        its name when all of it is written. Losses, trace and pictures of a search are not in it.
+
+        Raises:
+            FileExistsError: there is such a folder already, and it is not to be overwritten.
+        """
+        path = Path(path)
+        if path.exists() and not overwrite:
+            raise FileExistsError(f"path: {path} exists and is kept; choose another folder or give overwrite=True")
+        partial = path.with_name(path.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        names = [self.graph.names[i] for i in self.graph.inputs]
+        places = [(name, *self.placements.get(name, (0, 1))) for name in names]
+        metrics: dict[str, Any] = {
+            "sample_rate": self.sample_rate,
+            "num_samples": self.num_samples,
+            "level": self.level,
+            "tracks": [{"name": name, "start_sample": start, "polarity": sign} for name, start, sign in places],
+        }
+        if set(names) <= set(self.origins):
+            files = {origin.file: origin.sha256 for origin in map(self.origins.__getitem__, names)}
+            metrics["file_hashes"] = {"mix": None, **files}  # the mix's comes first; it is not known here
+        save_graph(
+            partial / "graph.json",
+            self.graph,
+            self.weights,
+            loss_increases=self.loss_increases,
+            sample_rate=self.sample_rate,
+            processor_options=self.processor_options,
+        )
+        write_atomically(partial / "parameters.safetensors", parameters_to_bytes(self.parameters, self.weights))
+        write_atomically(partial / "metrics.json", json_text(metrics, indent=1).encode())
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(partial, path)
+
+    def settings(self) -> list[dict[str, Any]]:
+        """What every processor is set to, in dB, Hz, ms, seconds and ratios, chain by chain as the signal goes.
+
+        Each has `node`, `place` (`track kick`), `type`, `weight` (dry/wet), `loss_increase` (None where not measured),
+        `text` (a line for people) and `readings`, see `report.readings.read_numbers`. `pandas.DataFrame` takes it.
+        """
+        return [
+            {
+                "node": own.node,
+                "place": own.place,
+                "type": own.processor.name,
+                "weight": own.weight,
+                "loss_increase": own.loss_increase,
+                "text": own.text(),
+                "readings": read_numbers(own),
+            }
+            for own in self._node_settings()
+        ]
+
+    def settings_table(self) -> str:
+        """The settings as a plain table for people, as in settings.txt."""
+        return settings_text(self._node_settings(), self.name, self.sample_rate)
+
+    def _node_settings(self) -> list[NodeSettings]:
+        values = self.parameters, self.weights, self.num_samples, self.level, self.loss_increases
+        return read_settings(self.graph, self.processors, *values)
+
+    @property
+    def name(self) -> str:
+        """The song's name."""
+        return self.graph.names[self.graph.outputs[0]]
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.graph.inputs)} tracks, {len(self.graph.processors)} processors"
+        seconds = self.num_samples / self.sample_rate
+        return f"FoundGraph({self.name}: {counts}, {seconds:.1f} s at {self.sample_rate} Hz)"
+
+    def _repr_svg_(self) -> str:
+        """The drawing that a notebook shows."""
+        from mixgraph.graph.draw import draw_svg  # loads matplotlib, which nothing else here needs
+
+        told = {own.node: own.text() for own in self._node_settings()}
+        return draw_svg(self.graph, self.weights, self.name, told)
 
 
 def load_result(path: str | Path) -> FoundGraph:
@@ -85,7 +221,8 @@ def load_result(path: str | Path) -> FoundGraph:
     files = list(hashes.items())[1:]  # the mix's is first
     known = zip(placements, files, strict=True) if len(files) == len(placements) else ()
     origins = {name: TrackOrigin(*file) for name, file in known}
-    return FoundGraph(*values, file.sample_rate, level, num_samples, placements, options, origins)
+    where = placements, options, origins
+    return FoundGraph(*values, file.sample_rate, level, num_samples, *where, file.loss_increases)
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ ALLOWED = {
     "results": {"files", "locks"},
     "songs": {"dsp", "processors", "graph", "render", "losses", "pruning", "files", "locks", "names"},
     "recovery": {"dsp", "processors", "graph"},
-    "report": {"graph", "dsp", "files", "processors"},
+    "report": {"graph", "dsp", "files", "processors", "songs"},
     "dataset": {"graph", "recovery", "results", "songs", "files"},
     "generation": {"processors", "graph", "render", "losses", "pruning", "songs", "threads"},
     "estimators": {

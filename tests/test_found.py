@@ -2,16 +2,22 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import soundfile
 import torch
 
+import mixgraph
 from callbacks import IterativePruning, ResultFolder
 from datamodules import SongData
-from mixgraph import load_result
+from mixgraph import load_result, load_song
 from mixgraph.found import read_tracks, render_result
+from mixgraph.losses import MatchLoss, SongTarget
 from mixgraph.module import ConsoleModule
 from mixgraph.search import search
 from mixgraph.track_files import TrackOrigin
@@ -230,3 +236,107 @@ def test_file_hashes_that_do_not_fit_the_tracks_are_no_origins(copy) -> None:
     (copy / "metrics.json").write_text(json.dumps(metrics | {"num_samples": "x"}))
     with pytest.raises(ValueError, match=r"metrics\.json: level, num_samples and tracks are needed"):
         load_result(copy)
+
+
+def test_the_reported_loss_is_reproduced_in_four_lines(result, tiny_song) -> None:
+    found = load_result(result)
+    song = load_song(tiny_song, found.sample_rate)
+    mix = song.level * found.render(song.sources / song.level)
+    loss = SongTarget(MatchLoss(found.sample_rate), song.mix).score(mix).loss["full"]
+
+    reported = json.loads((result / "metrics.json").read_text())["losses"]["found"]["loss"]["full"]
+    assert loss == pytest.approx(reported, abs=1e-6)  # the level goes in and out in float32
+
+
+def test_a_saved_graph_is_loaded_bit_for_bit(result, tiny_song, tmp_path) -> None:
+    found = load_result(result)
+    found.save(tmp_path / "a" / "saved")
+    again = load_result(tmp_path / "a" / "saved")
+    for name in ("graph.json", "parameters.safetensors"):
+        assert (tmp_path / "a" / "saved" / name).read_bytes() == (result / name).read_bytes()
+    for name in ("graph", "sample_rate", "level", "num_samples", "placements", "processor_options", "origins"):
+        assert getattr(again, name) == getattr(found, name)
+    sources = load_song(tiny_song, found.sample_rate).sources
+    assert torch.equal(again.render(sources), found.render(sources))
+    with pytest.raises(FileExistsError, match=r"path: .*saved exists and is kept; .*overwrite=True"):
+        found.save(tmp_path / "a" / "saved")
+    louder = found.with_parameters(weights=found.weights * 0.5)
+    louder.save(str(tmp_path / "a" / "saved"), overwrite=True)
+    assert torch.equal(load_result(tmp_path / "a" / "saved").weights, found.weights * 0.5)
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["saved"]
+
+
+def test_a_copy_has_other_values_and_the_rest_stays(result, tiny_song) -> None:
+    found = load_result(result)
+    (node_type, values), *_ = found.parameters.items()
+    name, old = next(iter(values.items()))
+    changed = found.with_parameters({node_type: {name: old + 0.1}})
+    assert torch.equal(changed.parameters[node_type][name], old + 0.1)
+    assert torch.equal(found.parameters[node_type][name], old)
+    assert changed.weights is found.weights
+    assert changed.loss_increases is None  # of other values
+    assert changed.level == found.level
+    with pytest.raises(ValueError, match=r"parameters: one of .* is needed, got 'phaser'"):
+        found.with_parameters({"phaser": {}})
+    with pytest.raises(ValueError, match=rf"parameters: {node_type}.{name}: shape .* is needed"):
+        found.with_parameters({node_type: {name: old[..., :0]}})
+    with pytest.raises(ValueError, match=r"parameters: dry_wet_weight: 0 to 1 is needed, got 1.5"):
+        found.with_parameters(weights=torch.full_like(found.weights, 1.5))
+
+
+def test_gradients_reach_sources_parameters_and_weights(result, tiny_song) -> None:
+    found = load_result(result)
+    song = load_song(tiny_song, found.sample_rate)
+    sources = (song.sources / song.level).requires_grad_()
+    values = {t: {n: v.clone().requires_grad_() for n, v in named.items()} for t, named in found.parameters.items()}
+    weights = found.weights.clone().requires_grad_()
+    trained = found.with_parameters(values, weights)
+    mix = trained.render_with_gradients(sources)
+    assert torch.allclose(mix, found.render(sources), atol=1e-6)  # at once and in blocks
+    (mix - song.mix / song.level).square().mean().backward()
+    leaves = [sources, weights, *(v for named in values.values() for v in named.values())]
+    assert all(leaf.grad is not None and bool(leaf.grad.isfinite().all()) for leaf in leaves)
+    assert all(bool(leaf.grad.any()) for leaf in (sources, weights))
+    assert not found.render(sources).requires_grad
+
+
+def test_settings_are_numbers_in_units(result) -> None:
+    found = load_result(result)
+    rows = found.settings()
+    assert sorted(row["node"] for row in rows) == sorted(found.graph.processors)
+    assert {row["type"] for row in rows} == set(found.graph.count())
+    table = found.settings_table()
+    for row in rows:
+        assert row["text"] in table
+        assert found.graph.label(row["node"]) == f"{row['place']}: {row['type']}"
+        assert json.loads(json.dumps(row)) == row
+    weights = dict(zip(found.graph.processors, found.weights.tolist(), strict=True))
+    assert {row["node"]: row["weight"] for row in rows} == weights
+    gains = [row for row in rows if row["type"] == "gain_panning"]
+    assert all(
+        row["text"] == "left {left_db:+.1f} dB, right {right_db:+.1f} dB".format(**row["readings"]) for row in gains
+    )
+    compressors = [row["readings"] for row in rows if row["type"] == "compressor"]
+    assert all(list(numbers) == ["threshold_db", "ratio", "knee_db", "time_constant_ms"] for numbers in compressors)
+
+
+def test_a_found_graph_shows_itself(result) -> None:
+    found = load_result(result)
+    count = len(found.graph.processors)
+    assert repr(found) == f"FoundGraph(tiny: 3 tracks, {count} processors, 3.0 s at 8000 Hz)"
+    svg = found._repr_svg_()
+    assert svg.startswith("<svg")
+    assert svg.count('<g class="node"') == len(found.graph)
+
+
+def test_the_package_lists_its_names_and_its_version() -> None:
+    assert {*mixgraph.__all__, "__version__"} <= set(dir(mixgraph))
+    stated = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]["version"]
+    assert mixgraph.__version__ == stated
+    program = (
+        "import sys, mixgraph.__main__ as m; sys.argv = ['', '--version']; m.main(); assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == f"mixgraph {stated}\n"
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'; it has ConsoleModule, "):
+        _ = mixgraph.nothing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -32,7 +32,11 @@ _MAX_PIXELS = 20_000  # of a PNG's longer side
 
 
 def draw_svg(
-    graph: MixGraph, weights: Tensor | None = None, title: str = "", settings: Mapping[int, str] | None = None
+    graph: MixGraph,
+    weights: Tensor | None = None,
+    title: str = "",
+    settings: Mapping[int, str] | None = None,
+    silent: Collection[int] = (),
 ) -> str:
     """An SVG document of its own, which can also stand inside an HTML page (it defines no ids and no styles).
 
@@ -41,11 +45,12 @@ def draw_svg(
         weights: dry/wet weight of each processor, (len(graph.processors),), in 0..1.
         title: above the drawing.
         settings: node -> its settings in words, shown where a pointer rests on it.
+        silent: rows of the sources that are silent: they are named, and what only they reach is not drawn.
 
     Raises:
-        ValueError: weights of another shape or out of range, or an unregistered processor type.
+        ValueError: weights of another shape or out of range, an unregistered processor type, or a row of no source.
     """
-    scene = make_scene(graph, _listed(graph, weights), title, settings)
+    scene = make_scene(graph, _listed(graph, weights), title, settings, silent)
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_number(scene.width)} {_number(scene.height)}" '
         f'width="{_number(scene.width)}" height="{_number(scene.height)}" '
@@ -67,14 +72,16 @@ def draw_svg(
     return "\n".join(lines)
 
 
-def draw_figure(graph: MixGraph, weights: Tensor | None = None, title: str = "") -> Figure:
+def draw_figure(
+    graph: MixGraph, weights: Tensor | None = None, title: str = "", silent: Collection[int] = ()
+) -> Figure:
     """The same drawing as a matplotlib figure of 100 pixels an inch, without pyplot; arguments as in `draw_svg`.
 
     Characters that no installed font has are drawn as their code points, see `lettering`.
     """
     names, subgroups = (tuple(map(printable, texts)) for texts in (graph.names, graph.subgroups))
     shown = replace(graph, names=names, subgroups=subgroups)
-    scene = make_scene(shown, _listed(graph, weights), printable(title))
+    scene = make_scene(shown, _listed(graph, weights), printable(title), silent=silent)
     figure = Figure(figsize=(scene.width / 100, scene.height / 100), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
@@ -91,6 +98,7 @@ def save_drawing(
     weights: Tensor | None = None,
     title: str = "",
     settings: Mapping[int, str] | None = None,
+    silent: Collection[int] = (),
 ) -> None:
     """Writes a drawing to `.svg` (with settings), or to `.png` at twice the pixels (less if a side would pass 20,000).
 
@@ -99,11 +107,11 @@ def save_drawing(
     """
     suffix = path.suffix.lower()
     if suffix == ".svg":
-        write_atomically(path, draw_svg(graph, weights, title, settings).encode())
+        write_atomically(path, draw_svg(graph, weights, title, settings, silent).encode())
         return
     if suffix not in PICTURE_SUFFIXES:
         raise ValueError(f"{path}: suffix {' or '.join(PICTURE_SUFFIXES)} is needed, got {path.suffix!r}")
-    figure = draw_figure(graph, weights, title)
+    figure = draw_figure(graph, weights, title, silent)
     longest = 100 * max(figure.get_size_inches())
     write_atomically(path, figure_bytes(figure, ".png", dpi=100 * min(2.0, _MAX_PIXELS / longest)))
 

@@ -81,6 +81,36 @@ def prune(graph: MixGraph, keep: Collection[int]) -> tuple[MixGraph, PruneIndex]
     return pruned, PruneIndex(processors, rows)
 
 
+def audible_part(graph: MixGraph, silent: Collection[int]) -> tuple[MixGraph, tuple[int, ...]]:
+    """The graph without the nodes that only silent sources reach, and the number of each node that is left.
+
+    The whole graph where all sources of one of its songs are silent.
+
+    Args:
+        graph: any graph.
+        silent: rows of the sources that are silent.
+
+    Raises:
+        ValueError: a row that the graph does not have.
+    """
+    if strange := sorted(set(silent).difference(range(len(graph.inputs)))):
+        raise ValueError(f"silent: rows from 0 to {len(graph.inputs) - 1} are needed, got {strange}")
+    left = [node for node in range(len(graph)) if not set(graph.sources[node]) <= set(silent)]
+    if not silent or not set(graph.outputs) <= set(left):
+        return graph, tuple(range(len(graph)))
+    renumber = {old: new for new, old in enumerate(left)}
+    cables = [(edge, port) for edge, port in zip(graph.edges, graph.ports, strict=True) if {*edge} <= renumber.keys()]
+    part = MixGraph(
+        types=tuple(graph.types[i] for i in left),
+        edges=tuple((renumber[source], renumber[destination]) for (source, destination), _ in cables),
+        names=tuple(graph.names[i] for i in left),
+        subgroups=tuple(graph.subgroups[graph.rows[i]] for i in graph.inputs if i in renumber),
+        songs=tuple(graph.songs[i] for i in left),
+        ports=tuple(port for _, port in cables),
+    )
+    return part, tuple(left)
+
+
 def split_outlets(graph: MixGraph) -> tuple[MixGraph, tuple[int, ...]]:
     """A node for each outlet that is used, so that every node has one output.
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from mixgraph.graph.edit import audible_part
 from mixgraph.graph.layout import Layout, is_send, make_layout
 from mixgraph.graph.palette import INK, PAPER, QUIET, node_letter, text_colour, type_colour, type_label, type_order
 from mixgraph.graph.types import AUXILIARY, INPUT, MIX, OUTPUT, MixGraph
@@ -109,6 +111,7 @@ def make_scene(
     weights: Sequence[float] | None = None,
     title: str = "",
     settings: Mapping[int, str] | None = None,
+    silent: Collection[int] = (),
 ) -> Scene:
     """Draws tracks from the left to the output at the right.
 
@@ -117,7 +120,11 @@ def make_scene(
         weights: dry/wet weight of each processor, in 0..1: drawn as a bar and a number below it.
         title: above the drawing.
         settings: node -> its settings in words, for its description.
+        silent: rows of the sources that are silent: they are named, and what only they reach is not drawn.
     """
+    weight_of = dict(zip(graph.processors, weights, strict=True)) if weights is not None else {}
+    whole = graph
+    graph, numbers = audible_part(whole, silent)
     layout = make_layout(graph)
     half = tuple(_half_width(graph, node) for node in range(len(graph)))
     name_width = max((_text_width(_short(graph.names[i]), 11) for i in graph.inputs), default=0.0)
@@ -134,20 +141,27 @@ def make_scene(
         notes.append("dashed: the key that a sidechain listens to")
     if weights is not None:
         notes.append("bar and number: dry/wet weight (1: processed sound only)")
+    if len(graph) < len(whole):
+        names = ", ".join(whole.names[whole.inputs[row]] for row in sorted(silent))
+        processors = len(whole.processors) - len(graph.processors)
+        with_them = f", with {processors} processors that only they reach" if processors else ""
+        notes.append(f"not drawn because they are silent: {names}{with_them}")
     header, top = _header(graph, "; ".join(notes), title, width)
     lowest = max([layout.num_rows - 1, *(cable.row for cable in cables)])
     grid = _Grid(layout, x, top + (16 if min(cable.row for cable in cables) >= 0 else 26), half, widest)
     headings = [
         Label(x[c], top + 12, node_letter(t), 11, _on_paper(t), "middle", bold=True) for c, t in layout.headings.items()
     ]
-    weight_of = dict(zip(graph.processors, weights, strict=True)) if weights is not None else {}
     return Scene(
         width=width,
         height=grid.y(lowest + 0.5) + _MARGIN,
         background=tuple(_bands(graph, grid)),
         curves=tuple(_curve(grid, cable) for cable in cables),
         marks=tuple(mark for cable in cables for mark in _marks(grid, cable)),
-        nodes=tuple(_node(graph, grid, i, weight_of.get(i), (settings or {}).get(i, "")) for i in range(len(graph))),
+        nodes=tuple(
+            _node(graph, grid, i, number, weight_of.get(number), (settings or {}).get(number, ""))
+            for i, number in enumerate(numbers)
+        ),
         labels=(*header, *headings, *_outlets(graph, grid, cables)),
     )
 
@@ -196,7 +210,7 @@ def _column_positions(graph: MixGraph, layout: Layout, half: Sequence[float], le
 
 
 def _header(graph: MixGraph, notes: str, title: str, width: float) -> tuple[list[Box | Label], float]:
-    """Title and legend, wrapped to the width, and where they end."""
+    """Title, legend and notes, wrapped to the width, and where they end."""
     y = _MARGIN
     shapes: list[Box | Label] = []
     if title:
@@ -215,9 +229,9 @@ def _header(graph: MixGraph, notes: str, title: str, width: float) -> tuple[list
         shapes.append(Label(x + 21, y + 12, text, 10))
         x += needed
     y += 20
-    if notes:
+    for line in textwrap.wrap(notes, int((width - 2 * _MARGIN) / _text_width(" ", 9))):
         y += 12
-        shapes.append(Label(_MARGIN, y, notes, 9, QUIET))
+        shapes.append(Label(_MARGIN, y, line, 9, QUIET))
     return shapes, y + 10
 
 
@@ -235,7 +249,8 @@ def _symbol(node_type: str, x: float, y: float, width: float, size: float, text:
     return [box, letter, Label(letter_x + size / 2 - 1, y + 3.5, text, 10)]
 
 
-def _node(graph: MixGraph, grid: _Grid, node: int, weight: float | None, settings: str) -> NodeGroup:
+def _node(graph: MixGraph, grid: _Grid, node: int, number: int, weight: float | None, settings: str) -> NodeGroup:
+    """A node of what is drawn; `number` is its number in the whole graph."""
     node_type, name = graph.types[node], graph.names[node]
     x, y = grid.x[grid.layout.columns[node]], grid.y(grid.layout.rows[node])
     shapes = _symbol(node_type, x, y, 2 * grid.half[node], _BOX, _short(name) if node_type == MIX else "")
@@ -250,7 +265,7 @@ def _node(graph: MixGraph, grid: _Grid, node: int, weight: float | None, setting
         shapes.append(Box(left, bottom + 2, _BOX, 3, _TRACK))
         shapes.append(Box(left, bottom + 2, _BOX * weight, 3, INK))
         shapes.append(Label(x, bottom + 13, f"{weight:.2f}", 8, INK, "middle"))
-    return NodeGroup(node, node_type, f"{title}; {settings}" if settings else title, tuple(shapes))
+    return NodeGroup(number, node_type, f"{title}; {settings}" if settings else title, tuple(shapes))
 
 
 def _bands(graph: MixGraph, grid: _Grid) -> list[Box]:

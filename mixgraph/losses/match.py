@@ -269,7 +269,10 @@ class MatchLoss(nn.Module):
         loudest: Tensor | None = None,
         denominator: Denominator | None = None,
     ) -> MatchTerms:
-        """Compares mixes with their targets, item by item.
+        """Compares mixes with their targets, item by item, at the level that they are given at.
+
+        Searches compare at the level of `Song.mix`, which `load_song` brings to -16 LUFS. The level matters little:
+        only magnitudes near the floor of the logarithm hear it.
 
         Args:
             prediction: (B, 2, T)

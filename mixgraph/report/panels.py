@@ -1,14 +1,18 @@
-"""The settings of a found graph as a picture: one panel a processor."""
+"""The settings of a found graph as pictures: one panel a processor, chain by chain, on pages."""
 
 from __future__ import annotations
 
-import math
+import textwrap
+import unicodedata
 from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
 
 import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from torch import Tensor
 
 from mixgraph.dsp.third_octaves import third_octave_means
@@ -35,44 +39,112 @@ from mixgraph.report.settings import (
     taps,
 )
 
-_COLUMNS, _PANEL = 6, (2.6, 1.9)  # panels in a row; inches
+COLUMNS, ROWS = 7, 8
+"""Panels in a row, and rows on a page at the most: a whole chain of the usual console is a row."""
+# Inches.
+_MARGIN, _HEAD, _FOOT_LINE = 0.2, 0.6, 0.17
+_PANEL_WIDTH, _ROW_HEIGHT = 2.4, 2.1
+_BESIDE, _BELOW, _ABOVE = 0.45, 0.45, 0.55  # a panel's axes: numbers and names, and the name of the chain above
+_NAME_LINE = 0.15
+_WIDTH = COLUMNS * _PANEL_WIDTH + 2 * _MARGIN
+# Characters.
+_NAME, _NAME_LINES = 31, 2  # of a chain's name in a line over one panel; lines
+_FOOT = 190  # of a line below the panels
+_LABEL = 25  # characters of a type's name; longer ones are smaller
 _LEVELS_DB = torch.arange(-60.0, 0.5, 1.0, dtype=torch.float64)
-_TITLE = 25  # characters of a chain's name and a type; longer ones are smaller
-_LEAST_PLACE = 16  # of them, at least for the name
 _LONGEST = 20.0  # s; decay times are drawn up to it
 _LEFT, _RIGHT = "#0072B2", "#D55E00"
 
+Chain = Sequence[NodeSettings]
 
-def settings_figure(settings: Sequence[NodeSettings], title: str) -> Figure:
-    """One panel a processor, chain by chain: responses, static curves, gains, taps and decay times, wet share at right.
 
-    Responses and decay times are means over third octaves, responses with their full detail behind.
+def settings_figures(settings: Sequence[NodeSettings], title: str, notes: Sequence[str] = ()) -> list[Figure]:
+    """One panel a processor: responses, static curves, gains, taps and decay times, wet share at right.
+
+    A chain stands in one row under its name, beside others where there is room; only a chain of more than 7
+    processors goes on in the next row. Pages have 8 rows at the most. Responses and decay times are means over third
+    octaves, responses with their full detail behind.
 
     Args:
-        settings: of `read_settings`.
+        settings: of `read_settings`, without what is not to be drawn.
         title: of the song.
+        notes: below the last page, e.g. what is not drawn.
+
+    Returns:
+        The pages; one without panels where there are no settings.
     """
-    rows = max(1, math.ceil(len(settings) / _COLUMNS))
-    size = (_COLUMNS * _PANEL[0], rows * _PANEL[1] + 0.5)
-    figure = Figure(figsize=size, dpi=100, layout="constrained", facecolor="white")
+    rows = _pack([list(chain) for _, chain in groupby(settings, key=lambda own: own.place)])
+    pages = [rows[first : first + ROWS] for first in range(0, len(rows), ROWS)] or [[]]
+    figures = []
+    for number, page in enumerate(pages, start=1):
+        numbered = f"{title} ({number} of {len(pages)})" if len(pages) > 1 else title
+        figures.append(_page(page, numbered, notes if number == len(pages) else ()))
+    return figures
+
+
+def _pack(chains: Sequence[Chain]) -> list[list[Chain]]:
+    """Rows of chains, in order: a chain is not parted where a row can hold it."""
+    rows: list[list[Chain]] = []
+    for chain in chains:
+        for first in range(0, len(chain), COLUMNS):
+            part = chain[first : first + COLUMNS]
+            if not rows or sum(map(len, rows[-1])) + len(part) > COLUMNS:
+                rows.append([])
+            rows[-1].append(part)
+    return rows
+
+
+def _page(rows: Sequence[Sequence[Chain]], title: str, notes: Sequence[str]) -> Figure:
+    foot = [line for note in notes for line in textwrap.wrap(printable(note), _FOOT)]
+    height = _HEAD + len(rows) * _ROW_HEIGHT + _FOOT_LINE * len(foot) + _MARGIN
+    figure = Figure(figsize=(_WIDTH, height), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
-    figure.suptitle(printable(title), fontsize=12, fontweight="bold", parse_math=False)
-    grid = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
-    for axes, own in zip(grid, settings, strict=False):
-        _draw(axes, own)
-    for axes in grid[len(settings) :]:
-        axes.set_axis_off()
+    _write(figure, _MARGIN, height - 0.32, title, fontsize=12, fontweight="bold")
+    for number, line in enumerate(reversed(foot)):
+        _write(figure, _MARGIN, _MARGIN / 2 + _FOOT_LINE * number, line, fontsize=8, color=QUIET)
+    for number, row in enumerate(rows):
+        _draw_row(figure, row, height - _HEAD - number * _ROW_HEIGHT)
     return figure
+
+
+def _draw_row(figure: Figure, row: Sequence[Chain], top: float) -> None:
+    """Chains side by side, each under its name and a line as long as it is; `top` in inches from the bottom."""
+    width, height = figure.get_size_inches()
+    x = _MARGIN
+    for chain in row:
+        end = x + len(chain) * _PANEL_WIDTH
+        figure.add_artist(Line2D((x / width, (end - 0.15) / width), (top / height,) * 2, color=QUIET, linewidth=0.8))
+        for number, line in enumerate(_name_lines(chain[0].place, _NAME * len(chain))):
+            _write(figure, x, top - _NAME_LINE * (number + 1), line, fontsize=8.5, fontweight="bold", color=INK)
+        for own in chain:
+            bottom = top - _ROW_HEIGHT + _BELOW
+            size = (_PANEL_WIDTH - _BESIDE - 0.15) / width, (_ROW_HEIGHT - _BELOW - _ABOVE) / height
+            _draw(figure.add_axes(((x + _BESIDE) / width, bottom / height, *size)), own)
+            x += _PANEL_WIDTH
+
+
+def _write(figure: Figure, x: float, y: float, text: str, **looks: Any) -> None:
+    """A line of text from a place in inches."""
+    width, height = figure.get_size_inches()
+    figure.text(x / width, y / height, printable(text, looks.get("fontweight") == "bold"), parse_math=False, **looks)
+
+
+def _name_lines(name: str, room: int) -> list[str]:
+    """A name in two lines of so many characters; what is longer loses its middle."""
+    if any(unicodedata.east_asian_width(c) in "WF" for c in name):  # as Chinese characters and emoji
+        room //= 2
+    most = _NAME_LINES * room
+    if len(name) > most:
+        name = f"{name[: most // 2 - 1]}…{name[-(most // 2) :]}"
+    lines = textwrap.wrap(name, room)
+    return lines if len(lines) <= _NAME_LINES else [name[:room], name[room:]]
 
 
 def _draw(axes: Axes, own: NodeSettings) -> None:
     colour, processor = type_colour(own.processor.name), own.processor
-    place, label = printable(own.place.removeprefix("track ")), own.name
-    room = max(_LEAST_PLACE, _TITLE - len(label))
-    place = place if len(place) <= room else place[: room - 1] + "…"
-    title = printable(f"{place}: {label}")
-    size = 8 * min(1.0, (_TITLE + 2) / len(title))
-    axes.set_title(title, fontsize=size, color=INK, loc="left", parse_math=False)
+    label = printable(own.name)
+    size = 8 * min(1.0, _LABEL / max(len(label), 1))
+    axes.set_title(label, fontsize=size, color=INK, loc="left", parse_math=False)
     axes.set_title(f"{own.weight:.0%}", fontsize=7, color=QUIET, loc="right")
     axes.tick_params(labelsize=6, length=2, pad=1.5)
     axes.grid(color="#E3E5E9", linewidth=0.5)

@@ -34,7 +34,7 @@ from mixgraph.processors.saturator import Saturator
 _OCTAVES = (63, 125, 250, 500, 1000, 2000, 4000, 8000, 16000)
 _T60_HZ = (250, 1000, 4000)
 _LOUD_DB, _MOST_TAPS = 12.0, 4  # taps that are told: this far below the loudest
-_DYNAMICS = {
+DYNAMICS = {
     "log_threshold": "threshold",
     "log_ratio": "ratio",
     "log_knee": "knee",
@@ -120,29 +120,46 @@ def read_settings(
     return [settings for chain in chains for settings in chain]
 
 
-def settings_text(settings: Sequence[NodeSettings], title: str, sample_rate: int) -> str:
+def settings_text(
+    settings: Sequence[NodeSettings],
+    title: str,
+    sample_rate: int,
+    verdict: Sequence[str] = (),
+    unmeasured: str = "",
+    notes: Mapping[str, str] | None = None,
+) -> str:
     """All settings as plain text, a paragraph a chain.
 
     Args:
         settings: of `read_settings`.
         title: of the song.
         sample_rate: that the graph runs at.
+        verdict: lines on how close the result is, for the head.
+        unmeasured: why loss increases are missing, where they are.
+        notes: place -> what is to be said of the chain, e.g. that its track is silent. Places without processors are
+            listed at the end.
     """
+    notes = dict(notes or {})
     lines = [
         f"{title}: {len(settings)} processors, chain by chain.",
         "",
+        *(verdict and [*verdict, ""]),
         "Gains, responses and taps are as they act, with the dry sound mixed in; an equalizer is told by octaves,",
         "its mean over each. Thresholds are at the tracks' own level (RMS, full scale is 0 dB).",
         f"The graph runs at {sample_rate} Hz: nothing above {sample_rate / 2000:g} kHz.",
-        "wet: dry/wet weight. loss: how much the match loss rises without the processor (- where not measured).",
+        "wet: dry/wet weight. loss: how much the match loss rises without the processor",
+        f"(- where it was not measured{': ' * bool(unmeasured)}{unmeasured}).",
     ]
     place = None
     for own in settings:
         if own.place != place:
             place = own.place
-            lines += ["", f"{place:<43} wet    loss"]
+            head = f"{place}{', ' * (place in notes)}{notes.pop(place, '')}"
+            lines += ["", f"{head:<43} wet    loss"]
         rise = "     -" if own.loss_increase is None else f"{own.loss_increase:+.3f}"
         lines.append(f"  {own.name:<40}{own.weight:5.0%}  {rise}   {own.text()}".rstrip())
+    if notes:
+        lines += ["", "Without processors:", *(f"  {place}{', ' * bool(note)}{note}" for place, note in notes.items())]
     return "\n".join(lines) + "\n"
 
 
@@ -169,9 +186,7 @@ def _text(own: NodeSettings) -> str:
         return ", ".join(["crossover " + crossover(own), gains] if isinstance(processor, BandSplitter) else [gains])
     if processor.linear:
         if processor.after:
-            hertz, levels = response_db(own)
-            octaves = [hz for hz in _OCTAVES if hz < 0.4 * processor.sample_rate]
-            told = "dB at " + ", ".join(f"{_hz(hz)} {_octave_mean(hertz, levels, hz):+.1f}" for hz in octaves)
+            told = "dB at " + ", ".join(f"{_hz(hz)} {level:+.1f}" for hz, level in octave_gains_db(own).items())
             return f"{told}; {_bands_text(own)}" if isinstance(processor, ParametricEqualizer) else told
         return ", ".join(f"{name} {level:+.1f} dB" for name, level in gains_db(own))
     return ", ".join(generic(own))
@@ -181,7 +196,7 @@ def dynamics_told(own: NodeSettings) -> list[str]:
     """Threshold, ratio, knee and times as they act: `threshold -20.0 dB`, `ratio 4:1`, and so on."""
     assert isinstance(own.processor, DynamicRangeProcessor)
     told = []
-    for name, label in _DYNAMICS.items():
+    for name, label in DYNAMICS.items():
         if name not in own.values:
             continue
         declared = own.processor.specification[name]
@@ -220,10 +235,9 @@ def _delay_text(own: NodeSettings) -> str:
 
 
 def _reverb_text(own: NodeSettings) -> str:
-    hertz, mid, _ = decay_rates(own)
-    rates = {hz: _octave_mean(hertz, mid, hz) for hz in _T60_HZ}
-    told = ", ".join(f"{1 / rate:.1f} s at {_hz(hz)}" for hz, rate in rates.items() if rate > 0)
-    lasting = ", ".join(_hz(hz) for hz, rate in rates.items() if rate <= 0)
+    seconds = decay_seconds(own)
+    told = ", ".join(f"{value:.1f} s at {_hz(hz)}" for hz, value in seconds.items() if math.isfinite(value))
+    lasting = ", ".join(_hz(hz) for hz, value in seconds.items() if not math.isfinite(value))
     decays = [f"T60 {told} (mid)"] if told else []
     decays += [f"no decay at {lasting} (mid)"] if lasting else []
     loud = 20 * math.log10(max(wet_against_dry(own.weight), 1e-9))
@@ -270,6 +284,20 @@ def response_db(own: NodeSettings) -> tuple[Tensor, Tensor]:
     highest = math.log10(0.5 * own.processor.sample_rate)
     hertz = torch.logspace(math.log10(LOWEST_HZ), highest, _POINTS, dtype=torch.float64)
     return hertz, to_db(blend(own.processor, frequency_response(own.processor, own.values, hertz)[0], own.weight))
+
+
+def octave_gains_db(own: NodeSettings) -> dict[int, float]:
+    """Middle of each octave in Hz -> what the processor does there in dB, on the mean."""
+    hertz, levels = response_db(own)
+    octaves = [hz for hz in _OCTAVES if hz < 0.4 * own.processor.sample_rate]
+    return {hz: _octave_mean(hertz, levels, hz) for hz in octaves}
+
+
+def decay_seconds(own: NodeSettings) -> dict[int, float]:
+    """Middle of an octave in Hz -> T60 of mid there; infinity where the reverb does not decay."""
+    hertz, mid, _ = decay_rates(own)
+    rates = {hz: _octave_mean(hertz, mid, hz) for hz in _T60_HZ}
+    return {hz: 1 / rate if rate > 0 else math.inf for hz, rate in rates.items()}
 
 
 def _octave_mean(hertz: Tensor, values: Tensor, centre: float) -> float:

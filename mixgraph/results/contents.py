@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from mixgraph.results.publish import FolderKind
@@ -33,6 +34,7 @@ _NAMES = {name for name in RESULT_FILES if name not in _AUDIO} | {
     f"{name}.{s}" for name in _AUDIO for s in ("flac", "wav")
 }
 _OTHERS = {CHECKPOINT, "job.json"}  # of a search that was stopped; of a data set's build
+_PAGES = re.compile(r"settings_\d+\.png")  # after the first page, of a graph that is large
 _MARKS = {"graph.json", "parameters.safetensors", "metrics.json"}
 _SETTINGS = {"data:", "model:", "pruning:", "result:"}  # sections of a search's config.yaml
 
@@ -66,7 +68,8 @@ def _foreign(entries: list[Path]) -> list[Path]:
 
 
 def _is_unknown(path: Path) -> bool:
-    return path.name not in _NAMES | _OTHERS or not path.is_file()
+    known = path.name in _NAMES | _OTHERS or _PAGES.fullmatch(path.name) is not None
+    return not known or not path.is_file()
 
 
 def _is_config(path: Path) -> bool:

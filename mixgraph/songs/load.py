@@ -59,7 +59,8 @@ def load_song(
         sample_rate: in Hz; every file is resampled to it once.
         layout: a name in `layouts.LAYOUTS`, or "auto" to detect it.
         loudness_lufs: one factor brings the mix to this integrated loudness and goes to the tracks too. None leaves
-            the levels of the files.
+            the levels of the files. Searches, and their losses, are at this level; a found graph keeps the factor and
+            renders at the files' own (`FoundGraph.render`).
         apply_alignment: whether to shift and flip tracks by the estimate of `estimate_alignment`, where its confidence
             reaches MIN_CONFIDENCE; where `common_offset` finds that all tracks lie more than a second off, every
             track is shifted by that and what is found beside it. The estimates are reported either way; offsets and

@@ -25,7 +25,8 @@ class Song:
         mono: for every track, whether its file is mono or has two equal channels.
         placements: for every track, the sample of its file (at the song's rate) that meets the mix's first, and the
             polarity it was read with: what the files state and what was applied of the alignment.
-        level: the factor that `sources` and `mix` were multiplied by; dividing by it undoes it.
+        level: the factor that `sources` and `mix` were multiplied by; dividing by it undoes it. Losses are of
+            mixes at this level; `FoundGraph.render` takes and gives audio at the files' own level.
         alignment: for every track, its estimated offset and polarity, and whether they were applied.
         warnings: what is unusual about the song, one sentence each.
         file_hashes: the sha256 of every audio file, by its name relative to the song's folder: the mix's first, then

@@ -159,6 +159,38 @@ def test_weights_are_shown_as_a_bar_and_a_number():
     assert title == "track a: equalizer, dry/wet weight 0.250"
 
 
+def test_silent_tracks_are_named_and_not_drawn():
+    graph = build_console({"a": ["x", "y"], "b": ["z"]}, "eg", "c", "song", "", {"room": "r"}, {"y": "x"})
+    weights = torch.linspace(0.1, 0.9, len(graph.processors))
+    whole = {int(group.get("data-node")): group for group in groups(draw_svg(graph, weights))}
+    svg = draw_svg(graph, weights, silent=(0, 2))
+    shown = {int(group.get("data-node")): group for group in groups(svg)}
+    gone = {whole[node].find(f"{SVG}title").text.split(",")[0] for node in whole.keys() - shown.keys()}
+    chain = ("equalizer", "gain_panning", "send to room")
+    assert gone == {
+        *(f"track {name}" for name in "xz"), *(f"track {name}: {t}" for name in "xz" for t in chain),
+        "subgroup b", "subgroup b: compressor",
+    }  # fmt: skip
+    for node, group in shown.items():  # under the same number, with the same weight
+        assert group.find(f"{SVG}title").text == whole[node].find(f"{SVG}title").text
+    assert "not drawn because they are silent: x, z, with 7 processors that only they reach" in " ".join(
+        element.text for element in ElementTree.fromstring(svg).iter(f"{SVG}text")
+    )
+    assert make_scene(graph, silent=(0, 2)).height < make_scene(graph).height
+    assert draw_svg(graph, weights, silent=(0, 1, 2)) == draw_svg(graph, weights)  # nothing would be left
+    with pytest.raises(ValueError, match=r"silent: rows from 0 to 2 are needed, got \[3\]"):
+        draw_svg(graph, silent=(3,))
+
+
+def test_many_silent_tracks_wrap_within_the_drawing():
+    graph = build_console({"g": [f"track number {i}" for i in range(30)]}, "eg", "")
+    scene = make_scene(graph, silent=range(29))
+    lines = [label for label in scene.labels if isinstance(label, Label) and label.size == 9]
+    assert len(lines) > 5
+    assert all(line.x + 0.6 * 9 * len(line.text) <= scene.width for line in lines)
+    assert [scene.nodes[0].node, len(scene.nodes)] == [graph.inputs[29], 5]
+
+
 def test_names_are_escaped_and_cleaned():
     name = 'a <b> & "c"\n\x00\ud800 \N{SNOWMAN}'
     graph = build_console({"<g>": [name]}, "e", "", name="</svg>")

@@ -1,5 +1,6 @@
 """Settings that people read: known values come out in their units, every type has a line and a panel."""
 
+import json
 import math
 
 import pytest
@@ -11,7 +12,8 @@ from mixgraph.processors import Parameter, Processor, make_processors, registere
 from mixgraph.processors.base import decibels
 from mixgraph.processors.readings import frequency_response, static_gain, to_db
 from mixgraph.report.figures import save_figure
-from mixgraph.report.panels import settings_figure
+from mixgraph.report.panels import COLUMNS, ROWS, settings_figures
+from mixgraph.report.readings import read_numbers
 from mixgraph.report.settings import NodeSettings, read_settings, saturation, settings_text
 
 RATE, SAMPLES = 30000, 900000
@@ -207,7 +209,7 @@ def test_a_reverb_that_does_not_decay_says_so() -> None:
     seconds[0, :] = -3.0
     own = found("r", 0.5, options={"mask": "paper"}, delta_log_magnitude=seconds)
     assert own.text().startswith("no decay at 250, 1k, 4k (mid)")
-    (axes,) = (axes for axes in settings_figure([own], "Rising").axes if axes.axison)
+    (axes,) = settings_figures([own], "Rising")[0].axes
     assert [bool(line.get_ydata()[0] > 0) for line in axes.lines] == [False, True]
     assert "over 20 s" in axes.texts[0].get_text()
 
@@ -218,7 +220,7 @@ def test_a_fader_is_told_as_far_as_the_song_goes() -> None:
         assert found("f", samples=samples, log_gain=gains).text() == "between -2.0 and +3.0 dB"
     assert found("f", samples=5 * RATE + 1, log_gain=gains).text() == "between -2.0 and +9.0 dB"  # half way to +20
     assert found("f", samples=9999 * RATE, log_gain=gains).text() == "between -2.0 and +20.0 dB"  # held at its end
-    (axes,) = (a for a in settings_figure([found("f", samples=RATE, log_gain=gains)], "Short").axes if a.axison)
+    (axes,) = settings_figures([found("f", samples=RATE, log_gain=gains)], "Short")[0].axes
     assert list(axes.lines[0].get_xdata()) == pytest.approx([0.0, 1 - 1 / RATE])
 
 
@@ -252,12 +254,12 @@ def test_every_type_has_a_line_and_a_panel(everything, tmp_path) -> None:
     assert {own.processor.name for own in settings} == set(registered())
     assert sorted(own.node for own in settings) == sorted(graph.processors)
     assert all(len(own.text()) > 8 for own in settings)
-    figure = settings_figure(settings, "Süßes Lied")
-    shown = [axes for axes in figure.axes if axes.axison]
+    pages = settings_figures(settings, "Süßes Lied")
+    shown = [axes for page in pages for axes in page.axes]
     assert len(shown) == len(settings)
     assert all(axes.lines or axes.collections or axes.patches or axes.texts for axes in shown)
     for name in "ab":
-        save_figure(settings_figure(settings, "Süßes Lied"), tmp_path / f"{name}.png")
+        save_figure(settings_figures(settings, "Süßes Lied")[0], tmp_path / f"{name}.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
@@ -278,7 +280,87 @@ def test_the_text_goes_with_the_signal(everything) -> None:
     assert f"{own.weight:.0%}  {own.weight / 100:+.3f}" in row
     assert "  send to room" in text
     assert settings_text([], "Dry", RATE).startswith("Dry: 0 processors")
-    assert settings_figure([], "Dry").axes
+    assert [page.axes for page in settings_figures([], "Dry")] == [[]]
+
+
+def test_readings_are_the_numbers_of_the_text(everything) -> None:
+    _, settings = everything
+    for own in settings:
+        numbers = read_numbers(own)
+        assert json.loads(json.dumps(numbers, allow_nan=False)) == numbers
+        assert numbers, own.name
+    compressor = {"log_threshold": -20.0, "log_ratio": 4.0, "log_knee": 3.0}
+    numbers = read_numbers(found("k", level=10.0, attack_logit=3.0, release_logit=120.0, log_makeup=2.0, **compressor))
+    expected = {"threshold_db": -40.0, "ratio": 4.0, "knee_db": 3.0, "attack_ms": 3.0, "release_ms": 120.0}
+    assert numbers == pytest.approx(expected | {"make_up_db": 2.0}, abs=0.02)
+    assert read_numbers(found("c", options={"gain": "energy"}, log_ratio=2.0))["ratio"] is None
+    assert read_numbers(found("g", log_gain=[6.0, -12.0])) == pytest.approx({"left_db": 6.0, "right_db": -12.0})
+    octaves = read_numbers(found("e", log_magnitude=6.0))["octaves_db"]
+    assert octaves == pytest.approx(dict.fromkeys(("63", "125", "250", "500", "1000", "2000", "4000", "8000"), 6.0))
+    reverb = read_numbers(found("r", 0.2, delta_log_magnitude=1.5))
+    seconds = {f"t60_{hz}_hz_seconds": 1.5 for hz in (250, 1000, 4000)}
+    assert reverb == pytest.approx(seconds | {"level_against_dry_db": 20 * math.log10(0.25)}, abs=1e-3)
+    assert read_numbers(found("h", 0.5, level=10.0, log_drive=6.0, bias=0.5)) == pytest.approx(
+        {"drive_db": 26.0, "bias": 0.5}
+    )
+    taps = read_numbers(found("d", 0.5))["taps"]
+    assert [tap["channel"] for tap in taps] == ["left"] * 20 + ["right"] * 20
+
+
+def test_the_text_begins_with_the_verdict_and_says_what_is_missing(everything) -> None:
+    _, settings = everything
+    notes = {"track kick": "silent over the whole mix", "track bass": "", "subgroup strings": "why"}
+    text = settings_text(settings, "A song", RATE, ["Verdict: close.", "  a line"], "the search was stopped", notes)
+    assert text.splitlines()[2:5] == ["Verdict: close.", "  a line", ""]
+    assert "(- where it was not measured: the search was stopped).\n" in text
+    assert "\ntrack kick, silent over the whole mix       wet    loss\n" in text
+    assert text.endswith("\nWithout processors:\n  track bass\n  subgroup strings, why\n")
+    assert "(- where it was not measured).\n" in settings_text(settings, "A song", RATE)
+
+
+def panel_places(page):
+    """Of each panel of a page: its type, row and column."""
+    tops = sorted({round(axes.get_position().y0, 6) for axes in page.axes}, reverse=True)
+    lefts = sorted({round(axes.get_position().x0, 6) for axes in page.axes})
+    places = [(round(a.get_position().y0, 6), round(a.get_position().x0, 6)) for a in page.axes]
+    return [(tops.index(y), lefts.index(x)) for y, x in places]
+
+
+def test_a_chain_is_not_parted_and_pages_end() -> None:
+    chains = {"g": [f"track {i}" for i in range(40)]}
+    graph = build_console(chains, "ecnsgdr", "eg")
+    pages = settings_figures(settings_of(graph), "Forty", ["Silent, not drawn: track x.", "A word " * 60])
+    assert [len(page.axes) for page in pages] == [COLUMNS * ROWS] * 5 + [2]
+    for page in pages[:-1]:
+        assert panel_places(page) == [divmod(i, COLUMNS) for i in range(COLUMNS * ROWS)]
+    pixels = [tuple(page.get_size_inches() * 100) for page in pages]
+    assert max(max(size) for size in pixels) < 2000
+    texts = [text.get_text() for text in pages[0].texts]
+    assert texts[0] == "Forty (1 of 6)"
+    assert "track track 3" in texts
+    last = [text.get_text() for text in pages[-1].texts]
+    assert "Silent, not drawn: track x." in last
+    assert sum("A word" in line for line in last) == 3
+
+    short = build_console({"g": ["a", "b", "c"]}, "ecn", "dr")
+    (page,) = settings_figures(settings_of(short), "Short")
+    assert panel_places(page) == [(0, i) for i in range(6)] + [(1, i) for i in range(5)]
+    long = build_console({"g": ["a"]}, "e" * 9, "g")
+    (page,) = settings_figures(settings_of(long), "Long")
+    assert panel_places(page) == [(0, i) for i in range(7)] + [(1, i) for i in range(3)]
+
+
+def test_a_long_name_stands_whole_over_its_chain() -> None:
+    name = "Lead vocal, second take, comped (printed, 2024)"
+    (page,) = settings_figures(settings_of(build_console({"g": [name]}, "g", "")), "Song")
+    lines = [text.get_text() for text in page.texts[1:]]
+    assert " ".join(lines) == f"track {name}"
+    assert len(lines) == 2
+    endless = "x" * 300
+    (page,) = settings_figures(settings_of(build_console({"g": [endless]}, "g", "")), "Song")
+    lines = [text.get_text() for text in page.texts[1:]]
+    assert len(lines) == 2
+    assert "…" in "".join(lines)
 
 
 def test_a_drawing_tells_the_settings_under_the_pointer(everything) -> None:
