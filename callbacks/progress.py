@@ -1,17 +1,23 @@
-"""What a person sees during a search: one bar for training, one for trials."""
+"""What a person sees during a search: one bar for training, one for trials; without a terminal, a line a stage."""
 
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any, TextIO
 
 import lightning as L
 from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.utilities import rank_zero_info
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from callbacks.iterative_pruning import IterativePruning, searched_songs
+from callbacks.time_budget import TimeBudget
+from mixgraph.module import ConsoleModule
 from mixgraph.songs import Song
+from mixgraph.names import visible
 
 
 class _AboveTheBars:
@@ -28,8 +34,45 @@ class _AboveTheBars:
         self.console.file.flush()
 
 
+def _bars(console: Console) -> Progress:
+    """Bars whose numbers stay whole at any width: what does not fit is cut from the words, never taken as markup."""
+
+    def words(field: str, **options: Any) -> TextColumn:
+        return TextColumn(field, markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", **options))
+
+    return Progress(
+        words("{task.description}", max_width=20),
+        BarColumn(8),
+        MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=9)),
+        TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
+        words("{task.fields[left]}", min_width=12),
+        words("{task.fields[detail]}", ratio=1),
+        console=console,
+        expand=True,
+    )
+
+
+def _loss(trainer: L.Trainer) -> float:
+    return float(trainer.callback_metrics.get("match/full", float("nan"))) / len(searched_songs(trainer))
+
+
+def _left(trainer: L.Trainer) -> str:
+    """The time that the search still takes; nothing where nobody knows."""
+    budgets = [c for c in trainer.callbacks if isinstance(c, TimeBudget)]  # type: ignore[attr-defined]
+    seconds = budgets[0].seconds_left() if budgets else None
+    return "" if seconds is None else f"{_clock(seconds)} left"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
 class SearchProgress(ProgressBar):
     """Progress of training (stage, step, mean loss) and of trials (song, candidate, loss, verdict, what remains).
+
+    With the time that is left, where a `TimeBudget` expects one. Where standard error is no terminal, there is a line
+    for each stage in place of bars.
 
     Args:
         refresh_every: steps between updates; an update waits for the device.
@@ -44,6 +87,8 @@ class SearchProgress(ProgressBar):
         self._training: TaskID | None = None
         self._trials: TaskID | None = None
         self._streams: list[tuple[logging.StreamHandler[Any], TextIO]] = []
+        self._started = 0.0
+        self._tried = 0
 
     def disable(self) -> None:
         self._stop()
@@ -53,45 +98,65 @@ class SearchProgress(ProgressBar):
         console.print(*args)
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, TextColumn("{task.fields[detail]}"), console=Console(stderr=True))
+        self._started, self._tried = time.monotonic(), 0
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, IterativePruning):
+                callback.listeners.append(lambda *row: self._on_trial(trainer, *row))
+        console = Console(stderr=True)
+        if not console.is_terminal:
+            return
+        self._progress = _bars(console)
         self._progress.start()
         for handler in logging.getLogger("lightning.pytorch").handlers:
             if isinstance(handler, logging.StreamHandler):
                 self._streams.append((handler, handler.stream))
-                handler.setStream(_AboveTheBars(self._progress.console))
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, IterativePruning):
-                callback.listeners.append(self._on_trial)
+                handler.setStream(_AboveTheBars(console))
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self._progress is None:
-            return
-        left = (trainer.max_epochs or 0) - trainer.current_epoch
-        total = trainer.global_step + left * int(trainer.num_training_batches)
-        self._training = self._progress.add_task("training", total=total, completed=trainer.global_step, detail="")
+        if self._progress is not None:
+            self._training = self._progress.add_task("training", detail="", left="")
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self._progress is not None and self._training is not None:  # a stage may be shortened while it runs
+            left = (trainer.max_epochs or 0) - trainer.current_epoch
+            total = trainer.global_step + left * int(trainer.num_training_batches)
+            self._progress.update(self._training, total=total, completed=trainer.global_step)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if self._progress is None or self._training is None or trainer.global_step % self.refresh_every:
             return
-        loss = float(trainer.callback_metrics.get("match/full", float("nan"))) / len(searched_songs(trainer))
-        stage = f"stage {trainer.current_epoch + 1}/{trainer.max_epochs}, match loss {loss:.3f}"
-        self._progress.update(self._training, completed=trainer.global_step, detail=stage)
+        detail = f"stage {trainer.current_epoch + 1}/{trainer.max_epochs}, match loss {_loss(trainer):.3f}"
+        self._progress.update(self._training, completed=trainer.global_step, detail=detail, left=_left(trainer))
 
-    def _on_trial(self, song: Song, row: dict[str, Any], remaining: int) -> None:
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Without a terminal: a line that says how far the search is."""
+        if self._progress is not None or not isinstance(pl_module, ConsoleModule):
+            return
+        trials = f"{self._tried} trials, " if self._tried else ""
+        left = _left(trainer) if trainer.current_epoch + 1 < (trainer.max_epochs or 0) else ""
+        rank_zero_info(
+            f"Stage {trainer.current_epoch + 1}/{trainer.max_epochs}: {trials}{trainer.global_step} steps so far, "
+            f"match loss {_loss(trainer):.3f}, {len(pl_module.graph.processors)} processors, "
+            f"{_clock(time.monotonic() - self._started)} taken{left and f', {left}'}"
+        )
+        self._tried = 0
+
+    def _on_trial(self, trainer: L.Trainer, song: Song, row: dict[str, Any], remaining: int) -> None:
+        self._tried += 1
         if self._progress is None:
             return
         if self._trials is None:
-            self._trials = self._progress.add_task("trials", total=None, detail="")
-        names = ", ".join(row["candidates"][:2]) + (" ..." if len(row["candidates"]) > 2 else "")
+            self._trials = self._progress.add_task("trials", total=None, detail="", left="")
+        names = ", ".join(map(visible, row["candidates"][:2])) + (" ..." if len(row["candidates"]) > 2 else "")
         if row["kind"] in ("trial", "measured"):
             verdict = "removed" if row["accepted"] else "kept"
             detail = f"{names}: loss {'>' if row['stopped'] else ''}{row['loss']:.4f}, {verdict}, {remaining} left"
         else:
             detail = f"{names}: loss increase {row['loss_increase']:+.4f}"
-        self._progress.update(self._trials, advance=1, description=f"trials of {song.name}", detail=detail)
+        described = f"trials of {visible(song.name)}"
+        self._progress.update(self._trials, advance=1, description=described, detail=detail, left=_left(trainer))
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._progress is not None and self._training is not None:

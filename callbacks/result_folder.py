@@ -85,7 +85,7 @@ class ResultFolder(L.Callback):
             write_atomically(partial / CONFIG, self.config_text.encode())
         self._started = time.perf_counter() - self.seconds
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         left = (trainer.max_epochs or 0) - trainer.current_epoch
         self._planned = trainer.global_step + left * int(trainer.num_training_batches)
 

@@ -133,7 +133,10 @@ class SongData(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         def first_step() -> int:
-            return self.trainer.current_epoch * self.steps_per_stage if self.trainer else 0
+            if self.trainer is None:
+                return 0
+            batches = self.trainer.fit_loop.epoch_loop.batch_progress  # stages may differ in length
+            return batches.total.ready - batches.current.ready
 
         module = self.trainer.lightning_module if self.trainer else None
         needed = module.lookahead if isinstance(module, ConsoleModule) else 0

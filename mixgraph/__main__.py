@@ -1,4 +1,15 @@
-"""`python -m mixgraph`."""
+"""`python -m mixgraph`.
+
+Exit codes:
+
+| code | meaning |
+| --- | --- |
+| 0 | done; also a search that one Ctrl-C or its time budget ended, with the graph as it was then as its result |
+| 1 | an error, which is told in a line |
+| 2 | options that are not understood |
+| 130 | interrupted by a second Ctrl-C: no result; what goes on from the last stage is told |
+| 143 | terminated by SIGTERM: no result; what goes on from the last stage is told |
+"""
 
 from __future__ import annotations
 
@@ -7,18 +18,28 @@ import sys
 
 import mixgraph
 from mixgraph.files import error_line
-from mixgraph.names import visible
+from mixgraph.names import visible_lines
+from mixgraph.termination import TERMINATED, ending_when_terminated, was_terminated
+
+INTERRUPTED = 130
 
 
 def main() -> None:
     """Runs the command line; what is wrong with the input is said in a line, without a traceback."""
     try:
-        _run(sys.argv[1:])
+        with ending_when_terminated():
+            _run(sys.argv[1:])
     except (ValueError, OSError) as error:
-        lines = (error_line(error) if isinstance(error, OSError) else str(error)).split("\n")
-        sys.exit("mixgraph: " + "\n".join(map(visible, lines)))
+        told = error_line(error) if isinstance(error, OSError) else str(error)
+        sys.exit(f"mixgraph: {visible_lines(told)}")
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+    except SystemExit as end:
+        if was_terminated(end):
+            sys.exit(TERMINATED)
+        if isinstance(end.__context__, KeyboardInterrupt):  # Lightning makes 1 of it
+            sys.exit(INTERRUPTED)
+        raise
 
 
 def _run(arguments: list[str]) -> None:
@@ -26,6 +47,7 @@ def _run(arguments: list[str]) -> None:
         sys.stdout.write(f"mixgraph {mixgraph.__version__}\n")
         return
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # they are about Lightning's own calls
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded; see mixgraph.threads
     if arguments[:1] in (["validate-shards"], ["rehydrate"]):  # these need no Trainer, and take no time to load one
         from mixgraph.shards import commands
 
@@ -33,9 +55,11 @@ def _run(arguments: list[str]) -> None:
     from mixgraph import cli
     from mixgraph.memory import keep_freed_memory
     from mixgraph.search import quiet_lightning
+    from mixgraph.threads import use_free_cores
 
     keep_freed_memory()
     quiet_lightning()
+    use_free_cores()
     if arguments[:1] == ["render"]:
         cli.render(arguments[1:])
     elif arguments[:1] == ["estimate"]:

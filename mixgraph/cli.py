@@ -120,6 +120,9 @@ class SearchCLI(LightningCLI):
     def _prepare(self) -> None:
         self.config_init[self.subcommand]["weights_only"] = True  # a checkpoint is data, never code
         check_checkpoint(self._get(self.config_init, "ckpt_path"))
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, TimeBudget):
+                callback.start_clock()  # reading the songs counts
         start = self._get(self.config_init, "start")
         if start is not None:
             found = {path: load_result(path) for path in (start if isinstance(start, list) else [start])}

@@ -26,6 +26,11 @@ def visible(text: str) -> str:
     return "".join(c.encode("unicode_escape").decode("ascii") if _acts(c) else c for c in text)
 
 
+def visible_lines(text: str) -> str:
+    """The same of a message of several lines, whose line ends and tabs stay."""
+    return "".join(part if part in "\n\t" else visible(part) for part in re.split(r"([\n\t])", text))
+
+
 def shown_name(name: str) -> str:
     """A name as it stands in graphs, results and messages: in composed form, with control characters written out."""
     return visible(normal_form(name))

@@ -11,6 +11,7 @@ import lightning as L
 
 from mixgraph.checkpoints import check_checkpoint
 from mixgraph.module import ConsoleModule
+from mixgraph.names import visible_lines
 
 
 def search(
@@ -63,7 +64,8 @@ def quiet_lightning() -> None:
 
 
 def _matters(record: logging.LogRecord) -> bool:
-    message = record.getMessage()
+    message = visible_lines(record.getMessage())  # with names from files in it
+    record.msg, record.args = message, ()
     return not any(words in message for words in ("litlogger", "TPU available", "`Trainer.fit` stopped"))
 
 

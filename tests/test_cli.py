@@ -227,6 +227,62 @@ def test_ctrl_c_ends_with_a_valid_result(tiny_song, tmp_path) -> None:
     assert 0 < json.loads((folder / "timings.json").read_text())["steps"] < 4000
 
 
+@pytest.mark.parametrize("moment", ["training", "trials"])
+def test_sigterm_keeps_the_state_and_has_a_code_of_its_own(result, tiny_song, tmp_path, moment) -> None:
+    """A real process, terminated while it trains or tries; the command that it tells ends as if nothing had been."""
+    folder = tmp_path / "terminated"
+    partial = tmp_path / "terminated.partial"
+    child = process("fit", *settings(tiny_song, folder), "--progress.refresh_every=1")
+    stages = 1 if moment == "training" else 2  # the third one begins with trials
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (
+        (partial / "stage.ckpt").exists() and _epoch(partial / "stage.ckpt") >= stages - 1
+    ):
+        time.sleep(0.005)
+    child.send_signal(signal.SIGTERM)
+    output = child.communicate(timeout=60)[0]
+    assert child.returncode == 143, output
+    assert not folder.exists()
+    assert {path.name for path in partial.iterdir()} >= {"config.yaml", "stage.ckpt"}
+    command = f"python -m mixgraph fit --config {partial / 'config.yaml'} --ckpt_path {partial / 'stage.ckpt'}"
+    assert f"The search did not end. To go on:\n  {command}\n" in output
+    again = process(*command.split()[3:])
+    output = again.communicate()[0]
+    assert again.returncode == 0, output
+    for name in ("graph.json", "parameters.safetensors", "trace.jsonl", "log.csv"):
+        assert (folder / name).read_bytes() == (result / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("where", ["before the search", "in a Trainer that we do not know"])
+def test_sigterm_elsewhere_has_the_same_code(where, monkeypatch) -> None:
+    """Raised at once by our own handler, or, between two steps, by Lightning, whose exception has no code."""
+    from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+    def end(arguments):
+        if where == "before the search":
+            signal.raise_signal(signal.SIGTERM)
+        raise SIGTERMException
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(entry, "_run", end)
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, "fit")
+    assert stop.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_second_ctrl_c_has_a_code_of_its_own(tiny_song, tmp_path) -> None:
+    child = process("fit", *settings(tiny_song, tmp_path / "r", data__steps_per_stage=2000))
+    while "minutes" not in (line := child.stdout.readline()):
+        assert line, "the search ended"
+    time.sleep(1)
+    for _ in range(2):
+        child.send_signal(signal.SIGINT)
+    output = child.communicate(timeout=60)[0]
+    assert child.returncode == 130, output
+    assert not (tmp_path / "r").exists()
+
+
 def test_budget_scales_the_schedule_and_is_kept(tiny_song, monkeypatch, tmp_path, caplog) -> None:
     folder = tmp_path / "budget"
     started = time.monotonic()

@@ -9,12 +9,17 @@ missing: songs whose settings or audio changed are searched anew, and failures a
 What is in DIR: `results/SONG/run_N` (complete or absent), `songs.jsonl` (every song: verdict, measurements, runs and
 their agreement for each processor), `failures.jsonl`, `rejected.jsonl`, `quality.json` (the rules, their reasons and
 effect) and `shards/` with its card.
+
+It ends with 0 when all is done, with 1 where songs failed or something is wrong with what was asked for, with 2 for
+options that are not understood, and with 143 where SIGTERM ended it. Searches that were stopped go on from their last
+stage.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 from collections import Counter
@@ -35,7 +40,9 @@ from mixgraph.dataset.files import write_json, write_lines
 from mixgraph.dataset.reasons import readable, reason
 from mixgraph.files import error_line
 from mixgraph.locks import locked
+from mixgraph.names import visible, visible_lines
 from mixgraph.shards.texts import CardTexts, choice_section
+from mixgraph.termination import TERMINATED, ending_when_terminated, was_terminated
 from tools.dataset.build import make_jobs, resolve_settings, run_searches
 from tools.dataset.outcome import Workers
 
@@ -214,9 +221,9 @@ def _print_summary(songs: Sequence[Assessment], unreadable: dict[str, str], cons
             agreement = song.runs.agreement
             row += [str(len(song.runs.runs)), f"{song.measurements.loss:.3f}", str(song.measurements.processors)]
             row += ["-" if agreement is None else f"{agreement:.2f}", "; ".join(text for _, text in song.broken)]
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(visible(cell)) for cell in row))
     for name, why in list(unreadable.items())[:_SHOWN_SONGS]:
-        table.add_row(*map(Text, (name, "failed", "0", "-", "-", "-", why)))
+        table.add_row(*(Text(visible(cell)) for cell in (name, "failed", "0", "-", "-", "-", why)))
     console.print(table)
     counts = Counter(song.status for song in songs) + Counter(failed=len(unreadable))
     more = max(0, len(songs) - _SHOWN_SONGS)
@@ -227,15 +234,22 @@ def _print_summary(songs: Sequence[Assessment], unreadable: dict[str, str], cons
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options, overrides = parse(sys.argv[1:] if arguments is None else arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options, overrides = parse(given)
     try:
-        failed = build(options, overrides, Console())
-    except ValueError as error:
-        sys.exit(f"build_dataset: {error}")
-    except OSError as error:
-        sys.exit(f"build_dataset: {error_line(error)}")
+        with ending_when_terminated():
+            failed = build(options, overrides, Console())
+    except (ValueError, OSError) as error:
+        told = error_line(error) if isinstance(error, OSError) else str(error)
+        sys.exit(f"build_dataset: {visible_lines(told)}")
     except KeyboardInterrupt:
         sys.exit("build_dataset: stopped; the same command goes on from here")
+    except SystemExit as end:
+        if was_terminated(end):
+            again = shlex.join(["python", "-m", "tools.build_dataset", *given])
+            sys.stderr.write(f"build_dataset: terminated; this goes on from here:\n  {again}\n")
+            sys.exit(TERMINATED)
+        raise
     sys.exit(1 if failed else 0)
 
 

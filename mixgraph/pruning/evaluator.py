@@ -163,6 +163,15 @@ class SongEvaluator:
         """The mix of the song without what was removed, (2, L)."""
         return self._reader(self._variant(self.removed))(0, self.length)
 
+    def rendered_anew(self, removed: Collection[int]) -> int:
+        """How many nodes a removal renders anew, with all that can be kept: what its trial costs depends on it."""
+        changed = self._gone(removed) ^ self.removed
+        stale: set[int] = set()
+        for index, segment in enumerate(self.segments):
+            if not changed.isdisjoint(segment.nodes) or not stale.isdisjoint(segment.sources + segment.keys):
+                stale.add(index)
+        return sum(len(self.segments[index].nodes) for index in stale)
+
     def _gone(self, removed: Collection[int]) -> frozenset[int]:
         rows = set(removed)
         return self.removed | {node for node, row in self.weight_row.items() if row in rows}

@@ -8,7 +8,10 @@ from dataclasses import dataclass, replace
 # Of the full console, what is expected to be left: on Potassium and mdb_reggae a third was after the first round.
 _AFTER_FIRST_ROUND, _OF_EACH_ROUND, _LEAST = 0.5, 0.85, 0.25
 _FIXED = 0.25  # of a step: what does not depend on how many processors are left
-_TRIES = 0.5  # of the processors that were measured, tried
+# Of the processors that were measured, tried. In time, too: some are tried together, which renders more anew, and some
+# end as soon as their loss is above the bound. (Of the time of one trial each, .33 on a song of 4 tracks, .59 on one
+# of 11.)
+_TRIES = 0.5
 _DRY_WET_TRIES = 4  # for each type
 LEAST_STEPS = 5  # of a stage
 _PROPER_STEPS = 100  # of a search that is worth its name
@@ -48,11 +51,18 @@ class Schedule:
 
 @dataclass(frozen=True)
 class SongCosts:
-    """Of one song: processors and types of its graph as it is now, and the seconds of a trial."""
+    """What trials of one song cost.
+
+    Attributes:
+        processors, types: of its graph as it is now.
+        trial_seconds: of a trial that is read to its end, on average over the processors.
+        whole_seconds: of the song with nothing kept that could be used again, as every round begins.
+    """
 
     processors: int
     types: int
     trial_seconds: float
+    whole_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -64,17 +74,35 @@ class Costs:
         songs: of the search.
         measures: brute force measures all processors before it tries (`order="loss_increase"`).
         windows: trials heed single windows, for which the first round measures anew.
+        end_seconds: of writing the results.
     """
 
     step_seconds: float
     songs: tuple[SongCosts, ...]
     measures: bool = True
     windows: bool = False
+    end_seconds: float = 0.0
+
+    def at_pace(self, step_seconds: float, pace: float) -> Costs:
+        """The costs with another step, and all else by a factor dearer, as on a machine that became slower."""
+        songs = [
+            replace(song, trial_seconds=pace * song.trial_seconds, whole_seconds=pace * song.whole_seconds)
+            for song in self.songs
+        ]
+        return replace(self, step_seconds=step_seconds, songs=tuple(songs), end_seconds=pace * self.end_seconds)
 
 
 def trial_seconds(schedule: Schedule, costs: Costs, past_rounds: int = 0) -> float:
     """The expected seconds of all trials after some rounds. Most of a console goes in the first round."""
-    return sum(song.trial_seconds * _trials(schedule, costs, song, past_rounds) for song in costs.songs)
+    rounds = range(past_rounds, schedule.rounds)
+    return sum(_round_seconds(schedule, costs, r, past_rounds) for r in rounds) + _last_trials(
+        schedule, costs, past_rounds
+    )
+
+
+def round_seconds(schedule: Schedule, costs: Costs, past_rounds: int) -> float:
+    """The expected seconds of the trials of the next round alone, with what is measured before the first one."""
+    return _round_seconds(schedule, costs, past_rounds, past_rounds)
 
 
 def training_steps(schedule: Schedule, past_stages: int = 0) -> float:
@@ -89,7 +117,7 @@ def seconds(schedule: Schedule, costs: Costs, past_stages: int = 0) -> float:
     """The expected seconds of what is left of a search after some stages."""
     past_rounds = max(0, past_stages - schedule.console_stages)
     training = costs.step_seconds * training_steps(schedule, past_stages)
-    return training + trial_seconds(schedule, costs, past_rounds)
+    return training + trial_seconds(schedule, costs, past_rounds) + costs.end_seconds
 
 
 def fit(schedule: Schedule, costs: Costs, available: float, past_stages: int = 0) -> Schedule:
@@ -101,6 +129,7 @@ def fit(schedule: Schedule, costs: Costs, available: float, past_stages: int = 0
     """
     if seconds(schedule, costs, past_stages) <= available:
         return schedule
+    available -= costs.end_seconds
     past_rounds = max(0, past_stages - schedule.console_stages)
     for cheaper in _cheaper(schedule, past_rounds):
         training = training_steps(cheaper, past_stages) * costs.step_seconds
@@ -122,7 +151,7 @@ def least_seconds(schedule: Schedule, costs: Costs, past_stages: int = 0) -> flo
     past_rounds = max(0, past_stages - schedule.console_stages)
     trials = min(trial_seconds(cheaper, costs, past_rounds) for cheaper in _cheaper(schedule, past_rounds))
     steps = min(_PROPER_STEPS, training_steps(schedule, past_stages))
-    return trials + max(trials, steps * costs.step_seconds)
+    return trials + max(trials, steps * costs.step_seconds) + costs.end_seconds
 
 
 def _left(round_index: int, past_rounds: int) -> float:
@@ -134,22 +163,33 @@ def _share(rounds: int) -> float:
     return 1.0 if rounds == 0 else max(_LEAST, _AFTER_FIRST_ROUND * _OF_EACH_ROUND ** (rounds - 1))
 
 
-def _trials(schedule: Schedule, costs: Costs, song: SongCosts, past_rounds: int) -> float:
-    found = 0.0
-    known = False
-    if schedule.leave_one_out:
-        found += song.processors * _left(max(schedule.rounds, past_rounds), past_rounds)
-        if past_rounds == 0 and schedule.rounds:
-            found += song.processors
-            known = not costs.windows  # the first round need not measure them again
-    for r in range(past_rounds, schedule.rounds):
-        left = song.processors * _left(r, past_rounds)
-        if _is_brute(schedule, r):
-            measured = 0.0 if known and r == 0 else left
-            found += measured + _TRIES * left if costs.measures else left
+def _round_seconds(schedule: Schedule, costs: Costs, round_index: int, past_rounds: int) -> float:
+    """The seconds of the trials of a round, as it is expected to be when some rounds are past now."""
+    share = _left(round_index, past_rounds)
+    left_out = schedule.leave_one_out and round_index == 0
+    known = left_out and not costs.windows  # the round need not measure them again
+    total = 0.0
+    for song in costs.songs:
+        left = song.processors * share
+        trials = left if left_out else 0.0  # as many whole ones as would take the same time
+        if costs.measures and _is_brute(schedule, round_index) and not known:
+            trials += left
+        if not _is_brute(schedule, round_index):
+            trials += min(left, _DRY_WET_TRIES * song.types)
+        elif costs.measures:
+            trials += _TRIES * left
         else:
-            found += min(left, _DRY_WET_TRIES * song.types)
-    return found
+            trials += left
+        total += song.whole_seconds + trials * song.trial_seconds
+    return total
+
+
+def _last_trials(schedule: Schedule, costs: Costs, past_rounds: int) -> float:
+    """The seconds in which the loss increases of what is left are measured at the end."""
+    if not schedule.leave_one_out:
+        return 0.0
+    share = _left(max(schedule.rounds, past_rounds), past_rounds)
+    return sum(song.whole_seconds + song.processors * share * song.trial_seconds for song in costs.songs)
 
 
 def _is_brute(schedule: Schedule, round_index: int) -> bool:

@@ -3,14 +3,12 @@
 import csv
 import json
 import signal
-from dataclasses import replace
-from types import SimpleNamespace
 
 import lightning as L
 import pytest
 
 from callbacks import IterativePruning, ResultFolder
-from callbacks.time_budget import TimeBudget, _time_trial
+from callbacks.time_budget import TimeBudget
 from datamodules import SongData
 from mixgraph.found import load_result
 from mixgraph.module import ConsoleModule
@@ -105,102 +103,6 @@ def test_a_foreign_checkpoint_replaces_no_result(tiny_song, undisturbed, tmp_pat
     find(tiny_song, tmp_path / "a", [StopAt(5)])
     with pytest.raises(FileExistsError, match="exists and is kept"):
         find(tiny_song, undisturbed, checkpoint=tmp_path / "a" / "stage.ckpt")
-
-
-def test_a_budgets_schedule_is_kept_and_another_schedule_is_told(tiny_song, tmp_path) -> None:
-    folder, first = tmp_path / "r", TimeBudget("1h")
-    find(tiny_song, folder, [first, StopAt(4)])
-    assert first.fitted is None  # an hour is enough
-    with pytest.warns(UserWarning, match=r"made with pruning.rounds=2; the search goes on with pruning.rounds=1\."):
-        find(tiny_song, folder, [TimeBudget()], folder / "stage.ckpt", rounds=1)
-
-
-def test_one_trial_that_is_held_up_does_not_decide(monkeypatch) -> None:
-    durations, clock = iter([5.0, 1.0, 40.0, 2.0]), [0.0]  # the first one also pays for what is made once
-
-    def evaluate(candidates):
-        clock[0] += next(durations)
-
-    monkeypatch.setattr("callbacks.time_budget.time.perf_counter", lambda: clock[0])
-    evaluator = SimpleNamespace(graph=SimpleNamespace(processors=(0,)), evaluate=evaluate)
-    assert _time_trial(evaluator) == 2.0
-
-
-@pytest.fixture
-def slow(monkeypatch):
-    """A machine on which a step takes a tenth of a second and a trial half of one."""
-    monkeypatch.setattr("callbacks.time_budget._time_trial", lambda evaluator: 0.5)
-    monkeypatch.setattr("callbacks.time_budget._time_steps", lambda module, data: 0.1)
-
-
-def test_a_budget_scales_the_search(tiny_song, tmp_path, slow, caplog) -> None:
-    """13 processors in 34 s, of which 85 % are planned: there is time for 26 trials, and 60 steps of 3 stages."""
-    budget, seen = TimeBudget("34s"), {}
-
-    class Look(L.Callback):
-        def on_train_start(self, trainer, pl_module):
-            seen["epochs"], seen["ramp"] = trainer.max_epochs, pl_module.regularizers.sparsity_ramp_steps
-
-    with caplog.at_level("INFO"):
-        metrics = find(tiny_song, tmp_path / "r", [budget, Look()], steps=500)
-    fitted = budget.fitted
-    assert (fitted.rounds, fitted.sampler, fitted.leave_one_out) == (1, "brute_force", True)
-    assert seen == {"epochs": 3, "ramp": fitted.sparsity_ramp_steps}
-    assert metrics["steps"] == metrics["planned_steps"] == 3 * fitted.steps_per_stage
-    assert "To fit the budget: 3 stages of 60 steps, 1 pruning round (" in caplog.text
-    assert "pruning.rounds=1" in caplog.text
-
-
-def test_a_budget_that_holds_no_search_says_what_would(tiny_song, tmp_path, slow) -> None:
-    with pytest.warns(
-        UserWarning, match=r"budget: too short to train and prune this console, which takes 20s at least"
-    ):
-        find(tiny_song, tmp_path / "r", [TimeBudget("10s")], steps=500)
-
-
-def test_a_fitted_schedule_goes_on_unless_another_is_asked_for(tiny_song, tmp_path, slow) -> None:
-    folder, first = tmp_path / "r", TimeBudget("34s")
-    find(tiny_song, folder, [first, StopAt(70)], steps=500)
-    find(tiny_song, folder, [again := TimeBudget("34s"), StopAt(75)], folder / "stage.ckpt", steps=500)
-    assert again.fitted == first.fitted
-    with pytest.warns(UserWarning, match=r"made with .*pruning.rounds=1.*; the search goes on with .*pruning.rounds=4"):
-        find(tiny_song, folder, [other := TimeBudget("20s")], folder / "stage.ckpt", rounds=4, stages=6, steps=500)
-    assert other.asked.rounds == 4
-    assert other.fitted != first.fitted
-
-
-def test_a_search_that_goes_on_with_a_budget_is_fitted(tiny_song, tmp_path, slow) -> None:
-    folder = tmp_path / "r"
-    find(tiny_song, folder, [TimeBudget(), StopAt(14)], steps=10)
-    find(tiny_song, folder, [late := TimeBudget("20s")], folder / "stage.ckpt", steps=10)
-    assert late.fitted == replace(late.asked, rounds=1, sparsity_ramp_steps=1000)  # one round less is enough
-
-
-def test_a_budget_may_come_late_and_short(tiny_song, tmp_path, slow) -> None:
-    """A checkpoint that knows of none; what is left of its search is fitted, and is a stage at least."""
-    folder = tmp_path / "r"
-    find(tiny_song, folder, [StopAt(4 * STEPS + 1)], rounds=4, stages=6)
-    with pytest.warns(UserWarning, match="budget: too short to train and prune this console"):
-        metrics = find(tiny_song, folder, [late := TimeBudget("1s")], folder / "stage.ckpt", rounds=4, stages=6)
-    assert late.fitted.rounds == 3
-    assert metrics["steps"] == metrics["planned_steps"] == 5 * STEPS
-
-
-def test_one_budget_serves_two_searches(tiny_song, tmp_path, slow) -> None:
-    budget = TimeBudget("34s")
-    first = find(tiny_song, tmp_path / "a", [budget], steps=500)
-    second = find(tiny_song, tmp_path / "b", [budget], steps=500)
-    assert first["steps"] == second["steps"] == 3 * budget.fitted.steps_per_stage
-
-
-def test_another_budget_is_fitted_anew(tiny_song, tmp_path, slow) -> None:
-    folder, first = tmp_path / "r", TimeBudget("34s")
-    find(tiny_song, folder, [first, StopAt(70)], steps=500)
-    with pytest.warns(UserWarning, match=r"made with data.steps_per_stage=60, .*; the search goes on with .*=500"):
-        metrics = find(tiny_song, folder, [second := TimeBudget("50s"), StopAt(80)], folder / "stage.ckpt", steps=500)
-    assert second.fitted.steps_per_stage > first.fitted.steps_per_stage
-    stages = 2 + second.fitted.rounds
-    assert metrics["planned_steps"] == 60 + (stages - 1) * second.fitted.steps_per_stage
 
 
 def test_ctrl_c_is_given_back_when_a_search_fails(tiny_song, tmp_path) -> None:

@@ -210,8 +210,8 @@ def test_the_logger_gets_the_mean_and_each_song(folder, together) -> None:
 def test_the_estimate_sums_the_trials_of_the_songs(together, paths, monkeypatch, caplog) -> None:
     """At two minutes a trial: what is expected of each song, of all together."""
     module, _, _ = together
-    monkeypatch.setattr("callbacks.time_budget._time_trial", lambda evaluator: 120.0)
-    monkeypatch.setattr("callbacks.time_budget._time_steps", lambda module, data: 0.0)
+    monkeypatch.setattr("callbacks.search_costs.time_trials", lambda evaluator: (0.0, 120.0))
+    monkeypatch.setattr("callbacks.search_costs.time_steps", lambda module, data: 0.0)
     monkeypatch.setattr(
         module,
         "trainer",

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from mixgraph.dataset import BuildFolder, FileHashes, find_sources
 from mixgraph.found import load_result
 from mixgraph.locks import locked
 from tools import build_dataset
-from tools.dataset.build import make_jobs, resolve_settings
+from tools.dataset.build import _take_in, make_jobs, resolve_settings
 from tools.dataset.local import LocalWorkers
 from tools.dataset.outcome import Task
 from tools.dataset.worker import Request
@@ -89,7 +90,15 @@ def test_a_build_that_is_killed_goes_on_to_the_same_results(songs, config, plain
     assert not (out / "work").exists()
 
 
-def test_ctrl_c_ends_a_build_and_keeps_no_half_searched_song(songs, config, tmp_path, arguments) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        (signal.SIGINT, 1, "the same command goes on from here"),
+        (signal.SIGTERM, 143, "terminated; this goes on from here:\n  python -m tools.build_dataset "),
+    ],
+    ids=["Ctrl-C", "SIGTERM"],
+)
+def test_a_signal_ends_a_build_and_keeps_no_half_searched_song(songs, config, tmp_path, arguments, number, code, said):
     """A search that gets Ctrl-C itself ends with the graph as it is, which must not pass for its result here."""
     out = tmp_path / "set"
     command = [sys.executable, "-m", "tools.build_dataset", *arguments(songs, config, out), "--"]
@@ -101,9 +110,9 @@ def test_ctrl_c_ends_a_build_and_keeps_no_half_searched_song(songs, config, tmp_
         assert process.poll() is None
         assert time.monotonic() < end
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
-    assert (process.returncode, "the same command goes on from here" in said) == (1, True)
+    process.send_signal(number)
+    _, told = process.communicate(timeout=60)
+    assert (process.returncode, said in told) == (code, True)
     assert not (out / "results").exists()
     with locked(out / ".lock", str):  # no worker is left
         pass
@@ -139,8 +148,8 @@ def test_a_result_that_was_not_yet_in_its_place_is_taken_as_it_is(songs, config,
     assert not list(out.glob("*.partial"))
 
 
-def kill_at(workers, checkpoint, times):
-    """Kills the running worker when its checkpoint stands; again after it was started anew."""
+def kill_at(workers, checkpoint, times, number=signal.SIGKILL):
+    """Sends a signal to the running worker when its checkpoint stands; again after it was started anew."""
     killed = set()
 
     def watch():
@@ -149,7 +158,7 @@ def kill_at(workers, checkpoint, times):
                 for process in list(workers._running):
                     if process.pid not in killed:
                         killed.add(process.pid)
-                        process.kill()
+                        process.send_signal(number)
             time.sleep(0.002)
 
     thread = threading.Thread(target=watch, daemon=True)
@@ -157,9 +166,10 @@ def kill_at(workers, checkpoint, times):
     return thread
 
 
-def test_a_worker_that_is_killed_is_started_again_and_goes_on(task, plain) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_worker_that_is_killed_is_started_again_and_goes_on(task, plain, number) -> None:
     workers = LocalWorkers(1, 1, retries=1)
-    thread = kill_at(workers, task.folder / "result.partial" / "stage.ckpt", 1)
+    thread = kill_at(workers, task.folder / "result.partial" / "stage.ckpt", 1, number)
     (outcome,) = workers.run([task])
     thread.join(5)
     assert (outcome.reason, outcome.attempts) == ("", 2)
@@ -168,11 +178,27 @@ def test_a_worker_that_is_killed_is_started_again_and_goes_on(task, plain) -> No
     assert files(outcome.found) == files(plain[0] / "results" / "tiny" / "run_0")
 
 
-def test_a_worker_that_is_always_killed_is_given_up(task, monkeypatch) -> None:
-    monkeypatch.setattr(LocalWorkers, "_process", lambda *_: -signal.SIGKILL)
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (-signal.SIGKILL, "its process was killed by signal 9, 3 times (too little memory?)"),
+        (-signal.SIGTERM, "its process was terminated, 3 times"),
+        (143, "its process was terminated, 3 times"),
+    ],
+)
+def test_a_worker_that_is_always_killed_is_left_to_the_next_build(task, monkeypatch, code, reason) -> None:
+    monkeypatch.setattr(LocalWorkers, "_process", lambda *_: code)
     (outcome,) = LocalWorkers(1, 1, retries=2).run([task])
-    assert outcome.found is None
-    assert outcome.reason.startswith("its process was killed by signal 9, 3 times")
+    assert (outcome.found, outcome.reason, outcome.resumable) == (None, reason, True)
+    checkpoint = task.folder / "result.partial" / "stage.ckpt"
+    checkpoint.parent.mkdir()
+    checkpoint.write_bytes(b"of its last stage")
+    folder = BuildFolder(task.folder.parents[2])
+    assert _take_in(folder, outcome) == f"failed: {reason}"
+    assert checkpoint.is_file()
+    assert folder.why_due([task.job]) == [f"failed before: {reason}"]
+    _take_in(folder, replace(outcome, resumable=False))  # an error would come again
+    assert not task.folder.exists()
 
 
 def test_run_again_nothing_is_searched_and_the_shards_are_the_same(songs, config, plain, build) -> None:

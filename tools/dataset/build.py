@@ -84,7 +84,8 @@ def _take_in(folder: BuildFolder, outcome: Outcome) -> str:
     """Puts a result to its place, or a failure on the list; says which."""
     job, why = outcome.task.job, readable(outcome.reason)
     if outcome.found is None:
-        folder.clear(job)
+        if not outcome.resumable:
+            folder.clear(job)
     else:
         try:
             folder.publish(job, outcome.found)

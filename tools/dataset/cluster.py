@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mixgraph.dataset.reasons import reason
+from mixgraph.termination import was_terminated
 from tools.dataset.local import ROOT
 from tools.dataset.outcome import Outcome, Task
 from tools.dataset.worker import Request, describe_error, search_song
@@ -84,7 +85,7 @@ def _outcome(task: Task, reference: Any) -> Outcome:
         lines = str(error).strip().splitlines() or [""]
         return Outcome(task, None, f"{type(error).__name__}: {lines[0]}", str(error), attempts=None)
     if answer.error is not None:
-        return Outcome(task, None, **answer.error, attempts=None)
+        return Outcome(task, None, answer.error["reason"], answer.error["details"], attempts=None)
     if answer.files is None:
         return Outcome(task, task.folder / "result", attempts=None)
     try:
@@ -109,5 +110,7 @@ def _search(request: Request, shared: str | None) -> RemoteAnswer:
             request.save(folder)
             found = search_song(request, folder)
         except (Exception, SystemExit) as error:
+            if was_terminated(error):  # its node goes away: Ray runs it again elsewhere
+                raise
             return RemoteAnswer(error=describe_error(error))
         return RemoteAnswer(None if shared else {path.name: path.read_bytes() for path in sorted(found.iterdir())})

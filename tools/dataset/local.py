@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from mixgraph.dataset.reasons import reason
+from mixgraph.termination import TERMINATED
 from tools.dataset.outcome import Outcome, Task
 from tools.dataset.worker import ERROR, LOG
+
+_GRACE_SECONDS = 10.0  # for a worker that is to end
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -26,7 +31,7 @@ class LocalWorkers:
         workers: at a time.
         threads: of each.
         devices: GPUs that they share, as CUDA_VISIBLE_DEVICES names them; none for the CPU.
-        retries: of a search whose process was killed; one that raised an error would raise it again.
+        retries: of a search whose process was killed or terminated; one that raised an error would raise it again.
         keep_open: descriptors of files that workers hold open as long as they live.
     """
 
@@ -46,12 +51,23 @@ class LocalWorkers:
         try:
             for done in as_completed([pool.submit(self._search, task) for task in tasks]):
                 yield done.result()
-        finally:  # reached early by Ctrl-C: what runs is stopped, and is taken up again by the next build
-            with self._guard:
-                self._stopped = True
-                for process in self._running:
-                    process.kill()
+        finally:  # reached early by Ctrl-C or SIGTERM: what runs is stopped, and is taken up again by the next build
+            self._stop()
             pool.shutdown(cancel_futures=True)
+
+    def _stop(self) -> None:
+        """Lets the workers end what they are writing, and kills those that take long."""
+        with self._guard:
+            self._stopped = True
+            running = list(self._running)
+        for process in running:
+            process.terminate()
+        end = time.monotonic() + _GRACE_SECONDS
+        for process in running:
+            try:
+                process.wait(max(0.0, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
 
     def _search(self, task: Task) -> Outcome:
         device = self._devices.get()
@@ -64,8 +80,7 @@ class LocalWorkers:
                 error = task.folder / ERROR
                 if error.is_file():
                     return Outcome(task, None, **json.loads(error.read_text(encoding="utf-8")), attempts=attempt)
-            killed = f"its process was killed by signal {-code}" if code < 0 else f"its process ended with {code}"
-            return Outcome(task, None, f"{killed}, {attempt} times (too little memory?)", attempts=attempt)
+            return Outcome(task, None, _describe_end(code, attempt), attempts=attempt, resumable=True)
         except Exception as error:  # whatever is wrong with one search, the others go on
             return Outcome(task, None, reason(error))
         finally:
@@ -74,6 +89,7 @@ class LocalWorkers:
     def _process(self, folder: Path, device: str) -> int:
         threads = str(self.threads)
         environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see mixgraph.threads
         environment["CUDA_VISIBLE_DEVICES"] = device
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         with (folder / LOG).open("ab") as log:
@@ -96,3 +112,10 @@ class LocalWorkers:
         if process.stdin is not None:
             process.stdin.close()
         return code
+
+
+def _describe_end(code: int, attempts: int) -> str:
+    if code in (TERMINATED, -signal.SIGTERM):
+        return f"its process was terminated, {attempts} times"
+    ended = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
+    return f"its process {ended}, {attempts} times (too little memory?)"

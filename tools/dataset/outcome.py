@@ -30,6 +30,7 @@ class Outcome:
         reason: of the failure.
         details: the traceback of an error.
         attempts: that it took; None where nobody counted.
+        resumable: its process was ended from outside: what it has stays, and the next build goes on from there.
     """
 
     task: Task
@@ -37,6 +38,7 @@ class Outcome:
     reason: str = ""
     details: str = ""
     attempts: int | None = 1
+    resumable: bool = False
 
 
 class Workers(Protocol):

@@ -8,6 +8,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from mixgraph.names import visible_lines
+
 
 class BuildProgress:
     """Searches done and the time that the others will take: the work left at the rate of the work done.
@@ -37,7 +39,7 @@ class BuildProgress:
 
     def say(self, text: str) -> None:
         """A line above the bar."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(visible_lines(text), markup=False, highlight=False, soft_wrap=True)
 
     def advance(self, work: float) -> None:
         """A search ended."""

@@ -1,4 +1,8 @@
-"""One search of a build, in a process of its own: `python -m tools.dataset.worker FOLDER`."""
+"""One search of a build, in a process of its own: `python -m tools.dataset.worker FOLDER`.
+
+It ends with 0 when the result is complete, with 1 and error.json where the search failed, and with 143 where SIGTERM
+ended it: the checkpoint of its last stage stays, and another process goes on from it.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,7 @@ from mixgraph.dataset.reasons import readable, reason
 from mixgraph.files import write_atomically
 from mixgraph.names import uninterpolated
 from mixgraph.results import CHECKPOINT, CONFIG, RESULT, Place, is_complete
+from mixgraph.termination import TERMINATED, ending_when_terminated, was_terminated
 
 REQUEST, ERROR, LOG = "request.json", "error.json", "worker.log"
 
@@ -123,8 +128,11 @@ def main() -> None:
     folder = Path(sys.argv[1])
     threading.Thread(target=_end_with_the_build, daemon=True).start()
     try:
-        search_song(Request(**json.loads((folder / REQUEST).read_text(encoding="utf-8"))), folder)
+        with ending_when_terminated():
+            search_song(Request(**json.loads((folder / REQUEST).read_text(encoding="utf-8"))), folder)
     except (Exception, SystemExit) as error:
+        if was_terminated(error):
+            sys.exit(TERMINATED)
         write_json(folder / ERROR, describe_error(error))
         sys.exit(1)
 

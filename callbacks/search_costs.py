@@ -1,0 +1,190 @@
+"""What a search costs: timed before it trains, and again by what its stages and rounds take."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from statistics import fmean, median
+from typing import Any
+
+import lightning as L
+import torch
+
+from callbacks.iterative_pruning import IterativePruning, song_evaluator
+from mixgraph.module import ConsoleModule
+from mixgraph.pruning import Costs, Schedule, SongCosts, SongEvaluator
+from mixgraph.pruning.schedule import round_seconds
+
+_TIMED_STEPS = 3
+_TIMED_TRIALS = 7
+_TRIALS_SECONDS = 6.0  # after which no more than the least number of trials is timed
+_LEAST_TRIALS = 3
+_HELD_UP = 4.0  # times the median: what the machine held up counts as this much
+_WRITING = 2.5, 0.01  # seconds of the pictures of a song, and of each of its processors in them
+_WRITING_RENDERS = 2.0  # times a whole song is rendered and compared for the files of a result
+_LEAST_STEPS = 2  # of a stage, before it is believed
+_PACES = 0.1, 20.0  # between which a pace is believed
+
+
+class SearchCosts:
+    """The schedule of a search and what it costs: read, timed, changed.
+
+    Args:
+        trainer: of the search.
+        module: that it trains.
+        pruning: of the search.
+    """
+
+    def __init__(self, trainer: L.Trainer, module: ConsoleModule, pruning: IterativePruning) -> None:
+        self.trainer, self.module, self.pruning = trainer, module, pruning
+        self.data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        self.timed = self._time()
+        self._pace: float | None = None  # of trials: how many times slower than they were timed
+        self._pruning_seconds = self._total_pruning_seconds()
+        self._expected_round = 0.0
+        self._stage_started: float | None = None  # when its first step had been taken
+        self._stage_steps = 0  # since then
+        self._step_seconds = self.timed.step_seconds
+
+    # The schedule.
+
+    def schedule(self) -> Schedule:
+        return read_schedule(self.data, self.module, self.pruning)
+
+    def take(self, schedule: Schedule) -> None:
+        """Goes on by a schedule: at the start of a search, or at the end of a stage."""
+        if self.data.steps_per_stage != schedule.steps_per_stage:
+            self.data.steps_per_stage = schedule.steps_per_stage
+            self.trainer.reload_dataloaders_every_n_epochs = 1  # type: ignore[attr-defined]  # the next stage has its own length
+        self.pruning.rounds, self.pruning.leave_one_out = schedule.rounds, schedule.leave_one_out
+        self.pruning.use(schedule.sampler, schedule.period)
+        self.trainer.fit_loop.max_epochs = self.pruning.num_stages
+        self.module.regularizers = replace(self.module.regularizers, sparsity_ramp_steps=schedule.sparsity_ramp_steps)
+
+    # What it costs.
+
+    def costs(self) -> Costs:
+        """What the rest of the search costs, with the graph as it is now, by what it took so far."""
+        pace = self._pace
+        if pace is None:  # no round yet: what slows steps slows trials
+            pace = self.step_seconds / self.timed.step_seconds if self.timed.step_seconds > 0 else 1.0
+        return self._costs(pace)
+
+    def _costs(self, pace: float) -> Costs:
+        costs = self.timed.at_pace(self.step_seconds, pace)
+        graphs = [self.module.part(song).graph for song in self.data.songs]
+        songs = [
+            replace(song, processors=len(graph.processors), types=len(graph.count()))
+            for song, graph in zip(costs.songs, graphs, strict=True)
+        ]
+        return replace(costs, songs=tuple(songs))
+
+    @property
+    def step_seconds(self) -> float:
+        """Of a step in this stage, once enough of them were taken; else in the one before, or as it was timed."""
+        if self._stage_started is None or self._stage_steps < _LEAST_STEPS:
+            return self._step_seconds
+        return (time.perf_counter() - self._stage_started) / self._stage_steps
+
+    def after_step(self) -> None:
+        """Counts a step; the first one of a stage starts the clock, so that what comes before it does not count."""
+        if self._stage_started is None:
+            self._stage_started, self._stage_steps = time.perf_counter(), 0
+        else:
+            self._stage_steps += 1
+
+    def after_stage(self) -> None:
+        """Learns what steps and trials take from a stage that ends now."""
+        self._step_seconds = self.step_seconds
+        self._stage_started, self._stage_steps = None, 0
+        total = self._total_pruning_seconds()
+        if total > self._pruning_seconds and self._expected_round > 0:
+            self._pace = min(max((total - self._pruning_seconds) / self._expected_round, _PACES[0]), _PACES[1])
+        self._pruning_seconds = total
+
+    def expect_round(self, past_stages: int) -> None:
+        """Notes what the trials of the next stage should take as they were timed, to compare with what they do take."""
+        past, schedule = past_stages - self.pruning.console_stages, self.schedule()
+        expected = 0 <= past < schedule.rounds
+        self._expected_round = round_seconds(schedule, self._costs(1.0), past) if expected else 0.0
+
+    def _total_pruning_seconds(self) -> float:
+        return sum(record.seconds for record in self.pruning.songs)
+
+    def _time(self) -> Costs:
+        songs = []
+        for song in self.data.songs:
+            graph = self.module.part(song).graph
+            whole, trial = time_trials(song_evaluator(self.module, song))
+            songs.append(SongCosts(len(graph.processors), len(graph.count()), trial, whole))
+        writing = sum(_WRITING[0] + _WRITING[1] * s.processors + _WRITING_RENDERS * s.whole_seconds for s in songs)
+        measures, windows = self.pruning.order == "loss_increase", self.pruning.window_tolerance is not None
+        return Costs(time_steps(self.module, self.data), tuple(songs), measures, windows, writing)
+
+
+def read_schedule(data: Any, module: ConsoleModule, pruning: IterativePruning) -> Schedule:
+    """The schedule that a search has now."""
+    return Schedule(
+        data.steps_per_stage,
+        pruning.console_stages,
+        pruning.rounds,
+        pruning.sampler_name,
+        pruning.period,
+        pruning.leave_one_out,
+        module.regularizers.sparsity_ramp_steps,
+    )
+
+
+def time_steps(module: ConsoleModule, data: Any) -> float:
+    """The seconds of a step of training. The parameters stay as they are."""
+    clips = data.clips(module.lookahead)
+    timed = []
+    for step in range(_TIMED_STEPS + 1):
+        started = _now(module)
+        clip = data.transfer_batch_to_device(clips(step), module.device, 0)
+        module.losses(clip)["loss"].backward()
+        timed.append(_now(module) - started)
+    for parameter in module.parameters():
+        parameter.grad = None
+    return median(timed[1:])  # the first one also pays for what is made once
+
+
+def _now(module: ConsoleModule) -> float:
+    """The time when the device has done what it was given."""
+    if module.device.type == "cuda":
+        torch.cuda.synchronize(module.device)
+    return time.perf_counter()
+
+
+def time_trials(evaluator: SongEvaluator) -> tuple[float, float]:
+    """The seconds of a song with nothing kept, and of a trial, on average over the processors.
+
+    A trial renders the processor's chain anew and all that follows, so that one on a track costs another time than one
+    in a subgroup: candidates are taken at even steps through all of them, ordered by what they render. None is tried
+    twice, for the evaluator keeps every loss.
+    """
+    started = time.perf_counter()
+    evaluator.evaluate(())
+    whole, first = time.perf_counter() - started, time.perf_counter()
+    timed: list[float] = []
+    for candidate in _representative(evaluator):
+        if len(timed) >= _LEAST_TRIALS and time.perf_counter() - first > _TRIALS_SECONDS:
+            break
+        started = time.perf_counter()
+        evaluator.evaluate((candidate,))
+        timed.append(time.perf_counter() - started)
+    if not timed:
+        return whole, 0.0
+    ceiling = _HELD_UP * median(timed)  # one that the machine held up would shorten the whole schedule
+    return whole, fmean([min(seconds, ceiling) for seconds in timed])
+
+
+def _representative(evaluator: SongEvaluator) -> list[int]:
+    """Candidates at even steps through all, by what they render anew; the middle and the ends come first."""
+    types = [evaluator.whole.types[node] for node in evaluator.whole.processors]
+    order = sorted(range(len(types)), key=lambda i: (evaluator.rendered_anew((i,)), types[i], i))
+    count = min(_TIMED_TRIALS, len(order))
+    steps = [order[(2 * k + 1) * len(order) // (2 * count)] for k in range(count)]
+    middle = count // 2
+    ranks = sorted(range(count), key=lambda k: (k != middle, k not in (0, count - 1), k))
+    return [steps[k] for k in ranks]
