@@ -28,7 +28,7 @@ from mixgraph.found import load_result, render_result
 from mixgraph.graph import GraphValues, batch_values
 from mixgraph.module import ConsoleModule
 from mixgraph.names import uninterpolated, visible
-from mixgraph.render import BLOCK
+from mixgraph.render import BLOCK, LEAST_BLOCK
 from mixgraph.results import CONFIG, RESULT, TIMINGS, HeldPlace, Place
 from mixgraph.search import TRAINER_DEFAULTS
 from mixgraph.songs import load_song
@@ -204,7 +204,9 @@ def render(arguments: list[str]) -> None:
     parser.add_argument("result", type=Path, help="result folder of a search")
     parser.add_argument("--tracks", type=Path, required=True, help="folder of a song, or of its tracks alone")
     parser.add_argument("--out", type=Path, required=True, help="audio file to write (.flac or .wav)")
-    parser.add_argument("--block", type=int, default=BLOCK, help="samples a block; any size gives the same mix")
+    parser.add_argument(
+        "--block", type=int, default=BLOCK, help=f"samples a block, {LEAST_BLOCK} or more; any size gives the same mix"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     options = parser.parse_args(arguments)
     rendering = render_result(options.result, options.tracks, options.out, options.block, options.overwrite)

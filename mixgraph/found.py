@@ -27,6 +27,7 @@ from mixgraph.processors import Processors, make_processors
 from mixgraph.render import BLOCK, render, render_song
 from mixgraph.report.readings import read_numbers
 from mixgraph.report.settings import NodeSettings, read_settings, settings_text
+from mixgraph.settings import check_block
 from mixgraph.songs import WrittenAudio, write_audio
 from mixgraph.songs.audio import decode, resample
 from mixgraph.songs.clips import cut
@@ -289,10 +290,9 @@ def render_result(result: Path, tracks: Path, out: Path, block: int = BLOCK, ove
 
     Raises:
         FileExistsError: there is such a file already, and it is not to be overwritten.
-        ValueError: a block of no samples, or a file among the tracks; and as `read_tracks` and `write_audio`.
+        ValueError: a block that is too short, or a file among the tracks; and as `read_tracks` and `write_audio`.
     """
-    if block < 1:
-        raise ValueError(f"block: at least 1 sample, got {block}")
+    check_block(block)
     folders = {tracks.resolve(), *(file.path.resolve().parent for file in list_tracks(tracks))}
     if out.resolve().parent in folders:
         raise ValueError(f"out: {out} would be among the tracks; choose another folder")

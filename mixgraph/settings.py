@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from mixgraph.render import BLOCK
+from mixgraph.render import BLOCK, LEAST_BLOCK
 
 
 @dataclass
@@ -117,10 +117,18 @@ class RenderSettings:
     trial_memory_gb: float = 2.0
 
     def __post_init__(self) -> None:
-        if self.block < 1 or not self.trial_memory_gb >= 0:
-            raise ValueError(
-                f"block, trial_memory_gb: at least 1 sample and 0 GB, got {self.block} and {self.trial_memory_gb}"
-            )
+        check_block(self.block)
+        if not self.trial_memory_gb >= 0:
+            raise ValueError(f"trial_memory_gb: at least 0 GB, got {self.trial_memory_gb}")
+
+
+def check_block(block: int) -> None:
+    """Refuses blocks of rendering that are so short that a song would take hours."""
+    if block < LEAST_BLOCK:
+        raise ValueError(
+            f"block: at least {LEAST_BLOCK} samples, got {block}; any size gives the same mix, and every block "
+            f"transforms whole impulse responses, so that shorter ones take hours. HINT: the default, {BLOCK}"
+        )
 
 
 ProcessorOptions = dict[str, dict[str, Any]]

@@ -275,9 +275,10 @@ def test_a_second_ctrl_c_has_a_code_of_its_own(tiny_song, tmp_path) -> None:
     child = process("fit", *settings(tiny_song, tmp_path / "r", data__steps_per_stage=2000))
     while "minutes" not in (line := child.stdout.readline()):
         assert line, "the search ended"
-    time.sleep(1)
-    for _ in range(2):
-        child.send_signal(signal.SIGINT)
+    child.send_signal(signal.SIGINT)
+    while "Interrupted" not in (line := child.stdout.readline()):
+        assert line, "the search ended"
+    child.send_signal(signal.SIGINT)
     output = child.communicate(timeout=60)[0]
     assert child.returncode == 130, output
     assert not (tmp_path / "r").exists()
@@ -368,6 +369,10 @@ def test_two_songs_in_one_search(result, tiny_song, duo_song, monkeypatch, capsy
         ("--model.track_chain=ezg", r"unknown processor letter 'z' in chain 'ezg'; known are .*c \(compressor\)"),
         ("--data.path=nowhere", "nowhere"),
         ("--pruning.tolerance=-1", "tolerance: at least 0"),
+        (
+            "--model.rendering.block=1",
+            "block: at least 512 samples, got 1; any size gives the same mix, and every block ",
+        ),
         ("--data.steps_per_stage=0", "steps_per_stage: at least 1, got 0"),
         ("--start=nowhere", "nowhere: graph.json is missing"),
     ],

@@ -1,6 +1,6 @@
 """Rendering of mixing graphs: schedule -> plan (data) -> execution; and the slow oracle."""
 
-from mixgraph.render.blocks import BLOCK, render_blocks, render_song
+from mixgraph.render.blocks import BLOCK, LEAST_BLOCK, render_blocks, render_song
 from mixgraph.render.once import render, render_plan
 from mixgraph.render.plan import RenderPlan, lookahead, make_plan
 from mixgraph.render.products import StagedChannel
@@ -10,6 +10,7 @@ from mixgraph.render.values import GraphParameters, Rendering, StagedEnergy
 
 __all__ = [
     "BLOCK",
+    "LEAST_BLOCK",
     "GraphParameters",
     "RenderPlan",
     "Rendering",

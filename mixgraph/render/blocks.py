@@ -16,6 +16,10 @@ from mixgraph.render.values import GraphParameters, StreamState, check_arguments
 BLOCK = 1 << 17
 """Samples of a block: found by trying, for 8 to 128 tracks."""
 
+LEAST_BLOCK = 512
+"""Samples of a block that commands take at least. Shorter ones give the same mix, but each transforms whole impulse
+responses, of up to two seconds, for its few samples: with blocks of one sample a song takes days."""
+
 ReadSources = Callable[[int, int], Tensor]
 
 
