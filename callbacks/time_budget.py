@@ -195,8 +195,8 @@ class TimeBudget(L.Callback):
             return
         if trainer.should_stop:
             raise KeyboardInterrupt
+        trainer.should_stop = True  # first: the second one may come while this is told
         rank_zero_info("\nInterrupted: ending with the graph as it is; once more to stop at once.")
-        trainer.should_stop = True
 
     # Threads.
 

@@ -272,16 +272,15 @@ def test_sigterm_elsewhere_has_the_same_code(where, monkeypatch) -> None:
 
 
 def test_a_second_ctrl_c_has_a_code_of_its_own(tiny_song, tmp_path) -> None:
-    child = process("fit", *settings(tiny_song, tmp_path / "r", data__steps_per_stage=2000))
-    while "minutes" not in (line := child.stdout.readline()):
-        assert line, "the search ended"
-    child.send_signal(signal.SIGINT)
-    while "Interrupted" not in (line := child.stdout.readline()):
-        assert line, "the search ended"
-    child.send_signal(signal.SIGINT)
+    child = process("fit", *settings(tiny_song, tmp_path / "r", pruning__console_stages=500))
+    for told in ("Stage 2/", "Interrupted"):
+        while told not in (line := child.stdout.readline()):
+            assert line, "the search ended"
+        child.send_signal(signal.SIGINT)
     output = child.communicate(timeout=60)[0]
     assert child.returncode == 130, output
     assert not (tmp_path / "r").exists()
+    assert "The search did not end. To go on:" in output
 
 
 def test_budget_scales_the_schedule_and_is_kept(tiny_song, monkeypatch, tmp_path, caplog) -> None:
@@ -333,7 +332,7 @@ def test_two_songs_in_one_search(result, tiny_song, duo_song, monkeypatch, capsy
     for name in ("tiny", "duo"):
         assert {p.name for p in (folder / name).iterdir()} == FILES
         assert f"Result in {folder / name}: graph.json" in caplog.text
-    assert "trials of duo" in capsys.readouterr().err
+    assert re.search(r"Stage 3/4: \d+ trials, 12 steps so far, match loss \d\.\d{3}, \d+ processors", caplog.text)
     # tiny: 3 tracks of 2 and 2 subgroups of 2 processors, duo: 2 and 1
     assert "16 processors, 16 steps of" in caplog.text
     assert load_result(folder / "tiny").graph == load_result(result).graph
