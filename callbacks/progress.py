@@ -16,8 +16,8 @@ from rich.table import Column
 from callbacks.iterative_pruning import IterativePruning, searched_songs
 from callbacks.time_budget import TimeBudget
 from mixgraph.module import ConsoleModule
-from mixgraph.songs import Song
 from mixgraph.names import visible
+from mixgraph.songs import Song
 
 
 class _AboveTheBars:
