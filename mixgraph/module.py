@@ -245,7 +245,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         parameters, weights = self.parameters_by_type(), self.weights
         rendering = self._render_clip(clip, parameters, weights, settings.gain_staging_channel if staged else None)
         terms = self.match(rendering.mix[..., self.warm_up :], clip.targets[..., self.warm_up :], self.loudest)
-        staging = gain_staging(rendering.energies, rendering.num_samples, self.staged_types)
+        staging = gain_staging(rendering.energies, rendering.num_samples, self.staged_types, like=weights)
         if settings.gain_staging_unit == "energy":
             staging = 2 * staging
         radius = [self.processors[t].parameter_penalty(values) for t, values in parameters.items()]
@@ -254,7 +254,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
             "match/lr": terms.lr.sum(),
             "match/mid": terms.mid.sum(),
             "match/side": terms.side.sum(),
-            "gain_staging": staging.to(weights),
+            "gain_staging": staging,
             "parameter_penalty": torch.stack([r for r in radius if r is not None] or [weights.new_zeros(())]).sum(),
             "sparsity": sparsity(weights),
         }

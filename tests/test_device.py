@@ -1,15 +1,25 @@
 """Nothing strays from its device: searches on a GPU that only pretends, where tensors of two devices do not mix."""
 
+import itertools
+from contextlib import contextmanager
+from functools import partial
+
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from callbacks.iterative_pruning import song_evaluator
 from datamodules import SongData
-from mixgraph.graph import build_console
+from mixgraph.graph import batch, build_console
 from mixgraph.module import ConsoleModule
 from mixgraph.processors import registered
+from mixgraph.render import execute, make_plan, products, render_plan
 from mixgraph.settings import RenderSettings
+from mixgraph.songs.training_clips import ClipReader, SongsReader
+from tools.gpu.networks import METHODS, batch_of, make_estimator
+from tools.gpu.workloads import Training, move_clip
 
 RATE = 8000
 LETTERS = "".join(t.letter for t in registered().values() if t.inlets == t.outlets == 1 and not t.cuts)
@@ -40,8 +50,16 @@ def pretended(monkeypatch):
     monkeypatch.setattr(FakeTensor, "tolist", lambda self: halves(self.shape), raising=False)
     monkeypatch.setattr(FakeTensor, "__float__", lambda self: 0.5, raising=False)
     monkeypatch.setattr(FakeTensor, "__bool__", lambda self: False, raising=False)
+    forget_constants()
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         yield lambda tensor: mode.from_tensor(tensor).to("cuda")
+    forget_constants()
+
+
+def forget_constants() -> None:
+    """Constants that are made once for a device must not stay pretended for what runs after, on a real one."""
+    execute._index.cache_clear()
+    products._constant.cache_clear()
 
 
 def move(module, to_gpu) -> None:
@@ -82,3 +100,144 @@ def test_what_strays_is_noticed(data, request) -> None:
     move(module, to_gpu)
     with pytest.raises(RuntimeError, match="device"):
         module.losses(clip._replace(targets=to_gpu(clip.targets), starts=to_gpu(clip.starts)))
+
+
+class Traffic(TorchDispatchMode):
+    """Keeps the names of operations that move values between the host and a device, for which a GPU waits.
+
+    `torch.tensor` of host values on a device is one of them, and dispatches nothing; see `HostMade`.
+    """
+
+    moves = ("_to_copy", "copy_", "_local_scalar_dense", "nonzero", "masked_select", "equal", "_unique2")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        devices = {value.device.type for value in (*args, result) if isinstance(value, torch.Tensor)}
+        if name in self.moves and (len(devices) > 1 or (name not in ("_to_copy", "copy_") and devices != {"cpu"})):
+            self.found.append(name)
+        return result
+
+
+class HostMade(TorchFunctionMode):
+    """Adds the names of functions that make tensors on a device out of values of the host."""
+
+    def __init__(self, found: list[str]) -> None:
+        super().__init__()
+        self.found = found
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if func in (torch.tensor, torch.as_tensor, torch.asarray) and result.device.type != "cpu":
+            self.found.append(func.__name__)
+        return result
+
+
+@contextmanager
+def watched():
+    """All that moves between the host and a device."""
+    with Traffic() as traffic, HostMade(traffic.found):
+        yield traffic.found
+
+
+META = torch.device("meta")
+"""A device without values, whose tensors cannot be read either, and on which gradients can be taken."""
+
+
+def test_traffic_is_seen() -> None:
+    there = torch.ones(3, device=META)
+    for move_something in (
+        lambda: torch.tensor([1, 2], device=META),
+        lambda: torch.zeros(()).to(there),
+        lambda: there.copy_(torch.ones(3)),
+    ):
+        with watched() as found:
+            move_something()
+        assert len(found) == 1
+    with watched() as found:
+        (there + 1).to(torch.float64)
+        torch.tensor([1.0, 2.0]).sum().item()  # of the host itself
+    assert found == []
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        there.sum().item()
+
+
+@pytest.fixture(scope="module")
+def data_30k(tiny_song):
+    """At the rate of the reverb's noise: elsewhere torchaudio's resampling makes a constant on the host each time."""
+    return SongData(str(tiny_song), sample_rate=30_000, scored_seconds=0.2, warm_up_seconds=0.1)
+
+
+def on_device(module, clip) -> Training:
+    module.to(META)
+    return Training(module, [move_clip(clip, META)])
+
+
+# Without gain staging there are no energies; without delays no penalty.
+@pytest.mark.parametrize("chain", ["ecnsgdr", "cg"])
+def test_a_training_step_moves_nothing_between_host_and_device(data_30k, chain) -> None:
+    """Once plans, constants and the optimizer's state are there."""
+    song = data_30k.song
+    module = ConsoleModule(chain, chain, warm_up_seconds=0.1).build(build_console(song.subgroups, chain, chain))
+    module.prune_phase, module.pruning_steps = True, 10
+    training = on_device(module, data_30k.clips()(0))
+    module.loudest = module.target(song).loudest.unsqueeze(0)
+    training.step()
+    for keep in (module.graph.processors, module.graph.processors[::3]):
+        module.prune(keep)
+        training = Training(module, training.clips)
+        training.step()
+        with watched() as found:
+            training.step()
+        assert found == []
+    assert module.dry_wet_logits.grad.device == META
+
+
+def test_a_training_step_of_several_songs_moves_nothing_between_host_and_device(tiny_song, duo_song) -> None:
+    songs = SongData([str(tiny_song), str(duo_song)], sample_rate=30_000).songs
+    module = ConsoleModule(warm_up_seconds=0.1)
+    module.build(batch([build_console(song.subgroups, name=song.name) for song in songs]))
+    training = on_device(module, SongsReader([ClipReader(s, 3000, 6000, module.lookahead, 0) for s in songs])(0))
+    training.step()
+    with watched() as found:
+        training.step()
+    assert found == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_schedule_stays_on_its_device(data_30k, method) -> None:
+    module = ConsoleModule().build(build_console(data_30k.song.subgroups))
+    training = on_device(module, data_30k.clips()(0))
+    clip, values = training.clips[0], module.parameters_by_type()
+    plan = make_plan(module.graph, module.processors, clip.targets.shape[-1] + module.lookahead, method)
+    render = partial(render_plan, plan, module.processors, clip.sources, values, starts=clip.starts)
+    render(module.weights)
+    with watched() as found:
+        render(module.weights).mix.sum().backward()
+    assert found == []
+    assert module.dry_wet_logits.grad.device == META
+
+
+def test_the_estimator_stays_on_its_device(monkeypatch) -> None:
+    """As far as its shapes do not depend on values: which nodes are of a type is read on the host."""
+    module, examples = make_estimator(quick=True)
+    types = batch_of(examples, 2).x
+    monkeypatch.setattr(torch.Tensor, "nonzero", nonzero_of(types))
+    batch = batch_of(examples, 2).to(META)
+    module.to(META)
+    estimate = module(batch)
+    assert {v.device for named in estimate.parameters.values() for v in named.values()} == {META}
+    loss = torch.nn.functional.binary_cross_entropy(estimate.keep, batch.keep) + estimate.weights.sum()
+    loss.backward()
+    assert {p.grad.device for p in module.network.encoder.parameters()} == {META}
+
+
+def nonzero_of(types):
+    """Stands in for `nonzero` of a mask that has no values: as many nodes of each type as there are, in turn."""
+    counts = [int((types == number).sum()) for number in range(3, int(types.max()) + 1)]
+    left = itertools.cycle(counts)
+    return lambda mask: torch.zeros(next(left), 1, dtype=torch.long, device=mask.device)

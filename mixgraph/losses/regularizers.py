@@ -12,13 +12,17 @@ from mixgraph.render.values import StagedEnergy
 _FLOOR = 1e-7  # mean energy a sample; keeps silent tracks out
 
 
-def gain_staging(energies: Sequence[StagedEnergy], num_samples: int, types: Collection[str]) -> Tensor:
+def gain_staging(
+    energies: Sequence[StagedEnergy], num_samples: int, types: Collection[str], like: Tensor | None = None
+) -> Tensor:
     """Sum over nodes of | ln(rms of wet) - ln(rms of dry) | (paper eq. 5).
 
     Args:
         energies: of the staged nodes, from rendering; of the mid channel by default.
         num_samples: that the energies were summed over.
         types: which processor types take part.
+        like: a tensor of the device and number format of a 0 where none of them does: a GPU would wait for one of
+            the host.
 
     Returns:
         A scalar, the mean over clips.
@@ -29,7 +33,9 @@ def gain_staging(energies: Sequence[StagedEnergy], num_samples: int, types: Coll
             wet = torch.log(step.wet / num_samples + _FLOOR)
             dry = torch.log(step.dry / num_samples + _FLOOR)
             terms.append((wet - dry).abs().mean(dim=-1).sum() / 2)
-    return torch.stack(terms).sum() if terms else torch.zeros(())
+    if terms:
+        return torch.stack(terms).sum()
+    return torch.zeros(()) if like is None else like.new_zeros(())
 
 
 def sparsity(weights: Tensor) -> Tensor:

@@ -1,0 +1,65 @@
+"""How far values on two devices are from each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from mixgraph.module import ConsoleModule
+from mixgraph.songs.training_clips import Clip
+from tools.gpu.workloads import Training, move_clip
+
+UNIT_GRADIENTS = "delay_z"  # whose gradients have modulus 1 whatever arrives: next to nothing gives any direction
+
+
+def relative(value: float, expected: float) -> float:
+    """The difference against what is expected; that of two zeros is 0."""
+    return 0.0 if value == expected else abs(value - expected) / max(abs(expected), 1e-12)
+
+
+def relative_norm(value: Tensor, expected: Tensor) -> float:
+    """The norm of the difference against that of what is expected, in float64 on the CPU."""
+    given, wanted = value.detach().double().cpu(), expected.detach().double().cpu()
+    difference = float((given - wanted).norm())
+    return 0.0 if difference == 0 else difference / max(float(wanted.norm()), 1e-30)
+
+
+def gradients(module: ConsoleModule, clip: Clip) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """All terms of the objective, and the gradients of its sum, by parameter."""
+    module.zero_grad()
+    found = module.losses(clip)
+    found["loss"].backward()
+    taken = {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
+    module.zero_grad()
+    return {name: float(value.detach()) for name, value in found.items()}, taken
+
+
+def linear_gradients(module: ConsoleModule, clip: Clip) -> tuple[Tensor, dict[str, Tensor]]:
+    """The mix, and the gradients of a fixed linear functional of it: no sign of a loss can flip by rounding."""
+    module.zero_grad()
+    mix = module._render_clip(clip, module.parameters_by_type(), module.weights, None).mix
+    generator = torch.Generator().manual_seed(0)
+    direction = torch.randn(mix.shape, generator=generator, dtype=torch.float64).to(mix)
+    (mix * direction).sum().backward()
+    taken = {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
+    module.zero_grad()
+    return mix.detach(), taken
+
+
+def largest(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tuple[float, dict[str, float]]:
+    """The largest relative difference but for delays' positions, and that of each parameter."""
+    if found.keys() != expected.keys():
+        raise ValueError(f"gradients: of {', '.join(sorted(expected))} expected, got {', '.join(sorted(found))}")
+    differences = {name: relative_norm(found[name], expected[name]) for name in expected}
+    bounded = [difference for name, difference in differences.items() if UNIT_GRADIENTS not in name]
+    return max(bounded), differences
+
+
+def in_double(training: Training) -> tuple[ConsoleModule, Clip]:
+    """The module and its first clip in float64; the module is changed."""
+    module = training.module.double()
+    if module.loudest is not None:
+        module.loudest = module.loudest.double()
+    return module, move_clip(training.clips[0], dtype=torch.float64)

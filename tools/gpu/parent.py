@@ -1,0 +1,213 @@
+"""Runs the sections one after the other, each in a process of its own with a limit, and keeps what they found."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+from tools.gpu.plan import MINUTES, SECTIONS, Section
+from tools.gpu.report import LOG, Ran, write
+from tools.gpu.rows import Row, RowFile
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PROBE_SECONDS = 90.0
+LEAST_SECONDS = 15.0  # below which a section is not worth starting: it imports torch first
+_LOOK_SECONDS = 2.0  # between looks at what a section has written
+_DYING_SECONDS = 10.0  # a process that the driver holds may not end even when it is killed
+
+
+@dataclass(frozen=True)
+class Options:
+    """Of a check.
+
+    Attributes:
+        out: folder of the results.
+        device: `"cuda"` or `"cpu"`.
+        quick: everything small.
+        minutes: of all sections.
+        sections: names of those that are run.
+    """
+
+    out: Path
+    device: str
+    quick: bool
+    minutes: float
+    sections: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a process ended: its seconds, and why it was not well, or ""."""
+
+    seconds: float
+    reason: str
+
+
+def run_process(
+    command: Sequence[str], limit: float, log: IO[bytes], while_waiting: Callable[[], None] = lambda: None
+) -> Ending:
+    """Runs a command in a process group of its own; all of the group is killed after `limit` seconds, and at the end.
+
+    Args:
+        command: to run, in the repository's root.
+        limit: in seconds.
+        log: takes all that it prints.
+        while_waiting: called every two seconds.
+    """
+    started = time.monotonic()
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    reason = ""
+    try:
+        while True:
+            left = limit - (time.monotonic() - started)
+            if left <= 0:
+                reason = f"killed after {limit:.0f} s, its limit"
+                break
+            try:
+                code = process.wait(min(_LOOK_SECONDS, left))
+            except subprocess.TimeoutExpired:
+                while_waiting()
+                continue
+            if code < 0:
+                reason = f"its process was ended by {signal.Signals(-code).name}"
+            elif code > 0:
+                reason = f"its process ended with {code}"
+            break
+    finally:
+        _kill_group(process)
+    return Ending(time.monotonic() - started, reason)
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Ends a process and all that it started."""
+    with suppress(ProcessLookupError):  # all of the group is gone
+        os.killpg(process.pid, signal.SIGKILL)
+    try:
+        process.wait(_DYING_SECONDS)
+    except subprocess.TimeoutExpired:
+        sys.stderr.write(f"Process {process.pid} does not end although it was killed; going on without it.\n")
+
+
+class Check:
+    """A run of some sections.
+
+    Args:
+        options: of the run.
+        log: told what is going on, one line each.
+    """
+
+    def __init__(self, options: Options, log: Callable[[str], None]) -> None:
+        self.options, self.log = options, log
+        self.started = time.monotonic()
+        self.about: dict[str, Any] = {"error": ""}
+        self.ran: list[Ran] = []
+
+    def run(self) -> str:
+        """Runs all sections; results are written whenever there is something new. Returns the Markdown."""
+        self.options.out.mkdir(parents=True, exist_ok=True)
+        before = signal.signal(signal.SIGTERM, _end)
+        try:
+            with (
+                tempfile.TemporaryDirectory(prefix="gpu_check_") as folder,
+                (self.options.out / LOG).open("wb") as log_file,
+            ):
+                self._probe(Path(folder), log_file)
+                for section in SECTIONS:
+                    if section.name in self.options.sections:
+                        self._section(section, Path(folder), log_file)
+            return write(self.options.out, self.about, self.ran)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def _probe(self, folder: Path, log_file: IO[bytes]) -> None:
+        path = folder / "probe.json"
+        command = [sys.executable, "-m", "tools.gpu.probe", self.options.device, str(path)]
+        ending = run_process(command, PROBE_SECONDS, log_file)
+        if path.exists():
+            self.about = json.loads(path.read_text(encoding="utf-8"))
+        else:
+            self.about = {"error": f"asking for the device: {ending.reason or 'no answer'}"}
+        self.about |= {
+            "arguments": {"device": self.options.device, "quick": self.options.quick, "minutes": self.options.minutes},
+            "probe_seconds": ending.seconds,
+        }
+        self.log(f"{self.about.get('device', 'unknown device')}; {self.about['error'] or 'it answers'}")
+
+    def _section(self, section: Section, folder: Path, log_file: IO[bytes]) -> None:
+        left = 60 * self.options.minutes - (time.monotonic() - self.started)
+        limit = min(section.seconds * self.options.minutes / MINUTES, left)
+        if self.about["error"]:
+            self._skip(section, self.about["error"])
+        elif left < LEAST_SECONDS:
+            self._skip(section, "no time left")
+        else:
+            self._run(section, limit, folder, log_file)
+
+    def _skip(self, section: Section, reason: str) -> None:
+        row = Row(section.name, "all of the section", status="skipped", reason=reason)
+        self.ran.append(Ran(section, "skipped", reason=reason, rows=(row,)))
+        self.log(f"{section.name}: skipped: {reason}")
+        write(self.options.out, self.about, self.ran)
+
+    def _run(self, section: Section, limit: float, folder: Path, log_file: IO[bytes]) -> None:
+        self.log(f"{section.name}: at most {limit:.0f} s")
+        rows = RowFile(folder / f"{section.name}.jsonl")
+        seen = 0
+        started = time.monotonic()
+
+        def look() -> None:
+            nonlocal seen
+            found = tuple(rows.read())
+            if len(found) > seen:
+                seen = len(found)
+                running = Ran(section, "ok", time.monotonic() - started, limit, "still running", found)
+                write(self.options.out, self.about, [*self.ran, running])
+
+        log_file.write(f"\n===== {section.name}\n".encode())
+        log_file.flush()
+        command = [sys.executable, "-m", "tools.gpu.section", section.name, "--out", str(rows.path)]
+        command += ["--device", self.options.device, "--seconds", f"{limit:.1f}"]
+        ending = run_process(command + ["--quick"] * self.options.quick, limit, log_file, look)
+        found = rows.read()
+        if ending.reason:
+            found.append(Row(section.name, "all of the section", status="failed", reason=ending.reason))
+        self.ran.append(
+            Ran(section, "failed" if ending.reason else "ok", ending.seconds, limit, ending.reason, tuple(found))
+        )
+        bad = sum(row.status == "failed" for row in found)
+        self.log(f"{section.name}: {len(found)} rows, {bad} failed, {ending.seconds:.0f} s{_because(ending.reason)}")
+        write(self.options.out, self.about, self.ran)
+
+    @property
+    def well(self) -> bool:
+        """Whether something was measured, and no row failed."""
+        rows = [row for own in self.ran for row in own.rows]
+        return any(row.status == "ok" for row in rows) and not any(row.status == "failed" for row in rows)
+
+
+def _because(reason: str) -> str:
+    return f", {reason}" if reason else ""
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """Turns a signal into an exception, so that what was started is ended on the way out."""
+    sys.exit(128 + number)

@@ -1,0 +1,76 @@
+"""The sections in order of worth, their limits, and what must be installed for them. Imports no torch."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+MINUTES = 8.0
+LEAST_TORCH = (2, 11)
+# Import name -> name in the package index.
+PACKAGES = {
+    "torch": "torch",
+    "torchaudio": "torchaudio",
+    "lightning": "lightning",
+    "torch_geometric": "torch_geometric",
+    "auraloss": "auraloss",
+    "matplotlib": "matplotlib",
+    "networkx": "networkx",
+    "numba": "numba",
+    "numpy": "numpy",
+    "orjson": "orjson",
+    "rich": "rich",
+    "safetensors": "safetensors",
+    "scipy": "scipy",
+    "soundfile": "soundfile",
+    "webdataset": "webdataset",
+    "yaml": "pyyaml",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the check.
+
+    Attributes:
+        name: on the command line and in the tables.
+        module: in `tools.gpu`, whose `run` measures it.
+        seconds: its limit where the whole check has 8 minutes.
+        title: of its table.
+    """
+
+    name: str
+    module: str
+    seconds: float
+    title: str
+
+
+SECTIONS = (
+    Section("equality", "equality", 120, "The card against the CPU"),
+    Section("steps", "steps", 70, "Training steps"),
+    Section("search", "searches", 150, "Trials, rounds and searches"),
+    Section("compiled", "compiled", 90, "CUDA graphs and torch.compile"),
+    Section("songs", "many_songs", 90, "Several songs on one card"),
+    Section("estimator", "networks", 60, "The estimator, and the renderer's schedules"),
+    Section("peer", "peer", 45, "The peer (grafx)"),
+)
+NAMES = tuple(section.name for section in SECTIONS)
+
+
+def missing_packages() -> list[str]:
+    """One line for each package that the sections need and that is not there, or too old."""
+    found = []
+    for name, package in PACKAGES.items():
+        if importlib.util.find_spec(name) is None:
+            found.append(f"{package} is needed and is not installed. HINT: pip install {package}")
+    if not any(line.startswith("torch ") for line in found):
+        try:
+            installed = version("torch")
+        except PackageNotFoundError:
+            installed = "0 (without a version)"
+        numbers = tuple(int(part) for part in installed.split("+")[0].split(".")[:2] if part.isdecimal())
+        if numbers < LEAST_TORCH:
+            least = ".".join(map(str, LEAST_TORCH))
+            found.append(f"torch {least} or newer is needed, got {installed}. HINT: pip install 'torch>={least}'")
+    return found

@@ -1,0 +1,95 @@
+"""Whether a GPU answers, and what machine this is; a process of its own, so that a broken driver ends nothing else.
+
+python -m tools.gpu.probe cuda FILE
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mixgraph.files import json_text, write_atomically
+
+
+def probe(device: str) -> dict[str, Any]:
+    """What the tables say about the machine; `error` says why a device cannot be used, "" where it can."""
+    import torch
+
+    found: dict[str, Any] = {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda or "none",
+        "cudnn": torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else None,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "processor": _processor(),
+        "device": "cpu",
+        "error": "",
+    }
+    if not device.startswith("cuda"):
+        return found
+    found["driver"] = _driver()
+    with warnings.catch_warnings(record=True) as told:  # an old driver is told by a warning
+        warnings.simplefilter("always")
+        available = torch.cuda.is_available()
+    if not available:
+        reasons = [str(warning.message).splitlines()[0] for warning in told]
+        try:
+            torch.cuda.init()
+        except (RuntimeError, AssertionError) as error:
+            reasons.append(str(error).splitlines()[0])
+        found["error"] = "no GPU: " + "; ".join(dict.fromkeys(reasons or ["torch.cuda.is_available() is false"]))
+        return found
+    try:
+        about = torch.cuda.get_device_properties(device)
+        free, total = torch.cuda.mem_get_info(device)
+        found |= {
+            "device": about.name,
+            "capability": f"{about.major}.{about.minor}",
+            "multiprocessors": about.multi_processor_count,
+            "memory_gib": round(total / 2**30, 1),
+            "free_gib": round(free / 2**30, 1),
+        }
+        if float(torch.arange(8.0, device=device).sum()) != 28.0:
+            found["error"] = "the GPU adds wrongly: 0 + 1 + ... + 7 is not 28"
+    except RuntimeError as error:  # no code for this card, a driver that is too old, a card that is in use
+        found["error"] = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+    return found
+
+
+def _driver() -> str:
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return "unknown (no nvidia-smi)"
+    asked = [command, "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"unknown ({type(error).__name__})"
+    return done.stdout.strip().splitlines()[0] if done.stdout.strip() else "unknown"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def main() -> None:
+    device, path = sys.argv[1:]
+    write_atomically(Path(path), json_text(probe(device)).encode())
+
+
+if __name__ == "__main__":
+    main()

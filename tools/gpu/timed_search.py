@@ -1,0 +1,160 @@
+"""Trials, rounds and whole searches with a clock."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import lightning as L
+import torch
+
+from callbacks.iterative_pruning import IterativePruning, song_evaluator
+from datamodules import SongData
+from mixgraph.module import ConsoleModule
+from mixgraph.pruning import RoundResult, Schedule, make_sampler, prune_round
+from mixgraph.search import search
+from mixgraph.songs.song import Song
+from tools.gpu.timing import synchronize, wall_seconds
+
+CPU = torch.device("cpu")
+TOLERANCE = 0.03  # of a search
+
+
+def trial_seconds(module: ConsoleModule, song: Song, trials: int, early_stop: bool = False) -> list[float]:
+    """Of single processors, spread over the graph; the evaluation that fills the caches is not among them."""
+    evaluator = song_evaluator(module, song)
+    loss = evaluator.evaluate(()).loss
+    count = len(module.part(song).graph.processors)
+    bound = loss + TOLERANCE if early_stop else None
+    picked = range(0, count, max(1, count // trials))
+    return [wall_seconds(partial(evaluator.evaluate, (i,), bound), module.device) for i in picked]
+
+
+def prune_once(module: ConsoleModule, song: Song) -> RoundResult:
+    """A round of the default sampler, as a search runs it."""
+    graph = module.part(song).graph
+    return prune_round(
+        song_evaluator(module, song),
+        make_sampler("brute_force", order="loss_increase"),
+        0,
+        [graph.types[i] for i in graph.processors],
+        module.part(song).weights.tolist(),
+        random.Random(0),
+        None,
+        TOLERANCE,
+    )
+
+
+class StageClock(L.Callback):
+    """Seconds of the training of each stage and of the pruning before it; the last of the callbacks.
+
+    Args:
+        deadline: `time.monotonic()` after which the search is told to end.
+
+    Attributes:
+        before: seconds of pruning, for each stage.
+        training: seconds of the steps of each stage.
+        steps: of each stage.
+        processors: of the graph that each stage trains.
+        total: seconds of the fit.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.before: list[float] = []
+        self.training: list[float] = []
+        self.steps: list[int] = []
+        self.processors: list[int] = []
+        self.total = self._last = self._started = 0.0
+        self._step = 0
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._last = self._started = _now(pl_module)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, ConsoleModule)
+        self.before.append(self._lap(pl_module))
+        self.processors.append(len(pl_module.graph.processors))
+        self._step = trainer.global_step
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any, **__: Any) -> None:
+        self.check(trainer)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.training.append(self._lap(pl_module))
+        self.steps.append(trainer.global_step - self._step)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.total = _now(pl_module) - self._started
+
+    def check(self, trainer: L.Trainer) -> None:
+        if time.monotonic() > self.deadline:
+            trainer.should_stop = True
+
+    def _lap(self, module: L.LightningModule) -> float:
+        before, self._last = self._last, _now(module)
+        return self._last - before
+
+
+def _now(module: L.LightningModule) -> float:
+    synchronize(module.device)
+    return time.perf_counter()
+
+
+@dataclass(frozen=True)
+class SearchRecord:
+    """A search that was run.
+
+    Attributes:
+        clock: its times, from the start of the fit on.
+        start: seconds before that: delays are heard, targets transformed.
+        trials: of each round.
+        ended: it came to its end before its deadline.
+        loss: of the whole song, at the end.
+        processors: before and after.
+        module: with the graph that was found.
+    """
+
+    clock: StageClock
+    start: float
+    trials: tuple[int, ...]
+    ended: bool
+    loss: float
+    processors: tuple[int, int]
+    module: ConsoleModule
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """For the JSON file: what each stage took."""
+        clock = self.clock
+        return {
+            "steps": clock.steps,
+            "training": clock.training,
+            "pruning": clock.before,
+            "trials": self.trials,
+            "processors": clock.processors,
+            "start": self.start,
+        }
+
+
+def run_search(data: SongData, schedule: Schedule, device: torch.device, seconds: float) -> SearchRecord:
+    """A search by Lightning, as the command line runs it; it is told to end after some seconds."""
+    module = ConsoleModule(sample_rate=data.sample_rate, warm_up_seconds=data.warm_up / data.sample_rate)
+    module.regularizers = replace(module.regularizers, sparsity_ramp_steps=schedule.sparsity_ramp_steps)
+    pruning = IterativePruning(schedule.console_stages, schedule.rounds, leave_one_out=schedule.leave_one_out)
+    clock = StageClock(time.monotonic() + seconds)
+    pruning.listeners.append(lambda *_: clock.check(module.trainer))
+    callbacks = [pruning, clock]
+    accelerator = "gpu" if device.type == "cuda" else "cpu"
+    started = time.perf_counter()
+    search(module, data, callbacks, pruning.num_stages, accelerator, enable_progress_bar=False)
+    start = time.perf_counter() - started - clock.total
+    ended = len(clock.training) == pruning.num_stages and time.monotonic() < clock.deadline
+    trials = tuple(row["trials"] for row in pruning.trace if row["kind"] == "round")
+    module.to(device)
+    loss = module.score(data.song).loss["full"]
+    counts = sum(module.initial_counts[0].values()), len(module.graph.processors)
+    return SearchRecord(clock, start, trials, ended, loss, counts, module)

@@ -1,0 +1,153 @@
+"""Consoles, clips and songs on a device, and training steps on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from datamodules import SongData
+from mixgraph.graph import batch, build_console
+from mixgraph.module import ConsoleModule
+from mixgraph.pruning import Costs, Schedule, SongCosts
+from mixgraph.songs.song import Song
+from mixgraph.songs.training_clips import Clip, ClipReader, SongsReader
+from tools.benchmarks.cases import WARM_UP_SECONDS, Case, make_song
+from tools.benchmarks.ours import OurSide
+from tools.gpu.parent import ROOT
+
+DEMO = ROOT / "mixgraph" / "songs" / "demo_potassium"
+QUICK = Case(tracks=2, seconds=3.0, clip_seconds=2.0, sample_rate=8000)
+_CLIPS = 4  # that steps take in turns
+
+DEMO_SCHEDULE = Schedule(50, 6, 4, "brute_force", 4, True, 100)
+DEFAULT_SCHEDULE = Schedule(500, 12, 12, "brute_force", 4, True, 2000)
+
+
+def demo_case(quick: bool) -> Case:
+    """The demo song."""
+    return QUICK if quick else Case(song=str(DEMO))
+
+
+def console_case(tracks: int, share: float, quick: bool, seconds: float = 10.0) -> Case:
+    """A console on synthetic tracks that are stereo and never silent: no shortcut can be taken."""
+    if quick:
+        return replace(QUICK, tracks=2 if tracks < 24 else 3, share=share)
+    return Case(tracks=tracks, seconds=seconds, share=share)
+
+
+def console_label(tracks: int, share: float) -> str:
+    """What the tables call it."""
+    return f"{tracks} tracks, {'full' if share == 1 else f'{share:.0%} left'}"
+
+
+class Training:
+    """A console on a device, with clips and an optimizer; steps as a search makes them.
+
+    Args:
+        module: with its graph, on the device.
+        clips: that steps take in turns, on the device.
+    """
+
+    def __init__(self, module: ConsoleModule, clips: Sequence[Clip]) -> None:
+        self.module, self.clips = module, tuple(clips)
+        self.optimizer = module.configure_optimizers()
+        self.steps = 0
+
+    def next_clip(self) -> Clip:
+        clip = self.clips[self.steps % len(self.clips)]
+        self.steps += 1
+        return clip
+
+    def phases(self) -> dict[str, Callable[[], Any]]:
+        """The phases of the next step, to be called in order."""
+        clip = self.next_clip()
+        kept: list[Tensor] = []
+        self.optimizer.zero_grad()
+        return {
+            "losses": lambda: kept.append(self.module.losses(clip)["loss"]),
+            "backward": lambda: kept[0].backward(),
+            "optimizer": self.optimizer.step,
+        }
+
+    def step(self) -> Tensor:
+        """One step; returns its loss, for which nothing waits."""
+        self.optimizer.zero_grad()
+        loss = self.module.losses(self.next_clip())["loss"]
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+
+def make_training(case: Case, device: torch.device) -> tuple[Training, Song]:
+    """The training of a case, with the same values on every device, and its song, on the CPU."""
+    side = OurSide(case)
+    module = side.module.to(device)
+    if module.loudest is not None:
+        module.loudest = module.loudest.to(device)
+    clips = [move_clip(side.clips(step), device) for step in range(_CLIPS)]
+    return Training(module, clips), side.song
+
+
+def move_clip(clip: Clip, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Clip:
+    """The clip on a device, in a number format."""
+    starts = None if clip.starts is None else clip.starts.to(device)
+    return clip._replace(sources=clip.sources.to(device, dtype), targets=clip.targets.to(device, dtype), starts=starts)
+
+
+def copy_values(source: ConsoleModule, destination: ConsoleModule) -> None:
+    """Gives a module the graph and the values of another, on the device that it is on."""
+    values = {t: {n: v.detach() for n, v in named.items()} for t, named in source.parameters_by_type().items()}
+    destination.load(source.graph, values, source.weights)
+
+
+class MadeSongData(SongData):
+    """Songs that are there already, as a search takes them.
+
+    Args:
+        songs: all of the search.
+        options: of `SongData`, but for the path.
+    """
+
+    def __init__(self, songs: Sequence[Song], **options: Any) -> None:
+        super().__init__([song.name for song in songs], sample_rate=songs[0].sample_rate, **options)
+        self.made = tuple(songs)
+
+    def read(self) -> tuple[Song, ...]:
+        return self.made
+
+
+def made_song(case: Case, seed: int) -> Song:
+    """A song of its own name and audio."""
+    return replace(make_song(replace(case, seed=seed)), name=f"song{seed}")
+
+
+def joint_training(songs: Sequence[Song], case: Case, device: torch.device) -> Training:
+    """All songs as one disconnected graph."""
+    module = ConsoleModule(sample_rate=case.sample_rate, warm_up_seconds=WARM_UP_SECONDS)
+    module.build(batch([build_console(song.subgroups, name=song.name) for song in songs]))
+    module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]  # there is no Trainer
+    scored = round(case.scored_seconds * case.sample_rate)
+    readers = [ClipReader(song, module.warm_up, scored, module.lookahead, seed=0) for song in songs]
+    clips = [move_clip(SongsReader(readers)(step), device) for step in range(2)]
+    module.to(device)
+    levels = [level for song in songs if (level := module.target(song).loudest) is not None]
+    module.loudest = torch.stack(levels)
+    return Training(module, clips)
+
+
+def costs_of(module: ConsoleModule, songs: int, step: float, trial: float) -> Costs:
+    """What a search of some songs like that of the module's graph costs, by the library's own estimate.
+
+    Args:
+        module: of all songs, or of one.
+        songs: how many there are.
+        step: seconds of a training step with all of them.
+        trial: seconds of a trial of one.
+    """
+    counts = module.graph.count()
+    processors = round(len(module.graph.processors) / module.graph.num_songs)
+    return Costs(step, (SongCosts(processors, len(counts), trial),) * songs)

@@ -1,0 +1,63 @@
+"""Checks and times mixgraph on a GPU in one call of a few minutes; writes a table and a JSON file.
+
+    python -m tools.gpu_check --out gpu_results
+    python tools/gpu_check.py --out gpu_results --minutes 4 --sections equality steps
+    python -m tools.gpu_check --out quick_results --quick            small, on the CPU: does it run?
+
+Each section runs in a process of its own with a limit; what it has measured is kept when it fails or is killed. It
+needs no network and no file outside the repository. Results are in OUT/results.json and OUT/results.md, written
+whenever there is something new; OUT/log.txt has what the sections printed. CUDA_VISIBLE_DEVICES chooses among several
+cards. See docs/gpu.md.
+
+Exit status: 0 where all went well, 1 where a row failed or nothing was measured, 2 where packages are missing or an
+argument is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+if __package__ in (None, ""):  # run as a file: the repository is not installed
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from tools.gpu.parent import Check, Options
+from tools.gpu.plan import MINUTES, NAMES, missing_packages
+
+
+def parse(arguments: Sequence[str] | None = None) -> Options:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help=f"of all sections (default {MINUTES:g})")
+    parser.add_argument("--sections", nargs="+", choices=NAMES, default=list(NAMES), help="(all)")
+    parser.add_argument("--device", choices=("cuda", "cpu"), help="(cuda; with --quick cpu)")
+    parser.add_argument("--quick", action="store_true", help="everything small: does it run?")
+    options = parser.parse_args(arguments)
+    device = options.device or ("cpu" if options.quick else "cuda")
+    if not 0 < options.minutes <= 24 * 60:
+        parser.error(f"--minutes: above 0 and at most a day, got {options.minutes:g}")
+    return Options(options.out.resolve(), device, options.quick, options.minutes, options.sections)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    missing = missing_packages()
+    if missing:
+        sys.stderr.write("".join(f"{line}\n" for line in missing))
+        return 2
+    started = time.monotonic()
+
+    def log(line: str) -> None:
+        sys.stderr.write(f"[{time.monotonic() - started:6.1f} s] {line}\n")
+        sys.stderr.flush()
+
+    check = Check(options, log)
+    sys.stdout.write(check.run())
+    return 0 if check.well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
