@@ -275,7 +275,7 @@ def test_a_song_that_cannot_be_listed_is_a_failure(songs, config, plain, tmp_pat
     shutil.copytree(plain[0], out)
     (root / "zoo" / "mix.wav").unlink()
     shutil.copytree(root / "duo", root / "odd")
-    (root / "odd" / "song.yaml").write_text("title: !!bool abc")
+    (root / "odd" / "song.yaml").write_text("[]")
     os.mkdir(os.fsencode(root) + b"/f\xf6lder")
     (out / "results" / "tiny" / "run_0" / "graph.json").write_text("{")
     said, code = build(root, config, out, "--date-published=2026-11-29")

@@ -11,6 +11,8 @@ import yaml
 from mixgraph.dataset import BuildFolder, FileHashes, Job, find_sources, may_share_audio, select
 from mixgraph.dataset.jobs import why_redo
 from mixgraph.dataset.settings import differences, digest, essential
+from mixgraph.results.contents import RESULT_FILES
+from mixgraph.songs import song_files
 
 CONFIG = {
     "seed_everything": 7,
@@ -81,6 +83,7 @@ def odd_songs(root, model) -> dict[str, str]:
         (root / name / "song.yaml").write_text(text)
         return root / name
 
+    # Texts, whatever YAML makes of them: these songs are read.
     (song("tag") / "song.yaml").write_text("title: !!bool abc")
     (song("day") / "song.yaml").write_text("title: 2026-99-99")
     (song("deep") / "song.yaml").write_text("a: " + "[" * 5000)
@@ -98,9 +101,9 @@ def odd_songs(root, model) -> dict[str, str]:
     (root / "loose").mkdir()
     shutil.copy(model / "mix.wav", root / "loose" / "mix.wav")
     return {
-        "tag": "", "day": "", "deep": "", "half": "texts of characters", "latin": "a file name of text (UTF-8)",
-        "f_lder": "a file name of text (UTF-8)", "unmixed": "mix.*", "list": "song.yaml", "dangling": "lead.wav",
-        "gone": "a link that leads nowhere", "circle": "a link that leads nowhere", "loose": "no mark of a layout",
+        "deep": "song.yaml", "latin": "UTF-8", "f_lder": "a file name of text (UTF-8)", "unmixed": "mix.*",
+        "list": "song.yaml", "dangling": "lead.wav", "gone": "a link that leads nowhere",
+        "circle": "a link that leads nowhere", "loose": "no mark of a layout",
     }  # fmt: skip
 
 
@@ -111,7 +114,7 @@ def test_odd_songs_are_named_and_the_others_go_on(songs) -> None:
     (songs / "empty" / "song.yaml").write_text("")
     hashes = FileHashes(songs.parent / "hashes.json")
     found, unreadable = find_sources([songs], hashes)
-    assert [song.name for song in found] == ["duo", "empty", "line_break", "tiny"]
+    assert [song.name for song in found] == ["day", "duo", "empty", "half", "line_break", "tag", "tiny"]
     assert unreadable.keys() == expected.keys()
     for name, part in expected.items():
         assert part in unreadable[name], name
@@ -122,6 +125,19 @@ def test_odd_songs_are_named_and_the_others_go_on(songs) -> None:
         folder.add_failure(name, None, why)
         assert why  # to be shown
     assert [row["song"] for row in map(json.loads, folder.failures.read_text().splitlines())] == list(unreadable)
+
+
+@pytest.mark.parametrize("error", [KeyError("abc"), RecursionError("too deep"), MemoryError(), ValueError()])
+def test_an_error_of_any_type_is_that_of_one_song(songs, monkeypatch, error) -> None:
+    def files(folder, *settings):
+        if folder.name == "duo":
+            raise error
+        return song_files(folder, *settings)
+
+    monkeypatch.setattr("mixgraph.dataset.sources.song_files", files)
+    found, unreadable = find(songs)
+    assert [song.name for song in found] == ["tiny"]
+    assert unreadable == {"duo": f"{type(error).__name__}: {error}"}
 
 
 def test_a_root_without_songs_does_not_stop_the_others(songs) -> None:
@@ -246,12 +262,19 @@ def test_results_stand_until_settings_audio_or_description_change(songs) -> None
     assert "audio changed: tracks/kick.wav" in why_redo(saved, record(songs))
 
 
+def whole_result(folder):
+    """A folder with the names of a result's files."""
+    folder.mkdir(parents=True)
+    for name in RESULT_FILES:
+        (folder / (f"{name}.flac" if name.startswith("mix_") else name)).write_text("")
+    return folder
+
+
 def test_what_is_due_and_why(songs, tmp_path) -> None:
     folder = BuildFolder(tmp_path / "out")
     duo, tiny = (Job(song, 0, CONFIG) for song in find(songs)[0])
     assert folder.why_due([duo, tiny]) == ["new", "new"]
-    found = tmp_path / "found"
-    found.mkdir()
+    found = whole_result(tmp_path / "found")
     (found / "job.json").write_text(json.dumps(duo.record()))
     folder.publish(duo, found)
     assert folder.result(duo).is_dir()
@@ -276,12 +299,12 @@ def test_a_new_result_replaces_an_old_one_whole(songs, tmp_path) -> None:
     folder = BuildFolder(tmp_path / "out")
     job = Job(find(songs)[0][0], 0, CONFIG)
     for name in ("first", "second"):
-        found = folder.work(job) / "result"
-        found.mkdir(parents=True)
-        (found / name).write_text(name)
+        found = whole_result(folder.work(job) / "result")
+        (found / "log.csv").write_text(name)
         folder.publish(job, found)
-    assert [path.name for path in folder.result(job).iterdir()] == ["second"]
+    assert (folder.result(job) / "log.csv").read_text() == "second"
     assert [path.name for path in folder.root.iterdir()] == ["results"]
+    assert [path.name for path in folder.result(job).parent.iterdir()] == ["run_0"]
 
 
 @pytest.mark.parametrize(
