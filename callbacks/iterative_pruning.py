@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import random
 import time
 from collections.abc import Callable, Collection
@@ -9,11 +11,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import lightning as L
+from lightning.pytorch.utilities import rank_zero_info
 
 from mixgraph.graph import prune, song_nodes
 from mixgraph.losses import SongScore
 from mixgraph.module import ConsoleModule
 from mixgraph.pruning import Order, SongEvaluator, Trial, leave_one_out, make_sampler, prune_round
+from mixgraph.resuming import check_settings, constructor_settings
 from mixgraph.songs import Song
 
 OnTrial = Callable[[Song, dict[str, Any], int], None]
@@ -39,6 +43,9 @@ class SongRecord:
     loss_increases: list[float | None] | None = None
     seconds: float = 0.0
     tolerance: float | None = None
+
+
+MAX_STAGES = 10_000  # a round that removes nothing is the last that can change anything
 
 
 class IterativePruning(L.Callback):
@@ -77,8 +84,11 @@ class IterativePruning(L.Callback):
         leave_one_out: bool = True,
         seed: int = 42,
     ) -> None:
-        if console_stages < 1 or rounds < 0:
-            raise ValueError(f"console_stages, rounds: at least 1 and 0, got {console_stages} and {rounds}")
+        self.settings = constructor_settings(locals())
+        if not (1 <= console_stages <= MAX_STAGES and 0 <= rounds <= MAX_STAGES):
+            raise ValueError(
+                f"console_stages, rounds: at least 1 and 0, at most {MAX_STAGES}, got {console_stages} and {rounds}"
+            )
         if not tolerance >= 0:
             raise ValueError(f"tolerance: at least 0, in units of the match loss, got {tolerance}")
         if window_tolerance is not None and not window_tolerance >= 0:
@@ -89,6 +99,8 @@ class IterativePruning(L.Callback):
         self.use(sampler, period)
         self.refresh_min_loss, self.leave_one_out, self.seed = refresh_min_loss, leave_one_out, seed
         self.songs: list[SongRecord] = []
+        self.rounds_done = 0
+        self._between_stages = False
         self.listeners: list[OnTrial] = []
 
     def use(self, sampler: str, period: int) -> None:
@@ -118,12 +130,13 @@ class IterativePruning(L.Callback):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if stage == "fit":
             self.songs = [SongRecord(tolerance=self.tolerance) for _ in searched_songs(trainer)]
+            self.rounds_done, self._between_stages = 0, False
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         round_index = trainer.current_epoch - self.console_stages
-        if round_index < 0 or self.rounds == 0:
+        if round_index < self.rounds_done or self.rounds == 0:
             return
-        module = _console(pl_module)
+        module, self._between_stages = _console(pl_module), True
         removed: set[int] = set()
         for song, record in zip(searched_songs(trainer), self.songs, strict=True):
             started = time.perf_counter()
@@ -134,9 +147,10 @@ class IterativePruning(L.Callback):
             record.seconds += time.perf_counter() - started
         module.prune([node for node in module.graph.processors if node not in removed])
         module.prune_phase = True
+        self.rounds_done, self._between_stages = round_index + 1, False
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        module = _console(pl_module)
+        module, self._between_stages = _console(pl_module), True
         for song, record in zip(searched_songs(trainer), self.songs, strict=True):
             started = time.perf_counter()
             if record.console_score is None:
@@ -146,9 +160,23 @@ class IterativePruning(L.Callback):
             record.seconds += time.perf_counter() - started
 
     def state_dict(self) -> dict[str, Any]:
-        return {"songs": [asdict(record) for record in self.songs]}
+        return {
+            "songs": [asdict(record) for record in self.songs],
+            "rounds_done": self.rounds_done,
+            "between_stages": self._between_stages,
+            "settings": json.dumps(self.settings),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if state_dict["between_stages"]:
+            raise ValueError(
+                "ckpt_path: the checkpoint was taken in the middle of a round of pruning, or of measuring. HINT: go on "
+                "from one that was taken between steps, such as the stage.ckpt of a result folder"
+            )
+        told = check_settings("pruning", json.loads(state_dict["settings"]), self.settings)
+        if told:
+            rank_zero_info(f"From the checkpoint on: {', '.join(told)}.")
+        self.rounds_done = state_dict["rounds_done"]
         self.songs = [SongRecord(**saved) for saved in state_dict["songs"]]
         for record in self.songs:
             record.tolerance = self.tolerance  # what the rest of the search prunes with
@@ -209,6 +237,11 @@ class _SongTrials:
             on_trial,
             lambda: self.trainer.should_stop,
         )
+        if not math.isfinite(result.start_loss):
+            raise FloatingPointError(
+                f"the match loss of the whole of {self.song.name} is {result.start_loss} after step "
+                f"{self.trainer.global_step}, so nothing can be pruned. HINT: a lower model.optimizer.learning_rate"
+            )
         record.min_loss = result.min_loss
         left = self._left(result.removed)
         record.trace.append(

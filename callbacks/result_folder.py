@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -40,7 +41,7 @@ class ResultFolder(L.Callback):
     def __init__(self, path: str | None = None, overwrite: bool = False, log_every: int = 10) -> None:
         self.path = None if path is None else Path(path)
         self.overwrite, self.log_every = overwrite, log_every
-        self.config_text = ""
+        self.config_text: Callable[[Path], str] = lambda folder: ""  # that is saved in a folder
         self.logs: list[list[dict[str, Any]]] = []
         self.seconds = 0.0
         self._started = 0.0
@@ -70,19 +71,11 @@ class ResultFolder(L.Callback):
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self._places.release()
 
-    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        stages, trained = trainer.max_epochs, checkpoint["epoch"] + 1
-        if trainer.training and stages is not None and trained >= stages:  # Lightning would pass over it in silence
-            raise ValueError(
-                f"pruning.console_stages, pruning.rounds: {trained} stages of the checkpoint are trained, more are "
-                f"needed to go on, got {stages} in all"
-            )
-
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._places.check(trainer.ckpt_path, self.overwrite)  # known by now, but not in `setup`
         self._places.begin()
-        for partial in self._places.partials:
-            write_atomically(partial / CONFIG, self.config_text.encode())
+        for folder, partial in zip(self._places.folders, self._places.partials, strict=True):
+            write_atomically(partial / CONFIG, self.config_text(folder).encode())
         self._started = time.perf_counter() - self.seconds
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -92,7 +85,7 @@ class ResultFolder(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.global_step % self.log_every == 0:
+        if trainer.global_step % self.log_every == 0 or batch_idx + 1 == trainer.num_training_batches:
             self._log(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

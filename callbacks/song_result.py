@@ -62,6 +62,9 @@ def write_song(
     """
     part = module.part(song)
     found, dry = module.render(song), song.sources.sum(dim=0)
+    if not bool(found.isfinite().all()):
+        reason = module.failure or "HINT: a lower model.optimizer.learning_rate"
+        raise FloatingPointError(f"the mix that the graph of {song.name} makes is not finite. {reason}")
     metrics = measure(module, song, found, dry, record, steps, planned_steps)
     weights, increases = part.weights.detach().cpu(), _known(record.loss_increases)
     save_graph(
@@ -174,6 +177,7 @@ def measure(
         "warnings": list(song.warnings),
         "steps": steps,
         "planned_steps": steps if planned_steps is None else planned_steps,
+        "failure": module.failure or None,
         "losses": {
             "dry_sum": asdict(target.score(dry)),
             "console": asdict(console),

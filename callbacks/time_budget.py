@@ -21,6 +21,7 @@ from callbacks.search_costs import SearchCosts, read_schedule
 from mixgraph.module import ConsoleModule
 from mixgraph.pruning import Costs, Schedule
 from mixgraph.pruning.schedule import LEAST_STEPS, describe_changes, fit, least_seconds, seconds
+from mixgraph.resuming import stages_trained
 from mixgraph.threads import ENVIRONMENT, chosen_threads
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -86,7 +87,7 @@ class TimeBudget(L.Callback):
             self.start_clock()
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        self._stages = checkpoint["epoch"] + 1
+        self._stages = stages_trained(checkpoint)
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._settle_threads()

@@ -12,8 +12,13 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from mixgraph.module import ConsoleModule
+from mixgraph.resuming import constructor_settings, stage_start
 from mixgraph.songs import Song, load_song
+from mixgraph.songs.load import check_sound
 from mixgraph.songs.training_clips import Clip, ClipReader, SongsReader, StartRange
+
+MAX_STEPS = 1_000_000  # of a stage; a hundred times as many as any search has needed
+MAX_SECONDS = 120  # of a clip, and of its warm-up
 
 
 class SongData(L.LightningDataModule):
@@ -58,9 +63,13 @@ class SongData(L.LightningDataModule):
         cache_dir: str | None = ".mixgraph_cache",
         memory_limit_gb: float = 4.0,
     ) -> None:
+        self.settings = constructor_settings(locals())
         super().__init__()
-        if steps_per_stage < 1:
-            raise ValueError(f"steps_per_stage: at least 1, got {steps_per_stage}")
+        if not 1 <= steps_per_stage <= MAX_STEPS:
+            raise ValueError(f"steps_per_stage: at least 1, at most {MAX_STEPS}, got {steps_per_stage}")
+        if not (0 <= warm_up_seconds <= MAX_SECONDS and 0 < scored_seconds <= MAX_SECONDS):
+            got = f"{warm_up_seconds:g} and {scored_seconds:g}"
+            raise ValueError(f"warm_up_seconds, scored_seconds: at least 0, at most {MAX_SECONDS} s, got {got}")
         paths = path if isinstance(path, list) else [path]
         if not paths:
             raise ValueError("path: the folder of at least one song, got none")
@@ -116,6 +125,8 @@ class SongData(L.LightningDataModule):
             if song.num_samples < 1:
                 raise ValueError(f"{song.name}: the mix is empty")
         if stage == "fit":
+            for song in self.songs:
+                check_sound(song)
             self.clips()  # refuses songs that cannot be trained on together
 
     def clips(self, lookahead: int = 0) -> SongsReader:
@@ -132,15 +143,15 @@ class SongData(L.LightningDataModule):
         )
 
     def train_dataloader(self) -> DataLoader:
-        def first_step() -> int:
-            if self.trainer is None:
-                return 0
-            batches = self.trainer.fit_loop.epoch_loop.batch_progress  # stages may differ in length
-            return batches.total.ready - batches.current.ready
-
         module = self.trainer.lightning_module if self.trainer else None
         needed = module.lookahead if isinstance(module, ConsoleModule) else 0
-        return DataLoader(_StageClips(self.clips(needed), self.steps_per_stage, first_step), batch_size=None)
+        return _StageLoader(_StageClips(self.clips(needed), self.steps_per_stage, self._step), batch_size=None)
+
+    def _step(self, index: int) -> int:
+        """The step, from the start of the search, that the loader's next clip is for; `index` counts its clips."""
+        if self.trainer is None or not self.trainer.training:
+            return index
+        return stage_start(self.trainer) + self.trainer.fit_loop.batch_idx + 1
 
     def val_dataloader(self) -> DataLoader:
         return self._whole_songs()
@@ -160,14 +171,24 @@ class SongData(L.LightningDataModule):
 
 
 class _StageClips(Dataset[Clip]):
-    def __init__(self, clips: SongsReader, count: int, first_step: Callable[[], int]) -> None:
-        self.clips, self.count, self.first_step = clips, count, first_step
+    def __init__(self, clips: SongsReader, count: int, step: Callable[[int], int]) -> None:
+        self.clips, self.count, self.step = clips, count, step
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, index: int) -> Clip:
-        return self.clips(self.first_step() + index)
+        return self.clips(self.step(index))
+
+
+class _StageLoader(DataLoader):
+    """Goes on in the middle of a stage: which clip is next follows from the Trainer's steps, which checkpoints hold."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        pass
 
 
 class _WholeSongs(Dataset[Song]):

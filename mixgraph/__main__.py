@@ -29,7 +29,7 @@ def main() -> None:
     try:
         with ending_when_terminated():
             _run(sys.argv[1:])
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         told = error_line(error) if isinstance(error, OSError) else str(error)
         sys.exit(f"mixgraph: {visible_lines(told)}")
     except KeyboardInterrupt:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import inspect
 import os
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from operator import add
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,12 +18,14 @@ import soundfile
 import yaml
 from jsonargparse import set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks import IterativePruning, ResultFolder, SearchProgress, TimeBudget
 from callbacks.iterative_pruning import SongRecord
 from callbacks.song_result import summary, write_song
 from datamodules import SongData
 from mixgraph.checkpoints import check_checkpoint
+from mixgraph.config_paths import read_saved_config, saved_config
 from mixgraph.estimators import estimate_song, load_estimator
 from mixgraph.files import json_text, write_atomically
 from mixgraph.found import load_result, render_result
@@ -31,6 +35,7 @@ from mixgraph.names import uninterpolated, visible
 from mixgraph.render import BLOCK, LEAST_BLOCK
 from mixgraph.results import CONFIG, RESULT, TIMINGS, HeldPlace, Place
 from mixgraph.search import TRAINER_DEFAULTS
+from mixgraph.settings import written_out
 from mixgraph.songs import load_song
 
 SEED = 42
@@ -60,9 +65,15 @@ class OptionParser(LightningArgumentParser):
         sys.stderr.write(f"{program}: {told}\n{hint}All options: {program} --help\n")
         sys.exit(2)
 
+    def parse_path(self, path: str | os.PathLike, *args: Any, **kwargs: Any) -> Any:
+        config = read_saved_config(Path(path))
+        if config is None:
+            return super().parse_path(path, *args, **kwargs)
+        return self.parse_string(yaml.safe_dump(config, sort_keys=False), os.path.basename(path), *args, **kwargs)
+
 
 class KeepConfig(SaveConfigCallback):
-    """Hands the configuration to the result folder, with paths made relative."""
+    """Hands the configuration to the result folder: whole, and as it runs again from any folder."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **(kwargs | {"save_to_log_dir": False}))
@@ -70,8 +81,16 @@ class KeepConfig(SaveConfigCallback):
     def save_config(self, trainer: Any, pl_module: Any, stage: str) -> None:
         for callback in trainer.callbacks:
             if isinstance(callback, ResultFolder):
-                config = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
-                callback.config_text = yaml.safe_dump(uninterpolated(_relative(config)), sort_keys=False)
+                config = written_out(yaml.safe_load(self.parser.dump(self.config, skip_unset=False)))
+                config["ckpt_path"] = None  # the whole search is described, wherever it was taken up
+                if callback.path is None:
+                    songs = trainer.datamodule.songs
+                    folders = callback.folders(songs)
+                    if len(folders) == 1:
+                        config["result"]["path"] = str(folders[0])
+                    elif all(folder.name == song.name for folder, song in zip(folders, songs, strict=True)):
+                        config["result"]["path"] = str(folders[0].parent)
+                callback.config_text = partial(saved_config, config)
 
 
 class KeepNetworkConfig(SaveConfigCallback):
@@ -114,6 +133,11 @@ class SearchCLI(LightningCLI):
         for target in ("data.seed", "model.seed", "pruning.seed"):
             parser.link_arguments("seed_everything", target, compute_fn=_seed)
 
+    def _set_seed(self) -> None:
+        config = self.config[self.subcommand]
+        config["seed_everything"] = _seed(config["seed_everything"])
+        super()._set_seed()
+
     def before_instantiate_classes(self) -> None:
         os.environ.setdefault("WANDB_SILENT", "true")
 
@@ -135,8 +159,26 @@ class SearchCLI(LightningCLI):
                         f"start: {path} was found with model.processors={result.processor_options}, got "
                         f"{self.model.processor_options}. HINT: give its own settings, --config {path}/config.yaml"
                     )
+            self._check_start(list(found))
             values = batch_values([GraphValues(r.graph, r.parameters, r.weights) for r in found.values()])
             self.model.load(values.graph, values.parameters, values.weights)
+
+    def _check_start(self, paths: list[str]) -> None:
+        """Refuses settings of another graph than that which is started from, where they would be without effect."""
+        configs = [Path(path) / "config.yaml" for path in paths]
+        saved = [yaml.safe_load(file.read_text(encoding="utf-8")) or {} for file in configs if file.is_file()]
+        signature = inspect.signature(ConsoleModule).parameters
+        for name in ("track_chain", "subgroup_chain", "master_chain", "returns", "sidechains"):
+            value = self.model.settings[name]
+            known = [signature[name].default, *(config.get("model", {}).get(name) for config in saved)]
+            if all((value or None) != (other or None) for other in known):
+                raise ValueError(
+                    f"model.{name}: the search starts from the graph of {', '.join(paths)}, so that {value!r} would be "
+                    "without effect. HINT: leave it out, or start without --start"
+                )
+        rank_zero_info(
+            f"Starting from the graph of {', '.join(paths)}: chains, returns and sidechains are those of the graph."
+        )
 
     before_fit = before_validate = before_test = before_predict = _prepare
 
@@ -234,7 +276,8 @@ def estimate(arguments: list[str]) -> None:
     with place.held() as held:
         held.check(options.overwrite)
         metrics = _estimate(options, held)
-    on = f"To search on from it:\n  {_PROGRAM} fit --config {shlex.quote(str(options.out / 'config.yaml'))}\n"
+    config = shlex.quote(os.path.abspath(options.out / "config.yaml"))
+    on = f"To search on from it:\n  {_PROGRAM} fit --config {config}\n"
     parser.exit(0, f"{summary(options.out, metrics)}\n{on}")
 
 
@@ -267,11 +310,11 @@ def _config_of_estimate(options: argparse.Namespace, sample_rate: int) -> str:
         "subgrouping": options.subgrouping,
     }
     settings = {"start": str(options.out), "data": data, "model": {"initial_values": "drawn"}}
-    text = yaml.safe_dump(uninterpolated(_relative(settings)), sort_keys=False)
-    return f"# Predicted by {options.checkpoint.name}.\n{text}"
+    return f"# Predicted by {options.checkpoint.name}.\n{saved_config(settings, options.out)}"
 
 
 def _seed(value: bool | int) -> int:
+    """The seed of a search, which has one whatever is asked for."""
     return value if isinstance(value, int) and not isinstance(value, bool) else SEED
 
 
@@ -279,13 +322,3 @@ def _with_literal_path(argument: str) -> str:
     """An argument in which the path of a file or folder that exists, as `songs/${x}`, is taken as it is."""
     option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
     return f"{option}{equals}{uninterpolated(value) if os.path.exists(value) else value}"
-
-
-def _relative(value: Any) -> Any:
-    if isinstance(value, str) and os.path.isabs(value):
-        return os.path.relpath(value)
-    if isinstance(value, dict):
-        return {key: _relative(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_relative(item) for item in value]
-    return value

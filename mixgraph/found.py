@@ -33,6 +33,9 @@ from mixgraph.songs.audio import decode, resample
 from mixgraph.songs.clips import cut
 from mixgraph.track_files import MatchedTrack, TrackOrigin, describe_matches, list_tracks, match_tracks
 
+_MOST_SECONDS = 86400  # of a song
+_LEAST_LEVEL = 1e-8  # less, or its inverse, no song within +60 dBFS can get
+
 
 @dataclass(frozen=True, eq=False)
 class FoundGraph:
@@ -210,13 +213,7 @@ def load_result(path: str | Path) -> FoundGraph:
     file = load_graph(path / "graph.json")
     processors = make_processors(file.sample_rate, file.processor_options)
     parameters, weights = load_parameters(path / "parameters.safetensors", file.graph, processors)
-    try:
-        metrics: dict[str, Any] = json.loads((path / "metrics.json").read_text(encoding="utf-8"))
-        level, num_samples = float(metrics["level"]), int(metrics["num_samples"])
-        placements = {t["name"]: (int(t["start_sample"]), int(t["polarity"])) for t in metrics["tracks"]}
-        hashes: dict[str, str] = dict(metrics.get("file_hashes") or {})
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise ValueError(f"{path / 'metrics.json'}: level, num_samples and tracks are needed ({error!r})") from error
+    level, num_samples, placements, hashes = _read_metrics(path / "metrics.json", file.sample_rate)
     options = {name: dict(given) for name, given in file.processor_options.items()}
     values = file.graph, processors, parameters, weights
     files = list(hashes.items())[1:]  # the mix's is first
@@ -224,6 +221,34 @@ def load_result(path: str | Path) -> FoundGraph:
     origins = {name: TrackOrigin(*file) for name, file in known}
     where = placements, options, origins
     return FoundGraph(*values, file.sample_rate, level, num_samples, *where, file.loss_increases)
+
+
+def _read_metrics(path: Path, sample_rate: int) -> tuple[float, int, dict[str, tuple[int, int]], dict[str, str]]:
+    """Level, length, placements and hashes of the files, as far as they can be those of a song."""
+    longest, placements = _MOST_SECONDS * sample_rate, {}
+
+    def whole(name: str, value: Any, least: int, most: int) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise ValueError(f"{path}: {name}: a whole number from {least} to {most} is needed, got {value!r:.40}")
+        return value
+
+    try:
+        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        level, length = metrics["level"], whole("num_samples", metrics["num_samples"], 1, longest)
+        for track in metrics["tracks"]:
+            start = whole(f"start_sample of {track['name']}", track["start_sample"], -longest, longest)
+            if track["polarity"] not in (-1, 1):
+                raise ValueError(
+                    f"{path}: polarity of {track['name']}: 1 or -1 is needed, got {track['polarity']!r:.40}"
+                )
+            placements[track["name"]] = start, int(track["polarity"])
+        hashes: dict[str, str] = dict(metrics.get("file_hashes") or {})
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, OverflowError) as error:
+        raise ValueError(f"{path}: level, num_samples and tracks are needed ({error!r})") from error
+    if not isinstance(level, float | int) or not _LEAST_LEVEL <= level <= 1 / _LEAST_LEVEL:
+        needed = f"a number from {_LEAST_LEVEL:g} to {1 / _LEAST_LEVEL:g}"
+        raise ValueError(f"{path}: level: {needed} is needed, got {level!r:.40}")
+    return float(level), length, placements, hashes
 
 
 @dataclass(frozen=True, eq=False)

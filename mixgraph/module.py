@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from itertools import chain
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
-import lightning as L
 import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
+from mixgraph.finite_training import FiniteTraining
 from mixgraph.graph import MixGraph, batch, build_console
 from mixgraph.graph.io import graph_from_json, graph_to_json
 from mixgraph.losses import MatchLoss, SongScore, SongTarget, clip_score, gain_staging, sparsity, sparsity_ramp
@@ -32,17 +31,34 @@ from mixgraph.render import (
     render_reference,
     render_song,
 )
-from mixgraph.settings import LossSettings, OptimizerSettings, ProcessorOptions, RegularizerSettings, RenderSettings
+from mixgraph.resuming import (
+    check_settings,
+    constructor_settings,
+    go_on,
+    graph_digest,
+    song_record,
+    steps_into_stage,
+)
+from mixgraph.settings import (
+    LOSS,
+    OPTIMIZER,
+    REGULARIZERS,
+    RENDERING,
+    LossSettings,
+    OptimizerSettings,
+    ProcessorOptions,
+    RegularizerSettings,
+    RenderSettings,
+)
 from mixgraph.songs.song import Song
 from mixgraph.songs.training_clips import Clip
 from mixgraph.starting_levels import start_from_levels
-from mixgraph.trained_graph import TrainedGraph
 
 CHECKPOINT_KEY = "mixgraph"
 _MAX_PLANS = 256  # one for each set of tracks that is silent in a clip
 
 
-class ConsoleModule(TrainedGraph, L.LightningModule):
+class ConsoleModule(FiniteTraining):
     """Trains the parameters and dry/wet weights of a mixing graph to match a mix (paper sections 2.3 and 3.3).
 
     Starts as the mixing consoles of the songs that its Trainer's datamodule holds (or as the graph given to `build`),
@@ -80,12 +96,16 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         seed: int = 42,
         initial_values: Literal["fitted", "heard", "drawn"] = "heard",
         processors: ProcessorOptions | None = None,
-        loss: LossSettings | None = None,
-        regularizers: RegularizerSettings | None = None,
-        optimizer: OptimizerSettings | None = None,
-        rendering: RenderSettings | None = None,
+        loss: LossSettings | None = LOSS,
+        regularizers: RegularizerSettings | None = REGULARIZERS,
+        optimizer: OptimizerSettings | None = OPTIMIZER,
+        rendering: RenderSettings | None = RENDERING,
     ) -> None:
+        loss, regularizers = loss or LOSS, regularizers or REGULARIZERS
+        optimizer, rendering = optimizer or OPTIMIZER, rendering or RENDERING
+        settings = constructor_settings(locals())
         super().__init__()
+        self.settings = settings
         self.track_chain, self.subgroup_chain, self.master_chain = track_chain, subgroup_chain, master_chain
         self.returns = dict(returns or {})
         self.sidechains = {shown_name(one): shown_name(other) for one, other in (sidechains or {}).items()}
@@ -97,10 +117,8 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         self.warm_up = round(warm_up_seconds * sample_rate)
         self.seed, self.initial_values = seed, initial_values
         self.processor_options: ProcessorOptions = dict(processors or {})
-        self.loss_settings = loss or LossSettings()
-        self.regularizers = regularizers or RegularizerSettings()
-        self.optimizer_settings = optimizer or OptimizerSettings()
-        self.rendering = rendering or RenderSettings()
+        self.loss_settings, self.regularizers = loss, regularizers
+        self.optimizer_settings, self.rendering = optimizer, rendering
         self.processors = make_processors(sample_rate, self.processor_options)
         staged = {name for name, processor in self.processors.items() if processor.staged}
         chosen = self.regularizers.gain_staging_types
@@ -118,28 +136,31 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
             )
         heard = {"delay.delay_z": 0.01} if initial_values != "drawn" else {}
         self.rate_factors = self.optimizer_settings.factors(heard)
-        settings = self.loss_settings
-        self.match = MatchLoss(sample_rate, denominator=settings.denominator, floor_gradient=settings.floor_gradient)
+        self.match = MatchLoss(sample_rate, denominator=loss.denominator, floor_gradient=loss.floor_gradient)
         self.pruning_steps = 0
         self.prune_phase = self.last_stage = False
         self._plans: dict[tuple[int, tuple[int, ...], tuple[int, ...]], RenderPlan] = {}
         self._planned: MixGraph | None = None
         self._targets: WeakKeyDictionary[Song, SongTarget] = WeakKeyDictionary()
         self._drawn = False  # whether all values are as they were drawn
+        self.origin = ""  # digest of the graph that was given to build or load; nothing where chains made it
+        self._stage_steps: int | None = None  # of a stage that a checkpoint was taken inside of
         self.loudest: Tensor | None = None  # of `SongTarget`, (songs, resolutions)
 
     def build(self, graph: MixGraph) -> ConsoleModule:
         """Takes a graph with initial values from the module's seed, see `TrainedGraph.draw`.
 
-        Where values start from what is heard (`initial_values`), they do when the module meets its songs.
+        The constructor's chains, returns and sidechains, which make a graph where none is given, are without effect
+        then. Where values start from what is heard (`initial_values`), they do when the module meets its songs.
         """
         self.draw(graph, self.processors, self.seed)
-        self._drawn = True
+        self.origin, self._drawn = graph_digest(graph), True
         return self
 
     def load(self, graph: MixGraph, parameters: Mapping[str, Mapping[str, Tensor]], weights: Tensor) -> None:
+        """Takes a graph with given values; chains, returns, sidechains, seed and initial values are without effect."""
         super().load(graph, parameters, weights)
-        self._drawn = False
+        self.origin, self._drawn = graph_digest(graph, parameters, weights), False
 
     def _console(self, subgroups: Mapping[str, Sequence[str]], name: str) -> MixGraph:
         chains = self.track_chain, self.subgroup_chain, name, self.master_chain
@@ -165,6 +186,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
             )
         if self._graph is None:
             self.build(batch([self._console(song.subgroups, song.name) for song in self._songs()]))
+            self.origin = ""
         self._check_songs()
         self._check_lengths()
         if self._drawn and self.initial_values != "drawn":
@@ -181,6 +203,13 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
 
     def on_train_start(self) -> None:
         """A search that goes on brings its optimizer's state; rates and betas are those of the settings."""
+        steps = int(self.trainer.num_training_batches)
+        if self._stage_steps not in (None, steps):
+            raise ValueError(
+                f"data.steps_per_stage, time.budget: the checkpoint was taken inside a stage of {self._stage_steps} "
+                f"steps, got {steps}. HINT: as before, or go on from a checkpoint from the end of a stage"
+            )
+        self._start_stage(self.trainer.fit_loop.batch_idx + 1)
         settings = self.optimizer_settings
         for optimizer in self.trainer.optimizers:
             for group in optimizer.param_groups:
@@ -191,6 +220,7 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
         return rate * self.rate_factors.get(group["name"], 1.0)
 
     def on_fit_start(self) -> None:
+        super().on_fit_start()
         loudest = [level for song in self._songs() if (level := self.target(song).loudest) is not None]
         self.loudest = torch.stack(loudest) if loudest else None
 
@@ -286,15 +316,22 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
             self.pruning_steps += 1
         logged = {name: value.detach() for name, value in found.items() if name != "loss"}
         self.log_dict(logged, on_step=True, on_epoch=False, batch_size=1)
+        self.watched_loss = found["loss"].detach()
         return found["loss"]
 
-    def on_train_epoch_start(self) -> None:
+    def _start_stage(self, step: int) -> None:
+        """What each stage starts with, and a search that goes on at a step inside of one."""
         self.last_stage = self.trainer.current_epoch + 1 == self.trainer.max_epochs
+        self.watch_from(step)
+
+    def on_train_epoch_start(self) -> None:
+        self._start_stage(0)
         if not self.optimizer_settings.keep_moments:
             for optimizer in self.trainer.optimizers:
                 optimizer.state.clear()
 
     def on_train_epoch_end(self) -> None:
+        super().on_train_epoch_end()
         self.log_dict(self.statistics())
 
     def statistics(self) -> dict[str, float]:
@@ -382,55 +419,59 @@ class ConsoleModule(TrainedGraph, L.LightningModule):
     # Checkpoints carry the graph, so that they load after pruning.
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        searched = self._trainer is not None
         checkpoint[CHECKPOINT_KEY] = json.dumps(
             {
                 "graph": json.loads(graph_to_json(self.graph)),
                 "initial_counts": self.initial_counts,
                 "pruning_steps": self.pruning_steps,
                 "prune_phase": self.prune_phase,
-                "sample_rate": self.sample_rate,
-                "processors": self.processor_options,
-                "settings": [asdict(self.loss_settings), asdict(self.regularizers)],
-                "levels": self._levels(),
+                "last_stage": self.last_stage,
+                "stage_steps": int(self.trainer.num_training_batches) if searched else 0,
+                **self._comparable(),
             }
         )
+
+    def _comparable(self) -> dict[str, Any]:
+        """What a search that goes on must have in common with that of its checkpoint, see `go_on`."""
+        data = None if self._trainer is None else self.trainer.datamodule  # type: ignore[attr-defined]
+        return {
+            "origin": self.origin,
+            "groups": [group["name"] for group in self.configure_optimizers().param_groups],
+            "settings": {"model": self.settings, "data": getattr(data, "settings", {})},
+            "songs": [] if data is None else [song_record(song) for song in data.songs],
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if CHECKPOINT_KEY not in checkpoint:
             raise ValueError(f"checkpoint: {CHECKPOINT_KEY!r} is missing; it was not made by a ConsoleModule")
         saved = json.loads(checkpoint[CHECKPOINT_KEY])
-        for name, found in (("sample_rate", self.sample_rate), ("processors", self.processor_options)):
-            if saved[name] != found:
-                raise ValueError(f"{name}: the checkpoint was made with {saved[name]}, got {found}")
+        if "origin" not in saved:
+            raise ValueError("checkpoint: it was made by an earlier version of mixgraph. HINT: search anew")
+        for name in ("sample_rate", "processors"):
+            check_settings("model", {name: saved["settings"]["model"][name]}, {name: self.settings[name]})
         graph = graph_from_json(json.dumps(saved["graph"]))
-        state = checkpoint["state_dict"]
+        now, state = self._comparable(), checkpoint["state_dict"]
         values: dict[str, dict[str, Tensor]] = {}
         for key, value in state.items():
             if key.startswith("values."):
                 _, node_type, name = key.split(".", 2)
                 values.setdefault(node_type, {})[name] = value
         self.load(graph, values, torch.sigmoid(state["dry_wet_logits"]))
+        self.origin = saved["origin"]
         if self._trainer is not None:
             self._check_songs()
             if self.trainer.training:
-                self._check_measures(saved)
+                told = go_on(checkpoint, saved, now, self.trainer.max_epochs or 0)
+                self._stage_steps = saved["stage_steps"] if steps_into_stage(checkpoint) else None
+                if told:
+                    rank_zero_info(f"From the checkpoint on: {', '.join(told)}.")
         self.initial_counts = saved["initial_counts"]
         self.pruning_steps, self.prune_phase = saved["pruning_steps"], saved["prune_phase"]
 
-    def _levels(self) -> list[float]:
-        return [song.level for song in self._songs()] if self._trainer is not None else []
-
-    def _check_measures(self, saved: Mapping[str, Any]) -> None:
-        """Refuses to go on with another loss or level: losses so far would bound those of another measure."""
-        loss = asdict(self.loss_settings)
-        if saved["settings"][0] != loss:
-            raise ValueError(f"loss: the checkpoint was made with {saved['settings'][0]}, got {loss}")
-        levels = self._levels()
-        if any(not math.isclose(a, b, rel_tol=1e-6) for a, b in zip(saved["levels"], levels, strict=True)):
-            raise ValueError(
-                f"data.loudness_lufs: the checkpoint was made with songs at {saved['levels']} times their level, got "
-                f"{levels}"
-            )
+    def _settings(self) -> dict[str, Any]:
+        data = getattr(self.trainer.datamodule, "settings", {}) if self._trainer is not None else {}  # type: ignore[attr-defined]
+        return {"model": self.settings, "data": data}
 
 
 def _statistics(left: Sequence[tuple[str, float]], initial: Mapping[str, int]) -> dict[str, float]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from mixgraph.render import BLOCK, LEAST_BLOCK
 
 
-@dataclass
+@dataclass(frozen=True)
 class LossSettings:
     """The match loss (paper eq. 3-4).
 
@@ -25,7 +25,7 @@ class LossSettings:
     floor_gradient: Literal["soft", "hard"] = "soft"
 
 
-@dataclass
+@dataclass(frozen=True)
 class RegularizerSettings:
     """Gain staging (paper eq. 5) and sparsity (paper eq. 8).
 
@@ -48,7 +48,7 @@ class RegularizerSettings:
     sparsity_last_stage: bool = True
 
 
-@dataclass
+@dataclass(frozen=True)
 class OptimizerSettings:
     """AdamW.
 
@@ -72,6 +72,7 @@ class OptimizerSettings:
     keep_moments: bool = True
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "rate_factors", {"dry_wet": 6.0, **self.rate_factors})
         rates = [self.learning_rate, *([] if self.final_learning_rate is None else [self.final_learning_rate])]
         if not all(0 <= rate < math.inf for rate in (*rates, *self.rate_factors.values())):
             raise ValueError(
@@ -82,8 +83,8 @@ class OptimizerSettings:
             raise ValueError(f"betas: two numbers from 0 to below 1 are needed, got {self.betas}")
 
     def factors(self, others: Mapping[str, float]) -> dict[str, float]:
-        """The factors of the groups that differ from 1: what is given, else others, else the defaults."""
-        return {"dry_wet": 6.0, **others, **self.rate_factors}
+        """The factors of the groups that differ from 1: what is given, else others."""
+        return {**others, **self.rate_factors}
 
     def rate(self, progress: float) -> float:
         """The learning rate after a share of the last stage, before the factors of the groups.
@@ -97,7 +98,7 @@ class OptimizerSettings:
         return self.learning_rate - fallen * max(0.0, self.learning_rate - self.final_learning_rate)
 
 
-@dataclass
+@dataclass(frozen=True)
 class RenderSettings:
     """How audio is rendered: what it costs; results differ by rounding only.
 
@@ -132,3 +133,26 @@ def check_block(block: int) -> None:
 
 
 ProcessorOptions = dict[str, dict[str, Any]]
+
+LOSS, REGULARIZERS, OPTIMIZER, RENDERING = LossSettings(), RegularizerSettings(), OptimizerSettings(), RenderSettings()
+
+
+def written_out(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a search with the defaults of what is null or left out, so that they can be compared later.
+
+    Args:
+        config: all settings, as `python -m mixgraph fit --print_config` gives them.
+
+    >>> written_out({"model": {"loss": None}})["model"]["loss"]["denominator"]
+    'target'
+    """
+    model = dict(config["model"])
+    for name, default in (
+        ("loss", LOSS),
+        ("regularizers", REGULARIZERS),
+        ("optimizer", OPTIMIZER),
+        ("rendering", RENDERING),
+    ):
+        values = asdict(replace(default, **(model.get(name) or {})))
+        model[name] = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+    return {**config, "model": model}

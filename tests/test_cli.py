@@ -318,11 +318,23 @@ def test_fit_starts_from_a_found_graph(result, tiny_song, monkeypatch, tmp_path)
     first, further = (json.loads((p / "metrics.json").read_text()) for p in (result, folder))
     assert further["num_processors"]["console"] == first["num_processors"]["found"]
     assert further["losses"]["found"]["loss"]["full"] < first["losses"]["found"]["loss"]["full"]
+    said = r"model\.track_chain: the search starts from the graph of .*, so that 'ecg' would be without effect"
+    with pytest.raises(SystemExit, match=said):
+        run(monkeypatch, "fit", *settings(tiny_song, tmp_path / "x", model__track_chain="ecg"), f"--start={result}")
     with pytest.raises(SystemExit, match=r"was found at 8000 Hz, data\.sample_rate is 16000"):
         run(monkeypatch, "fit", *settings(tiny_song, tmp_path / "x", data__sample_rate=16000), f"--start={result}")
     options = settings(tiny_song, tmp_path / "x", model__processors='{"equalizer": {"window": "periodic"}}')
     with pytest.raises(SystemExit, match=r"was found with model\.processors=\{\}, got \{'equalizer': .*config.yaml"):
         run(monkeypatch, "fit", *options, f"--start={result}")
+
+
+def test_a_learning_rate_of_30_ends_with_the_last_good_graph(tiny_song, monkeypatch, tmp_path) -> None:
+    options = settings(tiny_song, tmp_path / "r", model__track_chain="ecg", model__optimizer__learning_rate=30)
+    said = r"mixgraph: training broke down at step [2-9]: .*, which comes from the (output|gradient) of .*\(track "
+    with pytest.raises(SystemExit, match=said):
+        run(monkeypatch, "fit", *options)
+    assert load_result(tmp_path / "r").weights.shape == (13,)
+    assert "learning_rate (it is 30)" in json.loads((tmp_path / "r" / "metrics.json").read_text())["failure"]
 
 
 def test_two_songs_in_one_search(result, tiny_song, duo_song, monkeypatch, capsys, caplog, tmp_path) -> None:
@@ -337,10 +349,9 @@ def test_two_songs_in_one_search(result, tiny_song, duo_song, monkeypatch, capsy
     assert "16 processors, 16 steps of" in caplog.text
     assert load_result(folder / "tiny").graph == load_result(result).graph
     config = yaml.safe_load((folder / "duo" / "config.yaml").read_text())
-    assert config["data"]["path"] == [os.path.relpath(tiny_song), os.path.relpath(duo_song)]
-    config["result"]["path"] = str(tmp_path / "again")
-    (tmp_path / "again.yaml").write_text(yaml.safe_dump(config))
-    run(monkeypatch, "fit", "--config", tmp_path / "again.yaml")
+    assert config["data"]["path"] == [os.path.relpath(song, folder / "duo") for song in (tiny_song, duo_song)]
+    assert config["result"]["path"] == ".."
+    run(monkeypatch, "fit", "--config", folder / "duo" / "config.yaml", f"--result.path={tmp_path / 'again'}")
     for name in ("tiny", "duo"):
         assert (tmp_path / "again" / name / "graph.json").read_bytes() == (folder / name / "graph.json").read_bytes()
 
@@ -372,7 +383,11 @@ def test_two_songs_in_one_search(result, tiny_song, duo_song, monkeypatch, capsy
             "--model.rendering.block=1",
             "block: at least 512 samples, got 1; any size gives the same mix, and every block ",
         ),
-        ("--data.steps_per_stage=0", "steps_per_stage: at least 1, got 0"),
+        ("--data.steps_per_stage=0", "steps_per_stage: at least 1, at most 1000000, got 0"),
+        ("--data.steps_per_stage=1000000000", "steps_per_stage: at least 1, at most 1000000, got 1000000000"),
+        ("--data.warm_up_seconds=1e9", "warm_up_seconds, scored_seconds: .*, at most 120 s, got 1e\\+09 and 1"),
+        ("--data.scored_seconds=nan", "warm_up_seconds, scored_seconds: .*, at most 120 s, got 1 and nan"),
+        ("--pruning.rounds=1000000000", "console_stages, rounds: .*, at most 10000, got 2 and 1000000000"),
         ("--start=nowhere", "nowhere: graph.json is missing"),
     ],
 )

@@ -51,6 +51,21 @@ def test_missing_files_are_named(copy) -> None:
         load_result(copy)
 
 
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [(field, text) for field in ("level", "num_samples", "start_sample of kick") for text in ("NaN", "1e308", "-1e9")]
+    + [("level", "0"), ("level", "null"), ("num_samples", "-5"), ("num_samples", "2.5"), ("num_samples", "10000000000")]
+    + [("polarity of kick", "2"), ("polarity of kick", "0"), ("start_sample of kick", "true")],
+)
+def test_absurd_numbers_are_refused_by_file_and_field(copy, field, text) -> None:
+    metrics = json.loads((copy / "metrics.json").read_text())
+    holder = metrics["tracks"][0] if " of " in field else metrics
+    holder[field.split()[0]] = json.loads(text)
+    (copy / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(ValueError, match=rf"copy/metrics\.json: {field}: (a .*number from .*|1 or -1) is needed, got "):
+        load_result(copy)
+
+
 def test_missing_and_double_tracks_are_named(result, tiny_song, tmp_path) -> None:
     tracks = tmp_path / "tracks"
     tracks.mkdir()

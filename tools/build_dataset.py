@@ -117,7 +117,7 @@ def build(options: argparse.Namespace, overrides: Sequence[str], console: Consol
         found = _assess(folder, jobs, songs, rules)
         found = _write(folder, options, settings, found, unreadable, rules, texts, console)
     _print_summary(found, unreadable, console)
-    return len(unreadable) + sum(bool(song.failures) for song in found)
+    return len(unreadable) + sum(bool(song.failures) and not song.unusable for song in found)
 
 
 def _busy(out: Path, holder: str) -> str:
@@ -134,8 +134,10 @@ def _assess(
     found = []
     for song in songs:
         try:
-            reasons = [row["reason"] for row in folder.read_failures(song.name)]
-            found.append(assess(song, sorted(done[song.name]), rules, reasons))
+            failures = folder.read_failures(song.name)
+            reasons = [row["reason"] for row in failures]
+            unusable = bool(failures) and all(row.get("unusable", False) for row in failures)
+            found.append(assess(song, sorted(done[song.name]), rules, reasons, unusable))
         except Exception as error:  # whatever is wrong with the results of one song, the others are assessed
             why = f"its results in {folder.root / 'results' / song.name} are damaged ({reason(error)}); remove them"
             folder.add_failure(song.name, None, why)

@@ -23,6 +23,7 @@ class Assessment:
         measurements: of the best run.
         broken: quality rules that the best run breaks, (name, in words).
         failures: reasons of runs that failed.
+        unusable: whether all of them failed because of the song itself, which is then rejected.
     """
 
     source: SongSource
@@ -30,11 +31,12 @@ class Assessment:
     measurements: Measurements | None
     broken: tuple[tuple[str, str], ...]
     failures: tuple[str, ...]
+    unusable: bool = False
 
     @property
     def status(self) -> str:
         if self.runs is None:
-            return "failed"
+            return "rejected" if self.unusable else "failed"
         return "rejected" if self.broken else "accepted"
 
     @property
@@ -58,11 +60,17 @@ class Assessment:
 
     def rejection(self) -> dict[str, Any]:
         """A row of rejected.jsonl."""
+        if self.runs is None:
+            return {"song": self.source.name, "run": None, "rules": {"usable": "; ".join(self.failures)}}
         return {"song": self.source.name, "run": self.best.name, "rules": dict(self.broken)}
 
 
 def assess(
-    source: SongSource, results: Sequence[tuple[int, Path]], rules: QualityRules, failures: Sequence[str] = ()
+    source: SongSource,
+    results: Sequence[tuple[int, Path]],
+    rules: QualityRules,
+    failures: Sequence[str] = (),
+    unusable: bool = False,
 ) -> Assessment:
     """Takes the best of a song's runs and holds it against the rules.
 
@@ -71,9 +79,10 @@ def assess(
         results: (number of the run, folder) of those that ended well.
         rules: of quality.
         failures: reasons of the others.
+        unusable: whether the song itself is at fault.
     """
     if not results:
-        return Assessment(source, None, None, (), tuple(failures))
+        return Assessment(source, None, None, (), tuple(failures), unusable)
     runs = read_runs(results)
     found = measure(runs.folders[runs.best], runs.metrics[runs.best])
     return Assessment(source, runs, found, tuple(rules.broken(found)), tuple(failures))

@@ -95,10 +95,17 @@ class BuildFolder:
             write_lines(self.failures, [row for row in read_lines(self.failures) if row["song"] not in tried])
 
     def add_failure(
-        self, song: str, run: int | None, reason: str, details: str = "", attempts: int | None = None
+        self,
+        song: str,
+        run: int | None,
+        reason: str,
+        details: str = "",
+        attempts: int | None = None,
+        unusable: bool = False,
     ) -> None:
         """Notes at once that a song failed, for a build that is stopped later; `run` is None where none began."""
         row = {"song": song, "run": run, "reason": readable(reason), "attempts": attempts, "details": readable(details)}
+        row["unusable"] = unusable  # the song itself is at fault, so that it is rejected
         write_lines(self.failures, [*read_lines(self.failures), row])
 
     def read_failures(self, song: str) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ WITHOUT_EFFECT = (
     "weights_only",
     "progress",
     "result",
+    "relative_to",
     "data.path",  # the audio itself is compared, by its hash
     "data.cache_dir",
     "data.memory_limit_gb",

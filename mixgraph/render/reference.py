@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,8 +25,11 @@ def render_reference(
     length: int | None = None,
     staged_channel: StagedChannel | None = None,
     starts: Tensor | None = None,
+    watch: Callable[[int, Tensor], None] | None = None,
 ) -> Rendering:
     """Renders one node at a time in the time domain; arguments and result as `render`, sources (inputs, 2, T).
+
+    `watch` is called with every node and its signal, in topological order.
 
     Each signal is kept with the time of its first sample and grows by the supports of what it passes; it is cut to
     the plan's window before a nonlinear node and to [0, L) at the output.
@@ -43,6 +48,8 @@ def render_reference(
         node_type, row = graph.types[node], graph.rows[node]
         if node_type == INPUT:
             signals[node] = (0, sources[row : row + 1, :, :block])
+            if watch is not None:
+                watch(node, signals[node][1])
             continue
         start, total = _add([branches.get((p, outlet), signals[p]) for p, outlet in feeding[node][0]])
         if node_type == OUTPUT:
@@ -80,6 +87,8 @@ def render_reference(
                 energies.append(StagedEnergy(node_type, (node,), dry_energy, wet_energy))
             dry = (start, (1 - weight) * total if not processor.cuts else torch.zeros_like(total))
             signals[node] = _add([dry, (wet[0], weight * wet[1])])
+        if watch is not None:
+            watch(node, signals[node][1])
     return Rendering(torch.cat([signals[i][1] for i in graph.outputs]), tuple(energies), block)
 
 

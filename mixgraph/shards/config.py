@@ -17,6 +17,7 @@ _PLACES = (
     ("progress",),
     ("ckpt_path",),
     ("config",),
+    ("relative_to",),
     ("weights_only",),
     ("trainer", "default_root_dir"),
     ("trainer", "logger"),

@@ -21,6 +21,8 @@ from mixgraph.songs.manifest import Problems, SongDraft, SongFiles, TrackFile
 from mixgraph.songs.song import Song
 
 NOTABLE_OFFSET_SECONDS = 0.001  # the phase of an equalizer moves a peak by less
+MAX_SAMPLE = 1000.0  # +60 dBFS: no mix is louder, and what is makes the level of all others next to nothing
+MIX_BELOW_TRACKS_DB = 80.0  # as far below its loudest track a mix is taken for silence
 AUDIBLE = 1e-4  # -80 dBFS: louder audio outside the mix's length is worth a warning when it is cut
 
 
@@ -136,10 +138,9 @@ def _decode(path: Path, sample_rate: int, problems: Problems) -> _Decoded | None
         problems.add(str(error))
         return None
     samples = audio.samples
-    finite = torch.isfinite(samples).all(0)
-    if not bool(finite.all()):
-        first = int((~finite).nonzero()[0, 0])
-        problems.add(f"{path}: finite samples expected, got NaN or infinity (first at sample {first})")
+    sane = samples.abs() <= MAX_SAMPLE  # which NaN is not
+    if not bool(sane.all()):
+        problems.add(_describe_absurd(path, samples, sane, audio.sample_rate))
         return None
     if samples.shape[0] == 2 and torch.equal(samples[0], samples[1]):
         samples = samples[:1]
@@ -152,6 +153,44 @@ def _decode_again(track: TrackFile, sample_rate: int) -> Tensor:
     if decoded is None:
         raise problems.error()
     return decoded.samples
+
+
+def _describe_absurd(path: Path, samples: Tensor, sane: Tensor, sample_rate: int) -> str:
+    first = int((~sane).any(0).nonzero()[0, 0])
+    channel = int((~sane[:, first]).nonzero()[0, 0])
+    place = f"channel {channel + 1} at {first / sample_rate:.3f} s (sample {first})"
+    count = int((~sane).sum())
+    others = f" and {count - 1} more" if count > 1 else ""
+    return (
+        f"{path}: finite samples expected, up to {MAX_SAMPLE:g} (+60 dBFS), got "
+        f"{float(samples[channel, first]):g} on {place}{others}. HINT: the file is damaged; export it again"
+    )
+
+
+class UnusableSongError(ValueError):
+    """A song whose files are whole, and from which nothing can be found."""
+
+
+def check_sound(song: Song) -> None:
+    """Refuses a song that no search can learn from: a mix of silence, or one far below its tracks, or silent tracks.
+
+    Raises:
+        UnusableSongError: with the levels.
+    """
+    mix = _power(song.mix)
+    tracks = max(_power(track) for track in song.sources)
+    if not tracks:
+        raise UnusableSongError(f"{song.name}: all tracks are silent over the whole mix, so nothing of it can be found")
+    if mix <= tracks * 10 ** (-MIX_BELOW_TRACKS_DB / 10):
+        level = f"{10 * math.log10(tracks / mix):.0f} dB below its loudest track" if mix else "silent"
+        raise UnusableSongError(
+            f"{song.name}: the mix is {level}, so that it is not made of them (less than {MIX_BELOW_TRACKS_DB:g} dB is "
+            "needed). HINT: is it the right file?"
+        )
+
+
+def _power(audio: Tensor) -> float:
+    return float(torch.linalg.vector_norm(audio, dtype=torch.float64)) ** 2 / audio.shape[-1]
 
 
 def _check_tracks(draft: SongDraft, sample_rate: int, problems: Problems) -> None:

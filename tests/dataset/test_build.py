@@ -269,24 +269,30 @@ def test_several_runs_agree_or_not_and_changed_settings_are_named(songs, config,
     assert (quality["max_loss"]["limit"], quality["max_loss"]["rejected"]) == (0.01, 1)
 
 
-def test_a_song_that_cannot_be_listed_is_a_failure(songs, config, plain, tmp_path, build) -> None:
+def test_a_song_that_cannot_be_listed_fails_and_a_silent_mix_is_rejected(songs, config, plain, tmp_path, build) -> None:
     root, out = tmp_path / "songs", tmp_path / "set"
     shutil.copytree(songs, root)
     shutil.copytree(plain[0], out)
     (root / "zoo" / "mix.wav").unlink()
     shutil.copytree(root / "duo", root / "odd")
     (root / "odd" / "song.yaml").write_text("[]")
+    shutil.copytree(root / "duo", root / "mute")
+    soundfile.write(root / "mute" / "mix.wav", np.zeros((8000 * 3, 2)), 8000)
     os.mkdir(os.fsencode(root) + b"/f\xf6lder")
     (out / "results" / "tiny" / "run_0" / "graph.json").write_text("{")
     said, code = build(root, config, out, "--date-published=2026-11-29")
-    assert (code, "1 accepted, 0 rejected, 3 failed" in said) == (1, True)
+    assert (code, "1 accepted, 1 rejected, 3 failed" in said) == (1, True)
     failures = {failure["song"]: failure for failure in rows(out / "failures.jsonl")}
-    assert sorted(failures) == ["odd", "tiny", "zoo"]
-    assert {failure["run"] for failure in failures.values()} == {None}
+    assert {name: (row["run"], row["unusable"]) for name, row in failures.items()} == {
+        "mute": (0, True), "odd": (None, False), "tiny": (None, False), "zoo": (None, False),
+    }  # fmt: skip
+    (rejected,) = rows(out / "rejected.jsonl")
+    assert rejected["song"] == "mute"
+    assert rejected["rules"]["usable"].startswith("mute: the mix is silent, so that it is not made of")
     assert "graph.json" in failures["tiny"]["reason"]
     assert "remove them" in failures["tiny"]["reason"]
     assert {row["song"]: row["status"] for row in rows(out / "songs.jsonl")} == {
-        "duo": "accepted", "odd": "failed", "tiny": "failed", "zoo": "failed",
+        "duo": "accepted", "mute": "rejected", "odd": "failed", "tiny": "failed", "zoo": "failed",
     }  # fmt: skip
     assert '"datePublished": "2026-11-29"' in (out / "shards" / "croissant.json").read_text()
     assert "| tiny | its search failed |" in (out / "shards" / "README.md").read_text()

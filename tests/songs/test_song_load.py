@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from mixgraph.songs import Song, TrackAlignment, load_song, read_window, resample
 from mixgraph.songs.clips import cut
+from mixgraph.songs.load import check_sound
 from mixgraph.songs.loudness import integrated_loudness
 from mixgraph.songs.store import map_new
 
@@ -206,6 +208,35 @@ def test_a_song_with_problems_leaves_nothing_in_the_cache(make, tmp_path):
     with pytest.raises(ValueError, match="finite samples expected"):
         load_song(folder, make.rate, cache_dir=tmp_path / "cache", memory_limit_gb=0.0)
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 12345.0, -1000.5])
+def test_absurd_samples_are_refused_by_file_and_place(make, value):
+    folder = make.folder()
+    mix = make.noise(make.rate, 2)
+    mix[4000, 1] = mix[5000, 0] = value
+    make.save(folder / "mix.wav", mix)
+    got = rf"mix\.wav: .* \(\+60 dBFS\), got {value:g} on channel 2 at 0\.500 s \(sample 4000\) and 1 more\. HINT"
+    with pytest.raises(ValueError, match=got):
+        load_song(folder, make.rate)
+    mix[4000, 1] = mix[5000, 0] = 1000.0
+    make.save(folder / "mix.wav", mix)
+    assert load_song(folder, make.rate, loudness_lufs=None).mix.abs().max() == 1000
+
+
+@pytest.mark.parametrize(
+    ("level", "tracks", "said"),
+    [
+        (0, 1, "the mix is silent, so"),
+        (10 ** (-81 / 20), 1, "the mix is 8[0-9] dB below its loudest track"),
+        (1, 0, "all tracks are silent"),
+    ],
+)
+def test_songs_that_nothing_can_be_found_from_are_refused(make, level, tracks, said):
+    song = load_song(make.folder(), make.rate, loudness_lufs=None)
+    check_sound(replace(song, mix=song.sources[0] * 10 ** (-79 / 20)))
+    with pytest.raises(ValueError, match=f"song: {said}"):
+        check_sound(replace(song, mix=song.sources[0] * level, sources=song.sources * tracks))
 
 
 def test_above_the_memory_limit_a_cache_is_needed(make):

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from mixgraph.dataset import BuildFolder, Job, SongSource
 from mixgraph.dataset.reasons import readable, reason
+from mixgraph.settings import written_out
 from tools.dataset.outcome import Outcome, Task, Workers
 from tools.dataset.progress import BuildProgress
 from tools.dataset.worker import Request, command
@@ -36,7 +37,7 @@ def resolve_settings(configs: Sequence[str], overrides: Sequence[str]) -> dict[s
     settings: dict[str, Any] = yaml.safe_load(printed.getvalue())
     if "pruning" not in settings or "data" not in settings:
         raise ValueError(f"config: the settings of a search are needed, got those of {', '.join(settings)}")
-    return settings
+    return written_out(settings)
 
 
 def make_jobs(songs: Sequence[SongSource], runs: int, settings: dict[str, Any]) -> list[Job]:
@@ -82,7 +83,7 @@ def run_searches(
 
 def _take_in(folder: BuildFolder, outcome: Outcome) -> str:
     """Puts a result to its place, or a failure on the list; says which."""
-    job, why = outcome.task.job, readable(outcome.reason)
+    job, why, unusable = outcome.task.job, readable(outcome.reason), outcome.unusable
     if outcome.found is None:
         if not outcome.resumable:
             folder.clear(job)
@@ -92,8 +93,8 @@ def _take_in(folder: BuildFolder, outcome: Outcome) -> str:
             return "done" if outcome.attempts in (1, None) else f"done at attempt {outcome.attempts}"
         except (OSError, ValueError) as error:  # something is in its way; the next build takes it from where it is
             why = reason(error)
-    folder.add_failure(job.song.name, job.run, why, outcome.details, outcome.attempts)
-    return f"failed: {why}"
+    folder.add_failure(job.song.name, job.run, why, outcome.details, outcome.attempts, unusable)
+    return f"{'rejected' if unusable else 'failed'}: {why}"
 
 
 def _request(job: Job, threads: int) -> Request:

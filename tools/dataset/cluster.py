@@ -25,7 +25,7 @@ class RemoteAnswer:
     """What a task brings back: the files of the result by name (None on shared storage), or what went wrong."""
 
     files: dict[str, bytes] | None = None
-    error: dict[str, str] | None = None
+    error: dict[str, Any] | None = None
 
 
 class RayWorkers:

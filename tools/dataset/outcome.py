@@ -29,6 +29,7 @@ class Outcome:
         found: folder of the complete result; None where it failed.
         reason: of the failure.
         details: the traceback of an error.
+        unusable: whether the song itself is at fault, so that it is rejected rather than failed.
         attempts: that it took; None where nobody counted.
         resumable: its process was ended from outside: what it has stays, and the next build goes on from there.
     """
@@ -37,6 +38,7 @@ class Outcome:
     found: Path | None
     reason: str = ""
     details: str = ""
+    unusable: bool = False
     attempts: int | None = 1
     resumable: bool = False
 

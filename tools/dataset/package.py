@@ -136,7 +136,9 @@ def describe_choice(
         for row in quality
     ]
     left_out = [
-        {"song": song.source.name, "why": "; ".join(text for _, text in song.broken) or "its search failed"}
+        {"song": song.source.name, "why": "; ".join(song.rejection()["rules"].values())}
+        if song.status == "rejected"
+        else {"song": song.source.name, "why": "its search failed"}
         for song in songs
         if song.status != "accepted"
     ] + [{"song": name, "why": "its files could not be read"} for name in unreadable]

@@ -24,6 +24,7 @@ from mixgraph.dataset.reasons import readable, reason
 from mixgraph.files import write_atomically
 from mixgraph.names import uninterpolated
 from mixgraph.results import CHECKPOINT, CONFIG, RESULT, Place, is_complete
+from mixgraph.songs.load import UnusableSongError
 from mixgraph.termination import TERMINATED, ending_when_terminated, was_terminated
 
 REQUEST, ERROR, LOG = "request.json", "error.json", "worker.log"
@@ -113,9 +114,10 @@ def _label(result: Path, request: Request) -> None:
     write_json(result / RECORD, request.record)
 
 
-def describe_error(error: BaseException) -> dict[str, str]:
-    """Why a search failed: the reason for a person, and the traceback."""
-    return {"reason": reason(error), "details": readable("".join(traceback.format_exception(error)))}
+def describe_error(error: BaseException) -> dict[str, Any]:
+    """Why a search failed: the reason for a person, the traceback, and whether the song itself is at fault."""
+    details = readable("".join(traceback.format_exception(error)))
+    return {"reason": reason(error), "details": details, "unusable": isinstance(error, UnusableSongError)}
 
 
 def _end_with_the_build() -> None:

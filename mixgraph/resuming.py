@@ -1,0 +1,282 @@
+"""Going on from a checkpoint: where its search stood, and which settings may differ from those it was made with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Any, Literal
+
+from torch import Tensor
+
+from mixgraph.graph import MixGraph
+from mixgraph.graph.io import graph_to_json
+from mixgraph.songs.song import Song
+
+Rule = Literal["kept", "applied", "song", "free"]
+
+RULES: dict[str, dict[str, Rule]] = {
+    "model": {
+        "track_chain": "kept",
+        "subgroup_chain": "kept",
+        "master_chain": "kept",
+        "returns": "kept",
+        "sidechains": "kept",
+        "sample_rate": "kept",
+        "warm_up_seconds": "applied",
+        "seed": "kept",
+        "initial_values": "kept",
+        "processors": "kept",
+        "loss": "kept",
+        "regularizers": "applied",
+        "optimizer": "applied",
+        "rendering": "applied",
+    },
+    "data": {
+        "path": "song",
+        "layout": "song",
+        "sample_rate": "kept",
+        "steps_per_stage": "applied",
+        "warm_up_seconds": "applied",
+        "scored_seconds": "applied",
+        "starts": "applied",
+        "seed": "kept",
+        "loudness_lufs": "song",
+        "apply_alignment": "song",
+        "subgrouping": "song",
+        "cache_dir": "free",
+        "memory_limit_gb": "free",
+    },
+    "pruning": {
+        "console_stages": "kept",
+        "rounds": "applied",
+        "sampler": "applied",
+        "tolerance": "applied",
+        "window_tolerance": "applied",
+        "rule": "applied",
+        "period": "applied",
+        "order": "applied",
+        "refresh_min_loss": "applied",
+        "leave_one_out": "applied",
+        "seed": "kept",
+    },
+    "result": {"path": "free", "overwrite": "free", "log_every": "free"},
+    "progress": {"refresh_every": "free"},
+    "time": {"budget": "free"},
+}
+"""What becomes of each setting of a search that goes on from a checkpoint.
+
+`"kept"`: it has acted already, so another value is refused. `"applied"`: what follows goes by the new value, and the
+change is told. `"song"`: what it makes of the songs is compared instead, see `song_record`. `"free"`: it does not
+change what is found. The Trainer's settings are all applied, by Lightning.
+"""
+
+
+def constructor_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a constructor as values that JSON can hold, from its `locals()` before anything else is set."""
+    plain = {name: value for name, value in values.items() if name not in ("self", "__class__")}
+    found: dict[str, Any] = json.loads(
+        json.dumps({n: asdict(v) if is_dataclass(v) and not isinstance(v, type) else v for n, v in plain.items()})
+    )
+    return found
+
+
+def check_settings(group: str, saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Compares the settings of a checkpoint with those that it goes on with; returns those that changed and apply.
+
+    Args:
+        group: of `RULES`.
+        saved: of the checkpoint, see `constructor_settings`.
+        now: to go on with.
+
+    Raises:
+        ValueError: one that is kept differs.
+    """
+    told = []
+    for name, value in now.items():
+        rule = RULES[group].get(name, "free")
+        if name not in saved or saved[name] == value or rule in ("song", "free"):
+            continue
+        if rule == "kept":
+            raise ValueError(
+                f"{group}.{name}: the checkpoint was made with {saved[name]}, got {value}. HINT: a search that goes on "
+                "keeps this setting; leave it as it was, or search anew without the checkpoint"
+            )
+        before = saved[name]
+        inner = [key for key in value if value[key] != before.get(key)] if isinstance(value, dict) else []
+        told += [f"{group}.{name}.{key}={value[key]} (before: {before.get(key)})" for key in inner]
+        if not inner:
+            told.append(f"{group}.{name}={value} (before: {before})")
+    return told
+
+
+def go_on(checkpoint: dict[str, Any], saved: Mapping[str, Any], now: Mapping[str, Any], stages: int) -> list[str]:
+    """Prepares a checkpoint for a search that goes on from it; returns the settings that changed and apply.
+
+    Args:
+        checkpoint: of Lightning, changed in place, see `place`.
+        saved: what its search was: where its graph came from (`origin`), the `groups` of its optimizer, `settings` by
+            group of `RULES`, `songs` (see `song_record`), and whether its last stage was trained as such.
+        now: the same of the search that goes on.
+        stages: of the search in all.
+
+    Raises:
+        ValueError: it would not end as the checkpoint's search; with what differs.
+    """
+    check_position(checkpoint)
+    told = []
+    for group, settings in now["settings"].items():
+        told += check_settings(group, saved["settings"][group], settings)
+    if saved["origin"] != now["origin"]:
+        made = [
+            f"a given graph ({origin[:8]})" if origin else "its chains" for origin in (saved["origin"], now["origin"])
+        ]
+        raise ValueError(
+            f"start: the checkpoint's search began with {made[0]}, this one with {made[1]}. HINT: start as it did"
+        )
+    check_songs(saved["songs"], now["songs"])
+    if saved["groups"] != now["groups"]:
+        raise ValueError(
+            f"model.optimizer.rate_factors: the checkpoint was made with rates for {', '.join(saved['groups'])}, got "
+            f"{', '.join(now['groups'])}. HINT: name the same parameters (such as delay.delay_z), with any factor"
+        )
+    trained = stages_trained(checkpoint)
+    if trained > stages or (trained == stages and not saved["last_stage"]):
+        raise ValueError(
+            f"pruning.console_stages, pruning.rounds: {trained} stages of the checkpoint are trained, more are "
+            f"needed to go on, got {stages} in all"
+        )
+    place(checkpoint, trained == stages)
+    return told
+
+
+# Songs.
+
+
+def song_record(song: Song) -> dict[str, Any]:
+    """What identifies a song as a search reads it: its audio, its subgroups, and what was done to both."""
+    files = song.file_hashes or {"mix": _digest(song.mix.numpy()), "sources": _digest(song.sources.numpy())}
+    return {
+        "name": song.name,
+        "files": dict(files),
+        "subgroups": [[name, list(tracks)] for name, tracks in song.subgroups.items()],
+        "placements": [list(placement) for placement in song.placements],
+        "level": song.level,
+    }
+
+
+def check_songs(saved: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> None:
+    """Refuses to go on with songs that are not read as they were for the checkpoint, see `song_record`.
+
+    Raises:
+        ValueError: with the setting or the files that differ.
+    """
+    for before, after in zip(saved, now, strict=True):
+        name, old, new = after["name"], before["files"], after["files"]
+        if changed := sorted(file for file in {*old, *new} if old.get(file) != new.get(file)):
+            raise ValueError(
+                f"data.path: the audio of {name} is not that which the checkpoint was made with: {', '.join(changed)}. "
+                "HINT: bring it back, or search anew without the checkpoint"
+            )
+        for setting, key in (("subgrouping", "subgroups"), ("apply_alignment", "placements")):
+            if before[key] != after[key]:
+                raise ValueError(
+                    f"data.{setting}: the checkpoint was made with {key} {before[key]} of {name}, got {after[key]}"
+                )
+    levels = [[float(song["level"]) for song in songs] for songs in (saved, now)]
+    if any(not math.isclose(a, b, rel_tol=1e-6) for a, b in zip(*levels, strict=True)):
+        raise ValueError(
+            f"data.loudness_lufs: the checkpoint was made with songs at {levels[0]} times their level, got {levels[1]}"
+        )
+
+
+def graph_digest(
+    graph: MixGraph, parameters: Mapping[str, Mapping[str, Tensor]] | None = None, weights: Tensor | None = None
+) -> str:
+    """The sha256 of a graph, and of its values where these are given."""
+    digest = hashlib.sha256(graph_to_json(graph).encode())
+    for _, named in sorted((parameters or {}).items()):
+        for _, value in sorted(named.items()):
+            digest.update(value.detach().cpu().numpy().tobytes())
+    if weights is not None:
+        digest.update(weights.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(values.tobytes()).hexdigest()
+
+
+# Stages and steps, as Lightning's loops count them.
+
+
+def stages_trained(checkpoint: Mapping[str, Any]) -> int:
+    """How many stages of a checkpoint's search were trained in full."""
+    stages, steps = _counts(checkpoint)
+    count = stages["current"]
+    full = steps["is_last_batch"] or count["ready"] > count["started"]
+    return max(0, int(count["started"]) - (not full))
+
+
+def steps_into_stage(checkpoint: Mapping[str, Any]) -> int:
+    """How many steps a checkpoint holds of a stage that was not trained in full."""
+    stages, steps = _counts(checkpoint)
+    full = stages_trained(checkpoint) == stages["current"]["started"]
+    return 0 if full else int(steps["current"]["processed"])
+
+
+def check_position(checkpoint: Mapping[str, Any]) -> None:
+    """Refuses a checkpoint from which no search can go on as if it had not been stopped.
+
+    Raises:
+        ValueError: it lacks what going on needs, or was taken in the middle of a step.
+    """
+    if "loops" not in checkpoint or "optimizer_states" not in checkpoint:
+        raise ValueError(
+            "ckpt_path: the checkpoint holds the graph's values alone, without the optimizer's. HINT: make it with "
+            "save_weights_only=false"
+        )
+    current = _counts(checkpoint)[1]["current"]
+    if current["ready"] != current["processed"]:
+        raise ValueError(
+            f"ckpt_path: the checkpoint was taken in the middle of a step, the one behind step "
+            f"{checkpoint['global_step']}. HINT: go on from one that was taken between steps, such as the stage.ckpt "
+            "of a result folder"
+        )
+
+
+def stage_start(trainer: Any) -> int:
+    """The number of clips that a Trainer's search had trained on when its stage began; stages may differ in length."""
+    batches = trainer.fit_loop.epoch_loop.batch_progress
+    return int(batches.total.ready - batches.current.ready)
+
+
+def place(checkpoint: dict[str, Any], ends: bool) -> None:
+    """Places a checkpoint where the Trainer goes on as it would have done without it.
+
+    Lightning takes one from behind the last step of an epoch for one from the middle of it, and leaves out what
+    happens at the start of the next: pruning. So it becomes one from the epoch's end. Behind the very last step it
+    becomes one from behind the step, because a training that has no epoch left would not be ended: no result. One from
+    the end of an epoch that was cut becomes one from its last step, so that the epoch's other steps follow.
+
+    Args:
+        checkpoint: of Lightning, changed in place.
+        ends: whether no stage follows.
+    """
+    stages, steps = _counts(checkpoint)
+    if stages["current"]["started"] == 0 or steps["current"]["processed"] == 0:
+        return
+    starts = stages["current"]["ready"] > stages["current"]["started"]  # the next one, which is done again
+    at_end = starts or (bool(steps["is_last_batch"]) and not ends)
+    for name in ("current", "total"):
+        stages[name]["ready"] = stages[name]["started"]
+        stages[name]["completed"] = stages[name]["started"] - 1
+        stages[name]["processed"] = stages[name]["started"] - (not at_end)
+        steps[name]["completed"] = steps[name]["processed"] - (not at_end)
+
+
+def _counts(checkpoint: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    loop = checkpoint["loops"]["fit_loop"]
+    return loop["epoch_progress"], loop["epoch_loop.batch_progress"]
