@@ -74,8 +74,8 @@ class ResultFolder(L.Callback):
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._places.check(trainer.ckpt_path, self.overwrite)  # known by now, but not in `setup`
         self._places.begin()
-        for folder, partial in zip(self._places.folders, self._places.partials, strict=True):
-            write_atomically(partial / CONFIG, self.config_text(folder).encode())
+        for partial in self._places.partials:
+            write_atomically(partial / CONFIG, self.config_text(partial).encode())
         self._started = time.perf_counter() - self.seconds
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

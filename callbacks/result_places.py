@@ -171,6 +171,7 @@ class ResultPlaces:
 
 def how_to_go_on(folder: Path) -> str:
     """What goes on from the checkpoint in a folder: a command, or, for a search from Python, an argument."""
+    folder = Path(os.path.abspath(folder))
     if not (folder / CONFIG).stat().st_size:
         return f"mixgraph.search.search(..., checkpoint={str(folder / CHECKPOINT)!r})"
     files = f"--config {shlex.quote(str(folder / CONFIG))} --ckpt_path {shlex.quote(str(folder / CHECKPOINT))}"

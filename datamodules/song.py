@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from mixgraph.module import ConsoleModule
-from mixgraph.resuming import constructor_settings, stage_start
+from mixgraph.resuming import constructor_settings
 from mixgraph.songs import Song, load_song
 from mixgraph.songs.load import check_sound
 from mixgraph.songs.training_clips import Clip, ClipReader, SongsReader, StartRange
@@ -151,7 +151,7 @@ class SongData(L.LightningDataModule):
         """The step, from the start of the search, that the loader's next clip is for; `index` counts its clips."""
         if self.trainer is None or not self.trainer.training:
             return index
-        return stage_start(self.trainer) + self.trainer.fit_loop.batch_idx + 1
+        return self.trainer.fit_loop.total_batch_idx + 1  # stages may differ in length
 
     def val_dataloader(self) -> DataLoader:
         return self._whole_songs()

@@ -276,7 +276,7 @@ def estimate(arguments: list[str]) -> None:
     with place.held() as held:
         held.check(options.overwrite)
         metrics = _estimate(options, held)
-    config = shlex.quote(os.path.abspath(options.out / "config.yaml"))
+    config = shlex.quote(os.path.abspath(options.out / CONFIG))
     on = f"To search on from it:\n  {_PROGRAM} fit --config {config}\n"
     parser.exit(0, f"{summary(options.out, metrics)}\n{on}")
 

@@ -35,8 +35,9 @@ def saved_config(config: Mapping[str, Any], folder: Path) -> str:
     def hide(text: str) -> str:  # a path of this machine, in what is not known to be one
         return relative(text) if os.path.isabs(text) else text
 
-    text = {**_map_strings(_map(config, relative), hide), KEY: FROM_FILE}
-    return yaml.safe_dump(uninterpolated(text), sort_keys=False)
+    return yaml.safe_dump(
+        {**uninterpolated(_map_strings(_map(config, relative), hide)), KEY: FROM_FILE}, sort_keys=False
+    )
 
 
 def read_saved_config(file: Path) -> dict[str, Any] | None:
@@ -53,8 +54,8 @@ def read_saved_config(file: Path) -> dict[str, Any] | None:
         return None
     if (found := config.pop(KEY)) != FROM_FILE:
         raise ValueError(f"{file}: {KEY} is {FROM_FILE} or left out, got {found!r}")
-    base = os.path.realpath(file.parent)
-    return _map(config, lambda path: os.path.relpath(os.path.join(base, path)) if not os.path.isabs(path) else path)
+    base = uninterpolated(os.path.relpath(os.path.realpath(file.parent)))
+    return _map(config, lambda path: os.path.normpath(os.path.join(base, path)))
 
 
 def _real(path: Path) -> str:

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from mixgraph.finite import FiniteWatch, find_origin
 from mixgraph.processors import Processors
-from mixgraph.resuming import stage_start
 from mixgraph.settings import OptimizerSettings
 from mixgraph.songs.training_clips import Clip
 from mixgraph.trained_graph import TrainedGraph
@@ -56,12 +55,14 @@ class FiniteTraining(TrainedGraph, L.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         self._watch(self.watched_loss)
-        due = self.trainer.global_step % _READ_EVERY == 0 or self.trainer.is_last_batch
-        if due or self.device.type == "cpu":
+        if self.device.type == "cpu" or self.trainer.global_step % _READ_EVERY == 0:
             self._stop_unless_finite()
 
     def on_train_batch_end(self, outputs: Any, batch: Clip, batch_idx: int) -> None:
-        if self.trainer.is_last_batch and not self.failure and not self._watch.values_are_finite():
+        if batch_idx + 1 < self.trainer.num_training_batches:
+            return
+        self._stop_unless_finite()  # before anything is pruned or saved
+        if not self.failure and not self._watch.values_are_finite():
             self._stop(batch_idx, "the values after it are not finite")
 
     def _stop_unless_finite(self) -> None:
@@ -70,7 +71,7 @@ class FiniteTraining(TrainedGraph, L.LightningModule):
             return
         self._watch.restore(self._watch.bad)
         data, index = self.trainer.datamodule, self._watched_from + good  # type: ignore[attr-defined]
-        clip = data.clips(self.lookahead)(stage_start(self.trainer) + index)
+        clip = data.clips(self.lookahead)(self._step(index))
         clip = data.transfer_batch_to_device(clip, self.device, 0)
         with torch.enable_grad():
             loss = self.losses(clip)["loss"]
@@ -84,10 +85,15 @@ class FiniteTraining(TrainedGraph, L.LightningModule):
         what = "its gradient is not finite" if loss.isfinite() else f"its loss is {loss.item():g}"
         self._stop(index, f"{what}, which comes from {origin.text(self.graph)}")
 
+    def _step(self, index: int) -> int:
+        """The step of the whole search, from 0, that is the `index`-th of the stage."""
+        loop = self.trainer.fit_loop
+        return loop.total_batch_idx - loop.batch_idx + index
+
     def _stop(self, index: int, what: str) -> None:
         """Ends the search with the values of the last step that was good."""
         self._watch.restore(self._watch.good)
-        step = stage_start(self.trainer) + index + 1
+        step = self._step(index) + 1
         self.failure = (
             f"training broke down at step {step}: {what}. HINT: a lower model.optimizer.learning_rate (it is "
             f"{self.optimizer_settings.learning_rate:g}), or fewer processors of this kind"

@@ -23,6 +23,7 @@ from mixgraph.graph.io import (
     save_graph,
 )
 from mixgraph.graph.types import MixGraph
+from mixgraph.names import shown_value
 from mixgraph.processors import Processors, make_processors
 from mixgraph.render import BLOCK, render, render_song
 from mixgraph.report.readings import read_numbers
@@ -224,31 +225,39 @@ def load_result(path: str | Path) -> FoundGraph:
 
 
 def _read_metrics(path: Path, sample_rate: int) -> tuple[float, int, dict[str, tuple[int, int]], dict[str, str]]:
-    """Level, length, placements and hashes of the files, as far as they can be those of a song."""
+    """Level, length, placements and files' hashes, as far as they can be those of a song."""
     longest, placements = _MOST_SECONDS * sample_rate, {}
 
     def whole(name: str, value: Any, least: int, most: int) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise ValueError(f"{path}: {name}: a whole number from {least} to {most} is needed, got {value!r:.40}")
+            raise ValueError(
+                f"{path}: {name}: a whole number from {least} to {most} is needed, got {shown_value(value)}"
+            )
         return value
 
     try:
-        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        metrics: dict[str, Any] = _read_json(path)
         level, length = metrics["level"], whole("num_samples", metrics["num_samples"], 1, longest)
         for track in metrics["tracks"]:
             start = whole(f"start_sample of {track['name']}", track["start_sample"], -longest, longest)
             if track["polarity"] not in (-1, 1):
-                raise ValueError(
-                    f"{path}: polarity of {track['name']}: 1 or -1 is needed, got {track['polarity']!r:.40}"
-                )
+                got = shown_value(track["polarity"])
+                raise ValueError(f"{path}: polarity of {track['name']}: 1 or -1 is needed, got {got}")
             placements[track["name"]] = start, int(track["polarity"])
         hashes: dict[str, str] = dict(metrics.get("file_hashes") or {})
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, OverflowError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: level, num_samples and tracks are needed ({error!r})") from error
     if not isinstance(level, float | int) or not _LEAST_LEVEL <= level <= 1 / _LEAST_LEVEL:
         needed = f"a number from {_LEAST_LEVEL:g} to {1 / _LEAST_LEVEL:g}"
-        raise ValueError(f"{path}: level: {needed} is needed, got {level!r:.40}")
+        raise ValueError(f"{path}: level: {needed} is needed, got {shown_value(level)}")
     return float(level), length, placements, hashes
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # no JSON, no text, or a number of too many digits
+        raise ValueError(f"{path}: level, num_samples and tracks are needed ({error!r})") from error
 
 
 @dataclass(frozen=True, eq=False)

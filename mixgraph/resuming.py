@@ -118,7 +118,7 @@ def go_on(checkpoint: dict[str, Any], saved: Mapping[str, Any], now: Mapping[str
     Args:
         checkpoint: of Lightning, changed in place, see `place`.
         saved: what its search was: where its graph came from (`origin`), the `groups` of its optimizer, `settings` by
-            group of `RULES`, `songs` (see `song_record`), and whether its last stage was trained as such.
+            group of `RULES`, `songs` (see `song_record`), steps of its last stage, and whether none followed.
         now: the same of the search that goes on.
         stages: of the search in all.
 
@@ -126,6 +126,9 @@ def go_on(checkpoint: dict[str, Any], saved: Mapping[str, Any], now: Mapping[str
         ValueError: it would not end as the checkpoint's search; with what differs.
     """
     check_position(checkpoint)
+    steps = _counts(checkpoint)[1]
+    if steps["current"]["processed"] >= saved["stage_steps"]:
+        steps["is_last_batch"] = True  # which Lightning does not know of a stage that a budget made shorter
     told = []
     for group, settings in now["settings"].items():
         told += check_settings(group, saved["settings"][group], settings)
@@ -245,12 +248,6 @@ def check_position(checkpoint: Mapping[str, Any]) -> None:
             f"{checkpoint['global_step']}. HINT: go on from one that was taken between steps, such as the stage.ckpt "
             "of a result folder"
         )
-
-
-def stage_start(trainer: Any) -> int:
-    """The number of clips that a Trainer's search had trained on when its stage began; stages may differ in length."""
-    batches = trainer.fit_loop.epoch_loop.batch_progress
-    return int(batches.total.ready - batches.current.ready)
 
 
 def place(checkpoint: dict[str, Any], ends: bool) -> None:

@@ -386,7 +386,7 @@ def test_two_songs_in_one_search(result, tiny_song, duo_song, monkeypatch, capsy
         ("--data.steps_per_stage=0", "steps_per_stage: at least 1, at most 1000000, got 0"),
         ("--data.steps_per_stage=1000000000", "steps_per_stage: at least 1, at most 1000000, got 1000000000"),
         ("--data.warm_up_seconds=1e9", "warm_up_seconds, scored_seconds: .*, at most 120 s, got 1e\\+09 and 1"),
-        ("--data.scored_seconds=nan", "warm_up_seconds, scored_seconds: .*, at most 120 s, got 1 and nan"),
+        ("--data.scored_seconds=.nan", "warm_up_seconds, scored_seconds: .*, at most 120 s, got 1 and nan"),
         ("--pruning.rounds=1000000000", "console_stages, rounds: .*, at most 10000, got 2 and 1000000000"),
         ("--start=nowhere", "nowhere: graph.json is missing"),
     ],

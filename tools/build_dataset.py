@@ -135,8 +135,8 @@ def _assess(
     for song in songs:
         try:
             failures = folder.read_failures(song.name)
-            reasons = [row["reason"] for row in failures]
             unusable = bool(failures) and all(row.get("unusable", False) for row in failures)
+            reasons = [row["reason"] for row in failures]
             found.append(assess(song, sorted(done[song.name]), rules, reasons, unusable))
         except Exception as error:  # whatever is wrong with the results of one song, the others are assessed
             why = f"its results in {folder.root / 'results' / song.name} are damaged ({reason(error)}); remove them"

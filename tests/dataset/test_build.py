@@ -283,9 +283,9 @@ def test_a_song_that_cannot_be_listed_fails_and_a_silent_mix_is_rejected(songs, 
     said, code = build(root, config, out, "--date-published=2026-11-29")
     assert (code, "1 accepted, 1 rejected, 3 failed" in said) == (1, True)
     failures = {failure["song"]: failure for failure in rows(out / "failures.jsonl")}
-    assert {name: (row["run"], row["unusable"]) for name, row in failures.items()} == {
-        "mute": (0, True), "odd": (None, False), "tiny": (None, False), "zoo": (None, False),
-    }  # fmt: skip
+    assert sorted(failures) == ["mute", "odd", "tiny", "zoo"]
+    assert failures.pop("mute")["unusable"]
+    assert {(failure["run"], failure["unusable"]) for failure in failures.values()} == {(None, False)}
     (rejected,) = rows(out / "rejected.jsonl")
     assert rejected["song"] == "mute"
     assert rejected["rules"]["usable"].startswith("mute: the mix is silent, so that it is not made of")

@@ -83,7 +83,7 @@ def run_searches(
 
 def _take_in(folder: BuildFolder, outcome: Outcome) -> str:
     """Puts a result to its place, or a failure on the list; says which."""
-    job, why, unusable = outcome.task.job, readable(outcome.reason), outcome.unusable
+    job, why = outcome.task.job, readable(outcome.reason)
     if outcome.found is None:
         if not outcome.resumable:
             folder.clear(job)
@@ -93,8 +93,8 @@ def _take_in(folder: BuildFolder, outcome: Outcome) -> str:
             return "done" if outcome.attempts in (1, None) else f"done at attempt {outcome.attempts}"
         except (OSError, ValueError) as error:  # something is in its way; the next build takes it from where it is
             why = reason(error)
-    folder.add_failure(job.song.name, job.run, why, outcome.details, outcome.attempts, unusable)
-    return f"{'rejected' if unusable else 'failed'}: {why}"
+    folder.add_failure(job.song.name, job.run, why, outcome.details, outcome.attempts, outcome.unusable)
+    return f"{'rejected' if outcome.unusable else 'failed'}: {why}"
 
 
 def _request(job: Job, threads: int) -> Request:
