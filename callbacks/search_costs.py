@@ -56,7 +56,8 @@ class SearchCosts:
         if self.data.steps_per_stage != schedule.steps_per_stage:
             self.data.steps_per_stage = schedule.steps_per_stage
             self.trainer.reload_dataloaders_every_n_epochs = 1  # type: ignore[attr-defined]  # the next stage has its own length
-        self.pruning.rounds, self.pruning.leave_one_out = schedule.rounds, schedule.leave_one_out
+        self.pruning.console_stages, self.pruning.rounds = schedule.console_stages, schedule.rounds
+        self.pruning.leave_one_out = schedule.leave_one_out
         self.pruning.use(schedule.sampler, schedule.period)
         self.trainer.fit_loop.max_epochs = self.pruning.num_stages
         self.module.regularizers = replace(self.module.regularizers, sparsity_ramp_steps=schedule.sparsity_ramp_steps)

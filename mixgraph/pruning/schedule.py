@@ -125,7 +125,7 @@ def fit(schedule: Schedule, costs: Costs, available: float, past_stages: int = 0
 
     Steps of all stages are scaled alike, the sparsity ramp with them. Where trials would take more than that leaves,
     there are fewer rounds, then loss increases are not measured at both ends, then weights choose in place of brute
-    force.
+    force. Where there is no time for stages of a few steps, there are fewer before the first round, so that it comes.
     """
     if seconds(schedule, costs, past_stages) <= available:
         return schedule
@@ -137,6 +137,10 @@ def fit(schedule: Schedule, costs: Costs, available: float, past_stages: int = 0
             break
     left = available - trial_seconds(cheaper, costs, past_rounds)
     one = training_steps(replace(cheaper, steps_per_stage=1), past_stages) * costs.step_seconds
+    least = max(1, past_stages) if cheaper.rounds > past_rounds else cheaper.console_stages
+    while left < LEAST_STEPS * one and cheaper.console_stages > least:
+        cheaper = replace(cheaper, console_stages=cheaper.console_stages - 1)
+        one -= costs.step_seconds
     steps = min(schedule.steps_per_stage, max(LEAST_STEPS, int(left / one))) if one else schedule.steps_per_stage
     pruned, planned = steps * cheaper.rounds, schedule.steps_per_stage * schedule.rounds
     ramp = round(schedule.sparsity_ramp_steps * pruned / planned) if planned else schedule.sparsity_ramp_steps

@@ -99,6 +99,18 @@ def test_a_stage_is_left_however_short_the_time(sampler, past) -> None:
         assert found.console_stages + found.rounds > past
 
 
+@pytest.mark.parametrize(("past", "console"), [(0, 1), (3, 3), (12, 12), (13, 12)])
+def test_without_time_for_its_stages_a_round_comes_sooner(past, console) -> None:
+    """Twelve stages of five steps would take 60 s; the round's 28 trials are all that there is time for."""
+    found = fit(PAPER, Costs(1.0, (SongCosts(100, 7, 1.0),)), 40, past_stages=past)
+    assert (found.console_stages, found.steps_per_stage) == (console, LEAST_STEPS)
+    assert found.rounds == max(1, past - 12 + 1)
+    enough = fit(PAPER, Costs(1.0, (SongCosts(100, 7, 1.0),)), 100, past_stages=0)
+    assert enough.console_stages == 12
+    none = fit(replace(PAPER, rounds=0, leave_one_out=False), COSTS, 3)
+    assert none.console_stages == 12
+
+
 def test_past_rounds_are_kept() -> None:
     costs = Costs(0.5, (SongCosts(200, 7, 1.0),))
     found = fit(PAPER, costs, 600, past_stages=15)
