@@ -30,8 +30,9 @@ from mixgraph.report.readings import read_numbers
 from mixgraph.report.settings import NodeSettings, read_settings, settings_text
 from mixgraph.settings import check_block
 from mixgraph.songs import WrittenAudio, write_audio
-from mixgraph.songs.audio import decode, resample
 from mixgraph.songs.clips import cut
+from mixgraph.songs.decode import decode
+from mixgraph.songs.resample import resample
 from mixgraph.track_files import MatchedTrack, TrackOrigin, describe_matches, list_tracks, match_tracks
 
 _MOST_SECONDS = 86400  # of a song
@@ -310,7 +311,7 @@ def read_tracks(found: FoundGraph, folder: Path) -> TracksRead:
 
 def _read(found: FoundGraph, match: MatchedTrack) -> tuple[Tensor, int]:
     """A track, (1 or 2, frames), with its polarity, and the sample of it that meets the song's first."""
-    audio = decode(match.file.path)
+    audio = decode(match.file.path, found.sample_rate)
     samples = resample(audio.samples, audio.sample_rate, found.sample_rate)
     start, polarity = found.placements.get(match.track, (0, 1))
     stated = match.file.read_offset(found.sample_rate, audio.sample_rate), match.file.polarity

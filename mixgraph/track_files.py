@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixgraph.names import normal_form, shown_name
-from mixgraph.songs.audio import is_audio_file
+from mixgraph.songs.formats import is_audio_file
 from mixgraph.songs.layouts import candidate_tracks
 from mixgraph.songs.manifest import TrackFile
 

@@ -11,12 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import soundfile
-
 from mixgraph.dataset.files import write_json
 from mixgraph.dataset.reasons import readable, reason
 from mixgraph.files import json_text
 from mixgraph.songs import SongFiles, song_files
+from mixgraph.songs.decode import audio_seconds
 from mixgraph.songs.layouts import look_for_songs
 from mixgraph.songs.manifest import slug
 
@@ -77,7 +76,9 @@ def find_sources(
     names: Sequence[str] = (),
     songs: str = ":",
 ) -> tuple[list[SongSource], dict[str, str]]:
-    """Finds songs in folders of any layout and reads what their files say, without decoding audio.
+    """Finds songs in folders of any layout and reads what their files say.
+
+    Audio is decoded only where a mix does not say its length.
 
     Whatever is wrong with a song, the others are read: it is named with the reason.
 
@@ -172,13 +173,12 @@ def _read(files: SongFiles, hashes: FileHashes) -> SongSource:
     for path in (files.folder, files.mix, *(track.path for track in files.tracks)):
         if readable(str(path)) != str(path):
             raise ValueError(f"{path}: a file name of text (UTF-8) is needed. HINT: rename it")
-    info = soundfile.info(files.mix)
     source = SongSource(
         name=files.name,
         folder=files.folder,
         licence=files.licence,
         artist=files.artist,
-        seconds=info.frames / info.samplerate,
+        seconds=audio_seconds(files.mix),
         num_tracks=len(files.tracks),
         file_hashes={local(path): hashes(path) for path in (files.mix, *(t.path for t in files.tracks))},
         arrangement={

@@ -20,8 +20,10 @@ from torch import Tensor
 
 from mixgraph.names import normal_form
 from mixgraph.shards.sample import GraphSample
-from mixgraph.songs.audio import decode, is_audio_file, resample
 from mixgraph.songs.clips import cut
+from mixgraph.songs.decode import decode
+from mixgraph.songs.formats import is_audio_file
+from mixgraph.songs.resample import resample
 
 MIX_ROW = -1
 
@@ -74,7 +76,7 @@ class FileAudio:
 
 @lru_cache(maxsize=32)
 def _decoded(path: Path, sample_rate: int) -> Tensor:
-    audio = decode(path)
+    audio = decode(path, sample_rate)
     samples = audio.samples
     if samples.shape[0] == 2 and torch.equal(samples[0], samples[1]):
         samples = samples[:1]

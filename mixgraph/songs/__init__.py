@@ -1,11 +1,12 @@
 """Reading of songs: audio files, data layouts, alignment, level. Without Lightning."""
 
 from mixgraph.songs.align import Alignment, TrackAlignment, estimate_alignment
-from mixgraph.songs.audio import WrittenAudio, read_audio, resample, write_audio
+from mixgraph.songs.audio import WrittenAudio, read_audio, write_audio
 from mixgraph.songs.clips import Window, read_window
 from mixgraph.songs.layouts import LAYOUTS, detect_layout, find_songs, song_files
 from mixgraph.songs.load import load_song
 from mixgraph.songs.manifest import SongFiles, TrackFile
+from mixgraph.songs.resample import resample
 from mixgraph.songs.song import Song
 
 __all__ = [

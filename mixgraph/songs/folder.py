@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mixgraph.names import normal_form, shown_value
-from mixgraph.songs.audio import AUDIO_SUFFIXES, is_audio_file
+from mixgraph.songs.formats import AUDIO_SUFFIXES, is_audio_file
 from mixgraph.songs.manifest import Problems, SongDraft, TrackFile, closest
 from mixgraph.songs.text_files import read_yaml, to_number, to_whole_number
 
@@ -50,7 +50,11 @@ def read_folder(folder: Path, problems: Problems) -> SongDraft:
 
 def find_mix(folder: Path, stem: str, problems: Problems) -> Path | None:
     """The one audio file of this stem (`mix` finds mix.wav) in a folder, or None with the problem noted."""
-    found = sorted(path for path in folder.iterdir() if path.stem.lower() == stem and is_audio_file(path))
+    found = sorted(
+        path
+        for path in folder.iterdir()
+        if path.stem.lower() == stem and is_audio_file(path) and path.suffix.lower() in AUDIO_SUFFIXES
+    )
     if len(found) == 1:
         return found[0]
     allowed = f"{stem}.*: one file with suffix {', '.join(AUDIO_SUFFIXES)} expected"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixgraph.songs import medleydb
-from mixgraph.songs.audio import is_audio_file
 from mixgraph.songs.folder import read_folder
+from mixgraph.songs.formats import is_audio_file
 from mixgraph.songs.manifest import Problems, SongDraft, SongFiles, TrackFile, closest, complete, slug
 from mixgraph.songs.mixing_secrets import read_mixing_secrets
 from mixgraph.songs.musdb import read_musdb

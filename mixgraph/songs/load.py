@@ -12,17 +12,19 @@ from torch import Tensor
 
 from mixgraph.songs import store
 from mixgraph.songs.align import MIN_CONFIDENCE, Alignment, TrackAlignment, estimate_alignment
-from mixgraph.songs.audio import decode, resample
 from mixgraph.songs.clips import cut
 from mixgraph.songs.common_offset import DrySum, common_offset
+from mixgraph.songs.decode import MAX_BYTES, decode
 from mixgraph.songs.layouts import collect_files
 from mixgraph.songs.loudness import level_for
 from mixgraph.songs.manifest import Problems, SongDraft, SongFiles, TrackFile
+from mixgraph.songs.resample import resample
 from mixgraph.songs.song import Song
 
 NOTABLE_OFFSET_SECONDS = 0.001  # the phase of an equalizer moves a peak by less
 MAX_SAMPLE = 1000.0  # +60 dBFS: no mix is louder, and what is makes the level of all others next to nothing
 MIX_BELOW_TRACKS_DB = 80.0  # as far below its loudest track a mix is taken for silence
+UNCACHED_BYTES = 10**9  # of one decoded file that a song without a cache_dir may have, whatever its memory limit
 AUDIBLE = 1e-4  # -80 dBFS: louder audio outside the mix's length is worth a warning when it is cut
 
 
@@ -70,7 +72,8 @@ def load_song(
         subgrouping: "auto", "rule" or "one_per_track", see `manifest.complete`.
         cache_dir: where songs above the memory limit are decoded to; they are found there the next time.
         memory_limit_gb: decoded tracks above it (GB of 10^9 bytes) are mapped from a file instead of held in memory.
-            It also becomes the song's `memory_limit`, which bounds what a search makes of it.
+            It also becomes the song's `memory_limit`, which bounds what a search makes of it, and bounds what one file
+            may decode to, from 4 GB with a cache_dir and 1 GB without.
 
     Raises:
         FileNotFoundError: if there is no such folder.
@@ -79,21 +82,22 @@ def load_song(
     """
     _check_settings(sample_rate, loudness_lufs, memory_limit_gb)
     folder = Path(path).resolve()
+    max_bytes = max(memory_limit_gb * 1e9, UNCACHED_BYTES if cache_dir is None else MAX_BYTES)
     problems = Problems(folder)
     files, draft = collect_files(folder, layout, subgrouping, problems)
-    mix_audio = _decode(draft.mix, sample_rate, problems) if draft.mix is not None else None
+    mix_audio = _decode(draft.mix, sample_rate, max_bytes, problems) if draft.mix is not None else None
     if files is None or mix_audio is None:
-        _check_tracks(draft, sample_rate, problems)
+        _check_tracks(draft, sample_rate, max_bytes, problems)
         raise problems.error()
     mix = mix_audio.samples.expand(2, -1).contiguous()
 
     num_bytes = len(files.tracks) * mix.numel() * 4
     if num_bytes <= memory_limit_gb * 1e9:
         sources = torch.zeros(len(files.tracks), *mix.shape)
-        findings = _fill(sources, mix, files, sample_rate, loudness_lufs, apply_alignment, problems)
+        findings = _fill(sources, mix, files, sample_rate, max_bytes, loudness_lufs, apply_alignment, problems)
         return _song(files, sample_rate, sources, mix.mul_(findings.level), findings, _hashes(files), memory_limit_gb)
     if cache_dir is None:
-        _check_tracks(draft, sample_rate, problems)
+        _check_tracks(draft, sample_rate, max_bytes, problems)
         problems.add(
             f"memory_limit_gb: at least {num_bytes / 1e9:.3g} for this song expected, got {memory_limit_gb}. "
             "HINT: or name a cache_dir, where the decoded song is kept in a file"
@@ -113,7 +117,7 @@ def load_song(
         with store.new_entry(entry) as partial:
             if partial is not None:  # no other process has just made it
                 sources = store.map_new(partial / store.SOURCES, (len(files.tracks), *mix.shape))
-                findings = _fill(sources, mix, files, sample_rate, loudness_lufs, apply_alignment, problems)
+                findings = _fill(sources, mix, files, sample_rate, max_bytes, loudness_lufs, apply_alignment, problems)
                 store.write_meta(partial, mix.mul_(findings.level), asdict(findings))
                 del sources
     meta = store.read_meta(entry)
@@ -131,9 +135,9 @@ def _check_settings(sample_rate: int, loudness_lufs: float | None, memory_limit_
         raise ValueError(f"memory_limit_gb: a number from 0 expected, got {memory_limit_gb!r}")
 
 
-def _decode(path: Path, sample_rate: int, problems: Problems) -> _Decoded | None:
+def _decode(path: Path, sample_rate: int, max_bytes: float, problems: Problems) -> _Decoded | None:
     try:
-        audio = decode(path)
+        audio = decode(path, sample_rate, max_bytes)
     except (ValueError, FileNotFoundError) as error:
         problems.add(str(error))
         return None
@@ -149,7 +153,7 @@ def _decode(path: Path, sample_rate: int, problems: Problems) -> _Decoded | None
 
 def _decode_again(track: TrackFile, sample_rate: int) -> Tensor:
     problems = Problems(track.path.parent)
-    decoded = _decode(track.path, sample_rate, problems)
+    decoded = _decode(track.path, sample_rate, math.inf, problems)  # within the bound before
     if decoded is None:
         raise problems.error()
     return decoded.samples
@@ -193,10 +197,10 @@ def _power(audio: Tensor) -> float:
     return float(torch.linalg.vector_norm(audio, dtype=torch.float64)) ** 2 / audio.shape[-1]
 
 
-def _check_tracks(draft: SongDraft, sample_rate: int, problems: Problems) -> None:
+def _check_tracks(draft: SongDraft, sample_rate: int, max_bytes: float, problems: Problems) -> None:
     # Only to find every problem before one error reports them all.
     for track in draft.tracks:
-        _decode(track.path, sample_rate, problems)
+        _decode(track.path, sample_rate, max_bytes, problems)
 
 
 def _fill(
@@ -204,6 +208,7 @@ def _fill(
     mix: Tensor,
     files: SongFiles,
     sample_rate: int,
+    max_bytes: float,
     loudness_lufs: float | None,
     apply_alignment: bool,
     problems: Problems,
@@ -219,7 +224,7 @@ def _fill(
     dry_sum = DrySum(mix.shape[-1], sample_rate)
     cut_off: list[list[str]] = []
     for row, track in enumerate(files.tracks):
-        decoded = _decode(track.path, sample_rate, problems)
+        decoded = _decode(track.path, sample_rate, max_bytes, problems)
         if decoded is not None:
             start = track.read_offset(sample_rate, decoded.file_rate)
             sources[row] = cut(decoded.samples, start, mix.shape[-1]).mul_(track.polarity)

@@ -14,8 +14,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from mixgraph.names import normal_form, shown_value
-from mixgraph.songs.audio import is_audio_file
 from mixgraph.songs.folder import MAX_OFFSET_SECONDS, find_mix, is_names, list_audio
+from mixgraph.songs.formats import is_audio_file
 from mixgraph.songs.manifest import Problems, SongDraft, TrackFile, use_once
 from mixgraph.songs.safe_numbers import read_numbers
 from mixgraph.songs.text_files import read_json, read_yaml, to_number

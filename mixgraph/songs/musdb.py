@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from mixgraph.names import normal_form
-from mixgraph.songs.audio import is_audio_file
 from mixgraph.songs.folder import NO_LICENCE, find_mix
+from mixgraph.songs.formats import is_audio_file
 from mixgraph.songs.manifest import Problems, SongDraft, TrackFile
 
 STEM_ORDER = ("drums", "bass", "other", "vocals")

@@ -24,7 +24,7 @@ from torch import Tensor
 from mixgraph.files import is_temporary, sync_folder, sync_tree, temporary_path
 from mixgraph.locks import locked
 
-VERSION = 2  # to be raised whenever the decoding of a song changes
+VERSION = 3  # to be raised whenever the decoding of a song changes
 SOURCES, MIX, META = "sources.npy", "mix.npy", "song.json"
 
 

@@ -1,7 +1,6 @@
 """Reading, resampling and writing of audio files."""
 
 import math
-import struct
 
 import numpy as np
 import pytest
@@ -26,33 +25,27 @@ def test_wav_is_read_to_the_precision_of_its_format(make, tmp_path, subtype, err
 
 
 @pytest.mark.parametrize(
-    ("suffix", "error"), [("flac", 2**-15), ("aiff", 2**-15), ("aif", 2**-15), ("ogg", 0.02), ("mp3", 0.02)]
+    ("suffix", "error"),
+    [
+        *((suffix, 2**-15) for suffix in ("flac", "aiff", "aif", "aifc", "au", "snd", "caf", "w64", "rf64", "wave")),
+        *((suffix, 0.02) for suffix in ("ogg", "mp3")),
+        ("opus", 0.03),
+    ],
 )
 def test_every_suffix_is_read(tmp_path, suffix, error):
     time = np.arange(16000) / 16000
     sine = 0.5 * np.sin(2 * np.pi * 440 * time)
-    kind = {"aif": "AIFF"}.get(suffix, suffix.upper())
-    soundfile.write(str(tmp_path / f"a.{suffix}"), sine, 16000, format=kind)
+    kinds = {"aif": "AIFF", "aifc": "AIFF", "snd": "AU", "wave": "WAV", "opus": "OGG"}
+    soundfile.write(
+        str(tmp_path / f"a.{suffix}"),
+        sine,
+        16000,
+        format=kinds.get(suffix, suffix.upper()),
+        subtype="OPUS" if suffix == "opus" else None,
+    )
     audio = read_audio(tmp_path / f"a.{suffix}", 16000)[0].numpy()
     assert len(audio) == 16000
     assert np.abs(audio - sine)[1000:-1000].max() <= error  # lossy coders need a start
-
-
-@pytest.mark.parametrize(("from_rate", "to_rate"), [(44100, 30000), (48000, 30000), (30000, 48000), (22050, 30000)])
-def test_resampled_sine_has_its_analytic_values(from_rate, to_rate):
-    def sine(rate: int) -> torch.Tensor:
-        seconds = torch.arange(rate // 2, dtype=torch.float64) / rate
-        return torch.sin(2 * math.pi * 1234.5 * seconds + 0.3).float()
-
-    resampled, expected = resample(sine(from_rate), from_rate, to_rate), sine(to_rate)
-    assert resampled.shape == (math.ceil(from_rate // 2 * to_rate / from_rate),)
-    inner = slice(to_rate // 50, -to_rate // 50)  # the filter reaches past both ends
-    assert (resampled[: expected.numel()] - expected)[inner].abs().max() < 5e-6
-
-
-def test_resampling_removes_what_the_new_rate_cannot_hold():
-    tone = torch.sin(2 * math.pi * 17000 * torch.arange(22050, dtype=torch.float64) / 44100).float()
-    assert resample(tone, 44100, 30000)[500:-500].abs().max() < 1e-6
 
 
 def test_file_is_resampled_once_to_the_rate_asked_for(make, tmp_path):
@@ -70,70 +63,6 @@ def test_unreadable_file(tmp_path):
     (tmp_path / "a.wav").write_bytes(b"no audio at all")
     with pytest.raises(ValueError, match=r"a\.wav: cannot be read as audio .*allowed are \.wav"):
         read_audio(tmp_path / "a.wav", 8000)
-
-
-@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".aiff"])
-def test_a_file_that_is_cut_short_is_refused(make, tmp_path, suffix):
-    path = tmp_path / f"a{suffix}"
-    make.save(path, make.noise(40_000, 2), rate=44100, subtype=None)
-    whole = path.read_bytes()
-    assert read_audio(path, 44100).shape == (2, 40_000)
-    path.write_bytes(whole[: 2 * len(whole) // 3])
-    with pytest.raises(ValueError, match=r"a\.\w+: .*is the download complete\?"):
-        read_audio(path, 44100)
-    path.write_bytes(whole + b"xy")  # more than the audio is no harm
-    assert read_audio(path, 44100).shape == (2, 40_000)
-
-
-def test_an_rf64_that_is_cut_short_is_refused(make, tmp_path):
-    path = tmp_path / "a.wav"
-    soundfile.write(str(path), make.noise(9000, 2), 44100, format="RF64", subtype="PCM_16")
-    whole = path.read_bytes()
-    assert read_audio(path, 44100).shape == (2, 9000)
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"a\.wav: .*is the download complete\?"):
-        read_audio(path, 44100)
-
-
-def in_wav(mp3: bytes) -> bytes:
-    settings = struct.pack("<HHIIHHHHIHHH", 0x55, 2, 44100, 16000, 1, 0, 12, 1, 2, 417, 1, 1393)
-    body = b"WAVEfmt " + struct.pack("<I", len(settings)) + settings + b"data" + struct.pack("<I", len(mp3)) + mp3
-    return b"RIFF" + struct.pack("<I", len(body)) + body
-
-
-@pytest.mark.parametrize("loud_first", [False, True])
-@pytest.mark.parametrize("wrap", [bytes, b"ID3\x04\0\0\0\0\x10\0".ljust(2058, b"\0").__add__, in_wav])
-def test_an_mp3_that_does_not_say_its_length_is_read_to_its_end(make, tmp_path, wrap, loud_first):
-    """Its frames are a guess, less than there are where it starts louder than it goes on, else more."""
-    path = tmp_path / ("a.wav" if wrap is in_wav else "a.mp3")
-    sound = make.noise(200_000, 2) * ((np.arange(200_000)[:, None] > 100_000) != loud_first)
-    encoded = tmp_path / "encoded.mp3"
-    with soundfile.SoundFile(str(encoded), "w", 44100, 2, bitrate_mode="VARIABLE", compression_level=0.5) as file:
-        file.write(sound)
-    whole = encoded.read_bytes()
-    first = whole.index(b"\xff\xfb", max(whole.find(b"Xing"), whole.find(b"Info")))
-    path.write_bytes(wrap(whole))
-    said = read_audio(path, 44100)
-    assert said.shape == (2, 200_000)
-    path.write_bytes(wrap(whole[first:]))
-    guessed = read_audio(path, 44100)
-    start = guessed.shape[1] - 200_000  # what the encoder put before the sound stays
-    assert 0 <= start < 4 * 1152
-    late = slice(20_000, 190_000)  # past what frames share with those before them
-    shift = min(range(start + 1), key=lambda n: float((guessed[:, n:][:, late] - said[:, late]).abs().max()))
-    assert torch.allclose(guessed[:, shift:][:, late], said[:, late], atol=1e-5)
-    path.write_bytes(wrap(whole[: 2 * len(whole) // 3]))
-    with pytest.raises(ValueError, match="is the download complete"):
-        read_audio(path, 44100)
-
-
-def test_a_wav_that_was_streamed_says_no_size_and_is_read(make, tmp_path):
-    path = make.save(tmp_path / "a.wav", make.noise(1000, 2), subtype="PCM_16")
-    data = bytearray(path.read_bytes())
-    start = data.index(b"data") + 4
-    data[start : start + 4] = data[4:8] = b"\xff\xff\xff\xff"
-    path.write_bytes(data)
-    assert read_audio(path, 8000).shape[-1] >= 1000 * 8000 // 44100
 
 
 def test_too_many_channels(make, tmp_path):

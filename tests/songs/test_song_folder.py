@@ -189,10 +189,10 @@ def test_the_mix_must_be_one_file(make):
 
 def test_tracks_must_be_there(make):
     folder = make.folder(tracks=1)
-    (folder / "tracks" / "a_kick.wav").rename(folder / "tracks" / "a_kick.m4a")
-    with pytest.raises(ValueError, match=r"tracks: files with suffix \.wav, .* expected, got a_kick\.m4a"):
+    (folder / "tracks" / "a_kick.wav").rename(folder / "tracks" / "a_kick.mid")
+    with pytest.raises(ValueError, match=r"tracks: files with suffix \.wav, .* expected, got a_kick\.mid"):
         song_files(folder)
-    (folder / "tracks" / "a_kick.m4a").unlink()
+    (folder / "tracks" / "a_kick.mid").unlink()
     with pytest.raises(ValueError, match="expected, got an empty folder"):
         song_files(folder)
     (folder / "tracks").rmdir()

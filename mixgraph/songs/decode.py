@@ -1,0 +1,204 @@
+"""Decoding of audio files: what is there, whatever the header says, within a bound."""
+
+from __future__ import annotations
+
+import mmap
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from mixgraph.songs.containers import container_parts
+from mixgraph.songs.formats import AUDIO_SUFFIXES, UNSUPPORTED_SUFFIXES, unsupported_format, unsupported_message
+from mixgraph.songs.mpeg import is_mpeg, mpeg_parts
+from mixgraph.songs.parts import Damaged, Part
+
+MAX_BYTES = 4 * 10**9  # of one decoded file: 2.9 hours of stereo at 48 kHz
+MIN_RATE, MAX_RATE = 1000, 10_000_000  # Hz
+_BLOCK = 1 << 18  # frames
+_UNKNOWN = 1 << 62  # libsndfile says 2^63 - 1 frames where it does not know
+
+
+@dataclass(frozen=True, eq=False)
+class Audio:
+    """Decoded audio: `samples` (channels, frames) float32, full scale 1.0, at the file's own `sample_rate`."""
+
+    samples: Tensor
+    sample_rate: int
+
+
+def decode(path: Path, sample_rate: int | None = None, max_bytes: float = MAX_BYTES) -> Audio:
+    """Decodes a whole audio file of one or two channels, without resampling.
+
+    What its header says about its length is compared with what is there. Files that were joined (MP3, FLAC, Ogg) are
+    read to the end of the last one.
+
+    Args:
+        path: of the file. Its content decides how it is read, not its suffix.
+        sample_rate: at which the caller will use the audio; None for the file's own.
+        max_bytes: of float32 samples, at the higher of the two rates. Decoding stops there.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it cannot be decoded, is cut short or damaged, is empty, has more than two channels, or takes
+            more than `max_bytes`. The message is one line and names the file.
+    """
+    blocks: list[np.ndarray] = []
+    frames, file_rate = 0, 0
+    with _naming(path):
+        for samples, file_rate in _blocks(path):
+            blocks.append(np.ascontiguousarray(samples.T))
+            frames += len(samples)
+            if 4 * samples.shape[1] * frames * max(1.0, (sample_rate or 0) / file_rate) > max_bytes:
+                raise Damaged(
+                    f"at most {max_bytes / 1e9:.3g} GB of decoded audio expected, got more: it lasts longer than "
+                    f"{int(frames / file_rate)} s at {file_rate} Hz. HINT: raise memory_limit_gb, or cut the file"
+                )
+        if frames == 0:
+            raise Damaged("at least one sample expected, got an empty file")
+        return Audio(torch.from_numpy(np.concatenate(blocks, axis=1)), file_rate)
+
+
+def audio_seconds(path: Path) -> float:
+    """The length of an audio file; one whose header does not say it is decoded, but not kept.
+
+    Raises:
+        FileNotFoundError, ValueError: as `decode`.
+    """
+    seconds = 0.0
+    with _naming(path):
+        for part in _parts(path):
+            with _open(part) as file:
+                _check((file.samplerate, file.channels), None)
+                frames = _claimed(file, part)
+                seconds += (sum(map(len, _read(file, part))) if frames is None else frames) / file.samplerate
+    return seconds
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Makes every failure to read a file one that names it."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: audio file expected, got none")
+    try:
+        yield
+    except Damaged as error:
+        raise ValueError(f"{path}: {error}") from error
+    except soundfile.LibsndfileError as error:
+        raise ValueError(_refusal(path, error.error_string)) from error
+    except Exception as error:  # whatever a decoder trips over, its file has to be named
+        raise ValueError(_refusal(path, f"{type(error).__name__}: {error}")) from error
+
+
+def _blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
+    """A file piece by piece: samples (frames, channels), and the sample rate; both settings stay the same."""
+    expected: tuple[int, int] | None = None
+    for part in _parts(path):
+        with _open(part) as file:
+            settings = (file.samplerate, file.channels)
+            _check(settings, expected)
+            expected = settings
+            for samples in _read(file, part):
+                yield samples, file.samplerate
+
+
+def _check(settings: tuple[int, int], expected: tuple[int, int] | None) -> None:
+    rate, channels = settings
+    if channels > 2:
+        raise Damaged(
+            f"one or two channels are allowed, got {channels}. HINT: split a surround file into stereo tracks"
+        )
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise Damaged(f"a sample rate from {MIN_RATE} to {MAX_RATE} Hz expected, got {rate}")
+    if expected is not None and settings != expected:
+        raise Damaged(
+            f"joined files of one kind expected, got {expected[0]} Hz with {expected[1]} channels, then {rate} Hz with "
+            f"{channels}. HINT: convert each to FLAC or WAV before joining"
+        )
+
+
+class _Stream(soundfile.SoundFile):
+    """A file that is read from its start to its end: soundfile seeks after every read, which not every file allows."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _parts(path: Path) -> list[Part]:
+    if path.stat().st_size == 0:
+        raise Damaged("audio expected, got an empty file")
+    with path.open("rb") as file:
+        data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    parts = container_parts(data, path)
+    if parts is not None:
+        return parts
+    if not is_mpeg(data, within=1):
+        try:
+            with soundfile.SoundFile(str(path)) as opened:
+                if opened.format != "MP3":
+                    return [Part(path)]
+        except soundfile.LibsndfileError:
+            if unsupported_format(bytes(data[:64])) or not is_mpeg(data):
+                raise
+    return mpeg_parts(data)
+
+
+def _open(part: Part) -> _Stream:
+    return _Stream(str(part.source) if isinstance(part.source, Path) else part.source)
+
+
+def _claimed(file: soundfile.SoundFile, part: Part) -> int | None:
+    """The number of samples that a part is said to have, or None where nothing is known."""
+    frames = file.frames if part.frames is None else part.frames
+    return None if part.count == "always" or frames >= _UNKNOWN else frames
+
+
+def _read(file: soundfile.SoundFile, part: Part) -> Iterator[np.ndarray]:
+    claimed = _claimed(file, part)
+    frames = 0
+    while claimed is None or frames < claimed:
+        size = _BLOCK if claimed is None else min(_BLOCK, claimed - frames)
+        samples = file.read(size, "float32", always_2d=True)
+        frames += len(samples)
+        if len(samples):
+            yield samples
+        if len(samples) < size:
+            break
+    if claimed is not None and frames < claimed:
+        raise Damaged(
+            f"the file ends before its audio does: its header says {claimed} samples, {frames} are there. "
+            "HINT: is the download complete?"
+        )
+    if part.count == "more":
+        yield from _rest(file)
+
+
+def _rest(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    """What follows the samples that a header says; bytes that are no audio are passed over."""
+    try:
+        samples = file.read(1, "float32", always_2d=True)
+    except soundfile.LibsndfileError:
+        return
+    while len(samples):
+        yield samples
+        samples = file.read(_BLOCK, "float32", always_2d=True)
+
+
+def _refusal(path: Path, reason: str) -> str:
+    with path.open("rb") as file:
+        name = unsupported_format(file.read(64))
+    if name is not None or path.suffix.lower() in UNSUPPORTED_SUFFIXES:
+        return unsupported_message(path, name)
+    reason = re.sub(r"\s+", " ", reason).strip()
+    if not reason or "does not exist" in reason:  # what libsndfile says where its MP3 decoder finds nothing
+        reason = "Format not recognised."
+    return (
+        f"{path}: cannot be read as audio ({reason}); allowed are {', '.join(AUDIO_SUFFIXES)}. "
+        "HINT: is the download complete?"
+    )
