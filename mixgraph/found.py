@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +26,7 @@ from mixgraph.processors import Processors, make_processors
 from mixgraph.render import BLOCK, render, render_song
 from mixgraph.report.readings import read_numbers
 from mixgraph.report.settings import NodeSettings, read_settings, settings_text
+from mixgraph.results import FolderKind, Place
 from mixgraph.settings import check_block
 from mixgraph.songs import WrittenAudio, write_audio
 from mixgraph.songs.clips import cut
@@ -37,6 +36,12 @@ from mixgraph.track_files import MatchedTrack, TrackOrigin, describe_matches, li
 
 _MOST_SECONDS = 86400  # of a song
 _LEAST_LEVEL = 1e-8  # less, or its inverse, no song within +60 dBFS can get
+_FILES = ("graph.json", "parameters.safetensors", "metrics.json")
+_SAVED = FolderKind(
+    "saved graph",
+    foreign=lambda entries: [entry for entry in entries if entry.name not in _FILES],
+    is_whole=lambda folder: all((folder / name).is_file() for name in _FILES),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,14 +128,9 @@ class FoundGraph:
         its name when all of it is written. Losses, trace and pictures of a search are not in it.
 
         Raises:
-            FileExistsError: there is such a folder already, and it is not to be overwritten.
+            FileExistsError: there is such a folder already, and it is not to be overwritten, or it is another than
+                a saved graph's.
         """
-        path = Path(path)
-        if path.exists() and not overwrite:
-            raise FileExistsError(f"path: {path} exists and is kept; choose another folder or give overwrite=True")
-        partial = path.with_name(path.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
         names = [self.graph.names[i] for i in self.graph.inputs]
         places = [(name, *self.placements.get(name, (0, 1))) for name in names]
         metrics: dict[str, Any] = {
@@ -142,19 +142,20 @@ class FoundGraph:
         if set(names) <= set(self.origins):
             files = {origin.file: origin.sha256 for origin in map(self.origins.__getitem__, names)}
             metrics["file_hashes"] = {"mix": None, **files}  # the mix's comes first; it is not known here
-        save_graph(
-            partial / "graph.json",
-            self.graph,
-            self.weights,
-            loss_increases=self.loss_increases,
-            sample_rate=self.sample_rate,
-            processor_options=self.processor_options,
-        )
-        write_atomically(partial / "parameters.safetensors", parameters_to_bytes(self.parameters, self.weights))
-        write_atomically(partial / "metrics.json", json_text(metrics, indent=1).encode())
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(partial, path)
+        with Place(Path(path), _SAVED, "path", "choose another folder or give overwrite=True").held() as held:
+            held.check(overwrite)
+            work = held.new_work()
+            save_graph(
+                work / "graph.json",
+                self.graph,
+                self.weights,
+                loss_increases=self.loss_increases,
+                sample_rate=self.sample_rate,
+                processor_options=self.processor_options,
+            )
+            write_atomically(work / "parameters.safetensors", parameters_to_bytes(self.parameters, self.weights))
+            write_atomically(work / "metrics.json", json_text(metrics, indent=1).encode())
+            held.publish(work, overwrite)
 
     def settings(self) -> list[dict[str, Any]]:
         """What every processor is set to, in dB, Hz, ms, seconds and ratios, chain by chain as the signal goes.
@@ -209,7 +210,7 @@ def load_result(path: str | Path) -> FoundGraph:
         ValueError: a file of it is damaged, of a newer schema, or does not fit the others.
     """
     path = Path(path)
-    for name in ("graph.json", "parameters.safetensors", "metrics.json"):
+    for name in _FILES:
         if not (path / name).is_file():
             raise FileNotFoundError(f"{path}: {name} is missing; a result folder of a finished search is needed")
     file = load_graph(path / "graph.json")

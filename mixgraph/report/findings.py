@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import median
+from statistics import median, median_low
 
 import torch
 from torch import Tensor
 
 from mixgraph.report.closeness import Closeness, decibels
 from mixgraph.songs import Alignment, Song, estimate_alignment
-from mixgraph.songs.align import MIN_CONFIDENCE
+from mixgraph.songs.align import MAX_LAG_SECONDS, MIN_CONFIDENCE
 from mixgraph.songs.load import NOTABLE_OFFSET_SECONDS
 
 RECOGNISABLE_LOSS = 0.75
@@ -21,7 +21,7 @@ RECOGNISABLE_LOSS = 0.75
 FADERS_LOSS = 1.05
 """The match loss that gain and panning alone reach on real songs, at the most."""
 
-_LONGEST_OFFSET_SECONDS = 10.0  # of all tracks together; `load_song` looks for a track's up to a second
+_LONGEST_OFFSET_SECONDS = 10.0  # of the sum of all tracks; `load_song` looks for more
 _COMMON_OFFSET_SECONDS = 0.01  # less is told track by track
 _UNHEARD_LOSS = 0.001  # a track without which the loss rises by less is not heard
 _MOST_MUTED = 12  # tracks, those with the least clear places: each takes a rendering
@@ -130,17 +130,13 @@ def another_song(song: Song, common: Alignment, loss: float) -> Finding | None:
 
 def late_tracks(song: Song, common: Alignment) -> Finding | None:
     """Tracks that are late or early against the mix, and were left so."""
-    rate = song.sample_rate
-    late = common.offset_samples
-    if common.confidence >= MIN_CONFIDENCE and abs(late) > _COMMON_OFFSET_SECONDS * rate:
-        seconds = late / rate
-        when = f"{abs(seconds):.3f} s {'late' if late > 0 else 'early'}"
-        if abs(seconds) <= 1.0:
-            hint = "--data.apply_alignment=true corrects it"
-            return Finding("late_tracks", f"All tracks are {when} against the mix.", hint, "data.apply_alignment")
-        hint = f"song.yaml: offset_seconds: {seconds:.3f} for every track, or cut the files to the same start"
-        text = f"All tracks are {when} against the mix, as where the mix has a lead-in or the tracks were cut."
-        return Finding("lead_in", text, hint)
+    rate, option = song.sample_rate, "data.apply_alignment"
+    late = _common_lateness(song, common)
+    if late:
+        told = f"{abs(late) / rate:.3f} s {'late' if late > 0 else 'early'} against the mix"
+        cause = ", as where one of them has a lead-in" if abs(late) > MAX_LAG_SECONDS * rate else ""
+        code = "lead_in" if cause else "late_tracks"
+        return Finding(code, f"All tracks are {told}{cause}.", "--data.apply_alignment=true corrects it", option)
     late_ones = [
         track.track
         for track in song.alignment
@@ -151,7 +147,21 @@ def late_tracks(song: Song, common: Alignment) -> Finding | None:
     if not late_ones:
         return None
     text = f"Late, early or of opposite polarity against the mix: {', '.join(late_ones)}."
-    return Finding("late_tracks", text, "--data.apply_alignment=true corrects them", "data.apply_alignment")
+    return Finding("late_tracks", text, "--data.apply_alignment=true corrects them", option)
+
+
+def _common_lateness(song: Song, common: Alignment) -> int:
+    """By how many samples the sum of the tracks is late, or else all tracks with a clear place; 0 for hardly."""
+    clear = [track for track in song.alignment if track.confidence >= MIN_CONFIDENCE]
+    if any(track.applied for track in clear):
+        return 0
+    offsets = [track.offset_samples for track in clear]
+    if common.confidence >= max([MIN_CONFIDENCE, *(track.confidence for track in clear)]):
+        offsets = [common.offset_samples]
+    slack = _COMMON_OFFSET_SECONDS * song.sample_rate
+    if not offsets or max(offsets) - min(offsets) > slack or abs(median_low(offsets)) <= slack:
+        return 0
+    return median_low(offsets)
 
 
 def unheard_tracks(song: Song, loss: float, loss_without: Callable[[int], float]) -> Finding | None:

@@ -137,9 +137,16 @@ def test_tracks_that_are_late_together_are_told_with_what_corrects_them(song, se
     (finding, *_) = find_causes(moved, mix, measure_closeness(mix, mix, RATE), 0.3, lambda row: 1.0)
     assert finding.code == code
     assert f"{abs(seconds):.3f} s {'late' if seconds > 0 else 'early'}" in finding.text
-    stated = f"offset_seconds: {seconds:.3f}" if code == "lead_in" else "--data.apply_alignment=true"
-    assert stated in finding.hint
-    assert finding.option == ("" if code == "lead_in" else "data.apply_alignment")
+    assert (finding.hint, finding.option) == ("--data.apply_alignment=true corrects it", "data.apply_alignment")
+    applied = tuple(replace(track, applied=True) for track in moved.alignment)
+    assert "late_tracks" not in codes(replace(moved, alignment=applied), mix)  # as its sources would then be moved, too
+
+
+def test_a_lead_in_that_loading_found_is_told(song) -> None:
+    """`load_song` gives every track the offset of all, which may be more than the tracks here hold."""
+    alignment = tuple(replace(t, offset_samples=-20 * RATE + i) for i, t in enumerate(song.alignment))
+    alignment = tuple(replace(track, confidence=0.999) for track in alignment)
+    assert codes(replace(song, alignment=alignment), song.mix) == ["lead_in"]
 
 
 def test_a_single_track_that_is_late_or_flipped_is_named(song) -> None:
