@@ -218,7 +218,7 @@ def fades(target: Tensor, found_mix: Tensor, sample_rate: int) -> list[Finding]:
             verb, part = ("rises", "first") if code == "fade_in" else ("falls", "last")
             seconds, shape = count * _WINDOW_SECONDS, code.replace("_", "-")
             text = f"The mix {verb} steadily over its {part} {seconds:.1f} s against the found mix, as in a {shape}."
-            hint = "--model.master_chain=f (a fader behind the sum) follows it"
+            hint = "--model.master_chain=f (a fader behind the sum) can follow it"
             told.append(Finding(code, text, hint, "model.master_chain"))
     return told
 
@@ -250,7 +250,7 @@ def ceiling(target: Tensor, found_mix: Tensor, sample_rate: int) -> Finding | No
         f"The mix was limited or clipped: {crowd:.0%} of its peaks are within {_CROWD_DB:g} dB of its ceiling "
         f"(the found mix: {free:.0%}, and it passes the ceiling by {passed:.1f} dB)."
     )
-    hint = "--model.master_chain=h (a saturator behind the sum), or ecsg, takes part of it over"
+    hint = "--model.master_chain=h (a saturator behind the sum) or ecsg may take part of it over"
     return Finding("ceiling", text, hint, "model.master_chain")
 
 
