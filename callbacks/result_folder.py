@@ -17,7 +17,8 @@ from lightning.pytorch.utilities import rank_zero_info
 from callbacks.iterative_pruning import IterativePruning, SongRecord, searched_songs
 from callbacks.result_places import ResultPlaces, how_to_go_on
 from callbacks.song_result import default_path, describe, summary, write_song
-from mixgraph.files import json_text, naming, sync_folder, temporary_path, write_atomically
+from mixgraph.checkpoints import sealed
+from mixgraph.files import json_text, naming, temporary_path, write_atomically
 from mixgraph.module import ConsoleModule
 from mixgraph.results import CHECKPOINT, CONFIG, FOUND_AUDIO, TIMINGS
 from mixgraph.songs import Song, write_audio
@@ -94,13 +95,13 @@ class ResultFolder(L.Callback):
             return  # a stage that was cut, or one that nothing follows, is none to go on from
         self.seconds = time.perf_counter() - self._started
         checkpoint = self._places.partials[0] / CHECKPOINT
-        temporary = temporary_path(checkpoint)
-        with naming(checkpoint):
-            trainer.save_checkpoint(temporary, weights_only=False)  # with the optimizer's state
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            os.replace(temporary, checkpoint)
-            sync_folder(checkpoint.parent)
+        unsealed = temporary_path(checkpoint, "part")
+        try:
+            with naming(checkpoint):
+                trainer.save_checkpoint(unsealed, weights_only=False)  # with the optimizer's state
+                write_atomically(checkpoint, sealed(unsealed.read_bytes()))
+        finally:
+            unsealed.unlink(missing_ok=True)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, ConsoleModule)

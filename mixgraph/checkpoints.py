@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import pickle
 import zipfile
@@ -11,14 +13,37 @@ from typing import Any
 
 import torch
 
+_SEAL = b"mixgraph sha256 "
+_SEAL_BYTES = len(_SEAL) + 64
+_NO_COMMENT = (0).to_bytes(2, "little")  # the length of an archive's comment, with which the archive ends
 _HINT = "HINT: start anew, or go on from another checkpoint"
+
+
+def sealed(checkpoint: bytes) -> bytes:
+    """A file of `torch.save`, which is a zip archive, with its sha256 as the archive's comment; it loads as before.
+
+    Raises:
+        ValueError: not such a file, or one that is sealed.
+    """
+    if not checkpoint.endswith(_NO_COMMENT):
+        raise ValueError("checkpoint: an archive without a comment is needed")
+    seal = _SEAL + hashlib.sha256(checkpoint).hexdigest().encode()
+    return checkpoint[:-2] + len(seal).to_bytes(2, "little") + seal
+
+
+def _is_broken(data: bytes) -> bool:
+    """Whether a file is sealed, and changed since."""
+    if data[-_SEAL_BYTES:][: len(_SEAL)] != _SEAL:
+        return False
+    digest = hashlib.sha256(data[: -_SEAL_BYTES - 2] + _NO_COMMENT).hexdigest()
+    return digest.encode() != data[-64:] or data[-_SEAL_BYTES - 2 : -_SEAL_BYTES] != _SEAL_BYTES.to_bytes(2, "little")
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Reads a checkpoint as data only, to the CPU.
 
-    `torch.save` writes a checksum (CRC-32) of every part of the file, which `torch.load` does not look at; here they
-    are compared, so that a changed bit is not taken for a value.
+    A changed bit is not taken for a value: the file is compared with its sha256 where it is `sealed`, as those of a
+    result folder are, and every part of any file with its CRC-32, which `torch.save` writes and `torch.load` ignores.
 
     Raises:
         FileNotFoundError: no such file.
@@ -27,16 +52,17 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: a checkpoint is needed, got {'a folder' if path.is_dir() else 'none'}")
+    data = path.read_bytes()
     try:
-        with zipfile.ZipFile(path) as parts:
-            damaged = parts.testzip()
+        with zipfile.ZipFile(io.BytesIO(data)) as parts:
+            damaged = parts.testzip() is not None or _is_broken(data)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError, RuntimeError) as error:
         reason = str(error) or type(error).__name__
         raise ValueError(f"{path}: the checkpoint is empty, cut short or damaged ({reason}). {_HINT}") from error
-    if damaged is not None:
-        raise ValueError(f"{path}: the checkpoint is damaged ({damaged} is not as it was written). {_HINT}")
+    if damaged:
+        raise ValueError(f"{path}: the checkpoint is damaged (its checksum is another one). {_HINT}")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path}: the checkpoint holds more than data, and is not read. {_HINT}") from error
     except (RuntimeError, KeyError, EOFError) as error:
