@@ -1,0 +1,78 @@
+"""Checkpoints that were damaged are never taken for whole ones."""
+
+import io
+import random
+
+import pytest
+import torch
+
+from mixgraph.checkpoints import check_checkpoint, read_checkpoint, sealed
+
+STATE = {"state_dict": {"x": torch.arange(9.0), "y": torch.ones(20)}, "epoch": 3, "moments": [torch.zeros(4)]}
+
+
+def saved() -> bytes:
+    stream = io.BytesIO()
+    torch.save(STATE, stream)
+    return stream.getvalue()
+
+
+def same(checkpoint: dict) -> bool:
+    tensors = [checkpoint["state_dict"]["x"], checkpoint["state_dict"]["y"], checkpoint["moments"][0]]
+    wanted = [STATE["state_dict"]["x"], STATE["state_dict"]["y"], STATE["moments"][0]]
+    return checkpoint["epoch"] == 3 and all(map(torch.equal, tensors, wanted))
+
+
+def test_a_bit_that_changed_anywhere_is_noticed(tmp_path) -> None:
+    data, path, luck = sealed(saved()), tmp_path / "a.ckpt", random.Random(0)
+    path.write_bytes(data)
+    assert same(read_checkpoint(path))
+    assert same(torch.load(path, weights_only=True))  # by whoever knows of no seal
+    refused = 0
+    places = range(0, len(data), 3)
+    for place in places:
+        changed = bytearray(data)
+        changed[place] ^= 1 << luck.randrange(8)
+        path.write_bytes(changed)
+        try:
+            assert same(read_checkpoint(path)), place  # the seal itself was hit
+        except ValueError as error:
+            assert str(error).startswith(f"{path}: the checkpoint is ")  # noqa: PT017 - of thousands
+            refused += 1
+    assert refused >= len(places) - len("mixgraph sha256 ")
+
+
+def test_one_without_a_seal_is_read_and_its_parts_are_checked(tmp_path) -> None:
+    data, path = bytearray(saved()), tmp_path / "a.ckpt"
+    path.write_bytes(data)
+    assert same(read_checkpoint(path))
+    data[data.index(torch.arange(9.0).numpy().tobytes()) + 7] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"a\.ckpt: the checkpoint is damaged \(its checksum is another one\)\. HINT"):
+        read_checkpoint(path)
+    with pytest.raises(ValueError, match="an archive without a comment is needed"):
+        sealed(sealed(saved()))
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.95])
+def test_one_that_is_cut_or_empty_is_named(tmp_path, share) -> None:
+    data, path = sealed(saved()), tmp_path / "a.ckpt"
+    path.write_bytes(data[: round(share * len(data))])
+    with pytest.raises(ValueError, match=r"a\.ckpt: the checkpoint is empty, cut short or damaged \(.+\)\. HINT"):
+        check_checkpoint(path)
+
+
+def test_what_is_no_checkpoint_is_named(tmp_path) -> None:
+    path = tmp_path / "a.ckpt"
+    torch.save([1], path)
+    with pytest.raises(ValueError, match=r"a\.ckpt: is no checkpoint \(state_dict is missing\)"):
+        check_checkpoint(path)
+    torch.save({"state_dict": {}, "code": print}, path)
+    with pytest.raises(ValueError, match=r"a\.ckpt: the checkpoint holds more than data"):
+        check_checkpoint(path)
+    with pytest.raises(FileNotFoundError, match="a checkpoint is needed, got none"):
+        check_checkpoint(tmp_path / "b.ckpt")
+    with pytest.raises(FileNotFoundError, match="a checkpoint is needed, got a folder"):
+        check_checkpoint(tmp_path)
+    for word in (None, "last", "best"):  # Lightning's own
+        check_checkpoint(word)
