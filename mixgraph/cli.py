@@ -100,12 +100,13 @@ class KeepNetworkConfig(SaveConfigCallback):
         super().__init__(*args, **(kwargs | {"save_to_log_dir": False}))
 
     def save_config(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        place = trainer.log_dir if trainer.loggers else None
-        if place is None and (checkpoints := getattr(trainer.checkpoint_callback, "dirpath", None)):
-            place = checkpoints
-        if place is None:
+        if trainer.loggers:
+            folder = trainer.log_dir
+        elif trainer.checkpoint_callback is not None:
+            folder = trainer.checkpoint_callback.dirpath or Path(trainer.default_root_dir) / "checkpoints"
+        else:
             return
-        path = Path(place) / self.config_filename
+        path = Path(folder) / self.config_filename
         if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(_SAVED_BY):
             raise FileExistsError(
                 f"{path}: exists and is kept, since no training wrote it; name another folder (trainer.logger), or "
@@ -115,7 +116,15 @@ class KeepNetworkConfig(SaveConfigCallback):
         write_atomically(path, f"{_SAVED_BY}\n{self.parser.dump(self.config, skip_unset=False)}".encode())
 
 
-class SearchCLI(LightningCLI):
+class CheckedCLI(LightningCLI):
+    """Checks a checkpoint that is to be loaded before anything is read from it."""
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        super().parse_arguments(parser, args)
+        check_checkpoint(self.config[self.config.subcommand].get("ckpt_path"))
+
+
+class SearchCLI(CheckedCLI):
     """Parser and runner of `python -m mixgraph fit | validate | test | predict`."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -143,7 +152,6 @@ class SearchCLI(LightningCLI):
 
     def _prepare(self) -> None:
         self.config_init[self.subcommand]["weights_only"] = True  # a checkpoint is data, never code
-        check_checkpoint(self._get(self.config_init, "ckpt_path"))
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, TimeBudget):
                 callback.start_clock()  # reading the songs counts
@@ -183,12 +191,11 @@ class SearchCLI(LightningCLI):
     before_fit = before_validate = before_test = before_predict = _prepare
 
 
-class NetworkCLI(LightningCLI):
+class NetworkCLI(CheckedCLI):
     """Parser and runner of the same subcommands for a model and data that the configuration names by class."""
 
     def _prepare(self) -> None:
         self.config_init[self.subcommand]["weights_only"] = True
-        check_checkpoint(self._get(self.config_init, "ckpt_path"))
 
     before_fit = before_validate = before_test = before_predict = _prepare
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pickle
 import re
 import shutil
 import signal
@@ -389,6 +388,10 @@ def test_two_songs_in_one_search(result, tiny_song, duo_song, monkeypatch, capsy
         ("--data.scored_seconds=.nan", "warm_up_seconds, scored_seconds: .*, at most 120 s, got 1 and nan"),
         ("--pruning.rounds=1000000000", "console_stages, rounds: .*, at most 10000, got 2 and 1000000000"),
         ("--start=nowhere", "nowhere: graph.json is missing"),
+        ("--result.path=/proc/1/r", r"^mixgraph: /proc/1/r: nothing can be written here \(.*\); choose another path"),
+        (f"--result.path={'n' * 240}", r"^mixgraph: n+: nothing can be written here \(File name too long\)"),
+        (f"--ckpt_path={__file__}", r"test_cli\.py: the checkpoint is empty, cut short or damaged"),
+        ("--ckpt_path=none.ckpt", r"^mixgraph: none\.ckpt: a checkpoint is needed, got none"),
     ],
 )
 def test_bad_settings_are_refused_before_training(option, message, tiny_song, monkeypatch, tmp_path) -> None:
@@ -458,7 +461,7 @@ def test_a_checkpoint_that_holds_code_is_refused(tiny_song, monkeypatch, tmp_pat
             return (open, (str(tmp_path / "ran"), "w"))
 
     torch.save({"state_dict": {}, "x": Hostile()}, tmp_path / "bad.ckpt")
-    with pytest.raises((SystemExit, pickle.UnpicklingError)):
+    with pytest.raises(SystemExit, match=r"bad\.ckpt: the checkpoint holds more than data, and is not read"):
         run(monkeypatch, "fit", *settings(tiny_song, tmp_path / "r"), f"--ckpt_path={tmp_path / 'bad.ckpt'}")
     assert not (tmp_path / "ran").exists()
 

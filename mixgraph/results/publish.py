@@ -99,10 +99,10 @@ class Place:
             return f"{self.option}: {self.target} is in use by {holder}; wait for its end, or choose another path"
 
         try:
+            self._probe()
             with locked(lock, busy):
                 place = HeldPlace(self)
                 place.tidy()
-                place.probe()
                 yield place
         finally:
             for folder in made:  # those of a search that never began stay empty
@@ -150,6 +150,22 @@ class Place:
                 "name another folder"
             )
 
+    def _probe(self) -> None:
+        """Tries whether files with the longest names that publishing needs can be made here.
+
+        Raises:
+            OSError: they cannot; the error names the place and says what to do.
+        """
+        probe = temporary_path(self.target, "discarded")
+        try:
+            probe.mkdir()
+            (probe / _LONGEST_FILE).touch()
+        except OSError as error:
+            reason = f"nothing can be written here ({error.strerror}); choose another path ({self.option})"
+            raise OSError(error.errno, reason, str(self.target)) from error
+        finally:
+            shutil.rmtree(probe, ignore_errors=True)
+
 
 class HeldPlace:
     """A place that this process holds; made by `Place.held`."""
@@ -192,22 +208,6 @@ class HeldPlace:
         """Whether a process was killed between the two renames of replacing: the new folder only lacks its name."""
         kind = self.place.kind
         return kind.resumable and self._replaced.is_dir() and kind.is_whole(self.partial)
-
-    def probe(self) -> None:
-        """Tries whether files with the longest names that publishing needs can be made here.
-
-        Raises:
-            OSError: they cannot; the error names the place and says what to do.
-        """
-        probe = temporary_path(self.target, "discarded")
-        try:
-            probe.mkdir()
-            (probe / _LONGEST_FILE).touch()
-        except OSError as error:
-            reason = f"nothing can be written here ({error.strerror}); choose another path ({self.place.option})"
-            raise OSError(error.errno, reason, str(self.target)) from error
-        finally:
-            shutil.rmtree(probe, ignore_errors=True)
 
     def check_space(self, num_bytes: int) -> None:
         """Checks that so much can be written.

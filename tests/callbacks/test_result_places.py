@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import sys
@@ -134,6 +135,20 @@ def test_leftovers_of_kills_are_cleared_and_never_published(tiny_song, result, t
     shutil.rmtree(tmp_path / "r")
     find(tiny_song, tmp_path / "r", checkpoint=tmp_path / "r.partial" / "stage.ckpt")
     assert contents(tmp_path / "r") == contents(result)
+    assert [p.name for p in tmp_path.iterdir()] == ["r"]
+
+
+def test_a_search_whose_result_does_not_fit_on_the_disk_is_finished(tiny_song, result, tmp_path, caplog) -> None:
+    folder, checkpoint = tmp_path / "r", tmp_path / "r.partial" / "stage.ckpt"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(OSError, match=r"File too large: '.*/r\.partial/.*'"), caplog.at_level("INFO"):
+            find(tiny_song, folder, [AtStep(5, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20000, limits[1])))])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert f"To go on:\n  mixgraph.search.search(..., checkpoint='{checkpoint}')" in caplog.text
+    find(tiny_song, folder, checkpoint=checkpoint)
+    assert contents(folder) == contents(result)
     assert [p.name for p in tmp_path.iterdir()] == ["r"]
 
 

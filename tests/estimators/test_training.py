@@ -36,18 +36,23 @@ def trained(shards, tmp_path_factory) -> Path:
     known.mkdir()
     for split in ("train", "validation"):
         (known / split).symlink_to(shards / "train")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        fit(patch, folder, folder / "run")
+    return folder / "run" / "best.ckpt"
+
+
+def fit(monkeypatch: pytest.MonkeyPatch, folder: Path, checkpoints: Path) -> None:
+    """The training of `trained`."""
     changes = {
-        "data.path": known, "data.cache_dir": folder / "cache", "data.cache_workers": 1, "data.batch_size": 6,
+        "data.path": folder / "set", "data.cache_dir": folder / "cache", "data.cache_workers": 1, "data.batch_size": 6,
         "model.task": "{sample_rate: 8000, segment_seconds: 2.0, track_chain: esgd, subgroup_chain: cgr}",
         "model.network": "{width: 48, num_layers: 2, dropout: 0.0}", "model.optimizer.learning_rate": 0.003,
         "trainer.max_epochs": STEPS, "trainer.logger": "false", "trainer.accelerator": "cpu",
-        "trainer.callbacks.dirpath": folder / "run", "trainer.enable_progress_bar": "false",
+        "trainer.callbacks.dirpath": checkpoints, "trainer.enable_progress_bar": "false",
         "trainer.check_val_every_n_epoch": STEPS, "trainer.log_every_n_steps": 1,
     }  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        run(patch, "fit", "--config=configs/estimator.yaml", *(f"--{k}={v}" for k, v in changes.items()))
-    return folder / "run" / "best.ckpt"
+    run(monkeypatch, "fit", "--config=configs/estimator.yaml", *(f"--{k}={v}" for k, v in changes.items()))
 
 
 def test_a_handful_of_samples_is_learnt_by_heart(trained, examples) -> None:
@@ -74,12 +79,23 @@ def test_a_checkpoint_is_data_and_knows_its_task_and_rates(trained, shards, exam
     assert module.task == EstimatorTask(8000, 2.0, "esgd", "cgr")
     assert sum(kept for kept, _ in module.slots.values()) == sum(int(data.keep.sum()) for data in examples)
     assert sum(of for _, of in module.slots.values()) == sum(len(data.keep) for data in examples)
-    with pytest.raises(FileNotFoundError, match="a checkpoint of an estimator is needed"):
+    with pytest.raises(FileNotFoundError, match="a checkpoint is needed, got none"):
         load_estimator(shards / "none.ckpt")
     other = trained.with_name("other.ckpt")
     torch.save({"state_dict": {}}, other)
     with pytest.raises(ValueError, match="it was not made by an EstimatorModule"):
         load_estimator(other)
+
+
+def test_settings_are_kept_where_the_checkpoints_are_and_never_over_others(trained, tmp_path, monkeypatch) -> None:
+    """Without a logger, Lightning would put them into the folder that the command runs in, over what is there."""
+    settings = yaml.safe_load((trained.parent / "config.yaml").read_text())
+    assert settings["model"]["init_args"]["network"]["width"] == 48
+    (tmp_path / "config.yaml").write_text("mine: 1")
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit, match=r"config\.yaml: exists and is kept, since no training wrote it"):
+        fit(monkeypatch, trained.parent.parent, tmp_path)
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("config.yaml", "mine: 1")]
 
 
 def test_examples_are_made_once(shards, tmp_path) -> None:

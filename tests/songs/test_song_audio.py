@@ -1,6 +1,7 @@
 """Reading, resampling and writing of audio files."""
 
 import math
+import resource
 
 import numpy as np
 import pytest
@@ -123,6 +124,24 @@ def test_writing_refuses(tmp_path, name, audio, message):
     with pytest.raises(ValueError, match=message):
         write_audio(tmp_path / name, audio, 8000)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a.flac", "a.wav"])
+@pytest.mark.parametrize("missing", [1, 1000, 8000])
+def test_audio_that_does_not_fit_on_the_disk_is_an_error(tmp_path, name, missing):
+    """libsndfile, given a path, loses the error of the last bytes, and leaves a file that is cut short."""
+    audio = torch.rand(2, 8000, generator=torch.Generator().manual_seed(0)) - 0.5
+    whole = write_audio(tmp_path / name, audio, 8000).path.read_bytes()
+    size = write_audio(tmp_path / "elsewhere" / name, audio * 0.9, 8000).path.stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size - missing, limits[1]))
+    try:
+        with pytest.raises(OSError, match=rf"File too large.*/{name}'"):
+            write_audio(tmp_path / name, audio * 0.9, 8000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / name).read_bytes() == whole
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name, "elsewhere"]
 
 
 def test_wav_above_four_gigabytes_is_refused(tmp_path, monkeypatch):
