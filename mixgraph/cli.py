@@ -41,6 +41,7 @@ from mixgraph.songs import load_song
 SEED = 42
 _PROGRAM = "python -m mixgraph"
 _SAVED_BY = "# Settings of a training with mixgraph."
+_SAVED = (_SAVED_BY, "# lightning.pytorch==")  # how files begin that trainings wrote
 _DESCRIPTION = (
     "Finds mixing graphs: fit, validate, test and predict work on a search of songs (--data.path). Where a "
     "configuration names a class of its own (model.class_path, as configs/estimator.yaml does), they work on that "
@@ -100,6 +101,8 @@ class KeepNetworkConfig(SaveConfigCallback):
         super().__init__(*args, **(kwargs | {"save_to_log_dir": False}))
 
     def save_config(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        if stage != "fit":
+            return  # these are the settings of the training
         if trainer.loggers:
             folder = trainer.log_dir
         elif trainer.checkpoint_callback is not None:
@@ -107,7 +110,7 @@ class KeepNetworkConfig(SaveConfigCallback):
         else:
             return
         path = Path(folder) / self.config_filename
-        if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(_SAVED_BY):
+        if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(_SAVED):
             raise FileExistsError(
                 f"{path}: exists and is kept, since no training wrote it; name another folder (trainer.logger), or "
                 "rename it"
