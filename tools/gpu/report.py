@@ -23,7 +23,7 @@ class Ran:
         section: that ran, or was skipped.
         status: `"failed"` where its process was killed or crashed.
         seconds: that it took.
-        limit: that it had, in seconds.
+        limit: that it had, in seconds; of a quick run, all that was left.
         reason: why it was skipped or killed.
         rows: what it measured until then.
     """
