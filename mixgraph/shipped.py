@@ -1,0 +1,96 @@
+"""What comes with the package beside its code: configurations, the demo song, the packages that stand next to it.
+
+In a checkout, `configs`, `tools`, `callbacks` and `datamodules` stand beside `mixgraph`. In an installed wheel,
+`callbacks` and `datamodules` do, too; `configs` and `tools`, whose names are too common for that, are in
+`mixgraph/_shipped`. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+PACKAGE = Path(__file__).resolve().parent
+BESIDE = PACKAGE.parent
+_IN_WHEEL = PACKAGE / "_shipped"
+FOLDER = _IN_WHEEL if _IN_WHEEL.is_dir() else BESIDE
+"""The folder that holds `configs` and `tools`."""
+
+
+def configurations() -> list[str]:
+    """The names of the configurations that come with mixgraph, such as `demo.yaml` and `consoles/esg.yaml`."""
+    folder = FOLDER / "configs"
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.yaml"))
+
+
+def configuration(name: str) -> Path:
+    """The file of a configuration: one of the user's own, or else one that comes with mixgraph.
+
+    Args:
+        name: a path, or the name of a configuration that comes with mixgraph, with or without `configs/` before it.
+
+    Raises:
+        FileNotFoundError: there is neither.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    shipped = FOLDER / "configs" / name.removeprefix("configs/")
+    if shipped.is_file() and shipped.suffix == ".yaml":
+        return shipped
+    raise FileNotFoundError(
+        f"config: {name} is no file, nor one of the configurations that come with mixgraph: "
+        f"{', '.join(configurations())}"
+    )
+
+
+def song_path(path: str | Path) -> Path:
+    """A song's path; `mixgraph/songs/demo_potassium`, and what is in it, is found wherever mixgraph is installed.
+
+    Args:
+        path: as it was given. One that exists is what it says.
+    """
+    given = Path(path)
+    shipped = BESIDE / given
+    demo = PACKAGE / "songs" / "demo_potassium"
+    if not given.exists() and not given.is_absolute() and (shipped == demo or demo in shipped.parents):
+        return shipped
+    return given
+
+
+def search_working_folder_last() -> None:
+    """Makes imports look into the working folder after everything that is installed.
+
+    `python -m` puts that folder first, so that a user's own `callbacks` or `tools` would hide ours. Modules of the user
+    are still found there. For programs, not for libraries: it changes `sys.path`.
+    """
+    here = {"", str(Path.cwd())}
+    rest = [entry for entry in sys.path if entry not in here]
+    ours = [str(folder) for folder in dict.fromkeys((BESIDE, FOLDER)) if str(folder) not in rest]
+    sys.path[:] = [*rest, *ours, *([str(Path.cwd())] if len(rest) < len(sys.path) else [])]
+
+
+def neighbour(name: str) -> ModuleType:
+    """The package `callbacks` or `datamodules` that stands beside this one.
+
+    Where a package of the user's has the same name and is found first, ours is loaded as `mixgraph.callbacks` or
+    `mixgraph.datamodules`, and both can be used.
+
+    Raises:
+        ImportError: it is not there: the installation is not complete.
+    """
+    file = BESIDE / name / "__init__.py"
+    alias = f"mixgraph.{name}"
+    if alias in sys.modules:
+        return sys.modules[alias]
+    found = importlib.util.find_spec(name)
+    if found is not None and found.origin is not None and Path(found.origin).resolve() == file:
+        return importlib.import_module(name)
+    spec = importlib.util.spec_from_file_location(alias, file, submodule_search_locations=[str(file.parent)])
+    if spec is None or spec.loader is None or not file.is_file():
+        raise ImportError(f"{file} is missing: mixgraph is not installed completely", name=name)
+    module = sys.modules[alias] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
