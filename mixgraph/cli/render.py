@@ -1,0 +1,41 @@
+"""`python -m mixgraph render RESULT --tracks DIR --out FILE`: a found graph on tracks again."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_DESCRIPTION = (
+    "Renders a found graph on tracks. A track's file is found by the content that it had in the search, by its name in "
+    "the graph and by its file's name; what is not found by name is said. The tracks of the search give a mix as long "
+    "as that of the search, others one as long as the longest track; shorter tracks are followed by silence."
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command; returns its exit code."""
+    parser = argparse.ArgumentParser(description=_DESCRIPTION)
+    parser.add_argument("result", type=Path, help="result folder of a search")
+    parser.add_argument("--tracks", type=Path, required=True, help="folder of a song, or of its tracks alone")
+    parser.add_argument("--out", type=Path, required=True, help="audio file to write (.flac or .wav)")
+    parser.add_argument("--block", type=int, help="samples a block; any size gives the same mix")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    options = parser.parse_args(arguments)
+
+    # What follows loads torch, which the help above does without.
+    import soundfile
+
+    from mixgraph.found import render_result
+    from mixgraph.names import visible
+    from mixgraph.render import BLOCK
+    from mixgraph.shipped import song_path
+
+    block = BLOCK if options.block is None else options.block
+    rendering = render_result(options.result, song_path(options.tracks), options.out, block, options.overwrite)
+    written, about = rendering.written, soundfile.info(str(rendering.written.path))
+    told = f"{written.path}: {about.duration:.1f} s at {about.samplerate} Hz, at which the graph was found"
+    for line in (*rendering.notes, *([written.warning] if written.warning else []), told):
+        sys.stdout.write(f"{visible(line)}\n")
+    return 0
