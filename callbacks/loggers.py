@@ -64,20 +64,20 @@ def log_pictures(loggers: Iterable[Logger], pictures: Sequence[Path], step: int,
             _log_picture(logger, picture, f"{prefix}{picture.stem}", step)
 
 
-def _log_picture(logger: Logger, picture: Path, name: str, step: int) -> None:
+def _log_picture(logger: Any, picture: Path, name: str, step: int) -> None:
     kind, experiment = type(logger).__name__, logger.experiment
     if hasattr(logger, "log_image"):
         logger.log_image(name, [str(picture)], step=step)
     elif hasattr(experiment, "add_image"):
         experiment.add_image(name, np.asarray(Image.open(picture).convert("RGB")), step, dataformats="HWC")
     elif kind == "MLFlowLogger":
-        experiment.log_artifact(logger.run_id, str(picture), "pictures")  # type: ignore[attr-defined]
+        experiment.log_artifact(logger.run_id, str(picture), "pictures")
     elif kind == "CometLogger":
         experiment.log_image(str(picture), name=name, step=step)
     elif kind == "NeptuneLogger":
         experiment[f"pictures/{name}"].upload(str(picture))
-    elif logger.log_dir is not None:  # type: ignore[attr-defined]
-        folder = Path(logger.log_dir) / "pictures"  # type: ignore[attr-defined]
+    elif logger.log_dir is not None:
+        folder = Path(logger.log_dir) / "pictures"
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(picture, folder / f"{name.replace('/', '_')}.png")
     else:

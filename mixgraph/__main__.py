@@ -16,9 +16,10 @@ from __future__ import annotations
 import os
 import sys
 
-import mixgraph
+from mixgraph.cli.commands import run
 from mixgraph.files import error_line
 from mixgraph.names import visible_lines
+from mixgraph.shipped import search_working_folder_last
 from mixgraph.termination import TERMINATED, ending_when_terminated, was_terminated
 
 INTERRUPTED = 130
@@ -28,7 +29,9 @@ def main() -> None:
     """Runs the command line; what is wrong with the input is said in a line, without a traceback."""
     try:
         with ending_when_terminated():
-            _run(sys.argv[1:])
+            code = _run(sys.argv[1:])
+        if code is not None:
+            sys.exit(code)
     except (ValueError, OSError, FloatingPointError) as error:
         told = error_line(error) if isinstance(error, OSError) else str(error)
         sys.exit(f"mixgraph: {visible_lines(told)}")
@@ -42,30 +45,11 @@ def main() -> None:
         raise
 
 
-def _run(arguments: list[str]) -> None:
-    if arguments == ["--version"]:
-        sys.stdout.write(f"mixgraph {mixgraph.__version__}\n")
-        return
+def _run(arguments: list[str]) -> int | str | None:
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # they are about Lightning's own calls
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded; see mixgraph.threads
-    if arguments[:1] in (["validate-shards"], ["rehydrate"]):  # these need no Trainer, and take no time to load one
-        from mixgraph.shards import commands
-
-        sys.exit(commands.main(arguments))
-    from mixgraph import cli
-    from mixgraph.memory import keep_freed_memory
-    from mixgraph.search import quiet_lightning
-    from mixgraph.threads import use_free_cores
-
-    keep_freed_memory()
-    quiet_lightning()
-    use_free_cores()
-    if arguments[:1] == ["render"]:
-        cli.render(arguments[1:])
-    elif arguments[:1] == ["estimate"]:
-        cli.estimate(arguments[1:])
-    else:
-        cli.run()
+    search_working_folder_last()
+    return run(arguments)
 
 
 if __name__ == "__main__":

@@ -35,15 +35,15 @@ class Command:
 
 _SEARCH, _RESULTS, _DATA, _FIGURES = "searching", "with results", "data sets", "measuring"
 COMMANDS = (
-    Command("fit", _SEARCH, "finds a song's graph, or trains a network", "mixgraph.cli.search", True),
-    Command("validate", _SEARCH, "measures the match loss of whole songs", "mixgraph.cli.search", True),
-    Command("test", _SEARCH, "measures it by the paper's protocol, too", "mixgraph.cli.search", True),
-    Command("predict", _SEARCH, "renders the mix of a graph (--start RESULT)", "mixgraph.cli.search", True),
+    Command("fit", _SEARCH, "finds a song's graph, or trains a network", "mixgraph.cli.training", True),
+    Command("validate", _SEARCH, "measures the match loss of whole songs", "mixgraph.cli.training", True),
+    Command("test", _SEARCH, "measures it by the paper's protocol, too", "mixgraph.cli.training", True),
+    Command("predict", _SEARCH, "renders the mix of a graph (--start RESULT)", "mixgraph.cli.training", True),
     Command("render", _RESULTS, "renders a found graph on tracks", "mixgraph.cli.render"),
     Command("estimate", _RESULTS, "predicts a song's graph at once, with a trained network", "mixgraph.cli.estimate"),
     Command("build-dataset", _DATA, "searches many songs and writes shards", "tools.build_dataset"),
-    Command("validate-shards", _DATA, "checks every byte and field of a data set", "mixgraph.shards.commands", True),
-    Command("rehydrate", _DATA, "finds the audio of shards in your own songs", "mixgraph.shards.commands", True),
+    Command("validate-shards", _DATA, "checks every byte and field of a data set", "mixgraph.cli.shards", True),
+    Command("rehydrate", _DATA, "finds the audio of shards in your own songs", "mixgraph.cli.shards", True),
     Command("generate-synthetic", _DATA, "makes songs with known graphs", "tools.generate_synthetic"),
     Command("fidelity", _FIGURES, "how well searches match, and what they recover", "tools.fidelity"),
     Command("evaluate-estimator", _FIGURES, "judges a trained network", "tools.evaluate_estimator"),

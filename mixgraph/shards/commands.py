@@ -1,14 +1,12 @@
-"""`python -m mixgraph validate-shards` and `rehydrate`."""
+"""What `python -m mixgraph validate-shards` and `rehydrate` do."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mixgraph.files import error_line
 from mixgraph.shards.fields import DRY, META, MIX, to_json
 from mixgraph.shards.flac import encode_flac, peak_scale
 from mixgraph.shards.index import load_index
@@ -20,43 +18,33 @@ from mixgraph.shards.validate import validate_shards
 from mixgraph.shards.write import write_shards
 
 
-def main(arguments: Sequence[str]) -> int | str:
-    """Runs a command; returns an exit code, or what is wrong with the input."""
-    run = {"validate-shards": _validate, "rehydrate": _rehydrate}[arguments[0]]
-    try:
-        return run(arguments[1:])
-    except ValueError as error:
-        return f"mixgraph: {error}"
-    except OSError as error:
-        return f"mixgraph: {error_line(error)}"
+def validate(folder: Path) -> int:
+    """Checks a data set of shards and says what is wrong; returns 1 where something is."""
+    report = validate_shards(folder)
+    _say(report.summary())
+    return 1 if report.problems else 0
 
 
-def _validate(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="mixgraph validate-shards", description="Checks a data set of shards completely."
-    )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of the data set, with its index.json")
-    found = validate_shards(parser.parse_args(arguments).folder)
-    _say(found.summary())
-    return 1 if found.problems else 0
+def rehydrate(folder: Path, roots: Sequence[Path], out: Path | None, date_published: str | None) -> int:
+    """Finds the audio of a data set without audio, and writes the set with it where asked for; returns 0.
 
+    Args:
+        folder: of the data set.
+        roots: folders with the songs, at any depth.
+        out: folder to write the set with its audio to.
+        date_published: for the card; the old card's where None.
 
-def _rehydrate(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="mixgraph rehydrate", description="Finds the audio of shards without audio in your own copy of the songs."
-    )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of the data set")
-    parser.add_argument("--root", type=Path, nargs="+", required=True, help="folders with the songs, at any depth")
-    parser.add_argument("--out", type=Path, help="write the data set with its audio, and a card, to this folder")
-    parser.add_argument("--date-published", help="such as 2026-11-29; as in the old card by default")
-    options = parser.parse_args(arguments)
-    load_index(options.folder)
-    texts = read_texts(options.folder)
-    if options.date_published is not None:
-        texts = replace(texts, date_published=options.date_published)
-    finder = SongFinder(options.root)
+    Raises:
+        FileNotFoundError: audio that is missing; all of it is named.
+        ValueError: the set is damaged, or has audio already.
+    """
+    load_index(folder)
+    texts = read_texts(folder)
+    if date_published is not None:
+        texts = replace(texts, date_published=date_published)
+    finder = SongFinder(roots)
     missing, count = {}, 0
-    for shard in shard_paths(options.folder):
+    for shard in shard_paths(folder):
         for raw in read_raw(shard):
             sample = decode_sample(raw)
             count += 1
@@ -65,12 +53,12 @@ def _rehydrate(arguments: Sequence[str]) -> int:
                 missing[sample.key] = lines
     if missing:
         raise FileNotFoundError(finder.message(missing))
-    _say(f"{options.folder}: the audio of all {count} samples was found")
-    if options.out is not None:
+    _say(f"{folder}: the audio of all {count} samples was found")
+    if out is not None:
         from mixgraph.shards.card import write_card  # matplotlib, for one
 
-        write_card(options.out, texts, index=write_shards(_with_audio(options.folder, finder), options.out))
-        _say(f"{options.out}: written, with audio")
+        write_card(out, texts, index=write_shards(_with_audio(folder, finder), out))
+        _say(f"{out}: written, with audio")
     return 0
 
 

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from mixgraph import __main__ as entry
-from mixgraph.cli import names_classes
+from mixgraph.cli.training import is_console, named_class
 from mixgraph.estimators import EstimatorData, EstimatorModule, estimate_song, load_estimator
 from mixgraph.estimators.cache import ExampleFiles
 from mixgraph.estimators.settings import EstimatorLosses, EstimatorTask, NetworkSettings
@@ -214,7 +214,11 @@ def test_the_configuration_parses_and_is_told_from_a_search(monkeypatch, capsys)
     printed = yaml.safe_load(capsys.readouterr().out)
     assert printed["model"]["class_path"] == "mixgraph.estimators.EstimatorModule"
     assert printed["model"]["init_args"]["optimizer"] is None
-    assert names_classes(["fit", "--config", "configs/estimator.yaml"])
-    assert names_classes(["fit", "--model", "mixgraph.estimators.EstimatorModule"])
-    assert not names_classes(["fit", "--config", "configs/demo.yaml", "--model.seed=1"])
-    assert not names_classes(["fit", "--config=missing.yaml"])
+    estimator = "mixgraph.estimators.EstimatorModule"
+    assert named_class("model", ["fit", "--config", "configs/estimator.yaml"]) == estimator
+    assert named_class("model", ["fit", "--model", estimator]) == estimator
+    assert named_class("data", ["fit", "--model", estimator]) is None
+    assert named_class("model", ["fit", "--config", "configs/demo.yaml", "--model.seed=1"]) is None
+    assert named_class("model", ["fit", "--config=missing.yaml"]) is None
+    assert not is_console(estimator)
+    assert is_console("mixgraph.ConsoleModule")

@@ -96,11 +96,12 @@ def search_song(request: Request, folder: Path) -> Path:
 def command(arguments: list[str]) -> None:
     """Runs `python -m mixgraph` with arguments in this process."""
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # read on import; about Lightning's own calls
-    from mixgraph import cli
+    from mixgraph.cli.arguments import prepare
+    from mixgraph.cli.training import run
     from mixgraph.search import quiet_lightning
 
     quiet_lightning()
-    cli.run(arguments)
+    run(prepare(arguments))
 
 
 def _label(result: Path, request: Request) -> None:

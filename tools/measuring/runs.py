@@ -73,7 +73,7 @@ def _run_ours(arguments: Sequence[str], folder: Path, truth: GraphValues | None,
     if truth is not None:
         given.append("--data.loudness_lufs=null")  # thresholds are compared
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # read on import; about Lightning's own calls
-    from mixgraph.cli import SearchCLI
+    from mixgraph.cli.search import SearchCLI
 
     cli = SearchCLI(
         ConsoleModule,

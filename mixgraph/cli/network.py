@@ -1,0 +1,48 @@
+"""Training of a network that a configuration names by its class, such as the estimator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.cli import SaveConfigCallback
+
+from mixgraph.cli.options import CheckedCLI
+from mixgraph.files import write_atomically
+
+_SAVED_BY = "# Settings of a training with mixgraph."
+_SAVED = (_SAVED_BY, "# lightning.pytorch==")  # how files begin that trainings wrote
+
+
+class KeepNetworkConfig(SaveConfigCallback):
+    """Writes the configuration to where the logger or else the checkpoints go; nowhere where neither does."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **(kwargs | {"save_to_log_dir": False}))
+
+    def save_config(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        if stage != "fit":
+            return  # these are the settings of the training
+        if trainer.loggers:
+            folder = trainer.log_dir
+        elif trainer.checkpoint_callback is not None:
+            folder = trainer.checkpoint_callback.dirpath or Path(trainer.default_root_dir) / "checkpoints"
+        else:
+            return
+        path = Path(folder) / self.config_filename
+        if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(_SAVED):
+            raise FileExistsError(
+                f"{path}: exists and is kept, since no training wrote it; name another folder (trainer.logger), or "
+                "rename it"
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, f"{_SAVED_BY}\n{self.parser.dump(self.config, skip_unset=False)}".encode())
+
+
+class NetworkCLI(CheckedCLI):
+    """Parser and runner of the same subcommands for a model and data that the configuration names by class."""
+
+    def _prepare(self) -> None:
+        self.config_init[self.subcommand]["weights_only"] = True
+
+    before_fit = before_validate = before_test = before_predict = _prepare

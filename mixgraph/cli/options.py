@@ -1,0 +1,44 @@
+"""What all Lightning subcommands share: a parser with errors of a line or two, and checkpoints that are checked."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from mixgraph.checkpoints import check_checkpoint
+from mixgraph.config_paths import read_saved_config
+
+
+class OptionParser(LightningArgumentParser):
+    """Says what is wrong with options in a line or two: an option that is close, and how to list all of them."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        known = [option for action in self._actions for option in action.option_strings]
+        unknown = [word.partition("=")[0] for word in message.split() if word.startswith("--")]
+        close = [hint for word in unknown if word not in known for hint in difflib.get_close_matches(word, known, n=2)]
+        hint = f"HINT: did you mean {' or '.join(dict.fromkeys(close))}? " if close else ""
+        if "trainer.max_epochs" in message:
+            hint = "HINT: pruning.console_stages and pruning.rounds together are the epochs. "
+        program, told = self.prog.replace(" [options]", ""), message.replace("a typing.Literal", "one of ")
+        sys.stderr.write(f"{program}: {told}\n{hint}All options: {program} --help-all\n")
+        sys.exit(2)
+
+    def parse_path(self, path: str | os.PathLike, *args: Any, **kwargs: Any) -> Any:
+        config = read_saved_config(Path(path))
+        if config is None:
+            return super().parse_path(path, *args, **kwargs)
+        return self.parse_string(yaml.safe_dump(config, sort_keys=False), os.path.basename(path), *args, **kwargs)
+
+
+class CheckedCLI(LightningCLI):
+    """Checks a checkpoint that is to be loaded before anything is read from it."""
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        super().parse_arguments(parser, args)
+        check_checkpoint(self.config[self.config.subcommand].get("ckpt_path"))

@@ -1,0 +1,146 @@
+"""`fit`, `validate`, `test` and `predict`: of a search of songs, or of a network that is named by its class."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import set_parsing_settings
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from datamodules import SongData
+from mixgraph.cli.arguments import prepare
+from mixgraph.cli.commands import PROGRAM
+from mixgraph.cli.network import KeepNetworkConfig, NetworkCLI
+from mixgraph.cli.options import OptionParser
+from mixgraph.cli.search import SEED, KeepConfig, SearchCLI
+from mixgraph.memory import keep_freed_memory
+from mixgraph.module import ConsoleModule
+from mixgraph.names import uninterpolated
+from mixgraph.search import TRAINER_DEFAULTS, quiet_lightning
+from mixgraph.threads import use_free_cores
+
+_DESCRIPTION = (
+    "Works on a search of songs (--data.path), or, where a configuration names a network by its class "
+    "(model.class_path, as estimator.yaml does), on that network and its data."
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs a subcommand with its options.
+
+    Args:
+        arguments: `fit`, `validate`, `test` or `predict`, and what follows it.
+    """
+    keep_freed_memory()
+    quiet_lightning()
+    use_free_cores()
+    run(prepare(arguments))
+
+
+def run(arguments: Sequence[str]) -> LightningCLI:
+    """Parses and runs a Lightning subcommand: of a search, or of the network that the configuration names.
+
+    Args:
+        arguments: as `prepare` gives them.
+
+    Raises:
+        ValueError: settings that Lightning refuses, in a line.
+    """
+    set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+    words = [_with_literal_path(argument) for argument in arguments]
+    model, data = named_class("model", words), named_class("data", words)
+    common: dict[str, Any] = {
+        "args": words,
+        "parser_class": OptionParser,
+        "seed_everything_default": SEED,
+        "parser_kwargs": {"parser_mode": "omegaconf+", "description": _DESCRIPTION, "prog": PROGRAM},
+        "auto_configure_optimizers": False,
+    }
+    try:
+        if model is not None and not is_console(model):
+            return NetworkCLI(
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                save_config_callback=KeepNetworkConfig,
+                **common,
+            )
+        return SearchCLI(
+            ConsoleModule,
+            SongData if data is None else LightningDataModule,
+            subclass_mode_model=model is not None,
+            subclass_mode_data=data is not None,
+            save_config_callback=KeepConfig,
+            trainer_defaults=TRAINER_DEFAULTS | {"devices": 1},
+            **common,
+        )
+    except MisconfigurationException as error:
+        raise ValueError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def named_class(part: str, arguments: Sequence[str]) -> str | None:
+    """The class that a command line or one of its configurations names for the model or the data; the last one wins.
+
+    Args:
+        part: `"model"` or `"data"`.
+        arguments: of the command line.
+
+    Returns:
+        The class path as it is written, or None where the settings are those of the default class.
+    """
+    named = None
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        option, equals, value = word.partition("=")
+        value = value if equals else following
+        if option == f"--{part}.class_path":
+            named = value
+        elif option == f"--{part}":
+            named = _class_in(value, None) or value
+        elif option in ("--config", "-c"):
+            named = _class_in(value, part) or named
+    return named
+
+
+def _class_in(path: str, part: str | None) -> str | None:
+    """The `class_path` in a YAML file, or in a part of it; None where there is none."""
+    if not Path(path).is_file():
+        return None
+    settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    if part is not None:
+        settings = settings.get(part) if isinstance(settings, dict) else None
+    found = settings.get("class_path") if isinstance(settings, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def is_console(class_path: str) -> bool:
+    """Whether a class path names a ConsoleModule or a subclass of it, by which songs are searched.
+
+    A name without a module is that of a subclass which was imported before (`--import`).
+    """
+    module, _, name = class_path.rpartition(".")
+    if not module:
+        return class_path in {kind.__name__ for kind in _with_subclasses(ConsoleModule)}
+    try:
+        kind = getattr(import_module(module), name, None)
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"model.class_path: {class_path!r} cannot be imported ({error}). HINT: the module is looked for among what "
+            "is installed and in the working folder"
+        ) from error
+    return isinstance(kind, type) and issubclass(kind, ConsoleModule)
+
+
+def _with_subclasses(kind: type[ConsoleModule]) -> list[type[ConsoleModule]]:
+    return [kind, *(sub for child in kind.__subclasses__() for sub in _with_subclasses(child))]
+
+
+def _with_literal_path(argument: str) -> str:
+    """An argument in which the path of a file or folder that exists, as `songs/${x}`, is taken as it is."""
+    option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    return f"{option}{equals}{uninterpolated(value) if os.path.exists(value) else value}"
