@@ -509,5 +509,5 @@ def test_wrong_options_are_told_in_a_few_lines(options, said, monkeypatch, capsy
     assert stop.value.code == 2
     told = capsys.readouterr().err
     assert said in told
-    assert told.endswith("All options: python -m mixgraph fit --help\n")
+    assert told.endswith("All options: python -m mixgraph fit --help-all\n")
     assert len(told.splitlines()) <= 3
