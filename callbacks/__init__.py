@@ -1,8 +1,8 @@
 """Lightning callbacks of a search."""
 
-from callbacks.iterative_pruning import IterativePruning
-from callbacks.progress import SearchProgress
-from callbacks.result_folder import ResultFolder
-from callbacks.time_budget import TimeBudget
+from .iterative_pruning import IterativePruning
+from .progress import SearchProgress
+from .result_folder import ResultFolder
+from .time_budget import TimeBudget
 
 __all__ = ["IterativePruning", "ResultFolder", "SearchProgress", "TimeBudget"]

@@ -13,11 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from callbacks.iterative_pruning import IterativePruning, searched_songs
-from callbacks.time_budget import TimeBudget
 from mixgraph.module import ConsoleModule
 from mixgraph.names import visible
 from mixgraph.songs import Song
+
+from .iterative_pruning import IterativePruning, searched_songs
+from .time_budget import TimeBudget
 
 
 class _AboveTheBars:

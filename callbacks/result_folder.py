@@ -14,14 +14,16 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities import rank_zero_info
 
-from callbacks.iterative_pruning import IterativePruning, SongRecord, searched_songs
-from callbacks.result_places import ResultPlaces, how_to_go_on
-from callbacks.song_result import default_path, describe, summary, write_song
 from mixgraph.checkpoints import sealed
 from mixgraph.files import json_text, naming, temporary_path, write_atomically
 from mixgraph.module import ConsoleModule
 from mixgraph.results import CHECKPOINT, CONFIG, FOUND_AUDIO, TIMINGS
 from mixgraph.songs import Song, write_audio
+
+from .iterative_pruning import IterativePruning, SongRecord, searched_songs
+from .loggers import log_pictures, log_rounds
+from .result_places import ResultPlaces, how_to_go_on
+from .song_result import default_path, describe, summary, write_song
 
 _AUDIO_BYTES, _OTHER_BYTES = 6, 2_000_000  # of a result: two files of 24 bits a sample, and the pictures
 _LOGGED = ("match/full", "match/lr", "match/mid", "match/side", "gain_staging", "parameter_penalty", "sparsity")
@@ -91,6 +93,7 @@ class ResultFolder(L.Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._log_once(trainer, pl_module)
+        self._log_rounds(trainer, pl_module)
         if trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs:
             return  # a stage that was cut, or one that nothing follows, is none to go on from
         self.seconds = time.perf_counter() - self._started
@@ -121,8 +124,7 @@ class ResultFolder(L.Callback):
             timings = self._timings(record, records, steps) | {"stopped": stopped}
             write_atomically(partial / TIMINGS, json_text(timings, indent=1).encode())
         self._places.publish()
-        for logger in trainer.loggers:
-            logger.log_metrics(final_figures(metrics, pl_module.endings()))
+        self._log_result(trainer, metrics, pl_module.endings())
         for folder, found in zip(folders, metrics, strict=True):
             rank_zero_info(summary(folder, found))
         if (folders[0] / CHECKPOINT).exists():
@@ -148,6 +150,24 @@ class ResultFolder(L.Callback):
         for other in (folder / name for name in FOUND_AUDIO if folder / name != written.path):
             other.unlink(missing_ok=True)  # of a prediction that this one replaces
         rank_zero_info(written.warning or f"Rendered to {written.path}.")
+
+    def _log_rounds(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Tells the loggers of the round of pruning before this stage."""
+        assert isinstance(module, ConsoleModule)
+        pruning = next((c for c in trainer.callbacks if isinstance(c, IterativePruning)), None)  # type: ignore[attr-defined]
+        for record, suffix in zip(pruning.songs if pruning else (), module.endings(), strict=False):
+            rounds = [row for row in record.trace if row["kind"] == "round"]
+            if rounds and rounds[-1]["step"] >= trainer.global_step - int(trainer.num_training_batches):
+                log_rounds(trainer.loggers, rounds[-1:], suffix)
+
+    def _log_result(self, trainer: L.Trainer, metrics: list[dict[str, Any]], suffixes: list[str]) -> None:
+        """Tells the loggers the final figures, at the last step, and shows them the pictures."""
+        figures = final_figures(metrics, suffixes)
+        for logger in trainer.loggers:
+            logger.log_metrics(figures, step=trainer.global_step)
+        for folder, suffix in zip(self._places.folders, suffixes, strict=True):
+            prefix = f"{suffix.removeprefix('/')}/" if suffix else ""
+            log_pictures(trainer.loggers, sorted(folder.glob("*.png")), trainer.global_step, prefix)
 
     def _log_once(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if not self.logs[0] or self.logs[0][-1]["step"] != trainer.global_step:

@@ -10,10 +10,11 @@ from typing import Any
 import lightning as L
 import torch
 
-from callbacks.iterative_pruning import IterativePruning, song_evaluator
 from mixgraph.module import ConsoleModule
 from mixgraph.pruning import Costs, Schedule, SongCosts, SongEvaluator
 from mixgraph.pruning.schedule import round_seconds
+
+from .iterative_pruning import IterativePruning, song_evaluator
 
 _TIMED_STEPS = 3
 _TIMED_TRIALS = 7

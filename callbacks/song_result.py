@@ -14,7 +14,6 @@ import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from callbacks.iterative_pruning import SongRecord
 from mixgraph.files import json_text, write_atomically
 from mixgraph.graph import INPUT, MIX, MixGraph
 from mixgraph.graph.draw import save_drawing
@@ -36,6 +35,8 @@ from mixgraph.results import RESULT_FILES
 from mixgraph.songs import Song, write_audio
 from mixgraph.songs.align import MIN_CONFIDENCE
 from mixgraph.songs.load import NOTABLE_OFFSET_SECONDS
+
+from .iterative_pruning import SongRecord
 
 _SILENT = "silent over the whole mix"
 

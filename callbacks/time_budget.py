@@ -16,13 +16,14 @@ import torch
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from callbacks.iterative_pruning import IterativePruning
-from callbacks.search_costs import SearchCosts, read_schedule
 from mixgraph.module import ConsoleModule
 from mixgraph.pruning import Costs, Schedule
 from mixgraph.pruning.schedule import LEAST_STEPS, describe_changes, fit, least_seconds, seconds
 from mixgraph.resuming import stages_trained
 from mixgraph.threads import ENVIRONMENT, chosen_threads
+
+from .iterative_pruning import IterativePruning
+from .search_costs import SearchCosts, read_schedule
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _RESERVE = 0.05  # of the time that is left, kept for what takes longer than it was timed

@@ -1,6 +1,7 @@
 """Lightning datamodules over `mixgraph.songs` and `mixgraph.shards`."""
 
-from datamodules.shards import GraphShards
-from datamodules.song import SongData
+from .shards import GraphShards
+from .song import SongData
+from .synthetic import SyntheticSongData
 
-__all__ = ["GraphShards", "SongData"]
+__all__ = ["GraphShards", "SongData", "SyntheticSongData"]

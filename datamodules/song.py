@@ -28,7 +28,7 @@ class SongData(L.LightningDataModule):
     alone.
 
     Args:
-        path: folder of the song, or a list of them.
+        path: folder of the song, or a list of them; where `mix` is given, the folder of its dry tracks.
         layout: `"auto"`, or one of `mixgraph.songs.LAYOUTS`.
         sample_rate: in Hz; audio is resampled once. The only place where the rate is set.
         steps_per_stage: clips of a stage (an epoch).
@@ -45,6 +45,7 @@ class SongData(L.LightningDataModule):
             mix (66 to 72 MB a minute, at any rate) and what pruning trials keep (at 30 kHz 14.4 MB a minute for each of
             up to two outputs a chain; at most `trial_memory_gb`) are made again beyond it, which takes time and
             changes no value. What stays are a few copies of the mix and of a track.
+        mix: file of the mix of one song, where it is not in the song's folder.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class SongData(L.LightningDataModule):
         subgrouping: str = "auto",
         cache_dir: str | None = ".mixgraph_cache",
         memory_limit_gb: float = 4.0,
+        mix: str | None = None,
     ) -> None:
         self.settings = constructor_settings(locals())
         super().__init__()
@@ -73,6 +75,9 @@ class SongData(L.LightningDataModule):
         paths = path if isinstance(path, list) else [path]
         if not paths:
             raise ValueError("path: the folder of at least one song, got none")
+        if mix is not None and len(paths) > 1:
+            raise ValueError(f"mix: the mix of one song, got {mix} and {len(paths)} folders (path)")
+        self.mix = mix
         self.paths, self.layout, self.sample_rate = tuple(map(Path, paths)), layout, sample_rate
         self.steps_per_stage, self.seed, self.starts = steps_per_stage, seed, starts
         self.warm_up = round(warm_up_seconds * sample_rate)
@@ -116,6 +121,7 @@ class SongData(L.LightningDataModule):
                 subgrouping=self.subgrouping,
                 cache_dir=self.cache_dir,
                 memory_limit_gb=self.memory_limit_gb / len(self.paths),
+                mix=self.mix,
             )
             for path in self.paths
         )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from datamodules.song import SongData
 from mixgraph.songs import Song
 from mixgraph.songs.synthetic import SyntheticSong, make_synthetic_song
 from mixgraph.songs.training_clips import StartRange
+
+from .song import SongData
 
 
 class SyntheticSongData(SongData):

@@ -1,6 +1,8 @@
 """Finds the sparse audio processing graph that turns a song's dry tracks into its mix.
 
-The names below are imported when first used, so that the parts that need no Trainer do not load one.
+The names below are imported when first used, so that the parts that need no Trainer do not load one. Those of the
+packages `callbacks` and `datamodules`, which stand beside this one, are had from here even where packages of your own
+have these names.
 """
 
 from importlib import import_module
@@ -8,10 +10,14 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from callbacks import IterativePruning, ResultFolder, SearchProgress, TimeBudget
+    from datamodules import GraphShards, SongData
+    from datamodules.synthetic import SyntheticSongData
     from mixgraph.found import FoundGraph, load_result
     from mixgraph.graph import MixGraph, build_console
     from mixgraph.module import ConsoleModule
     from mixgraph.render import render_song
+    from mixgraph.shards import read_shards
     from mixgraph.songs import Song, load_song
 
 _WHERE = {
@@ -22,17 +28,35 @@ _WHERE = {
     "build_console": "mixgraph.graph",
     "load_result": "mixgraph.found",
     "load_song": "mixgraph.songs",
+    "read_shards": "mixgraph.shards",
     "render_song": "mixgraph.render",
+}
+_BESIDE = {
+    "GraphShards": "datamodules",
+    "IterativePruning": "callbacks",
+    "ResultFolder": "callbacks",
+    "SearchProgress": "callbacks",
+    "SongData": "datamodules",
+    "SyntheticSongData": "datamodules",
+    "TimeBudget": "callbacks",
 }
 
 __all__ = [
     "ConsoleModule",
     "FoundGraph",
+    "GraphShards",
+    "IterativePruning",
     "MixGraph",
+    "ResultFolder",
+    "SearchProgress",
     "Song",
+    "SongData",
+    "SyntheticSongData",
+    "TimeBudget",
     "build_console",
     "load_result",
     "load_song",
+    "read_shards",
     "render_song",
 ]
 
@@ -45,6 +69,8 @@ def __getattr__(name: str) -> Any:
         return version(__name__)
     if name in _WHERE:
         return getattr(import_module(_WHERE[name]), name)
+    if name in _BESIDE:
+        return getattr(import_module("mixgraph.shipped").neighbour(_BESIDE[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
 
 

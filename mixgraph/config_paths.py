@@ -10,12 +10,14 @@ from typing import Any
 import yaml
 
 from mixgraph.names import uninterpolated
+from mixgraph.shipped import song_path
 
 KEY, FROM_FILE = "relative_to", "this_file"
 """A configuration with `relative_to: this_file` has its paths relative to its own folder, others to the working one."""
 
 _PATHS = (
     ("data", "path"),
+    ("data", "mix"),
     ("data", "cache_dir"),
     ("start",),
     ("result", "path"),
@@ -30,7 +32,7 @@ def saved_config(config: Mapping[str, Any], folder: Path) -> str:
     base = _real(folder)
 
     def relative(path: str) -> str:
-        return os.path.relpath(_real(Path(path)), base)
+        return os.path.relpath(_real(song_path(path)), base)
 
     def hide(text: str) -> str:  # a path of this machine, in what is not known to be one
         return relative(text) if os.path.isabs(text) else text
@@ -72,7 +74,8 @@ def _map(config: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, A
             return {key: walk(item, (*place, str(key))) for key, item in value.items()}
         if isinstance(value, list):
             return [walk(item, place) for item in value]
-        is_path = place in _PATHS or (place[:1] == ("trainer",) and place[-1] in _NAMES)
+        named = tuple(key for key in place if key != "init_args")  # of classes that are named by their path
+        is_path = named in _PATHS or (place[:1] == ("trainer",) and place[-1] in _NAMES)
         return change(value) if is_path and isinstance(value, str) else value
 
     return {key: walk(item, (str(key),)) for key, item in config.items()}

@@ -58,6 +58,23 @@ CHECKPOINT_KEY = "mixgraph"
 _MAX_PLANS = 256  # one for each set of tracks that is silent in a clip
 
 
+def check_trainer(trainer: L.Trainer) -> None:
+    """Refuses a Trainer that no search runs with.
+
+    Raises:
+        ValueError: it has several devices, or another precision than float32.
+    """
+    if trainer.world_size > 1 or not isinstance(trainer.strategy, SingleDeviceStrategy):
+        raise ValueError(
+            f"a search runs on a single device, got {trainer.world_size} with {type(trainer.strategy).__name__}; set "
+            "trainer.devices=1 and search several songs side by side"
+        )
+    if trainer.precision != "32-true":
+        raise ValueError(
+            f"trainer.precision: a search computes in 32-true, got {trainer.precision}. HINT: leave it out"
+        )
+
+
 class ConsoleModule(FiniteTraining):
     """Trains the parameters and dry/wet weights of a mixing graph to match a mix (paper sections 2.3 and 3.3).
 
@@ -177,13 +194,7 @@ class ConsoleModule(FiniteTraining):
     # Training.
 
     def setup(self, stage: str) -> None:
-        if stage == "fit" and (
-            self.trainer.world_size > 1 or not isinstance(self.trainer.strategy, SingleDeviceStrategy)
-        ):
-            raise ValueError(
-                f"a search runs on a single device, got {self.trainer.world_size} with "
-                f"{type(self.trainer.strategy).__name__}; set trainer.devices=1 and search several songs side by side"
-            )
+        check_trainer(self.trainer)
         if self._graph is None:
             self.build(batch([self._console(song.subgroups, song.name) for song in self._songs()]))
             self.origin = ""

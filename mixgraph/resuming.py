@@ -48,6 +48,7 @@ RULES: dict[str, dict[str, Rule]] = {
         "subgrouping": "song",
         "cache_dir": "free",
         "memory_limit_gb": "free",
+        "mix": "song",
     },
     "pruning": {
         "console_stages": "kept",

@@ -146,7 +146,8 @@ def written_out(config: Mapping[str, Any]) -> dict[str, Any]:
     >>> written_out({"model": {"loss": None}})["model"]["loss"]["denominator"]
     'target'
     """
-    model = dict(config["model"])
+    named = "init_args" in config["model"]  # a console of the user's own, by its class path
+    model = dict(config["model"]["init_args"] if named else config["model"])
     for name, default in (
         ("loss", LOSS),
         ("regularizers", REGULARIZERS),
@@ -155,4 +156,4 @@ def written_out(config: Mapping[str, Any]) -> dict[str, Any]:
     ):
         values = asdict(replace(default, **(model.get(name) or {})))
         model[name] = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
-    return {**config, "model": model}
+    return {**config, "model": {**config["model"], "init_args": model} if named else model}

@@ -18,7 +18,7 @@ ALLOWED = {
     "losses": {"dsp", "render"},
     "pruning": {"processors", "graph", "render", "losses"},
     "results": {"files", "locks"},
-    "songs": {"dsp", "processors", "graph", "render", "losses", "pruning", "files", "locks", "names"},
+    "songs": {"dsp", "processors", "graph", "render", "losses", "pruning", "files", "locks", "names", "shipped"},
     "recovery": {"dsp", "processors", "graph"},
     "report": {"graph", "dsp", "files", "processors", "songs"},
     "dataset": {"graph", "recovery", "results", "songs", "files"},

@@ -15,11 +15,12 @@ from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks import IterativePruning, ResultFolder, SearchProgress, TimeBudget
+from callbacks.loggers import log_settings
 from mixgraph.cli.options import CheckedCLI
 from mixgraph.config_paths import saved_config
 from mixgraph.found import load_result
 from mixgraph.graph import GraphValues, batch_values
-from mixgraph.module import ConsoleModule
+from mixgraph.module import ConsoleModule, check_trainer
 from mixgraph.settings import written_out
 
 SEED = 42
@@ -44,6 +45,8 @@ class KeepConfig(SaveConfigCallback):
                     elif all(folder.name == song.name for folder, song in zip(folders, songs, strict=True)):
                         config["result"]["path"] = str(folders[0].parent)
                 callback.config_text = partial(saved_config, config)
+                if stage == "fit":
+                    log_settings(trainer.loggers, config)
 
 
 class SearchCLI(CheckedCLI):
@@ -80,6 +83,7 @@ class SearchCLI(CheckedCLI):
 
     def _prepare(self) -> None:
         self.config_init[self.subcommand]["weights_only"] = True  # a checkpoint is data, never code
+        check_trainer(self.trainer)  # before the songs are read, and before other processes start
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, TimeBudget):
                 callback.start_clock()  # reading the songs counts

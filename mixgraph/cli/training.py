@@ -82,6 +82,11 @@ def run(arguments: Sequence[str]) -> LightningCLI:
         )
     except MisconfigurationException as error:
         raise ValueError(f"trainer: {' '.join(str(error).split())}") from error
+    except ModuleNotFoundError as error:
+        if error.name is not None:
+            raise
+        # A logger of Lightning's whose package is not installed: it has no name, and says what to install.
+        raise ValueError(f"trainer: {' '.join(str(error).split())}") from error
 
 
 def named_class(part: str, arguments: Sequence[str]) -> str | None:

@@ -48,6 +48,27 @@ def read_folder(folder: Path, problems: Problems) -> SongDraft:
     )
 
 
+def read_tracks_and_mix(folder: Path, mix: Path, problems: Problems) -> SongDraft:
+    """Reads a folder that holds dry tracks and nothing else of a song, and a mix that may be anywhere.
+
+    The song is named after the folder, or after the one above it where that is called `tracks` or `stems`.
+    """
+    warnings: list[str] = []
+    if not mix.is_file():
+        problems.add(f"mix: an audio file expected, got {mix}, which is {'a folder' if mix.is_dir() else 'not there'}")
+    name = folder.parent.name if folder.name.lower() in ("tracks", "stems") else folder.name
+    files = [path for path in _track_files(folder, problems, warnings) if not mix.exists() or not path.samefile(mix)]
+    return SongDraft(
+        title=name,
+        licence=NO_LICENCE,
+        mix=mix if mix.is_file() else None,
+        tracks=_tracks(files, {}, problems),
+        subgroups=None,
+        warnings=warnings,
+        name=name,
+    )
+
+
 def find_mix(folder: Path, stem: str, problems: Problems) -> Path | None:
     """The one audio file of this stem (`mix` finds mix.wav) in a folder, or None with the problem noted."""
     found = sorted(

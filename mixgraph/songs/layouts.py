@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixgraph.songs import medleydb
-from mixgraph.songs.folder import read_folder
+from mixgraph.songs.folder import read_folder, read_tracks_and_mix
 from mixgraph.songs.formats import is_audio_file
 from mixgraph.songs.manifest import Problems, SongDraft, SongFiles, TrackFile, closest, complete, slug
 from mixgraph.songs.mixing_secrets import read_mixing_secrets
@@ -92,11 +92,17 @@ def song_files(path: str | Path, layout: str = "auto", subgrouping: str = "auto"
 
 
 def collect_files(
-    folder: Path, layout: str, subgrouping: str, problems: Problems
+    folder: Path, layout: str, subgrouping: str, problems: Problems, mix: Path | None = None
 ) -> tuple[SongFiles | None, SongDraft]:
-    """`song_files` that notes what is wrong instead of raising; the draft holds the audio that was found anyway."""
+    """`song_files` that notes what is wrong instead of raising; the draft holds the audio that was found anyway.
+
+    Where a mix is given, the folder holds tracks alone, and has no layout.
+    """
     _check_folder(folder)
     _check_layout(layout)
+    if mix is not None:
+        draft = read_tracks_and_mix(folder, mix, problems)
+        return complete(draft, folder, "tracks", subgrouping, problems), draft
     name = detect_layout(folder) if layout == "auto" else layout
     draft = LAYOUTS[name].read(folder, problems)
     return complete(draft, folder, name, subgrouping, problems), draft

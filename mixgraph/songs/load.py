@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from mixgraph.shipped import song_path
 from mixgraph.songs import store
 from mixgraph.songs.align import MIN_CONFIDENCE, Alignment, TrackAlignment, estimate_alignment
 from mixgraph.songs.clips import cut
@@ -55,11 +57,12 @@ def load_song(
     subgrouping: str = "auto",
     cache_dir: str | Path | None = None,
     memory_limit_gb: float = 4.0,
+    mix: str | Path | None = None,
 ) -> Song:
     """Reads, resamples, aligns and levels one song. All tracks get the length of the mix: padded with zeros, or cut.
 
     Args:
-        path: the song's folder.
+        path: the song's folder; where `mix` is given, the folder of its dry tracks.
         sample_rate: in Hz; every file is resampled to it once.
         layout: a name in `layouts.LAYOUTS`, or "auto" to detect it.
         loudness_lufs: one factor brings the mix to this integrated loudness and goes to the tracks too. None leaves
@@ -74,6 +77,7 @@ def load_song(
         memory_limit_gb: decoded tracks above it (GB of 10^9 bytes) are mapped from a file instead of held in memory.
             It also becomes the song's `memory_limit`, which bounds what a search makes of it, and bounds what one file
             may decode to, from 4 GB with a cache_dir and 1 GB without.
+        mix: file of the mix, where it is not found in the song's folder by its layout.
 
     Raises:
         FileNotFoundError: if there is no such folder.
@@ -81,21 +85,23 @@ def load_song(
             for each problem.
     """
     _check_settings(sample_rate, loudness_lufs, memory_limit_gb)
-    folder = Path(path).resolve()
+    folder, mix_file = song_path(path).resolve(), None if mix is None else song_path(mix).resolve()
     max_bytes = max(memory_limit_gb * 1e9, UNCACHED_BYTES if cache_dir is None else MAX_BYTES)
     problems = Problems(folder)
-    files, draft = collect_files(folder, layout, subgrouping, problems)
+    files, draft = collect_files(folder, layout, subgrouping, problems, mix_file)
     mix_audio = _decode(draft.mix, sample_rate, max_bytes, problems) if draft.mix is not None else None
     if files is None or mix_audio is None:
         _check_tracks(draft, sample_rate, max_bytes, problems)
         raise problems.error()
-    mix = mix_audio.samples.expand(2, -1).contiguous()
+    target = mix_audio.samples.expand(2, -1).contiguous()
 
-    num_bytes = len(files.tracks) * mix.numel() * 4
+    num_bytes = len(files.tracks) * target.numel() * 4
     if num_bytes <= memory_limit_gb * 1e9:
-        sources = torch.zeros(len(files.tracks), *mix.shape)
-        findings = _fill(sources, mix, files, sample_rate, max_bytes, loudness_lufs, apply_alignment, problems)
-        return _song(files, sample_rate, sources, mix.mul_(findings.level), findings, _hashes(files), memory_limit_gb)
+        sources = torch.zeros(len(files.tracks), *target.shape)
+        findings = _fill(sources, target, files, sample_rate, max_bytes, loudness_lufs, apply_alignment, problems)
+        return _song(
+            files, sample_rate, sources, target.mul_(findings.level), findings, _hashes(files), memory_limit_gb
+        )
     if cache_dir is None:
         _check_tracks(draft, sample_rate, max_bytes, problems)
         problems.add(
@@ -116,9 +122,11 @@ def load_song(
     if not entry.is_dir():
         with store.new_entry(entry) as partial:
             if partial is not None:  # no other process has just made it
-                sources = store.map_new(partial / store.SOURCES, (len(files.tracks), *mix.shape))
-                findings = _fill(sources, mix, files, sample_rate, max_bytes, loudness_lufs, apply_alignment, problems)
-                store.write_meta(partial, mix.mul_(findings.level), asdict(findings))
+                sources = store.map_new(partial / store.SOURCES, (len(files.tracks), *target.shape))
+                findings = _fill(
+                    sources, target, files, sample_rate, max_bytes, loudness_lufs, apply_alignment, problems
+                )
+                store.write_meta(partial, target.mul_(findings.level), asdict(findings))
                 del sources
     meta = store.read_meta(entry)
     meta["alignment"] = [TrackAlignment(**found) for found in meta["alignment"]]
@@ -319,7 +327,7 @@ def _hashes(files: SongFiles) -> dict[str, str]:
     for path in (files.mix, *(track.path for track in files.tracks)):
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        hashes[path.relative_to(files.folder).as_posix()] = digest
+        hashes[Path(os.path.relpath(path, files.folder)).as_posix()] = digest
     return hashes
 
 

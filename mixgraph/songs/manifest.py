@@ -101,6 +101,7 @@ class SongDraft:
     warnings: list[str] = field(default_factory=list)
     artist: str | None = None
     grouping_problems: list[str] = field(default_factory=list)
+    name: str = ""  # of the song; that of its folder where empty
 
 
 def complete(draft: SongDraft, folder: Path, layout: str, subgrouping: str, problems: Problems) -> SongFiles | None:
@@ -144,7 +145,7 @@ def complete(draft: SongDraft, folder: Path, layout: str, subgrouping: str, prob
     left_aside = [f"{line} (the subgroups are not used)" for line in lines]
     return SongFiles(
         folder,
-        slug(folder.name),
+        slug(draft.name or folder.name),
         layout,
         shown_name(draft.title),
         shown_name(draft.licence),
