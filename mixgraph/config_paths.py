@@ -71,7 +71,9 @@ def _map(config: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, A
 
     def walk(value: Any, place: tuple[str, ...]) -> Any:
         if isinstance(value, Mapping):
-            return {key: walk(item, (*place, str(key))) for key, item in value.items()}
+            # The arguments of a class that is named stand one level deeper than a setting's own.
+            inner = {key: place if key == "init_args" else (*place, str(key)) for key in value}
+            return {key: walk(item, inner[key]) for key, item in value.items()}
         if isinstance(value, list):
             return [walk(item, place) for item in value]
         named = tuple(key for key in place if key != "init_args")  # of classes that are named by their path

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import torch
+from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
@@ -58,7 +59,7 @@ CHECKPOINT_KEY = "mixgraph"
 _MAX_PLANS = 256  # one for each set of tracks that is silent in a clip
 
 
-def check_trainer(trainer: L.Trainer) -> None:
+def check_trainer(trainer: Trainer) -> None:
     """Refuses a Trainer that no search runs with.
 
     Raises:

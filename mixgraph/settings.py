@@ -146,8 +146,8 @@ def written_out(config: Mapping[str, Any]) -> dict[str, Any]:
     >>> written_out({"model": {"loss": None}})["model"]["loss"]["denominator"]
     'target'
     """
-    named = "init_args" in config["model"]  # a console of the user's own, by its class path
-    model = dict(config["model"]["init_args"] if named else config["model"])
+    named = "class_path" in config["model"]  # a class of the user's, whose arguments stand one level deeper
+    model = dict(config["model"].get("init_args") or {} if named else config["model"])
     for name, default in (
         ("loss", LOSS),
         ("regularizers", REGULARIZERS),

@@ -12,7 +12,7 @@ import yaml
 from callbacks import ResultFolder
 from mixgraph import __main__ as entry
 from mixgraph.config_paths import read_saved_config, saved_config
-from mixgraph.settings import LossSettings, OptimizerSettings, RegularizerSettings, RenderSettings
+from mixgraph.settings import LossSettings, OptimizerSettings, RegularizerSettings, RenderSettings, written_out
 from tools.dataset.build import resolve_settings
 
 SMALL = [
@@ -79,7 +79,8 @@ def test_paths_are_told_from_other_settings(tmp_path, monkeypatch) -> None:
     (tmp_path / "results" / "r").mkdir(parents=True)
     file = tmp_path / "results" / "r" / "config.yaml"
     file.write_text(text)
-    trainer["callbacks"][0]["init_args"]["dirpath"] = "kept"
+    named = {"data": {"class_path": "own.Data", "init_args": {"path": "s"}}}
+    assert yaml.safe_load(saved_config(named, tmp_path / "r"))["data"]["init_args"] == {"path": "../s"}
     expected = config | {"start": ["a", "b"], "data": config["data"] | {"path": "s"}, "other": "../../x"}
     assert read_saved_config(file) == expected
     file.write_text("data: {path: s}")
@@ -97,3 +98,5 @@ def test_settings_that_are_null_or_left_out_are_those_of_the_defaults(tmp_path) 
     rates = {"rate_factors": {"dry_wet": 6.0, "reverb": 2.0}}
     assert {name: found["model"][name] for name in FULL} == FULL | {"optimizer": FULL["optimizer"] | rates}
     assert found["data"]["path"] == "song"
+    named = written_out({"model": {"class_path": "own.Console", "init_args": {"loss": None}}})["model"]
+    assert named == {"class_path": "own.Console", "init_args": FULL}

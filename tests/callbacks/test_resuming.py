@@ -65,7 +65,7 @@ class Save(L.Callback):
 def searched(tiny_song, tmp_path_factory):
     """An undisturbed search with its checkpoints after every second step."""
     folder = tmp_path_factory.mktemp("searched")
-    keep = ModelCheckpoint(folder, "{step}", every_n_train_steps=2, save_top_k=-1)
+    keep = ModelCheckpoint(folder / "c", "{step}", every_n_train_steps=2, save_top_k=-1)
     find(tiny_song, folder / "r", [keep, Save(folder / "begun.ckpt", "on_before_optimizer_step", 1)])
     return folder
 
@@ -78,7 +78,7 @@ def assert_same(folder, other) -> None:
 @pytest.mark.parametrize("step", [2, 4, 8, 10, 14, 16])
 def test_a_checkpoint_from_behind_any_step_ends_as_undisturbed(searched, tiny_song, tmp_path, step) -> None:
     """Inside a stage of the console and of a round, at the ends of both, in the last stage, and at the very end."""
-    find(tiny_song, tmp_path / "r", checkpoint=searched / f"step={step}.ckpt")
+    find(tiny_song, tmp_path / "r", checkpoint=searched / "c" / f"step={step}.ckpt")
     assert_same(tmp_path / "r", searched / "r")
 
 
@@ -94,8 +94,8 @@ def test_checkpoints_that_no_search_can_go_on_from_are_refused(searched, tiny_so
     with pytest.raises(ValueError, match="taken in the middle of a step, the one behind step 7"):
         find(tiny_song, tmp_path / "r", checkpoint=searched / "begun.ckpt")
     with pytest.raises(ValueError, match=r"steps_per_stage.*: .* was taken inside a stage of 4 steps, got 5"):
-        find(tiny_song, tmp_path / "r", checkpoint=searched / "step=10.ckpt", data={"steps_per_stage": 5})
-    saved = torch.load(searched / "step=10.ckpt", weights_only=True)
+        find(tiny_song, tmp_path / "r", checkpoint=searched / "c" / "step=10.ckpt", data={"steps_per_stage": 5})
+    saved = torch.load(searched / "c" / "step=10.ckpt", weights_only=True)
     between = {name: state | {"between_stages": True} for name, state in saved["callbacks"].items()}
     torch.save(saved | {"callbacks": between}, tmp_path / "c")
     with pytest.raises(ValueError, match="taken in the middle of a round of pruning, or of measuring"):
@@ -140,14 +140,14 @@ def test_settings_that_acted_are_refused_by_name(searched, tiny_song, tmp_path, 
     if name == "sample_rate":
         changed = {"model": {name: 16000}, "data": {name: 16000}}
     with pytest.raises(ValueError, match=rf"(model|{group})\.{name}: the checkpoint was made with .*, got .* HINT: "):
-        find(tiny_song, tmp_path / "r", checkpoint=searched / "step=8.ckpt", **changed)
+        find(tiny_song, tmp_path / "r", checkpoint=searched / "c" / "step=8.ckpt", **changed)
 
 
 def test_all_other_settings_are_applied_and_told(searched, tiny_song, tmp_path, caplog) -> None:
     applied = settings_with("applied")
     changed = {group: {n: OTHER[group][n] for g, n in applied if g == group} for group in OTHER}
     with caplog.at_level("INFO"):
-        module, data, trials = find(tiny_song, tmp_path / "r", checkpoint=searched / "step=8.ckpt", **changed)
+        module, data, trials = find(tiny_song, tmp_path / "r", checkpoint=searched / "c" / "step=8.ckpt", **changed)
     for group, name in applied:
         assert re.search(rf"From the checkpoint on: .*{group}\.{name}(\.\w+)?=", caplog.text), name
     metrics = json.loads((tmp_path / "r" / "metrics.json").read_text())
@@ -162,11 +162,11 @@ def test_all_other_settings_are_applied_and_told(searched, tiny_song, tmp_path, 
 def test_a_rate_of_its_own_that_the_optimizer_does_not_know_is_refused(searched, tiny_song, tmp_path) -> None:
     other = OptimizerSettings(rate_factors={"equalizer.log_magnitude": 2.0})
     with pytest.raises(ValueError, match=r"model\.optimizer\.rate_factors: the checkpoint was made with rates for"):
-        find(tiny_song, tmp_path / "r", checkpoint=searched / "step=8.ckpt", model={"optimizer": other})
+        find(tiny_song, tmp_path / "r", checkpoint=searched / "c" / "step=8.ckpt", model={"optimizer": other})
 
 
 def test_other_audio_and_other_reading_of_it_are_refused(searched, tiny_song, tmp_path) -> None:
-    song, checkpoint = shutil.copytree(tiny_song, tmp_path / "tiny"), searched / "step=8.ckpt"
+    song, checkpoint = shutil.copytree(tiny_song, tmp_path / "tiny"), searched / "c" / "step=8.ckpt"
     description = (song / "song.yaml").read_text()
     (song / "song.yaml").write_text(description.replace("drums", "rhythm"))
     with pytest.raises(ValueError, match=r"data\.subgrouping: the checkpoint was made with subgroups \[\['drums'"):
@@ -182,4 +182,4 @@ def test_other_audio_and_other_reading_of_it_are_refused(searched, tiny_song, tm
 def test_another_start_is_refused(searched, tiny_song, tmp_path) -> None:
     graph = build_console({"drums": ["kick", "hat"], "lead": ["lead"]}, "ecg", "gr", "tiny")
     with pytest.raises(ValueError, match=r"start: .* began with its chains, this one with a given graph"):
-        find(tiny_song, tmp_path / "r", checkpoint=searched / "step=8.ckpt", build=graph)
+        find(tiny_song, tmp_path / "r", checkpoint=searched / "c" / "step=8.ckpt", build=graph)
