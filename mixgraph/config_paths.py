@@ -76,8 +76,7 @@ def _map(config: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, A
             return {key: walk(item, inner[key]) for key, item in value.items()}
         if isinstance(value, list):
             return [walk(item, place) for item in value]
-        named = tuple(key for key in place if key != "init_args")  # of classes that are named by their path
-        is_path = named in _PATHS or (place[:1] == ("trainer",) and place[-1] in _NAMES)
+        is_path = place in _PATHS or (place[:1] == ("trainer",) and place[-1] in _NAMES)
         return change(value) if is_path and isinstance(value, str) else value
 
     return {key: walk(item, (str(key),)) for key, item in config.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ _DESCRIPTION = (
     "Works on a search of songs (--data.path), or, where a configuration names a network by its class "
     "(model.class_path, as estimator.yaml does), on that network and its data."
 )
+_CLASS_PROBLEM = "Problem with given class_path"
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -82,11 +84,21 @@ def run(arguments: Sequence[str]) -> LightningCLI:
         )
     except MisconfigurationException as error:
         raise ValueError(f"trainer: {' '.join(str(error).split())}") from error
-    except ModuleNotFoundError as error:
-        if error.name is not None:
+    except ValueError as error:
+        if _CLASS_PROBLEM not in str(error):
             raise
-        # A logger of Lightning's whose package is not installed: it has no name, and says what to install.
-        raise ValueError(f"trainer: {' '.join(str(error).split())}") from error
+        raise ValueError(class_problem(str(error))) from error
+
+
+def class_problem(message: str) -> str:
+    """What is wrong with a class that was named, from the parser's list of all that would have been allowed.
+
+    >>> class_problem("Errors:\n  - Problem with given class_path 'a.B':\n      not installed\n  - Expected a <class 'bool'>")
+    "Problem with given class_path 'a.B': not installed"
+    """
+    lines = message.partition(_CLASS_PROBLEM)[2].splitlines()
+    reasons = list(takewhile(lambda line: not line.lstrip().startswith("- "), lines))
+    return " ".join(f"{_CLASS_PROBLEM}{' '.join(reasons)}".split())
 
 
 def named_class(part: str, arguments: Sequence[str]) -> str | None:
