@@ -93,7 +93,7 @@ def run(arguments: Sequence[str]) -> LightningCLI:
 def class_problem(message: str) -> str:
     """What is wrong with a class that was named, from the parser's list of all that would have been allowed.
 
-    >>> class_problem("Errors:\n  - Problem with given class_path 'a.B':\n      not installed\n  - Expected a <class 'bool'>")
+    >>> class_problem("Problem with given class_path 'a.B':\\n  not installed\\n  - Expected a <class 'bool'>")
     "Problem with given class_path 'a.B': not installed"
     """
     lines = message.partition(_CLASS_PROBLEM)[2].splitlines()
