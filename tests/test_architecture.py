@@ -39,13 +39,17 @@ ALLOWED = {
 }
 
 
+SIBLINGS = {name: {p.stem for p in (ROOT / name).glob("*.py")} for name in ("callbacks", "datamodules")}
+
+
 def imports(path: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: imports are absolute"
+            # `callbacks` and `datamodules` are also loaded under other names, see `mixgraph.shipped.neighbour`.
+            assert node.level == (node.module in SIBLINGS.get(path.parent.name, ())), f"{path}: {node.module}"
             found.add(node.module or "")
     return found
 
@@ -57,7 +61,7 @@ MODULES = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "mixgraph").rgl
 def test_imports_point_inward(name: str) -> None:
     found = imports(ROOT / name)
     roots = {module.split(".")[0] for module in found}
-    if not name.startswith(CLI):
+    if name != "mixgraph/__init__.py" and not name.startswith(CLI):  # the first names them for type checkers alone
         assert not roots & OUTER, f"{name} imports {roots & OUTER}"
     if name not in LIGHTNING and not name.startswith(("mixgraph/estimators/", CLI)):
         assert "lightning" not in roots, f"{name} imports lightning"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module, metadata
 from itertools import groupby
+from textwrap import wrap
 
 from mixgraph.shipped import configurations
 
@@ -135,14 +136,15 @@ def fit_help() -> str:
     for group, options in FIT_OPTIONS.items():
         lines.append(f"{group}:")
         for option in options:
-            stated = f" ({option.default})" if option.setting and option.default not in (None, "") else ""
+            stated = f" ({str(option.default).lower()})" if option.setting and option.default not in (None, "") else ""
             lines.append(f"  {option.words:<34}{option.text}{stated}")
         lines.append("")
-    lines.append(f"Configurations that come along: {', '.join(configurations())}.")
-    lines.append(
-        "Letters: e equalizer, c compressor, n noisegate, s stereo imager, g gain, d delay, r reverb; docs: README."
-    )
-    lines.append(f"All options: {PROGRAM} fit --help-all. What they would be set to: --print_config.")
+    names = [name for name in configurations() if not name.startswith("sweeps/")]
+    lines += wrap(f"Configurations that come along: {', '.join(names)}.", 119, break_on_hyphens=False)
+    lines += [
+        "Letters: e equalizer, c compressor, n noisegate, s stereo imager, g gain, d delay, r reverb; others: README.",
+        f"All options: {PROGRAM} fit --help-all. What all settings would be: --print_config.",
+    ]
     return "\n".join(lines)
 
 
