@@ -15,6 +15,7 @@ import torch
 
 from tools import gpu_check
 from tools.gpu import parent, plan, report
+from tools.gpu import section as section_process
 from tools.gpu.context import Context, Unavailable, reason_of
 from tools.gpu.parent import ROOT, Check, Options, run_process
 from tools.gpu.plan import NAMES, PACKAGES, SECTIONS, Section, missing_packages
@@ -44,7 +45,8 @@ def test_every_section_measures_in_small(rows) -> None:
         "takes too long for a small run",
         "grafx is not installed",
     }
-    assert {name for name, own in rows.items() if any(row.status == "ok" for row in own)} >= set(NAMES) - {"peer"}
+    measured = {name for name, own in rows.items() if any(row.status == "ok" for row in own)}
+    assert measured >= set(NAMES) - {"graphs", "peer"}
     values = {row.name: row.value for own in rows.values() for row in own}
     assert values["demo: gradients of a step, float64"] == 0  # the same device on both sides
     assert values["demo: processors that a round removes on one device only"] == 0
@@ -142,6 +144,53 @@ def test_a_section_that_crashes_is_a_row_and_the_rest_runs(tmp_path, monkeypatch
         ("peer", "failed", reason),
     ]
     assert told[-1].startswith("peer: 1 rows, 1 failed")
+
+
+def test_no_section_takes_the_time_of_those_after_it(tmp_path, monkeypatch) -> None:
+    """Were each to use all that it is given, every one would still have what is kept for it."""
+    run = Check(Options(tmp_path, "cpu", False, 8.0, NAMES), lambda line: None)
+    left = 60 * 8.0 - 20  # of which the probe took some
+    for section in SECTIONS:
+        limit = run._share(section, left)
+        assert limit >= 0.9 * section.seconds
+        left -= limit
+    assert left == pytest.approx(0, abs=1e-6)
+    assert run._share(SECTIONS[-1], 100.0) == 100  # what the others left
+    assert run._share(SECTIONS[3], 20.0) == 20
+    assert sum(section.seconds for section in SECTIONS) == 60 * plan.MINUTES
+
+
+def test_what_imports_take_is_not_left_for_a_section(tmp_path, monkeypatch) -> None:
+    found = []
+    monkeypatch.setattr(sys, "argv", ["section", "peer", "--out", str(tmp_path / "rows"), "--device", "cpu", "--until"])
+    sys.argv.append(str(time.monotonic() + 100))
+    monkeypatch.setattr("tools.benchmarks.worker.end_with_parent", lambda: None)
+    monkeypatch.setattr("tools.gpu.peer.run", lambda context: found.append(context.left))
+    with warnings.catch_warnings():
+        section_process.main()
+    assert 80 < found[0] < 96
+
+
+@pytest.mark.parametrize("name", ["file/out", "file"])
+def test_a_folder_that_cannot_be_written_is_told_before_anything_starts(tmp_path, name, capsys) -> None:
+    (tmp_path / "file").touch()
+    assert gpu_check.main(["--quick", "--out", str(tmp_path / name)]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("--out: nothing can be written there: ")
+    assert told.count("\n") == 1
+
+
+def test_a_check_that_is_interrupted_keeps_what_was_measured(tmp_path, monkeypatch, capsys) -> None:
+    def interrupted(command, limit, log, while_waiting=lambda: None):
+        if "tools.gpu.section" in command:
+            Path(command[command.index("--out") + 1]).write_text(ROW + "\n")
+            raise KeyboardInterrupt
+        return run_process(command, limit, log, while_waiting)
+
+    monkeypatch.setattr(parent, "run_process", interrupted)
+    assert gpu_check.main(["--quick", "--out", str(tmp_path / "out")]) == 130
+    assert [row["name"] for row in json.loads((tmp_path / "out" / JSON).read_text())["rows"]] == ["before"]
+    assert "interrupted; what was measured until then is in" in capsys.readouterr().err
 
 
 def test_sections_without_time_and_without_a_gpu_say_so(tmp_path) -> None:

@@ -9,8 +9,8 @@ needs no network and no file outside the repository. Results are in OUT/results.
 whenever there is something new; OUT/log.txt has what the sections printed. CUDA_VISIBLE_DEVICES chooses among several
 cards. See docs/gpu.md.
 
-Exit status: 0 where all went well, 1 where a row failed or nothing was measured, 2 where packages are missing or an
-argument is wrong.
+Exit status: 0 where all went well, 1 where a row failed or nothing was measured, 2 where packages are missing, an
+argument is wrong or OUT cannot be written.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ if __package__ in (None, ""):  # run as a file: the repository is not installed
 
 from tools.gpu.parent import Check, Options
 from tools.gpu.plan import MINUTES, NAMES, missing_packages
+from tools.gpu.report import LOG
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
@@ -54,8 +55,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"[{time.monotonic() - started:6.1f} s] {line}\n")
         sys.stderr.flush()
 
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / LOG).touch()
+    except OSError as error:
+        sys.stderr.write(f"--out: nothing can be written there: {error}\n")
+        return 2
     check = Check(options, log)
-    sys.stdout.write(check.run())
+    try:
+        sys.stdout.write(check.run())
+    except KeyboardInterrupt:
+        log(f"interrupted; what was measured until then is in {options.out}")
+        return 130
     return 0 if check.well else 1
 
 

@@ -10,7 +10,7 @@
 - `timing`: seconds of a call on a device; number formats of matrix products
 - `workloads`: consoles, clips and songs, and training steps on them
 - `equality`, `exactness`: the card against the CPU
-- `steps`, `compiled`: training steps; compiled and captured ones
+- `steps`, `captured`, `compiled`: training steps; as CUDA graphs; compiled ones
 - `searches`, `large_song`: trials, rounds, searches
 - `many_songs`, `song_worker`: several songs on one card
 - `networks`: the estimator, and the renderer's schedules

@@ -1,4 +1,4 @@
-"""Section 5: songs a minute with several songs on one card: as one disconnected graph, and as processes."""
+"""Section 6: songs a minute with several songs on one card: as one disconnected graph, and as processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Section 6: the estimator's training step and inference; the renderer's schedules, one by one against batched."""
+"""Section 7: the estimator's training step and inference; the renderer's schedules, one by one against batched."""
 
 from __future__ import annotations
 

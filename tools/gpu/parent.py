@@ -16,13 +16,14 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from tools.gpu.plan import MINUTES, SECTIONS, Section
+from tools.gpu.plan import SECTIONS, Section
 from tools.gpu.report import LOG, Ran, write
 from tools.gpu.rows import Row, RowFile
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROBE_SECONDS = 90.0
 LEAST_SECONDS = 15.0  # below which a section is not worth starting: it imports torch first
+WORTHWHILE_SECONDS = 30.0  # that a section is given at least, where they are left
 _LOOK_SECONDS = 2.0  # between looks at what a section has written
 _DYING_SECONDS = 10.0  # a process that the driver holds may not end even when it is killed
 
@@ -141,7 +142,8 @@ class Check:
     def _probe(self, folder: Path, log_file: IO[bytes]) -> None:
         path = folder / "probe.json"
         command = [sys.executable, "-m", "tools.gpu.probe", self.options.device, str(path)]
-        ending = run_process(command, PROBE_SECONDS, log_file)
+        limit = min(PROBE_SECONDS, max(WORTHWHILE_SECONDS, 60 * self.options.minutes))
+        ending = run_process(command, limit, log_file)
         if path.exists():
             self.about = json.loads(path.read_text(encoding="utf-8"))
         else:
@@ -154,13 +156,20 @@ class Check:
 
     def _section(self, section: Section, folder: Path, log_file: IO[bytes]) -> None:
         left = 60 * self.options.minutes - (time.monotonic() - self.started)
-        limit = left if self.options.quick else min(section.seconds * self.options.minutes / MINUTES, left)
+        limit = left if self.options.quick else self._share(section, left)
         if self.about["error"]:
             self._skip(section, self.about["error"])
         elif left < LEAST_SECONDS:
             self._skip(section, "no time left")
         else:
             self._run(section, limit, folder, log_file)
+
+    def _share(self, section: Section, left: float) -> float:
+        """Its part of the seconds that are left for it and all after it: none can take the time of the others."""
+        coming = [own for own in SECTIONS if own.name in self.options.sections]
+        coming = coming[coming.index(section) :]
+        share = left * section.seconds / sum(own.seconds for own in coming)
+        return min(left, max(share, WORTHWHILE_SECONDS))
 
     def _skip(self, section: Section, reason: str) -> None:
         row = Row(section.name, "all of the section", status="skipped", reason=reason)
@@ -185,8 +194,12 @@ class Check:
         log_file.write(f"\n===== {section.name}\n".encode())
         log_file.flush()
         command = [sys.executable, "-m", "tools.gpu.section", section.name, "--out", str(rows.path)]
-        command += ["--device", self.options.device, "--seconds", f"{limit:.1f}"]
-        ending = run_process(command + ["--quick"] * self.options.quick, limit, log_file, look)
+        command += ["--device", self.options.device, "--until", f"{time.monotonic() + limit:.1f}"]
+        try:
+            ending = run_process(command + ["--quick"] * self.options.quick, limit, log_file, look)
+        except BaseException:  # ended from outside
+            look()
+            raise
         found = rows.read()
         if ending.reason:
             found.append(Row(section.name, "all of the section", status="failed", reason=ending.reason))

@@ -1,4 +1,4 @@
-"""Section 7: the training step of the peer, the harness of ours over `grafx`, where that is installed."""
+"""Section 8: the training step of the peer, the harness of ours over `grafx`, where that is installed."""
 
 from __future__ import annotations
 

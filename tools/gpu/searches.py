@@ -1,4 +1,4 @@
-"""Section 4: a trial, a round and a whole search of the demo beside the CPU's time; then a large song."""
+"""Section 3: a trial, a round and a whole search of the demo beside the CPU's time; then a large song."""
 
 from __future__ import annotations
 

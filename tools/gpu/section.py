@@ -1,12 +1,13 @@
 """The process of one section; `tools.gpu_check` starts it.
 
-python -m tools.gpu.section steps --out FILE.jsonl --device cuda --seconds 70
+python -m tools.gpu.section steps --out FILE.jsonl --device cuda
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import time
 import warnings
 from pathlib import Path
 
@@ -19,16 +20,22 @@ def main() -> None:
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--out", type=Path, required=True, help="file that rows are appended to")
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--seconds", type=float, default=600.0, help="after which the process is killed from outside")
+    parser.add_argument("--until", type=float, help="of time.monotonic(), when it is killed (in 10 minutes)")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     from tools.benchmarks.worker import end_with_parent
 
     end_with_parent()
     warnings.filterwarnings("ignore")  # of other versions of torch; the log shall show what matters
+    import torch
+
     from tools.gpu.context import Context
 
-    context = Context(options.name, options.device, options.quick, RowFile(options.out), options.seconds)
+    if options.quick:
+        torch.set_num_threads(1)  # all is too short for threads to pay
+    # What the imports took is gone by now.
+    seconds = 600.0 if options.until is None else options.until - time.monotonic()
+    context = Context(options.name, options.device, options.quick, RowFile(options.out), seconds)
     with context.part("all of the section"):
         section = next(own for own in SECTIONS if own.name == options.name)
         importlib.import_module(f"tools.gpu.{section.module}").run(context)

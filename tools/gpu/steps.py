@@ -83,7 +83,7 @@ def _kernels(context: Context, label: str, training: Training, step_seconds: flo
     for event in profiler.events() or ():
         if event.device_type == DeviceType.CPU:
             launches += event.name.startswith(_LAUNCHES)
-        elif not event.name.lower().startswith(_NOT_KERNELS):
+        elif not event.is_user_annotation and not event.name.lower().startswith(_NOT_KERNELS):
             kernels.setdefault(event.name, []).append(event.time_range.elapsed_us())
     count, busy = sum(map(len, kernels.values())), sum(map(sum, kernels.values())) / 1e6 / steps
     if not count:
