@@ -153,6 +153,7 @@ class Check:
             "probe_seconds": ending.seconds,
         }
         self.log(f"{self.about.get('device', 'unknown device')}; {self.about['error'] or 'it answers'}")
+        write(self.options.out, self.about, self.ran)
 
     def _section(self, section: Section, folder: Path, log_file: IO[bytes]) -> None:
         left = 60 * self.options.minutes - (time.monotonic() - self.started)
