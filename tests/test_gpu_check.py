@@ -309,6 +309,14 @@ def test_a_reason_names_the_line_of_the_library_and_the_first_error() -> None:
     )
 
 
+def test_results_name_no_folder_of_the_machine(context) -> None:
+    with context.part("a part"):
+        (ROOT / "no_such_file").read_bytes()
+    (row,) = context.rows.read()
+    assert row.reason.endswith("'no_such_file'")
+    assert str(ROOT) not in "".join(row.details)
+
+
 def test_rows_of_a_file_that_is_being_written(tmp_path) -> None:
     file = RowFile(tmp_path / "rows.jsonl")
     assert file.read() == []

@@ -7,26 +7,30 @@ from __future__ import annotations
 
 import gc
 import statistics
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from tools.gpu.context import Context
-from tools.gpu.exactness import relative
-from tools.gpu.steps import CONSOLES
 from tools.gpu.timing import device_seconds, tf32, wall_seconds
-from tools.gpu.workloads import Training, console_case, console_label, make_training
+
+if TYPE_CHECKING:
+    from tools.gpu.workloads import Training
 
 _WARM_UP = 4
 STATE = ("exp_avg", "exp_avg_sq", "step")
 
 
 def run(context: Context) -> None:
+    context.card_only()
+    from tools.gpu.steps import CONSOLES
+    from tools.gpu.workloads import console_case, console_label, make_training
+
     with tf32(matrices=False, convolutions=False):
         for tracks, share in CONSOLES:
             label = console_label(tracks, share)
             with context.part(f"{label}: CUDA graph"):
-                context.card_only()
                 training, _ = make_training(console_case(tracks, share, context.quick), context.device)
                 _captured(context, label, training)
                 del training
@@ -100,6 +104,8 @@ def _captured(context: Context, label: str, training: Training) -> None:
             value.copy_(before)
         training.steps = 0
         courses.append([float(step()) for _ in range(4)])
+    from tools.gpu.exactness import relative
+
     differences = [relative(a, b) for a, b in zip(*courses, strict=True)]
     context.bounded(f"{label}: losses of 4 steps as a CUDA graph, largest", max(differences), 0.02, details=courses)
     context.bounded(f"{label}: the first of them", differences[0], 1e-5)

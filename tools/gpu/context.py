@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -96,7 +97,7 @@ class Context:
             self.skip(name, str(error) if isinstance(error, Unavailable) else reason_of(error))
         except Exception as error:
             traceback.print_exc()
-            self.fail(name, reason_of(error), details=traceback.format_exc().splitlines()[-12:])
+            self.fail(name, reason_of(error), details=without_folders(traceback.format_exc()).splitlines()[-12:])
         gc.collect()
         if self.on_card and torch.cuda.is_initialized():
             try:
@@ -119,7 +120,15 @@ def reason_of(error: BaseException) -> str:
     place = place_of(error)
     reason = f"{type(error).__name__}: {first[:300]}" + (f" ({place})" if place else "")
     before = error.__context__
+    reason = without_folders(reason)
     return reason if before is None else f"{reason_of(before)}; then {reason}"
+
+
+def without_folders(text: str) -> str:
+    """The text with the folders of this machine left out: the results are sent to others."""
+    for folder, instead in ((f"{ROOT}/", ""), (f"{sys.prefix}/", ""), (str(Path.home()), "~")):
+        text = text.replace(folder, instead)
+    return text
 
 
 def place_of(error: BaseException) -> str:
