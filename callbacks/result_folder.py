@@ -45,6 +45,7 @@ class ResultFolder(L.Callback):
         self.path = None if path is None else Path(path)
         self.overwrite, self.log_every = overwrite, log_every
         self.config_text: Callable[[Path], str] = lambda folder: ""  # that is saved in a folder
+        self.starts_from: list[Path] = []  # results that the search reads, so that it must not replace them
         self.logs: list[list[dict[str, Any]]] = []
         self.seconds = 0.0
         self._started = 0.0
@@ -63,8 +64,9 @@ class ResultFolder(L.Callback):
         songs, self._started = searched_songs(trainer), 0.0
         self._places.hold(self.folders(songs))
         if stage == "predict":
-            self._places.check_audio(self.overwrite)
+            self._places.check_audio(self.overwrite, getattr(trainer.datamodule, "paths", ()))  # type: ignore[attr-defined]
             return
+        self._places.check_start(self.starts_from)
         self.logs, self.seconds = [[] for _ in songs], 0.0
         for song in songs:
             for line in describe(song):

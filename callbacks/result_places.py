@@ -23,6 +23,7 @@ from mixgraph.results import (
     is_complete,
     is_unfinished,
 )
+from mixgraph.track_files import list_tracks
 
 _REMEDY = "choose another path or set --result.overwrite=true"
 
@@ -99,13 +100,35 @@ class ResultPlaces:
         if refused:
             raise FileExistsError("\n".join(refused))
 
-    def check_audio(self, overwrite: bool) -> None:
-        """Checks that a prediction replaces nothing that is to be kept.
+    def check_start(self, starts: Sequence[Path]) -> None:
+        """Checks that a search does not replace a result that it starts from: it could not go on or be repeated.
 
         Raises:
-            FileExistsError: it would.
+            ValueError: it would.
         """
+        folders = [folder.resolve() for folder in self.folders]
+        for start in starts:
+            if start.resolve() in folders:
+                raise ValueError(
+                    f"start: {start} is where the result goes (result.path), and a search needs what it starts from to "
+                    "go on or to be repeated; choose another result.path"
+                )
+
+    def check_audio(self, overwrite: bool, songs: Sequence[Path] = ()) -> None:
+        """Checks that a prediction replaces nothing that is to be kept, and becomes no track of a song.
+
+        Args:
+            overwrite: whether an earlier prediction is to be replaced.
+            songs: folders of the songs.
+
+        Raises:
+            FileExistsError: it would replace something.
+            ValueError: it would be among the tracks.
+        """
+        tracks = {file.path.resolve().parent for song in songs for file in list_tracks(song)}
         for folder in self.folders:
+            if folder.resolve() in tracks:
+                raise ValueError(f"result.path: in {folder} the mix would be among the tracks; choose another folder")
             if os.path.lexists(folder) and not folder.is_dir():
                 raise FileExistsError(f"result.path: {folder} is no folder and is kept; choose another path")
             existing = [str(folder / name) for name in FOUND_AUDIO if (folder / name).exists()]

@@ -31,6 +31,7 @@ from mixgraph.settings import check_block
 from mixgraph.songs import WrittenAudio, write_audio
 from mixgraph.songs.clips import cut
 from mixgraph.songs.decode import decode
+from mixgraph.songs.load import describe_absurd
 from mixgraph.songs.resample import resample
 from mixgraph.track_files import MatchedTrack, TrackOrigin, describe_matches, list_tracks, match_tracks
 
@@ -313,6 +314,9 @@ def read_tracks(found: FoundGraph, folder: Path) -> TracksRead:
 def _read(found: FoundGraph, match: MatchedTrack) -> tuple[Tensor, int]:
     """A track, (1 or 2, frames), with its polarity, and the sample of it that meets the song's first."""
     audio = decode(match.file.path, found.sample_rate)
+    absurd = describe_absurd(match.file.path, audio.samples, audio.sample_rate)
+    if absurd is not None:
+        raise ValueError(absurd)
     samples = resample(audio.samples, audio.sample_rate, found.sample_rate)
     start, polarity = found.placements.get(match.track, (0, 1))
     stated = match.file.read_offset(found.sample_rate, audio.sample_rate), match.file.polarity

@@ -306,6 +306,9 @@ def test_validate_test_and_predict_of_a_found_graph(result, tiny_song, monkeypat
     for name in ("song/full", "song_prediction_norm/full", "paper/full", "paper_prediction_norm/full"):
         assert name in table
     run(monkeypatch, "predict", *options, f"--start={result}")
+    with pytest.raises(SystemExit, match=r"result\.path: in .*tracks the mix would be among the tracks"):
+        run(monkeypatch, "predict", *options, f"--start={result}", f"--result.path={tiny_song / 'tracks'}")
+    assert not list((tiny_song / "tracks").glob("mix_found*"))
     predicted, _ = soundfile.read(tmp_path / "predicted" / "mix_found.flac")
     first, _ = soundfile.read(result / "mix_found.flac")
     assert np.abs(predicted - first).max() < 2e-6
@@ -317,6 +320,10 @@ def test_fit_starts_from_a_found_graph(result, tiny_song, monkeypatch, tmp_path)
     first, further = (json.loads((p / "metrics.json").read_text()) for p in (result, folder))
     assert further["num_processors"]["console"] == first["num_processors"]["found"]
     assert further["losses"]["found"]["loss"]["full"] < first["losses"]["found"]["loss"]["full"]
+    before = (folder / "graph.json").read_bytes()
+    with pytest.raises(SystemExit, match=r"start: .*further is where the result goes"):  # what it needs to go on
+        run(monkeypatch, "fit", *settings(tiny_song, folder), f"--start={folder}", "--result.overwrite=true")
+    assert (folder / "graph.json").read_bytes() == before
     said = r"model\.track_chain: the search starts from the graph of .*, so that 'ecg' would be without effect"
     with pytest.raises(SystemExit, match=said):
         run(monkeypatch, "fit", *settings(tiny_song, tmp_path / "x", model__track_chain="ecg"), f"--start={result}")
@@ -388,6 +395,8 @@ def test_two_songs_in_one_search(result, tiny_song, duo_song, monkeypatch, capsy
         ("--data.scored_seconds=.nan", "warm_up_seconds, scored_seconds: .*, at most 120 s, got 1 and nan"),
         ("--pruning.rounds=1000000000", "console_stages, rounds: .*, at most 10000, got 2 and 1000000000"),
         ("--start=nowhere", "nowhere: graph.json is missing"),
+        ("--trainer.max_steps=5", "trainer.max_steps: -1 is needed, got 5: a search that it cuts would pass for"),
+        ("--trainer.fast_dev_run=true", "trainer.fast_dev_run: False is needed, got True"),
         ("--result.path=/proc/1/r", r"^mixgraph: /proc/1/r: nothing can be written here \(.*\); choose another path"),
         (f"--result.path={'n' * 240}", r"^mixgraph: n+: nothing can be written here \(File name too long\)"),
         (f"--ckpt_path={__file__}", r"test_cli\.py: the checkpoint is empty, cut short or damaged"),

@@ -88,6 +88,18 @@ def test_missing_and_double_tracks_are_named(result, tiny_song, tmp_path) -> Non
         render_result(result, tracks, tmp_path / "out.flac", 0)
 
 
+@pytest.mark.parametrize("value", [float("nan"), 4000.0])
+def test_absurd_samples_of_tracks_are_refused_by_file_and_place(result, tiny_song, tmp_path, value) -> None:
+    tracks = shutil.copytree(tiny_song / "tracks", tmp_path / "t")
+    audio, rate = soundfile.read(tracks / "hat.wav")
+    audio[4000] = value
+    soundfile.write(tracks / "hat.wav", audio, rate, subtype="FLOAT")
+    said = rf"hat\.wav: finite samples expected, up to 1000 .*, got {value:g} on channel 1 at 0\.500 s \(sample 4000\)"
+    with pytest.raises(ValueError, match=said):
+        render_result(result, tracks, tmp_path / "out.flac")
+    assert not list(tmp_path.glob("out.*"))
+
+
 def test_damaged_metrics_and_newer_graphs_are_refused(copy) -> None:
     metrics = json.loads((copy / "metrics.json").read_text())
     (copy / "metrics.json").write_text(json.dumps({k: v for k, v in metrics.items() if k != "level"}))

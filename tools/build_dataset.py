@@ -34,6 +34,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mixgraph.cli.commands import PROGRAM
 from mixgraph.dataset import BuildFolder, FileHashes, Job, QualityRules, SongSource, find_sources
 from mixgraph.dataset.assessment import Assessment, assess, quality_table
 from mixgraph.dataset.files import write_json, write_lines
@@ -248,7 +249,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit("build_dataset: stopped; the same command goes on from here")
     except SystemExit as end:
         if was_terminated(end):
-            again = shlex.join(["python", "-m", "tools.build_dataset", *given])
+            again = f"{PROGRAM} build-dataset {shlex.join(given)}"  # which works in any folder, as the module does not
             sys.stderr.write(f"build_dataset: terminated; this goes on from here:\n  {again}\n")
             sys.exit(TERMINATED)
         raise

@@ -80,6 +80,12 @@ class SearchCLI(CheckedCLI):
         trainer = self._get(self.config, "trainer")
         if any(_is_checkpointing(callback) for callback in trainer["callbacks"] or ()):
             trainer["enable_checkpointing"] = True  # the default is false, for the result folder keeps a search's own
+        for name, off in (("max_steps", -1), ("fast_dev_run", False)):
+            if self.subcommand == "fit" and (given := trainer[name]) != off:
+                raise ValueError(
+                    f"trainer.{name}: {off} is needed, got {given}: a search that it cuts would pass for a whole one. "
+                    "HINT: data.steps_per_stage, pruning.console_stages and pruning.rounds, or --budget"
+                )
 
     def _prepare(self) -> None:
         self.config_init[self.subcommand]["weights_only"] = True  # a checkpoint is data, never code
@@ -100,6 +106,9 @@ class SearchCLI(CheckedCLI):
                         f"{self.model.processor_options}. HINT: give its own settings, --config {path}/config.yaml"
                     )
             self._check_start(list(found))
+            for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+                if isinstance(callback, ResultFolder):
+                    callback.starts_from = [Path(path) for path in found]
             values = batch_values([GraphValues(r.graph, r.parameters, r.weights) for r in found.values()])
             self.model.load(values.graph, values.parameters, values.weights)
 

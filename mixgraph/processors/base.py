@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mixgraph.dsp.convolution import circular_response, convolve
 
 Parameters = Mapping[str, Tensor]
+MAX_SAMPLE_RATE = 768_000  # Hz; impulse responses are in seconds, so that their memory grows with the rate
 DB_PER_NEPER = 20 / math.log(10)
 """A natural-log amplitude of 1 in dB."""
 
@@ -97,8 +98,9 @@ class Processor(nn.Module):
 
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__()
-        if sample_rate < 1000:
-            raise ValueError(f"sample_rate: samples per second, at least 1000, got {sample_rate}")
+        if not 1000 <= sample_rate <= MAX_SAMPLE_RATE:
+            told = f"at least 1000, at most {MAX_SAMPLE_RATE}, got {sample_rate}"
+            raise ValueError(f"sample_rate: samples per second, {told}")
         self.sample_rate = sample_rate
 
     @property

@@ -150,9 +150,9 @@ def _decode(path: Path, sample_rate: int, max_bytes: float, problems: Problems) 
         problems.add(str(error))
         return None
     samples = audio.samples
-    sane = samples.abs() <= MAX_SAMPLE  # which NaN is not
-    if not bool(sane.all()):
-        problems.add(_describe_absurd(path, samples, sane, audio.sample_rate))
+    absurd = describe_absurd(path, samples, audio.sample_rate)
+    if absurd is not None:
+        problems.add(absurd)
         return None
     if samples.shape[0] == 2 and torch.equal(samples[0], samples[1]):
         samples = samples[:1]
@@ -167,7 +167,11 @@ def _decode_again(track: TrackFile, sample_rate: int) -> Tensor:
     return decoded.samples
 
 
-def _describe_absurd(path: Path, samples: Tensor, sane: Tensor, sample_rate: int) -> str:
+def describe_absurd(path: Path, samples: Tensor, sample_rate: int) -> str | None:
+    """The first sample of a file's, (channels, frames), that no audio has, and where it is; None if there is none."""
+    sane = samples.abs() <= MAX_SAMPLE  # which NaN is not
+    if bool(sane.all()):
+        return None
     first = int((~sane).any(0).nonzero()[0, 0])
     channel = int((~sane[:, first]).nonzero()[0, 0])
     place = f"channel {channel + 1} at {first / sample_rate:.3f} s (sample {first})"
