@@ -6,6 +6,7 @@ kick.ogg is read as a WAV.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 AUDIO_SUFFIXES = (
@@ -55,8 +56,14 @@ def unsupported_message(path: Path, name: str | None = None) -> str:
     if path.name.lower().endswith(".stem.mp4"):
         hint = "export its stems, e.g. with `ffmpeg -i IN.stem.mp4 -map 0:1 drums.flac` (0:0 is the mix, 0:1 to 0:4)"
     else:
-        hint = f"convert it to FLAC or WAV, e.g. with `ffmpeg -i {path.name} {path.stem}.flac`"
+        source, target = (shlex.quote(_operand(name)) for name in (path.name, f"{path.stem}.flac"))
+        hint = f"convert it to FLAC or WAV, e.g. with `ffmpeg -i {source} {target}`"
     return f"{path}: unsupported format {name or path.suffix}. HINT: {hint}"
+
+
+def _operand(name: str) -> str:
+    """The name of a file so that a command does not take it for an option."""
+    return f"./{name}" if name.startswith("-") else name
 
 
 def unsupported_format(head: bytes) -> str | None:

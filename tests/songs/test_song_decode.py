@@ -2,6 +2,7 @@
 
 import io
 import random
+import shlex
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -306,6 +307,21 @@ def test_what_is_no_mpeg_frame(header):
 def test_audio_that_cannot_be_read_says_what_to_do(read, name, start, message):
     with pytest.raises(ValueError, match=rf"{name}: unsupported format {message}"):
         read(start + bytes(100), name)
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("my bass.m4a", ["ffmpeg", "-i", "my bass.m4a", "my bass.flac"]),
+        ("it's; echo $(x).m4a", ["ffmpeg", "-i", "it's; echo $(x).m4a", "it's; echo $(x).flac"]),
+        ("-y.m4a", ["ffmpeg", "-i", "./-y.m4a", "./-y.flac"]),
+    ],
+)
+def test_the_command_in_the_hint_takes_any_name_as_a_name(tmp_path, name, command):
+    (tmp_path / name).write_bytes(b"\0\0\0\x20ftypM4A ")
+    with pytest.raises(ValueError, match="unsupported format") as error:
+        decode(tmp_path / name)
+    assert shlex.split(str(error.value).split("e.g. with `")[1].removesuffix("`")) == command
 
 
 def test_a_track_of_an_unsupported_format_is_not_dropped(make):
