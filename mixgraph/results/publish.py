@@ -210,12 +210,14 @@ class HeldPlace:
         return kind.resumable and self._replaced.is_dir() and kind.is_whole(self.partial)
 
     def check_space(self, num_bytes: int) -> None:
-        """Checks that so much can be written.
+        """Checks that so much can be written, beside what unfinished work already holds, which is written over.
 
         Raises:
             OSError: the disk has less room.
         """
         free = shutil.disk_usage(self.target.parent).free
+        if self.partial.is_dir():
+            free += sum(path.stat().st_size for path in self.partial.iterdir() if path.is_file())
         if free < num_bytes:
             needed = f"about {num_bytes / 1e6:.1f} MB are needed, got {free / 1e6:.1f} MB of free space"
             raise OSError(errno.ENOSPC, f"{needed}; choose another path ({self.place.option})", str(self.target))

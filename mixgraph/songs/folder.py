@@ -14,6 +14,7 @@ that a song is in: songs of one `artist` are in one split. Texts are taken as th
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,8 @@ def _track_files(folder: Path, problems: Problems, warnings: list[str]) -> list[
 
 def _settings(path: Path, problems: Problems, grouping_problems: list[str]) -> dict[str, Any]:
     if not path.is_file():
+        if os.path.lexists(path):
+            problems.add("song.yaml: a file expected, got a folder, a link to nothing or a special file")
         return {}
     try:
         stated = read_yaml(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -238,6 +239,12 @@ def closest(got: str, allowed: Iterable[str]) -> str:
 
 
 def slug(name: str) -> str:
-    """A name of letters (without accents), digits, - and _ only: a dot would start the extension in a shard's key."""
-    plain = (c for c in unicodedata.normalize("NFKD", name.replace("ß", "ss")) if not unicodedata.combining(c))
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", "".join(plain)).strip("_") or "song"
+    """A name of letters (without accents), digits, - and _ only: a dot would start the extension in a shard's key.
+
+    Where letters of other scripts or symbols are lost, six digits of the name's sha256 keep such names apart.
+    """
+    plain = [c for c in unicodedata.normalize("NFKD", name.replace("ß", "ss")) if not unicodedata.combining(c)]
+    kept = re.sub(r"[^A-Za-z0-9_-]+", "_", "".join(plain)).strip("_")
+    lost = not kept or any(not c.isascii() and unicodedata.category(c)[0] in "LNS" for c in plain)
+    digits = hashlib.sha256(normal_form(name).encode("utf-8", "surrogateescape")).hexdigest()[:6]
+    return f"{kept or 'song'}_{digits}" if lost else kept

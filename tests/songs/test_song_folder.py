@@ -267,6 +267,9 @@ def test_loose_files_are_told_where_to_go(make):
 def test_names_of_songs_lose_their_accents_only():
     assert slug("Mein Süßes Lied (v2)") == "Mein_Susses_Lied_v2"
     assert slug("Köln – 1.wav") == "Koln_1_wav"
+    lost = ["名前", "歌", "Привет 1", "Пока 1", "~"]
+    assert len({slug(name) for name in lost}) == len(lost)  # names of other scripts stay apart
+    assert slug("Привет 1") == "1_5658e0" == slug(slug("Привет 1"))
 
 
 def test_texts_of_song_yaml_are_what_was_written(make):

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from mixgraph.dataset.reasons import reason
+from mixgraph.shipped import BESIDE, FOLDER
 from mixgraph.termination import was_terminated
-from tools.dataset.local import ROOT
 from tools.dataset.outcome import Outcome, Task
 from tools.dataset.worker import Request, describe_error, search_song
 
-PACKAGES = ("mixgraph", "callbacks", "datamodules", "tools")
+PACKAGES = ("mixgraph", "callbacks", "datamodules")
 _POLL_SECONDS = 1.0
 
 
@@ -55,7 +55,7 @@ class RayWorkers:
             return
         joined = not ray.is_initialized()
         if joined:
-            packages = {"py_modules": [str(ROOT / name) for name in PACKAGES]}
+            packages = {"py_modules": [*(str(BESIDE / name) for name in PACKAGES), str(FOLDER / "tools")]}
             ray.init(address=self.address, runtime_env=packages, log_to_driver=False, logging_level=logging.WARNING)
         # A process for each task, as on one machine; Ray itself runs tasks again that were lost.
         remote = ray.remote(max_calls=1, max_retries=self.retries)(_search).options(

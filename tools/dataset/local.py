@@ -97,7 +97,8 @@ class LocalWorkers:
                 if self._stopped:
                     return -1
                 process = subprocess.Popen(
-                    [sys.executable, "-m", "tools.dataset.worker", str(folder)],
+                    # -P: packages of the user's in the working folder may have the names of ours.
+                    [sys.executable, "-P", "-m", "tools.dataset.worker", str(folder)],
                     env=environment,
                     stdin=subprocess.PIPE,  # closed when this process ends, and the worker ends with it
                     stdout=log,
