@@ -355,3 +355,11 @@ def test_problems_are_said_up_to_a_hundred(make):
     with pytest.raises(ValueError, match="song: 100 or more problems") as caught:
         song_files(folder)
     assert len(str(caught.value).splitlines()) == 101
+
+
+def test_a_song_yaml_that_is_no_file_is_named(make):
+    song = make.folder(tracks=3)
+    (song / "song.yaml").unlink(missing_ok=True)
+    (song / "song.yaml").mkdir()
+    with pytest.raises(ValueError, match=r"song\.yaml: a file expected, got a folder"):
+        song_files(song)
