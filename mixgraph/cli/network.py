@@ -19,6 +19,7 @@ class KeepNetworkConfig(SaveConfigCallback):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **(kwargs | {"save_to_log_dir": False}))
+        self._path: Path | None = None
 
     def save_config(self, trainer: Any, pl_module: Any, stage: str) -> None:
         if stage != "fit":
@@ -35,8 +36,13 @@ class KeepNetworkConfig(SaveConfigCallback):
                 f"{path}: exists and is kept, since no training wrote it; name another folder (trainer.logger), or "
                 "rename it"
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, f"{_SAVED_BY}\n{self.parser.dump(self.config, skip_unset=False)}".encode())
+        self._path = path
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        if self._path is not None:  # written now: in `setup`, the checkpoints' callback warns of a folder with files
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            text = f"{_SAVED_BY}\n{self.parser.dump(self.config, skip_unset=False)}"
+            write_atomically(self._path, text.encode())
 
 
 class NetworkCLI(CheckedCLI):

@@ -58,10 +58,11 @@ def run_searches(
         threads: of each search.
         console: to say it on.
     """
+    for job in jobs:
+        folder.check(job)  # tidies up, too, where a build was killed: what it was replacing is put back
     due = []
     for job, why in zip(jobs, folder.why_due(jobs), strict=True):
         if why:
-            folder.check(job)
             due.append((job, why))
         else:  # a build that was killed may have left its work folder
             folder.clear(job)
