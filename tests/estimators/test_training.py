@@ -162,7 +162,7 @@ def test_an_estimate_is_a_result_that_a_search_starts_from(trained, songs, tmp_p
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, "estimate", trained, songs[0], "--out", out)
     assert stop.value.code == 0
-    told = capsys.readouterr().err
+    told = capsys.readouterr().out
     assert "Processors:" in told
     assert told.rstrip().endswith(f"python -m mixgraph fit --config {out / 'config.yaml'}")
     found = load_result(out)
