@@ -363,3 +363,23 @@ def test_a_song_yaml_that_is_no_file_is_named(make):
     (song / "song.yaml").mkdir()
     with pytest.raises(ValueError, match=r"song\.yaml: a file expected, got a folder"):
         song_files(song)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"title": "x" * 100_000},
+            r"title: at most 1000 characters expected, got 100000 \(xxxxxxxxxxxxxxxxxxxx\.\.\.\)",
+        ),
+        ({"artist": "a" * 1001}, r"artist: at most 1000 characters expected, got 1001"),
+        ({"tracks": {"a_kick.wav": {"name": "n" * 256}}}, r"name of a track or subgroup: at most 255 .* got 256"),
+    ],
+)
+def test_texts_that_no_result_could_hold_are_refused(make, settings, message):
+    with pytest.raises(ValueError, match=message):
+        song_files(make.folder(settings=settings))
+
+
+def test_the_longest_title_is_kept(make):
+    assert song_files(make.folder(settings={"title": "x" * 1000})).title == "x" * 1000
