@@ -64,12 +64,13 @@ def search_working_folder_last() -> None:
     """Makes imports look into the working folder after everything that is installed.
 
     `python -m` puts that folder first, so that a user's own `callbacks` or `tools` would hide ours. Modules of the user
-    are still found there. For programs, not for libraries: it changes `sys.path`.
+    are found there, also by the `mixgraph` script, whose own folder Python puts first instead; not where Python was
+    told to leave that folder out (`-P`). For programs, not for libraries: it changes `sys.path`.
     """
     here = {"", str(Path.cwd())}
     rest = [entry for entry in sys.path if entry not in here]
     ours = [str(folder) for folder in dict.fromkeys((BESIDE, FOLDER)) if str(folder) not in rest]
-    sys.path[:] = [*rest, *ours, *([str(Path.cwd())] if len(rest) < len(sys.path) else [])]
+    sys.path[:] = [*rest, *ours, *([] if sys.flags.safe_path else [str(Path.cwd())])]
 
 
 def neighbour(name: str) -> ModuleType:

@@ -16,7 +16,8 @@ from datamodules import SongData
 from mixgraph import shipped
 from mixgraph.cli import commands
 from mixgraph.cli.arguments import prepare
-from mixgraph.cli.training import class_problem
+from mixgraph.cli.options import unknown_class
+from mixgraph.cli.training import class_problem, is_console, trainer_problem
 from mixgraph.module import ConsoleModule
 
 ROOT = Path(__file__).parent.parent
@@ -90,12 +91,20 @@ def test_the_short_help_of_fit_states_the_real_defaults() -> None:
 def test_words_before_lightning_reads_them(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert prepare(["fit", "song"]) == ["fit", "--data.path=song"]
-    assert prepare(["fit", "a", "b", "--budget", "1m"]) == ["fit", '--data.path=["a", "b"]', "--budget", "1m"]
+    assert prepare(["fit", "a", "b", "--budget", "1m"]) == ["fit", "--budget", "1m", '--data.path=["a", "b"]']
     assert prepare(["fit", "--mix", "m.wav", "--tracks=t"]) == ["fit", "--data.mix=m.wav", "--data.path=t"]
     assert prepare(["fit", "--help-all"]) == ["fit", "--help"]
     assert prepare(["fit", "--config={data: {path: x}}"]) == ["fit", "--config={data: {path: x}}"]
     ours = f"--config={ROOT / 'configs' / 'demo.yaml'}"
     assert prepare(["fit", "--config", "demo.yaml"]) == prepare(["fit", "-c=configs/demo.yaml"]) == ["fit", ours]
+    # The song that is named wins over that of a configuration, and follows the class that takes it.
+    assert prepare(["fit", "song", "--config=demo.yaml", "--data=a.B"]) == [
+        "fit",
+        ours,
+        "--data=a.B",
+        "--data.path=song",
+    ]
+    assert prepare(["fit", "--tracks", "t", "--config=demo.yaml"]) == ["fit", ours, "--data.path=t"]
     (tmp_path / "demo.yaml").write_text("data: {path: mine}\n")
     assert prepare(["fit", "--config", "demo.yaml"]) == ["fit", "--config=demo.yaml"]
     with pytest.raises(FileNotFoundError, match=r"config: dmo.yaml is no file, nor one of .*base.yaml, .*demo.yaml"):
@@ -109,6 +118,43 @@ def test_words_before_lightning_reads_them(tmp_path, monkeypatch) -> None:
 def test_a_class_that_cannot_be_made_is_told_by_its_reason() -> None:
     message = "Errors:\n  - Problem with given class_path 'a.B':\n      not installed\n      install it\n  - Expected x"
     assert class_problem(message) == "Problem with given class_path 'a.B': not installed install it"
+
+
+def test_what_the_trainer_cannot_have_is_told_by_its_option() -> None:
+    assert trainer_problem("No supported gpu backend found!").startswith("trainer.accelerator: no GPU ")
+    assert trainer_problem("Requirement\n  'x' not met.") == "trainer: Requirement 'x' not met."
+    message = (
+        'Parser key "trainer.logger":\n  Errors:\n    - Expected a dot import path string: CSVLoger\n    - Expected x'
+    )
+    told = "trainer.logger: no class is named 'CSVLoger'"
+    assert unknown_class(message) == (
+        told,
+        "HINT: did you mean CSVLogger or Logger? One of yours is named with its module. ",
+    )
+    assert unknown_class('Parser key "trainer.devices": invalid') is None
+
+
+def test_a_class_that_is_not_there_is_told() -> None:
+    with pytest.raises(ValueError, match=r"model.class_path: 'mixgraph' has nothing that is named 'Nothing'"):
+        is_console("mixgraph.Nothing")
+    with pytest.raises(ValueError, match=r"model.class_path: 'nowhere_at_all.A' cannot be imported"):
+        is_console("nowhere_at_all.A")
+
+
+@pytest.mark.parametrize(("option", "found"), [((), True), (("-P",), False)])
+def test_modules_of_the_users_are_found_by_the_installed_script_too(tmp_path, option, found) -> None:
+    """Python puts the folder of a script, not the working folder, where it looks for modules first."""
+    script = tmp_path / "bin" / "mixgraph"
+    script.parent.mkdir()
+    script.write_text(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom mixgraph.__main__ import main\nmain()\n")
+    (tmp_path / "my_module.py").write_text("print('imported', flush=True)\n")
+    words = [sys.executable, *option, str(script), "fit", "--import", "my_module", "--config=missing.yaml"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert (done.stdout == "imported\n") is found, done.stderr
+    assert done.stderr.startswith(
+        "mixgraph: config: missing.yaml is no file" if found else "mixgraph: import: no module"
+    )
 
 
 def test_demo_song_is_found_from_anywhere(tmp_path, monkeypatch) -> None:

@@ -33,8 +33,8 @@ def prepare(arguments: Sequence[str]) -> list[str]:
     while rest and not rest[0].startswith("-"):
         songs.append(rest.pop(0))
     prepared = [subcommand]
-    if songs:
-        prepared.append(f"--data.path={songs[0] if len(songs) == 1 else json.dumps(songs)}")
+    # What names the song comes last: it wins over a configuration's, and is known to a class that `--data` names.
+    last = [f"--data.path={songs[0] if len(songs) == 1 else json.dumps(songs)}"] if songs else []
     position = 0
     while position < len(rest):
         word, equals, value = rest[position].partition("=")
@@ -49,12 +49,12 @@ def prepare(arguments: Sequence[str]) -> list[str]:
         elif word == "--import":
             _import(value)
         elif word in _OURS:
-            prepared.append(f"{_OURS[word]}={value}")
+            last.append(f"{_OURS[word]}={value}")
         elif word == "--help-all":
             prepared.append("--help")
         else:
             prepared.append(rest[position - 1])
-    return prepared
+    return prepared + last
 
 
 def _is_inline(value: str) -> bool:

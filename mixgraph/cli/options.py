@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
+from lightning.pytorch import callbacks, loggers, profilers
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from mixgraph.checkpoints import check_checkpoint
 from mixgraph.config_paths import read_saved_config
+
+
+def unknown_class(message: str) -> tuple[str, str] | None:
+    """What is said, and hinted at, of the name of a logger, callback or the like that there is no class for.
+
+    Args:
+        message: of the parser, with all that would have been allowed.
+
+    Returns:
+        Both texts, or None where the message is about something else.
+    """
+    key, name = re.search(r'key "([^"]+)"', message), re.search(r"Expected a dot import path string: (\S+)", message)
+    if key is None or name is None:
+        return None
+    known = [name for package in (callbacks, loggers, profilers) for name in package.__all__]
+    close = difflib.get_close_matches(name[1], known, n=2)
+    meant = f"did you mean {' or '.join(close)}? " if close else ""
+    return f"{key[1]}: no class is named {name[1]!r}", f"HINT: {meant}One of yours is named with its module. "
 
 
 class OptionParser(LightningArgumentParser):
@@ -25,6 +45,7 @@ class OptionParser(LightningArgumentParser):
         hint = f"HINT: did you mean {' or '.join(dict.fromkeys(close))}? " if close else ""
         if "trainer.max_epochs" in message:
             hint = "HINT: pruning.console_stages and pruning.rounds together are the epochs. "
+        message, hint = unknown_class(message) or (message, hint)
         program, told = self.prog.replace(" [options]", ""), message.replace("a typing.Literal", "one of ")
         sys.stderr.write(f"{program}: {told}\n{hint}All options: {program} --help-all\n")
         sys.exit(2)

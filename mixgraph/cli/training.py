@@ -58,6 +58,8 @@ def run(arguments: Sequence[str]) -> LightningCLI:
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
     words = [_with_literal_path(argument) for argument in arguments]
     model, data = named_class("model", words), named_class("data", words)
+    if data is not None and "." in data:
+        _imported("data", data)
     common: dict[str, Any] = {
         "args": words,
         "parser_class": OptionParser,
@@ -83,11 +85,29 @@ def run(arguments: Sequence[str]) -> LightningCLI:
             **common,
         )
     except MisconfigurationException as error:
-        raise ValueError(f"trainer: {' '.join(str(error).split())}") from error
+        raise ValueError(trainer_problem(str(error))) from error
+    except ModuleNotFoundError as error:
+        if error.name is not None:
+            raise  # a module of the user's does not find another: the traceback says where
+        raise ValueError(trainer_problem(str(error))) from error  # how Lightning says that a package is not installed
     except ValueError as error:
         if _CLASS_PROBLEM not in str(error):
             raise
         raise ValueError(class_problem(str(error))) from error
+
+
+def trainer_problem(message: str) -> str:
+    """What Lightning refuses, in a line that names the option where the message does not.
+
+    >>> trainer_problem("No supported gpu backend found!")
+    'trainer.accelerator: no GPU that PyTorch can use was found. HINT: auto or cpu; or a build of PyTorch for your GPU'
+    """
+    if "No supported gpu backend" in message:
+        return (
+            "trainer.accelerator: no GPU that PyTorch can use was found. HINT: auto or cpu; or a build of PyTorch for "
+            "your GPU"
+        )
+    return f"trainer: {' '.join(message.split())}"
 
 
 def class_problem(message: str) -> str:
@@ -140,17 +160,29 @@ def is_console(class_path: str) -> bool:
 
     A name without a module is that of a subclass which was imported before (`--import`).
     """
-    module, _, name = class_path.rpartition(".")
-    if not module:
+    if "." not in class_path:
         return class_path in {kind.__name__ for kind in _with_subclasses(ConsoleModule)}
+    kind = _imported("model", class_path)
+    return isinstance(kind, type) and issubclass(kind, ConsoleModule)
+
+
+def _imported(part: str, class_path: str) -> object:
+    """What a class path names.
+
+    Raises:
+        ValueError: its module is not there, or has nothing of that name.
+    """
+    module, _, name = class_path.rpartition(".")
     try:
-        kind = getattr(import_module(module), name, None)
+        found = import_module(module)
     except ModuleNotFoundError as error:
         raise ValueError(
-            f"model.class_path: {class_path!r} cannot be imported ({error}). HINT: the module is looked for among what "
-            "is installed and in the working folder"
+            f"{part}.class_path: {class_path!r} cannot be imported ({error}). HINT: the module is looked for among "
+            "what is installed and in the working folder"
         ) from error
-    return isinstance(kind, type) and issubclass(kind, ConsoleModule)
+    if not hasattr(found, name):
+        raise ValueError(f"{part}.class_path: {module!r} has nothing that is named {name!r}")
+    return getattr(found, name)
 
 
 def _with_subclasses(kind: type[ConsoleModule]) -> list[type[ConsoleModule]]:
