@@ -236,7 +236,10 @@ def imported(name: str, seen: set[str]) -> None:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            # The packages beside mixgraph have no packages in them, so that a relative import is of a sibling.
+            package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+            module = f"{package}.{node.module}" if node.level else node.module
+            names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
         else:
             continue
         for found in names:

@@ -62,4 +62,6 @@ class CheckedCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         super().parse_arguments(parser, args)
-        check_checkpoint(self.config[self.config.subcommand].get("ckpt_path"))
+        subcommand = self.config.get("subcommand")  # none where only the parts of a search are made (`run=False`)
+        if subcommand is not None:
+            check_checkpoint(self.config[subcommand].get("ckpt_path"))
