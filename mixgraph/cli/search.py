@@ -71,7 +71,7 @@ class SearchCLI(CheckedCLI):
             parser.link_arguments("seed_everything", target, compute_fn=_seed)
 
     def _set_seed(self) -> None:
-        config = self.config[self.subcommand]
+        config = self.config if self.subcommand is None else self.config[self.subcommand]
         config["seed_everything"] = _seed(config["seed_everything"])
         super()._set_seed()
 
