@@ -311,6 +311,12 @@ def _console(module: L.LightningModule) -> ConsoleModule:
     return module
 
 
+def find_pruning(trainer: L.Trainer) -> IterativePruning | None:
+    """The pruning of a search; None where nothing is pruned."""
+    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return next((callback for callback in callbacks if isinstance(callback, IterativePruning)), None)
+
+
 def searched_songs(trainer: L.Trainer) -> tuple[Song, ...]:
     """The songs of a search, in the order of its graph."""
     return trainer.datamodule.songs  # type: ignore[attr-defined]

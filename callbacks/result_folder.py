@@ -20,7 +20,7 @@ from mixgraph.module import ConsoleModule
 from mixgraph.results import CHECKPOINT, CONFIG, FOUND_AUDIO, TIMINGS
 from mixgraph.songs import Song, write_audio
 
-from .iterative_pruning import IterativePruning, SongRecord, searched_songs
+from .iterative_pruning import SongRecord, find_pruning, searched_songs
 from .loggers import log_pictures, log_rounds
 from .result_places import ResultPlaces, how_to_go_on
 from .song_result import default_path, describe, summary, write_song
@@ -111,7 +111,7 @@ class ResultFolder(L.Callback):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, ConsoleModule)
         songs, steps = searched_songs(trainer), trainer.global_step
-        pruning = next((c for c in trainer.callbacks if isinstance(c, IterativePruning)), None)  # type: ignore[attr-defined]
+        pruning = find_pruning(trainer)
         records = pruning.songs if pruning else [SongRecord() for _ in songs]
         self.seconds = time.perf_counter() - self._started
         self._log_once(trainer, pl_module)
@@ -156,7 +156,7 @@ class ResultFolder(L.Callback):
     def _log_rounds(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Tells the loggers of the round of pruning before this stage."""
         assert isinstance(module, ConsoleModule)
-        pruning = next((c for c in trainer.callbacks if isinstance(c, IterativePruning)), None)  # type: ignore[attr-defined]
+        pruning = find_pruning(trainer)
         for record, suffix in zip(pruning.songs if pruning else (), module.endings(), strict=False):
             rounds = [row for row in record.trace if row["kind"] == "round"]
             if rounds and rounds[-1]["step"] >= trainer.global_step - int(trainer.num_training_batches):

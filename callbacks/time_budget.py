@@ -22,7 +22,7 @@ from mixgraph.pruning.schedule import LEAST_STEPS, describe_changes, fit, least_
 from mixgraph.resuming import stages_trained
 from mixgraph.threads import ENVIRONMENT, chosen_threads
 
-from .iterative_pruning import IterativePruning
+from .iterative_pruning import find_pruning
 from .search_costs import SearchCosts, read_schedule
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -92,7 +92,7 @@ class TimeBudget(L.Callback):
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._settle_threads()
-        pruning = _pruning(trainer)
+        pruning = find_pruning(trainer)
         if pruning is None or not isinstance(pl_module, ConsoleModule):
             return
         pruning.listeners.append(lambda *_: self._check(trainer))
@@ -135,7 +135,7 @@ class TimeBudget(L.Callback):
             self._search.expect_round(past)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        pruning = _pruning(trainer)
+        pruning = find_pruning(trainer)
         if not self._spent or pruning is None or not isinstance(pl_module, ConsoleModule) or pl_module.prune_phase:
             return
         if self.asked is None or not self.asked.rounds:
@@ -293,8 +293,3 @@ def _minutes(total: float) -> str:
 
 def _duration(total: float) -> str:
     return f"{math.ceil(total)}s" if total < 60 else f"{math.ceil(total / 60)}m"
-
-
-def _pruning(trainer: L.Trainer) -> IterativePruning | None:
-    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    return next((c for c in callbacks if isinstance(c, IterativePruning)), None)

@@ -165,7 +165,10 @@ def test_results_empty_folders_and_predictions_are_replaced(tmp_path) -> None:
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "mix_found.wav").touch()
     for name in "abc":
+        before = sorted((tmp_path / name).iterdir())
         place(tmp_path / name).check(overwrite=True)
+        assert place(tmp_path / name).kind.foreign_names(tmp_path / name) == []
+        assert sorted((tmp_path / name).iterdir()) == before  # checking removes nothing
 
 
 def test_links_and_files_are_kept(tmp_path) -> None:
