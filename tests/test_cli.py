@@ -79,6 +79,20 @@ def test_every_config_parses_against_the_real_signatures(config, monkeypatch, ca
     contains(printed, given)
 
 
+@pytest.mark.parametrize("config", ["any_order", "attack_release", "paper", "reference"])
+def test_a_search_by_settings_of_processors_ends_with_a_result_that_renders(config, tiny_song, tmp_path, monkeypatch):
+    place = tmp_path / "result"
+    chains = {"model.track_chain": "cnd", "model.subgroup_chain": "r"} if config in ("paper", "reference") else {}
+    short = {"pruning.console_stages": 1, "pruning.rounds": 1, "pruning.leave_one_out": False, **chains}
+    arguments = [a for a in settings(tiny_song, place, **short) if chains or "chain" not in a]
+    run(monkeypatch, "fit", "--config", ROOT / f"configs/{config}.yaml", *arguments)
+    result, song = load_result(place), load_song(tiny_song, 8000)
+    written = torch.tensor(soundfile.read(place / "mix_found.flac", dtype="float32")[0].T)
+    assert torch.allclose(result.render(song.sources / song.level), written, atol=1e-4)  # of FLAC's 24 or 16 bits
+    options = yaml.safe_load((ROOT / f"configs/{config}.yaml").read_text())["model"].get("processors", {})
+    assert result.processor_options == options
+
+
 def test_table_1_has_eight_consoles() -> None:
     chains = {yaml.safe_load(p.read_text())["model"]["track_chain"] for p in (ROOT / "configs/consoles").glob("*.yaml")}
     assert chains == {"", "g", "sg", "esg", "esgr", "ecsgr", "ecnsgr", "ecnsgdr"}

@@ -40,7 +40,6 @@ _EDGE_KINDS: dict[str, tuple[type, ...]] = {**_OLD_EDGE_KINDS, "outlet": (int,),
 _GRAPH_KINDS: dict[str, tuple[type, ...]] = {"schema_version": (int,), "nodes": (list,), "edges": (list,)}
 _FILE_KINDS: dict[str, tuple[type, ...]] = {**_GRAPH_KINDS, "sample_rate": (int,), "processors": (dict,)}
 _RANGES = {"weight": (0.0, 1.0), "loss_increase": (-1e30, 1e30)}  # refuses what is not finite, too
-_OPTION_KINDS = (str, int, float, bool)
 _KIND_NAMES = {
     int: "a whole number",
     float: "a number",
@@ -279,9 +278,14 @@ def _check_options(options: Mapping[str, Any], where: str) -> None:
         if not isinstance(given, dict):
             raise ValueError(f"{where}: {name}: an object is needed, got {_shown(given)}")
         for option, value in given.items():
-            if not isinstance(value, _OPTION_KINDS) or (isinstance(value, float) and not math.isfinite(value)):
-                needed = "a text, finite number or bool"
+            values = value if isinstance(value, list | tuple) else (value,)
+            if not all(map(_is_option, values)):
+                needed = "a text, finite number, bool or null, or a list of these,"
                 raise ValueError(f"{where}: {name}.{option}: {needed} is needed, got {_shown(value)}")
+
+
+def _is_option(value: Any) -> bool:
+    return value is None or (isinstance(value, str | int | float) and (isinstance(value, str) or math.isfinite(value)))
 
 
 def _shown(value: Any) -> str:

@@ -221,12 +221,23 @@ def test_what_does_not_fit_is_not_saved(tmp_path, graph, weights):
         save_graph(path, graph, weights, sample_rate=30000, loss_increases=weights * float("nan"))
     with pytest.raises(ValueError, match=r"sample_rate: a positive whole number of Hz is needed, got 0\.5"):
         save_graph(path, graph, weights, sample_rate=0.5)
-    with pytest.raises(ValueError, match=r"processor_options: reverb.mask: a text, finite number or bool"):
+    with pytest.raises(ValueError, match=r"processor_options: reverb.mask: a text, finite number, bool or null"):
         save_graph(path, graph, weights, sample_rate=30000, processor_options={"reverb": {"mask": float("inf")}})
+    with pytest.raises(
+        ValueError, match=r"processor_options: reverb.mask: .* a list of these, is needed, got \[1, {}\]"
+    ):
+        save_graph(path, graph, weights, sample_rate=30000, processor_options={"reverb": {"mask": [1, {}]}})
     strange = MixGraph(("input", "phaser", "output"), ((0, 1), (1, 2)), ("a", "a", ""), ("",))
     with pytest.raises(ValueError, match="unknown processor type 'phaser'"):
         save_graph(path, strange, sample_rate=30000)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", [None, 0.5, 3, True, "mid", [20.0, 200.0], []])
+def test_an_option_of_any_kind_comes_back(tmp_path, graph, weights, value):
+    options = {"compressor": {"start_ms": value}}
+    save_graph(tmp_path / "graph.json", graph, weights, sample_rate=30000, processor_options=options)
+    assert load_graph(tmp_path / "graph.json").processor_options == options
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
