@@ -7,7 +7,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any, Literal
 
 import lightning as L
@@ -15,34 +15,13 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from mixgraph.graph import prune, song_nodes
 from mixgraph.losses import SongScore
-from mixgraph.module import ConsoleModule
-from mixgraph.pruning import Order, SongEvaluator, Trial, leave_one_out, make_sampler, prune_round
-from mixgraph.resuming import check_settings, constructor_settings
+from mixgraph.pruning import Order, SongEvaluator, SongRecord, Trial, leave_one_out, make_sampler, prune_round
+from mixgraph.search.module import ConsoleModule
+from mixgraph.search.resuming import check_settings, constructor_settings
 from mixgraph.songs import Song
 
 OnTrial = Callable[[Song, dict[str, Any], int], None]
 """Called after every trial with the song, the row of its trace, and the number of its processors that are left."""
-
-
-@dataclass
-class SongRecord:
-    """What pruning found out about one song.
-
-    Attributes:
-        min_loss: L_a^min so far; None before the first round.
-        trace: a row a trial, a round and a measured loss increase.
-        console_score: of the trained console, before pruning.
-        loss_increases: of each processor that is left at the end, None where it was not measured.
-        seconds: spent on trials.
-        tolerance: that the search prunes with, at its end; None where nothing prunes.
-    """
-
-    min_loss: float | None = None
-    trace: list[dict[str, Any]] = field(default_factory=list)
-    console_score: SongScore | None = None
-    loss_increases: list[float | None] | None = None
-    seconds: float = 0.0
-    tolerance: float | None = None
 
 
 MAX_STAGES = 10_000  # a round that removes nothing is the last that can change anything

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from mixgraph.module import ConsoleModule
 from mixgraph.names import visible
+from mixgraph.search.module import ConsoleModule
 from mixgraph.songs import Song
 
 from .iterative_pruning import IterativePruning, searched_songs

@@ -15,12 +15,13 @@ import torch
 from lightning.pytorch.utilities import rank_zero_info
 
 from mixgraph.checkpoints import sealed
-from mixgraph.files import json_text, naming, temporary_path, write_atomically
-from mixgraph.module import ConsoleModule
+from mixgraph.pruning import SongRecord
 from mixgraph.results import CHECKPOINT, CONFIG, FOUND_AUDIO, TIMINGS
+from mixgraph.search.module import ConsoleModule
 from mixgraph.songs import Song, write_audio
+from mixgraph.system.files import json_text, naming, temporary_path, write_atomically
 
-from .iterative_pruning import SongRecord, find_pruning, searched_songs
+from .iterative_pruning import find_pruning, searched_songs
 from .loggers import log_pictures, log_rounds
 from .result_places import ResultPlaces, how_to_go_on
 from .song_result import default_path, describe, summary, write_song

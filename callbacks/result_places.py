@@ -11,7 +11,6 @@ from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_info
 
-from mixgraph.files import is_temporary
 from mixgraph.results import (
     CHECKPOINT,
     CONFIG,
@@ -23,7 +22,8 @@ from mixgraph.results import (
     is_complete,
     is_unfinished,
 )
-from mixgraph.track_files import list_tracks
+from mixgraph.songs.track_files import list_tracks
+from mixgraph.system.files import is_temporary
 
 _REMEDY = "choose another path or set --result.overwrite=true"
 

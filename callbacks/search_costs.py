@@ -10,9 +10,9 @@ from typing import Any
 import lightning as L
 import torch
 
-from mixgraph.module import ConsoleModule
 from mixgraph.pruning import Costs, Schedule, SongCosts, SongEvaluator
 from mixgraph.pruning.schedule import round_seconds
+from mixgraph.search.module import ConsoleModule
 
 from .iterative_pruning import IterativePruning, song_evaluator
 

@@ -14,16 +14,15 @@ import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from mixgraph.files import json_text, write_atomically
 from mixgraph.graph import INPUT, MIX, MixGraph
-from mixgraph.graph.draw import save_drawing
 from mixgraph.graph.edit import audible_part
 from mixgraph.graph.io import save_graph, save_parameters
-from mixgraph.graph.lettering import lacking_characters
 from mixgraph.losses import Denominator, SongScore
-from mixgraph.module import ConsoleModule
 from mixgraph.processors import make_processors
+from mixgraph.pruning import SongRecord
 from mixgraph.render import render_blocks
+from mixgraph.report.drawing.draw import save_drawing
+from mixgraph.report.drawing.lettering import lacking_characters
 from mixgraph.report.figures import save_figure
 from mixgraph.report.findings import is_mono
 from mixgraph.report.panels import settings_figures
@@ -32,11 +31,11 @@ from mixgraph.report.settings import NodeSettings, read_settings, settings_text
 from mixgraph.report.spectrograms import spectrogram_figure
 from mixgraph.report.verdict import judge, verdict_lines
 from mixgraph.results import RESULT_FILES
+from mixgraph.search.module import ConsoleModule
 from mixgraph.songs import Song, write_audio
 from mixgraph.songs.align import MIN_CONFIDENCE
 from mixgraph.songs.load import NOTABLE_OFFSET_SECONDS
-
-from .iterative_pruning import SongRecord
+from mixgraph.system.files import json_text, write_atomically
 
 _SILENT = "silent over the whole mix"
 

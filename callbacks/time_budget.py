@@ -16,11 +16,11 @@ import torch
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from mixgraph.module import ConsoleModule
 from mixgraph.pruning import Costs, Schedule
 from mixgraph.pruning.schedule import LEAST_STEPS, describe_changes, fit, least_seconds, seconds
-from mixgraph.resuming import stages_trained
-from mixgraph.threads import ENVIRONMENT, chosen_threads
+from mixgraph.search.module import ConsoleModule
+from mixgraph.search.resuming import stages_trained
+from mixgraph.system.threads import ENVIRONMENT, chosen_threads
 
 from .iterative_pruning import find_pruning
 from .search_costs import SearchCosts, read_schedule

@@ -11,8 +11,8 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from mixgraph.module import ConsoleModule
-from mixgraph.resuming import constructor_settings
+from mixgraph.search.module import ConsoleModule
+from mixgraph.search.resuming import constructor_settings
 from mixgraph.songs import Song, load_song
 from mixgraph.songs.load import check_sound
 from mixgraph.songs.training_clips import Clip, ClipReader, SongsReader, StartRange

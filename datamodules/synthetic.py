@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 
 from mixgraph.songs import Song
-from mixgraph.songs.synthetic import SyntheticSong, make_synthetic_song
 from mixgraph.songs.training_clips import StartRange
+from mixgraph.synthetic.song import SyntheticSong, make_synthetic_song
 
 from .song import SongData
 

@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from callbacks import IterativePruning, ResultFolder, SearchProgress, TimeBudget
     from datamodules import GraphShards, SongData
     from datamodules.synthetic import SyntheticSongData
-    from mixgraph.found import FoundGraph, load_result
     from mixgraph.graph import MixGraph, build_console
-    from mixgraph.module import ConsoleModule
     from mixgraph.render import render_song
+    from mixgraph.results.found_graph import FoundGraph, load_result
+    from mixgraph.search.module import ConsoleModule
     from mixgraph.shards import read_shards
     from mixgraph.songs import Song, load_song
 
 _WHERE = {
-    "ConsoleModule": "mixgraph.module",
-    "FoundGraph": "mixgraph.found",
+    "ConsoleModule": "mixgraph.search.module",
+    "FoundGraph": "mixgraph.results.found_graph",
     "MixGraph": "mixgraph.graph",
     "Song": "mixgraph.songs",
     "build_console": "mixgraph.graph",
-    "load_result": "mixgraph.found",
+    "load_result": "mixgraph.results.found_graph",
     "load_song": "mixgraph.songs",
     "read_shards": "mixgraph.shards",
     "render_song": "mixgraph.render",

@@ -17,10 +17,10 @@ import os
 import sys
 
 from mixgraph.cli.commands import run
-from mixgraph.files import error_line
 from mixgraph.names import visible_lines
 from mixgraph.shipped import search_working_folder_last
-from mixgraph.termination import TERMINATED, ending_when_terminated, was_terminated
+from mixgraph.system.files import error_line
+from mixgraph.system.termination import TERMINATED, ending_when_terminated, was_terminated
 
 INTERRUPTED = 130
 
@@ -47,7 +47,7 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int | str | None:
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # they are about Lightning's own calls
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded; see mixgraph.threads
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded; see mixgraph.system.threads
     search_working_folder_last()
     return run(arguments)
 

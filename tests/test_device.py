@@ -13,10 +13,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from callbacks.iterative_pruning import song_evaluator
 from datamodules import SongData
 from mixgraph.graph import batch, build_console
-from mixgraph.module import ConsoleModule
 from mixgraph.processors import registered
 from mixgraph.render import execute, make_plan, products, render_plan
-from mixgraph.settings import RenderSettings
+from mixgraph.search.module import ConsoleModule
+from mixgraph.search.settings import RenderSettings
 from mixgraph.songs.training_clips import ClipReader, SongsReader
 from tools.gpu.networks import METHODS, batch_of, make_estimator
 from tools.gpu.workloads import Training, move_clip

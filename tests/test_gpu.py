@@ -9,9 +9,9 @@ from mixgraph.dsp.attack_release import attack_release
 from mixgraph.dsp.transforms import real_fft
 from mixgraph.graph import batch, build_console
 from mixgraph.losses import MatchLoss
-from mixgraph.module import ConsoleModule
 from mixgraph.processors import registered
 from mixgraph.search import search
+from mixgraph.search.module import ConsoleModule
 from mixgraph.songs.training_clips import ClipReader, SongsReader
 from tools.gpu.workloads import move_clip
 

@@ -6,8 +6,8 @@ import torch
 
 from callbacks import IterativePruning, ResultFolder
 from datamodules import SongData
-from mixgraph.module import ConsoleModule
 from mixgraph.search import search
+from mixgraph.search.module import ConsoleModule
 
 
 def test_fit_at_48_khz(tiny_song, tmp_path) -> None:

@@ -30,7 +30,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mixgraph.files import write_atomically
+from mixgraph.system.files import write_atomically
 from tools.benchmarks.cases import Case, Kind
 from tools.benchmarks.extrapolation import Recipe
 from tools.benchmarks.parts import PARTS

@@ -28,13 +28,13 @@ from typing import Any
 import torch
 import webdataset as wds
 
-from mixgraph.files import json_text, write_atomically
 from mixgraph.graph import build_console, prune
 from mixgraph.graph.io import GraphFile
 from mixgraph.processors import Processors, make_processors
 from mixgraph.shards import Origin, pack_sample, shard_paths, write_shards
 from mixgraph.shards.examples import Stretch
 from mixgraph.shards.stream import TOGETHER, Source, evaluation_loader
+from mixgraph.system.files import json_text, write_atomically
 from tools.benchmarks.table import machine
 
 PLAIN, DECODED, PYG, AUDIO = "plain webdataset", "decoded", "decoded, as PyG batches", "decoded, with audio"

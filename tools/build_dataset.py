@@ -39,11 +39,11 @@ from mixgraph.dataset import BuildFolder, FileHashes, Job, QualityRules, SongSou
 from mixgraph.dataset.assessment import Assessment, assess, quality_table
 from mixgraph.dataset.files import write_json, write_lines
 from mixgraph.dataset.reasons import readable, reason
-from mixgraph.files import error_line
-from mixgraph.locks import locked
 from mixgraph.names import visible, visible_lines
 from mixgraph.shards.texts import CardTexts, choice_section
-from mixgraph.termination import TERMINATED, ending_when_terminated, was_terminated
+from mixgraph.system.files import error_line
+from mixgraph.system.locks import locked
+from mixgraph.system.termination import TERMINATED, ending_when_terminated, was_terminated
 from tools.dataset.build import make_jobs, resolve_settings, run_searches
 from tools.dataset.outcome import Workers
 

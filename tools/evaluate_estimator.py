@@ -39,14 +39,14 @@ from mixgraph.estimators.evaluation import (
 )
 from mixgraph.estimators.module import EstimatorModule, load_estimator
 from mixgraph.estimators.prediction import Prediction, estimate
-from mixgraph.files import write_atomically
 from mixgraph.graph import GraphValues
-from mixgraph.module import ConsoleModule
 from mixgraph.recovery.agreement import markdown
 from mixgraph.search import search
+from mixgraph.search.module import ConsoleModule
 from mixgraph.shards import read_shards
 from mixgraph.songs import Song
 from mixgraph.songs.align import TrackAlignment
+from mixgraph.system.files import write_atomically
 
 ESTIMATOR, MEANS = "estimator", "keep everything (mean parameters)"
 ORACLE, ORACLE_MEANS = "true processors, estimated settings", "true processors, mean parameters"

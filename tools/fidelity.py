@@ -24,9 +24,9 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from mixgraph.files import json_text, write_atomically
-from mixgraph.memory import keep_freed_memory
-from mixgraph.search import quiet_lightning
+from mixgraph.search.run import quiet_lightning
+from mixgraph.system.files import json_text, write_atomically
+from mixgraph.system.memory import keep_freed_memory
 from tools.benchmarks.extrapolation import Recipe
 from tools.benchmarks.searches import FILE, Searches, versions
 from tools.benchmarks.table import machine

@@ -4,8 +4,8 @@
 
 Tracks of several songs are cast into subgroups and mixed by a sparse console whose processors are kept as often, and
 set like, those of the graphs in `--results` (settings moved a little); without results, by the rules of
-`mixgraph.songs.engineer`. Processors whose removal costs less than `--least-increase` are removed. Every track is in
-one split only. The same arguments give the same bytes, with any number of workers.
+`mixgraph.synthetic.engineer`. Processors whose removal costs less than `--least-increase` are removed. Every track is
+in one split only. The same arguments give the same bytes, with any number of workers.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pathlib import Path
 
 from rich.progress import track as progress
 
-from mixgraph.generation import SPLITS, GeneratedSample, GenerationSettings, Plan, generate
 from mixgraph.graph import build_console
 from mixgraph.graph.io import GraphFile
 from mixgraph.graph.types import MIX
 from mixgraph.shards import CardTexts, Origin, pack_sample, write_card, write_shards
+from mixgraph.synthetic import SPLITS, GeneratedSample, GenerationSettings, Plan, generate
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

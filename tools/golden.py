@@ -23,8 +23,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from mixgraph.files import write_atomically
 from mixgraph.shipped import song_path
+from mixgraph.system.files import write_atomically
 
 SHORT = (
     "--data.steps_per_stage=6",
@@ -151,6 +151,9 @@ def main(arguments: list[str] | None = None) -> None:
     sys.stdout.write(f"{len(hashes)} files; their hashes are in {options.out}\n")
     if options.against:
         before = json.loads(options.against.read_text())
+        if options.only:
+            before = {name: digest for name, digest in before.items() if name.split("/")[0] in options.only}
+            hashes = {name: digest for name, digest in hashes.items() if name.split("/")[0] in options.only}
         different = sorted(name for name in before.keys() | hashes.keys() if before.get(name) != hashes.get(name))
         for name in different:
             what = "is missing" if name not in hashes else "is new" if name not in before else "differs"

@@ -13,13 +13,13 @@ import torch
 
 from callbacks.iterative_pruning import IterativePruning
 from datamodules.synthetic import SyntheticSongData
-from mixgraph.files import write_atomically
 from mixgraph.losses import SongTarget
-from mixgraph.module import ConsoleModule
 from mixgraph.recovery import GraphValues, compare_graphs, parameter_errors
 from mixgraph.render import render_song
 from mixgraph.search import search
-from mixgraph.songs.synthetic import SyntheticSong
+from mixgraph.search.module import ConsoleModule
+from mixgraph.synthetic.song import SyntheticSong
+from mixgraph.system.files import write_atomically
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

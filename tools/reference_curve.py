@@ -16,10 +16,10 @@ import lightning as L
 import yaml
 
 from datamodules import SongData
-from mixgraph.memory import keep_freed_memory
-from mixgraph.module import ConsoleModule
 from mixgraph.search import search
-from mixgraph.settings import LossSettings, OptimizerSettings, RegularizerSettings
+from mixgraph.search.module import ConsoleModule
+from mixgraph.search.settings import LossSettings, OptimizerSettings, RegularizerSettings
+from mixgraph.system.memory import keep_freed_memory
 
 
 class Curve(L.Callback):

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     from callbacks.song_result import summary
     from mixgraph.cli.commands import PROGRAM
     from mixgraph.results import RESULT, Place
-    from mixgraph.search import quiet_lightning
+    from mixgraph.search.run import quiet_lightning
 
     quiet_lightning()
     with Place(options.out, RESULT, "out", "choose another folder or give --overwrite").held() as held:
@@ -46,14 +46,14 @@ def main(arguments: Sequence[str]) -> int:
 
 def _estimate(options: argparse.Namespace, place: HeldPlace) -> dict[str, Any]:
     """Predicts, and publishes the result; returns its metrics."""
-    from callbacks.iterative_pruning import SongRecord
     from callbacks.song_result import write_song
     from mixgraph.estimators import estimate_song, load_estimator
-    from mixgraph.files import json_text, write_atomically
-    from mixgraph.module import ConsoleModule
+    from mixgraph.pruning import SongRecord
     from mixgraph.results import CONFIG, TIMINGS
+    from mixgraph.search.module import ConsoleModule
     from mixgraph.shipped import song_path
     from mixgraph.songs import load_song
+    from mixgraph.system.files import json_text, write_atomically
 
     estimator = load_estimator(options.checkpoint)
     path, rate = song_path(options.song), estimator.task.sample_rate
@@ -76,7 +76,7 @@ def _estimate(options: argparse.Namespace, place: HeldPlace) -> dict[str, Any]:
 
 def _config(options: argparse.Namespace, sample_rate: int) -> str:
     """The settings of a search that starts from an estimate: its delays are near the true ones, so they must move."""
-    from mixgraph.config_paths import saved_config
+    from mixgraph.cli.config_paths import saved_config
 
     data = {
         "path": str(options.song),

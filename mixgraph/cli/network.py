@@ -8,7 +8,7 @@ from typing import Any
 from lightning.pytorch.cli import SaveConfigCallback
 
 from mixgraph.cli.options import CheckedCLI
-from mixgraph.files import write_atomically
+from mixgraph.system.files import write_atomically
 
 _SAVED_BY = "# Settings of a training with mixgraph."
 _SAVED = (_SAVED_BY, "# lightning.pytorch==")  # how files begin that trainings wrote

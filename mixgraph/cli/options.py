@@ -14,7 +14,7 @@ from lightning.pytorch import callbacks, loggers, profilers
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from mixgraph.checkpoints import check_checkpoint
-from mixgraph.config_paths import read_saved_config
+from mixgraph.cli.config_paths import read_saved_config
 
 
 def unknown_class(message: str) -> tuple[str, str] | None:

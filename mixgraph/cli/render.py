@@ -27,9 +27,9 @@ def main(arguments: Sequence[str]) -> int:
     # What follows loads torch, which the help above does without.
     import soundfile
 
-    from mixgraph.found import render_result
     from mixgraph.names import visible
     from mixgraph.render import BLOCK
+    from mixgraph.results.found_graph import render_result
     from mixgraph.shipped import song_path
 
     block = BLOCK if options.block is None else options.block

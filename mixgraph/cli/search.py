@@ -16,12 +16,12 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks import IterativePruning, ResultFolder, SearchProgress, TimeBudget
 from callbacks.loggers import log_settings
+from mixgraph.cli.config_paths import saved_config
 from mixgraph.cli.options import CheckedCLI
-from mixgraph.config_paths import saved_config
-from mixgraph.found import load_result
 from mixgraph.graph import GraphValues, batch_values
-from mixgraph.module import ConsoleModule, check_trainer
-from mixgraph.settings import written_out
+from mixgraph.results.found_graph import load_result
+from mixgraph.search.module import ConsoleModule, check_trainer
+from mixgraph.search.settings import written_out
 
 SEED = 42
 

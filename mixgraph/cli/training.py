@@ -21,11 +21,11 @@ from mixgraph.cli.commands import PROGRAM
 from mixgraph.cli.network import KeepNetworkConfig, NetworkCLI
 from mixgraph.cli.options import OptionParser
 from mixgraph.cli.search import SEED, KeepConfig, SearchCLI
-from mixgraph.memory import keep_freed_memory
-from mixgraph.module import ConsoleModule
 from mixgraph.names import uninterpolated
-from mixgraph.search import TRAINER_DEFAULTS, quiet_lightning
-from mixgraph.threads import use_free_cores
+from mixgraph.search.module import ConsoleModule
+from mixgraph.search.run import TRAINER_DEFAULTS, quiet_lightning
+from mixgraph.system.memory import keep_freed_memory
+from mixgraph.system.threads import use_free_cores
 
 _DESCRIPTION = (
     "Works on a search of songs (--data.path), or, where a configuration names a network by its class "

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mixgraph.files import json_lines, json_text, write_atomically
+from mixgraph.system.files import json_lines, json_text, write_atomically
 
 
 def write_json(path: Path, value: Any) -> None:

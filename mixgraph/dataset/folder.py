@@ -11,8 +11,8 @@ from typing import Any
 from mixgraph.dataset.files import read_lines, write_lines
 from mixgraph.dataset.jobs import Job, why_redo
 from mixgraph.dataset.reasons import readable
-from mixgraph.files import is_temporary
 from mixgraph.results import RESULT, Place
+from mixgraph.system.files import is_temporary
 
 RECORD = "job.json"
 

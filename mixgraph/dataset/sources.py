@@ -13,11 +13,11 @@ from typing import Any
 
 from mixgraph.dataset.files import write_json
 from mixgraph.dataset.reasons import readable, reason
-from mixgraph.files import json_text
 from mixgraph.songs import SongFiles, song_files
 from mixgraph.songs.decode import audio_seconds
 from mixgraph.songs.layouts import look_for_songs
 from mixgraph.songs.manifest import slug
+from mixgraph.system.files import json_text
 
 
 @dataclass(frozen=True)

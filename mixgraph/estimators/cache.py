@@ -28,13 +28,13 @@ from mixgraph.estimators.coding import make_codes
 from mixgraph.estimators.examples import Console, add_labels, console_data, console_of, console_of_subgroups
 from mixgraph.estimators.features import FeatureExtractor
 from mixgraph.estimators.settings import EstimatorTask
-from mixgraph.files import write_atomically
 from mixgraph.graph import GraphValues, MixGraph
 from mixgraph.processors import make_processors
 from mixgraph.shards import GraphSample, read_shards, shard_paths
 from mixgraph.shards.examples import rendered
 from mixgraph.shards.sample import SampleAudio
-from mixgraph.threads import one_thread
+from mixgraph.system.files import write_atomically
+from mixgraph.system.threads import one_thread
 
 VERSION = 3  # to be raised whenever features or labels change
 INDEX = "index.json"

@@ -14,7 +14,6 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from mixgraph.files import write_atomically
 from mixgraph.graph.records import (
     GraphFile,
     check_names,
@@ -30,6 +29,7 @@ from mixgraph.graph.records import (
 )
 from mixgraph.graph.types import MixGraph
 from mixgraph.processors import Parameter, Processors
+from mixgraph.system.files import write_atomically
 
 __all__ = [
     "WEIGHT_KEY",

@@ -1,6 +1,6 @@
 """Rendering of mixing graphs: schedule -> plan (data) -> execution; and the slow oracle."""
 
-from mixgraph.render.blocks import BLOCK, LEAST_BLOCK, render_blocks, render_song
+from mixgraph.render.blocks import BLOCK, LEAST_BLOCK, check_block, render_blocks, render_song
 from mixgraph.render.once import render, render_plan
 from mixgraph.render.plan import RenderPlan, lookahead, make_plan
 from mixgraph.render.products import StagedChannel
@@ -16,6 +16,7 @@ __all__ = [
     "Rendering",
     "StagedChannel",
     "StagedEnergy",
+    "check_block",
     "console_order",
     "lookahead",
     "make_plan",

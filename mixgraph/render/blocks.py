@@ -20,6 +20,16 @@ LEAST_BLOCK = 512
 """Samples of a block that commands take at least. Shorter ones give the same mix, but each transforms whole impulse
 responses, of up to two seconds, for its few samples: with blocks of one sample a song takes days."""
 
+
+def check_block(block: int) -> None:
+    """Refuses blocks of rendering that are so short that a song would take hours."""
+    if block < LEAST_BLOCK:
+        raise ValueError(
+            f"block: at least {LEAST_BLOCK} samples, got {block}; any size gives the same mix, and every block "
+            f"transforms whole impulse responses, so that shorter ones take hours. HINT: the default, {BLOCK}"
+        )
+
+
 ReadSources = Callable[[int, int], Tensor]
 
 

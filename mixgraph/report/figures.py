@@ -6,8 +6,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from mixgraph.files import write_atomically
-from mixgraph.graph.draw import PICTURE_SUFFIXES, figure_bytes
+from mixgraph.report.drawing.draw import PICTURE_SUFFIXES, figure_bytes
+from mixgraph.system.files import write_atomically
 
 
 def save_figure(figure: Figure, path: Path, dpi: float | None = None) -> None:

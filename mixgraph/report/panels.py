@@ -16,8 +16,6 @@ from matplotlib.lines import Line2D
 from torch import Tensor
 
 from mixgraph.dsp.third_octaves import third_octave_means
-from mixgraph.graph.draw import printable
-from mixgraph.graph.palette import INK, QUIET, type_colour
 from mixgraph.processors.band_splitter import BandSplitter
 from mixgraph.processors.delay import MultitapDelay
 from mixgraph.processors.dynamics import DynamicRangeProcessor
@@ -25,6 +23,8 @@ from mixgraph.processors.fader import Fader
 from mixgraph.processors.readings import blend, is_wet_only, static_gain, to_db
 from mixgraph.processors.reverb import RATE, Reverb
 from mixgraph.processors.saturator import Saturator
+from mixgraph.report.drawing.draw import printable
+from mixgraph.report.drawing.palette import INK, QUIET, type_colour
 from mixgraph.report.settings import (
     LOWEST_HZ,
     NodeSettings,

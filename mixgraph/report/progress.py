@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mixgraph.graph.palette import INK, node_letter, type_colour, type_label, type_order
+from mixgraph.report.drawing.palette import INK, node_letter, type_colour, type_label, type_order
 
 _STAGES = ("console", "prune")
 _RATIO, _WEIGHT, _LOSS = "ratio/", "weight/", "match/full"

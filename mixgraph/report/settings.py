@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mixgraph.graph.palette import type_label
 from mixgraph.graph.types import SEND, MixGraph
 from mixgraph.processors import Processor, Processors
 from mixgraph.processors.band_splitter import BandSplitter
@@ -30,6 +29,7 @@ from mixgraph.processors.readings import (
 )
 from mixgraph.processors.reverb import BINS, RATE, Reverb
 from mixgraph.processors.saturator import Saturator
+from mixgraph.report.drawing.palette import type_label
 
 _OCTAVES = (63, 125, 250, 500, 1000, 2000, 4000, 8000, 16000)
 _T60_HZ = (250, 1000, 4000)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from torch import Tensor
 
-from mixgraph.graph.draw import printable
+from mixgraph.report.drawing.draw import printable
 
 _WINDOW_SECONDS = 0.034  # 1024 samples at 30 kHz
 _RANGE_DB = 80.0  # below the loudest bin of the target

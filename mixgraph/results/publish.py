@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixgraph.files import is_temporary, naming, sync_folder, sync_tree, temporary_path
-from mixgraph.locks import locked
+from mixgraph.system.files import is_temporary, naming, sync_folder, sync_tree, temporary_path
+from mixgraph.system.locks import locked
 
 PARTIAL = ".partial"
 _SHOWN = 5

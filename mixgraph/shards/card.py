@@ -9,8 +9,7 @@ from typing import Any
 
 import yaml
 
-from mixgraph.files import write_atomically
-from mixgraph.graph.palette import node_letter, type_order
+from mixgraph.report.drawing.palette import node_letter, type_order
 from mixgraph.report.figures import save_figure
 from mixgraph.shards.croissant import croissant
 from mixgraph.shards.hugging_face import front_matter
@@ -27,6 +26,7 @@ from mixgraph.shards.statistics import (
     table_sizes,
 )
 from mixgraph.shards.texts import CardTexts
+from mixgraph.system.files import write_atomically
 
 _FOUND = "The graphs are labels found by a search, not what the engineer did."
 _MADE = "The mixes were made by these graphs from dry tracks of other songs: the graphs are the truth."

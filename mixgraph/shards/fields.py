@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from mixgraph.files import json_text
+from mixgraph.system.files import json_text
 
 GRAPH, PARAMETERS, TRACE, META = "graph.json", "params.safetensors", "trace.json", "meta.json"
 DRY, MIX = "dry.flac", "mix.flac"

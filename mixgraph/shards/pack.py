@@ -10,11 +10,10 @@ from typing import Any
 
 from torch import Tensor
 
-from mixgraph.files import json_lines
-from mixgraph.found import FoundGraph, load_result
 from mixgraph.graph.io import GraphFile, load_graph, parameters_to_bytes
 from mixgraph.graph.types import MixGraph
 from mixgraph.names import shown_name
+from mixgraph.results.found_graph import FoundGraph, load_result
 from mixgraph.shards.config import config_hash, portable_config
 from mixgraph.shards.fields import DRY, GRAPH, META, MIX, PARAMETERS, TRACE, check_fields, check_key, to_json
 from mixgraph.shards.flac import encode_flac, peak_scale
@@ -22,6 +21,7 @@ from mixgraph.shards.graphs import graph_bytes, trace_bytes
 from mixgraph.shards.meta import META_VERSION, TOOL, check_fit, check_meta, type_records
 from mixgraph.songs import Song
 from mixgraph.songs.manifest import slug
+from mixgraph.system.files import json_lines
 
 Fields = dict[str, bytes]
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.ticker import MaxNLocator
 
-from mixgraph.graph.lettering import printable
-from mixgraph.graph.palette import INK, QUIET, type_colour, type_label, type_order
+from mixgraph.report.drawing.lettering import printable
+from mixgraph.report.drawing.palette import INK, QUIET, type_colour, type_label, type_order
 from mixgraph.shards.statistics import SongFigures, by_dataset, pruning_ratio, size_columns
 
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")

@@ -12,9 +12,9 @@ import soundfile
 import torch
 from torch import Tensor
 
-from mixgraph.files import write_atomically
 from mixgraph.songs.decode import decode
 from mixgraph.songs.resample import resample
+from mixgraph.system.files import write_atomically
 
 _WAV_FLOAT = 3
 _WAV_MAX_BYTES = 2**32 - 1

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixgraph.files import is_temporary, sync_folder, sync_tree, temporary_path
-from mixgraph.locks import locked
+from mixgraph.system.files import is_temporary, sync_folder, sync_tree, temporary_path
+from mixgraph.system.locks import locked
 
 VERSION = 3  # to be raised whenever the decoding of a song changes
 SOURCES, MIX, META = "sources.npy", "mix.npy", "song.json"

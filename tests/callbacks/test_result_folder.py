@@ -10,10 +10,10 @@ import pytest
 from callbacks import IterativePruning, ResultFolder
 from callbacks.time_budget import TimeBudget
 from datamodules import SongData
-from mixgraph.found import load_result
-from mixgraph.module import ConsoleModule
+from mixgraph.results.found_graph import load_result
 from mixgraph.search import search
-from mixgraph.settings import LossSettings, OptimizerSettings
+from mixgraph.search.module import ConsoleModule
+from mixgraph.search.settings import LossSettings, OptimizerSettings
 
 RATE, STEPS = 8000, 3
 SAME = ("graph.json", "parameters.safetensors", "metrics.json", "trace.jsonl", "log.csv")

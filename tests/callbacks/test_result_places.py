@@ -13,9 +13,9 @@ import pytest
 
 from callbacks import IterativePruning, ResultFolder
 from datamodules import SongData
-from mixgraph.module import ConsoleModule
 from mixgraph.results import RESULT
 from mixgraph.search import search
+from mixgraph.search.module import ConsoleModule
 
 STEPS, STAGES = 2, 3
 

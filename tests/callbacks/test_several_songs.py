@@ -11,10 +11,10 @@ from callbacks import IterativePruning, ResultFolder
 from callbacks.result_folder import final_figures
 from callbacks.time_budget import TimeBudget
 from datamodules import SongData
-from mixgraph.found import load_result
-from mixgraph.module import ConsoleModule
 from mixgraph.results import HeldPlace
+from mixgraph.results.found_graph import load_result
 from mixgraph.search import search
+from mixgraph.search.module import ConsoleModule
 
 RATE = 8000
 STAGES = {"console_stages": 2, "rounds": 3, "period": 2}  # the second round is brute force

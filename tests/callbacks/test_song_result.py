@@ -8,12 +8,12 @@ import pytest
 import soundfile
 import torch
 
-from callbacks.iterative_pruning import SongRecord
 from callbacks.song_result import _unmeasured, summary, within_tolerance, write_song
 from mixgraph import load_song
 from mixgraph.graph import build_console
 from mixgraph.losses import SongScore
-from mixgraph.module import ConsoleModule
+from mixgraph.pruning import SongRecord
+from mixgraph.search.module import ConsoleModule
 
 
 def score(target: float, prediction: float) -> SongScore:

@@ -14,10 +14,10 @@ from callbacks import IterativePruning, ResultFolder
 from callbacks.search_costs import time_trials
 from callbacks.time_budget import TimeBudget
 from datamodules import SongData
-from mixgraph.module import ConsoleModule
 from mixgraph.pruning import SongEvaluator
 from mixgraph.search import search
-from mixgraph.threads import ThreadChoice
+from mixgraph.search.module import ConsoleModule
+from mixgraph.system.threads import ThreadChoice
 
 RATE, STEP, TRIAL, WHOLE = 8000, 1.0, 1.0, 0.5
 END = 2.5 + 0.01 * 13 + 2 * WHOLE  # seconds of writing a result of 13 processors

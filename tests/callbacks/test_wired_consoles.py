@@ -4,10 +4,10 @@ import json
 
 from callbacks import IterativePruning, ResultFolder
 from datamodules import SongData
-from mixgraph.found import load_result
-from mixgraph.module import ConsoleModule
 from mixgraph.render import render_song
+from mixgraph.results.found_graph import load_result
 from mixgraph.search import search
+from mixgraph.search.module import ConsoleModule
 
 RATE = 8000
 

@@ -19,8 +19,8 @@ import soundfile
 import yaml
 
 from mixgraph.dataset import BuildFolder, FileHashes, find_sources
-from mixgraph.found import load_result
-from mixgraph.locks import locked
+from mixgraph.results.found_graph import load_result
+from mixgraph.system.locks import locked
 from tools import build_dataset
 from tools.dataset.build import _take_in, make_jobs, resolve_settings
 from tools.dataset.local import LocalWorkers

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mixgraph.found import load_result
+from mixgraph.results.found_graph import load_result
 from tools.dataset import cluster as cluster_workers
 from tools.dataset.build import resolve_settings
 from tools.dataset.outcome import Task

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from mixgraph.dataset import FileHashes, QualityRules, find_sources
 from mixgraph.dataset.assessment import assess, quality_table
-from mixgraph.found import load_result
+from mixgraph.results.found_graph import load_result
 from mixgraph.shards import CardTexts, read_shards, validate_shards, write_card
 from mixgraph.shards.texts import choice_section
 from tools.dataset.build import resolve_settings

@@ -12,7 +12,7 @@ from mixgraph.dsp import policies
 from mixgraph.dsp.attack_release import _settled, adjoint_rows, attack_release, smooth_rows
 from mixgraph.dsp.envelope import one_pole
 from mixgraph.songs.audio import read_audio
-from mixgraph.threads import one_thread
+from mixgraph.system.threads import one_thread
 
 
 def inputs(nodes=3, length=50, dtype=torch.float64, seed=0):

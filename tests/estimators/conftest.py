@@ -9,8 +9,8 @@ import torch
 
 from mixgraph.estimators.cache import ExampleMaker, ExampleSettings
 from mixgraph.estimators.settings import EstimatorTask
-from mixgraph.generation import GenerationSettings, Plan, generate
 from mixgraph.shards import read_shards, write_shards
+from mixgraph.synthetic import GenerationSettings, Plan, generate
 from tools.generate_synthetic import pack
 
 RATE = 8000

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from mixgraph.estimators.examples import console_of
-from mixgraph.generation import SPLITS, GenerationSettings, generate, learn_prior, load_corpus
 from mixgraph.graph.io import save_graph, save_parameters
 from mixgraph.graph.types import MIX
 from mixgraph.losses import MatchLoss, SongTarget
@@ -15,6 +14,7 @@ from mixgraph.processors import make_processors
 from mixgraph.pruning import SongEvaluator, leave_one_out
 from mixgraph.render import render_song
 from mixgraph.shards import read_shards, validate_shards
+from mixgraph.synthetic import SPLITS, GenerationSettings, generate, learn_prior, load_corpus
 from tools.generate_synthetic import main, pack
 
 

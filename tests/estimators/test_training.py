@@ -15,7 +15,7 @@ from mixgraph.estimators import EstimatorData, EstimatorModule, estimate_song, l
 from mixgraph.estimators.cache import ExampleFiles
 from mixgraph.estimators.settings import EstimatorLosses, EstimatorTask, NetworkSettings
 from mixgraph.estimators.statistics import training_statistics
-from mixgraph.found import load_result
+from mixgraph.results.found_graph import load_result
 from mixgraph.songs import load_song
 from tools.evaluate_estimator import main as evaluate
 

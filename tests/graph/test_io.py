@@ -7,7 +7,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mixgraph.files import write_atomically
 from mixgraph.graph import MixGraph, build_console, prune
 from mixgraph.graph.io import (
     graph_file_from_json,
@@ -21,6 +20,7 @@ from mixgraph.graph.io import (
     save_parameters,
 )
 from mixgraph.processors import Processors, make_processors, registered
+from mixgraph.system.files import write_atomically
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_the_same_graph_gives_the_same_bytes_whatever_the_hash_seed(tmp_path, gr
     code = (
         "from mixgraph.graph import build_console; import hashlib\n"
         "from mixgraph.graph.io import graph_to_json\n"
-        "from mixgraph.graph.draw import draw_svg\n"
+        "from mixgraph.report.drawing.draw import draw_svg\n"
         "g = build_console({'a': ['b', 'c'], 'd': ['e']}, 'ecg', 'r')\n"
         "import sys; sys.stdout.write(hashlib.sha256((graph_to_json(g) + draw_svg(g)).encode()).hexdigest())"
     )
@@ -170,7 +170,7 @@ def change(record, path, value):
         (["edges", 0, "source"], 3, "the graph has a cycle: 3 -> 3"),
         (["processors"], {"phaser": {}}, "processors: unknown processor type 'phaser'"),
         (["processors"], {"reverb": 1}, "processors: reverb: an object is needed, got 1"),
-        (["processors"], {"reverb": {"mask": [1]}}, r"reverb.mask: a text, finite number or bool is needed, got \[1\]"),
+        (["processors"], {"reverb": {"mask": [[1]]}}, r"reverb.mask: a text, .* is needed, got \[\[1\]\]"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_named(saved, path, value, message):

@@ -4,7 +4,7 @@ import matplotlib.colors
 import pytest
 import torch
 
-from mixgraph.graph.palette import type_colour
+from mixgraph.report.drawing.palette import type_colour
 from mixgraph.report.figures import save_figure
 from mixgraph.report.progress import progress_figure
 from mixgraph.report.spectrograms import spectrogram, spectrogram_figure

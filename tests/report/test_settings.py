@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from mixgraph.graph import build_console, prune
-from mixgraph.graph.draw import draw_svg
 from mixgraph.processors import Parameter, Processor, make_processors, registered
 from mixgraph.processors.base import decibels
 from mixgraph.processors.readings import frequency_response, static_gain, to_db
+from mixgraph.report.drawing.draw import draw_svg
 from mixgraph.report.figures import save_figure
 from mixgraph.report.panels import COLUMNS, ROWS, settings_figures
 from mixgraph.report.readings import read_numbers

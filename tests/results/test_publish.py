@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from mixgraph.files import write_atomically
-from mixgraph.locks import locked
 from mixgraph.results import RESULT, RESULT_FILES, FolderKind, Place, is_unfinished
+from mixgraph.system.files import write_atomically
+from mixgraph.system.locks import locked
 
 NAMES = [f"{name}.flac" if name.startswith("mix_") else name for name in RESULT_FILES]
 CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir")

@@ -11,9 +11,9 @@ from callbacks import IterativePruning, ResultFolder
 from datamodules import SongData
 from mixgraph.graph import build_console, prune
 from mixgraph.graph.io import GraphFile
-from mixgraph.module import ConsoleModule
 from mixgraph.processors import make_processors
 from mixgraph.search import search
+from mixgraph.search.module import ConsoleModule
 from mixgraph.shards import Origin, pack_result, pack_sample, write_shards
 
 RATE = 8000

@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from mixgraph.found import load_result
+from mixgraph.results.found_graph import load_result
 from mixgraph.shards import pack_result, read_raw, read_shards, shard_paths
 from mixgraph.shards.config import portable_config
 from mixgraph.shards.graphs import TRACE_KEYS

@@ -44,8 +44,8 @@ def test_audio_is_what_the_search_read_bit_for_bit(results, plain, copies) -> No
 def test_placement_polarity_and_resampling_are_repeated(tiny_song, tmp_path, monkeypatch) -> None:
     from callbacks import IterativePruning, ResultFolder
     from datamodules import SongData
-    from mixgraph.module import ConsoleModule
     from mixgraph.search import search
+    from mixgraph.search.module import ConsoleModule
     from mixgraph.shards import pack_result, write_shards
 
     folder = shutil.copytree(tiny_song, tmp_path / "songs" / "placed")

@@ -9,7 +9,7 @@ import pytest
 
 from mixgraph.songs import LAYOUTS, detect_layout, find_songs, load_song, song_files
 from mixgraph.songs.medleydb import DEFAULT_SKIP
-from mixgraph.track_files import TrackOrigin, list_tracks, match_tracks
+from mixgraph.songs.track_files import TrackOrigin, list_tracks, match_tracks
 
 
 def _members(files):

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from callbacks.iterative_pruning import IterativePruning, song_evaluator
 from datamodules import SongData
-from mixgraph.module import ConsoleModule
 from mixgraph.pruning import RoundResult, SongEvaluator, TrialLoss, make_sampler, prune_round
 from mixgraph.render import render_song
 from mixgraph.search import search
+from mixgraph.search.module import ConsoleModule
 from mixgraph.songs.training_clips import ClipReader
 from tools.benchmarks.cases import HYBRID_PERIOD, WARM_UP_SECONDS, Case, make_graph, make_song, trained_values
 from tools.benchmarks.side import Answer, common_losses, search_answer

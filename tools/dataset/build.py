@@ -12,7 +12,7 @@ from rich.console import Console
 
 from mixgraph.dataset import BuildFolder, Job, SongSource
 from mixgraph.dataset.reasons import readable, reason
-from mixgraph.settings import written_out
+from mixgraph.search.settings import written_out
 from tools.dataset.outcome import Outcome, Task, Workers
 from tools.dataset.progress import BuildProgress
 from tools.dataset.worker import Request, command

@@ -12,7 +12,7 @@ from typing import Any
 
 from mixgraph.dataset.reasons import reason
 from mixgraph.shipped import BESIDE, FOLDER
-from mixgraph.termination import was_terminated
+from mixgraph.system.termination import was_terminated
 from tools.dataset.outcome import Outcome, Task
 from tools.dataset.worker import Request, describe_error, search_song
 

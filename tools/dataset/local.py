@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from mixgraph.dataset.reasons import reason
-from mixgraph.termination import TERMINATED
+from mixgraph.system.termination import TERMINATED
 from tools.dataset.outcome import Outcome, Task
 from tools.dataset.worker import ERROR, LOG
 
@@ -89,7 +89,7 @@ class LocalWorkers:
     def _process(self, folder: Path, device: str) -> int:
         threads = str(self.threads)
         environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-        environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see mixgraph.threads
+        environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see mixgraph.system.threads
         environment["CUDA_VISIBLE_DEVICES"] = device
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         with (folder / LOG).open("ab") as log:

@@ -21,11 +21,11 @@ import yaml
 from mixgraph.dataset.files import write_json
 from mixgraph.dataset.folder import RECORD
 from mixgraph.dataset.reasons import readable, reason
-from mixgraph.files import write_atomically
 from mixgraph.names import uninterpolated
 from mixgraph.results import CHECKPOINT, CONFIG, RESULT, Place, is_complete
 from mixgraph.songs.load import UnusableSongError
-from mixgraph.termination import TERMINATED, ending_when_terminated, was_terminated
+from mixgraph.system.files import write_atomically
+from mixgraph.system.termination import TERMINATED, ending_when_terminated, was_terminated
 
 REQUEST, ERROR, LOG = "request.json", "error.json", "worker.log"
 
@@ -69,7 +69,7 @@ def search_song(request: Request, folder: Path) -> Path:
     """
     import torch
 
-    from mixgraph.memory import keep_freed_memory
+    from mixgraph.system.memory import keep_freed_memory
 
     torch.set_num_threads(request.threads)
     keep_freed_memory()
@@ -98,7 +98,7 @@ def command(arguments: list[str]) -> None:
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # read on import; about Lightning's own calls
     from mixgraph.cli.arguments import prepare
     from mixgraph.cli.training import run
-    from mixgraph.search import quiet_lightning
+    from mixgraph.search.run import quiet_lightning
 
     quiet_lightning()
     run(prepare(arguments))

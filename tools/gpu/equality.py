@@ -14,8 +14,8 @@ import torch
 
 from callbacks.iterative_pruning import song_evaluator
 from mixgraph.losses import Denominator
-from mixgraph.module import ConsoleModule
 from mixgraph.pruning import RoundResult
+from mixgraph.search.module import ConsoleModule
 from mixgraph.songs.song import Song
 from tools.benchmarks.cases import Case
 from tools.gpu.context import Context, Unavailable, reason_of

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mixgraph.module import ConsoleModule
+from mixgraph.search.module import ConsoleModule
 from mixgraph.songs.training_clips import Clip
 from tools.gpu.workloads import Training, move_clip
 

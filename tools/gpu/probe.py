@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mixgraph.files import json_text, write_atomically
+from mixgraph.system.files import json_text, write_atomically
 
 
 def probe(device: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mixgraph.files import json_text, write_atomically
+from mixgraph.system.files import json_text, write_atomically
 from tools.gpu.plan import Section
 from tools.gpu.rows import Row, Status
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mixgraph.files import json_text
+from mixgraph.system.files import json_text
 
 Status = Literal["ok", "failed", "skipped"]
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 import torch
 
 from datamodules import SongData
-from mixgraph.module import ConsoleModule
 from mixgraph.pruning import RoundResult, Schedule
+from mixgraph.search.module import ConsoleModule
 from mixgraph.songs.song import Song
 from tools.gpu import large_song
 from tools.gpu.context import Context

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from callbacks.iterative_pruning import song_evaluator
-from mixgraph.files import json_text
 from mixgraph.pruning.schedule import seconds as expected_seconds
+from mixgraph.system.files import json_text
 from tools.benchmarks.worker import end_with_parent
 from tools.gpu.many_songs import song_case
 from tools.gpu.timing import synchronize

@@ -13,9 +13,9 @@ import torch
 
 from callbacks.iterative_pruning import IterativePruning, song_evaluator
 from datamodules import SongData
-from mixgraph.module import ConsoleModule
 from mixgraph.pruning import RoundResult, Schedule, make_sampler, prune_round
 from mixgraph.search import search
+from mixgraph.search.module import ConsoleModule
 from mixgraph.songs.song import Song
 from tools.gpu.timing import synchronize, wall_seconds
 

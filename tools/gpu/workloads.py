@@ -11,8 +11,8 @@ from torch import Tensor
 
 from datamodules import SongData
 from mixgraph.graph import batch, build_console
-from mixgraph.module import ConsoleModule
 from mixgraph.pruning import Costs, Schedule, SongCosts
+from mixgraph.search.module import ConsoleModule
 from mixgraph.songs.song import Song
 from mixgraph.songs.training_clips import Clip, ClipReader, SongsReader
 from tools.benchmarks.cases import WARM_UP_SECONDS, Case, make_song

@@ -9,8 +9,8 @@ from typing import Any
 import lightning as L
 from torch import Tensor
 
-from mixgraph.module import ConsoleModule
 from mixgraph.render import render_song
+from mixgraph.search.module import ConsoleModule
 from mixgraph.songs.loudness import BLOCK_SECONDS
 from mixgraph.songs.song import Song
 from tools.benchmarks.side import common_losses

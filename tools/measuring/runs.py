@@ -18,10 +18,10 @@ from callbacks import IterativePruning, ResultFolder, SearchProgress, TimeBudget
 from datamodules import SongData
 from mixgraph.graph import GraphValues
 from mixgraph.losses.whole_song import WINDOW_SECONDS
-from mixgraph.module import ConsoleModule
 from mixgraph.processors import Processors, make_processors
 from mixgraph.recovery import parameter_errors
-from mixgraph.search import TRAINER_DEFAULTS, search
+from mixgraph.search.module import ConsoleModule
+from mixgraph.search.run import TRAINER_DEFAULTS, search
 from mixgraph.songs.song import Song
 from tools.benchmarks.cases import Case
 from tools.benchmarks.extrapolation import Recipe

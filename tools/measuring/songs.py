@@ -9,10 +9,10 @@ from pathlib import Path
 
 import yaml
 
-from mixgraph.files import write_atomically
 from mixgraph.graph import GraphValues
 from mixgraph.songs import write_audio
-from mixgraph.songs.synthetic import make_synthetic_song
+from mixgraph.synthetic.song import make_synthetic_song
+from mixgraph.system.files import write_atomically
 from tools.benchmarks.cases import song_name
 
 _SYNTHETIC = re.compile(r"synthetic:(\d+):(\d+)")

@@ -1,0 +1,29 @@
+"""What pruning learns of one song, round by round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from mixgraph.losses import SongScore
+
+
+@dataclass
+class SongRecord:
+    """What pruning has learned of one song so far.
+
+    Attributes:
+        min_loss: L_a^min so far; None before the first round.
+        trace: a row a trial, a round and a measured loss increase.
+        console_score: of the trained console, before pruning.
+        loss_increases: of each processor that is left at the end, None where it was not measured.
+        seconds: spent on trials.
+        tolerance: that the search prunes with, at its end; None where nothing prunes.
+    """
+
+    min_loss: float | None = None
+    trace: list[dict[str, Any]] = field(default_factory=list)
+    console_score: SongScore | None = None
+    loss_increases: list[float | None] | None = None
+    seconds: float = 0.0
+    tolerance: float | None = None

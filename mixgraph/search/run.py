@@ -1,0 +1,79 @@
+"""One search: a Trainer over a song or several, with the callbacks it is given."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import lightning as L
+
+from mixgraph.checkpoints import check_checkpoint
+from mixgraph.names import visible_lines
+from mixgraph.search.module import ConsoleModule
+
+
+def search(
+    module: ConsoleModule,
+    data: L.LightningDataModule,
+    callbacks: Sequence[L.Callback],
+    stages: int,
+    accelerator: str = "auto",
+    checkpoint: str | None = None,
+    **trainer_options: Any,
+) -> ConsoleModule:
+    """Runs a whole search with one `Trainer.fit`; what `python -m mixgraph fit` does, from Python.
+
+    Args:
+        module: a console; it takes the songs' graph when the fit starts.
+        data: with `songs`; a stage is one pass over its training clips.
+        callbacks: what happens between stages: pruning, saving, progress.
+        stages: console stages and pruning rounds together.
+        accelerator: as Lightning's.
+        checkpoint: file to go on from.
+        trainer_options: further arguments of the Trainer.
+
+    Returns:
+        The module, with the graph as found.
+
+    Raises:
+        FileNotFoundError, ValueError: the checkpoint is missing, cut short or damaged.
+    """
+    quiet_lightning()
+    check_checkpoint(checkpoint)
+    trainer = L.Trainer(
+        max_epochs=stages,
+        accelerator=accelerator,
+        devices=1,
+        callbacks=list(callbacks),
+        **(TRAINER_DEFAULTS | trainer_options),
+    )
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+    return module
+
+
+def quiet_lightning() -> None:
+    """Drops what Lightning says that a search cannot act on: advertisements, its loop's end, warnings on others."""
+    tips = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    if _matters not in tips.filters:
+        tips.addFilter(_matters)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 on torch 2.11
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # clips are cut from memory
+    warnings.filterwarnings("ignore", message=".*LightningCLI's args parameter.*")  # the tools mean it
+
+
+def _matters(record: logging.LogRecord) -> bool:
+    message = visible_lines(record.getMessage())  # with names from files in it
+    record.msg, record.args = message, ()
+    return not any(words in message for words in ("litlogger", "TPU available", "`Trainer.fit` stopped"))
+
+
+TRAINER_DEFAULTS: dict[str, Any] = {
+    "logger": False,
+    "enable_checkpointing": False,  # the result folder's callback writes them, at stage boundaries
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+    "check_val_every_n_epoch": 1_000_000,  # a search measures the whole song itself
+    "log_every_n_steps": 1,
+}

@@ -1,0 +1,150 @@
+"""Settings of the search, as typed dataclasses: defaults live here, once; YAML files hold only what differs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from mixgraph.render import BLOCK, check_block
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """The match loss (paper eq. 3-4).
+
+    Attributes:
+        denominator: of the spectral convergence: the target's norm (paper) or the prediction's (the reference).
+        silence_floor: keep the denominator above -30 dB of the loudest window of the song.
+        floor_gradient: `"soft"` lets a nearly silent prediction learn; `"hard"` is the reference's clamp.
+    """
+
+    denominator: Literal["target", "prediction"] = "target"
+    silence_floor: bool = True
+    floor_gradient: Literal["soft", "hard"] = "soft"
+
+
+@dataclass(frozen=True)
+class RegularizerSettings:
+    """Gain staging (paper eq. 5) and sparsity (paper eq. 8).
+
+    Attributes:
+        gain_staging_weight: alpha_g; 0 turns it off.
+        gain_staging_types: processors that take part; None stands for all that can.
+        gain_staging_channel: whose energy is compared: `"mid"` (paper) or `"both"` (the reference).
+        gain_staging_unit: `"norm"` compares ln of l2 norms (paper), `"energy"` twice that (the reference).
+        sparsity_weight: alpha_p, times the sum of the processors' weights.
+        sparsity_ramp_steps: steps of the pruning phase until the sparsity term has its full weight.
+        sparsity_last_stage: keep it in the last stage, after which nothing is pruned any more (as in the paper).
+    """
+
+    gain_staging_weight: float = 1e-3
+    gain_staging_types: list[str] | None = None
+    gain_staging_channel: Literal["mid", "both"] = "mid"
+    gain_staging_unit: Literal["norm", "energy"] = "norm"
+    sparsity_weight: float = 1e-4
+    sparsity_ramp_steps: int = 2000
+    sparsity_last_stage: bool = True
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """AdamW.
+
+    Attributes:
+        learning_rate: of parameters and dry/wet logits.
+        final_learning_rate: the rate falls to it along half a cosine over the last stage of a search; None, or one
+            that is not below the rate, keeps it as it is.
+        rate_factors: of some of the groups: `dry_wet` (the logits), processors' names and, before those, parameters'
+            (`delay.delay_z`); where not given, 6 for `dry_wet`, 0.01 for `delay.delay_z` where delays
+            start from what is heard, and 1 for the others.
+        betas: how slowly the means of gradients and of their squares forget.
+        weight_decay: decoupled.
+        keep_moments: carry the moments through the stages; the reference loses them at every one.
+    """
+
+    learning_rate: float = 0.03
+    final_learning_rate: float | None = 0.003
+    rate_factors: dict[str, float] = field(default_factory=dict)
+    betas: tuple[float, float] = (0.8, 0.97)
+    weight_decay: float = 0.0
+    keep_moments: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rate_factors", {"dry_wet": 6.0, **self.rate_factors})
+        rates = [self.learning_rate, *([] if self.final_learning_rate is None else [self.final_learning_rate])]
+        if not all(0 <= rate < math.inf for rate in (*rates, *self.rate_factors.values())):
+            raise ValueError(
+                "learning_rate, final_learning_rate, rate_factors: numbers from 0 are needed, got "
+                f"{self.learning_rate}, {self.final_learning_rate} and {self.rate_factors}"
+            )
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas: two numbers from 0 to below 1 are needed, got {self.betas}")
+
+    def factors(self, others: Mapping[str, float]) -> dict[str, float]:
+        """The factors of the groups that differ from 1: what is given, else others."""
+        return {**others, **self.rate_factors}
+
+    def rate(self, progress: float) -> float:
+        """The learning rate after a share of the last stage, before the factors of the groups.
+
+        >>> OptimizerSettings(learning_rate=3.0, final_learning_rate=1.0).rate(0.5)
+        2.0
+        """
+        if self.final_learning_rate is None:
+            return self.learning_rate
+        fallen = (1 - math.cos(math.pi * min(progress, 1.0))) / 2
+        return self.learning_rate - fallen * max(0.0, self.learning_rate - self.final_learning_rate)
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """How audio is rendered: what it costs; results differ by rounding only.
+
+    Attributes:
+        renderer: `"fast"`, or `"reference"`, which trains through the node-by-node renderer: slow, for comparison.
+        shortcuts: mono tracks are one channel until a node makes them stereo, tracks that are silent in a clip or
+            block are not rendered.
+        block: samples a block when whole songs are rendered. Pruning trials, which render a chain at a time, take
+            twice as many.
+        trial_memory_gb: of outputs and responses that pruning trials keep for each song; what does not fit is made
+            again in every trial.
+    """
+
+    renderer: Literal["fast", "reference"] = "fast"
+    shortcuts: bool = True
+    block: int = BLOCK
+    trial_memory_gb: float = 2.0
+
+    def __post_init__(self) -> None:
+        check_block(self.block)
+        if not self.trial_memory_gb >= 0:
+            raise ValueError(f"trial_memory_gb: at least 0 GB, got {self.trial_memory_gb}")
+
+
+ProcessorOptions = dict[str, dict[str, Any]]
+
+LOSS, REGULARIZERS, OPTIMIZER, RENDERING = LossSettings(), RegularizerSettings(), OptimizerSettings(), RenderSettings()
+
+
+def written_out(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a search with the defaults of what is null or left out, so that they can be compared later.
+
+    Args:
+        config: all settings, as `python -m mixgraph fit --print_config` gives them.
+
+    >>> written_out({"model": {"loss": None}})["model"]["loss"]["denominator"]
+    'target'
+    """
+    named = "class_path" in config["model"]  # a class of the user's, whose arguments stand one level deeper
+    model = dict(config["model"].get("init_args") or {} if named else config["model"])
+    for name, default in (
+        ("loss", LOSS),
+        ("regularizers", REGULARIZERS),
+        ("optimizer", OPTIMIZER),
+        ("rendering", RENDERING),
+    ):
+        values = asdict(replace(default, **(model.get(name) or {})))
+        model[name] = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+    return {**config, "model": {**config["model"], "init_args": model} if named else model}

@@ -1,0 +1,270 @@
+"""One synthetic sample: tracks of several songs, a sparse console that is drawn, and the mix it makes of them.
+
+Where two graphs sound the same, the smaller one is the truth, as in `songs.synthetic`: a gain, equalizer or imager on
+a subgroup equals the same on each of its tracks, so it is only drawn where at least two of the tracks lack it; the one
+track of a subgroup has no type in both of its chains; an imager is not put on mono tracks. What remains ambiguous is
+the level that gains, equalizers and dry/wet weights of one chain share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mixgraph.graph import GraphValues, MixGraph, build_console, prune, prune_values
+from mixgraph.losses import MatchLoss, SongTarget
+from mixgraph.processors import Processors
+from mixgraph.pruning import SongEvaluator, leave_one_out
+from mixgraph.render import render_song
+from mixgraph.songs.loudness import level_for
+from mixgraph.synthetic.corpus import Corpus, DryTrack
+from mixgraph.synthetic.engineer import moved_thresholds
+from mixgraph.synthetic.prior import GraphPrior
+
+_MEMORYLESS = ("equalizer", "gain_panning", "stereo_imager")
+_ATTEMPTS = 8
+_PASSES = 2  # of removing what costs too little
+_GAIN_DB = 4.0  # range of the random gain of a dry track, to either side
+_DENSITY_SPREAD = 0.35  # of the log odds of keeping, from sample to sample
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """How samples are made.
+
+    Attributes:
+        seed: of everything.
+        seconds: length of a sample.
+        min_tracks, max_tracks: of a sample, all counts alike.
+        sample_rate: in Hz.
+        track_chain, subgroup_chain: processor letters of the console that is thinned.
+        loudness_lufs: of the mix, as a search brings songs to.
+        least_increase: removing any processor raises the match loss by at least this much, or it is removed; None
+            keeps all that is drawn, and loss increases are not measured.
+        varispeed: play tracks of the training split at random speeds.
+    """
+
+    seed: int = 0
+    seconds: float = 6.0
+    min_tracks: int = 2
+    max_tracks: int = 6
+    sample_rate: int = 30000
+    track_chain: str = "ecnsgdr"
+    subgroup_chain: str = "ecnsgdr"
+    loudness_lufs: float = -16.0
+    least_increase: float | None = 0.01
+    varispeed: bool = True
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not 1 <= self.min_tracks <= self.max_tracks:
+            problems.append(f"tracks: 1 <= least <= most expected, got {self.min_tracks} and {self.max_tracks}")
+        if not self.seconds >= 1:
+            problems.append(f"seconds: at least 1, got {self.seconds}")
+        if self.least_increase is not None and not self.least_increase >= 0:
+            problems.append(f"least_increase: None or at least 0, got {self.least_increase}")
+        if problems:
+            raise ValueError("; ".join(problems))
+
+    @property
+    def num_samples(self) -> int:
+        return round(self.seconds * self.sample_rate)
+
+
+@dataclass(frozen=True, eq=False)
+class GeneratedSample:
+    """A sample with its truth.
+
+    Attributes:
+        key: unique in the set: letters, digits and `_`.
+        split: train, validation or test.
+        values: graph, parameters, weights; sources in the order of the graph's inputs.
+        loss_increases: of removing each processor alone (paper eq. 9), (processors,), or None.
+        sources: (K, 2, L).
+        mix: (2, L), what the graph makes of them.
+        meta: where the tracks are from, licences, seed.
+    """
+
+    key: str
+    split: str
+    values: GraphValues
+    loss_increases: Tensor | None
+    sources: Tensor
+    mix: Tensor
+    meta: dict[str, Any]
+
+
+def make_sample(
+    corpus: Corpus,
+    prior: GraphPrior,
+    settings: GenerationSettings,
+    processors: Processors,
+    match: MatchLoss,
+    split: str,
+    index: int,
+) -> GeneratedSample:
+    """Makes a sample; it depends on the arguments alone, not on the samples before it.
+
+    Raises:
+        ValueError: eight draws in a row gave silent excerpts or a graph without an audible processor.
+    """
+    for attempt in range(_ATTEMPTS):
+        digest = hashlib.sha256(f"{settings.seed}/{split}/{index}/{attempt}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        cast = _cast(corpus, settings, split, generator)
+        if cast is None:
+            continue
+        subgroups, tracks, sources = cast
+        console = build_console(subgroups, settings.track_chain, settings.subgroup_chain, f"{split}_{index:06d}")
+        graph, _ = prune(console, _place(console, tracks, prior, generator))
+        draft = _Draft(processors, match, settings)
+        mixed = draft.mixed(graph, prior, sources, generator)
+        if settings.least_increase is not None:
+            mixed = draft.audible(mixed, settings.least_increase)
+        if not mixed.values.graph.processors:
+            continue
+        meta = {
+            "dataset": "synthetic",
+            "seed": settings.seed,
+            "sources": [{"song": t.song, "track": t.name, "subgroup": t.subgroup} for t in tracks],
+            "licence": "; ".join(sorted({corpus.songs[t.song].licence for t in tracks})),
+        }
+        return GeneratedSample(
+            console.names[-1], split, mixed.values, mixed.loss_increases, mixed.sources, mixed.mix, meta
+        )
+    raise ValueError(f"{split} sample {index}: {_ATTEMPTS} draws gave no audible graph. HINT: longer or louder tracks")
+
+
+def _cast(
+    corpus: Corpus, settings: GenerationSettings, split: str, generator: torch.Generator
+) -> tuple[dict[str, list[str]], list[DryTrack], Tensor] | None:
+    """Subgroups by the tracks' own, the tracks in that order, and their audio (K, 2, L); None where one is silent."""
+    pool = corpus.of_split(split)
+    most = min(settings.max_tracks, len(pool))
+    least = min(settings.min_tracks, most)
+    count = int(torch.randint(least, most + 1, (), generator=generator))
+    chosen = [pool[i] for i in torch.randperm(len(pool), generator=generator)[:count].tolist()]
+    groups = list(dict.fromkeys(_plain(track.subgroup) for track in chosen))
+    tracks = sorted(chosen, key=lambda track: groups.index(_plain(track.subgroup)))
+    audio = []
+    for track in tracks:
+        part = corpus.excerpt(track, settings.num_samples, generator, settings.varispeed and split == "train")
+        if part is None:
+            return None
+        gain_db = _GAIN_DB * (2 * float(torch.rand((), generator=generator)) - 1)
+        audio.append(part * 10 ** (gain_db / 20))
+    subgroups: dict[str, list[str]] = {group: [] for group in groups}
+    for number, track in enumerate(tracks):
+        subgroups[_plain(track.subgroup)].append(f"{number:02d}_{_plain(track.name)}")
+    return subgroups, tracks, torch.stack(audio)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name)
+
+
+def _place(console: MixGraph, tracks: Sequence[DryTrack], prior: GraphPrior, generator: torch.Generator) -> list[int]:
+    """The processors to keep; see the module's text."""
+    mono = {console.names[i]: track.mono for i, track in zip(console.inputs, tracks, strict=True)}
+    members: dict[str, list[str]] = {}
+    for node, group in zip(console.inputs, console.subgroups, strict=True):
+        members.setdefault(group, []).append(console.names[node])
+    shift = _DENSITY_SPREAD * float(torch.randn((), generator=generator))
+    keep: list[int] = []
+    on_tracks: set[tuple[str, str]] = set()
+    luck = torch.rand(len(console), generator=generator).tolist()
+    for node in console.processors:  # tracks come first
+        node_type, name, level = console.types[node], console.names[node], console.level(node)
+        rate = prior.rates[level].get(node_type, 0.0)
+        if luck[node] >= _shifted(rate, shift):
+            continue
+        if level == "track":
+            if node_type != "stereo_imager" or not mono[name]:
+                keep.append(node)
+                on_tracks.add((name, node_type))
+            continue
+        lacking = [track for track in members[name] if (track, node_type) not in on_tracks]
+        needed = 1 if len(members[name]) == 1 or node_type not in _MEMORYLESS else 2
+        if node_type == "stereo_imager" and all(mono[track] for track in members[name]):
+            continue
+        if len(lacking) >= needed:
+            keep.append(node)
+    return keep
+
+
+def _shifted(rate: float, shift: float) -> float:
+    if not 0 < rate < 1:
+        return rate
+    return 1 / (1 + math.exp(-(math.log(rate / (1 - rate)) + shift)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Mixed:
+    values: GraphValues
+    sources: Tensor
+    mix: Tensor
+    loss_increases: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Draft:
+    processors: Processors
+    match: MatchLoss
+    settings: GenerationSettings
+
+    @torch.no_grad()
+    def mixed(self, graph: MixGraph, prior: GraphPrior, sources: Tensor, generator: torch.Generator) -> _Mixed:
+        """Draws each processor for the signal that reaches it, and brings the mix to the stated loudness."""
+        sources = sources * level_for(sources.sum(dim=0), self.settings.sample_rate, self.settings.loudness_lufs).factor
+        signals: dict[int, Tensor] = {}
+        drawn: dict[int, dict[str, Tensor]] = {}
+        weights: dict[int, float] = {}
+        for node in graph.topological_order:
+            if node in graph.inputs:
+                signals[node] = sources[graph.rows[node]]
+                continue
+            signal = torch.stack([signals[p] for p in graph.predecessors[node]]).sum(dim=0)
+            if node in graph.processors:
+                processor = self.processors[graph.types[node]]
+                drawn[node], weights[node] = prior.draw(processor, signal, generator)
+                wet = processor(signal.unsqueeze(0), {n: v.unsqueeze(0) for n, v in drawn[node].items()})[0]
+                signal = torch.lerp(signal, wet, weights[node])
+            signals[node] = signal
+        parameters = {
+            t: {name: torch.stack([drawn[i][name] for i in graph.nodes_of(t)]) for name in drawn[graph.nodes_of(t)[0]]}
+            for t in graph.count()
+        }
+        mix = signals[graph.outputs[0]]
+        factor = level_for(mix, self.settings.sample_rate, self.settings.loudness_lufs).factor
+        moved = moved_thresholds(self.processors, parameters, 20 * math.log10(factor))
+        return self.rendered(
+            GraphValues(graph, moved, torch.tensor([weights[i] for i in graph.processors])), sources * factor
+        )
+
+    @torch.no_grad()
+    def rendered(self, values: GraphValues, sources: Tensor) -> _Mixed:
+        mix = render_song(values.graph, self.processors, sources, values.parameters, values.weights)[0]
+        return _Mixed(values, sources, mix)
+
+    def audible(self, mixed: _Mixed, least: float) -> _Mixed:
+        """Without the processors that cost too little, measured twice at most; with the loss increases of the rest."""
+        for measured in range(1, _PASSES + 1):
+            graph, parameters, weights = mixed.values.graph, mixed.values.parameters, mixed.values.weights
+            target = SongTarget(self.match, mixed.mix)
+            evaluator = SongEvaluator(graph, self.processors, parameters, weights, mixed.sources, target)
+            found = leave_one_out(evaluator, len(graph.processors))
+            increases = torch.tensor([-1.0 if i is None else i for i in found], dtype=torch.float64)
+            keep = [node for node, i in zip(graph.processors, increases.tolist(), strict=True) if i >= least]
+            if len(keep) == len(graph.processors):
+                return _Mixed(mixed.values, mixed.sources, mixed.mix, increases)
+            mixed = self.rendered(prune_values(mixed.values, keep), mixed.sources)
+            if measured == _PASSES or not keep:
+                return _Mixed(mixed.values, mixed.sources, mixed.mix, increases[increases >= least])
+        return mixed

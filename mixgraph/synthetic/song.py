@@ -1,0 +1,322 @@
+"""Synthetic songs with a known graph: dry tracks from formulas, mixed by our own processors.
+
+They answer what real songs cannot: whether a search finds the processors that were really used. Every processor of
+the truth matters: removing it alone raises the match loss by at least twice the tolerance.
+
+Some differences between graphs cannot be heard, and no search can settle them:
+
+- The level of a chain is shared by its gain, the level of its equalizer, and the dry/wet weights of reverb and
+  delay. Equalizers of the truth have zero mean over third-octave bands, so that the level stays with the gain.
+- The linear processors of a subgroup and those of its tracks: a gain, equalizer or imager on a subgroup equals the
+  same on each of its tracks. Therefore every subgroup has two tracks or more, and has such a type only if at
+  least two of its tracks lack it: the truth is then the smallest of the equal graphs.
+- An imager does nothing on a mono track; the truth has them on stereo tracks alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from mixgraph.graph import MixGraph, build_console, prune
+from mixgraph.losses import MatchLoss, SongTarget
+from mixgraph.processors import Processors, make_processors, processor_type, types_from_letters
+from mixgraph.pruning import SongEvaluator, leave_one_out
+from mixgraph.render import render_song
+from mixgraph.songs.align import TrackAlignment
+from mixgraph.songs.song import Song
+from mixgraph.synthetic.engineer import draw_settings, moved_thresholds
+from mixgraph.synthetic.instruments import INSTRUMENTS, Instrument, make_sheet, make_track
+
+CHAIN = "ecnsgdr"
+ATTEMPTS = 6
+_STRONGER = 1.4
+_PEAK = 0.95
+_MARGIN = 1.02  # over the increase that is asked for, so that rounding never falls below it
+
+Values = dict[str, dict[str, Tensor]]
+
+
+@dataclass(frozen=True, eq=False)
+class SyntheticSong:
+    """A song and the graph that made it.
+
+    Attributes:
+        song: dry tracks, and the mix that the graph makes of them.
+        graph: the truth, a pruned console.
+        processors: one module a type.
+        parameters: type -> name -> (nodes of the type, *shape), in trained coordinates.
+        weights: dry/wet weights, (processors,).
+        loss_increases: of removing each processor alone (paper eq. 9); at least twice the tolerance.
+    """
+
+    song: Song
+    graph: MixGraph
+    processors: Processors
+    parameters: Values
+    weights: Tensor
+    loss_increases: tuple[float, ...]
+
+
+def make_synthetic_song(
+    seed: int = 0,
+    num_tracks: int = 6,
+    num_subgroups: int = 2,
+    seconds: float = 20.0,
+    sample_rate: int = 30000,
+    tolerance: float = 0.01,
+    density: float = 0.4,
+) -> SyntheticSong:
+    """Makes a song and a graph of all processor types; the same arguments give the same samples.
+
+    A graph is drawn, processors that matter too little are drawn once more with stronger settings, and those that
+    still do are removed. Where a type was lost, another graph is drawn, up to six times.
+
+    Args:
+        seed: of everything.
+        num_tracks: K, at least two a subgroup.
+        num_subgroups: of about equal size.
+        seconds: length of the song, at least 2.
+        sample_rate: in Hz.
+        tolerance: of the search that the song is for; removing any processor costs at least twice as much.
+        density: share of the full console's processors to start from.
+
+    Raises:
+        ValueError: an argument out of its range, or no graph of all types in which each processor matters.
+    """
+    _check(num_tracks, num_subgroups, seconds, tolerance, density)
+    generator = torch.Generator().manual_seed(seed)
+    sheet = make_sheet(round(seconds * sample_rate), sample_rate, generator)
+    parts = _cast(num_tracks)
+    sources = torch.stack([make_track(instrument, sheet, generator, octave) for _, instrument, octave in parts])
+    subgroups = _subgroups([name for name, _, _ in parts], num_subgroups)
+    draft = _Draft(
+        seed=seed,
+        console=build_console(subgroups, CHAIN, CHAIN, f"synthetic_{seed}"),
+        instruments={name: instrument for name, instrument, _ in parts},
+        sources=sources,
+        processors=make_processors(sample_rate),
+        match=MatchLoss(sample_rate),
+        least_increase=2 * tolerance * _MARGIN,
+    )
+    for attempt in range(ATTEMPTS):
+        mixed = draft.attempt(attempt, density)
+        if _complete(mixed.graph):
+            song = _song(draft, mixed, subgroups, sample_rate)
+            return SyntheticSong(
+                song, mixed.graph, draft.processors, mixed.parameters, mixed.weights, mixed.loss_increases
+            )
+    raise ValueError(
+        f"seed {seed}: after {ATTEMPTS} attempts no graph of all {len(CHAIN)} types in which removing any "
+        f"processor raises the loss by {2 * tolerance}. HINT: more tracks, a higher density or a lower tolerance"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Mixed:
+    """Sources as scaled, a graph with its values, the mix, and what each processor is worth (once measured)."""
+
+    sources: Tensor
+    graph: MixGraph
+    nodes: tuple[int, ...]  # of the console, for each processor
+    parameters: Values
+    weights: Tensor
+    mix: Tensor
+    loss_increases: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Draft:
+    seed: int
+    console: MixGraph
+    instruments: Mapping[str, Instrument]
+    sources: Tensor
+    processors: Processors
+    match: MatchLoss
+    least_increase: float
+
+    def attempt(self, attempt: int, density: float) -> _Mixed:
+        keep = self.place(self.generator(attempt, len(self.console)), density)
+        strengths = dict.fromkeys(keep, 1.0)
+        mixed = self.measured(self.mixed(attempt, strengths))
+        if weak := self.weak(mixed):
+            strengths |= dict.fromkeys(weak, _STRONGER)
+            mixed = self.measured(self.mixed(attempt, strengths))
+        while weak := self.weak(mixed):
+            mixed = self.without(mixed, weak)
+            if not _complete(mixed.graph):
+                return mixed
+            mixed = self.measured(mixed)
+        return mixed
+
+    def generator(self, attempt: int, node: int) -> torch.Generator:
+        return torch.Generator().manual_seed(((self.seed * 101 + attempt) * 10_007 + node) % (1 << 62))
+
+    def weak(self, mixed: _Mixed) -> list[int]:
+        pairs = zip(mixed.nodes, mixed.loss_increases, strict=True)
+        return [node for node, increase in pairs if not increase >= self.least_increase]
+
+    def place(self, generator: torch.Generator, density: float) -> list[int]:
+        """Chooses processors of the console where engineers would use them, and where they can be told apart."""
+        console = self.console
+        group_of = dict(zip((console.names[i] for i in console.inputs), console.subgroups, strict=True))
+        num_chains = len(group_of) + len(set(console.subgroups))
+        wanted = max(2, round(density * num_chains))
+        keep: list[int] = []
+        for node_type in sorted(types_from_letters(CHAIN)):
+            slots = [i for i in console.nodes_of(node_type) if self.suits(i)]
+            chosen: list[int] = []
+            for slot in torch.randperm(len(slots), generator=generator).tolist():
+                candidate = [*chosen, slots[slot]]
+                if len(chosen) < wanted and (
+                    not processor_type(node_type).linear
+                    or node_type in ("delay", "reverb")
+                    or _smallest(candidate, console, group_of)
+                ):
+                    chosen = candidate
+            keep += chosen
+        return sorted(keep)
+
+    def suits(self, node: int) -> bool:
+        node_type, name = self.console.types[node], self.console.names[node]
+        if self.console.types[self.console.chain_head(node)] == "mix":
+            return node_type in ("equalizer", "compressor", "gain_panning", "reverb")
+        instrument = self.instruments[name]
+        return {
+            "stereo_imager": instrument.stereo,
+            "delay": instrument.echoes,
+            "reverb": instrument.reverberant,
+        }.get(node_type, True)
+
+    def mixed(self, attempt: int, strengths: Mapping[int, float]) -> _Mixed:
+        """Draws the values of each processor, along the signal, so that thresholds fit what comes in."""
+        graph, index = prune(self.console, list(strengths))
+        nodes = tuple(self.console.processors[i] for i in index.processors)
+        console_node = dict(zip(graph.processors, nodes, strict=True))
+        signals: dict[int, Tensor] = {}
+        drawn: dict[int, dict[str, Tensor]] = {}
+        weights: dict[int, float] = {}
+        for node in graph.topological_order:
+            if node in graph.inputs:
+                signals[node] = self.sources[graph.rows[node]]
+                continue
+            signal = torch.stack([signals[p] for p in graph.predecessors[node]]).sum(dim=0)
+            if node in console_node:
+                generator = self.generator(attempt, console_node[node])
+                processor = self.processors[graph.types[node]]
+                strength = strengths[console_node[node]]
+                drawn[node], weights[node] = draw_settings(processor, signal, strength, generator)
+                own = {name: value.unsqueeze(0) for name, value in drawn[node].items()}
+                wet = processor(signal.unsqueeze(0), own)[0]
+                signal = signal + weights[node] * (wet - signal)
+            signals[node] = signal
+        parameters = {
+            t: {name: torch.stack([drawn[i][name] for i in graph.nodes_of(t)]) for name in drawn[graph.nodes_of(t)[0]]}
+            for t in graph.count()
+        }
+        dry_wet = torch.tensor([weights[i] for i in graph.processors])
+        return self.rendered(_Mixed(self.sources, graph, nodes, parameters, dry_wet, self.sources[0]))
+
+    def rendered(self, mixed: _Mixed) -> _Mixed:
+        """Renders; where the mix would clip, the tracks are turned down, and thresholds with them."""
+        sources, parameters = mixed.sources, mixed.parameters
+        while True:
+            with torch.no_grad():
+                mix = render_song(mixed.graph, self.processors, sources, parameters, mixed.weights)[0]
+            peak = float(mix.abs().max())
+            if peak <= _PEAK:
+                return replace(mixed, sources=sources, parameters=parameters, mix=mix, loss_increases=())
+            factor = 0.98 * _PEAK / peak  # a little below, since the floor of the detectors does not move along
+            sources = sources * factor
+            parameters = moved_thresholds(self.processors, parameters, 20 * math.log10(factor))
+
+    def measured(self, mixed: _Mixed) -> _Mixed:
+        """Adds the loss increase of every processor (paper eq. 9)."""
+        target = SongTarget(self.match, mixed.mix)
+        evaluator = SongEvaluator(mixed.graph, self.processors, mixed.parameters, mixed.weights, mixed.sources, target)
+        increases = leave_one_out(evaluator, len(mixed.graph.processors))
+        return replace(mixed, loss_increases=tuple(i for i in increases if i is not None))
+
+    def without(self, mixed: _Mixed, gone: list[int]) -> _Mixed:
+        pairs = zip(mixed.graph.processors, mixed.nodes, strict=True)
+        graph, index = prune(mixed.graph, [node for node, console_node in pairs if console_node not in gone])
+        parameters = {
+            t: {name: value[list(index.rows[t])] for name, value in values.items()}
+            for t, values in mixed.parameters.items()
+            if index.rows[t]
+        }
+        kept = list(index.processors)
+        nodes = tuple(mixed.nodes[i] for i in kept)
+        return self.rendered(
+            replace(mixed, graph=graph, nodes=nodes, parameters=parameters, weights=mixed.weights[kept])
+        )
+
+
+def _complete(graph: MixGraph) -> bool:
+    return set(graph.count()) == set(types_from_letters(CHAIN))
+
+
+def _check(num_tracks: int, num_subgroups: int, seconds: float, tolerance: float, density: float) -> None:
+    problems = []
+    if num_subgroups < 1:
+        problems.append(f"num_subgroups: at least 1, got {num_subgroups}")
+    if num_tracks < max(3, 2 * num_subgroups):
+        problems.append(f"num_tracks: at least 3, and 2 for each of {num_subgroups} subgroups, got {num_tracks}")
+    if not seconds >= 2:
+        problems.append(f"seconds: at least 2, got {seconds}")
+    if not tolerance >= 0:
+        problems.append(f"tolerance: at least 0, in units of the match loss, got {tolerance}")
+    if not 0 < density <= 1:
+        problems.append(f"density: above 0 and at most 1, got {density}")
+    if problems:
+        raise ValueError("; ".join(problems))
+
+
+def _cast(num_tracks: int) -> list[tuple[str, Instrument, int]]:
+    """(name, instrument, octave shift) of each track; the rhythm section first."""
+    count = len(INSTRUMENTS)
+    parts = []
+    for track in range(num_tracks):
+        instrument, again = INSTRUMENTS[track % count], track // count
+        name = instrument.name if again == 0 else f"{instrument.name}_{again + 1}"
+        parts.append((name, instrument, (0, 1, -1)[again % 3]))
+    rhythm = ("kick", "snare", "hats", "bass")
+    return sorted(parts, key=lambda part: part[1].name not in rhythm)
+
+
+def _subgroups(names: list[str], count: int) -> dict[str, tuple[str, ...]]:
+    borders = [round(i * len(names) / count) for i in range(count + 1)]
+    return {f"subgroup_{i + 1}": tuple(names[borders[i] : borders[i + 1]]) for i in range(count)}
+
+
+def _smallest(nodes: list[int], console: MixGraph, group_of: Mapping[str, str]) -> bool:
+    """Whether no equal graph with as few nodes exists: a subgroup with the type has two tracks or more without."""
+    names = {console.names[i] for i in nodes}
+    for group in set(group_of.values()) & names:
+        tracks = [track for track, owner in group_of.items() if owner == group]
+        if sum(track not in names for track in tracks) < 2:
+            return False
+    return True
+
+
+def _song(draft: _Draft, mixed: _Mixed, subgroups: dict[str, tuple[str, ...]], sample_rate: int) -> Song:
+    tracks = [track for members in subgroups.values() for track in members]
+    return Song(
+        name=draft.console.names[-1],
+        title=f"Synthetic song {draft.seed}",
+        licence="made by mixgraph from formulas; no rights reserved",
+        sample_rate=sample_rate,
+        subgroups=subgroups,
+        sources=mixed.sources,
+        mix=mixed.mix,
+        mono=tuple(not draft.instruments[track].stereo for track in tracks),
+        placements=((0, 1),) * len(tracks),
+        level=1.0,
+        alignment=tuple(TrackAlignment(0, 1, 1.0, track, False) for track in tracks),
+        warnings=(),
+        file_hashes={},
+    )

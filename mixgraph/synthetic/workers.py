@@ -1,0 +1,110 @@
+"""Many samples, made by several processes, in order."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from mixgraph.losses import MatchLoss
+from mixgraph.processors import Processors, make_processors
+from mixgraph.synthetic.corpus import Corpus, load_corpus
+from mixgraph.synthetic.mixing import GeneratedSample, GenerationSettings, make_sample
+from mixgraph.synthetic.prior import GraphPrior, learn_prior
+from mixgraph.system.threads import one_thread
+
+_AHEAD = 4  # samples a process that are made before they are asked for
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a process needs to make samples; see `load_corpus`, `learn_prior` and `GenerationSettings`."""
+
+    songs: tuple[Path, ...]
+    settings: GenerationSettings
+    results: tuple[Path, ...] = ()
+    test_songs: tuple[str, ...] = ()
+    cache_dir: Path = Path(".mixgraph_cache")
+    rule_share: float = 0.3
+    jitter: float = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class _Maker:
+    corpus: Corpus
+    prior: GraphPrior
+    settings: GenerationSettings
+    processors: Processors
+    match: MatchLoss
+
+    @classmethod
+    def of(cls, plan: Plan) -> _Maker:
+        rate = plan.settings.sample_rate
+        chains = plan.settings.track_chain, plan.settings.subgroup_chain
+        return cls(
+            load_corpus(plan.songs, rate, plan.cache_dir, plan.test_songs, seed=plan.settings.seed),
+            learn_prior(plan.results, rate, *chains, rule_share=plan.rule_share, jitter=plan.jitter),
+            plan.settings,
+            make_processors(rate),
+            MatchLoss(rate),
+        )
+
+    def make(self, split: str, index: int) -> GeneratedSample:
+        return make_sample(self.corpus, self.prior, self.settings, self.processors, self.match, split, index)
+
+
+_maker: _Maker | None = None  # of a worker process
+
+
+def generate(plan: Plan, counts: Mapping[str, int], num_workers: int = 1) -> Iterator[GeneratedSample]:
+    """Yields the samples of each split in order; they do not depend on the number of processes.
+
+    Args:
+        plan: what to make.
+        counts: split -> number of samples.
+        num_workers: processes; 1 makes them here.
+
+    Raises:
+        ValueError: as `load_corpus`, `learn_prior` and `make_sample`.
+    """
+    wanted = [(split, index) for split, count in counts.items() for index in range(count)]
+    here = _Maker.of(plan)  # also decodes the songs, once, before other processes map them
+    if num_workers <= 1:
+        for split, index in wanted:
+            with one_thread():
+                sample = here.make(split, index)
+            yield sample
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(num_workers, context, _begin, (plan,)) as pool:
+        yield from _in_order(pool, wanted, num_workers * _AHEAD)
+
+
+def _in_order(pool: ProcessPoolExecutor, wanted: Sequence[tuple[str, int]], most: int) -> Iterator[GeneratedSample]:
+    """Results in order, with at most so many in memory."""
+    waiting: list[Future[GeneratedSample]] = []
+    try:
+        for split, index in wanted:
+            waiting.append(pool.submit(_make, split, index))
+            if len(waiting) >= most:
+                yield waiting.pop(0).result()
+        while waiting:
+            yield waiting.pop(0).result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _begin(plan: Plan) -> None:
+    global _maker
+    torch.set_num_threads(1)
+    _maker = _Maker.of(plan)
+
+
+def _make(split: str, index: int) -> GeneratedSample:
+    assert _maker is not None
+    return _maker.make(split, index)

@@ -1,0 +1,8 @@
+"""What touches the operating system: nothing here knows of songs, graphs or torch models.
+
+- `files`: files that are complete or absent, and errors that name them.
+- `locks`: one process at a time at a place, and who holds it.
+- `memory`: freed memory that is kept for the next step.
+- `termination`: SIGTERM ends a process as Ctrl-C does.
+- `threads`: how many threads a search takes.
+"""

@@ -1,0 +1,245 @@
+"""The table of commands, help without torch, names of configurations, modules of the user's, and what is shipped."""
+
+import inspect
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+import mixgraph
+from callbacks import IterativePruning, ResultFolder
+from datamodules import SongData
+from mixgraph import shipped
+from mixgraph.cli import commands
+from mixgraph.cli.arguments import prepare
+from mixgraph.cli.options import unknown_class
+from mixgraph.cli.training import class_problem, is_console, trainer_problem
+from mixgraph.search.module import ConsoleModule
+
+ROOT = Path(__file__).parents[2]
+HIDING = 'raise RuntimeError("a package of the user is imported")\n'
+SMALL = [
+    "--data.sample_rate=8000", "--data.steps_per_stage=2", "--data.scored_seconds=1.0", "--pruning.console_stages=1",
+    "--pruning.rounds=1", "--model.track_chain=g", "--model.subgroup_chain=g", "--trainer.accelerator=cpu",
+]  # fmt: skip
+
+
+def python(code: str, cwd: Path, **environment: str) -> str:
+    """What Python prints in a folder, with mixgraph as it is installed here."""
+    done = subprocess.run(
+        [sys.executable, *(["-c", code] if code else [])],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["fit", "--help"], ["render", "--help"], ["estimate", "--help"], ["validate-shards", "--help"],
+     ["rehydrate", "--help"], ["--version"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_help_loads_neither_torch_nor_lightning(words, tmp_path) -> None:
+    code = f"""
+import sys
+sys.argv = ["mixgraph", *{words}]
+from mixgraph.__main__ import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print({{"torch", "lightning", "numba", "matplotlib"}} & set(sys.modules))
+"""
+    assert python(code, tmp_path).endswith("set()\n")
+
+
+def test_every_command_is_listed_and_can_be_imported(capsys) -> None:
+    assert commands.run(["--help"]) == 0
+    told = capsys.readouterr().out
+    for command in commands.COMMANDS:
+        assert f"  {command.name}" in told
+        path = Path(*command.module.split("."))
+        assert (ROOT / path.with_suffix(".py")).is_file()
+    assert commands.run(["rendr"]) == 2
+    assert "HINT: did you mean render?" in capsys.readouterr().err
+    assert commands.run([]) == 2
+
+
+def test_the_short_help_of_fit_states_the_real_defaults() -> None:
+    groups = {"data": SongData, "model": ConsoleModule, "pruning": IterativePruning, "result": ResultFolder}
+    stated = {o.setting: o.default for options in commands.FIT_OPTIONS.values() for o in options if o.setting}
+    assert stated.pop("seed_everything") == 42
+    assert stated.pop("trainer.accelerator") == "auto"
+    for setting, default in stated.items():
+        group, name = setting.split(".")
+        assert inspect.signature(groups[group]).parameters[name].default == default, setting
+    told = commands.fit_help()
+    assert max(map(len, told.splitlines())) <= 120
+    assert len(told.splitlines()) < 60
+    assert "--help-all" in told
+
+
+def test_words_before_lightning_reads_them(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert prepare(["fit", "song"]) == ["fit", "--data.path=song"]
+    assert prepare(["fit", "a", "b", "--budget", "1m"]) == ["fit", "--budget", "1m", '--data.path=["a", "b"]']
+    assert prepare(["fit", "--mix", "m.wav", "--tracks=t"]) == ["fit", "--data.mix=m.wav", "--data.path=t"]
+    assert prepare(["fit", "--help-all"]) == ["fit", "--help"]
+    assert prepare(["fit", "--config={data: {path: x}}"]) == ["fit", "--config={data: {path: x}}"]
+    ours = f"--config={ROOT / 'configs' / 'demo.yaml'}"
+    assert prepare(["fit", "--config", "demo.yaml"]) == prepare(["fit", "-c=configs/demo.yaml"]) == ["fit", ours]
+    # The song that is named wins over that of a configuration, and follows the class that takes it.
+    assert prepare(["fit", "song", "--config=demo.yaml", "--data=a.B"]) == [
+        "fit",
+        ours,
+        "--data=a.B",
+        "--data.path=song",
+    ]
+    assert prepare(["fit", "--tracks", "t", "--config=demo.yaml"]) == ["fit", ours, "--data.path=t"]
+    (tmp_path / "demo.yaml").write_text("data: {path: mine}\n")
+    assert prepare(["fit", "--config", "demo.yaml"]) == ["fit", "--config=demo.yaml"]
+    with pytest.raises(FileNotFoundError, match=r"config: dmo.yaml is no file, nor one of .*base.yaml, .*demo.yaml"):
+        prepare(["fit", "--config", "dmo.yaml"])
+    with pytest.raises(ValueError, match=r"--config: a value is needed after it"):
+        prepare(["fit", "--config"])
+    with pytest.raises(ValueError, match=r"import: no module is named 'nowhere_at_all'.*HINT: a dotted name"):
+        prepare(["fit", "--import", "nowhere_at_all"])
+
+
+def test_a_class_that_cannot_be_made_is_told_by_its_reason() -> None:
+    message = "Errors:\n  - Problem with given class_path 'a.B':\n      not installed\n      install it\n  - Expected x"
+    assert class_problem(message) == "Problem with given class_path 'a.B': not installed install it"
+
+
+def test_what_the_trainer_cannot_have_is_told_by_its_option() -> None:
+    assert trainer_problem("No supported gpu backend found!").startswith("trainer.accelerator: no GPU ")
+    assert trainer_problem("Requirement\n  'x' not met.") == "trainer: Requirement 'x' not met."
+    message = (
+        'Parser key "trainer.logger":\n  Errors:\n    - Expected a dot import path string: CSVLoger\n    - Expected x'
+    )
+    told = "trainer.logger: no class is named 'CSVLoger'"
+    assert unknown_class(message) == (
+        told,
+        "HINT: did you mean CSVLogger or Logger? One of yours is named with its module. ",
+    )
+    assert unknown_class('Parser key "trainer.devices": invalid') is None
+
+
+def test_a_class_that_is_not_there_is_told() -> None:
+    with pytest.raises(ValueError, match=r"model.class_path: 'mixgraph' has nothing that is named 'Nothing'"):
+        is_console("mixgraph.Nothing")
+    with pytest.raises(ValueError, match=r"model.class_path: 'nowhere_at_all.A' cannot be imported"):
+        is_console("nowhere_at_all.A")
+
+
+@pytest.mark.parametrize(("option", "found"), [((), True), (("-P",), False)])
+def test_modules_of_the_users_are_found_by_the_installed_script_too(tmp_path, option, found) -> None:
+    """Python puts the folder of a script, not the working folder, where it looks for modules first."""
+    script = tmp_path / "bin" / "mixgraph"
+    script.parent.mkdir()
+    script.write_text(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom mixgraph.__main__ import main\nmain()\n")
+    (tmp_path / "my_module.py").write_text("print('imported', flush=True)\n")
+    words = [sys.executable, *option, str(script), "fit", "--import", "my_module", "--config=missing.yaml"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert (done.stdout == "imported\n") is found, done.stderr
+    assert done.stderr.startswith(
+        "mixgraph: config: missing.yaml is no file" if found else "mixgraph: import: no module"
+    )
+
+
+def test_demo_song_is_found_from_anywhere(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tracks = shipped.song_path("mixgraph/songs/demo_potassium/tracks")
+    assert len(list(tracks.glob("*.flac"))) == 6
+    assert shipped.song_path("mixgraph/songs/other") == Path("mixgraph/songs/other")
+    (tmp_path / "mixgraph/songs/demo_potassium").mkdir(parents=True)
+    assert shipped.song_path("mixgraph/songs/demo_potassium") == Path("mixgraph/songs/demo_potassium")
+
+
+def test_every_package_is_in_the_wheel() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    outside = {f"mixgraph._shipped.{name}": name for name in ("configs", "tools")}
+    assert settings["package-dir"] == outside
+    folders = {
+        p.parent for root in ("mixgraph", "callbacks", "datamodules", "tools") for p in ROOT.glob(f"{root}/**/*.py")
+    }
+    names = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    expected = {f"mixgraph._shipped.{name}" if name.split(".")[0] == "tools" else name for name in names}
+    assert set(settings["packages"]) == expected | {"mixgraph._shipped.configs"}
+    assert all((ROOT / name / "py.typed").is_file() for name in ("mixgraph", "callbacks", "datamodules"))
+
+
+def test_names_of_the_package(tmp_path) -> None:
+    assert mixgraph.IterativePruning is IterativePruning
+    assert mixgraph.SongData is SongData
+    assert set(mixgraph.__all__) <= set(dir(mixgraph))
+    with pytest.raises(AttributeError, match=r"has no attribute 'Nothing'; it has .*ConsoleModule"):
+        _ = mixgraph.Nothing
+
+
+def test_packages_of_the_same_name_do_no_harm(tmp_path) -> None:
+    """In a script whose folder has `callbacks` and `datamodules` of its own, both are had."""
+    for name in ("callbacks", "datamodules"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("MINE = 1\n")
+    code = """
+from mixgraph import IterativePruning, SongData, SyntheticSongData
+import callbacks, datamodules
+assert callbacks.MINE == datamodules.MINE == 1
+assert issubclass(SyntheticSongData, SongData)
+print(IterativePruning.__module__, SongData.__module__)
+"""
+    printed = python(code, tmp_path)
+    assert printed == "mixgraph.callbacks.iterative_pruning mixgraph.datamodules.song\n"
+
+
+@pytest.fixture(scope="module")
+def own_classes(tiny_song, tmp_path_factory) -> Path:
+    """A folder with a console and data of the user's, and with packages that have the names of ours."""
+    folder = tmp_path_factory.mktemp("own")
+    for name in ("callbacks", "datamodules", "tools", "configs"):
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text(HIDING)
+    (folder / "my_console.py").write_text(
+        "from mixgraph import ConsoleModule, SongData\n"
+        "class MyConsole(ConsoleModule):\n"
+        "    def __init__(self, *, colour: str = 'red', **kwargs):\n"
+        "        super().__init__(**kwargs)\n"
+        "        self.colour = colour\n"
+        "class MyData(SongData):\n"
+        "    pass\n"
+    )
+    words = [
+        "fit",
+        "--import",
+        "my_console",
+        "--model=MyConsole",
+        "--data=my_console.MyData",
+        f"--data.path={tiny_song}",
+    ]
+    words += [*SMALL, "--model.colour=blue", "--result.path=mine"]
+    done = subprocess.run(
+        [sys.executable, "-m", "mixgraph", *words], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_console_of_the_users_keeps_the_searchs_command_line(own_classes) -> None:
+    saved = yaml.safe_load((own_classes / "mine" / "config.yaml").read_text())
+    assert saved["model"]["class_path"] == "my_console.MyConsole"
+    assert saved["model"]["init_args"]["colour"] == "blue"
+    assert saved["model"]["init_args"]["loss"]["denominator"] == "target"
+    assert saved["data"]["class_path"] == "my_console.MyData"
+    assert saved["pruning"]["rounds"] == 1
+    assert (own_classes / "mine" / "graph.json").is_file()
