@@ -5,7 +5,7 @@
     python -m tools.benchmark --parts search --songs A B --whole-peer-search --extrapolate-songs C D --out benchmark
     python -m tools.benchmark --quick --no-peer
 
-The peer is the harness of ours in `tools/peer` over `grafx` 0.6.0, its processors and renderer. To install it:
+The peer is the harness of ours in `tools/bench/peer` over `grafx` 0.6.0, its processors and renderer. To install it:
 
     pip install "setuptools>=77,<82"
     pip install --no-build-isolation -e ".[benchmark]"
@@ -31,14 +31,14 @@ from pathlib import Path
 from typing import Any
 
 from mixgraph.system.files import write_atomically
-from tools.benchmarks.cases import Case, Kind
-from tools.benchmarks.extrapolation import Recipe
-from tools.benchmarks.parts import PARTS
-from tools.benchmarks.picture import draw, growth
-from tools.benchmarks.pool import ROOT, Pool, Runner
-from tools.benchmarks.searches import FILE, Searches
-from tools.benchmarks.settings import Settings
-from tools.benchmarks.table import Row, machine, to_json, to_markdown
+from tools.bench.cases import Case, Kind
+from tools.bench.kept_searches import FILE, Searches
+from tools.bench.speed.extrapolation import Recipe
+from tools.bench.speed.parts import PARTS
+from tools.bench.speed.picture import draw, growth
+from tools.bench.speed.pool import ROOT, Pool, Runner
+from tools.bench.speed.settings import Settings
+from tools.bench.speed.table import Row, machine, to_json, to_markdown
 
 DEMO = ROOT / "mixgraph" / "songs" / "demo_potassium"
 DEFAULT, TUNED = "default", "tuned"
@@ -129,8 +129,8 @@ def remarks_of(options: argparse.Namespace, settings: Settings) -> list[str]:
     if not options.peer:
         return [*remarks, "The peer was not run."]
     remarks.append(
-        "Ours: mixgraph's defaults. The peer: grafx 0.6.0 in the harness of tools/peer, flashfftconv off; a trial is a "
-        "whole-song evaluation with masks on the full console, without early stop."
+        "Ours: mixgraph's defaults. The peer: grafx 0.6.0 in the harness of tools/bench/peer, flashfftconv off; a "
+        "trial is a whole-song evaluation with masks on the full console, without early stop."
     )
     if "search" in options.parts:
         remarks.append(

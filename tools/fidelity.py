@@ -5,7 +5,7 @@
 
 A configuration is NAME=PARTS: YAML files and options of `python -m mixgraph fit`, separated by commas (a file by its
 name alone, without `--config=`). `--reference`
-adds the peer (the harness of tools/peer, see `python -m tools.benchmark --help` for how to install it) by its own
+adds the peer (the harness of tools/bench/peer, see `python -m tools.benchmark --help` for how to install it) by its own
 rules, at equal steps, on the same songs and seeds. Every search is kept in OUT/searches.jsonl as it ends; with
 `--keep` those that are there, made with the same code and settings, are not run again.
 
@@ -27,13 +27,13 @@ import torch
 from mixgraph.search.run import quiet_lightning
 from mixgraph.system.files import json_text, write_atomically
 from mixgraph.system.memory import keep_freed_memory
-from tools.benchmarks.extrapolation import Recipe
-from tools.benchmarks.searches import FILE, Searches, versions
-from tools.benchmarks.table import machine
-from tools.measuring.picture import draw_course, draw_ends
-from tools.measuring.runs import REFERENCE, run_search
-from tools.measuring.songs import contents, measured_song
-from tools.measuring.table import Runs, against_reference, summarise, to_markdown
+from tools.bench.fidelity.picture import draw_course, draw_ends
+from tools.bench.fidelity.runs import REFERENCE, run_search
+from tools.bench.fidelity.songs import contents, measured_song
+from tools.bench.fidelity.table import Runs, against_reference, summarise, to_markdown
+from tools.bench.kept_searches import FILE, Searches, versions
+from tools.bench.speed.extrapolation import Recipe
+from tools.bench.speed.table import machine
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -15,16 +15,16 @@ import torch
 
 from mixgraph.songs.training_clips import ClipReader
 from tools import benchmark
-from tools.benchmarks.cases import Case, make_graph, make_song, real_case
-from tools.benchmarks.extrapolation import Cost, Recipe, continued, our_seconds, peer_seconds, with_fewest_trials
-from tools.benchmarks.ours import OurSide
-from tools.benchmarks.parts import PARTS
-from tools.benchmarks.picture import growth
-from tools.benchmarks.pool import ROOT, Measured, NotRun, Runner, Worker
-from tools.benchmarks.search import search
-from tools.benchmarks.searches import FILE, Searches, versions
-from tools.benchmarks.side import common_losses
-from tools.benchmarks.table import Row, add_row, reference_lines, to_markdown
+from tools.bench.cases import Case, make_graph, make_song, real_case
+from tools.bench.kept_searches import FILE, Searches, versions
+from tools.bench.ours import OurSide
+from tools.bench.side import common_losses
+from tools.bench.speed.extrapolation import Cost, Recipe, continued, our_seconds, peer_seconds, with_fewest_trials
+from tools.bench.speed.parts import PARTS
+from tools.bench.speed.picture import growth
+from tools.bench.speed.pool import ROOT, Measured, NotRun, Runner, Worker
+from tools.bench.speed.search import search
+from tools.bench.speed.table import Row, add_row, reference_lines, to_markdown
 
 RATE = 8000
 ABOUT = {
@@ -358,7 +358,8 @@ def test_a_worker_that_was_killed_is_started_anew():
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux ends children with their parent, others do not")
 def test_a_worker_ends_with_who_started_it():
     code = (
-        "import time; from tools.benchmarks.pool import Runner, Worker; worker = Worker(Runner('ours', 'default'), 1); "
+        "import time; from tools.bench.speed.pool import Runner, Worker; "
+        "worker = Worker(Runner('ours', 'default'), 1); "
         "worker.ask({'do': 'peak'}, 60); print(worker.process.pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)

@@ -17,14 +17,14 @@ from mixgraph.graph import build_console, prune
 from mixgraph.processors import make_processors, processor_type
 from mixgraph.recovery import GraphValues, compare_graphs
 from mixgraph.songs import load_song
+from tools.bench.fidelity.curve import first_at
+from tools.bench.fidelity.known_settings import settings_errors
+from tools.bench.fidelity.runs import REFERENCE, clip_mix
+from tools.bench.fidelity.songs import measured_song
+from tools.bench.fidelity.table import against_reference, summarise, to_markdown, type_agreements, type_ratios
+from tools.bench.fidelity.truth import agreement, in_places, kind, of_kinds, processors_of, read_settings, read_truth
+from tools.bench.losses import independent_losses
 from tools.fidelity import main, parse
-from tools.measuring.curve import first_at
-from tools.measuring.known_settings import settings_errors
-from tools.measuring.losses import independent_losses
-from tools.measuring.runs import REFERENCE, clip_mix
-from tools.measuring.songs import measured_song
-from tools.measuring.table import against_reference, summarise, to_markdown, type_agreements, type_ratios
-from tools.measuring.truth import agreement, in_places, kind, of_kinds, processors_of, read_settings, read_truth
 
 RATE = 30000
 DEMO = Path(__file__).parents[2] / "mixgraph" / "songs" / "demo_potassium"

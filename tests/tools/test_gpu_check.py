@@ -165,7 +165,7 @@ def test_what_imports_take_is_not_left_for_a_section(tmp_path, monkeypatch) -> N
     found = []
     monkeypatch.setattr(sys, "argv", ["section", "peer", "--out", str(tmp_path / "rows"), "--device", "cpu", "--until"])
     sys.argv.append(str(time.monotonic() + 100))
-    monkeypatch.setattr("tools.benchmarks.worker.end_with_parent", lambda: None)
+    monkeypatch.setattr("tools.bench.speed.worker.end_with_parent", lambda: None)
     monkeypatch.setattr("tools.gpu.peer.run", lambda context: found.append(context.left))
     with warnings.catch_warnings():
         section_process.main()

@@ -11,12 +11,12 @@ pytest.importorskip("grafx")
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # grafx 0.6.0 compares torchaudio's version as text
     from tools import peer
-    from tools.benchmarks.cases import Case
-    from tools.benchmarks.extrapolation import fewest_trials
-    from tools.benchmarks.side import common_losses
-    from tools.benchmarks.theirs import PeerSide
-    from tools.peer.console import PARAMETER_NAMES, TYPES
-    from tools.peer.search import Bound
+    from tools.bench.cases import Case
+    from tools.bench.peer.console import PARAMETER_NAMES, TYPES
+    from tools.bench.peer.search import Bound
+    from tools.bench.peer_side import PeerSide
+    from tools.bench.side import common_losses
+    from tools.bench.speed.extrapolation import fewest_trials
 
 from mixgraph.graph import build_console
 from mixgraph.graph.edit import prune

@@ -18,17 +18,17 @@ from mixgraph.graph import GraphValues, MixGraph, build_console
 from mixgraph.processors import make_processors
 from mixgraph.render import render_song
 from mixgraph.songs import load_song
-from tools.measuring.direct_sound import mix_factors, third_octave_bands
-from tools.measuring.juce import chain_response, filter_response, pan_gains
-from tools.measuring.responses import (
+from tools.bench.fidelity.direct_sound import mix_factors, third_octave_bands
+from tools.bench.fidelity.juce import chain_response, filter_response, pan_gains
+from tools.bench.fidelity.responses import (
     DirectPath,
     found_paths,
     measure_responses,
     response_errors,
     true_paths,
 )
-from tools.measuring.runs import peer_values
-from tools.measuring.table import to_markdown
+from tools.bench.fidelity.runs import peer_values
+from tools.bench.fidelity.table import to_markdown
 
 RATE = 30000
 DEMO = Path(__file__).parents[2] / "mixgraph" / "songs" / "demo_potassium"
@@ -420,7 +420,7 @@ def test_the_report_has_a_section_where_truth_is_known() -> None:
 @pytest.mark.skipif(importlib.util.find_spec("grafx") is None, reason="the peer is an optional extra")
 @pytest.mark.filterwarnings("ignore")  # on import, grafx 0.6.0 compares torchaudio's version as text
 def test_values_of_the_peer_are_those_it_was_given() -> None:
-    from tools.peer import PeerConsole
+    from tools.bench.peer import PeerConsole
 
     values = values_of(build_console({"x": ["a", "b"], "y": ["c"]}))
     console = PeerConsole(values.graph)

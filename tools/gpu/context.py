@@ -135,6 +135,6 @@ def place_of(error: BaseException) -> str:
     """The last line of the repository, outside of this package, that an error went through, or ""."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = frame.filename.removeprefix(f"{ROOT}/")
-        if path.startswith(("mixgraph/", "callbacks/", "datamodules/", "tools/peer/")):
+        if path.startswith(("mixgraph/", "callbacks/", "datamodules/", "tools/bench/peer/")):
             return f"{path}:{frame.lineno}"
     return ""

@@ -17,7 +17,7 @@ from mixgraph.losses import Denominator
 from mixgraph.pruning import RoundResult
 from mixgraph.search.module import ConsoleModule
 from mixgraph.songs.song import Song
-from tools.benchmarks.cases import Case
+from tools.bench.cases import Case
 from tools.gpu.context import Context, Unavailable, reason_of
 from tools.gpu.exactness import gradients, in_double, largest, linear_gradients, relative, relative_norm
 from tools.gpu.parent import ROOT

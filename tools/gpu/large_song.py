@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from mixgraph.pruning.schedule import seconds as expected_seconds
 from mixgraph.songs.song import Song
-from tools.benchmarks.cases import Case
+from tools.bench.cases import Case
 from tools.gpu.context import Context, Unavailable
 from tools.gpu.timed_search import run_search, trial_seconds
 from tools.gpu.timing import device_seconds, wall_seconds

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from mixgraph.pruning.schedule import seconds as expected_seconds
-from tools.benchmarks.cases import Case
+from tools.bench.cases import Case
 from tools.gpu.context import Context, Unavailable
 from tools.gpu.parent import ROOT
 from tools.gpu.timed_search import trial_seconds

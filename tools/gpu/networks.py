@@ -17,7 +17,7 @@ from mixgraph.estimators.statistics import training_statistics
 from mixgraph.graph import GraphValues, prune
 from mixgraph.render import make_plan, render_plan
 from mixgraph.render.schedule import Method
-from tools.benchmarks.cases import Case, make_song
+from tools.bench.cases import Case, make_song
 from tools.gpu.context import Context
 from tools.gpu.exactness import relative_norm
 from tools.gpu.steps import CONSOLES

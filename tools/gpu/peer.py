@@ -13,13 +13,13 @@ from tools.gpu.context import Context, Unavailable
 from tools.gpu.timing import device_seconds, tf32
 
 if TYPE_CHECKING:
-    from tools.benchmarks.cases import Case
+    from tools.bench.cases import Case
 
 
 def run(context: Context) -> None:
     if importlib.util.find_spec("grafx") is None:
         raise Unavailable("grafx is not installed (python -m tools.benchmark --help says how)")
-    from tools.benchmarks.cases import Case
+    from tools.bench.cases import Case
     from tools.gpu.steps import CONSOLES
     from tools.gpu.workloads import console_label
 
@@ -30,7 +30,7 @@ def run(context: Context) -> None:
 
 
 def _step(context: Context, label: str, case: Case) -> None:
-    from tools.benchmarks.theirs import PeerSide
+    from tools.bench.peer_side import PeerSide
     from tools.gpu.workloads import make_training
 
     side = PeerSide(case)

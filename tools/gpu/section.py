@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--until", type=float, help="of time.monotonic(), when it is killed (in 10 minutes)")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
-    from tools.benchmarks.worker import end_with_parent
+    from tools.bench.speed.worker import end_with_parent
 
     end_with_parent()
     warnings.filterwarnings("ignore")  # of other versions of torch; the log shall show what matters

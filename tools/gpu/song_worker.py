@@ -18,7 +18,7 @@ import torch
 from callbacks.iterative_pruning import song_evaluator
 from mixgraph.pruning.schedule import seconds as expected_seconds
 from mixgraph.system.files import json_text
-from tools.benchmarks.worker import end_with_parent
+from tools.bench.speed.worker import end_with_parent
 from tools.gpu.many_songs import song_case
 from tools.gpu.timing import synchronize
 from tools.gpu.workloads import DEMO_SCHEDULE, costs_of, joint_training, made_song

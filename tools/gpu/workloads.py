@@ -15,8 +15,8 @@ from mixgraph.pruning import Costs, Schedule, SongCosts
 from mixgraph.search.module import ConsoleModule
 from mixgraph.songs.song import Song
 from mixgraph.songs.training_clips import Clip, ClipReader, SongsReader
-from tools.benchmarks.cases import WARM_UP_SECONDS, Case, make_song
-from tools.benchmarks.ours import OurSide
+from tools.bench.cases import WARM_UP_SECONDS, Case, make_song
+from tools.bench.ours import OurSide
 from tools.gpu.parent import ROOT
 
 DEMO = ROOT / "mixgraph" / "songs" / "demo_potassium"

@@ -20,8 +20,8 @@ from mixgraph.render import render_song
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
 from mixgraph.songs.training_clips import ClipReader
-from tools.benchmarks.cases import HYBRID_PERIOD, WARM_UP_SECONDS, Case, make_graph, make_song, trained_values
-from tools.benchmarks.side import Answer, common_losses, search_answer
+from tools.bench.cases import HYBRID_PERIOD, WARM_UP_SECONDS, Case, make_graph, make_song, trained_values
+from tools.bench.side import Answer, common_losses, search_answer
 
 
 class OurSide:

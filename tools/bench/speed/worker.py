@@ -58,7 +58,7 @@ class Server:
         self.side: Any = None
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        from tools.benchmarks.side import Unsupported
+        from tools.bench.side import Unsupported
 
         do = request.pop("do")
         try:
@@ -76,15 +76,15 @@ class Server:
             return {"reason": "out of memory"}
 
     def _setup(self, case: dict[str, Any]) -> None:
-        from tools.benchmarks.cases import Case
+        from tools.bench.cases import Case
 
         self.side = None  # what the case before holds goes first
         if self.name == "peer":
-            from tools.benchmarks.theirs import PeerSide
+            from tools.bench.peer_side import PeerSide
 
             self.side = PeerSide(Case(**case))
         else:
-            from tools.benchmarks.ours import OurSide
+            from tools.bench.ours import OurSide
 
             self.side = OurSide(Case(**case))
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tools.peer.console import PeerConsole
-from tools.peer.loss import WARM_UP, PeerLoss
+from tools.bench.peer.console import PeerConsole
+from tools.bench.peer.loss import WARM_UP, PeerLoss
 
 SEGMENT, HOP = 114000, 84000
 Segment = tuple[Tensor, Tensor]

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tools.benchmarks.pool import Measured, Runner
-from tools.benchmarks.searches import installed, versions
+from tools.bench.kept_searches import installed, versions
+from tools.bench.speed.pool import Measured, Runner
 
 # Seconds of the authors' own implementation, measured on 2 cores with the default malloc: 30 s songs, 3.8 s clips.
 REFERENCE = {

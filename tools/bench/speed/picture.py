@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mixgraph.report.figures import save_figure
-from tools.benchmarks.table import Row
+from tools.bench.speed.table import Row
 
 AXES = (("tracks", "step"), ("tracks", "evaluation"), ("clip seconds", "step"), ("song seconds", "evaluation"))
 TITLES = {"step": "a training step", "evaluation": "a whole-song evaluation"}

@@ -10,10 +10,10 @@ from typing import Literal
 
 from torch import Tensor
 
-from tools.peer.console import PeerConsole
-from tools.peer.evaluation import PeerEvaluator, Segment
-from tools.peer.loss import PeerLoss
-from tools.peer.training import PeerTrainer
+from tools.bench.peer.console import PeerConsole
+from tools.bench.peer.evaluation import PeerEvaluator, Segment
+from tools.bench.peer.loss import PeerLoss
+from tools.bench.peer.training import PeerTrainer
 
 Policy = Literal["brute_force", "dry_wet", "hybrid"]
 Evaluate = Callable[[Sequence[int]], float]

@@ -5,11 +5,11 @@ training step, the evaluation and the search rules are written here from the fac
 Nothing of mixgraph's fast rendering, losses or caches is used. Audio is at 30 kHz, the only rate the peer knows.
 """
 
-from tools.peer.console import PeerConsole, PeerRendering
-from tools.peer.evaluation import PeerEvaluator, make_segments
-from tools.peer.loss import PeerLoss, PeerTerms
-from tools.peer.search import PeerSearch, PeerTrial, brute_force_round, weight_round
-from tools.peer.training import PeerTrainer
+from tools.bench.peer.console import PeerConsole, PeerRendering
+from tools.bench.peer.evaluation import PeerEvaluator, make_segments
+from tools.bench.peer.loss import PeerLoss, PeerTerms
+from tools.bench.peer.search import PeerSearch, PeerTrial, brute_force_round, weight_round
+from tools.bench.peer.training import PeerTrainer
 
 __all__ = [
     "PeerConsole",

@@ -18,7 +18,7 @@ from mixgraph.processors.dynamics import DynamicRangeProcessor
 from mixgraph.processors.readings import acting_ratio, acting_threshold_db, tap_levels_db
 from mixgraph.recovery import GraphValues
 from mixgraph.recovery.agreement import chain_keys
-from tools.measuring.truth import KnownProcessor, kind
+from tools.bench.fidelity.truth import KnownProcessor, kind
 
 
 def settings_errors(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tools.benchmarks.cases import Case, Kind
-from tools.benchmarks.extrapolation import Recipe
-from tools.benchmarks.searches import Searches
+from tools.bench.cases import Case, Kind
+from tools.bench.kept_searches import Searches
+from tools.bench.speed.extrapolation import Recipe
 
 
 @dataclass(frozen=True)

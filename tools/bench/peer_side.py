@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from mixgraph.processors import make_processors
-from tools.benchmarks.cases import Case, make_graph, make_song, trained_values
-from tools.benchmarks.side import Answer, Unsupported, common_losses, search_answer
-from tools.peer import (
+from tools.bench.cases import Case, make_graph, make_song, trained_values
+from tools.bench.peer import (
     PeerConsole,
     PeerEvaluator,
     PeerLoss,
@@ -23,8 +22,9 @@ from tools.peer import (
     make_segments,
     weight_round,
 )
-from tools.peer.loss import SAMPLE_RATE
-from tools.peer.search import Bound
+from tools.bench.peer.loss import SAMPLE_RATE
+from tools.bench.peer.search import Bound
+from tools.bench.side import Answer, Unsupported, common_losses, search_answer
 
 
 class _Enough(Exception):

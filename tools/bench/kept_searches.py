@@ -12,13 +12,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from tools.benchmarks.pool import ROOT
+from tools.bench.speed.pool import ROOT
 
 FILE = "searches.jsonl"
-_MEASURES = ("tools/measuring", "tools/benchmarks")
 _SOURCES = {
-    "ours": ("mixgraph", "callbacks", "datamodules", *_MEASURES),
-    "peer": ("tools/peer", "mixgraph", *_MEASURES),
+    "ours": ("mixgraph", "callbacks", "datamodules", "tools/bench"),
+    "peer": ("mixgraph", "tools/bench"),
 }
 
 

@@ -6,8 +6,9 @@ import statistics
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tools.benchmarks.cases import Case, real_case
-from tools.benchmarks.extrapolation import (
+from tools.bench.cases import Case, real_case
+from tools.bench.kept_searches import Search, versions
+from tools.bench.speed.extrapolation import (
     DEFAULT_RECIPE,
     Cost,
     Recipe,
@@ -16,10 +17,9 @@ from tools.benchmarks.extrapolation import (
     peer_seconds,
     with_fewest_trials,
 )
-from tools.benchmarks.pool import Pool, Runner
-from tools.benchmarks.searches import Search, versions
-from tools.benchmarks.settings import Settings
-from tools.benchmarks.table import Row, processor
+from tools.bench.speed.pool import Pool, Runner
+from tools.bench.speed.settings import Settings
+from tools.bench.speed.table import Row, processor
 
 # Measure, its name in an answer, and its unit.
 SECONDS = ("search", "total", "s")

@@ -23,13 +23,13 @@ from mixgraph.recovery import parameter_errors
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.run import TRAINER_DEFAULTS, search
 from mixgraph.songs.song import Song
-from tools.benchmarks.cases import Case
-from tools.benchmarks.extrapolation import Recipe
-from tools.measuring.curve import Curve, CurveCallback, renderer
-from tools.measuring.known_settings import settings_errors
-from tools.measuring.losses import independent_losses
-from tools.measuring.responses import measure_responses
-from tools.measuring.truth import agreement, in_places, of_kinds, processors_of, read_settings, read_truth
+from tools.bench.cases import Case
+from tools.bench.fidelity.curve import Curve, CurveCallback, renderer
+from tools.bench.fidelity.known_settings import settings_errors
+from tools.bench.fidelity.responses import measure_responses
+from tools.bench.fidelity.truth import agreement, in_places, of_kinds, processors_of, read_settings, read_truth
+from tools.bench.losses import independent_losses
+from tools.bench.speed.extrapolation import Recipe
 
 Found = dict[str, Any]
 REFERENCE = "reference"
@@ -115,8 +115,8 @@ def _options(arguments: Sequence[str]) -> list[str]:
 
 
 def _run_peer(arguments: Sequence[str], folder: Path, truth: GraphValues | None, recipe: Recipe, seed: int) -> Found:
-    from tools.benchmarks.theirs import PeerSide  # grafx is an optional extra
-    from tools.peer import PeerConsole, PeerSearch
+    from tools.bench.peer import PeerConsole, PeerSearch
+    from tools.bench.peer_side import PeerSide  # grafx is an optional extra
 
     side = PeerSide(Case(song=str(folder)))
 
@@ -145,7 +145,7 @@ def _run_peer(arguments: Sequence[str], folder: Path, truth: GraphValues | None,
 
 def peer_values(console: Any) -> GraphValues:
     """The values of a `PeerConsole` as ours: the inverse of its `copy_values`."""
-    from tools.peer.console import PARAMETER_NAMES, TYPES
+    from tools.bench.peer.console import PARAMETER_NAMES, TYPES
 
     graph, nodes, weights = console.graph, console.nodes, console.weights().detach()
     parameters = {}

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple
 
-from tools.benchmarks.cases import Case
+from tools.bench.cases import Case
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
@@ -97,7 +97,7 @@ class Worker:
         environment["CUDA_VISIBLE_DEVICES"] = ""
         if self.runner.malloc == "tuned":
             environment |= KEEP_MEMORY
-        command = [sys.executable, "-m", "tools.benchmarks.worker", self.runner.side]
+        command = [sys.executable, "-m", "tools.bench.speed.worker", self.runner.side]
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tools.benchmarks.cases import HYBRID_PERIOD
+from tools.bench.cases import HYBRID_PERIOD
 
 Rounds = Sequence[dict[str, Any]]
 """Of a search, as a side counted them: `before` and `after` (processors), `types` and `types_after` (of each type),

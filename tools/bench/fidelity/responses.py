@@ -38,8 +38,8 @@ from mixgraph.processors.reverb import Reverb
 from mixgraph.recovery import Setting
 from mixgraph.songs.song import Song
 from mixgraph.songs.text_files import read_json
-from tools.measuring.direct_sound import Bands, mix_factors, third_octave_bands
-from tools.measuring.juce import chain_response
+from tools.bench.fidelity.direct_sound import Bands, mix_factors, third_octave_bands
+from tools.bench.fidelity.juce import chain_response
 
 ENERGY_RANGE_DB = 30.0
 TARGET_DB = 1.0

@@ -9,9 +9,9 @@ from statistics import fmean, median, median_high
 from typing import Any
 
 from mixgraph.recovery.agreement import Agreement, markdown
-from tools.measuring.curve import first_at
-from tools.measuring.runs import REFERENCE, Found
-from tools.measuring.truth import Processor, agreement
+from tools.bench.fidelity.curve import first_at
+from tools.bench.fidelity.runs import REFERENCE, Found
+from tools.bench.fidelity.truth import Processor, agreement
 
 _LOSSES = ("loss_target", "loss_prediction", "stft", "loudness_lu", "centroid_octaves")
 Runs = dict[tuple[str, str], list[Found]]

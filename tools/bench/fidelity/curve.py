@@ -13,7 +13,7 @@ from mixgraph.render import render_song
 from mixgraph.search.module import ConsoleModule
 from mixgraph.songs.loudness import BLOCK_SECONDS
 from mixgraph.songs.song import Song
-from tools.benchmarks.side import common_losses
+from tools.bench.side import common_losses
 
 
 class Curve:

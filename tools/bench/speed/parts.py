@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from tools.benchmarks.cases import Case, real_case
-from tools.benchmarks.pool import Measured, Pool, Runner
-from tools.benchmarks.search import search
-from tools.benchmarks.settings import Settings
-from tools.benchmarks.table import Row, add_row
+from tools.bench.cases import Case, real_case
+from tools.bench.speed.pool import Measured, Pool, Runner
+from tools.bench.speed.search import search
+from tools.bench.speed.settings import Settings
+from tools.bench.speed.table import Row, add_row
 
 PHASES = ("total", "forward", "loss", "backward", "optimizer")
 SAMPLERS = ("brute_force", "dry_wet", "hybrid")

@@ -12,8 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mixgraph.report.figures import save_figure
-from tools.measuring.runs import REFERENCE, Found
-from tools.measuring.table import Runs
+from tools.bench.fidelity.runs import REFERENCE, Found
+from tools.bench.fidelity.table import Runs
 
 _COLOURS = ("#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442")
 _REFERENCE_COLOUR = "#d55e00"

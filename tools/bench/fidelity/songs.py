@@ -13,7 +13,7 @@ from mixgraph.graph import GraphValues
 from mixgraph.songs import write_audio
 from mixgraph.synthetic.song import make_synthetic_song
 from mixgraph.system.files import write_atomically
-from tools.benchmarks.cases import song_name
+from tools.bench.cases import song_name
 
 _SYNTHETIC = re.compile(r"synthetic:(\d+):(\d+)")
 

@@ -7,8 +7,8 @@ import time
 import torch
 from torch import Tensor
 
-from tools.peer.console import PeerConsole
-from tools.peer.loss import PeerLoss
+from tools.bench.peer.console import PeerConsole
+from tools.bench.peer.loss import PeerLoss
 
 LEARNING_RATE = 0.01
 GAIN_STAGING_WEIGHT, RADII_WEIGHT, SPARSITY_WEIGHT = 1e-3, 0.5, 1e-4

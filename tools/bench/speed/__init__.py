@@ -1,0 +1,1 @@
+"""The parts of `tools.benchmark`: what they measure, the worker processes that they ask, and their reports."""
