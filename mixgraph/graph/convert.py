@@ -12,7 +12,7 @@ from torch_geometric.data import Batch, Data
 
 from mixgraph.graph.edit import batch
 from mixgraph.graph.types import AUXILIARY, INPUT, MixGraph
-from mixgraph.processors import Processor, Processors, registered, types_from_letters
+from mixgraph.processors import Processor, Processors, registered
 
 
 def to_networkx(graph: MixGraph, weights: Tensor | None = None) -> nx.DiGraph:
@@ -63,13 +63,10 @@ def from_networkx(source: nx.DiGraph) -> MixGraph:
     )
 
 
-def type_vocabulary() -> tuple[str, ...]:
-    """Type of each id in `Data.x`: input, mix, output, the paper's seven processors, then the others that are known.
-
-    Both are in alphabetical order: a processor that is added never renumbers the paper's.
-    """
-    usual = set(types_from_letters("ecnsgdr"))
-    return (*AUXILIARY, *sorted(usual), *(name for name in registered() if name not in usual))
+def type_vocabulary() -> dict[str, int]:
+    """Type -> its id in `Data.x`: input, mix and output are 0 to 2, processors have the `type_id` that they declare."""
+    ids = {name: kind.type_id for name, kind in registered().items() if kind.type_id is not None}
+    return {name: i for i, name in enumerate(AUXILIARY)} | dict(sorted(ids.items(), key=lambda item: item[1]))
 
 
 def to_pyg(
@@ -97,11 +94,13 @@ def to_pyg(
         `r`-th node with this type's id, its parameters flattened in alphabetical order (`parameters_from_pyg`).
 
     Raises:
-        ValueError: a type that is not registered, or values that do not fit the graph.
+        ValueError: a type that is not registered or declares no `type_id`, or values that do not fit the graph.
     """
     vocabulary = type_vocabulary()
     for node_type in graph.types:
         if node_type not in vocabulary:
+            if node_type in registered():
+                raise ValueError(f"graph: a type_id is needed, got none of {node_type!r}. HINT: declare it in its class")
             raise ValueError(f"graph: unknown type {node_type!r}; known are {', '.join(vocabulary)}")
     given: dict[str, Any] = {}
     for key, values in (("weight", weights), ("loss_increase", loss_increases)):
@@ -114,7 +113,7 @@ def to_pyg(
         for node_type in processors:
             given[f"param_{node_type}"] = _flatten(graph, node_type, processors[node_type], parameters)
     return Data(
-        x=torch.tensor([vocabulary.index(node_type) for node_type in graph.types]),
+        x=torch.tensor([vocabulary[node_type] for node_type in graph.types]),
         edge_index=torch.tensor(graph.edges, dtype=torch.long).reshape(-1, 2).T.contiguous(),
         edge_port=torch.tensor(graph.ports, dtype=torch.long).reshape(-1, 2),
         song=torch.tensor(graph.songs),
@@ -134,13 +133,13 @@ def from_pyg(data: Data) -> MixGraph:
     """
     if isinstance(data, Batch):
         return batch([from_pyg(item) for item in data.to_data_list()])
-    vocabulary = type_vocabulary()
+    names = {i: name for name, i in type_vocabulary().items()}
     ids = data.x.tolist()
     for i in ids:
-        if not 0 <= i < len(vocabulary):
-            raise ValueError(f"data.x: type ids go from 0 to {len(vocabulary) - 1}, got {i}")
+        if i not in names:
+            raise ValueError(f"data.x: type ids {', '.join(map(str, names))} are known, got {i}")
     return MixGraph(
-        types=tuple(vocabulary[i] for i in ids),
+        types=tuple(names[i] for i in ids),
         edges=tuple((source, destination) for source, destination in data.edge_index.T.tolist()),
         names=tuple(data.name),
         subgroups=tuple(data.subgroup),
@@ -155,10 +154,10 @@ def parameters_from_pyg(data: Data, processors: Processors) -> dict[str, dict[st
     Raises:
         ValueError: no parameters of a type, or a width that the processor does not declare.
     """
-    vocabulary = type_vocabulary()
+    names = {i: name for name, i in type_vocabulary().items()}
     parameters: dict[str, dict[str, Tensor]] = {}
     for i in data.x.unique().tolist():
-        node_type = vocabulary[i]
+        node_type = names[i]
         if node_type in AUXILIARY:
             continue
         key = f"param_{node_type}"

@@ -16,6 +16,7 @@ class AttackReleaseCompressor(AttackReleaseDynamics):
 
     name = "attack_release_compressor"
     letter = "k"
+    type_id = 10
     direction = 1
 
     @property

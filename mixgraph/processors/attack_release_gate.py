@@ -15,6 +15,7 @@ class AttackReleaseGate(AttackReleaseDynamics):
 
     name = "attack_release_gate"
     letter = "q"
+    type_id = 11
     direction = -1
 
     def slope(self, log_ratio: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ class BandSplitter(Processor):
 
     name = "band_splitter"
     letter = "b"
+    type_id = 12
     linear = True
     keeps_mono = True
     outlets = 2

@@ -68,6 +68,8 @@ class Processor(nn.Module):
     Attributes:
         name: of the type, as it stands in graphs.
         letter: of the type, in consoles and drawings.
+        type_id: number of the type in `graph.to_pyg`, from 3 (input, mix and output come first), never changed once
+            given: numbers below 1000 belong to this package. None where such graphs are not needed.
         linear: linear and time-invariant: the renderer then only asks for `impulse_response` (or `response`).
         causal: a nonlinear processor must be causal, and carries `state` from block to block.
         identity: the trained coordinates at which the processor does nothing, or None where there are none.
@@ -85,6 +87,7 @@ class Processor(nn.Module):
 
     name: ClassVar[str]
     letter: ClassVar[str]
+    type_id: ClassVar[int | None] = None
     linear: ClassVar[bool]
     staged: ClassVar[bool] = False
     channels: ClassVar[str] = "left_right"

@@ -15,6 +15,7 @@ class Compressor(OnePoleDynamics):
 
     name = "compressor"
     letter = "c"
+    type_id = 3
     direction = 1
 
     def slope(self, log_ratio: Tensor) -> Tensor:

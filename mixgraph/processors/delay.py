@@ -37,6 +37,7 @@ class MultitapDelay(Processor):
 
     name = "delay"
     letter = "d"
+    type_id = 4
     linear = True
     staged = True
 

@@ -24,6 +24,7 @@ class Equalizer(Processor):
 
     name = "equalizer"
     letter = "e"
+    type_id = 5
     linear = True
     staged = True
     keeps_mono = True

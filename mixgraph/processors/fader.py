@@ -27,6 +27,7 @@ class Fader(Processor):
 
     name = "fader"
     letter = "f"
+    type_id = 13
     linear = False
     keeps_mono = True
     timed = True

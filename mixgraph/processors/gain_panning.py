@@ -17,6 +17,7 @@ class GainPanning(Processor):
 
     name = "gain_panning"
     letter = "g"
+    type_id = 6
     linear = True
     identity: ClassVar = {"log_gain": 0.0}
 

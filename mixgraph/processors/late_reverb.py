@@ -24,6 +24,7 @@ class LateReverb(Reverb):
 
     name = "late_reverb"
     letter = "l"
+    type_id = 14
 
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)

@@ -21,6 +21,7 @@ class MidSideSplitter(Processor):
 
     name = "mid_side_splitter"
     letter = "t"
+    type_id = 15
     linear = True
     channels = "mid_side"
     keeps_mono = True

@@ -15,6 +15,7 @@ class Noisegate(OnePoleDynamics):
 
     name = "noisegate"
     letter = "n"
+    type_id = 7
     direction = -1
 
     def slope(self, log_ratio: Tensor) -> Tensor:

@@ -35,6 +35,7 @@ class ParametricEqualizer(Processor):
 
     name = "parametric_equalizer"
     letter = "p"
+    type_id = 16
     linear = True
     staged = True
     keeps_mono = True

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
+
 from mixgraph.processors.base import Processor
+
+FIRST_TYPE_ID, OUTSIDE_TYPE_ID = 3, 1000
+"""Type ids of processors begin here: after input, mix and output; those of processors outside this package."""
 
 _REGISTRY: dict[str, type[Processor]] = {}
 
 
 def register(processor: type[Processor]) -> type[Processor]:
-    """Class decorator that makes a processor known under its name and letter.
+    """Class decorator that makes a processor known under its name, its letter and, where declared, its type id.
 
     Raises:
-        ValueError: the name or the letter is taken by another class.
+        ValueError: the name, the letter or the type id is taken by another class, or the type id is below 3.
     """
+    if "type_id" not in vars(processor):
+        processor.type_id = None  # that of a class it derives from is not its own
+    type_id = processor.type_id
+    if type_id is not None and type_id < FIRST_TYPE_ID:
+        raise ValueError(f"processor {processor.__name__}: type_id: {FIRST_TYPE_ID} or more is needed, got {type_id}")
     for known in _REGISTRY.values():
+        if type_id is not None and type_id == known.type_id:
+            taken = {kind.type_id for kind in _REGISTRY.values()}
+            free = next(i for i in itertools.count(OUTSIDE_TYPE_ID) if i not in taken)
+            raise ValueError(
+                f"processor {processor.__name__}: type_id {type_id} is taken by {known.__name__}. HINT: {free} is free"
+            )
         if processor.name == known.name or processor.letter == known.letter:
             raise ValueError(
                 f"processor {processor.__name__}: name {processor.name!r} or letter {processor.letter!r} is taken by "

@@ -41,6 +41,7 @@ class Reverb(Processor):
 
     name = "reverb"
     letter = "r"
+    type_id = 8
     linear = True
     staged = True
 

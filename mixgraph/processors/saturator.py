@@ -30,6 +30,7 @@ class Saturator(Processor):
 
     name = "saturator"
     letter = "h"
+    type_id = 17
     linear = False
     keeps_mono = True
 

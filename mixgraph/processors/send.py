@@ -24,6 +24,7 @@ class Send(Processor):
 
     name = "send"
     letter = "a"
+    type_id = 18
     linear = True
     cuts = True
     keeps_mono = True

@@ -23,6 +23,7 @@ class SidechainCompressor(DynamicRangeProcessor):
 
     name = "sidechain_compressor"
     letter = "x"
+    type_id = 19
     direction = 1
     inlets = 2
 

@@ -17,6 +17,7 @@ class StereoImager(Processor):
 
     name = "stereo_imager"
     letter = "s"
+    type_id = 9
     linear = True
     channels = "mid_side"
     keeps_mono = True

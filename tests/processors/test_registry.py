@@ -63,7 +63,7 @@ def test_parameter_counts_of_the_reference():
     }
 
 
-def test_taken_names_and_letters_are_refused():
+def test_taken_names_letters_and_type_ids_are_refused():
     class Other(Processor):
         name, letter, linear = "another", "e", True
 
@@ -71,6 +71,12 @@ def test_taken_names_and_letters_are_refused():
         register(Other)
     Other.name, Other.letter = "reverb", "z"
     with pytest.raises(ValueError, match="name 'reverb' or letter 'z' is taken by Reverb"):
+        register(Other)
+    Other.name, Other.type_id = "another", 17
+    with pytest.raises(ValueError, match="type_id 17 is taken by Saturator. HINT: 1000 is free"):
+        register(Other)
+    Other.type_id = 2
+    with pytest.raises(ValueError, match="type_id: 3 or more is needed, got 2"):
         register(Other)
     assert "another" not in registered()
     assert len(registered()) == 17

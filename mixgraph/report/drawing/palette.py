@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Collection
 
 from mixgraph.graph.records import node_letter
@@ -43,11 +44,14 @@ def type_order(types: Collection[str]) -> list[str]:
 
 
 def type_colour(node_type: str) -> str:
-    """`#RRGGBB` of a type: white for inputs, mixes and outputs; new processors get further colours, in turn."""
+    """`#RRGGBB` of a type: white for inputs, mixes and outputs; further processors in turn, by their type ids."""
     if node_type in _COLOURS:
         return _COLOURS[node_type]
-    others = [name for name in registered() if name not in _COLOURS]
-    return _MORE_COLOURS[others.index(node_type) % len(_MORE_COLOURS)] if node_type in others else PAPER
+    if node_type not in registered():
+        return PAPER
+    type_id = registered()[node_type].type_id
+    turn = zlib.crc32(node_type.encode()) if type_id is None else type_id
+    return _MORE_COLOURS[turn % len(_MORE_COLOURS)]
 
 
 def text_colour(background: str) -> str:
