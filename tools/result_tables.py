@@ -1,0 +1,144 @@
+"""Writes the tables of the pages from the results that are committed as JSON, so that every number has its source.
+
+    python -m tools.result_tables            # writes the tables
+    python -m tools.result_tables --check    # ends with 1 where a page differs from its results
+
+A page asks for a table by two comments, and everything between them is replaced:
+
+    <!-- table: demo_songs -->
+    <!-- end of table -->
+
+`docs/results/demo_songs.json` has `title`, `columns`, `rows`, and `measured`: a list of what was run, each with
+`command`, `commit`, `machine` and `date`. A `note`, where there is one, is printed below the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixgraph.system.files import write_atomically
+
+ROOT = Path(__file__).parent.parent
+_BETWEEN = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was run to get the figures of a table.
+
+    Attributes:
+        command: as it was typed, or what was done where no single command does it.
+        commit: abbreviated hash of the commit that holds the figures, or of the code that was measured.
+        machine: processor, cores and threads.
+        date: day or days, as ISO dates.
+        of: which of the table's figures, where it has several measurements.
+    """
+
+    command: str
+    commit: str
+    machine: str
+    date: str
+    of: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("command", "commit", "machine", "date"):
+            if not getattr(self, name):
+                raise ValueError(f"measured.{name}: what was run is needed, got nothing")
+        if not re.fullmatch(r"[0-9a-f]{7,40}", self.commit):
+            raise ValueError(f"measured.commit: a git hash of 7 to 40 digits is needed, got {self.commit!r}")
+        if not re.fullmatch(r"\d{4}-\d\d-\d\d( to \d{4}-\d\d-\d\d)?", self.date):
+            raise ValueError(f"measured.date: YYYY-MM-DD, or two of them with ' to ', is needed, got {self.date!r}")
+
+    def sentence(self) -> str:
+        command = f"`{self.command}`" if self.command.startswith("python") else self.command
+        what = f"{self.of}: " if self.of else ""
+        return f"{what}{command} (commit {self.commit}, {self.machine}, {self.date})"
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """One table with the measurements that it comes from; cells are texts in Markdown."""
+
+    title: str
+    measured: tuple[Measurement, ...]
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.measured or not self.rows:
+            raise ValueError(f"{self.title}: at least one measurement and one row are needed")
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"{self.title}: rows of {len(self.columns)} cells are needed, got {list(row)}")
+
+    def markdown(self, source: str) -> str:
+        """The table, its note, and where it comes from.
+
+        Args:
+            source: path of its JSON file, relative to the page.
+        """
+        lines = [self.columns, ("---",) * len(self.columns), *self.rows]
+        table = "\n".join(f"| {' | '.join(row)} |" for row in lines)
+        note = f"\n{self.note}\n" if self.note else ""
+        measured = "; ".join(measurement.sentence() for measurement in self.measured)
+        return f"{table}\n{note}\n*Measured by {measured}; [data]({source}).*\n"
+
+
+def read_table(path: Path) -> ResultTable:
+    """Reads a result file.
+
+    Raises:
+        ValueError: a field is missing, unknown or empty, or a row has too few or too many cells.
+    """
+    content = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        measured = tuple(Measurement(**entry) for entry in content.pop("measured"))
+        rows = tuple(tuple(row) for row in content.pop("rows"))
+        return ResultTable(measured=measured, rows=rows, columns=tuple(content.pop("columns")), **content)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path.name}: {error}") from error
+
+
+def with_tables(text: str, page: Path, results: Path) -> str:
+    """The text of a page with its tables written anew."""
+
+    def table(match: re.Match[str]) -> str:
+        file = results / f"{match[2]}.json"
+        source = os.path.relpath(file, page.parent)
+        return f"{match[1]}\n{read_table(file).markdown(source)}\n{match[3]}"
+
+    return _BETWEEN.sub(table, text)
+
+
+def pages(root: Path) -> list[Path]:
+    """All pages that may hold tables."""
+    return [root / "README.md", root / "CHANGELOG.md", *sorted((root / "docs").rglob("*.md"))]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m tools.result_tables", description=__doc__.split("\n")[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a page is out of date")
+    options = parser.parse_args(arguments)
+    outdated = []
+    for page in pages(ROOT):
+        old = page.read_text(encoding="utf-8")
+        new = with_tables(old, page, ROOT / "docs" / "results")
+        if new != old:
+            outdated.append(page.relative_to(ROOT).as_posix())
+            if not options.check:
+                write_atomically(page, new.encode())
+    sys.stdout.write("\n".join([*outdated, f"{len(outdated)} pages changed"]) + "\n")
+    if options.check and outdated:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
