@@ -345,6 +345,7 @@ def test_a_worker_over_its_limit_is_ended():
     assert worker.process is None
 
 
+@pytest.mark.long
 def test_a_worker_that_was_killed_is_started_anew():
     worker = Worker(Runner("ours", "default"), 1)
     worker.ask({"do": "peak"}, 60)
@@ -355,6 +356,7 @@ def test_a_worker_that_was_killed_is_started_anew():
     worker.close()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux ends children with their parent, others do not")
 def test_a_worker_ends_with_who_started_it():
     code = (

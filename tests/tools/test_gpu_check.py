@@ -37,6 +37,7 @@ def rows(tmp_path_factory) -> dict[str, list[Row]]:
     return found
 
 
+@pytest.mark.long
 def test_every_section_measures_in_small(rows) -> None:
     assert [row for own in rows.values() for row in own if row.status == "failed"] == []
     skipped = {row.reason for own in rows.values() for row in own if row.status == "skipped"}
@@ -56,6 +57,7 @@ def test_every_section_measures_in_small(rows) -> None:
     assert all(row.value > 0 for row in seconds)
 
 
+@pytest.mark.long
 def test_from_the_command_line_without_an_install(tmp_path) -> None:
     command = [sys.executable, "tools/gpu_check.py", "--quick", "--sections", "steps", "--out", str(tmp_path / "out")]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -90,6 +92,7 @@ def instead(monkeypatch, script, limit=600.0) -> None:
 ROW = json.dumps({"section": "peer", "name": "before", "value": 2.0})
 
 
+@pytest.mark.long
 def test_a_section_that_hangs_is_killed_with_what_it_started_and_keeps_its_rows(tmp_path, monkeypatch) -> None:
     child = tmp_path / "child"
     script = (
@@ -128,6 +131,7 @@ def alive(pid: int) -> bool:
     return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
@@ -181,6 +185,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_starts(tmp_path
     assert told.count("\n") == 1
 
 
+@pytest.mark.long
 def test_a_check_that_is_interrupted_keeps_what_was_measured(tmp_path, monkeypatch, capsys) -> None:
     def interrupted(command, limit, log, while_waiting=lambda: None):
         if "tools.gpu.section" in command:
@@ -194,6 +199,7 @@ def test_a_check_that_is_interrupted_keeps_what_was_measured(tmp_path, monkeypat
     assert "interrupted; what was measured until then is in" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_sections_without_time_and_without_a_gpu_say_so(tmp_path) -> None:
     run = check(tmp_path, "steps", "peer", minutes=0.01)
     run.run()
@@ -204,6 +210,7 @@ def test_sections_without_time_and_without_a_gpu_say_so(tmp_path) -> None:
     assert not run.well  # nothing was measured
 
 
+@pytest.mark.long
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_without_a_gpu_every_section_is_skipped(tmp_path) -> None:
     run = check(tmp_path, *NAMES, device="cuda")
