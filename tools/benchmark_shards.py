@@ -35,7 +35,7 @@ from mixgraph.shards import Origin, pack_sample, shard_paths, write_shards
 from mixgraph.shards.examples import Stretch
 from mixgraph.shards.stream import TOGETHER, Source, evaluation_loader
 from mixgraph.system.files import json_text, write_atomically
-from tools.bench.speed.table import machine
+from tools.bench.machine import machine
 
 PLAIN, DECODED, PYG, AUDIO = "plain webdataset", "decoded", "decoded, as PyG batches", "decoded, with audio"
 _RATE = 30000

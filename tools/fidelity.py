@@ -31,9 +31,9 @@ from tools.bench.fidelity.picture import draw_course, draw_ends
 from tools.bench.fidelity.runs import REFERENCE, run_search
 from tools.bench.fidelity.songs import contents, measured_song
 from tools.bench.fidelity.table import Runs, against_reference, summarise, to_markdown
-from tools.bench.kept_searches import FILE, Searches, versions
-from tools.bench.speed.extrapolation import Recipe
-from tools.bench.speed.table import machine
+from tools.bench.kept_searches import FILE, Searches
+from tools.bench.machine import machine, versions
+from tools.bench.recipe import Recipe
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -16,13 +16,15 @@ import torch
 from mixgraph.songs.training_clips import ClipReader
 from tools import benchmark
 from tools.bench.cases import Case, make_graph, make_song, real_case
-from tools.bench.kept_searches import FILE, Searches, versions
+from tools.bench.kept_searches import FILE, Searches
+from tools.bench.losses import common_losses
+from tools.bench.machine import ROOT, versions
 from tools.bench.ours import OurSide
-from tools.bench.side import common_losses
-from tools.bench.speed.extrapolation import Cost, Recipe, continued, our_seconds, peer_seconds, with_fewest_trials
+from tools.bench.recipe import Recipe
+from tools.bench.speed.extrapolation import Cost, continued, our_seconds, peer_seconds, with_fewest_trials
 from tools.bench.speed.parts import PARTS
 from tools.bench.speed.picture import growth
-from tools.bench.speed.pool import ROOT, Measured, NotRun, Runner, Worker
+from tools.bench.speed.pool import Measured, NotRun, Runner, Worker
 from tools.bench.speed.search import search
 from tools.bench.speed.table import Row, add_row, reference_lines, to_markdown
 

@@ -12,10 +12,10 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # grafx 0.6.0 compares torchaudio's version as text
     from tools import peer
     from tools.bench.cases import Case
+    from tools.bench.losses import common_losses
     from tools.bench.peer.console import PARAMETER_NAMES, TYPES
     from tools.bench.peer.search import Bound
     from tools.bench.peer_side import PeerSide
-    from tools.bench.side import common_losses
     from tools.bench.speed.extrapolation import fewest_trials
 
 from mixgraph.graph import build_console

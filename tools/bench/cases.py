@@ -21,7 +21,6 @@ from mixgraph.songs.song import Song
 
 Kind = Literal["stereo", "mono"]
 WARM_UP_SECONDS = 1.0
-HYBRID_PERIOD = 4  # of the sampler: every 4th round is brute force
 _SUBGROUPS = {8: 3, 24: 6}
 _SPREAD = 0.3  # of the parameters of a case that stands for a trained console
 

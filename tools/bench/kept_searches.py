@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import tomllib
 from collections.abc import Callable
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
-
-from tools.bench.speed.pool import ROOT
+from typing import Any, NamedTuple
 
 FILE = "searches.jsonl"
-_SOURCES = {
-    "ours": ("mixgraph", "callbacks", "datamodules", "tools/bench"),
-    "peer": ("mixgraph", "tools/bench"),
-}
 
 
 class Search(NamedTuple):
@@ -75,25 +65,3 @@ class Searches:
 
 def _text(key: dict[str, Any]) -> str:
     return json.dumps(key, sort_keys=True)
-
-
-@cache
-def versions(side: Literal["ours", "peer"]) -> dict[str, str]:
-    """Versions of what a side runs, with a digest of our sources that it runs and is measured by."""
-    digest = hashlib.sha256()
-    for folder in _SOURCES[side]:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
-    found = {"torch": installed("torch"), "sources": digest.hexdigest()[:12]}
-    if side == "peer":
-        return {"grafx": installed("grafx")} | found
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    return {"mixgraph": project["project"]["version"]} | found
-
-
-def installed(package: str) -> str:
-    """The version of a package, or "not installed"."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"

@@ -1,18 +1,61 @@
-"""How far two mixes are apart, by measures that no search optimises."""
+"""How far a mix is from its target, by the match loss and by measures that no search optimises, alike on every side."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from statistics import fmean
 
 import auraloss
 import torch
 from torch import Tensor
 
+from mixgraph.losses import MatchLoss, clip_score
+from mixgraph.losses.whole_song import WINDOW_SECONDS
 from mixgraph.songs.loudness import BLOCK_SECONDS, block_energies
+from mixgraph.songs.song import Song
 
 SIZES = (320, 1280, 5120)  # of auraloss's FFTs, between and beside those that searches optimise
 _SILENCE_LUFS = -60.0
 _FRAME, _SILENCE_DB = 2048, -50.0
+
+
+def common_losses(song: Song, render: Callable[[Tensor, int], Tensor]) -> dict[str, float]:
+    """The match loss of a found graph, by one measure for either side: clips from silence, our loss module.
+
+    Args:
+        song: that was searched.
+        render: the side's rendering of a clip: sources (K, 2, T), and the sample that they begin at -> mix (2, T).
+
+    Returns:
+        `loss_target` and `loss_prediction`, over the target's and over the prediction's norm, of clips inside the
+        song; `published_target` and `published_prediction`, by the published protocol, which takes the target to be
+        silent after the song's end. The first two are the published ones where a song is shorter than a clip.
+    """
+    match = MatchLoss(song.sample_rate)
+    published = clip_score(match, render, song.sources, song.mix)
+    long_enough = song.num_samples >= round((1 + WINDOW_SECONDS) * song.sample_rate)
+    score = clip_score(match, render, song.sources, song.mix, inside=True) if long_enough else published
+    return {
+        "loss_target": score.loss["full"],
+        "loss_prediction": score.loss_prediction["full"],
+        "published_target": published.loss["full"],
+        "published_prediction": published.loss_prediction["full"],
+    }
+
+
+def clip_mix(song: Song, render: Callable[[Tensor, int], Tensor]) -> tuple[Tensor, Tensor]:
+    """A found mix and the target without the song's first second, (2, L - 1 s); for every side alike.
+
+    Clips of 3.8 s, each from silence with a second of warm-up, as in `clip_score`, one after the other.
+    """
+    warm_up, scored = song.sample_rate, round(WINDOW_SECONDS * song.sample_rate)
+    parts = []
+    with torch.no_grad():
+        for start in range(0, song.num_samples - warm_up, scored):
+            stop = min(start + warm_up + scored, song.num_samples)
+            part = torch.nn.functional.pad(song.sources[..., start:stop], (0, start + warm_up + scored - stop))
+            parts.append(render(part, start)[..., warm_up : stop - start])
+    return torch.cat(parts, dim=-1), song.mix[..., warm_up:]
 
 
 def independent_losses(mix: Tensor, target: Tensor, sample_rate: int) -> dict[str, float]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import lightning as L
 import torch
 from torch import Tensor
 
@@ -20,8 +19,11 @@ from mixgraph.render import render_song
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
 from mixgraph.songs.training_clips import ClipReader
-from tools.bench.cases import HYBRID_PERIOD, WARM_UP_SECONDS, Case, make_graph, make_song, trained_values
-from tools.bench.side import Answer, common_losses, search_answer
+from tools.bench.cases import WARM_UP_SECONDS, Case, make_graph, make_song, trained_values
+from tools.bench.clock import StageClock
+from tools.bench.losses import common_losses
+from tools.bench.recipe import HYBRID_PERIOD
+from tools.bench.side import Answer, search_answer
 
 
 class OurSide:
@@ -120,58 +122,42 @@ class OurSide:
         data.setup("fit")  # reads the song, as is done beforehand for the peer
         stages = console_steps // round_steps
         pruning = IterativePruning(stages, rounds, "hybrid", leave_one_out=False, seed=seed)
-        times = _StageTimes()
+        clock = StageClock()
         start = time.perf_counter()
-        search(module, data, [pruning, times], pruning.num_stages, "cpu", enable_progress_bar=False)
+        search(module, data, [pruning, clock], pruning.num_stages, "cpu", enable_progress_bar=False)
         total = time.perf_counter() - start
         trials = [row["trials"] for row in pruning.trace if row["kind"] == "round"]
         found = [
             {"trials": count, "seconds": before, "training": training}
-            for count, before, training in zip(trials, times.before[stages:], times.training[stages:], strict=True)
+            for count, before, training in zip(trials, clock.before[stages:], clock.training[stages:], strict=True)
         ]
-        console = console_steps, sum(times.training[:stages])
-        counts = times.counts[stages - 1 :]
-
-        def render(sources: Tensor, first: int) -> Tensor:
-            values = module.parameters_by_type()
-            return render_song(module.graph, module.processors, sources, values, module.weights, first=first)[0]
+        console = console_steps, sum(clock.training[:stages])
+        counts = clock.counts[stages - 1 :]
 
         return (
             search_answer(total, console, counts, found, round_steps, module.trainer.global_step)
             | {"optimised": module.loss_settings.denominator}
-            | common_losses(self.song, render)
+            | common_losses(self.song, renderer(module))
         )
 
 
-class _StageTimes(L.Callback):
-    """Seconds of the training of each stage, and of the pruning before it; the last of the callbacks.
+def renderer(module: ConsoleModule, level: float = 1.0) -> Callable[[Tensor, int], Tensor]:
+    """The rendering of sources at the level of their files.
 
-    Attributes:
-        before: of pruning, for each stage.
-        counts: processors of each type that each stage trains.
-        training: of all steps, with what Lightning does around them.
+    Args:
+        module: renders with the values that it has when it is called.
+        level: the factor that its songs were multiplied by before the training.
+
+    Returns:
+        Takes sources (K, 2, T) and the sample that they begin at, and returns the mix (2, T).
     """
 
-    def __init__(self) -> None:
-        self.before: list[float] = []
-        self.counts: list[dict[str, int]] = []
-        self.training: list[float] = []
-        self.now = 0.0
+    def render(sources: Tensor, first: int) -> Tensor:
+        values = module.parameters_by_type()
+        mix = render_song(module.graph, module.processors, sources * level, values, module.weights, first=first)
+        return mix[0] / level
 
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.now = time.perf_counter()
-
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        assert isinstance(pl_module, ConsoleModule)
-        self.before.append(self._lap())
-        self.counts.append(pl_module.graph.count())
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.training.append(self._lap())
-
-    def _lap(self) -> float:
-        before, self.now = self.now, time.perf_counter()
-        return self.now - before
+    return render
 
 
 class TimedEvaluator:

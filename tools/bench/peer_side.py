@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mixgraph.processors import make_processors
 from tools.bench.cases import Case, make_graph, make_song, trained_values
+from tools.bench.losses import common_losses
 from tools.bench.peer import (
     PeerConsole,
     PeerEvaluator,
@@ -24,7 +25,7 @@ from tools.bench.peer import (
 )
 from tools.bench.peer.loss import SAMPLE_RATE
 from tools.bench.peer.search import Bound
-from tools.bench.side import Answer, Unsupported, common_losses, search_answer
+from tools.bench.side import Answer, Unsupported, search_answer
 
 
 class _Enough(Exception):
@@ -107,26 +108,41 @@ class PeerSide:
         return {"seconds": seconds[1:], "start": seconds[0], "accepted": sum(t.accepted for t in bound.trials)}
 
     def search(self, console_steps: int, rounds: int, round_steps: int, seed: int) -> Answer:
+        run = self.prepared_search(seed)
+        counts = [run.console.graph.count()]
+        start = time.perf_counter()
+        run.run(console_steps, rounds, round_steps)
+        total = time.perf_counter() - start
+        counts += [of_round.left for of_round in run.rounds]
+        times = [{"trials": len(r.trials), "seconds": r.seconds, "training": r.training} for r in run.rounds]
+        return (
+            search_answer(total, (console_steps, run.console_seconds), counts, times, round_steps, run.steps)
+            | {"optimised": "prediction"}
+            | common_losses(self.song, peer_renderer(run))
+        )
+
+    def prepared_search(self, seed: int, on_stage: Callable[[PeerSearch], None] = lambda search: None) -> PeerSearch:
+        """A search of the case's song from a new console.
+
+        Args:
+            seed: seeds the initial values, the clips and the order of candidates.
+            on_stage: see `PeerSearch`.
+        """
         torch.manual_seed(seed)
-        console = PeerConsole(make_graph(self.case, self.song), self.console.processors)
-        run = PeerSearch(
-            console,
+        return PeerSearch(
+            PeerConsole(make_graph(self.case, self.song), self.console.processors),
             self.loss,
             self.segments,
             lambda step: self.clip(step, seed),
             rng=random.Random(f"{seed}/candidates"),
+            on_stage=on_stage,
         )
-        start = time.perf_counter()
-        run.run(console_steps, rounds, round_steps)
-        total = time.perf_counter() - start
-        counts = [console.graph.count(), *(own.left for own in run.rounds)]
-        found = [{"trials": len(r.trials), "seconds": r.seconds, "training": r.training} for r in run.rounds]
 
-        def render(sources: Tensor, first: int) -> Tensor:
-            return run.console(sources.contiguous(), grad=False).mix[0]
 
-        return (
-            search_answer(total, (console_steps, run.console_seconds), counts, found, round_steps, run.steps)
-            | {"optimised": "prediction"}
-            | common_losses(self.song, render)
-        )
+def peer_renderer(search: PeerSearch) -> Callable[[Tensor, int], Tensor]:
+    """The rendering of the graph that a search has when it is called; see `tools.bench.ours.renderer`."""
+
+    def render(sources: Tensor, first: int) -> Tensor:
+        return search.console(sources.contiguous(), grad=False).mix[0]
+
+    return render

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
-
-from torch import Tensor
-
-from mixgraph.losses import MatchLoss, clip_score
-from mixgraph.losses.whole_song import WINDOW_SECONDS
-from mixgraph.songs.song import Song
 
 Answer = dict[str, Any]
 
@@ -44,30 +38,6 @@ class Side(Protocol):
             that the side trains and prunes by; and `common_losses` of what was found.
         """
         ...
-
-
-def common_losses(song: Song, render: Callable[[Tensor, int], Tensor]) -> dict[str, float]:
-    """The match loss of a found graph, by one measure for either side: clips from silence, our loss module.
-
-    Args:
-        song: that was searched.
-        render: the side's rendering of a clip: sources (K, 2, T), and the sample that they begin at -> mix (2, T).
-
-    Returns:
-        `loss_target` and `loss_prediction`, over the target's and over the prediction's norm, of clips inside the
-        song; `published_target` and `published_prediction`, by the published protocol, which takes the target to be
-        silent after the song's end. The first two are the published ones where a song is shorter than a clip.
-    """
-    match = MatchLoss(song.sample_rate)
-    published = clip_score(match, render, song.sources, song.mix)
-    long_enough = song.num_samples >= round((1 + WINDOW_SECONDS) * song.sample_rate)
-    score = clip_score(match, render, song.sources, song.mix, inside=True) if long_enough else published
-    return {
-        "loss_target": score.loss["full"],
-        "loss_prediction": score.loss_prediction["full"],
-        "published_target": published.loss["full"],
-        "published_prediction": published.loss_prediction["full"],
-    }
 
 
 def search_answer(

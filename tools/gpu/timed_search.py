@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import lightning as L
 import torch
 
 from callbacks.iterative_pruning import IterativePruning, song_evaluator
@@ -17,7 +16,8 @@ from mixgraph.pruning import RoundResult, Schedule, make_sampler, prune_round
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
 from mixgraph.songs.song import Song
-from tools.gpu.timing import synchronize, wall_seconds
+from tools.bench.clock import StageClock
+from tools.gpu.timing import wall_seconds
 
 CPU = torch.device("cpu")
 TOLERANCE = 0.03  # of a search
@@ -46,62 +46,6 @@ def prune_once(module: ConsoleModule, song: Song) -> RoundResult:
         None,
         TOLERANCE,
     )
-
-
-class StageClock(L.Callback):
-    """Seconds of the training of each stage and of the pruning before it; the last of the callbacks.
-
-    Args:
-        deadline: `time.monotonic()` after which the search is told to end.
-
-    Attributes:
-        before: seconds of pruning, for each stage.
-        training: seconds of the steps of each stage.
-        steps: of each stage.
-        processors: of the graph that each stage trains.
-        total: seconds of the fit.
-    """
-
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline
-        self.before: list[float] = []
-        self.training: list[float] = []
-        self.steps: list[int] = []
-        self.processors: list[int] = []
-        self.total = self._last = self._started = 0.0
-        self._step = 0
-
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._last = self._started = _now(pl_module)
-
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        assert isinstance(pl_module, ConsoleModule)
-        self.before.append(self._lap(pl_module))
-        self.processors.append(len(pl_module.graph.processors))
-        self._step = trainer.global_step
-
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any, **__: Any) -> None:
-        self.check(trainer)
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.training.append(self._lap(pl_module))
-        self.steps.append(trainer.global_step - self._step)
-
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.total = _now(pl_module) - self._started
-
-    def check(self, trainer: L.Trainer) -> None:
-        if time.monotonic() > self.deadline:
-            trainer.should_stop = True
-
-    def _lap(self, module: L.LightningModule) -> float:
-        before, self._last = self._last, _now(module)
-        return self._last - before
-
-
-def _now(module: L.LightningModule) -> float:
-    synchronize(module.device)
-    return time.perf_counter()
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,7 @@ from typing import Any
 
 import torch
 
-
-def synchronize(device: torch.device) -> None:
-    """Waits until a device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+from tools.bench.clock import synchronize
 
 
 def device_seconds(call: Callable[[], Any], device: torch.device, repeats: int, warm_up: int) -> list[float]:

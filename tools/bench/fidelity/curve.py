@@ -9,11 +9,11 @@ from typing import Any
 import lightning as L
 from torch import Tensor
 
-from mixgraph.render import render_song
 from mixgraph.search.module import ConsoleModule
 from mixgraph.songs.loudness import BLOCK_SECONDS
 from mixgraph.songs.song import Song
-from tools.bench.side import common_losses
+from tools.bench.losses import common_losses
+from tools.bench.ours import renderer
 
 
 class Curve:
@@ -47,17 +47,6 @@ class Curve:
         losses = common_losses(self.song, render)
         self._measuring += time.perf_counter() - began
         self.points.append({"step": step, "seconds": seconds, "processors": processors} | losses)
-
-
-def renderer(module: ConsoleModule, level: float) -> Callable[[Tensor, int], Tensor]:
-    """The rendering of a module that was trained on audio at another level than that of the files."""
-
-    def render(sources: Tensor, first: int) -> Tensor:
-        values = module.parameters_by_type()
-        mix = render_song(module.graph, module.processors, sources * level, values, module.weights, first=first)
-        return mix[0] / level
-
-    return render
 
 
 class CurveCallback(L.Callback):

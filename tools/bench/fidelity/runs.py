@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -11,25 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 from torch import Tensor
 
 from callbacks import IterativePruning, ResultFolder, SearchProgress, TimeBudget
 from datamodules import SongData
 from mixgraph.graph import GraphValues
-from mixgraph.losses.whole_song import WINDOW_SECONDS
 from mixgraph.processors import Processors, make_processors
 from mixgraph.recovery import parameter_errors
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.run import TRAINER_DEFAULTS, search
 from mixgraph.songs.song import Song
 from tools.bench.cases import Case
-from tools.bench.fidelity.curve import Curve, CurveCallback, renderer
+from tools.bench.fidelity.curve import Curve, CurveCallback
 from tools.bench.fidelity.known_settings import settings_errors
 from tools.bench.fidelity.responses import measure_responses
 from tools.bench.fidelity.truth import agreement, in_places, of_kinds, processors_of, read_settings, read_truth
-from tools.bench.losses import independent_losses
-from tools.bench.speed.extrapolation import Recipe
+from tools.bench.losses import clip_mix, independent_losses
+from tools.bench.ours import renderer
+from tools.bench.recipe import Recipe
 
 Found = dict[str, Any]
 REFERENCE = "reference"
@@ -115,32 +113,19 @@ def _options(arguments: Sequence[str]) -> list[str]:
 
 
 def _run_peer(arguments: Sequence[str], folder: Path, truth: GraphValues | None, recipe: Recipe, seed: int) -> Found:
-    from tools.bench.peer import PeerConsole, PeerSearch
-    from tools.bench.peer_side import PeerSide  # grafx is an optional extra
+    from tools.bench.peer import PeerSearch  # grafx is an optional extra
+    from tools.bench.peer_side import PeerSide, peer_renderer
+
+    def add_point(search: PeerSearch) -> None:
+        curve.add(search.steps, len(search.console.graph.processors), peer_renderer(search))
 
     side = PeerSide(Case(song=str(folder)))
-
-    def render(sources: Tensor, first: int) -> Tensor:
-        return own.console(sources.contiguous(), grad=False).mix[0]
-
-    class Watched(PeerSearch):
-        """Adds a point to the curve where ours does: after every stage."""
-
-        def _train(self, trainer: Any, count: int) -> float:
-            seconds = 0.0
-            for _ in range(count // recipe.round_steps):
-                seconds += super()._train(trainer, recipe.round_steps)
-                curve.add(self.steps, len(self.console.graph.processors), render)
-            return seconds
-
-    torch.manual_seed(seed)
-    console = PeerConsole(side.console.graph, side.console.processors)
-    rng = random.Random(f"{seed}/candidates")
-    own = Watched(console, side.loss, side.segments, lambda step: side.clip(step, seed), rng=rng)
+    run = side.prepared_search(seed, add_point)
+    console = run.console.graph.count()
     curve = Curve(side.song)
-    own.run(recipe.console_steps, recipe.rounds, recipe.round_steps)
-    values, processors = peer_values(own.console), make_processors(side.song.sample_rate, _PEER_OPTIONS)
-    return _found(curve, console.graph.count(), values, processors, render, folder, truth)
+    run.run(recipe.console_steps, recipe.rounds, recipe.round_steps)
+    values, processors = peer_values(run.console), make_processors(side.song.sample_rate, _PEER_OPTIONS)
+    return _found(curve, console, values, processors, peer_renderer(run), folder, truth)
 
 
 def peer_values(console: Any) -> GraphValues:
@@ -187,21 +172,6 @@ def _found(
         "responses": measure_responses(song, folder, truth, values, processors, (target, mix)),
         "errors": settings_errors(read_settings(folder) or [], values, processors, level),
     }
-
-
-def clip_mix(song: Song, render: Callable[[Tensor, int], Tensor]) -> tuple[Tensor, Tensor]:
-    """A found mix and the target without the song's first second, (2, L - 1 s); for every side alike.
-
-    Clips of 3.8 s, each from silence with a second of warm-up, as in `clip_score`, one after the other.
-    """
-    warm_up, scored = song.sample_rate, round(WINDOW_SECONDS * song.sample_rate)
-    parts = []
-    with torch.no_grad():
-        for start in range(0, song.num_samples - warm_up, scored):
-            stop = min(start + warm_up + scored, song.num_samples)
-            part = torch.nn.functional.pad(song.sources[..., start:stop], (0, start + warm_up + scored - stop))
-            parts.append(render(part, start)[..., warm_up : stop - start])
-    return torch.cat(parts, dim=-1), song.mix[..., warm_up:]
 
 
 def _at_file_level(song: Song) -> Song:

@@ -14,10 +14,10 @@ from tools.bench.peer.console import PeerConsole
 from tools.bench.peer.evaluation import PeerEvaluator, Segment
 from tools.bench.peer.loss import PeerLoss
 from tools.bench.peer.training import PeerTrainer
+from tools.bench.recipe import HYBRID_PERIOD
 
 Policy = Literal["brute_force", "dry_wet", "hybrid"]
 Evaluate = Callable[[Sequence[int]], float]
-HYBRID_PERIOD = 4
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,7 @@ class PeerSearch:
         steps: that were trained.
         console_seconds: of training before the first round.
         rounds: so far.
+        on_stage: called after every `round_steps` steps, which are not timed together with it.
     """
 
     console: PeerConsole
@@ -135,11 +136,12 @@ class PeerSearch:
     steps: int = 0
     console_seconds: float = 0.0
     rounds: list[PeerRound] = field(default_factory=list)
+    on_stage: Callable[[PeerSearch], None] = lambda search: None
 
     def run(self, console_steps: int, rounds: int, round_steps: int) -> None:
         """Searches. An optimizer lasts for 500 steps of the console's training, and for those after a round."""
         trainer = PeerTrainer(self.console, self.loss)
-        self.console_seconds = self._train(trainer, console_steps)
+        self.console_seconds = self._train(trainer, console_steps, round_steps)
         trainer.pruning = True
         for index in range(rounds):
             start = time.perf_counter()
@@ -147,14 +149,19 @@ class PeerSearch:
             trainer.replace(self.console)
             seconds = time.perf_counter() - start
             left = self.console.graph.count()
-            self.rounds.append(PeerRound(tuple(trials), left, seconds, self._train(trainer, round_steps)))
+            self.rounds.append(PeerRound(tuple(trials), left, seconds, self._train(trainer, round_steps, round_steps)))
 
-    def _train(self, trainer: PeerTrainer, count: int) -> float:
-        start = time.perf_counter()
-        for _ in range(count):
-            trainer.step(*self.clip(self.steps))
-            self.steps += 1
-        return time.perf_counter() - start
+    def _train(self, trainer: PeerTrainer, count: int, stage: int) -> float:
+        """Trains `count` steps, stage by stage; returns their seconds."""
+        seconds = 0.0
+        for first in range(0, count, stage):
+            start = time.perf_counter()
+            for _ in range(min(stage, count - first)):
+                trainer.step(*self.clip(self.steps))
+                self.steps += 1
+            seconds += time.perf_counter() - start
+            self.on_stage(self)
+        return seconds
 
     def prune(self, round_index: int) -> list[PeerTrial]:
         """One round: evaluate, try, rewrite the graph, evaluate once more. Returns its trials."""

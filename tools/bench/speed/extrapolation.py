@@ -6,34 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tools.bench.cases import HYBRID_PERIOD
+from tools.bench.recipe import HYBRID_PERIOD, Recipe
 
 Rounds = Sequence[dict[str, Any]]
 """Of a search, as a side counted them: `before` and `after` (processors), `types` and `types_after` (of each type),
 `trials`, `seconds` and `step`; see `Side.search`."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A search: steps of the console, number of rounds, steps after each round.
-
-    >>> str(Recipe(300, 4, 50))
-    '300 + 4 x 50'
-    """
-
-    console_steps: int
-    rounds: int
-    round_steps: int
-
-    @property
-    def total_steps(self) -> int:
-        return self.console_steps + self.rounds * self.round_steps
-
-    def __str__(self) -> str:
-        return f"{self.console_steps} + {self.rounds} x {self.round_steps}"
-
-
-DEFAULT_RECIPE = Recipe(6000, 12, 500)
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,12 @@ import subprocess
 import sys
 import threading
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple
 
 from tools.bench.cases import Case
+from tools.bench.machine import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),

@@ -7,19 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tools.bench.cases import Case, real_case
-from tools.bench.kept_searches import Search, versions
-from tools.bench.speed.extrapolation import (
-    DEFAULT_RECIPE,
-    Cost,
-    Recipe,
-    continued,
-    our_seconds,
-    peer_seconds,
-    with_fewest_trials,
-)
+from tools.bench.kept_searches import Search
+from tools.bench.machine import processor, versions
+from tools.bench.recipe import DEFAULT_RECIPE, Recipe
+from tools.bench.speed.extrapolation import Cost, continued, our_seconds, peer_seconds, with_fewest_trials
 from tools.bench.speed.pool import Pool, Runner
 from tools.bench.speed.settings import Settings
-from tools.bench.speed.table import Row, processor
+from tools.bench.speed.table import Row
 
 # Measure, its name in an answer, and its unit.
 SECONDS = ("search", "total", "s")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tools.bench.cases import Case, Kind
 from tools.bench.kept_searches import Searches
-from tools.bench.speed.extrapolation import Recipe
+from tools.bench.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from tools.bench.kept_searches import installed, versions
 from tools.bench.speed.pool import Measured, Runner
 
 # Seconds of the authors' own implementation, measured on 2 cores with the default malloc: 30 s songs, 3.8 s clips.
@@ -110,29 +105,6 @@ def add_row(
             row.notes[str(runner)] = f"not run ({measured.reason})"
     rows.append(row)
     return row
-
-
-def machine(threads: int) -> dict[str, Any]:
-    """What the numbers belong to; `load` is that of the machine beforehand."""
-    return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
-        "processor": processor(),
-        "threads": threads,
-        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        "versions": versions("ours") | {"grafx": installed("grafx")},
-        "python": platform.python_version(),
-        "libc": " ".join(platform.libc_ver()),
-    }
-
-
-def processor() -> str:
-    """The processor's model, and how many cores there are."""
-    model = ""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        model = names[0].split(":", 1)[1].strip() if names else ""
-    return f"{model or platform.machine()}, {os.cpu_count()} cores"
 
 
 def reference_lines(rows: Sequence[Row], threads: int) -> list[str]:

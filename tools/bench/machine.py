@@ -1,0 +1,64 @@
+"""What measurements belong to: the machine, the versions of what ran, and a digest of our sources."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import tomllib
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+ROOT = Path(__file__).resolve().parents[2]
+_SOURCES = {
+    "ours": ("mixgraph", "callbacks", "datamodules", "tools/bench"),
+    "peer": ("mixgraph", "tools/bench"),
+}
+
+
+def machine(threads: int) -> dict[str, Any]:
+    """What the numbers belong to; `load` is that of the machine beforehand."""
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
+        "processor": processor(),
+        "threads": threads,
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "versions": versions("ours") | {"grafx": installed("grafx")},
+        "python": platform.python_version(),
+        "libc": " ".join(platform.libc_ver()),
+    }
+
+
+def processor() -> str:
+    """The processor's model, and how many cores there are."""
+    model = ""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        model = names[0].split(":", 1)[1].strip() if names else ""
+    return f"{model or platform.machine()}, {os.cpu_count()} cores"
+
+
+@cache
+def versions(side: Literal["ours", "peer"]) -> dict[str, str]:
+    """Versions of what a side runs, with a digest of our sources that it runs and is measured by."""
+    digest = hashlib.sha256()
+    for folder in _SOURCES[side]:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    found = {"torch": installed("torch"), "sources": digest.hexdigest()[:12]}
+    if side == "peer":
+        return {"grafx": installed("grafx")} | found
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return {"mixgraph": project["project"]["version"]} | found
+
+
+def installed(package: str) -> str:
+    """The version of a package, or "not installed"."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
