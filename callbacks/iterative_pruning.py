@@ -75,14 +75,14 @@ class IterativePruning(L.Callback):
         self.window_tolerance = window_tolerance
         self.console_stages, self.rounds, self.tolerance = console_stages, rounds, tolerance
         self.rule, self.order = rule, order
-        self.use(sampler, period)
+        self.set_sampler(sampler, period)
         self.refresh_min_loss, self.leave_one_out, self.seed = refresh_min_loss, leave_one_out, seed
         self.songs: list[SongRecord] = []
         self.rounds_done = 0
         self._between_stages = False
         self.listeners: list[OnTrial] = []
 
-    def use(self, sampler: str, period: int) -> None:
+    def set_sampler(self, sampler: str, period: int) -> None:
         """Prunes by a sampler from now on."""
         self.sampler = make_sampler(sampler, self.rule, period, self.order)
         self.sampler_name, self.period = sampler, period

@@ -127,7 +127,7 @@ class ResultFolder(L.Callback):
             timings = self._timings(record, records, steps) | {"stopped": stopped}
             write_atomically(partial / TIMINGS, json_text(timings, indent=1).encode())
         self._places.publish()
-        self._log_result(trainer, metrics, pl_module.endings())
+        self._log_result(trainer, metrics, pl_module.metric_suffixes())
         for folder, found in zip(folders, metrics, strict=True):
             rank_zero_info(summary(folder, found))
         if (folders[0] / CHECKPOINT).exists():
@@ -158,7 +158,7 @@ class ResultFolder(L.Callback):
         """Tells the loggers of the round of pruning before this stage."""
         assert isinstance(module, ConsoleModule)
         pruning = find_pruning(trainer)
-        for record, suffix in zip(pruning.songs if pruning else (), module.endings(), strict=False):
+        for record, suffix in zip(pruning.songs if pruning else (), module.metric_suffixes(), strict=False):
             rounds = [row for row in record.trace if row["kind"] == "round"]
             if rounds and rounds[-1]["step"] >= trainer.global_step - int(trainer.num_training_batches):
                 log_rounds(trainer.loggers, rounds[-1:], suffix)
@@ -181,9 +181,9 @@ class ResultFolder(L.Callback):
         assert isinstance(module, ConsoleModule)
         row = {"step": trainer.global_step, "stage": "prune" if module.prune_phase else "console"}
         logged: dict[str, Any] = {**trainer.callback_metrics, **module.statistics()}
-        for log, counts, ending in zip(self.logs, module.initial_counts, module.endings(), strict=True):
+        for log, counts, suffix in zip(self.logs, module.initial_counts, module.metric_suffixes(), strict=True):
             names = [*_LOGGED, *(f"{kind}/{t}" for t in counts for kind in ("weight", "ratio")), "num_processors"]
-            log.append(row | {name: float(logged[name + ending]) for name in names if name + ending in logged})
+            log.append(row | {name: float(logged[name + suffix]) for name in names if name + suffix in logged})
 
     def _timings(self, record: SongRecord, records: list[SongRecord], steps: int) -> dict[str, Any]:
         return {
@@ -210,11 +210,11 @@ class ResultFolder(L.Callback):
         self.logs, self.seconds = state_dict["logs"], state_dict["seconds"]
 
 
-def final_figures(metrics: list[dict[str, Any]], endings: list[str]) -> dict[str, float]:
+def final_figures(metrics: list[dict[str, Any]], suffixes: list[str]) -> dict[str, float]:
     """The figures of a search for a logger: means over the songs, and each song's."""
     losses = [m["losses"]["found"]["loss"]["full"] for m in metrics]
     ratios = [m["pruning_ratio"] for m in metrics]
     found = {"search/found_loss": fmean(losses), "search/pruning_ratio": fmean(ratios)}
-    for ending, loss, ratio in zip(endings, losses, ratios, strict=True):
-        found |= {f"search/found_loss{ending}": loss, f"search/pruning_ratio{ending}": ratio}
+    for suffix, loss, ratio in zip(suffixes, losses, ratios, strict=True):
+        found |= {f"search/found_loss{suffix}": loss, f"search/pruning_ratio{suffix}": ratio}
     return found

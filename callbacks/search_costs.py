@@ -52,14 +52,14 @@ class SearchCosts:
     def schedule(self) -> Schedule:
         return read_schedule(self.data, self.module, self.pruning)
 
-    def take(self, schedule: Schedule) -> None:
+    def apply(self, schedule: Schedule) -> None:
         """Goes on by a schedule: at the start of a search, or at the end of a stage."""
         if self.data.steps_per_stage != schedule.steps_per_stage:
             self.data.steps_per_stage = schedule.steps_per_stage
             self.trainer.reload_dataloaders_every_n_epochs = 1  # type: ignore[attr-defined]  # the next stage has its own length
         self.pruning.console_stages, self.pruning.rounds = schedule.console_stages, schedule.rounds
         self.pruning.leave_one_out = schedule.leave_one_out
-        self.pruning.use(schedule.sampler, schedule.period)
+        self.pruning.set_sampler(schedule.sampler, schedule.period)
         self.trainer.fit_loop.max_epochs = self.pruning.num_stages
         self.module.regularizers = replace(self.module.regularizers, sparsity_ramp_steps=schedule.sparsity_ramp_steps)
 
@@ -184,7 +184,7 @@ def time_trials(evaluator: SongEvaluator) -> tuple[float, float]:
 def _representative(evaluator: SongEvaluator) -> list[int]:
     """Candidates at even steps through all, by what they render anew; the middle and the ends come first."""
     types = [evaluator.whole.types[node] for node in evaluator.whole.processors]
-    order = sorted(range(len(types)), key=lambda i: (evaluator.rendered_anew((i,)), types[i], i))
+    order = sorted(range(len(types)), key=lambda i: (evaluator.count_rerendered((i,)), types[i], i))
     count = min(_TIMED_TRIALS, len(order))
     steps = [order[(2 * k + 1) * len(order) // (2 * count)] for k in range(count)]
     middle = count // 2

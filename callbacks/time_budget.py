@@ -105,7 +105,7 @@ class TimeBudget(L.Callback):
         self.asked = asked
         self._search = search = SearchCosts(trainer, pl_module, pruning)
         if self.fitted is not None:
-            search.take(self.fitted)
+            search.apply(self.fitted)
         self._estimate(search)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -252,7 +252,7 @@ class TimeBudget(L.Callback):
         self._fitted_for = self.budget
         if fitted == before:
             return
-        search.take(fitted)
+        search.apply(fitted)
         stages, total = fitted.console_stages + fitted.rounds - past_stages, self._expect(fitted, costs, past_stages)
         rank_zero_info(
             f"{why}: {stages} stage{'' if stages == 1 else 's'} of {fitted.steps_per_stage} steps, {fitted.rounds} "

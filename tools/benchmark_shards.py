@@ -91,7 +91,10 @@ def _made_sample(number: int, processors: Processors, seconds: float, audio: boo
     return pack_sample(
         f"s{number:05d}",
         file,
-        {node_type: processors[node_type].initial(n, generator, 0.5) for node_type, n in graph.count().items()},
+        {
+            node_type: processors[node_type].sample_initial_values(n, generator, 0.5)
+            for node_type, n in graph.count().items()
+        },
         origin,
         tracks=sources,
         mix=None if sources is None else sources.sum(dim=0),

@@ -21,7 +21,7 @@ from mixgraph.cli.options import CheckedCLI
 from mixgraph.graph import GraphValues, batch_values
 from mixgraph.results.found_graph import load_result
 from mixgraph.search.module import ConsoleModule, check_trainer
-from mixgraph.search.settings import written_out
+from mixgraph.search.settings import with_defaults
 
 SEED = 42
 
@@ -35,7 +35,7 @@ class KeepConfig(SaveConfigCallback):
     def save_config(self, trainer: Any, pl_module: Any, stage: str) -> None:
         for callback in trainer.callbacks:
             if isinstance(callback, ResultFolder):
-                config = written_out(yaml.safe_load(self.parser.dump(self.config, skip_unset=False)))
+                config = with_defaults(yaml.safe_load(self.parser.dump(self.config, skip_unset=False)))
                 config["ckpt_path"] = None  # the whole search is described, wherever it was taken up
                 if callback.path is None:
                     songs = trainer.datamodule.songs

@@ -73,7 +73,7 @@ class Processor(nn.Module):
         linear: linear and time-invariant: the renderer then only asks for `impulse_response` (or `response`).
         causal: a nonlinear processor must be causal, and carries `state` from block to block.
         identity: the trained coordinates at which the processor does nothing, or None where there are none.
-        staged: takes part in gain staging (paper eq. 5).
+        gain_staged: takes part in gain staging (paper eq. 5).
         channels: `"left_right"` or `"mid_side"`: in which the response of a linear processor is diagonal.
         keeps_mono: equal channels in, equal channels out, so that a mono signal can be processed as one row.
         cuts: the output is weight * wet, without a dry part, so that removing the processor cuts the connection;
@@ -89,7 +89,7 @@ class Processor(nn.Module):
     letter: ClassVar[str]
     type_id: ClassVar[int | None] = None
     linear: ClassVar[bool]
-    staged: ClassVar[bool] = False
+    gain_staged: ClassVar[bool] = False
     channels: ClassVar[str] = "left_right"
     keeps_mono: ClassVar[bool] = False
     cuts: ClassVar[bool] = False
@@ -121,7 +121,7 @@ class Processor(nn.Module):
         """Samples that a linear response reaches after time zero."""
         return 0
 
-    def initial(
+    def sample_initial_values(
         self, num_nodes: int, generator: torch.Generator | None = None, spread: float = 0.01
     ) -> dict[str, Tensor]:
         """Draws initial values, N(mean, spread^2) in the trained coordinates; (num_nodes, *shape) each."""
@@ -130,7 +130,7 @@ class Processor(nn.Module):
             for name, declared in self.specification.items()
         }
 
-    def heard_in(self, source: Tensor, mix: Tensor) -> dict[str, Tensor]:
+    def initial_values_from_mix(self, source: Tensor, mix: Tensor) -> dict[str, Tensor]:
         """Initial values of one node that can be heard in the mix, in place of those drawn; none for most processors.
 
         Args:
@@ -142,7 +142,7 @@ class Processor(nn.Module):
         """
         return {}
 
-    def acting_as(self, hertz: Tensor, gains: Tensor) -> tuple[dict[str, Tensor], float] | None:
+    def values_for_gains(self, hertz: Tensor, gains: Tensor) -> tuple[dict[str, Tensor], float] | None:
         """Values and a dry/wet weight of one node that acts, dry sound included, nearly as the given gains.
 
         Args:

@@ -39,7 +39,7 @@ class MultitapDelay(Processor):
     letter = "d"
     type_id = 4
     linear = True
-    staged = True
+    gain_staged = True
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class MultitapDelay(Processor):
             "log_fir_magnitude": decibels((taps, self.num_bins), -24, 24, "magnitude of each tap's filter"),
         }
 
-    def heard_in(self, source: Tensor, mix: Tensor) -> dict[str, Tensor]:
+    def initial_values_from_mix(self, source: Tensor, mix: Tensor) -> dict[str, Tensor]:
         """Delays where the source comes back in the mix: the largest peak of the whitened correlation in each segment.
 
         Whitened by both spectra (PHAT). A peak is as large as all within 1 ms. The levels of the taps are as high as

@@ -26,7 +26,7 @@ class Equalizer(Processor):
     letter = "e"
     type_id = 5
     linear = True
-    staged = True
+    gain_staged = True
     keeps_mono = True
     identity: ClassVar = {"log_magnitude": 0.0}
 
@@ -50,7 +50,7 @@ class Equalizer(Processor):
     def after(self) -> int:
         return self.num_bins - 1
 
-    def acting_as(self, hertz: Tensor, gains: Tensor) -> tuple[dict[str, Tensor], float]:
+    def values_for_gains(self, hertz: Tensor, gains: Tensor) -> tuple[dict[str, Tensor], float]:
         """Straight lines in dB over the logarithm of frequency, and constant outside."""
         wet, weight = wet_gains(gains.double().log().mean(dim=0).exp())
         bins = torch.arange(self.num_bins, dtype=torch.float64) * (self.sample_rate / (2 * self.num_bins - 1))

@@ -25,7 +25,7 @@ class GainPanning(Processor):
     def specification(self) -> dict[str, Parameter]:
         return {"log_gain": decibels((2,), -60, 24, "gain of the left and right channel")}
 
-    def acting_as(self, hertz: Tensor, gains: Tensor) -> tuple[dict[str, Tensor], float]:
+    def values_for_gains(self, hertz: Tensor, gains: Tensor) -> tuple[dict[str, Tensor], float]:
         wet, weight = wet_gains(gains.log().mean(dim=-1).exp())
         return {"log_gain": wet.log()}, weight
 

@@ -37,7 +37,7 @@ class ParametricEqualizer(Processor):
     letter = "p"
     type_id = 16
     linear = True
-    staged = True
+    gain_staged = True
     keeps_mono = True
     identity: ClassVar = {"log_gain": 0.0, "frequency_logit": 0.0, "q_logit": 0.0}
 

@@ -43,7 +43,7 @@ class Reverb(Processor):
     letter = "r"
     type_id = 8
     linear = True
-    staged = True
+    gain_staged = True
 
     def __init__(self, sample_rate: int = 30000, mask: Literal["decay", "paper"] = "decay") -> None:
         super().__init__(sample_rate)

@@ -163,7 +163,7 @@ class SongEvaluator:
         """The mix of the song without what was removed, (2, L)."""
         return self._reader(self._variant(self.removed))(0, self.length)
 
-    def rendered_anew(self, removed: Collection[int]) -> int:
+    def count_rerendered(self, removed: Collection[int]) -> int:
         """How many nodes a removal renders anew, with all that can be kept: what its trial costs depends on it."""
         changed = self._gone(removed) ^ self.removed
         stale: set[int] = set()

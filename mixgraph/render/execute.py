@@ -207,7 +207,7 @@ class _Execution:
             if step.type != MIX:
                 processor = self.processors[step.type]
                 product = LinearProduct(
-                    processor.channels == "mid_side", self.staged_channel if processor.staged else None
+                    processor.channels == "mid_side", self.staged_channel if processor.gain_staged else None
                 )
                 responses.append(self._response(index, step))
                 weights.append(self._weights(step))
@@ -221,7 +221,7 @@ class _Execution:
         for groups, spectra in zip(fused.exits, result.exits, strict=True):
             self._store(groups, fused.region, spectra)
         if self.staged_channel is not None:
-            staged = [step for step in steps if step.type != MIX and self.processors[step.type].staged]
+            staged = [step for step in steps if step.type != MIX and self.processors[step.type].gain_staged]
             for step, (dry, wet) in zip(staged, result.energies, strict=True):
                 self.energies.append(StagedEnergy(step.type, step.nodes, dry, wet))
 
@@ -267,7 +267,7 @@ class _Execution:
         response = self._response(index, step)
         mixed = (1 - weight + weight * response).unsqueeze(1)
         bases = to_basis(signal, channels)
-        if processor.staged and self.staged_channel is not None:
+        if processor.gain_staged and self.staged_channel is not None:
             wet = to_left_right(bases * response.unsqueeze(1), channels)
             dry_energy, wet_energy = (self._energy(stereo) for stereo in (signal, wet))
             self.energies.append(StagedEnergy(step.type, step.nodes, dry_energy, wet_energy))

@@ -82,7 +82,7 @@ def render_reference(
                     wet = (start, processor.process_keyed(total, key, own, state)[0])
                 else:
                     wet = (start, processor.process(total, own, state)[0])
-            if processor.linear and processor.staged and staged_channel is not None:
+            if processor.linear and processor.gain_staged and staged_channel is not None:
                 dry_energy, wet_energy = (_energy(x, staged_channel) for x in (total, wet[1]))
                 energies.append(StagedEnergy(node_type, (node,), dry_energy, wet_energy))
             dry = (start, (1 - weight) * total if not processor.cuts else torch.zeros_like(total))

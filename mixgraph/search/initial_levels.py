@@ -18,7 +18,7 @@ _LEAST_LEVEL, _MOST_LEVEL = 0.01, 10.0
 
 
 @dataclass(frozen=True, eq=False)
-class StartingLevels:
+class InitialLevels:
     """What each track is multiplied by in a mix, amplitudes.
 
     Attributes:
@@ -32,7 +32,7 @@ class StartingLevels:
     hertz: Tensor
 
 
-def starting_levels(sources: Tensor, mix: Tensor, sample_rate: int) -> StartingLevels:
+def fit_initial_levels(sources: Tensor, mix: Tensor, sample_rate: int) -> InitialLevels:
     """Fits the powers of the tracks to those of the mix: each channel's levels over all bands, then bands over both.
 
     Args:
@@ -48,11 +48,11 @@ def starting_levels(sources: Tensor, mix: Tensor, sample_rate: int) -> StartingL
     scaled = parts * levels.square()[:, :, None, None]
     bands = [fit_powers(scaled[:, :, b].flatten(1), whole[:, b].flatten()) for b in range(hertz.numel())]
     colours = torch.stack(bands, dim=-1).clamp(1 / _MOST_COLOUR, _MOST_COLOUR)
-    return StartingLevels(levels, colours, hertz)
+    return InitialLevels(levels, colours, hertz)
 
 
 @torch.no_grad()
-def start_from_levels(
+def init_from_levels(
     console: TrainedGraph, song: Song, processors: Processors, render: Callable[[Song], Tensor]
 ) -> None:
     """Sets gain and equalizer of each track to what the mix asks of it.
@@ -66,14 +66,14 @@ def start_from_levels(
         processors: one module a type.
         render: the mix that the console makes of the song, (2, L).
     """
-    start = starting_levels(song.sources, song.mix, song.sample_rate)
+    start = fit_initial_levels(song.sources, song.mix, song.sample_rate)
     _set(console, song, processors, start)
     made, whole = (band_powers(mix.cpu(), song.sample_rate)[0].flatten() for mix in (render(song), song.mix))
     factor = fit_powers(made.unsqueeze(0), whole)
     _set(console, song, processors, replace(start, levels=start.levels * factor))
 
 
-def _set(console: TrainedGraph, song: Song, processors: Processors, start: StartingLevels) -> None:
+def _set(console: TrainedGraph, song: Song, processors: Processors, start: InitialLevels) -> None:
     graph, weights = console.graph, console.weights
     order = {node: i for i, node in enumerate(graph.processors)}
     number = console.song_number(song)
@@ -85,7 +85,7 @@ def _set(console: TrainedGraph, song: Song, processors: Processors, start: Start
             node = next((i for i in chain if graph.types[i] == name), None)
             if node is None:
                 continue
-            found = processors[name].acting_as(start.hertz, gains.expand(2, -1))
+            found = processors[name].values_for_gains(start.hertz, gains.expand(2, -1))
             assert found is not None
             values, weights[order[node]] = found
             held = console.values[name]

@@ -32,12 +32,12 @@ from mixgraph.render import (
     render_song,
 )
 from mixgraph.search.finite_training import FiniteTraining
-from mixgraph.search.initial_levels import start_from_levels
+from mixgraph.search.initial_levels import init_from_levels
 from mixgraph.search.resuming import (
     check_settings,
     constructor_settings,
-    go_on,
     graph_digest,
+    prepare_to_resume,
     song_record,
     steps_into_stage,
 )
@@ -92,9 +92,9 @@ class ConsoleModule(FiniteTraining):
         sample_rate: in Hz.
         warm_up_seconds: at the start of every clip, rendered but not compared.
         seed: of the initial values.
-        initial_values: `"heard"` takes them from the mix where a processor can be heard there (delays, which then
-            learn a hundred times slower unless `rate_factors` says otherwise), see `Processor.heard_in`; `"fitted"`
-            takes gains and equalizers of the tracks from it, too, see `starting_levels`; `"drawn"` draws all of them.
+        initial_values: `"heard"` estimates them from the mix where a processor can (delays, which then learn a hundred
+            times slower unless `rate_factors` says otherwise), see `Processor.initial_values_from_mix`; `"fitted"`
+            also fits the tracks' gains and equalizers to it, see `fit_initial_levels`; `"drawn"` draws all of them.
         processors: processor name -> constructor options that differ from the defaults.
         loss: of the match.
         regularizers: gain staging and sparsity.
@@ -138,7 +138,7 @@ class ConsoleModule(FiniteTraining):
         self.loss_settings, self.regularizers = loss, regularizers
         self.optimizer_settings, self.rendering = optimizer, rendering
         self.processors = make_processors(sample_rate, self.processor_options)
-        staged = {name for name, processor in self.processors.items() if processor.staged}
+        staged = {name for name, processor in self.processors.items() if processor.gain_staged}
         chosen = self.regularizers.gain_staging_types
         self.staged_types = staged if chosen is None else set(chosen)
         if not self.staged_types <= staged:
@@ -166,12 +166,12 @@ class ConsoleModule(FiniteTraining):
         self.loudest: Tensor | None = None  # of `SongTarget`, (songs, resolutions)
 
     def build(self, graph: MixGraph) -> ConsoleModule:
-        """Takes a graph with initial values from the module's seed, see `TrainedGraph.draw`.
+        """Takes a graph with initial values from the module's seed, see `TrainedGraph.sample_initial_values`.
 
         The constructor's chains, returns and sidechains, which make a graph where none is given, are without effect
         then. Where values start from what is heard (`initial_values`), they do when the module meets its songs.
         """
-        self.draw(graph, self.processors, self.seed)
+        self.sample_initial_values(graph, self.processors, self.seed)
         self.origin, self._drawn = graph_digest(graph), True
         return self
 
@@ -188,7 +188,7 @@ class ConsoleModule(FiniteTraining):
         """Removes all processors but `keep` (node numbers), from the Trainer's optimizer too."""
         self.shrink(keep, self.trainer.optimizers if self._trainer is not None else ())
 
-    def endings(self) -> list[str]:
+    def metric_suffixes(self) -> list[str]:
         """What follows the names of a song's logged values, song by song: `/SONG`, and nothing where there is one."""
         return [f"/{name}" for name in self.song_names] if self.graph.num_songs > 1 else [""]
 
@@ -202,10 +202,10 @@ class ConsoleModule(FiniteTraining):
         self._check_songs()
         self._check_lengths()
         if self._drawn and self.initial_values != "drawn":
-            self.listen(self._songs(), self.processors)
+            self.init_from_mix(self._songs(), self.processors)
             if self.initial_values == "fitted":
                 for song in self._songs():
-                    start_from_levels(self, song, self.processors, self.render)
+                    init_from_levels(self, song, self.processors, self.render)
             self._drawn = False
         if stage == "fit" and not self.graph.processors:
             raise ValueError(
@@ -300,7 +300,7 @@ class ConsoleModule(FiniteTraining):
             "parameter_penalty": torch.stack([r for r in radius if r is not None] or [weights.new_zeros(())]).sum(),
             "sparsity": sparsity(weights),
         }
-        found |= {f"match/full{ending}": loss for ending, loss in zip(self.endings(), terms.full, strict=True)}
+        found |= {f"match/full{suffix}": loss for suffix, loss in zip(self.metric_suffixes(), terms.full, strict=True)}
         pressed = self.prune_phase and (settings.sparsity_last_stage or not self.last_stage)
         pressure = sparsity_ramp(self.pruning_steps, settings.sparsity_ramp_steps) if pressed else 0.0
         found["loss"] = (
@@ -356,8 +356,8 @@ class ConsoleModule(FiniteTraining):
         for node, weight in zip(graph.processors, self.weights.detach().tolist(), strict=True):
             left[graph.songs[node]].append((graph.types[node], weight))
         found = _statistics(list(chain(*left)), sum(map(Counter, self.initial_counts), Counter()))
-        for own, initial, ending in zip(left, self.initial_counts, self.endings(), strict=True):
-            found |= {name + ending: value for name, value in _statistics(own, initial).items()}
+        for own, initial, suffix in zip(left, self.initial_counts, self.metric_suffixes(), strict=True):
+            found |= {name + suffix: value for name, value in _statistics(own, initial).items()}
         return found
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -422,8 +422,8 @@ class ConsoleModule(FiniteTraining):
 
     def _log_score(self, song: Song, prefix: str, losses: Mapping[str, float]) -> None:
         """Logs the mean over the songs, which Lightning takes, and, where there are several, each one's losses."""
-        for ending in dict.fromkeys(("", self.endings()[self.song_number(song)])):
-            self.log_dict({f"{prefix}/{name}{ending}": value for name, value in losses.items()}, batch_size=1)
+        for suffix in dict.fromkeys(("", self.metric_suffixes()[self.song_number(song)])):
+            self.log_dict({f"{prefix}/{name}{suffix}": value for name, value in losses.items()}, batch_size=1)
 
     def predict_step(self, batch: Song, batch_idx: int) -> Tensor:
         return self.render(batch)
@@ -445,7 +445,7 @@ class ConsoleModule(FiniteTraining):
         )
 
     def _comparable(self) -> dict[str, Any]:
-        """What a search that goes on must have in common with that of its checkpoint, see `go_on`."""
+        """What a search that goes on must have in common with that of its checkpoint, see `prepare_to_resume`."""
         data = None if self._trainer is None else self.trainer.datamodule  # type: ignore[attr-defined]
         return {
             "origin": self.origin,
@@ -474,7 +474,7 @@ class ConsoleModule(FiniteTraining):
         if self._trainer is not None:
             self._check_songs()
             if self.trainer.training:
-                told = go_on(checkpoint, saved, now, self.trainer.max_epochs or 0)
+                told = prepare_to_resume(checkpoint, saved, now, self.trainer.max_epochs or 0)
                 self._stage_steps = saved["stage_steps"] if steps_into_stage(checkpoint) else None
                 if told:
                     rank_zero_info(f"From the checkpoint on: {', '.join(told)}.")

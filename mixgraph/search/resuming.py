@@ -113,11 +113,13 @@ def check_settings(group: str, saved: Mapping[str, Any], now: Mapping[str, Any])
     return told
 
 
-def go_on(checkpoint: dict[str, Any], saved: Mapping[str, Any], now: Mapping[str, Any], stages: int) -> list[str]:
+def prepare_to_resume(
+    checkpoint: dict[str, Any], saved: Mapping[str, Any], now: Mapping[str, Any], stages: int
+) -> list[str]:
     """Prepares a checkpoint for a search that goes on from it; returns the settings that changed and apply.
 
     Args:
-        checkpoint: of Lightning, changed in place, see `place`.
+        checkpoint: of Lightning, changed in place, see `align_loops`.
         saved: what its search was: where its graph came from (`origin`), the `groups` of its optimizer, `settings` by
             group of `RULES`, `songs` (see `song_record`), steps of its last stage, and whether none followed.
         now: the same of the search that goes on.
@@ -152,7 +154,7 @@ def go_on(checkpoint: dict[str, Any], saved: Mapping[str, Any], now: Mapping[str
             f"pruning.console_stages, pruning.rounds: {trained} stages of the checkpoint are trained, more are "
             f"needed to go on, got {stages} in all"
         )
-    place(checkpoint, trained == stages)
+    align_loops(checkpoint, trained == stages)
     return told
 
 
@@ -251,7 +253,7 @@ def check_position(checkpoint: Mapping[str, Any]) -> None:
         )
 
 
-def place(checkpoint: dict[str, Any], ends: bool) -> None:
+def align_loops(checkpoint: dict[str, Any], ends: bool) -> None:
     """Places a checkpoint where the Trainer goes on as it would have done without it.
 
     Lightning takes one from behind the last step of an epoch for one from the middle of it, and leaves out what

@@ -128,13 +128,13 @@ ProcessorOptions = dict[str, dict[str, Any]]
 LOSS, REGULARIZERS, OPTIMIZER, RENDERING = LossSettings(), RegularizerSettings(), OptimizerSettings(), RenderSettings()
 
 
-def written_out(config: Mapping[str, Any]) -> dict[str, Any]:
+def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a search with the defaults of what is null or left out, so that they can be compared later.
 
     Args:
         config: all settings, as `python -m mixgraph fit --print_config` gives them.
 
-    >>> written_out({"model": {"loss": None}})["model"]["loss"]["denominator"]
+    >>> with_defaults({"model": {"loss": None}})["model"]["loss"]["denominator"]
     'target'
     """
     named = "class_path" in config["model"]  # a class of the user's, whose arguments stand one level deeper

@@ -77,32 +77,38 @@ class TrainedGraph(nn.Module):
         """The graph of one song with its rows of the values; gradients flow through them."""
         return song_values(GraphValues(self.graph, self.parameters_by_type(), self.weights), self.song_number(song))
 
-    def draw(self, graph: MixGraph, processors: Processors, seed: int) -> None:
-        """Takes a graph and draws initial values (`Processor.initial`), weights of 0.5, for each song from the seed."""
+    def sample_initial_values(self, graph: MixGraph, processors: Processors, seed: int) -> None:
+        """Takes a graph and draws its initial values; dry/wet weights are 0.5.
+
+        Each song's values are drawn from the seed alone, so that they do not depend on the other songs.
+        """
         parts = []
         for part in unbatch(graph):
             generator = torch.Generator().manual_seed(seed)
             counts = part.count()
-            drawn = {t: processors[t].initial(counts[t], generator) for t in sorted(counts)}
+            drawn = {t: processors[t].sample_initial_values(counts[t], generator) for t in sorted(counts)}
             parts.append(GraphValues(part, drawn, torch.full((len(part.processors),), 0.5)))
         values = batch_values(parts)
         self.load(graph, values.parameters, values.weights)
 
     @torch.no_grad()
-    def listen(self, songs: Sequence[Song], processors: Processors) -> None:
-        """Replaces drawn values by what `Processor.heard_in` hears in the mixes of the graph's songs."""
+    def init_from_mix(self, songs: Sequence[Song], processors: Processors) -> None:
+        """Replaces drawn values by those that processors estimate from the songs' mixes.
+
+        See `Processor.initial_values_from_mix`. Songs are in the order of the graph.
+        """
         graph, first = self.graph, 0
         for number, song in enumerate(songs):
             for node in (node for node in graph.processors if graph.songs[node] == number):
                 processor, values = processors[graph.types[node]], self.values[graph.types[node]]
-                if type(processor).heard_in is Processor.heard_in:
+                if type(processor).initial_values_from_mix is Processor.initial_values_from_mix:
                     continue
                 assert isinstance(values, nn.ParameterDict)
                 rows = [row - first for row in graph.sources[node]]
                 together = bool(rows) and rows == list(range(rows[0], rows[-1] + 1))  # as a slice they are not copied
                 tracks = song.sources[rows[0] : rows[-1] + 1] if together else song.sources[rows]
                 source = tracks[0] if len(rows) == 1 else tracks.sum(dim=0)
-                for name, value in processor.heard_in(source, song.mix).items():
+                for name, value in processor.initial_values_from_mix(source, song.mix).items():
                     values[name][graph.rows[node]] = value.to(values[name])
             first += len(song.sources)
 

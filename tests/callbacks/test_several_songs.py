@@ -198,7 +198,7 @@ def test_one_songs_record_is_not_that_of_several(together) -> None:
 def test_the_logger_gets_the_mean_and_each_song(folder, together) -> None:
     metrics = [json.loads((folder / "together" / name / "metrics.json").read_text()) for name in ("tiny", "duo")]
     losses = [m["losses"]["found"]["loss"]["full"] for m in metrics]
-    found = final_figures(metrics, together[0].endings())
+    found = final_figures(metrics, together[0].metric_suffixes())
     assert [found["search/found_loss/tiny"], found["search/found_loss/duo"]] == losses
     assert found["search/found_loss"] == pytest.approx(sum(losses) / 2)
     assert final_figures(metrics[:1], [""]) == {

@@ -12,7 +12,7 @@ import yaml
 from callbacks import ResultFolder
 from mixgraph import __main__ as entry
 from mixgraph.cli.config_paths import read_saved_config, saved_config
-from mixgraph.search.settings import LossSettings, OptimizerSettings, RegularizerSettings, RenderSettings, written_out
+from mixgraph.search.settings import LossSettings, OptimizerSettings, RegularizerSettings, RenderSettings, with_defaults
 from tools.dataset.build import resolve_settings
 
 SMALL = [
@@ -98,5 +98,5 @@ def test_settings_that_are_null_or_left_out_are_those_of_the_defaults(tmp_path) 
     rates = {"rate_factors": {"dry_wet": 6.0, "reverb": 2.0}}
     assert {name: found["model"][name] for name in FULL} == FULL | {"optimizer": FULL["optimizer"] | rates}
     assert found["data"]["path"] == "song"
-    named = written_out({"model": {"class_path": "own.Console", "init_args": {"loss": None}}})["model"]
+    named = with_defaults({"model": {"class_path": "own.Console", "init_args": {"loss": None}}})["model"]
     assert named == {"class_path": "own.Console", "init_args": FULL}

@@ -12,7 +12,7 @@ NODES = 3
 
 def drawn(name: str, spread: float = 0.5) -> dict[str, torch.Tensor]:
     processor = make_processors(RATE)[name]
-    return processor.initial(NODES, torch.Generator().manual_seed(1), spread)
+    return processor.sample_initial_values(NODES, torch.Generator().manual_seed(1), spread)
 
 
 @pytest.mark.parametrize("name", sorted(registered()))

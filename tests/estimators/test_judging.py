@@ -40,7 +40,7 @@ def truth_of(song) -> Prediction:
     by_label = {true.graph.label(n): i for i, n in enumerate(true.graph.processors)}
     weights = torch.zeros(len(graph.processors))
     processors = make_processors(8000)
-    parameters = {t: processors[t].initial(count) for t, count in graph.count().items()}
+    parameters = {t: processors[t].sample_initial_values(count) for t, count in graph.count().items()}
     for place, node in enumerate(graph.processors):
         if node in nodes:
             i = by_label[graph.label(node)]

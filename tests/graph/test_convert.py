@@ -32,7 +32,7 @@ def shuffled(graph, seed=0):
 
 def draw(graph, processors, seed):
     generator = torch.Generator().manual_seed(seed)
-    return {t: processors[t].initial(count, generator, spread=0.5) for t, count in graph.count().items()}
+    return {t: processors[t].sample_initial_values(count, generator, spread=0.5) for t, count in graph.count().items()}
 
 
 def test_type_ids_are_those_that_were_given_once():

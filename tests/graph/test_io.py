@@ -41,7 +41,7 @@ def weights(graph):
 
 def draw(graph, processors, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return {t: processors[t].initial(count, generator, spread=0.5) for t, count in graph.count().items()}
+    return {t: processors[t].sample_initial_values(count, generator, spread=0.5) for t, count in graph.count().items()}
 
 
 @pytest.fixture
@@ -289,7 +289,9 @@ def test_files_of_the_first_version_are_read(graph):
 
 def test_types_without_nodes_are_left_out(tmp_path, graph, weights, processors):
     parameters = draw(graph, processors)
-    save_parameters(tmp_path / "p.safetensors", {**parameters, "delay": processors["delay"].initial(0)}, weights)
+    save_parameters(
+        tmp_path / "p.safetensors", {**parameters, "delay": processors["delay"].sample_initial_values(0)}, weights
+    )
     assert list(load_parameters(tmp_path / "p.safetensors", graph, processors)[0]) == list(graph.count())
 
 

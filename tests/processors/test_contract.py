@@ -39,7 +39,7 @@ def apply(processor, x, values):
 
 def draw(processor, nodes=3, seed=0, dtype=torch.float64, spread=0.5):
     """Values around settings at which dynamics act on the two levels of `noise`."""
-    values = processor.initial(nodes, torch.Generator().manual_seed(seed), spread)
+    values = processor.sample_initial_values(nodes, torch.Generator().manual_seed(seed), spread)
     if not processor.linear:
         if "log_threshold" in values:
             values["log_threshold"] = values["log_threshold"] + 3.5
@@ -74,7 +74,7 @@ def test_shape_dtype_and_device_are_kept(name, length, dtype, device):
 def test_declarations(name):
     processor = make(name)
     assert list(processor.specification) == sorted(processor.specification)
-    values = processor.initial(5, torch.Generator().manual_seed(0), 0.25)
+    values = processor.sample_initial_values(5, torch.Generator().manual_seed(0), 0.25)
     for parameter, declared in processor.specification.items():
         assert declared.low < declared.high
         assert declared.unit
@@ -82,7 +82,7 @@ def test_declarations(name):
         assert values[parameter].dtype == torch.float32
         spread = (values[parameter] - declared.mean).square().mean().sqrt().item()
         assert 0.05 < spread < 0.6  # 0.25, from as few as five draws
-    again = processor.initial(5, torch.Generator().manual_seed(0), 0.25)
+    again = processor.sample_initial_values(5, torch.Generator().manual_seed(0), 0.25)
     assert all(torch.equal(values[n], again[n]) for n in values)
 
 

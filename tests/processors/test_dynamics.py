@@ -21,7 +21,7 @@ def make(name, rate=RATE, **options):
 
 def drawn(processor, nodes, dtype=torch.float64):
     """Settings at which the processor acts on `noise`."""
-    values = processor.initial(nodes, torch.Generator().manual_seed(0), 0.5)
+    values = processor.sample_initial_values(nodes, torch.Generator().manual_seed(0), 0.5)
     values["log_threshold"] += 3.5
     for name in values.keys() & {"smoothing_logit", "release_logit"}:
         values[name] += 3 if name == "smoothing_logit" else -2.5
@@ -239,7 +239,7 @@ def test_signals_may_be_views(name):
 def test_the_host_waits_for_nothing(name):
     # Tensors without data cannot be asked for values.
     processor = make(name)
-    values = {n: v.to("meta").requires_grad_() for n, v in processor.initial(3).items()}
+    values = {n: v.to("meta").requires_grad_() for n, v in processor.sample_initial_values(3).items()}
     x, weight = torch.empty(3, 2, 999, device="meta", requires_grad=True), torch.empty(3, device="meta")
     mixed, state = processor.dry_wet(x, values, weight)
     (mixed.sum() + state.sum()).backward()

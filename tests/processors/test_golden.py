@@ -128,7 +128,9 @@ def test_static_curves(name, levels, changes, gain, exponent):
 
 def test_reverb_is_the_inverse_stft_of_the_masked_noise():
     reverb = registered()["reverb"]().double()
-    values = {n: v.double() for n, v in reverb.initial(2, torch.Generator().manual_seed(0), spread=1.0).items()}
+    values = {
+        n: v.double() for n, v in reverb.sample_initial_values(2, torch.Generator().manual_seed(0), spread=1.0).items()
+    }
     values["delta_log_magnitude"] -= 4  # long: the last samples count
     frames = torch.arange(313, dtype=torch.float64)
     decay = torch.nn.functional.softplus(values["delta_log_magnitude"]).unsqueeze(-1) * frames

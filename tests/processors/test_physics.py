@@ -210,7 +210,9 @@ def test_delay_taps_are_at_the_stated_milliseconds(rate, truncate):
 def test_energy_is_one_as_the_mean_of_both_channels():
     for name in ("delay", "reverb"):
         processor = make(name, 3000)
-        values = {n: v.double() for n, v in processor.initial(5, torch.Generator().manual_seed(0), 1.0).items()}
+        values = {
+            n: v.double() for n, v in processor.sample_initial_values(5, torch.Generator().manual_seed(0), 1.0).items()
+        }
         energy = processor.impulse_response(values).square().sum(-1)
         assert (energy[:, 0] - energy[:, 1]).abs().max() > 1e-3
         torch.testing.assert_close(energy.mean(-1), torch.ones(5, dtype=torch.float64), atol=1e-9, rtol=0)
@@ -294,7 +296,7 @@ def test_attack_and_release_are_the_time_constants_of_the_envelope():
 @pytest.mark.parametrize("rate", [16000, 30000, 48000])
 def test_envelopes_start_at_20_ms_at_every_rate(name, rate):
     processor = registered()[name](rate)
-    start = processor.initial(2, spread=0.0)["smoothing_logit"]
+    start = processor.sample_initial_values(2, spread=0.0)["smoothing_logit"]
     torch.testing.assert_close(
         processor.specification["smoothing_logit"].to_unit(start), torch.full((2, 1), 20.0), rtol=1e-3, atol=0.0
     )
@@ -302,8 +304,8 @@ def test_envelopes_start_at_20_ms_at_every_rate(name, rate):
 
 def test_envelopes_start_where_they_are_told():
     compressor = registered()["compressor"]
-    assert compressor(start_ms=None).initial(2, spread=0.0)["smoothing_logit"].tolist() == [[0.0], [0.0]]
-    start = compressor(start_ms=100.0).initial(1, spread=0.0)["smoothing_logit"]
+    assert compressor(start_ms=None).sample_initial_values(2, spread=0.0)["smoothing_logit"].tolist() == [[0.0], [0.0]]
+    start = compressor(start_ms=100.0).sample_initial_values(1, spread=0.0)["smoothing_logit"]
     assert float(compressor().specification["smoothing_logit"].to_unit(start)) == pytest.approx(100, rel=1e-3)
     with pytest.raises(ValueError, match=r"start_ms: 0.02 to 3000 ms, or None \(the paper's\), got 0"):
         compressor(start_ms=0.0)
@@ -456,7 +458,7 @@ def test_delays_are_heard_where_the_source_comes_back(rate, colour):
         for seconds, level in echoes.items():
             lag = round(seconds * rate)
             mix[channel, lag:] += level * source[channel, :-lag]
-    heard = delay.heard_in(source, mix)
+    heard = delay.initial_values_from_mix(source, mix)
     declared = delay.specification
     assert {name: value.shape for name, value in heard.items()} == {n: torch.Size(p.shape) for n, p in declared.items()}
     ms = declared["delay_z"].to_unit(heard["delay_z"].double())[:, 0].view(2, 20)
@@ -487,7 +489,11 @@ def test_the_shoulder_of_an_echo_at_a_segments_border_is_no_echo(rate):
     for seconds, level in {0.2 - 1 / rate: 0.5, 0.24: 0.2, 0.4: 0.5, 0.36: 0.2}.items():
         lag = round(seconds * rate)
         mix[:, lag:] += level * source[:, :-lag]
-    ms = delay.specification["delay_z"].to_unit(delay.heard_in(source, mix)["delay_z"].double())[:, 0].view(2, 20)
+    ms = (
+        delay.specification["delay_z"]
+        .to_unit(delay.initial_values_from_mix(source, mix)["delay_z"].double())[:, 0]
+        .view(2, 20)
+    )
     for channel in ms:
         wanted = {1: 200 - 1000 / rate, 2: 240, 3: 360, 4: 400}
         assert {tap: float(channel[tap]) for tap in wanted} == pytest.approx(wanted, abs=1e-3)
@@ -521,7 +527,7 @@ def test_sends_are_gains_that_start_at_12_db_less():
     x = torch.rand(1, 2, 50, dtype=torch.float64)
     values = values_of(send, log_gain=-6.0)
     torch.testing.assert_close(send(x, values), 10 ** (-6 / 20) * x)
-    start = send.initial(1, torch.Generator().manual_seed(0), 0.0)
+    start = send.sample_initial_values(1, torch.Generator().manual_seed(0), 0.0)
     assert send.specification["log_gain"].to_unit(start["log_gain"]).item() == pytest.approx(-12)
 
 
@@ -551,5 +557,5 @@ def test_saturator_is_its_formula_and_stays_finite():
 
 def test_silence_has_no_echoes():
     delay = make("delay", 8000)
-    heard = delay.heard_in(torch.zeros(2, 8000), torch.zeros(2, 8000))
+    heard = delay.initial_values_from_mix(torch.zeros(2, 8000), torch.zeros(2, 8000))
     assert all(value.isfinite().all() for value in heard.values())

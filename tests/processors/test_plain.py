@@ -74,7 +74,7 @@ CASES = [
 
 
 def draw(processor, dtype=torch.float64):
-    values = processor.initial(3, torch.Generator().manual_seed(0), spread=0.5)
+    values = processor.sample_initial_values(3, torch.Generator().manual_seed(0), spread=0.5)
     if processor.name == "reverb" and processor.mask == "paper":
         values["delta_log_magnitude"] = -values["delta_log_magnitude"].abs() / 10  # a decay
     return {name: value.to(dtype).requires_grad_() for name, value in values.items()}

@@ -28,7 +28,7 @@ def test_the_seven_processors_of_the_paper_and_others():
         "stereo_imager": "s",
     }
     assert list(registered()) == sorted(registered())
-    assert {name for name, kind in registered().items() if kind.staged} == {
+    assert {name for name, kind in registered().items() if kind.gain_staged} == {
         "equalizer",
         "parametric_equalizer",
         "delay",

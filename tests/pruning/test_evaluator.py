@@ -17,7 +17,7 @@ GRAPH = build_console({"a": ["x", "y"], "b": ["z"]})
 
 def setup(seed=0, length=40_000):
     generator = torch.Generator().manual_seed(seed)
-    parameters = {t: PROCESSORS[t].initial(n, generator, 0.5) for t, n in GRAPH.count().items()}
+    parameters = {t: PROCESSORS[t].sample_initial_values(n, generator, 0.5) for t, n in GRAPH.count().items()}
     weights = torch.rand(len(GRAPH.processors), generator=generator)
     sources = torch.rand(3, 2, length, generator=generator) - 0.5
     target = SongTarget(MatchLoss(RATE), sources.sum(0) * 0.4)
@@ -49,7 +49,7 @@ RETURNS = build_console({"a": ["x", "y"], "b": ["z"]}, "ec", "g", "", "c", {"roo
 
 def of_returns(removed=()):
     generator = torch.Generator().manual_seed(5)
-    parameters = {t: PROCESSORS[t].initial(n, generator, 0.5) for t, n in RETURNS.count().items()}
+    parameters = {t: PROCESSORS[t].sample_initial_values(n, generator, 0.5) for t, n in RETURNS.count().items()}
     weights = torch.rand(len(RETURNS.processors), generator=generator)
     sources = torch.rand(3, 2, 40_000, generator=generator) - 0.5
     target = SongTarget(MatchLoss(RATE), sources.sum(0) * 0.4)
@@ -80,7 +80,7 @@ SPLIT = build_console(
 
 def of_split(removed=(), quiet=False):
     generator = torch.Generator().manual_seed(5)
-    parameters = {t: PROCESSORS[t].initial(n, generator, 0.5) for t, n in SPLIT.count().items()}
+    parameters = {t: PROCESSORS[t].sample_initial_values(n, generator, 0.5) for t, n in SPLIT.count().items()}
     weights = torch.rand(len(SPLIT.processors), generator=generator)
     sources = torch.rand(3, 2, 40_000, generator=generator) - 0.5
     if quiet:  # what is turned down falls silent before its key does, and wakes up after it
@@ -114,7 +114,7 @@ def test_trials_know_the_time_after_silence() -> None:
     processors = make_processors(RATE, {"fader": {"interval": 0.5}})
     graph = build_console({"a": ["x", "y"]}, "ef", "ef")
     generator = torch.Generator().manual_seed(5)
-    parameters = {t: processors[t].initial(n, generator, 0.5) for t, n in graph.count().items()}
+    parameters = {t: processors[t].sample_initial_values(n, generator, 0.5) for t, n in graph.count().items()}
     weights = torch.rand(len(graph.processors), generator=generator)
     sources = torch.zeros(2, 2, 80_000)
     sources[..., 60_000:] = torch.rand(2, 2, 20_000, generator=generator) - 0.5

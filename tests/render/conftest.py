@@ -42,7 +42,7 @@ def make_scene(graph, length, seed=0, dtype=torch.float64, rate=30000):
     generator = torch.Generator().manual_seed(seed)
     parameters = {}
     for node_type, count in graph.count().items():
-        values = registered()[node_type](sample_rate=rate).initial(count, generator, 0.5)
+        values = registered()[node_type](sample_rate=rate).sample_initial_values(count, generator, 0.5)
         if "log_threshold" in values:
             values["log_threshold"] = values["log_threshold"] + 2
         parameters[node_type] = {n: v.to(dtype) for n, v in values.items()}

@@ -212,7 +212,7 @@ def test_a_clip_has_the_gains_of_its_time_in_the_song(short, start):
     """Faders know where a clip starts, behind look-ahead too, each song where its own does."""
     graph = batch([build_console({"a": ["x"]}, "ef", "ef"), build_console({"a": ["y", "z"]}, "f")])
     generator = torch.Generator().manual_seed(3)
-    parameters = {t: short[F64][t].to(F64).initial(n, generator, 0.5) for t, n in graph.count().items()}
+    parameters = {t: short[F64][t].to(F64).sample_initial_values(n, generator, 0.5) for t, n in graph.count().items()}
     parameters = {t: {n: v.to(F64) for n, v in values.items()} for t, values in parameters.items()}
     weights = torch.rand(len(graph.processors), generator=generator, dtype=F64)
     begins = torch.tensor([start, start + 700])

@@ -65,7 +65,9 @@ def test_pruned_dynamics_join_their_regions(full, procs):
 def test_no_wrap_around_where_the_dynamics_of_one_path_are_pruned(procs):
     graph = build_console({"a": ["x"]}, "edr", "edr")
     length = 3000
-    parameters = {t: procs[t].initial(n, torch.Generator().manual_seed(0), 0.5) for t, n in graph.count().items()}
+    parameters = {
+        t: procs[t].sample_initial_values(n, torch.Generator().manual_seed(0), 0.5) for t, n in graph.count().items()
+    }
     parameters["reverb"]["delta_log_magnitude"] -= 4  # four seconds of response at nearly full level
     weights = torch.full((len(graph.processors),), 0.5)
     impulse = torch.zeros(1, 2, length)
@@ -150,7 +152,9 @@ def test_make_plan_refuses(full, procs):
 @pytest.fixture
 def arguments(procs):
     graph = build_console({"a": ["x", "y"]}, "g", "s")
-    parameters = {t: procs[t].initial(n, torch.Generator().manual_seed(0)) for t, n in graph.count().items()}
+    parameters = {
+        t: procs[t].sample_initial_values(n, torch.Generator().manual_seed(0)) for t, n in graph.count().items()
+    }
     return {
         "graph": graph,
         "processors": procs,

@@ -26,7 +26,7 @@ def found(letter, weight=1.0, level=1.0, options=None, samples=SAMPLES, **given)
     (node,) = graph.processors
     processors = make_processors(RATE, {graph.types[node]: options}) if options else PROCESSORS
     processor = processors[graph.types[node]]
-    values = processor.initial(1, torch.Generator().manual_seed(0))
+    values = processor.sample_initial_values(1, torch.Generator().manual_seed(0))
     for name, value in given.items():
         declared = processor.specification[name]
         unit = torch.as_tensor(value, dtype=torch.float64).expand(1, *declared.shape)
@@ -38,7 +38,9 @@ def found(letter, weight=1.0, level=1.0, options=None, samples=SAMPLES, **given)
 
 def settings_of(graph, **given):
     """The settings of a graph of weights .5; of the types that are given, values in units."""
-    parameters = {t: PROCESSORS[t].initial(n, torch.Generator().manual_seed(0)) for t, n in graph.count().items()}
+    parameters = {
+        t: PROCESSORS[t].sample_initial_values(n, torch.Generator().manual_seed(0)) for t, n in graph.count().items()
+    }
     for node_type, named in given.items():
         declared = PROCESSORS[node_type].specification
         for name, value in named.items():
@@ -227,7 +229,10 @@ def test_a_fader_is_told_as_far_as_the_song_goes() -> None:
 @pytest.mark.parametrize("letter", ["e", "p"])
 def test_a_frequency_response_is_what_a_sine_goes_through(letter) -> None:
     processor = found(letter).processor
-    values = {n: v.double() for n, v in processor.initial(1, torch.Generator().manual_seed(1), spread=0.3).items()}
+    values = {
+        n: v.double()
+        for n, v in processor.sample_initial_values(1, torch.Generator().manual_seed(1), spread=0.3).items()
+    }
     hertz = torch.tensor([110.0, 1234.5, 7000.0], dtype=torch.float64)
     taps = processor.impulse_response(values)[0, 0]
     time = torch.arange(3 * len(taps), dtype=torch.float64) / RATE
@@ -244,7 +249,7 @@ def everything():
     chain = letters.replace("a", "") + "t(g,g)b(g,g)"
     graph = build_console({"drums": ["kick", "hat"]}, chain, "e", returns={"room": "r"}, sidechains={"hat": "kick"})
     generator = torch.Generator().manual_seed(0)
-    parameters = {t: PROCESSORS[t].initial(n, generator) for t, n in graph.count().items()}
+    parameters = {t: PROCESSORS[t].sample_initial_values(n, generator) for t, n in graph.count().items()}
     weights = torch.linspace(0.1, 0.9, len(graph.processors))
     return graph, read_settings(graph, PROCESSORS, parameters, weights, SAMPLES, 0.5, weights / 100)
 
@@ -272,7 +277,7 @@ def test_the_text_goes_with_the_signal(everything) -> None:
     assert len(heads) == len(set(heads))
     assert heads.index("track kick") < heads.index("subgroup drums")
     pruned, _ = prune(graph, [node for node in graph.processors if graph.label(node) != "track kick: equalizer"])
-    values = {t: PROCESSORS[t].initial(n) for t, n in pruned.count().items()}
+    values = {t: PROCESSORS[t].sample_initial_values(n) for t, n in pruned.count().items()}
     left = read_settings(pruned, PROCESSORS, values, torch.full((len(pruned.processors),), 0.5), SAMPLES)
     assert list(dict.fromkeys(own.place for own in left)) == list(dict.fromkeys(own.place for own in settings))
     own = next(own for own in settings if (own.place, own.processor.name) == ("subgroup drums", "equalizer"))

@@ -12,7 +12,7 @@ from mixgraph.graph import build_console
 from mixgraph.processors import make_processors
 from mixgraph.processors.base import wet_gains
 from mixgraph.search import search
-from mixgraph.search.initial_levels import starting_levels
+from mixgraph.search.initial_levels import fit_initial_levels
 from mixgraph.search.module import ConsoleModule
 
 RATE = 8000
@@ -52,7 +52,7 @@ def decibels(amplitude):
 
 def test_levels_and_colours_are_read_off_a_mix(parts) -> None:
     sources, mix = parts
-    found = starting_levels(sources, mix, RATE)
+    found = fit_initial_levels(sources, mix, RATE)
     total = decibels(found.levels.unsqueeze(-1) * found.colours.unsqueeze(1))  # (K, 2, bands)
     wanted = decibels(list(LEVELS.values())).unsqueeze(-1).expand_as(total).clone()
     wanted[1] += decibels(torch.where(found.hertz > HERTZ, FACTOR, 1 / FACTOR))
@@ -84,7 +84,7 @@ def test_an_equalizer_acts_as_it_is_told(rate) -> None:
     equalizer = make_processors(rate)["equalizer"]
     hertz = torch.tensor([100.0, 400.0, 1600.0, 3200.0], dtype=torch.float64)
     gains = torch.tensor([[0.4, 1.0, 3.0, 1.5]], dtype=torch.float64).expand(2, -1)
-    values, weight = equalizer.acting_as(hertz, gains)
+    values, weight = equalizer.values_for_gains(hertz, gains)
     assert {name: value.shape for name, value in values.items()} == {"log_magnitude": (equalizer.num_bins,)}
     response = equalizer.response({"log_magnitude": values["log_magnitude"].unsqueeze(0)}, 2 * rate)[0, 0].real
     acting = 1 - weight + weight * response[(2 * hertz).long()]
@@ -93,7 +93,7 @@ def test_an_equalizer_acts_as_it_is_told(rate) -> None:
 
 def test_most_processors_act_as_no_gain() -> None:
     hertz, gains = torch.tensor([100.0, 200.0]), torch.ones(2, 2)
-    able = {name for name, own in make_processors(RATE).items() if own.acting_as(hertz, gains) is not None}
+    able = {name for name, own in make_processors(RATE).items() if own.values_for_gains(hertz, gains) is not None}
     assert able == {"equalizer", "gain_panning"}
 
 

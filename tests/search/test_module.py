@@ -248,7 +248,7 @@ def test_each_node_hears_its_own_sources() -> None:
         lag = round(seconds * RATE)
         mix[:, lag:] += 0.7 * sources[track, :, :-lag]
     module = ConsoleModule("d", "d", sample_rate=RATE).build(build_console({"a": ["x"], "b": ["y"]}, "d", "d"))
-    module.listen([SimpleNamespace(sources=sources, mix=mix)], module.processors)
+    module.init_from_mix([SimpleNamespace(sources=sources, mix=mix)], module.processors)
     magnitudes = module.values["delay"]["log_fir_magnitude"]
     levels = module.processors["delay"].specification["log_fir_magnitude"].to_unit(magnitudes).mean(dim=-1)
     loudest = levels.view(-1, 2, 20).argmax(dim=-1)  # of the segments of 100 ms, left and right

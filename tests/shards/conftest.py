@@ -71,7 +71,7 @@ def memory_sample(number: int, seconds: float = 0.5, audio: bool = True):
     keep = [n for i, n in enumerate(console.processors) if (i + number) % 3]
     graph, _ = prune(console, keep)
     processors = make_processors(RATE)
-    parameters = {t: processors[t].initial(n, generator, 0.5) for t, n in graph.count().items()}
+    parameters = {t: processors[t].sample_initial_values(n, generator, 0.5) for t, n in graph.count().items()}
     count, length = len(graph.processors), round(seconds * RATE) + number
     weights = torch.rand(count, generator=generator)
     file = GraphFile(graph, RATE, weights, torch.rand(count, generator=generator, dtype=torch.float64))

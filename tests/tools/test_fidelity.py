@@ -282,7 +282,7 @@ def test_settings_are_compared_with_those_of_pedalboard(dynamics) -> None:
         node: (console.level(node), console.names[node], kind(console.types[node])) for node in console.processors
     }
     graph, _ = prune(console, [node for node, place in places.items() if place in wanted])
-    values = {t: processors[t].initial(n, spread=0.0) for t, n in graph.count().items()}
+    values = {t: processors[t].sample_initial_values(n, spread=0.0) for t, n in graph.count().items()}
     weights = torch.full((len(graph.processors),), 0.25)
 
     def put(node: int, name: str, unit: float) -> None:

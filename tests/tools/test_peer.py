@@ -105,7 +105,7 @@ def filled(graph, seed=0):
     processors = make_processors(30000, VARIANTS)
     generator = torch.Generator().manual_seed(seed)
     counts = graph.count()
-    parameters = {t: processors[t].initial(counts[t], generator, 0.3) for t in sorted(counts)}
+    parameters = {t: processors[t].sample_initial_values(counts[t], generator, 0.3) for t in sorted(counts)}
     if "delay" in parameters:  # sharp pulses: the peaks of broad ones tie in float32, and the peer takes the first
         parameters["delay"]["delay_z"] *= 10
     weights = 0.1 + 0.8 * torch.rand(len(graph.processors), generator=generator)

@@ -156,7 +156,7 @@ def test_what_is_not_known_is_refused(tmp_path) -> None:
 def values_of(graph: MixGraph, weight: float | None = None, seed: int = 0) -> GraphValues:
     """Values with some spread; one weight for all, or different ones."""
     generator = torch.Generator().manual_seed(seed)
-    parameters = {t: PROCESSORS[t].initial(n, generator, 0.3) for t, n in sorted(graph.count().items())}
+    parameters = {t: PROCESSORS[t].sample_initial_values(n, generator, 0.3) for t, n in sorted(graph.count().items())}
     weights = 0.2 + 0.7 * torch.rand(len(graph.processors), generator=generator)
     return GraphValues(graph, parameters, weights if weight is None else torch.full_like(weights, weight))
 

@@ -131,7 +131,7 @@ def trained_values(
     """Values of a console that has converged: parameters, weights, and the mix that they make, (2, L)."""
     generator = torch.Generator().manual_seed(case.seed)
     counts = graph.count()
-    parameters = {t: processors[t].initial(counts[t], generator, _SPREAD) for t in sorted(counts)}
+    parameters = {t: processors[t].sample_initial_values(counts[t], generator, _SPREAD) for t in sorted(counts)}
     needed = torch.rand(len(graph.processors), generator=generator) < 0.5
     weights = torch.where(needed, 0.8, 0.02)
     with torch.no_grad():

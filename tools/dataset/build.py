@@ -12,7 +12,7 @@ from rich.console import Console
 
 from mixgraph.dataset import BuildFolder, Job, SongSource
 from mixgraph.dataset.reasons import readable, reason
-from mixgraph.search.settings import written_out
+from mixgraph.search.settings import with_defaults
 from tools.dataset.outcome import Outcome, Task, Workers
 from tools.dataset.progress import BuildProgress
 from tools.dataset.worker import Request, command
@@ -37,7 +37,7 @@ def resolve_settings(configs: Sequence[str], overrides: Sequence[str]) -> dict[s
     settings: dict[str, Any] = yaml.safe_load(printed.getvalue())
     if "pruning" not in settings or "data" not in settings:
         raise ValueError(f"config: the settings of a search are needed, got those of {', '.join(settings)}")
-    return written_out(settings)
+    return with_defaults(settings)
 
 
 def make_jobs(songs: Sequence[SongSource], runs: int, settings: dict[str, Any]) -> list[Job]:

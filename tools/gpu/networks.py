@@ -102,7 +102,7 @@ def _example(module: EstimatorModule, seed: int) -> Data:
     kept = [node for node in graph.processors if float(torch.rand((), generator=generator)) < 0.4]
     true, _ = prune(graph, kept)
     counts = true.count()
-    parameters = {t: module.processors[t].initial(counts[t], generator, _SPREAD) for t in sorted(counts)}
+    parameters = {t: module.processors[t].sample_initial_values(counts[t], generator, _SPREAD) for t in sorted(counts)}
     return add_labels(
         data, console, GraphValues(true, parameters, torch.full((len(true.processors),), 0.7)), module.codes
     )
