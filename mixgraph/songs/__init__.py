@@ -8,12 +8,14 @@ from mixgraph.songs.load import load_song
 from mixgraph.songs.manifest import SongFiles, TrackFile
 from mixgraph.songs.resample import resample
 from mixgraph.songs.song import Song
+from mixgraph.songs.song_warning import SongWarning
 
 __all__ = [
     "LAYOUTS",
     "Alignment",
     "Song",
     "SongFiles",
+    "SongWarning",
     "TrackAlignment",
     "TrackFile",
     "Window",

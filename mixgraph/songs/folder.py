@@ -21,6 +21,7 @@ from typing import Any
 from mixgraph.names import normal_form, shown_value
 from mixgraph.songs.formats import AUDIO_SUFFIXES, is_audio_file
 from mixgraph.songs.manifest import Problems, SongDraft, TrackFile, closest
+from mixgraph.songs.song_warning import SongWarning
 from mixgraph.songs.text_files import read_yaml, to_number, to_whole_number
 
 TEXT_KEYS = ("title", "artist", "licence", "source", "mix", "note", "notes", "how", "determinism")
@@ -35,7 +36,7 @@ def read_folder(folder: Path, problems: Problems) -> SongDraft:
     """Reads the plain layout; what is wrong goes to `problems`."""
     grouping_problems: list[str] = []
     settings = _settings(folder / "song.yaml", problems, grouping_problems)
-    warnings: list[str] = []
+    warnings: list[SongWarning] = []
     files = _track_files(folder / "tracks", problems, warnings)
     return SongDraft(
         title=settings.get("title") or folder.name,
@@ -54,7 +55,7 @@ def read_tracks_and_mix(folder: Path, mix: Path, problems: Problems) -> SongDraf
 
     The song is named after the folder, or after the one above it where that is called `tracks` or `stems`.
     """
-    warnings: list[str] = []
+    warnings: list[SongWarning] = []
     if not mix.is_file():
         problems.add(f"mix: an audio file expected, got {mix}, which is {'a folder' if mix.is_dir() else 'not there'}")
     name = folder.parent.name if folder.name.lower() in ("tracks", "stems") else folder.name
@@ -94,18 +95,18 @@ def _mix_hint(folder: Path, stem: str) -> str:
     return f". HINT: is {audio[0].name} the mix? Rename it to {stem}{audio[0].suffix}" if len(audio) == 1 else ""
 
 
-def list_audio(folder: Path, warnings: list[str]) -> list[Path]:
+def list_audio(folder: Path, warnings: list[SongWarning]) -> list[Path]:
     """The audio files directly in a folder, in sorted order; a warning for everything else that is visible."""
     visible = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     warnings.extend(
-        f"{path.relative_to(folder.parent).as_posix()}: left out, since it is no audio file"
+        SongWarning("not_audio", f"{path.relative_to(folder.parent).as_posix()}: left out, since it is no audio file")
         for path in visible
         if not is_audio_file(path)
     )
     return [path for path in visible if is_audio_file(path)]
 
 
-def _track_files(folder: Path, problems: Problems, warnings: list[str]) -> list[Path]:
+def _track_files(folder: Path, problems: Problems, warnings: list[SongWarning]) -> list[Path]:
     if not folder.is_dir():
         problems.add("tracks: a folder with the dry tracks expected, got none")
         return []

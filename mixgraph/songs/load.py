@@ -22,6 +22,7 @@ from mixgraph.songs.loudness import level_for
 from mixgraph.songs.manifest import Problems, SongDraft, SongFiles, TrackFile
 from mixgraph.songs.resample import resample
 from mixgraph.songs.song import Song
+from mixgraph.songs.song_warning import SongWarning
 
 NOTABLE_OFFSET_SECONDS = 0.001  # the phase of an equalizer moves a peak by less
 MAX_SAMPLE = 1000.0  # +60 dBFS: no mix is louder, and what is makes the level of all others next to nothing
@@ -44,7 +45,7 @@ class _Findings:
     mono: list[bool] = field(default_factory=list)
     placements: list[tuple[int, int]] = field(default_factory=list)
     alignment: list[TrackAlignment] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[SongWarning] = field(default_factory=list)
     num_outside: int = 0  # tracks that are read wholly before or after their audio
 
 
@@ -129,7 +130,8 @@ def load_song(
                 store.write_meta(partial, target.mul_(findings.level), asdict(findings))
                 del sources
     meta = store.read_meta(entry)
-    meta["alignment"] = [TrackAlignment(**found) for found in meta["alignment"]]
+    meta["alignment"] = [TrackAlignment(**track) for track in meta["alignment"]]
+    meta["warnings"] = [SongWarning(**warning) for warning in meta["warnings"]]
     mapped, mapped_mix = store.map_existing(entry / store.SOURCES), store.map_existing(entry / store.MIX)
     return _song(files, sample_rate, mapped, mapped_mix, _Findings(**meta), hashes, memory_limit_gb)
 
@@ -232,9 +234,9 @@ def _fill(
         if level.warning is not None:
             findings.warnings.append(level.warning)
     elif not bool(mix.any()):
-        findings.warnings.append("the mix is silent")
+        findings.warnings.append(SongWarning("silent_mix", "the mix is silent"))
     dry_sum = DrySum(mix.shape[-1], sample_rate)
-    cut_off: list[list[str]] = []
+    cut_off: list[list[SongWarning]] = []
     for row, track in enumerate(files.tracks):
         decoded = _decode(track.path, sample_rate, max_bytes, problems)
         if decoded is not None:
@@ -270,7 +272,7 @@ def _align(
     common: Alignment | None,
     apply_alignment: bool,
     findings: _Findings,
-    cut_off: list[str],
+    cut_off: list[SongWarning],
 ) -> None:
     # Estimates the alignment of a track, (2, L), that was read as its files state, and applies it where asked for.
     row = len(findings.alignment)
@@ -297,33 +299,36 @@ def _align(
     if (late or found.polarity < 0) and found.confidence >= MIN_CONFIDENCE and not applied:
         seems = [f"{abs(found.offset_samples)} samples {'late' if found.offset_samples > 0 else 'early'}"] * late
         seems += ["of opposite polarity"] * (found.polarity < 0)
-        findings.warnings.append(
+        text = (
             f"track {track.name}: seems {' and '.join(seems)} against the mix "
             f"(confidence {found.confidence:.2f}); apply_alignment would undo it"
         )
+        findings.warnings.append(SongWarning("track_offset", text))
 
 
-def _tell_common(common: Alignment, sample_rate: int, applied: bool) -> str:
+def _tell_common(common: Alignment, sample_rate: int, applied: bool) -> SongWarning:
     late = common.offset_samples > 0
     seconds = f"{abs(common.offset_samples) / sample_rate:.3f} s ({abs(common.offset_samples)} samples)"
     reason = "a lead-in that the mix lacks" if late else "a lead-in of the mix"
-    return (
+    return SongWarning(
+        "common_offset",
         f"all tracks: {'were' if applied else 'seem'} {seconds} {'late' if late else 'early'} against the mix "
         f"(confidence {common.confidence:.2f}), as by {reason}; "
-        + ("corrected" if applied else "apply_alignment would undo it")
+        + ("corrected" if applied else "apply_alignment would undo it"),
     )
 
 
-def _warnings(samples: Tensor, start: int, placed: Tensor, name: str) -> list[str]:
+def _warnings(samples: Tensor, start: int, placed: Tensor, name: str) -> list[SongWarning]:
     if not bool(placed.any()):
-        return [f"track {name}: silent over the whole mix"]
+        return [SongWarning("silent_track", f"track {name}: silent over the whole mix")]
     before = samples[:, : max(start, 0)]
     after = samples[:, max(start + placed.shape[-1], 0) :]
     peak = max((float(part.abs().max()) for part in (before, after) if part.numel() > 0), default=0.0)
     if peak <= AUDIBLE:
         return []
     level_db = 20 * math.log10(peak)
-    return [f"track {name}: audio before or after the mix was cut (its peak is {level_db:.1f} dBFS)"]
+    text = f"track {name}: audio before or after the mix was cut (its peak is {level_db:.1f} dBFS)"
+    return [SongWarning("cut_track", text)]
 
 
 def _hashes(files: SongFiles) -> dict[str, str]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mixgraph.dsp.recursions import biquad_rows
+from mixgraph.songs.song_warning import SongWarning
 
 BLOCK_SECONDS = 0.4
 ABSOLUTE_GATE_LUFS = -70.0
@@ -25,7 +26,7 @@ class Level:
 
     factor: float
     measured_lufs: float
-    warning: str | None = None
+    warning: SongWarning | None = None
 
 
 def integrated_loudness(audio: Tensor, sample_rate: int) -> float:
@@ -107,8 +108,10 @@ def _high_pass(sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
 def level_for(mix: Tensor, sample_rate: int, loudness_lufs: float) -> Level:
     """The factor that brings a mix (2, frames) to `loudness_lufs`; 1.0 with a warning where it is silent or short."""
     if mix.shape[-1] < round(BLOCK_SECONDS * sample_rate):
-        return Level(1.0, -math.inf, "the mix is shorter than 0.4 s: its loudness cannot be measured, level left")
+        text = "the mix is shorter than 0.4 s: its loudness cannot be measured, level left"
+        return Level(1.0, -math.inf, SongWarning("short_mix", text))
     measured = integrated_loudness(mix, sample_rate)
     if math.isinf(measured):
-        return Level(1.0, measured, "the mix is silent (below -70 LUFS): its level was left")
+        text = "the mix is silent (below -70 LUFS): its level was left"
+        return Level(1.0, measured, SongWarning("silent_mix", text))
     return Level(10 ** ((loudness_lufs - measured) / 20), measured)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mixgraph.names import normal_form, shown_name, visible
+from mixgraph.songs.song_warning import SongWarning
 from mixgraph.songs.subgroup_rule import subgroups_by_rule
 
 SUBGROUPINGS = ("auto", "rule", "one_per_track")
@@ -47,7 +48,7 @@ class SongFiles:
     licence: str
     mix: Path
     subgroups: dict[str, tuple[TrackFile, ...]]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[SongWarning, ...] = ()
     artist: str | None = None
 
     @property
@@ -99,7 +100,7 @@ class SongDraft:
     mix: Path | None
     tracks: list[TrackFile]
     subgroups: dict[str, list[str]] | None
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[SongWarning] = field(default_factory=list)
     artist: str | None = None
     grouping_problems: list[str] = field(default_factory=list)
     name: str = ""  # of the song; that of its folder where empty
@@ -143,7 +144,7 @@ def complete(draft: SongDraft, folder: Path, layout: str, subgrouping: str, prob
             group: tuple(by_name[name] for name in members)
             for group, members in subgroups_by_rule(list(by_name)).items()
         }
-    left_aside = [f"{line} (the subgroups are not used)" for line in lines]
+    left_aside = [SongWarning("unused_subgroups", f"{line} (the subgroups are not used)") for line in lines]
     return SongFiles(
         folder,
         slug(draft.name or folder.name),
@@ -152,7 +153,7 @@ def complete(draft: SongDraft, folder: Path, layout: str, subgrouping: str, prob
         shown_name(draft.licence),
         draft.mix,
         groups,
-        tuple(map(visible, (*draft.warnings, *left_aside))),
+        tuple(SongWarning(w.code, visible(w.text)) for w in (*draft.warnings, *left_aside)),
         shown_name(draft.artist) if draft.artist else None,
     )
 
@@ -162,7 +163,7 @@ def file_name(track: TrackFile) -> str:
     return normal_form(track.path.name)
 
 
-def use_once(groups: dict[str, list[str]], warnings: list[str]) -> dict[str, list[str]]:
+def use_once(groups: dict[str, list[str]], warnings: list[SongWarning]) -> dict[str, list[str]]:
     """The groups of a data set with every file in the first of its groups only, and without empty groups.
 
     A raw recording may belong to two stems, as in 15 of the 258 songs of MixingSecrets in MedleyDB's format.
@@ -172,10 +173,13 @@ def use_once(groups: dict[str, list[str]], warnings: list[str]) -> dict[str, lis
         for file in dict.fromkeys(files):
             first = group_of.setdefault(file, group)
             if first != group:
-                warnings.append(f"{file}: belongs to {first} and {group}; it is used once, in {first}")
+                text = f"{file}: belongs to {first} and {group}; it is used once, in {first}"
+                warnings.append(SongWarning("several_subgroups", text))
     kept = {group: [file for file in dict.fromkeys(groups[group]) if group_of[file] == group] for group in groups}
     warnings.extend(
-        f"subgroup {group}: left out, since it has no tracks of its own" for group in kept if not kept[group]
+        SongWarning("empty_subgroup", f"subgroup {group}: left out, since it has no tracks of its own")
+        for group in kept
+        if not kept[group]
     )
     return {group: files for group, files in kept.items() if files}
 

@@ -12,6 +12,7 @@ from typing import Any
 from mixgraph.names import normal_form, shown_value
 from mixgraph.songs.folder import list_audio
 from mixgraph.songs.manifest import Problems, SongDraft, TrackFile, closest, slug, use_once
+from mixgraph.songs.song_warning import SongWarning
 from mixgraph.songs.text_files import read_yaml
 
 LICENCE = "CC BY-NC-SA 4.0 (MedleyDB)"
@@ -70,7 +71,7 @@ def read_medleydb(folder: Path, problems: Problems) -> SongDraft:
     draft.subgroups = use_once(groups, draft.warnings)
     named = [track.path for track in draft.tracks]
     draft.warnings.extend(
-        f"{raw_folder.name}/{path.name}: left out, since the metadata does not name it"
+        SongWarning("not_listed", f"{raw_folder.name}/{path.name}: left out, since the metadata does not name it")
         for path in paths
         if path not in named
     )

@@ -18,6 +18,7 @@ from mixgraph.songs.folder import MAX_OFFSET_SECONDS, find_mix, is_names, list_a
 from mixgraph.songs.formats import is_audio_file
 from mixgraph.songs.manifest import Problems, SongDraft, TrackFile, use_once
 from mixgraph.songs.safe_numbers import read_numbers
+from mixgraph.songs.song_warning import SongWarning
 from mixgraph.songs.text_files import read_json, read_yaml, to_number
 
 LICENCE = "see the data set (Cambridge-MT: educational use)"
@@ -32,7 +33,8 @@ def read_mixing_secrets(folder: Path, problems: Problems) -> SongDraft:
     groups = _correspondence(folder / "correspondence.yaml", problems)
     offset = _offset_seconds(folder, problems)
     if abs(offset) > UNUSUAL_OFFSET_SECONDS:
-        draft.warnings.append(f"the alignment reads the dry tracks at {offset:+.1f} s, which is unusually far")
+        text = f"the alignment reads the dry tracks at {offset:+.1f} s, which is unusually far"
+        draft.warnings.append(SongWarning("unusual_offset", text))
     listed = {file for files in groups.values() for file in files}
     dry_folder = _dry_folder(folder, listed, problems)
     if dry_folder is None:
@@ -42,9 +44,8 @@ def read_mixing_secrets(folder: Path, problems: Problems) -> SongDraft:
         if normal_form(path.name) in listed:
             draft.tracks.append(TrackFile(path, path.stem, offset_seconds=offset))
         else:
-            draft.warnings.append(
-                f"{dry_folder.name}/{path.name}: left out, since correspondence.yaml does not name it"
-            )
+            text = f"{dry_folder.name}/{path.name}: left out, since correspondence.yaml does not name it"
+            draft.warnings.append(SongWarning("not_listed", text))
     return draft
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from mixgraph.songs.align import TrackAlignment
+from mixgraph.songs.song_warning import SongWarning
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class Song:
         level: the factor that `sources` and `mix` were multiplied by; dividing by it undoes it. Losses are of
             mixes at this level; `FoundGraph.render` takes and gives audio at the files' own level.
         alignment: for every track, its estimated offset and polarity, and whether they were applied.
-        warnings: what is unusual about the song, one sentence each.
+        warnings: what is unusual about the song.
         file_hashes: the sha256 of every audio file, by its name relative to the song's folder: the mix's first, then
             the tracks' in the order of `sources`. Empty for a song that was not read from files.
         memory_limit: bytes that the features of the mix may take, and the same again for what pruning trials keep,
@@ -46,7 +47,7 @@ class Song:
     placements: tuple[tuple[int, int], ...]
     level: float
     alignment: tuple[TrackAlignment, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[SongWarning, ...]
     file_hashes: dict[str, str]
     memory_limit: float = math.inf
 

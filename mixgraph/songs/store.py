@@ -24,7 +24,7 @@ from torch import Tensor
 from mixgraph.system.files import is_temporary, sync_folder, sync_tree, temporary_path
 from mixgraph.system.locks import locked
 
-VERSION = 3  # to be raised whenever the decoding of a song changes
+VERSION = 4  # raise it whenever the decoding of a song, or what song.json holds, changes
 SOURCES, MIX, META = "sources.npy", "mix.npy", "song.json"
 
 

@@ -42,14 +42,15 @@ def test_an_offset_of_all_tracks_is_found_over_the_whole_song(make, late, trimme
     ]
     assert song.placements == ((0, 1), (0, 1))
     told = f"all tracks: seem {shift / RATE:.3f} s ({shift} samples) {'late' if late > 0 else 'early'} against the mix"
-    assert song.warnings[0].startswith(told)
-    assert song.warnings[0].endswith("apply_alignment would undo it")
+    assert song.warnings[0].code == "common_offset"
+    assert song.warnings[0].text.startswith(told)
+    assert song.warnings[0].text.endswith("apply_alignment would undo it")
 
     aligned = load_song(folder, RATE, loudness_lufs=None, apply_alignment=True)
     assert aligned.placements == ((sign * shift, -1), (sign * shift, 1))
     assert [found.applied for found in aligned.alignment] == [True, True]
-    assert aligned.warnings[0].startswith(told.replace("seem", "were"))
-    assert aligned.warnings[0].endswith("corrected")
+    assert aligned.warnings[0].text.startswith(told.replace("seem", "were"))
+    assert aligned.warnings[0].text.endswith("corrected")
     if late > 0:
         assert np.array_equal(aligned.sources[0, 0].numpy(), kick[shift : shift + song.num_samples])
     else:
@@ -65,8 +66,8 @@ def test_a_track_that_is_late_beside_the_others_and_one_that_is_not_heard(make):
     song = load_song(folder, RATE, apply_alignment=True, subgrouping="one_per_track")
     assert [start for start, _ in song.placements] == [shift + 400, shift, shift]
     warnings = load_song(folder, RATE, subgrouping="one_per_track").warnings
-    (line,) = (line for line in warnings if "seems" in line)
-    assert line.startswith(f"track a_kick: seems {shift + 400} samples late")
+    (text,) = (warning.text for warning in warnings if warning.code == "track_offset")
+    assert text.startswith(f"track a_kick: seems {shift + 400} samples late")
 
 
 def test_stated_offsets_come_before(make):
@@ -81,7 +82,7 @@ def test_stated_offsets_come_before(make):
         (shift, 0),
         (shift, 0),
     ]
-    assert not any("all tracks" in line for line in song.warnings)
+    assert "common_offset" not in [warning.code for warning in song.warnings]
 
 
 @pytest.mark.parametrize("seconds", [0, 1, 20])
@@ -92,7 +93,7 @@ def test_songs_of_loops_and_other_mixes_have_none(make, seconds):
     mix = make.noise(20 * RATE, 1, 4) if seconds == 0 else loop
     make.save(folder / "tracks" / "a_kick.wav", loop)
     make.save(folder / "mix.wav", mix[: (seconds or 20) * RATE])
-    assert not any("all tracks" in line for line in load_song(folder, RATE).warnings)
+    assert "common_offset" not in [warning.code for warning in load_song(folder, RATE).warnings]
 
 
 def test_the_dry_sum_is_the_sum_on_one_time_line():

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import yaml
 
-from mixgraph.songs import load_song, song_files
+from mixgraph.songs import SongWarning, load_song, song_files
 from mixgraph.songs.manifest import slug
 from mixgraph.songs.subgroup_rule import OTHER, subgroup_of, words_of
 
@@ -117,7 +117,7 @@ def test_files_that_are_no_audio_are_left_out_with_a_warning(make):
     (folder / "tracks" / "notes.txt").write_text("x")
     (folder / "tracks" / "._a_kick.wav").write_text("what macOS leaves behind")
     files = song_files(folder)
-    assert files.warnings == ("tracks/notes.txt: left out, since it is no audio file",)
+    assert files.warnings == (SongWarning("not_audio", "tracks/notes.txt: left out, since it is no audio file"),)
     assert [track.name for track in files.tracks] == ["a_kick", "b_bass"]
 
 
@@ -318,7 +318,7 @@ def test_names_are_text_and_no_commands(make):
     assert files.tracks[0].name == r"\x1b[31mkick\n\u202e"
     assert list(files.subgroups) == [r"\x1b[31mkick\n\u202e"]
     assert (files.title, files.artist) == (r"T\x1b[2J", r"A\x9b")
-    assert files.warnings == (r"tracks/notes\x07.txt: left out, since it is no audio file",)
+    assert files.warnings == (SongWarning("not_audio", r"tracks/notes\x07.txt: left out, since it is no audio file"),)
     (folder / "song.yaml").write_text('"k\\e": 1')
     with pytest.raises(ValueError, match=r"unknown key k\\x1b; allowed"):
         song_files(folder)
@@ -346,8 +346,9 @@ def test_a_wrong_grouping_that_is_not_used_is_a_warning(make, subgrouping, subgr
     files = song_files(folder, subgrouping=subgrouping)
     assert {track.name for track in files.tracks} == {"a_kick", "b_bass"}
     assert len(files.warnings) == 1
-    assert files.warnings[0].startswith(warning)
-    assert files.warnings[0].endswith("(the subgroups are not used)")
+    assert files.warnings[0].code == "unused_subgroups"
+    assert files.warnings[0].text.startswith(warning)
+    assert files.warnings[0].text.endswith("(the subgroups are not used)")
 
 
 def test_problems_are_said_up_to_a_hundred(make):

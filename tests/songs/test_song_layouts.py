@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from mixgraph.songs import LAYOUTS, detect_layout, find_songs, load_song, song_files
+from mixgraph.songs import LAYOUTS, SongWarning, detect_layout, find_songs, load_song, song_files
 from mixgraph.songs.medleydb import DEFAULT_SKIP
 from mixgraph.songs.track_files import TrackOrigin, list_tracks, match_tracks
 
@@ -78,7 +78,9 @@ def test_medleydb_groups_raw_recordings_by_stem(make):
 def test_medleydb_reports_what_its_metadata_leaves_out(make):
     folder = make.medleydb()
     make.save(folder / "Artist_Song_RAW" / "extra.wav", make.noise(10))
-    assert song_files(folder).warnings == ("Artist_Song_RAW/extra.wav: left out, since the metadata does not name it",)
+    assert song_files(folder).warnings == (
+        SongWarning("not_listed", "Artist_Song_RAW/extra.wav: left out, since the metadata does not name it"),
+    )
 
 
 def test_medleydb_problems(make, edit_yaml):
@@ -149,7 +151,7 @@ def test_mixing_secrets_refuses_an_offset_beyond_the_song(make, offset):
         load_song(folder, make.rate)
     if offset > 60:
         assert song_files(folder).warnings == (
-            "the alignment reads the dry tracks at +807.8 s, which is unusually far",
+            SongWarning("unusual_offset", "the alignment reads the dry tracks at +807.8 s, which is unusually far"),
         )
 
 
@@ -159,7 +161,9 @@ def test_mixing_secrets_leaves_out_what_is_not_listed(make):
     (folder / "Notes").mkdir()
     files = song_files(folder)
     assert _members(files) == {"Drum": ["01_Kick.wav"], "LV": ["02_Vox.wav"]}
-    assert files.warnings == ("Dry_Tracks/03_Unused.wav: left out, since correspondence.yaml does not name it",)
+    assert files.warnings == (
+        SongWarning("not_listed", "Dry_Tracks/03_Unused.wav: left out, since correspondence.yaml does not name it"),
+    )
 
 
 def test_mixing_secrets_refuses_two_dry_folders(make):
@@ -278,10 +282,13 @@ def test_medleydb_uses_a_recording_of_two_stems_once(make, edit_yaml):
         "S01_drum_set": ["Artist_Song_RAW_01_01.wav", "Artist_Song_RAW_01_02.wav"],
         "S02_electric_bass": ["Artist_Song_RAW_02_01.wav"],
     }
-    assert files.warnings == (
-        "Artist_Song_RAW_01_02.wav: belongs to S01_drum_set and S03_room; it is used once, in S01_drum_set",
-        "subgroup S03_room: left out, since it has no tracks of its own",
-    )
+    assert [(warning.code, warning.text) for warning in files.warnings] == [
+        (
+            "several_subgroups",
+            "Artist_Song_RAW_01_02.wav: belongs to S01_drum_set and S03_room; it is used once, in S01_drum_set",
+        ),
+        ("empty_subgroup", "subgroup S03_room: left out, since it has no tracks of its own"),
+    ]
     assert [track.name for track in song_files(folder, subgrouping="one_per_track").tracks] == [
         "S01_R01_kick_drum",
         "S01_R02_snare_hat",
@@ -296,10 +303,10 @@ def test_mixing_secrets_uses_a_track_of_two_groups_once(make):
     )
     files = song_files(folder)
     assert _members(files) == {"Drum": ["01_Kick.wav"], "All": ["02_Vox.wav"]}
-    assert files.warnings == (
-        "01_Kick.wav: belongs to Drum and All; it is used once, in Drum",
-        "subgroup X: left out, since it has no tracks of its own",
-    )
+    assert [(warning.code, warning.text) for warning in files.warnings] == [
+        ("several_subgroups", "01_Kick.wav: belongs to Drum and All; it is used once, in Drum"),
+        ("empty_subgroup", "subgroup X: left out, since it has no tracks of its own"),
+    ]
 
 
 def test_mixing_secrets_reads_names_and_texts_as_they_are(make):

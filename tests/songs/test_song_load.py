@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mixgraph.songs import Song, TrackAlignment, load_song, read_window, resample
+from mixgraph.songs import Song, SongWarning, TrackAlignment, load_song, read_window, resample
 from mixgraph.songs.clips import cut
 from mixgraph.songs.load import check_sound
 from mixgraph.songs.loudness import integrated_loudness
@@ -50,7 +50,8 @@ def test_the_mix_sets_the_length(make):
     assert not song.sources[0, :, 5000:].any()
     assert np.array_equal(song.sources[1, 0].numpy(), long.astype(np.float32)[: make.rate, 0])
     peak_db = 20 * np.log10(np.abs(long[make.rate :]).max())
-    assert song.warnings == (f"track b_bass: audio before or after the mix was cut (its peak is {peak_db:.1f} dBFS)",)
+    text = f"track b_bass: audio before or after the mix was cut (its peak is {peak_db:.1f} dBFS)"
+    assert song.warnings == (SongWarning("cut_track", text),)
 
 
 def test_a_silent_end_is_cut_without_a_warning(make):
@@ -75,7 +76,7 @@ def test_a_silent_track_is_kept_with_a_warning(make):
     make.save(folder / "tracks" / "b_bass.wav", np.zeros((100, 1)))
     song = load_song(folder, make.rate)
     assert song.tracks == ("a_kick", "b_bass")
-    assert song.warnings == ("track b_bass: silent over the whole mix",)
+    assert song.warnings == (SongWarning("silent_track", "track b_bass: silent over the whole mix"),)
     assert song.alignment[1] == TrackAlignment(0, 1, 0.0, "b_bass", applied=False)
 
 
@@ -93,12 +94,15 @@ def test_a_silent_or_short_mix_keeps_its_level(make):
     folder = make.folder()
     make.save(folder / "mix.wav", np.zeros((make.rate, 1)))
     song = load_song(folder, make.rate)
-    assert (song.level, song.warnings) == (1.0, ("the mix is silent (below -70 LUFS): its level was left",))
-    assert load_song(folder, make.rate, loudness_lufs=None).warnings == ("the mix is silent",)
+    silent = SongWarning("silent_mix", "the mix is silent (below -70 LUFS): its level was left")
+    assert (song.level, song.warnings) == (1.0, (silent,))
+    unleveled = load_song(folder, make.rate, loudness_lufs=None)
+    assert unleveled.warnings == (SongWarning("silent_mix", "the mix is silent"),)
     make.save(folder / "mix.wav", make.noise(1))
     song = load_song(folder, make.rate)
     assert (song.level, song.sources.shape) == (1.0, (2, 2, 1))
-    assert song.warnings[0].startswith("the mix is shorter than 0.4 s")
+    assert song.warnings[0].code == "short_mix"
+    assert song.warnings[0].text.startswith("the mix is shorter than 0.4 s")
 
 
 def _shifted_song(make):
@@ -117,7 +121,8 @@ def test_alignment_is_reported_and_left(make):
     assert (found.track, found.offset_samples, found.polarity, found.applied) == ("a_kick", 50, -1, False)
     assert (song.alignment[1].offset_samples, song.alignment[1].polarity) == (0, 1)
     assert np.array_equal(song.sources[0, 0, 50:].numpy(), -kick[:-50])
-    assert "track a_kick: seems 50 samples late and of opposite polarity against the mix (conf" in song.warnings[1]
+    assert "track a_kick: seems 50 samples late and of opposite polarity against the mix (conf" in song.warnings[1].text
+    assert [warning.code for warning in song.warnings] == ["cut_track", "track_offset"]
 
 
 def test_alignment_is_applied_when_asked_for_with_the_audio_past_the_end(make):
@@ -125,7 +130,7 @@ def test_alignment_is_applied_when_asked_for_with_the_audio_past_the_end(make):
     song = load_song(folder, make.rate, loudness_lufs=None, apply_alignment=True)
     assert [found.applied for found in song.alignment] == [True, True]
     assert np.array_equal(song.sources[0, 0].numpy(), kick)
-    assert not any("seems" in warning for warning in song.warnings)
+    assert "track_offset" not in [warning.code for warning in song.warnings]
 
 
 def test_a_doubtful_alignment_is_not_applied(make):
