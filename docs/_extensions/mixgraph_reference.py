@@ -145,7 +145,9 @@ class ProcessorTable(SphinxDirective):
                 f"`{name}` ({'x'.join(map(str, declared.shape))}, {declared.unit or 'no unit'})"
                 for name, declared in objects[kind.name].specification.items()
             )
-            summary = first_sentence((inspect.getdoc(kind) or "").split("\n\n")[0]).replace("|", "\\|").replace("*", "\\*")
+            summary = (
+                first_sentence((inspect.getdoc(kind) or "").split("\n\n")[0]).replace("|", "\\|").replace("*", "\\*")
+            )
             lines.append(f"| `{kind.letter}` | `{kind.name}` | {summary} | {parameters} |")
         return self.parse_text_to_nodes("\n".join(lines))
 

@@ -100,7 +100,7 @@ def to_pyg(
     for node_type in graph.types:
         if node_type not in vocabulary:
             if node_type in registered():
-                raise ValueError(f"graph: a type_id is needed, got none of {node_type!r}. HINT: declare it in its class")
+                raise ValueError(f"graph: a type_id is needed, got none of {node_type!r}. HINT: its class declares it")
             raise ValueError(f"graph: unknown type {node_type!r}; known are {', '.join(vocabulary)}")
     given: dict[str, Any] = {}
     for key, values in (("weight", weights), ("loss_increase", loss_increases)):

@@ -73,7 +73,7 @@ def test_taken_names_letters_and_type_ids_are_refused():
     with pytest.raises(ValueError, match="name 'reverb' or letter 'z' is taken by Reverb"):
         register(Other)
     Other.name, Other.type_id = "another", 17
-    with pytest.raises(ValueError, match="type_id 17 is taken by Saturator. HINT: 1000 is free"):
+    with pytest.raises(ValueError, match=r"type_id 17 is taken by Saturator\. HINT: 1000 is free"):
         register(Other)
     Other.type_id = 2
     with pytest.raises(ValueError, match="type_id: 3 or more is needed, got 2"):
