@@ -1,6 +1,6 @@
 """Sphinx directives that make reference pages from the code when the pages are built.
 
-- `option-table CLASS [PREFIX]`: every argument of a class, or field of a dataclass, with its type, default and the first
+- `option-table CLASS [PREFIX]`: every argument of a class, or field of a dataclass, with type, default and the first
   sentence of its description.
 - `public-names MODULE`: the documentation of every name in a module's `__all__`.
 - `processor-table`, `processor-options`: every registered processor with its parameters, and the options of each.
