@@ -138,14 +138,14 @@ def test_the_command_writes_the_set_with_audio(plain, full, copies, tmp_path) ->
     assert "has audio already" in again.stderr
 
 
-def test_the_readmes_example_reads_shards_beside_a_copy_of_the_songs(plain, copies, tmp_path, capsys) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    (code,) = (c for c in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "read_shards" in c)
+def test_the_guides_example_reads_shards_beside_a_copy_of_the_songs(plain, copies, tmp_path, capsys) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "guide" / "datasets.md").read_text()
+    (code,) = (c for c in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "read_shards" in c)
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
     (tmp_path / "dataset").mkdir()
     shutil.copytree(plain, tmp_path / "dataset" / "shards")
     code = code.replace('"dataset', f'"{tmp_path}/dataset').replace('"songs"', f'"{copies}"')
-    exec(compile(code, "README.md", "exec"), {})
+    exec(compile(code, "datasets.md", "exec"), {})
     printed = capsys.readouterr().out
     samples, batch = printed[: printed.index("tensor(")], printed[printed.index("tensor(") :]
     assert "Tiny-tiny" in samples

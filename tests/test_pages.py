@@ -1,0 +1,103 @@
+"""What the pages name exists: modules and their members, files, options, commands and links."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from callbacks import IterativePruning, ResultFolder, TimeBudget
+from datamodules import SongData
+from mixgraph.cli.commands import COMMANDS
+from mixgraph.search.module import ConsoleModule
+from mixgraph.search.settings import LossSettings, OptimizerSettings, RegularizerSettings, RenderSettings
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")] + sorted(
+    (ROOT / "docs").rglob("*.md")
+)
+GROUPS = {
+    "model": ConsoleModule,
+    "model.loss": LossSettings,
+    "model.regularizers": RegularizerSettings,
+    "model.optimizer": OptimizerSettings,
+    "model.rendering": RenderSettings,
+    "data": SongData,
+    "pruning": IterativePruning,
+    "result": ResultFolder,
+    "time": TimeBudget,
+}
+OPTIONS = {f"{group}.{name}" for group, kind in GROUPS.items() for name in inspect.signature(kind).parameters}
+OPTION = re.compile(r"(?<![\w./])(?:--)?((?:model|data|pruning|result|time)\.[a-z_]+(?:\.[a-z_]+)*)\b(?![/.(]|\.\w)")
+FOLDERS = ("mixgraph", "callbacks", "datamodules", "configs", "tools", "tests", "docs", ".ci")
+DOTTED = re.compile(r"`((?:mixgraph|callbacks|datamodules|tools)(?:\.\w+)+)(?:\(\))?`")
+COMMAND = re.compile(r"python -m (mixgraph(?: [a-z][a-z-]*)?|tools(?:\.\w+)+)")
+
+
+def text_of(page: Path) -> str:
+    """A page without the commands that measured its tables, which are those of their own commit."""
+    return "\n".join(line for line in page.read_text().split("\n") if not line.startswith("*Measured by"))
+
+
+def exists(path: str) -> bool:
+    """Whether a dotted path is a module, or leads from one to a member."""
+    parts = path.split(".")
+    for length in range(len(parts), 0, -1):
+        try:
+            thing = importlib.import_module(".".join(parts[:length]))
+        except ModuleNotFoundError:
+            continue
+        for name in parts[length:]:
+            fields = {field.name for field in dataclasses.fields(thing)} if dataclasses.is_dataclass(thing) else set()
+            if not hasattr(thing, name):
+                return name in fields
+            thing = getattr(thing, name)
+        return True
+    return False
+
+
+@pytest.fixture(params=PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def page(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
+def test_modules_and_members_exist(page: Path) -> None:
+    assert [path for path in DOTTED.findall(text_of(page)) if not exists(path)] == []
+
+
+def test_files_exist(page: Path) -> None:
+    quoted = re.findall(r"`([\w.-]+/[\w./*-]*)`", text_of(page))
+    mentioned = [path for path in quoted if path.split("/")[0] in FOLDERS]
+    assert [path for path in mentioned if not list(ROOT.glob(path.rstrip("/")))] == []
+
+
+def test_links_lead_somewhere(page: Path) -> None:
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text())]
+    local = [link for link in links if link and "://" not in link]
+    assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+def test_options_exist(page: Path) -> None:
+    words = re.findall(r"`[^`\n]+`|^    .*", text_of(page), re.MULTILINE)
+    named = {option for word in words for option in OPTION.findall(word)}
+    assert named - OPTIONS - set(GROUPS) - {"model.optimizer.rate_factors.dry_wet"} == set()
+
+
+def test_commands_exist(page: Path) -> None:
+    commands = {command.name for command in COMMANDS}
+    for name in COMMAND.findall(text_of(page)):
+        program, _, command = name.partition(" ")
+        assert exists(program), name
+        assert not command or command in commands, name
+
+
+def test_commands_of_the_tools_are_understood(page: Path) -> None:
+    for tool, arguments in re.findall(r"^    python -m (tools\.\w+) (.+)$", page.read_text(), re.MULTILINE):
+        module = importlib.import_module(tool)
+        if hasattr(module, "parse"):
+            module.parse(shlex.split(arguments))
