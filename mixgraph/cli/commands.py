@@ -142,7 +142,8 @@ def fit_help() -> str:
     names = [name for name in configurations() if not name.startswith("sweeps/")]
     lines += wrap(f"Configurations that come along: {', '.join(names)}.", 119, break_on_hyphens=False)
     lines += [
-        "Letters: e equalizer, c compressor, n noisegate, s stereo imager, g gain, d delay, r reverb; others: docs/guide/consoles.md.",
+        "Letters: e equalizer, c compressor, n noisegate, s stereo imager, g gain, d delay, r reverb.",
+        "Others, splitters, buses and sidechains: docs/guide/consoles.md.",
         f"All options: {PROGRAM} fit --help-all. What all settings would be: --print_config.",
     ]
     return "\n".join(lines)
