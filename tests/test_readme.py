@@ -51,6 +51,7 @@ def test_the_readme_opens_with_two_commands() -> None:
     assert "--constraint constraints.txt" in ci
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_runs(command: str, checkout: Path) -> None:
     words = shlex.split(command)
@@ -80,6 +81,7 @@ def test_commands_of_the_tools_are_understood(tool: str) -> None:
         module.parse(shlex.split(command))
 
 
+@pytest.mark.long
 def test_the_python_example_runs(checkout: Path) -> None:
     example = re.search(r"```python\n(.*?)```", README, re.DOTALL)
     assert example is not None

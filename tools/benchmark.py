@@ -75,11 +75,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     if options.keep and options.out is None:
         parser.error("--keep: there is nothing to take without --out")
     if options.search_steps is not None:
-        console, rounds, steps = options.search_steps
-        if min(console, rounds, steps) < 1 or console % steps:
-            parser.error(
-                f"--search-steps: at least 1 each, CONSOLE a multiple of STEPS, got {console} {rounds} {steps}"
-            )
+        try:
+            Recipe.checked(options.search_steps, "--search-steps")
+        except ValueError as error:
+            parser.error(str(error))
     installed = importlib.util.find_spec("grafx") is not None
     if options.peer and not installed:
         parser.error("--peer: grafx is not installed; see the commands above, or say --no-peer")

@@ -11,6 +11,14 @@ rules, at equal steps, on the same songs and seeds. Every search is kept in OUT/
 
 All losses are measured by one function on every side: clips from silence, all inside the song. What is written:
 fidelity.md, fidelity.json, curves.png (loss and processors against steps) and ends.png (loss against pruning ratio).
+
+How much of the graphs that made synthetic songs is recovered, with losses beside theirs and the processors that were
+missed or are spurious; and the loss of a console by the published protocol (clips from silence, over the prediction's
+norm), after given numbers of steps, without pruning:
+
+    python -m tools.fidelity synthetic:6:0 --recovery --steps 6000 12 500 --out recovery
+    python -m tools.fidelity SONG --config published=configs/reference.yaml --steps 1000 0 500 \
+        --measure-at 0 100 250 500 750 1000
 """
 
 from __future__ import annotations
@@ -19,8 +27,10 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, Literal
 
 import torch
 
@@ -28,53 +38,87 @@ from mixgraph.search.run import quiet_lightning
 from mixgraph.system.files import json_text, write_atomically
 from mixgraph.system.memory import keep_freed_memory
 from tools.bench.fidelity.picture import draw_course, draw_ends
-from tools.bench.fidelity.runs import REFERENCE, run_search
-from tools.bench.fidelity.songs import contents, measured_song
-from tools.bench.fidelity.table import Runs, against_reference, summarise, to_markdown
-from tools.bench.kept_searches import FILE, Searches
+from tools.bench.fidelity.recovery import recovery_markdown
+from tools.bench.fidelity.runs import REFERENCE, Rules, run_search
+from tools.bench.fidelity.songs import MeasuredSong, SyntheticOptions, digest_of_files, measured_song
+from tools.bench.fidelity.table import Runs, against_reference, losses_after_steps, summarise, to_markdown
+from tools.bench.kept_searches import FILE, Search, Searches
 from tools.bench.machine import machine, versions
 from tools.bench.recipe import Recipe
+
+SYNTHETIC = "synthetic:"
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("songs", nargs="+", help="folders of songs, or synthetic:TRACKS:SEED")
     parser.add_argument("--config", action="append", metavar="NAME=PARTS", help="(ours=, the defaults)")
-    parser.add_argument("--reference", action="store_true", help="the peer's rules, too")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--reference", action="store_true", help="also search by the peer's rules")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the searches (0 1 2)")
     parser.add_argument("--steps", type=int, nargs=3, default=[300, 4, 50], metavar=("CONSOLE", "ROUNDS", "STEPS"))
-    parser.add_argument("--loss", type=float, help="over the target's norm: when it is reached is told, too")
+    parser.add_argument("--loss", type=float, help="over the target's norm: also tell when it is reached")
+    parser.add_argument(
+        "--measure-at", type=int, nargs="+", default=[], metavar="STEP",
+        help="also tell the losses by the published protocol after these steps of ours",
+    )  # fmt: skip
+    parser.add_argument("--recovery", action="store_true", help="also tell what of synthetic graphs is missed")
+    synthetic = parser.add_argument_group("synthetic songs")
+    defaults = SyntheticOptions()
+    synthetic.add_argument("--synthetic-seconds", type=float, default=defaults.seconds, help="length (20)")
+    synthetic.add_argument("--synthetic-subgroups", type=int, help="number (a third of the tracks)")
+    synthetic.add_argument(
+        "--synthetic-density", type=float, default=defaults.density,
+        help="share of the console's processors that the graph starts from (0.4)",
+    )  # fmt: skip
+    synthetic.add_argument(
+        "--synthetic-tolerance", type=float, default=defaults.tolerance,
+        help="removing any processor of the graph costs at least twice as much (0.01)",
+    )  # fmt: skip
     parser.add_argument("--threads", type=int, help="of torch; its default where left out")
     parser.add_argument("--keep", action="store_true", help="take the searches that OUT holds")
     parser.add_argument("--out", type=Path, help="folder for the report")
     options = parser.parse_args(arguments)
-    console, rounds, steps = options.steps
-    if min(console, rounds, steps) < 1 or console % steps:
-        parser.error(f"--steps: at least 1 each, CONSOLE a multiple of STEPS, got {console} {rounds} {steps}")
-    options.configurations = {}
-    for given in options.config or ["ours="]:
-        name, equals, parts = given.partition("=")
-        if not equals or not name or name == REFERENCE or name in options.configurations:
-            parser.error(f"--config: NAME=PARTS, each name once and not {REFERENCE}, is needed, got {given!r}")
-        options.configurations[name] = _arguments(parts)
-        refused = [a for a in options.configurations[name] if a.startswith(_NOT_HERE)]
-        if refused:
-            parser.error(f"--config {name}: {', '.join(refused)}: searches are measured without {', '.join(_NOT_HERE)}")
-        if any(song.startswith("synthetic:") for song in options.songs) and "--data.loudness_lufs" in parts:
-            parser.error(f"--config {name}: --data.loudness_lufs: synthetic songs are searched at their own level")
-        try:
-            found = _steps(options.configurations[name], options.steps)
-        except ValueError as error:
-            parser.error(f"--config {name}: {', '.join(_STAGES)}: whole numbers are needed ({error})")
-        wanted = Recipe(*options.steps).total_steps
-        if found != wanted:
-            parser.error(
-                f"--config {name}: {found} steps; a configuration may part the {wanted} steps of --steps otherwise, "
-                f"but not change their number: {', '.join(_STAGES)}"
-            )
+    try:
+        options.recipe = Recipe.checked(options.steps, "--steps", least_rounds=0)
+        options.configurations = _configurations(options)
+    except ValueError as error:
+        parser.error(str(error))
     if options.keep and options.out is None:
         parser.error("--keep: there is nothing to take without --out")
+    if options.recovery and not any(song.startswith(SYNTHETIC) for song in options.songs):
+        parser.error("--recovery: no song is synthetic:TRACKS:SEED, of which alone the graph is known")
     return options
+
+
+def _configurations(options: argparse.Namespace) -> dict[str, list[str]]:
+    """The arguments of each configuration by its name.
+
+    Raises:
+        ValueError: a configuration that cannot be measured.
+    """
+    configurations: dict[str, list[str]] = {}
+    for text in options.config or ["ours="]:
+        name, equals, parts = text.partition("=")
+        if not equals or not name or name == REFERENCE or name in configurations:
+            raise ValueError(f"--config: NAME=PARTS, each name once and not {REFERENCE}, is needed, got {text!r}")
+        configurations[name] = _arguments(parts)
+        refused = [a for a in configurations[name] if a.startswith(_NOT_HERE)]
+        if refused:
+            raise ValueError(
+                f"--config {name}: {', '.join(refused)}: searches are measured without {', '.join(_NOT_HERE)}"
+            )
+        if any(song.startswith(SYNTHETIC) for song in options.songs) and "--data.loudness_lufs" in parts:
+            raise ValueError(f"--config {name}: --data.loudness_lufs: synthetic songs are searched at their own level")
+        try:
+            steps = _steps(configurations[name], options.recipe)
+        except ValueError as error:
+            raise ValueError(f"--config {name}: {', '.join(_STAGES)}: whole numbers are needed ({error})") from error
+        if steps != options.recipe.total_steps:
+            raise ValueError(
+                f"--config {name}: {steps} steps; a configuration may part the {options.recipe.total_steps} steps of "
+                f"--steps otherwise, but not change their number: {', '.join(_STAGES)}"
+            )
+    return configurations
 
 
 _NOT_HERE = (
@@ -84,29 +128,29 @@ _NOT_HERE = (
 _STAGES = ("data.steps_per_stage", "pruning.console_stages", "pruning.rounds")
 
 
-def _steps(arguments: Sequence[str], steps: Sequence[int]) -> int:
-    """The steps of a configuration whose options may say otherwise than CONSOLE ROUNDS STEPS."""
-    console, rounds, each = steps
-    given = dict(a.removeprefix("--").split("=", 1) for a in arguments if "=" in a)
-    stage, stages, pruned = (
-        int(given.get(k, v)) for k, v in zip(_STAGES, (each, console // each, rounds), strict=True)
+def _steps(arguments: Sequence[str], recipe: Recipe) -> int:
+    """The steps of a configuration whose options may say otherwise than the recipe."""
+    values = dict(a.removeprefix("--").split("=", 1) for a in arguments if "=" in a)
+    by_recipe = recipe.round_steps, recipe.console_steps // recipe.round_steps, recipe.rounds
+    stage_steps, console_stages, rounds = (
+        int(values.get(key, value)) for key, value in zip(_STAGES, by_recipe, strict=True)
     )
-    return stage * (stages + pruned)
+    return stage_steps * (console_stages + rounds)
 
 
 def _arguments(parts: str) -> list[str]:
     """Options of `fit` from `a.yaml,--x=b(c,c)`: commas in brackets part nothing."""
-    found: list[str] = []
+    arguments: list[str] = []
     depth, word = 0, ""
     for character in f"{parts},":
         depth += (character in "([{") - (character in ")]}")
         if character == "," and depth == 0:
             word = word.strip()
-            found += [word] if word.startswith("--") else ["--config", word] if word else []
+            arguments += [word] if word.startswith("--") else ["--config", word] if word else []
             word = ""
         else:
             word += character
-    return found
+    return arguments
 
 
 def run(options: argparse.Namespace) -> Runs:
@@ -120,39 +164,48 @@ def run(options: argparse.Namespace) -> Runs:
     path = options.out / FILE if options.out else None
     searches = Searches(path, machine(torch.get_num_threads())["date"], options.keep, log)
     configurations = dict(options.configurations) | ({REFERENCE: []} if options.reference else {})
-    recipe = Recipe(*options.steps)
+    made = SyntheticOptions(
+        options.synthetic_seconds,
+        options.synthetic_subgroups,
+        options.synthetic_density,
+        options.synthetic_tolerance,
+    )
     runs: Runs = {}
     with TemporaryDirectory() as scratch:
-        songs = [measured_song(given, Path(scratch)) for given in options.songs]
+        songs = [measured_song(text, Path(scratch), made) for text in options.songs]
         twice = [song.name for i, song in enumerate(songs) if song.name in {other.name for other in songs[:i]}]
         if twice:
             raise ValueError(f"songs: a folder's name names its song, and two are named {', '.join(twice)}")
-        for given, song in zip(options.songs, songs, strict=True):
-            files = "" if song.truth is not None else contents(song.folder)  # else the name says all
+        for text, song in zip(options.songs, songs, strict=True):
             for seed in options.seeds:
                 for name, arguments in configurations.items():
-                    side = "peer" if name == REFERENCE else "ours"
-                    parts = [Path(a).read_text(encoding="utf-8") for a in arguments if not a.startswith("--")]
-                    key = {
-                        "song": given if song.truth is not None else song.name,
-                        "files": files,
-                        "rules": side if side == "peer" else [a for a in arguments if a.startswith("--")] + parts,
-                        "steps": options.steps,
-                        "seed": seed,
-                        "versions": versions(side),
-                        "threads": torch.get_num_threads(),
-                    }
-                    found = searches.get(key)
-                    if found is None:
-                        answer = run_search(name, arguments, song.folder, song.truth, recipe, seed)
-                        found = searches.add(key, answer)
-                    runs.setdefault((song.name, name), []).append(found.answer)
+                    rules = Rules(name, arguments, options.recipe, tuple(options.measure_at))
+                    key = {"song": text, "synthetic": asdict(made)} if song.synthetic else {"song": song.name}
+                    search = _search(searches, song, rules, seed, key)
+                    answer = search.answer
+                    runs.setdefault((song.name, name), []).append(answer)
                     log(
-                        f"{song.name}, {name}, seed {seed}: loss {found.answer['loss_target']:.3f} / "
-                        f"{found.answer['loss_prediction']:.3f}, pruning ratio {found.answer['pruning_ratio']:.3f}, "
-                        f"{found.answer['seconds']:.0f} s{', kept' if found.earlier else ''}"
+                        f"{song.name}, {name}, seed {seed}: loss {answer['loss_target']:.3f} / "
+                        f"{answer['loss_prediction']:.3f}, pruning ratio {answer['pruning_ratio']:.3f}, "
+                        f"{answer['seconds']:.0f} s{', kept' if search.earlier else ''}"
                     )
     return runs
+
+
+def _search(searches: Searches, song: MeasuredSong, rules: Rules, seed: int, named: dict[str, Any]) -> Search:
+    """Runs a search, or takes it from those that are kept."""
+    side: Literal["ours", "peer"] = "peer" if rules.name == REFERENCE else "ours"
+    texts = [Path(a).read_text(encoding="utf-8") for a in rules.arguments if not a.startswith("--")]
+    key = named | {
+        "files": "" if song.synthetic else digest_of_files(song.folder),  # the name of a synthetic song says all
+        "rules": side if side == "peer" else [a for a in rules.arguments if a.startswith("--")] + texts,
+        "steps": str(rules.recipe),
+        "measured_steps": list(rules.measured_steps),
+        "seed": seed,
+        "versions": versions(side),
+        "threads": torch.get_num_threads(),
+    }
+    return searches.get(key) or searches.add(key, run_search(song, rules, seed))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -164,25 +217,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     about = machine(torch.get_num_threads())
     runs = run(options)
     head = [
-        f"{about['processor']}, {about['threads']} threads; {about['date']}; {Recipe(*options.steps)} steps; seeds "
+        f"{about['processor']}, {about['threads']} threads; {about['date']}; {options.recipe} steps; seeds "
         f"{', '.join(map(str, options.seeds))}; medians over seeds.",
         *([] if options.loss is None else [f"- stated loss: {options.loss:g} over the target's norm"]),
         *(f"- {name}: {' '.join(parts) or 'defaults'}" for name, parts in options.configurations.items()),
     ]
     text = to_markdown(runs, head, options.loss)
+    if options.measure_at:
+        text += "\n" + losses_after_steps(runs, options.measure_at)
+    if options.recovery:
+        known = {key: [answer["recovery"] for answer in answers] for key, answers in runs.items()}
+        text += "\n" + recovery_markdown({key: seeds for key, seeds in known.items() if all(seeds)})
     if options.out is not None:
-        options.out.mkdir(parents=True, exist_ok=True)
-        summaries = summarise(runs, options.loss)
-        report = {
-            "about": about,
-            "summaries": [{"song": song, "rules": name} | own for (song, name), own in summaries.items()],
-            "against_reference": against_reference(summaries),
-        }
-        write_atomically(options.out / "fidelity.md", text.encode())
-        write_atomically(options.out / "fidelity.json", json_text(report, 1).encode())
-        draw_course(runs, options.out / "curves.png")
-        draw_ends(runs, options.out / "ends.png")
+        _write(options.out, runs, text, about, options.loss)
     sys.stdout.write(text)
+
+
+def _write(folder: Path, runs: Runs, text: str, about: dict[str, Any], stated: float | None) -> None:
+    """Writes the report and its pictures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    summaries = summarise(runs, stated)
+    report = {
+        "about": about,
+        "summaries": [{"song": song, "rules": name} | summary for (song, name), summary in summaries.items()],
+        "against_reference": against_reference(summaries),
+    }
+    write_atomically(folder / "fidelity.md", text.encode())
+    write_atomically(folder / "fidelity.json", json_text(report, 1).encode())
+    draw_course(runs, folder / "curves.png")
+    draw_ends(runs, folder / "ends.png")
 
 
 if __name__ == "__main__":

@@ -79,6 +79,7 @@ def test_every_config_parses_against_the_real_signatures(config, monkeypatch, ca
     contains(printed, given)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("config", ["any_order", "attack_release", "paper", "reference"])
 def test_a_search_by_settings_of_processors_ends_with_a_result_that_renders(config, tiny_song, tmp_path, monkeypatch):
     place = tmp_path / "result"
@@ -159,6 +160,7 @@ def test_no_path_date_or_host_in_the_result(result, tiny_song) -> None:
             assert not re.search(rb"[\s\"']/(tmp|home|root|work)\b", data), name
 
 
+@pytest.mark.long
 def test_same_seed_same_result(result, tiny_song, tmp_path) -> None:
     """In another process, with another hash seed and another number of loader workers' worth of order."""
     again = tmp_path / "again"
@@ -177,6 +179,7 @@ def test_saved_config_runs_again(result, tiny_song, monkeypatch, tmp_path) -> No
     assert (copy / "graph.json").read_bytes() == (result / "graph.json").read_bytes()
 
 
+@pytest.mark.long
 def test_existing_result_is_kept_unless_asked(result, tiny_song, monkeypatch, tmp_path) -> None:
     before = (result / "graph.json").read_bytes()
     with pytest.raises(SystemExit, match=r"result.path: .* exists and is kept; .*--result.overwrite=true"):
@@ -188,6 +191,7 @@ def test_existing_result_is_kept_unless_asked(result, tiny_song, monkeypatch, tm
     assert {p.name for p in folder.iterdir()} == FILES
 
 
+@pytest.mark.long
 def test_killed_search_goes_on_from_its_last_stage(result, tiny_song, tmp_path) -> None:
     """A real process, really killed; what it ends with is what an undisturbed search ends with."""
     folder = tmp_path / "killed"
@@ -219,6 +223,7 @@ def _epoch(checkpoint: Path) -> int:
         return -1
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_with_a_valid_result(tiny_song, tmp_path) -> None:
     folder = tmp_path / "stopped"
     child = process("fit", *settings(tiny_song, folder, data__steps_per_stage=2000))
@@ -240,6 +245,7 @@ def test_ctrl_c_ends_with_a_valid_result(tiny_song, tmp_path) -> None:
     assert 0 < json.loads((folder / "timings.json").read_text())["steps"] < 4000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", ["training", "trials"])
 def test_sigterm_keeps_the_state_and_has_a_code_of_its_own(result, tiny_song, tmp_path, moment) -> None:
     """A real process, terminated while it trains or tries; the command that it tells ends as if nothing had been."""
@@ -284,6 +290,7 @@ def test_sigterm_elsewhere_has_the_same_code(where, monkeypatch) -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.mark.long
 def test_a_second_ctrl_c_has_a_code_of_its_own(tiny_song, tmp_path) -> None:
     child = process("fit", *settings(tiny_song, tmp_path / "r", pruning__console_stages=500))
     for told in ("Stage 2/", "Interrupted"):
@@ -296,6 +303,7 @@ def test_a_second_ctrl_c_has_a_code_of_its_own(tiny_song, tmp_path) -> None:
     assert "The search did not end. To go on:" in output
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:budget. too short")  # which it is on a machine that is busy
 def test_budget_scales_the_schedule_and_is_kept(tiny_song, monkeypatch, tmp_path, caplog) -> None:
     folder = tmp_path / "budget"
@@ -358,6 +366,7 @@ def test_a_learning_rate_of_30_ends_with_the_last_good_graph(tiny_song, monkeypa
     assert "learning_rate (it is 30)" in json.loads((tmp_path / "r" / "metrics.json").read_text())["failure"]
 
 
+@pytest.mark.long
 def test_two_songs_in_one_search(result, tiny_song, duo_song, monkeypatch, capsys, caplog, tmp_path) -> None:
     """For real: found together, saved for each, found again from the saved settings, measured and gone on from."""
     both, folder = f"[{tiny_song},{duo_song}]", tmp_path / "both"
@@ -432,6 +441,7 @@ def test_misspelt_options_are_refused(option, tiny_song, monkeypatch, tmp_path, 
     assert option.split("=")[0].lstrip("-").split(".")[-1] in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_interpolation_follows_overrides(tiny_song, monkeypatch, tmp_path) -> None:
     """`omegaconf+` with relative paths (it is experimental: this pins its behaviour), and one source of the rate."""
     base, overlay = tmp_path / "a.yaml", tmp_path / "b.yaml"
@@ -448,6 +458,7 @@ def test_interpolation_follows_overrides(tiny_song, monkeypatch, tmp_path) -> No
     assert stop.value.code == 2
 
 
+@pytest.mark.long
 def test_a_folder_whose_name_is_an_interpolation_is_a_folder(tiny_song, monkeypatch, tmp_path, capsys) -> None:
     """Its configuration gives it again; names that act on a terminal are shown."""
     name = "e\u0301 \x1b[31m${x} ${data.seed}"
@@ -490,6 +501,7 @@ def test_a_checkpoint_that_holds_code_is_refused(tiny_song, monkeypatch, tmp_pat
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.long
 def test_sweep_runs_through_the_command_line(tiny_song, tmp_path) -> None:
     """wandb's own command builder and an emulated agent, offline."""
     from wandb.sdk.launch.sweeps.utils import create_sweep_command_args

@@ -141,6 +141,7 @@ def test_a_class_that_is_not_there_is_told() -> None:
         is_console("nowhere_at_all.A")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("option", "found"), [((), True), (("-P",), False)])
 def test_modules_of_the_users_are_found_by_the_installed_script_too(tmp_path, option, found) -> None:
     """Python puts the folder of a script, not the working folder, where it looks for modules first."""
@@ -187,6 +188,7 @@ def test_names_of_the_package(tmp_path) -> None:
         _ = mixgraph.Nothing
 
 
+@pytest.mark.long
 def test_packages_of_the_same_name_do_no_harm(tmp_path) -> None:
     """In a script whose folder has `callbacks` and `datamodules` of its own, both are had."""
     for name in ("callbacks", "datamodules"):
@@ -235,6 +237,7 @@ def own_classes(tiny_song, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_a_console_of_the_users_keeps_the_searchs_command_line(own_classes) -> None:
     saved = yaml.safe_load((own_classes / "mine" / "config.yaml").read_text())
     assert saved["model"]["class_path"] == "my_console.MyConsole"

@@ -37,6 +37,7 @@ def run(monkeypatch):
     return run
 
 
+@pytest.mark.long
 def test_a_result_and_the_printed_command_run_from_any_folder(tiny_song, tmp_path, monkeypatch, run, caplog) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

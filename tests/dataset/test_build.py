@@ -67,6 +67,7 @@ def test_the_longest_song_is_begun_first(plain) -> None:
     assert said.index("tiny/run_0: new") < said.index("duo/run_0: new")  # three tracks against two
 
 
+@pytest.mark.long
 def test_a_build_that_is_killed_goes_on_to_the_same_results(songs, config, plain, tmp_path, build, arguments) -> None:
     out = tmp_path / "set"
     command = [sys.executable, "-m", "tools.build_dataset", *arguments(songs, config, out)]
@@ -90,6 +91,7 @@ def test_a_build_that_is_killed_goes_on_to_the_same_results(songs, config, plain
     assert not (out / "work").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("number", "code", "said"),
     [
@@ -128,6 +130,7 @@ def task(songs, config, tmp_path):
     return Task(job, folder, Request(str(job.song.folder), job.seed, settings, job.record(), 1))
 
 
+@pytest.mark.long
 def test_a_result_that_was_not_yet_in_its_place_is_taken_as_it_is(songs, config, plain, tmp_path, build) -> None:
     """As after a kill between the end of a search and its publication, or between the two renames of that."""
     out = tmp_path / "set"
@@ -166,6 +169,7 @@ def kill_at(workers, checkpoint, times, number=signal.SIGKILL):
     return thread
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_worker_that_is_killed_is_started_again_and_goes_on(task, plain, number) -> None:
     workers = LocalWorkers(1, 1, retries=1)
@@ -212,6 +216,7 @@ def test_run_again_nothing_is_searched_and_the_shards_are_the_same(songs, config
     assert not (out / "work").exists()
 
 
+@pytest.mark.long
 def test_what_changed_is_redone_and_what_fails_does_not_stop_the_rest(songs, config, plain, tmp_path, build) -> None:
     """Audio of one song changes, another breaks, a third is as it was; then the broken one is mended."""
     root, out = tmp_path / "songs", tmp_path / "set"
@@ -248,6 +253,7 @@ def test_what_changed_is_redone_and_what_fails_does_not_stop_the_rest(songs, con
     assert rows(out / "failures.jsonl") == []
 
 
+@pytest.mark.long
 def test_several_runs_agree_or_not_and_changed_settings_are_named(songs, config, plain, tmp_path, build) -> None:
     out = tmp_path / "set"
     shutil.copytree(plain[0], out)
@@ -269,6 +275,7 @@ def test_several_runs_agree_or_not_and_changed_settings_are_named(songs, config,
     assert (quality["max_loss"]["limit"], quality["max_loss"]["rejected"]) == (0.01, 1)
 
 
+@pytest.mark.long
 def test_a_song_that_cannot_be_listed_fails_and_a_silent_mix_is_rejected(songs, config, plain, tmp_path, build) -> None:
     root, out = tmp_path / "songs", tmp_path / "set"
     shutil.copytree(songs, root)

@@ -53,6 +53,7 @@ def wait_for(ready, process, seconds=300):
         time.sleep(0.02)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")  # Ray's own, in this process
 @pytest.mark.parametrize("shared", [False, True], ids=["brought_back", "shared_storage"])
 def test_a_node_is_killed_and_every_song_ends_once(shared, cluster, tiny_song, duo_song, tmp_path) -> None:
@@ -91,6 +92,7 @@ def test_a_node_is_killed_and_every_song_ends_once(shared, cluster, tiny_song, d
     assert os.listdir(out / "results" / left[0]) == ["run_0"]
 
 
+@pytest.mark.long
 def test_what_fails_is_an_answer_and_what_dies_is_a_failure(config, tmp_path, monkeypatch) -> None:
     import ray
 

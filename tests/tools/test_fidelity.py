@@ -20,7 +20,7 @@ from mixgraph.songs import load_song
 from tools.bench.fidelity.curve import first_at
 from tools.bench.fidelity.known_settings import settings_errors
 from tools.bench.fidelity.runs import REFERENCE
-from tools.bench.fidelity.songs import measured_song
+from tools.bench.fidelity.songs import SyntheticOptions, measured_song
 from tools.bench.fidelity.table import against_reference, summarise, to_markdown, type_agreements, type_ratios
 from tools.bench.fidelity.truth import agreement, in_places, kind, of_kinds, processors_of, read_settings, read_truth
 from tools.bench.losses import clip_mix, independent_losses
@@ -28,6 +28,9 @@ from tools.fidelity import main, parse
 
 RATE = 30000
 DEMO = Path(__file__).parents[2] / "mixgraph" / "songs" / "demo_potassium"
+
+
+SHORT = SyntheticOptions(seconds=4.0)
 
 
 def tone(hertz: float, seconds: float = 2.0):
@@ -340,12 +343,12 @@ def test_a_rendering_that_is_the_dry_sum_is_scored_as_that() -> None:
 
 
 def test_synthetic_songs_are_written_as_they_are(tmp_path) -> None:
-    own = measured_song("synthetic:3:1", tmp_path, seconds=4.0)
+    own = measured_song("synthetic:3:1", tmp_path, SHORT)
     song = load_song(own.folder, RATE, loudness_lufs=None)
     assert own.truth is not None
     assert song.tracks == tuple(own.truth.graph.names[i] for i in own.truth.graph.inputs)
     assert processors_of(own.truth.graph)
-    again = measured_song("synthetic:3:1", tmp_path / "again", seconds=4.0)
+    again = measured_song("synthetic:3:1", tmp_path / "again", SHORT)
     assert torch.equal(song.sources, load_song(again.folder, RATE, loudness_lufs=None).sources)
     with pytest.raises(FileNotFoundError, match="synthetic:TRACKS:SEED, is needed"):
         measured_song("nowhere", tmp_path)
@@ -372,6 +375,22 @@ def test_whole_run_is_kept_and_told(tiny_song, tmp_path, capsys) -> None:
     assert (out / "searches.jsonl").read_text().splitlines() == lines
 
 
+def test_losses_of_a_console_are_told_after_given_steps(tiny_song, tmp_path, capsys) -> None:
+    """Without pruning; the first is that of the console before any step, the last that of a stage's end."""
+    short = "short=--model.track_chain=g,--model.subgroup_chain="
+    steps = ["--steps", "2", "0", "2", "--measure-at", "0", "1", "2"]
+    main([str(tiny_song), "--seeds", "0", "--config", short, *steps, "--out", str(tmp_path)])
+    (line,) = (tmp_path / "searches.jsonl").read_text().splitlines()
+    points, text = json.loads(line)["answer"]["curve"], capsys.readouterr().out
+    assert [point["step"] for point in points] == [0, 1, 2]
+    for point in points:
+        terms = point["published_terms"]
+        assert terms["full"] == point["published_prediction"]
+        assert terms["full"] == pytest.approx((2 * terms["lr"] + terms["mid"] + terms["side"]) / 4)
+        assert f"| tiny | short | {point['step']} | {terms['full']:.6g} |" in text
+    assert len({point["published_prediction"] for point in points}) == 3
+
+
 def test_a_file_of_another_sample_rate_is_refused(tiny_song, tmp_path) -> None:
     (tmp_path / "slow.yaml").write_text("data: {sample_rate: 16000}")
     with pytest.raises(ValueError, match="sample_rate: songs are measured at 30000 Hz only, got 16000"):
@@ -389,17 +408,24 @@ def test_a_kept_search_is_of_the_same_files(tiny_song, tmp_path, capsys) -> None
     shutil.copy(song / "tracks" / "kick.wav", song / "tracks" / "hat.wav")
     main([str(song), *arguments, *short])
     assert ", kept" not in capsys.readouterr().err
+    synthetic = ["synthetic:3:1", "--synthetic-seconds", "4", "--recovery", *arguments, *short]
     for _ in range(2):  # made anew each time, with the time of writing in its files
-        main(["synthetic:3:1", *arguments, *short])
+        main(synthetic)
         time.sleep(1.1)
-    assert capsys.readouterr().err.count(", kept") == 1
+    printed = capsys.readouterr()
+    assert printed.err.count(", kept") == 1
     answer = json.loads((out / "searches.jsonl").read_text().splitlines()[-1])["answer"]
-    truth = measured_song("synthetic:3:1", tmp_path / "truth").truth
+    truth = measured_song("synthetic:3:1", tmp_path / "truth", SHORT).truth
     assert truth is not None
     known, found = processors_of(truth.graph), [tuple(own) for own in answer["processors"]]
     assert answer["truth"]["all"] == agreement(known, found)["all"]
     assert answer["truth"]["all"]["true"] == len(known) > 0
     assert {error["type"] for error in answer["errors"]} == {"gain_panning"}  # of the short console
+    recovery = answer["recovery"]
+    assert recovery["losses"]["truth"] < 0.1 < min(recovery["losses"]["found"], recovery["losses"]["dry_sum"])
+    assert len(recovery["missed"]) == len(known) - answer["truth"]["all"]["matched"]
+    assert min(recovery["missed"].values()) >= 2 * SHORT.tolerance
+    assert printed.out.count("missed in 1 of 1 searches: ") == 2 * len(recovery["missed"])
     shutil.copytree(tiny_song, tmp_path / "y" / "song")
     with pytest.raises(ValueError, match="two are named song"):
         main([str(song), str(tmp_path / "y" / "song"), *arguments, *short])
@@ -425,6 +451,7 @@ def test_the_peer_is_measured_alike(tmp_path, capsys) -> None:
         (["s", "--config", "a=", "--config", "a="], "each name once"),
         (["s", "--config", "reference="], "not reference"),
         (["s", "--keep"], "nothing to take without --out"),
+        (["s", "--recovery"], "no song is synthetic:TRACKS:SEED"),
         (["s", "--config", "a=--start=x,--budget=1m"], "--start=x, --budget=1m: searches are measured without"),
         (["s", "--config", "a=--config=x.yaml"], "--config=x.yaml: searches are measured without"),
         (["s", "--config", "a=--seed_everything=5"], "--seed_everything=5: searches are measured without"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from statistics import fmean
 
 import auraloss
@@ -10,40 +11,60 @@ import torch
 from torch import Tensor
 
 from mixgraph.losses import MatchLoss, clip_score
-from mixgraph.losses.whole_song import WINDOW_SECONDS
+from mixgraph.losses.whole_song import WINDOW_SECONDS, SongScore
 from mixgraph.songs.loudness import BLOCK_SECONDS, block_energies
 from mixgraph.songs.song import Song
+
+Render = Callable[[Tensor, int], Tensor]
+"""Renders sources (K, 2, T), and the sample that they begin at, to a mix (2, T)."""
 
 SIZES = (320, 1280, 5120)  # of auraloss's FFTs, between and beside those that searches optimise
 _SILENCE_LUFS = -60.0
 _FRAME, _SILENCE_DB = 2048, -50.0
 
 
-def common_losses(song: Song, render: Callable[[Tensor, int], Tensor]) -> dict[str, float]:
-    """The match loss of a found graph, by one measure for either side: clips from silence, our loss module.
+@dataclass(frozen=True)
+class CommonScores:
+    """The match loss of a graph, by our loss module, whoever found the graph: of clips, each from silence.
+
+    Attributes:
+        inside: of clips inside the song.
+        published: by the published protocol, which takes the target to be silent after the song's end.
+    """
+
+    inside: SongScore
+    published: SongScore
+
+    def to_dict(self) -> dict[str, float]:
+        """Each over the norm of the target and over that of the prediction."""
+        return {
+            "loss_target": self.inside.loss["full"],
+            "loss_prediction": self.inside.loss_prediction["full"],
+            "published_target": self.published.loss["full"],
+            "published_prediction": self.published.loss_prediction["full"],
+        }
+
+
+def common_scores(song: Song, render: Render) -> CommonScores:
+    """Scores a graph.
 
     Args:
-        song: that was searched.
-        render: the side's rendering of a clip: sources (K, 2, T), and the sample that they begin at -> mix (2, T).
-
-    Returns:
-        `loss_target` and `loss_prediction`, over the target's and over the prediction's norm, of clips inside the
-        song; `published_target` and `published_prediction`, by the published protocol, which takes the target to be
-        silent after the song's end. The first two are the published ones where a song is shorter than a clip.
+        song: that was searched. Where it is shorter than a clip, `inside` is as `published`.
+        render: renders a clip with the graph.
     """
     match = MatchLoss(song.sample_rate)
     published = clip_score(match, render, song.sources, song.mix)
     long_enough = song.num_samples >= round((1 + WINDOW_SECONDS) * song.sample_rate)
-    score = clip_score(match, render, song.sources, song.mix, inside=True) if long_enough else published
-    return {
-        "loss_target": score.loss["full"],
-        "loss_prediction": score.loss_prediction["full"],
-        "published_target": published.loss["full"],
-        "published_prediction": published.loss_prediction["full"],
-    }
+    inside = clip_score(match, render, song.sources, song.mix, inside=True) if long_enough else published
+    return CommonScores(inside, published)
 
 
-def clip_mix(song: Song, render: Callable[[Tensor, int], Tensor]) -> tuple[Tensor, Tensor]:
+def common_losses(song: Song, render: Render) -> dict[str, float]:
+    """The scores of a graph as numbers by name, see `CommonScores`."""
+    return common_scores(song, render).to_dict()
+
+
+def clip_mix(song: Song, render: Render) -> tuple[Tensor, Tensor]:
     """A found mix and the target without the song's first second, (2, L - 1 s); for every side alike.
 
     Clips of 3.8 s, each from silence with a second of warm-up, as in `clip_score`, one after the other.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 HYBRID_PERIOD = 4
@@ -19,6 +20,19 @@ class Recipe:
     console_steps: int
     rounds: int
     round_steps: int
+
+    @classmethod
+    def checked(cls, steps: Sequence[int], option: str, least_rounds: int = 1) -> Recipe:
+        """The recipe of three numbers that a user gave.
+
+        Raises:
+            ValueError: numbers that are too small, or a console whose steps are no whole number of stages.
+        """
+        console, rounds, after = steps
+        if min(console, after) < 1 or rounds < least_rounds or console % after:
+            least = "at least 1 each" if least_rounds == 1 else f"at least 1, {least_rounds} and 1"
+            raise ValueError(f"{option}: {least}, CONSOLE a multiple of STEPS, got {console} {rounds} {after}")
+        return cls(console, rounds, after)
 
     @property
     def total_steps(self) -> int:

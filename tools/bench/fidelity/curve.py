@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Collection
 from typing import Any
 
 import lightning as L
-from torch import Tensor
 
 from mixgraph.search.module import ConsoleModule
 from mixgraph.songs.loudness import BLOCK_SECONDS
 from mixgraph.songs.song import Song
-from tools.bench.losses import common_losses
+from tools.bench.losses import Render, common_scores
 from tools.bench.ours import renderer
 
 
 class Curve:
-    """Points of a search: steps, seconds of searching (measuring left out), both losses, processors left.
+    """Points of a search: steps, seconds of searching (measuring left out), losses, processors that are left.
+
+    The losses are those of `CommonScores`, and the parts of the published one over the prediction's norm.
 
     Args:
         song: at the level of its files.
@@ -38,35 +39,51 @@ class Curve:
 
     @property
     def seconds(self) -> float:
-        """Of searching so far."""
+        """The seconds of searching so far."""
         return time.perf_counter() - self._started - self._measuring
 
-    def add(self, step: int, processors: int, render: Callable[[Tensor, int], Tensor]) -> None:
-        """Measures a graph: `render` makes (2, T) of sources (K, 2, T) that begin at a sample."""
+    def add(self, step: int, processors: int, render: Render) -> None:
+        """Measures a graph after a number of steps."""
         seconds, began = self.seconds, time.perf_counter()
-        losses = common_losses(self.song, render)
+        scores = common_scores(self.song, render)
         self._measuring += time.perf_counter() - began
-        self.points.append({"step": step, "seconds": seconds, "processors": processors} | losses)
+        terms = {"published_terms": scores.published.loss_prediction}
+        self.points.append({"step": step, "seconds": seconds, "processors": processors} | scores.to_dict() | terms)
 
 
 class CurveCallback(L.Callback):
-    """Adds a point at the end of every stage.
+    """Adds a point at the end of every stage, and after further numbers of steps.
+
+    Args:
+        curve: of the search's song.
+        level: the factor that the song was multiplied by before the training.
+        steps: after which there is a point, too; 0 is before the first step.
 
     Attributes:
         console: processors of each type when the search starts.
     """
 
-    def __init__(self, curve: Curve, level: float) -> None:
-        self.curve, self.level = curve, level
+    def __init__(self, curve: Curve, level: float, steps: Collection[int] = ()) -> None:
+        self.curve, self.level, self.steps = curve, level, frozenset(steps)
         self.console: dict[str, int] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, ConsoleModule)
         self.console = pl_module.graph.count()
+        if 0 in self.steps:
+            self._add(trainer, pl_module)
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any, **__: Any) -> None:
+        if trainer.global_step in self.steps:
+            self._add(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        assert isinstance(pl_module, ConsoleModule)
-        self.curve.add(trainer.global_step, len(pl_module.graph.processors), renderer(pl_module, self.level))
+        if not self.curve.points or self.curve.points[-1]["step"] != trainer.global_step:
+            self._add(trainer, pl_module)
+
+    def _add(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        assert isinstance(module, ConsoleModule)
+        self.curve.add(trainer.global_step, len(module.graph.processors), renderer(module, self.level))
 
 
 def first_at(points: list[dict[str, Any]], loss: float, key: str, what: str = "step") -> float | None:

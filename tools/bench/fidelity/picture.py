@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mixgraph.report.figures import save_figure
-from tools.bench.fidelity.runs import REFERENCE, Found
+from tools.bench.fidelity.runs import REFERENCE, Answer
 from tools.bench.fidelity.table import Runs
 
 _COLOURS = ("#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442")
@@ -80,9 +80,9 @@ def _colours(runs: Runs) -> dict[str, str]:
     return colours | ({REFERENCE: _REFERENCE_COLOUR} if REFERENCE in names else {})
 
 
-def _middle(found: list[Found], key: str) -> list[float]:
+def _middle(found: list[Answer], key: str) -> list[float]:
     return [median(column) for column in zip(*(_values(own, key) for own in found), strict=True)]
 
 
-def _values(found: Found, key: str) -> list[float]:
+def _values(found: Answer, key: str) -> list[float]:
     return [point[key] for point in found["curve"]]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import lightning as L
-from torch import Tensor
 
 from callbacks import IterativePruning, ResultFolder, SearchProgress, TimeBudget
 from datamodules import SongData
@@ -23,109 +21,162 @@ from mixgraph.songs.song import Song
 from tools.bench.cases import Case
 from tools.bench.fidelity.curve import Curve, CurveCallback
 from tools.bench.fidelity.known_settings import settings_errors
+from tools.bench.fidelity.recovery import recovery_of
 from tools.bench.fidelity.responses import measure_responses
+from tools.bench.fidelity.songs import MeasuredSong
 from tools.bench.fidelity.truth import agreement, in_places, of_kinds, processors_of, read_settings, read_truth
-from tools.bench.losses import clip_mix, independent_losses
+from tools.bench.losses import Render, clip_mix, independent_losses
 from tools.bench.ours import renderer
 from tools.bench.recipe import Recipe
 
-Found = dict[str, Any]
+Answer = dict[str, Any]
+"""What `run_search` returns."""
+
 REFERENCE = "reference"
 """The name of the peer's rules among the configurations."""
 _PEER_OPTIONS = {"equalizer": {"window": "periodic"}}
 """Of our processors, that they respond as the peer's."""
 
 
-def run_search(
-    name: str, arguments: Sequence[str], folder: Path, truth: GraphValues | None, recipe: Recipe, seed: int
-) -> Found:
-    """Searches a song and measures what is found.
+@dataclass(frozen=True)
+class Rules:
+    """How a song is searched.
 
-    Args:
+    Attributes:
         name: of the configuration; `REFERENCE` stands for the peer.
         arguments: of `python -m mixgraph fit`, for ours. Its options, not its files, may part the steps into other
             stages.
-        folder: of the song.
-        truth: the graph that made the song's mix, where it is one of ours.
-        recipe: steps.
-        seed: of everything.
+        recipe: numbers of steps and rounds.
+        measured_steps: of ours, numbers of steps after which losses are measured, beside the ends of the stages.
+    """
+
+    name: str
+    arguments: Sequence[str]
+    recipe: Recipe
+    measured_steps: tuple[int, ...] = ()
+
+
+def run_search(song: MeasuredSong, rules: Rules, seed: int) -> Answer:
+    """Searches a song and measures the graph that comes out.
+
+    Args:
+        song: to search.
+        rules: to search by.
+        seed: seeds the initial values, the clips and the order of candidates.
 
     Returns:
         curve: see `Curve`; seconds, of the search alone; losses of the last point and of `independent_losses`;
         console and found: processors of each type; pruning_ratio; processors: those that are left; truth: agreement
         with what is known, or None; responses: see `measure_responses`; errors: of parameters against the graph that
-        made the mix, else of those that `settings_errors` compares with truth.json.
+        made the mix, else of those that `settings_errors` compares with truth.json; recovery: see `recovery_of`, of
+        synthetic songs.
     """
-    run = _run_peer if name == REFERENCE else _run_ours
-    return run(arguments, folder, truth, recipe, seed)
+    end = _search_by_the_peer(song, rules, seed) if rules.name == REFERENCE else _search_by_ours(song, rules, seed)
+    answer = _measures(end, song)
+    truth = song.truth
+    if truth is not None and rules.name != REFERENCE:
+        audio = end.curve.song
+        true_processors = make_processors(audio.sample_rate)
+        errors = parameter_errors(truth, end.values, true_processors, audio.sources * end.level, end.processors)
+        answer["errors"] = errors.to_dict()["values"]
+    return answer
 
 
-def _run_ours(arguments: Sequence[str], folder: Path, truth: GraphValues | None, recipe: Recipe, seed: int) -> Found:
+@dataclass(frozen=True, eq=False)
+class SearchEnd:
+    """What a search ended with.
+
+    Attributes:
+        curve: its course, and its song at the level of the song's files.
+        console: processors of each type when it started.
+        console_steps: steps before the first round of pruning.
+        values: the graph and its values.
+        processors: one module a type, of the graph.
+        render: renders clips at the level of the song's files.
+        level: the factor that the song was multiplied by before the training.
+    """
+
+    curve: Curve
+    console: dict[str, int]
+    console_steps: int
+    values: GraphValues
+    processors: Processors
+    render: Render
+    level: float = 1.0
+
+
+def _search_by_ours(song: MeasuredSong, rules: Rules, seed: int) -> SearchEnd:
+    cli = _command_line(song, rules, seed)
+    module, data = cli.model, cli.datamodule
+    all_callbacks: list[L.Callback] = cli.trainer.callbacks
+    callbacks = [c for c in all_callbacks if not isinstance(c, SearchProgress | ResultFolder | TimeBudget)]
+    (pruning,) = (c for c in callbacks if isinstance(c, IterativePruning))
+    of_the_search = [c for c in callbacks if type(c).__module__.partition(".")[0] != "lightning"]
+    data.setup("fit")
+    if data.song.sample_rate != (rate := Case(song=str(song.folder)).sample_rate):
+        raise ValueError(f"data.sample_rate: songs are measured at {rate} Hz only, got {data.song.sample_rate}")
+    curve = CurveCallback(Curve(_at_file_level(data.song)), data.song.level, rules.measured_steps)
+    search(module, data, [*of_the_search, curve], pruning.num_stages, "cpu", enable_progress_bar=False)
+    return SearchEnd(
+        curve.curve,
+        curve.console,
+        pruning.console_stages * data.steps_per_stage,
+        GraphValues(module.graph, module.parameters_by_type(), module.weights.detach()),
+        module.processors,
+        renderer(module, data.song.level),
+        data.song.level,
+    )
+
+
+def _command_line(song: MeasuredSong, rules: Rules, seed: int) -> Any:
+    """The search as `python -m mixgraph fit` would set it up, without a result folder."""
+    recipe, arguments = rules.recipe, rules.arguments
     stages = {
         "data.steps_per_stage": recipe.round_steps,
         "pruning.console_stages": recipe.console_steps // recipe.round_steps,
         "pruning.rounds": recipe.rounds,
     }
-    fixed = {"data.path": folder, "pruning.leave_one_out": "false", "result.path": "null", "seed_everything": seed}
-    given = [f"--{key}={value}" for key, value in fixed.items()]
-    if truth is not None:
-        given.append("--data.loudness_lufs=null")  # thresholds are compared
+    fixed: dict[str, Any] = {
+        "data.path": song.folder,
+        "pruning.leave_one_out": "false",
+        "result.path": "null",
+        "seed_everything": seed,
+    }
+    if song.synthetic is not None:
+        fixed["data.loudness_lufs"] = "null"  # thresholds are compared
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # read on import; about Lightning's own calls
     from mixgraph.cli.search import SearchCLI
 
-    cli = SearchCLI(
+    files = [word for pair in pairwise(arguments) if pair[0] == "--config" for word in pair]
+    options = [a for a in arguments if a.startswith("--") and a != "--config"]
+    before, after = ([f"--{key}={value}" for key, value in settings.items()] for settings in (stages, fixed))
+    return SearchCLI(
         ConsoleModule,
         SongData,
-        args=[*_files(arguments), *(f"--{key}={value}" for key, value in stages.items()), *_options(arguments), *given],
+        args=[*files, *before, *options, *after],  # what files say of the number of steps does not count
         run=False,
         save_config_callback=None,
         trainer_defaults=TRAINER_DEFAULTS | {"devices": 1},
         parser_kwargs={"parser_mode": "omegaconf+"},
         auto_configure_optimizers=False,
     )
-    module, data = cli.model, cli.datamodule
-    given_callbacks: list[L.Callback] = cli.trainer.callbacks  # type: ignore[attr-defined]
-    callbacks = [c for c in given_callbacks if not isinstance(c, SearchProgress | ResultFolder | TimeBudget)]
-    (pruning,) = (c for c in callbacks if isinstance(c, IterativePruning))
-    wanted = [c for c in callbacks if type(c).__module__.partition(".")[0] != "lightning"]
-    data.setup("fit")
-    if data.song.sample_rate != (rate := Case(song=str(folder)).sample_rate):
-        raise ValueError(f"data.sample_rate: songs are measured at {rate} Hz only, got {data.song.sample_rate}")
-    curve = CurveCallback(Curve(_at_file_level(data.song)), data.song.level)
-    search(module, data, [*wanted, curve], pruning.num_stages, "cpu", enable_progress_bar=False)
-    values = GraphValues(module.graph, module.parameters_by_type(), module.weights.detach())
-    render = renderer(module, data.song.level)
-    found = _found(curve.curve, curve.console, values, module.processors, render, folder, truth, data.song.level)
-    if truth is not None:
-        own = make_processors(data.song.sample_rate)
-        errors = parameter_errors(truth, values, own, data.song.sources, module.processors)
-        found["errors"] = errors.to_dict()["values"]
-    return found
 
 
-def _files(arguments: Sequence[str]) -> list[str]:
-    """`--config FILE` of each file; how many steps there are the files do not say here."""
-    return [word for pair in pairwise(arguments) if pair[0] == "--config" for word in pair]
-
-
-def _options(arguments: Sequence[str]) -> list[str]:
-    return [a for a in arguments if a.startswith("--") and a != "--config"]
-
-
-def _run_peer(arguments: Sequence[str], folder: Path, truth: GraphValues | None, recipe: Recipe, seed: int) -> Found:
+def _search_by_the_peer(song: MeasuredSong, rules: Rules, seed: int) -> SearchEnd:
     from tools.bench.peer import PeerSearch  # grafx is an optional extra
     from tools.bench.peer_side import PeerSide, peer_renderer
 
     def add_point(search: PeerSearch) -> None:
         curve.add(search.steps, len(search.console.graph.processors), peer_renderer(search))
 
-    side = PeerSide(Case(song=str(folder)))
+    side = PeerSide(Case(song=str(song.folder)))
     run = side.prepared_search(seed, add_point)
     console = run.console.graph.count()
     curve = Curve(side.song)
+    recipe = rules.recipe
     run.run(recipe.console_steps, recipe.rounds, recipe.round_steps)
-    values, processors = peer_values(run.console), make_processors(side.song.sample_rate, _PEER_OPTIONS)
-    return _found(curve, console, values, processors, peer_renderer(run), folder, truth)
+    processors = make_processors(side.song.sample_rate, _PEER_OPTIONS)
+    return SearchEnd(curve, console, recipe.console_steps, peer_values(run.console), processors, peer_renderer(run))
 
 
 def peer_values(console: Any) -> GraphValues:
@@ -144,34 +195,34 @@ def peer_values(console: Any) -> GraphValues:
     return GraphValues(graph, parameters, weights[[place[node] for node in graph.processors]])
 
 
-def _found(
-    curve: Curve,
-    console: dict[str, int],
-    values: GraphValues,
-    processors: Processors,
-    render: Callable[[Tensor, int], Tensor],
-    folder: Path,
-    truth: GraphValues | None,
-    level: float = 1.0,
-) -> Found:
-    song, end, graph = curve.song, curve.points[-1], values.graph
-    mix, target = clip_mix(song, render)
+def _measures(end: SearchEnd, song: MeasuredSong) -> Answer:
+    audio, graph, last, truth = end.curve.song, end.values.graph, end.curve.points[-1], song.truth
+    mix, target = clip_mix(audio, end.render)
     left = processors_of(graph)
-    known = processors_of(truth.graph) if truth is not None else read_truth(folder)
+    known = processors_of(truth.graph) if truth is not None else read_truth(song.folder)
+    made = song.synthetic
+    places = of_kinds(left) if truth is not None else in_places(left)
     return {
-        "curve": curve.points,
-        "seconds": end["seconds"],
-        "loss_target": end["loss_target"],
-        "loss_prediction": end["loss_prediction"],
-        **independent_losses(mix, target, song.sample_rate),
-        "console": console,
+        "curve": end.curve.points,
+        "seconds": last["seconds"],
+        "loss_target": last["loss_target"],
+        "loss_prediction": last["loss_prediction"],
+        **independent_losses(mix, target, audio.sample_rate),
+        "console": end.console,
         "found": graph.count(),
-        "pruning_ratio": 1 - sum(graph.count().values()) / sum(console.values()),
+        "pruning_ratio": 1 - sum(graph.count().values()) / sum(end.console.values()),
         "processors": left,
-        "truth": None if known is None else agreement(known, of_kinds(left) if truth is not None else in_places(left)),
-        "responses": measure_responses(song, folder, truth, values, processors, (target, mix)),
-        "errors": settings_errors(read_settings(folder) or [], values, processors, level),
+        "truth": None if known is None else agreement(known, places),
+        "responses": measure_responses(audio, song.folder, truth, end.values, end.processors, (target, mix)),
+        "errors": settings_errors(read_settings(song.folder) or [], end.values, end.processors, end.level),
+        "recovery": None if made is None else recovery_of(made, audio, graph, _losses_by_stage(end)),
     }
+
+
+def _losses_by_stage(end: SearchEnd) -> dict[str, float]:
+    """The losses over the target's norm of the trained console and of what was found."""
+    before = [point for point in end.curve.points if point["step"] <= end.console_steps]
+    return {"console": before[-1]["loss_target"], "found": end.curve.points[-1]["loss_target"]}
 
 
 def _at_file_level(song: Song) -> Song:

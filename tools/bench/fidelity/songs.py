@@ -11,7 +11,7 @@ import yaml
 
 from mixgraph.graph import GraphValues
 from mixgraph.songs import write_audio
-from mixgraph.synthetic.song import make_synthetic_song
+from mixgraph.synthetic.song import SyntheticSong, make_synthetic_song
 from mixgraph.system.files import write_atomically
 from tools.bench.cases import song_name
 
@@ -19,38 +19,78 @@ _SYNTHETIC = re.compile(r"synthetic:(\d+):(\d+)")
 
 
 @dataclass(frozen=True)
+class SyntheticOptions:
+    """What synthetic songs are like, beside their tracks and their seed.
+
+    Attributes:
+        seconds: length of the song, at least 2.
+        subgroups: number of subgroups; None makes a third as many as there are tracks.
+        density: share of the full console's processors that the graph starts from.
+        tolerance: removing any processor of the graph raises the match loss by at least twice as much.
+    """
+
+    seconds: float = 20.0
+    subgroups: int | None = None
+    density: float = 0.4
+    tolerance: float = 0.01
+
+
+@dataclass(frozen=True, eq=False)
 class MeasuredSong:
-    """A song of a measurement; the graph that made its mix, `truth`, is known of synthetic ones."""
+    """A song of a measurement.
+
+    Attributes:
+        name: of its folder.
+        folder: where its tracks and its mix are.
+        synthetic: the song with the graph that made its mix, where it is one of ours.
+    """
 
     name: str
     folder: Path
-    truth: GraphValues | None = None
+    synthetic: SyntheticSong | None = None
+
+    @property
+    def truth(self) -> GraphValues | None:
+        """The graph that made the mix, where it is one of ours."""
+        made = self.synthetic
+        return None if made is None else GraphValues(made.graph, made.parameters, made.weights)
 
 
-def measured_song(given: str, scratch: Path, seconds: float = 20.0) -> MeasuredSong:
-    """The folder of a song, or `synthetic:TRACKS:SEED`, which is made and written to `scratch`.
+_DEFAULTS = SyntheticOptions()
+
+
+def measured_song(text: str, scratch: Path, options: SyntheticOptions = _DEFAULTS) -> MeasuredSong:
+    """Looks up a song, or makes it.
+
+    Args:
+        text: the folder of a song, or `synthetic:TRACKS:SEED`.
+        scratch: folder that synthetic songs are written to.
+        options: of synthetic songs.
 
     Raises:
         FileNotFoundError: no such folder.
     """
-    match = _SYNTHETIC.fullmatch(given)
+    match = _SYNTHETIC.fullmatch(text)
     if match is None:
-        folder = Path(given).resolve()
+        folder = Path(text).resolve()
         if not folder.is_dir():
-            raise FileNotFoundError(f"{given}: a song's folder, or synthetic:TRACKS:SEED, is needed, got none")
+            raise FileNotFoundError(f"{text}: a song's folder, or synthetic:TRACKS:SEED, is needed, got none")
         return MeasuredSong(song_name(str(folder)), folder)
     tracks, seed = map(int, match.groups())
-    own = make_synthetic_song(seed, tracks, max(1, round(tracks / 3)), seconds)
+    num_subgroups = options.subgroups or max(1, round(tracks / 3))
+    made = make_synthetic_song(
+        seed, tracks, num_subgroups, options.seconds, tolerance=options.tolerance, density=options.density
+    )
     folder = scratch / f"synthetic_{tracks}_{seed}"
-    write_audio(folder / "mix.wav", own.song.mix, own.song.sample_rate)
-    for name, track in zip(own.song.tracks, own.song.sources, strict=True):
-        write_audio(folder / "tracks" / f"{name}.wav", track, own.song.sample_rate)
-    subgroups = {group: [f"{name}.wav" for name in names] for group, names in own.song.subgroups.items()}
+    write_audio(folder / "mix.wav", made.song.mix, made.song.sample_rate)
+    for name, track in zip(made.song.tracks, made.song.sources, strict=True):
+        write_audio(folder / "tracks" / f"{name}.wav", track, made.song.sample_rate)
+    subgroups = {group: [f"{name}.wav" for name in names] for group, names in made.song.subgroups.items()}
     write_atomically(folder / "song.yaml", yaml.safe_dump({"subgroups": subgroups}, sort_keys=False).encode())
-    return MeasuredSong(folder.name, folder, GraphValues(own.graph, own.parameters, own.weights))
+    return MeasuredSong(folder.name, folder, made)
 
 
-def contents(folder: Path) -> str:
+def digest_of_files(folder: Path) -> str:
     """A digest of all files of a song's folder and of their names."""
     digest = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):

@@ -10,11 +10,12 @@ from typing import Any
 
 from mixgraph.recovery.agreement import Agreement, markdown
 from tools.bench.fidelity.curve import first_at
-from tools.bench.fidelity.runs import REFERENCE, Found
+from tools.bench.fidelity.runs import REFERENCE, Answer
 from tools.bench.fidelity.truth import Processor, agreement
 
 _LOSSES = ("loss_target", "loss_prediction", "stft", "loudness_lu", "centroid_octaves")
-Runs = dict[tuple[str, str], list[Found]]
+PARTS = ("full", "lr", "mid", "side")
+Runs = dict[tuple[str, str], list[Answer]]
 """(song, configuration) -> what its seeds found."""
 
 # Title, key of a summary, digits.
@@ -59,9 +60,9 @@ def summarise(runs: Runs, stated: float | None = None) -> dict[tuple[str, str], 
 
 
 def _summary(
-    found: Sequence[Found], reference: Sequence[Found] | None, stated: float | None
+    found: Sequence[Answer], reference: Sequence[Answer] | None, stated: float | None
 ) -> dict[str, float | None]:
-    def middle(of: Callable[[Found], float | None]) -> float | None:
+    def middle(of: Callable[[Answer], float | None]) -> float | None:
         known = [value for value in map(of, found) if value is not None]
         return median(known) if known else None
 
@@ -95,11 +96,11 @@ def _if_finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _keys(found: Found) -> list[Processor]:
+def _keys(found: Answer) -> list[Processor]:
     return [tuple(own) for own in found["processors"]]  # lists, where they come from a file
 
 
-def type_ratios(found: Sequence[Found]) -> dict[str, float]:
+def type_ratios(found: Sequence[Answer]) -> dict[str, float]:
     """Median pruning ratio of each type of the console."""
     types = sorted({t for own in found for t in own["console"]})
     return {
@@ -210,6 +211,20 @@ def to_markdown(runs: Runs, head: Sequence[str], stated: float | None = None) ->
     if errors:
         lines += ["## Errors of settings, median over songs, seeds and processors", "", errors]
     return "\n".join(lines)
+
+
+def losses_after_steps(runs: Runs, steps: Sequence[int]) -> str:
+    """The match loss by the published protocol, over the prediction's norm, after numbers of steps of ours."""
+    rows = []
+    for (song, name), answers in runs.items():
+        for step in steps:
+            terms = [
+                point["published_terms"] for answer in answers for point in answer["curve"] if point["step"] == step
+            ]
+            if terms and name != REFERENCE:
+                rows.append((song, name, step, *(f"{median(parts[part] for parts in terms):.6g}" for part in PARTS)))
+    lines = ["## Losses after given steps, by the published protocol, over the prediction's norm", ""]
+    return "\n".join([*lines, markdown(("song", "rules", "step", *PARTS), rows)])
 
 
 def _errors(runs: Runs) -> str:
