@@ -165,8 +165,8 @@ def write(folder: Path | None, rows: list[Row], about: dict[str, Any], remarks: 
     """Writes the reports, where a folder was given, and returns the Markdown."""
     growing = growth(rows)
     for name, of_runners in growing.items():
-        found = ", ".join(f"{p['all']:.2f} ({runner}; {p['last']:.2f} at the end)" for runner, p in of_runners.items())
-        remarks = [*remarks, f"Sweep, {name}: the cost grows with the power {found}; 1 is linear."]
+        powers = ", ".join(f"{p['all']:.2f} ({runner}; {p['last']:.2f} at the end)" for runner, p in of_runners.items())
+        remarks = [*remarks, f"Sweep, {name}: the cost grows with the power {powers}; 1 is linear."]
     text = to_markdown(rows, about, remarks)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -193,15 +193,14 @@ def to_markdown(sets: Sequence[dict[str, Any]], about: dict[str, Any]) -> str:
         "",
     ]
     lines.append("Medians, samples a second; webdataset that decodes nothing is the limit.")
-    for own in sets:
-        size = (
-            f"{own['samples']} samples in {own['shards']} shards, {own['bytes'] / own['samples'] / 1024:.0f} KiB each"
-        )
-        lines += ["", f"## {own['name']}", "", size]
-        if own["writing"] is not None:
-            lines += ["", f"Written at {statistics.median(own['writing']):.0f} samples a second, in one process."]
+    for measured in sets:
+        kibibytes = measured["bytes"] / measured["samples"] / 1024
+        size = f"{measured['samples']} samples in {measured['shards']} shards, {kibibytes:.0f} KiB each"
+        lines += ["", f"## {measured['name']}", "", size]
+        if measured["writing"] is not None:
+            lines += ["", f"Written at {statistics.median(measured['writing']):.0f} samples a second, in one process."]
         lines += ["", "| | workers | samples a second | of plain | of plain with one worker less |", "|" + " --- |" * 5]
-        for row in own["reading"]:
+        for row in measured["reading"]:
             less = row["of_plain_with_one_worker_less"]
             lines.append(
                 f"| {row['what']} | {row['workers']} | {row['rate']:.0f} | {row['of_plain']:.2f} | "

@@ -17,8 +17,7 @@ missed or are spurious; and the loss of a console by the published protocol (cli
 norm), after given numbers of steps, without pruning:
 
     python -m tools.fidelity synthetic:6:0 --recovery --steps 6000 12 500 --out recovery
-    python -m tools.fidelity SONG --config published=configs/reference.yaml --steps 1000 0 500 \
-        --measure-at 0 100 250 500 750 1000
+    python -m tools.fidelity SONG --config theirs=configs/reference.yaml --steps 1000 0 500 --measure-at 0 250 500
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Searches:
 
     def __init__(self, path: Path | None, run: str, keep: bool, log: Callable[[str], None]) -> None:
         self.path, self.run = path, run
-        self.found: dict[str, Search] = {}
+        self.by_key: dict[str, Search] = {}
         if path is None or not path.exists():
             return
         text = path.read_text(encoding="utf-8")
@@ -45,14 +45,14 @@ class Searches:
             except json.JSONDecodeError:  # a run was killed while writing
                 log(f"{path}: line {number} is torn, and is left out")
                 continue
-            self.found[_text(record["key"])] = Search(record["answer"], record["run"])
+            self.by_key[_text(record["key"])] = Search(record["answer"], record["run"])
 
     def get(self, key: dict[str, Any]) -> Search | None:
-        return self.found.get(_text(key))
+        return self.by_key.get(_text(key))
 
     def add(self, key: dict[str, Any], answer: dict[str, Any]) -> Search:
         """Keeps the answer of a search that has just ended."""
-        self.found[_text(key)] = found = Search(answer, "")
+        self.by_key[_text(key)] = search = Search(answer, "")
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             record = json.dumps({"key": key, "run": self.run, "answer": answer}, allow_nan=False)
@@ -60,7 +60,7 @@ class Searches:
                 file.write(record + "\n")
                 file.flush()
                 os.fsync(file.fileno())
-        return found
+        return search
 
 
 def _text(key: dict[str, Any]) -> str:

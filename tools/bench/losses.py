@@ -102,8 +102,8 @@ def independent_losses(mix: Tensor, target: Tensor, sample_rate: int) -> dict[st
     with torch.no_grad():
         return {
             "stft": fmean(  # a channel at a time: over a batch it takes one norm, in which the louder channel decides
-                float(stft(found.view(1, 1, -1).float(), wanted.view(1, 1, -1).float()))
-                for found, wanted in zip(mix, target, strict=True)
+                float(stft(channel.view(1, 1, -1).float(), target_channel.view(1, 1, -1).float()))
+                for channel, target_channel in zip(mix, target, strict=True)
             ),
             "loudness_lu": _loudness_error(mix, target, sample_rate),
             "centroid_octaves": _centroid_error(mix, target),
@@ -115,9 +115,9 @@ def _momentary_lufs(audio: Tensor, sample_rate: int) -> Tensor:
 
 
 def _loudness_error(mix: Tensor, target: Tensor, sample_rate: int) -> float:
-    found, wanted = _momentary_lufs(mix, sample_rate), _momentary_lufs(target, sample_rate)
-    heard = wanted > _SILENCE_LUFS
-    return float((found - wanted).abs()[heard].mean()) if heard.any() else 0.0
+    loudness, target_loudness = _momentary_lufs(mix, sample_rate), _momentary_lufs(target, sample_rate)
+    audible = target_loudness > _SILENCE_LUFS
+    return float((loudness - target_loudness).abs()[audible].mean()) if audible.any() else 0.0
 
 
 def _centroid_error(mix: Tensor, target: Tensor) -> float:
@@ -127,13 +127,14 @@ def _centroid_error(mix: Tensor, target: Tensor) -> float:
         mono = audio.double().sum(dim=0)
         return torch.stft(mono, _FRAME, _FRAME // 2, window=window, return_complex=True).abs().square()
 
-    found, wanted = power(mix), power(target)
-    bins = torch.arange(found.shape[0], dtype=torch.float64).unsqueeze(1)
+    spectrum, target_spectrum = power(mix), power(target)
+    bins = torch.arange(spectrum.shape[0], dtype=torch.float64).unsqueeze(1)
 
-    def centroid(spectrum: Tensor) -> Tensor:
-        return (bins * spectrum).sum(dim=0) / spectrum.sum(dim=0).clamp(min=1e-12)
+    def log_centroid(powers: Tensor) -> Tensor:
+        centroid = (bins * powers).sum(dim=0) / powers.sum(dim=0).clamp(min=1e-12)
+        return torch.log2(centroid.clamp(min=1e-3))
 
-    floor = wanted.sum(dim=0).max() * 10 ** (_SILENCE_DB / 10)
-    heard = (wanted.sum(dim=0) > floor) & (found.sum(dim=0) > floor)  # silence has no colour
-    octaves = torch.log2(centroid(found).clamp(min=1e-3)) - torch.log2(centroid(wanted).clamp(min=1e-3))
-    return float(octaves.abs()[heard].mean()) if heard.any() else 0.0
+    floor = target_spectrum.sum(dim=0).max() * 10 ** (_SILENCE_DB / 10)
+    audible = (target_spectrum.sum(dim=0) > floor) & (spectrum.sum(dim=0) > floor)  # silence has no colour
+    octaves = log_centroid(spectrum) - log_centroid(target_spectrum)
+    return float(octaves.abs()[audible].mean()) if audible.any() else 0.0

@@ -49,11 +49,11 @@ def versions(side: Literal["ours", "peer"]) -> dict[str, str]:
     for folder in _SOURCES[side]:
         for path in sorted((ROOT / folder).rglob("*.py")):
             digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
-    found = {"torch": installed("torch"), "sources": digest.hexdigest()[:12]}
+    common = {"torch": installed("torch"), "sources": digest.hexdigest()[:12]}
     if side == "peer":
-        return {"grafx": installed("grafx")} | found
+        return {"grafx": installed("grafx")} | common
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    return {"mixgraph": project["project"]["version"]} | found
+    return {"mixgraph": project["project"]["version"]} | common
 
 
 def installed(package: str) -> str:

@@ -85,16 +85,16 @@ class OurSide:
         parts = [(0, -(-count // 2)), (HYBRID_PERIOD - 1, count // 2)] if sampler == "hybrid" else [(0, count)]
         for round_index, share in parts:
             if share:
-                evaluator, found = self._round(sampler, round_index, early_stop, share)
+                evaluator, result = self._round(sampler, round_index, early_stop, share)
                 started = evaluator.seconds[0]
                 seconds += evaluator.seconds[1:]
-                accepted += sum(trial.accepted for trial in found.trials)
+                accepted += sum(trial.accepted for trial in result.trials)
         return {"seconds": seconds, "start": started, "accepted": accepted}
 
     def _round(self, sampler: str, index: int, early_stop: bool, count: int) -> tuple[TimedEvaluator, RoundResult]:
         evaluator = TimedEvaluator(song_evaluator(self.module, self.song), early_stop)
         graph = self.module.graph
-        found = prune_round(
+        result = prune_round(
             evaluator,
             make_sampler(sampler, "paper", HYBRID_PERIOD),
             index,
@@ -105,7 +105,7 @@ class OurSide:
             0.01,
             should_stop=lambda: len(evaluator.seconds) > count,
         )
-        return evaluator, found
+        return evaluator, result
 
     def search(self, console_steps: int, rounds: int, round_steps: int, seed: int) -> Answer:
         case = self.case
@@ -127,7 +127,7 @@ class OurSide:
         search(module, data, [pruning, clock], pruning.num_stages, "cpu", enable_progress_bar=False)
         total = time.perf_counter() - start
         trials = [row["trials"] for row in pruning.trace if row["kind"] == "round"]
-        found = [
+        times = [
             {"trials": count, "seconds": before, "training": training}
             for count, before, training in zip(trials, clock.before[stages:], clock.training[stages:], strict=True)
         ]
@@ -135,7 +135,7 @@ class OurSide:
         counts = clock.counts[stages - 1 :]
 
         return (
-            search_answer(total, console, counts, found, round_steps, module.trainer.global_step)
+            search_answer(total, console, counts, times, round_steps, module.trainer.global_step)
             | {"optimised": module.loss_settings.denominator}
             | common_losses(self.song, renderer(module))
         )
@@ -176,9 +176,9 @@ class TimedEvaluator:
         self, removed: Collection[int], bound: float | None = None, ceilings: Sequence[float] | None = None
     ) -> TrialLoss:
         start = time.perf_counter()
-        found = self.evaluator.evaluate(removed, bound if self.early_stop else None, ceilings)
+        loss = self.evaluator.evaluate(removed, bound if self.early_stop else None, ceilings)
         self.seconds.append(time.perf_counter() - start)
-        return found
+        return loss
 
     def windows(self) -> list[float]:
         return self.evaluator.windows()

@@ -60,9 +60,9 @@ class PeerSide:
         self.trainer = PeerTrainer(self.console, self.loss)
 
     def step(self) -> Answer:
-        found = self.trainer.step(*self.clip(self.trainer.steps))
-        del found["match"]
-        return found
+        phases = self.trainer.step(*self.clip(self.trainer.steps))
+        del phases["match"]
+        return phases
 
     def clip(self, step: int, seed: int = 0) -> tuple[Tensor, Tensor]:
         """A training example, from anywhere in the song."""

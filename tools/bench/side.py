@@ -58,16 +58,16 @@ def search_answer(
         round_steps: after each round.
         steps: that were trained in all, as counted.
     """
-    found = []
-    for before, after, own in zip(counts, counts[1:], rounds, strict=False):
+    rows = []
+    for before, after, counted in zip(counts, counts[1:], rounds, strict=False):
         sizes = {"before": sum(before.values()), "after": sum(after.values()), "types": before, "types_after": after}
-        times = {"seconds": own["seconds"], "step": own["training"] / round_steps}
-        found.append(sizes | {"trials": own["trials"]} | times)
+        times = {"seconds": counted["seconds"], "step": counted["training"] / round_steps}
+        rows.append(sizes | {"trials": counted["trials"]} | times)
     return {
         "total": total,
         "steps": steps,
-        "step": (console[1] + sum(own["training"] for own in rounds)) / steps,
+        "step": (console[1] + sum(counted["training"] for counted in rounds)) / steps,
         "console_step": console[1] / console[0],
-        "rounds": found,
+        "rounds": rows,
         "pruning_ratio": 1 - sum(counts[-1].values()) / sum(counts[0].values()),
     }

@@ -119,5 +119,5 @@ def _values(training: Training) -> list[Tensor]:
 def _state(training: Training) -> list[Tensor]:
     """All that a step changes, as it is held."""
     parameters = [p.detach() for p in training.module.parameters()]
-    moments = [own[name] for own in training.optimizer.state.values() for name in STATE]
+    moments = [state[name] for state in training.optimizer.state.values() for name in STATE]
     return [*parameters, *moments]

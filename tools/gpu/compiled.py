@@ -44,8 +44,8 @@ def _match_loss(context: Context) -> None:
     target = training.clips[0].targets[..., warm_up:]
     prediction = (0.5 * target).requires_grad_()
 
-    def whole(given: Tensor, wanted: Tensor) -> Tensor:
-        return match(given, wanted).full.sum()
+    def whole(prediction: Tensor, target: Tensor) -> Tensor:
+        return match(prediction, target).full.sum()
 
     def call(loss: Callable[..., Tensor]) -> Tensor:
         prediction.grad = None

@@ -56,33 +56,33 @@ def run(context: Context) -> None:
 def _step(context: Context, label: str, case: Case) -> None:
     """One step from the initial values, in float32."""
     (here, _), (there, _) = (make_training(case, device) for device in (CPU, context.device))
-    wanted, wanted_gradients = gradients(here.module, here.clips[0])
-    found, found_gradients = gradients(there.module, there.clips[0])
-    terms = {name: relative(found[name], wanted[name]) for name in wanted}
-    context.bounded(f"{label}: loss of a step", terms["loss"], LOSS_BOUND, details=terms)
-    worst, each = largest(found_gradients, wanted_gradients)
-    context.bounded(f"{label}: gradients of a step (without delay_z)", worst, GRADIENT_BOUND, details=each)
+    expected_terms, expected_gradients = gradients(here.module, here.clips[0])
+    terms, gradients_there = gradients(there.module, there.clips[0])
+    differences = {name: relative(terms[name], expected_terms[name]) for name in expected_terms}
+    context.bounded(f"{label}: loss of a step", differences["loss"], LOSS_BOUND, details=differences)
+    worst, by_parameter = largest(gradients_there, expected_gradients)
+    context.bounded(f"{label}: gradients of a step (without delay_z)", worst, GRADIENT_BOUND, details=by_parameter)
     (mix, through), (other_mix, other) = (linear_gradients(t.module, t.clips[0]) for t in (here, there))
     context.bounded(f"{label}: mix of a clip", relative_norm(other_mix, mix), MIX_BOUND)
-    worst, each = largest(other, through)
-    context.bounded(f"{label}: gradients of a linear functional of the mix", worst, LINEAR_BOUND, details=each)
+    worst, by_parameter = largest(other, through)
+    context.bounded(f"{label}: gradients of a linear functional of the mix", worst, LINEAR_BOUND, details=by_parameter)
 
 
 def _double(context: Context, case: Case) -> None:
     """The same in float64: what differs now is no rounding."""
     (here, _), (there, _) = (make_training(case, device) for device in (CPU, context.device))
-    wanted, wanted_gradients = gradients(*in_double(here))
-    found, found_gradients = gradients(*in_double(there))
-    context.bounded("demo: loss of a step, float64", relative(found["loss"], wanted["loss"]), DOUBLE_LOSS_BOUND)
-    worst, each = largest(found_gradients, wanted_gradients)
-    context.bounded("demo: gradients of a step, float64", worst, DOUBLE_GRADIENT_BOUND, details=each)
+    expected_terms, expected_gradients = gradients(*in_double(here))
+    terms, gradients_there = gradients(*in_double(there))
+    context.bounded("demo: loss of a step, float64", relative(terms["loss"], expected_terms["loss"]), DOUBLE_LOSS_BOUND)
+    worst, by_parameter = largest(gradients_there, expected_gradients)
+    context.bounded("demo: gradients of a step, float64", worst, DOUBLE_GRADIENT_BOUND, details=by_parameter)
 
 
 def _course(context: Context, case: Case, steps: int) -> None:
     """Some optimizer steps: the losses that each device sees on its own way."""
     (here, _), (there, _) = (make_training(case, device) for device in (CPU, context.device))
     losses = [[float(training.step()) for _ in range(steps)] for training in (here, there)]
-    differences = [relative(found, wanted) for wanted, found in zip(*losses, strict=True)]
+    differences = [relative(loss, expected) for expected, loss in zip(*losses, strict=True)]
     context.bounded(
         f"demo: losses of {steps} optimizer steps, largest",
         max(differences),
@@ -102,10 +102,10 @@ def _pruning(context: Context, case: Case) -> None:
     count = len(here.module.graph.processors)
     candidates: list[tuple[int, ...]] = [(), *((i,) for i in range(0, count, max(1, count // 12))), (0, count - 1)]
     losses = [[evaluator.evaluate(removed).loss for removed in candidates] for evaluator in evaluators]
-    worst = max(relative(found, wanted) for wanted, found in zip(*losses, strict=True))
+    worst = max(relative(loss, expected) for expected, loss in zip(*losses, strict=True))
     context.bounded(f"demo: losses of {len(candidates)} trials, largest", worst, SONG_BOUND)
     rounds = [prune_once(training.module, song) for training in (here, there)]
-    removed = [set(own.removed) for own in rounds]
+    removed = [set(result.removed) for result in rounds]
     unlike = removed[0] ^ removed[1]
     labels = [here.module.graph.label(here.module.graph.processors[i]) for i in sorted(unlike)]
     nearest = min(map(_nearest, rounds))
@@ -129,9 +129,9 @@ def _scores(context: Context, here: ConsoleModule, there: ConsoleModule, song: S
         context.bounded(f"demo: whole-song losses by {name}, largest", worst, SONG_BOUND)
 
 
-def _nearest(found: RoundResult) -> float:
+def _nearest(result: RoundResult) -> float:
     """How near the nearest trial was to its bound: a verdict within the rounding may go either way."""
-    return min((abs(trial.loss - trial.bound) for trial in found.trials if not trial.stopped), default=math.inf)
+    return min((abs(trial.loss - trial.bound) for trial in result.trials if not trial.stopped), default=math.inf)
 
 
 def _waiting(context: Context, training: Training) -> None:

@@ -21,19 +21,19 @@ def relative(value: float, expected: float) -> float:
 
 def relative_norm(value: Tensor, expected: Tensor) -> float:
     """The norm of the difference against that of what is expected, in float64 on the CPU."""
-    given, wanted = value.detach().double().cpu(), expected.detach().double().cpu()
-    difference = float((given - wanted).norm())
-    return 0.0 if difference == 0 else difference / max(float(wanted.norm()), 1e-30)
+    actual, reference = value.detach().double().cpu(), expected.detach().double().cpu()
+    difference = float((actual - reference).norm())
+    return 0.0 if difference == 0 else difference / max(float(reference.norm()), 1e-30)
 
 
 def gradients(module: ConsoleModule, clip: Clip) -> tuple[dict[str, float], dict[str, Tensor]]:
     """All terms of the objective, and the gradients of its sum, by parameter."""
     module.zero_grad()
-    found = module.losses(clip)
-    found["loss"].backward()
-    taken = {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
+    terms = module.losses(clip)
+    terms["loss"].backward()
+    gradients_by_name = {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
     module.zero_grad()
-    return {name: float(value.detach()) for name, value in found.items()}, taken
+    return {name: float(value.detach()) for name, value in terms.items()}, gradients_by_name
 
 
 def linear_gradients(module: ConsoleModule, clip: Clip) -> tuple[Tensor, dict[str, Tensor]]:
@@ -43,16 +43,16 @@ def linear_gradients(module: ConsoleModule, clip: Clip) -> tuple[Tensor, dict[st
     generator = torch.Generator().manual_seed(0)
     direction = torch.randn(mix.shape, generator=generator, dtype=torch.float64).to(mix)
     (mix * direction).sum().backward()
-    taken = {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
+    gradients_by_name = {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
     module.zero_grad()
-    return mix.detach(), taken
+    return mix.detach(), gradients_by_name
 
 
-def largest(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tuple[float, dict[str, float]]:
+def largest(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tuple[float, dict[str, float]]:
     """The largest relative difference but for delays' positions, and that of each parameter."""
-    if found.keys() != expected.keys():
-        raise ValueError(f"gradients: of {', '.join(sorted(expected))} expected, got {', '.join(sorted(found))}")
-    differences = {name: relative_norm(found[name], expected[name]) for name in expected}
+    if actual.keys() != expected.keys():
+        raise ValueError(f"gradients: of {', '.join(sorted(expected))} expected, got {', '.join(sorted(actual))}")
+    differences = {name: relative_norm(actual[name], expected[name]) for name in expected}
     bounded = [difference for name, difference in differences.items() if UNIT_GRADIENTS not in name]
     return max(bounded), differences
 

@@ -167,9 +167,9 @@ class Check:
 
     def _share(self, section: Section, left: float) -> float:
         """Its part of the seconds that are left for it and all after it: none can take the time of the others."""
-        coming = [own for own in SECTIONS if own.name in self.options.sections]
+        coming = [other for other in SECTIONS if other.name in self.options.sections]
         coming = coming[coming.index(section) :]
-        share = left * section.seconds / sum(own.seconds for own in coming)
+        share = left * section.seconds / sum(other.seconds for other in coming)
         return min(left, max(share, WORTHWHILE_SECONDS))
 
     def _skip(self, section: Section, reason: str) -> None:
@@ -186,10 +186,10 @@ class Check:
 
         def look() -> None:
             nonlocal seen
-            found = tuple(rows.read())
-            if len(found) > seen:
-                seen = len(found)
-                running = Ran(section, "ok", time.monotonic() - started, limit, "still running", found)
+            rows_so_far = tuple(rows.read())
+            if len(rows_so_far) > seen:
+                seen = len(rows_so_far)
+                running = Ran(section, "ok", time.monotonic() - started, limit, "still running", rows_so_far)
                 write(self.options.out, self.about, [*self.ran, running])
 
         log_file.write(f"\n===== {section.name}\n".encode())
@@ -201,20 +201,20 @@ class Check:
         except BaseException:  # ended from outside
             look()
             raise
-        found = rows.read()
+        all_rows = rows.read()
         if ending.reason:
-            found.append(Row(section.name, "all of the section", status="failed", reason=ending.reason))
+            all_rows.append(Row(section.name, "all of the section", status="failed", reason=ending.reason))
         self.ran.append(
-            Ran(section, "failed" if ending.reason else "ok", ending.seconds, limit, ending.reason, tuple(found))
+            Ran(section, "failed" if ending.reason else "ok", ending.seconds, limit, ending.reason, tuple(all_rows))
         )
-        bad = sum(row.status == "failed" for row in found)
-        self.log(f"{section.name}: {len(found)} rows, {bad} failed, {ending.seconds:.0f} s{_because(ending.reason)}")
+        bad = sum(row.status == "failed" for row in all_rows)
+        self.log(f"{section.name}: {len(all_rows)} rows, {bad} failed, {ending.seconds:.0f} s{_because(ending.reason)}")
         write(self.options.out, self.about, self.ran)
 
     @property
     def well(self) -> bool:
         """Whether something was measured, and no row failed."""
-        rows = [row for own in self.ran for row in own.rows]
+        rows = [row for section in self.ran for row in section.rows]
         return any(row.status == "ok" for row in rows) and not any(row.status == "failed" for row in rows)
 
 

@@ -59,6 +59,6 @@ def to_device(value: Any, device: torch.device) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(to_device(item, device) for item in value)
     if is_dataclass(value) and not isinstance(value, type):
-        for own in fields(value):
-            setattr(value, own.name, to_device(getattr(value, own.name), device))
+        for part in fields(value):
+            setattr(value, part.name, to_device(getattr(value, part.name), device))
     return value

@@ -61,11 +61,11 @@ NAMES = tuple(section.name for section in SECTIONS)
 
 def missing_packages() -> list[str]:
     """One line for each package that the sections need and that is not there, or too old."""
-    found = []
+    lines = []
     for name, package in PACKAGES.items():
         if importlib.util.find_spec(name) is None:
-            found.append(f"{package} is needed and is not installed. HINT: pip install {package}")
-    if not any(line.startswith("torch ") for line in found):
+            lines.append(f"{package} is needed and is not installed. HINT: pip install {package}")
+    if not any(line.startswith("torch ") for line in lines):
         try:
             installed = version("torch")
         except PackageNotFoundError:
@@ -73,5 +73,5 @@ def missing_packages() -> list[str]:
         numbers = tuple(int(part) for part in installed.split("+")[0].split(".")[:2] if part.isdecimal())
         if numbers < LEAST_TORCH:
             least = ".".join(map(str, LEAST_TORCH))
-            found.append(f"torch {least} or newer is needed, got {installed}. HINT: pip install 'torch>={least}'")
-    return found
+            lines.append(f"torch {least} or newer is needed, got {installed}. HINT: pip install 'torch>={least}'")
+    return lines

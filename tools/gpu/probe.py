@@ -22,7 +22,7 @@ def probe(device: str) -> dict[str, Any]:
     """What the tables say about the machine; `error` says why a device cannot be used, "" where it can."""
     import torch
 
-    found: dict[str, Any] = {
+    about: dict[str, Any] = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -35,43 +35,43 @@ def probe(device: str) -> dict[str, Any]:
         "error": "",
     }
     if not device.startswith("cuda"):
-        return found
-    found["driver"] = _driver()
-    with warnings.catch_warnings(record=True) as told:  # an old driver is told by a warning
+        return about
+    about["driver"] = _driver()
+    with warnings.catch_warnings(record=True) as caught:  # an old driver is told by a warning
         warnings.simplefilter("always")
         available = torch.cuda.is_available()
     if not available:
-        reasons = [str(warning.message).splitlines()[0] for warning in told]
+        reasons = [str(warning.message).splitlines()[0] for warning in caught]
         try:
             torch.cuda.init()
         except (RuntimeError, AssertionError) as error:
             reasons.append(str(error).splitlines()[0])
-        found["error"] = "no GPU: " + "; ".join(dict.fromkeys(reasons or ["torch.cuda.is_available() is false"]))
-        return found
+        about["error"] = "no GPU: " + "; ".join(dict.fromkeys(reasons or ["torch.cuda.is_available() is false"]))
+        return about
     try:
-        about = torch.cuda.get_device_properties(device)
+        card = torch.cuda.get_device_properties(device)
         free, total = torch.cuda.mem_get_info(device)
-        found |= {
-            "device": about.name,
-            "capability": f"{about.major}.{about.minor}",
-            "multiprocessors": about.multi_processor_count,
+        about |= {
+            "device": card.name,
+            "capability": f"{card.major}.{card.minor}",
+            "multiprocessors": card.multi_processor_count,
             "memory_gib": round(total / 2**30, 1),
             "free_gib": round(free / 2**30, 1),
         }
         if float(torch.arange(8.0, device=device).sum()) != 28.0:
-            found["error"] = "the GPU adds wrongly: 0 + 1 + ... + 7 is not 28"
+            about["error"] = "the GPU adds wrongly: 0 + 1 + ... + 7 is not 28"
     except RuntimeError as error:  # no code for this card, a driver that is too old, a card that is in use
-        found["error"] = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-    return found
+        about["error"] = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+    return about
 
 
 def _driver() -> str:
     command = shutil.which("nvidia-smi")
     if command is None:
         return "unknown (no nvidia-smi)"
-    asked = [command, "--query-gpu=driver_version", "--format=csv,noheader"]
+    query = [command, "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
-        done = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"unknown ({type(error).__name__})"
     return done.stdout.strip().splitlines()[0] if done.stdout.strip() else "unknown"

@@ -40,15 +40,15 @@ def write(folder: Path, about: dict[str, Any], ran: Sequence[Ran]) -> str:
     """Writes both files, each under a temporary name first; returns the Markdown."""
     sections = [
         {
-            "name": own.section.name,
-            "status": own.status,
-            "seconds": own.seconds,
-            "limit": own.limit,
-            "reason": own.reason,
+            "name": part.section.name,
+            "status": part.status,
+            "seconds": part.seconds,
+            "limit": part.limit,
+            "reason": part.reason,
         }
-        for own in ran
+        for part in ran
     ]
-    rows = [asdict(row) for own in ran for row in own.rows]
+    rows = [asdict(row) for part in ran for row in part.rows]
     text = to_markdown(about, ran)
     folder.mkdir(parents=True, exist_ok=True)
     data = json_text({"about": about, "sections": sections, "rows": rows}, indent=1)
@@ -58,18 +58,18 @@ def write(folder: Path, about: dict[str, Any], ran: Sequence[Ran]) -> str:
 
 
 def to_markdown(about: dict[str, Any], ran: Sequence[Ran]) -> str:
-    counts = [f"{sum(row.status == s for own in ran for row in own.rows)} {s}" for s in ("ok", "failed", "skipped")]
+    counts = [f"{sum(row.status == s for part in ran for row in part.rows)} {s}" for s in ("ok", "failed", "skipped")]
     lines = ["# GPU check", "", f"{', '.join(counts)} of the rows.", "", "| | |", "| --- | --- |"]
     lines += [f"| {name} | {_cell(str(about[name]))} |" for name in _ABOUT if about.get(name) is not None]
     if about.get("error"):
         lines.append(f"| error | {_cell(about['error'])} |")
-    for own in ran:
-        lines += ["", f"## {own.section.title}", ""]
-        took = f"`{own.section.name}`: {own.seconds:.0f} s of {own.limit:.0f} s"
-        lines.append(f"{took}, {own.status}: {own.reason}." if own.reason else f"{took}.")
-        if own.rows:
+    for part in ran:
+        lines += ["", f"## {part.section.title}", ""]
+        took = f"`{part.section.name}`: {part.seconds:.0f} s of {part.limit:.0f} s"
+        lines.append(f"{took}, {part.status}: {part.reason}." if part.reason else f"{took}.")
+        if part.rows:
             lines += ["", "| | value | unit | bound or goal | | |", "| --- | --- | --- | --- | --- | --- |"]
-            lines += [_line(row) for row in own.rows]
+            lines += [_line(row) for row in part.rows]
     return "\n".join(lines) + "\n"
 
 

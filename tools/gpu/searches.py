@@ -40,9 +40,9 @@ def _trials_and_round(context: Context) -> None:
     context.add_times("demo: one trial, with early stop", trial_seconds(module, song, 12, early_stop=True))
     samples = [wall_seconds(lambda: module.score(song), module.device) for _ in range(3)]
     context.add_times("demo: score of the whole song", samples)
-    found: list[RoundResult] = []
-    seconds = wall_seconds(lambda: found.append(prune_once(module, song)), module.device)
-    details = {"trials": len(found[0].trials), "removed": len(found[0].removed)}
+    rounds: list[RoundResult] = []
+    seconds = wall_seconds(lambda: rounds.append(prune_once(module, song)), module.device)
+    details = {"trials": len(rounds[0].trials), "removed": len(rounds[0].removed)}
     context.add("demo: one round of brute force", seconds, "s", details=details)
     if context.on_card:
         _other_blocks(context, module, song)

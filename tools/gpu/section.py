@@ -37,7 +37,7 @@ def main() -> None:
     seconds = 600.0 if options.until is None else options.until - time.monotonic()
     context = Context(options.name, options.device, options.quick, RowFile(options.out), seconds)
     with context.part("all of the section"):
-        section = next(own for own in SECTIONS if own.name == options.name)
+        section = next(listed for listed in SECTIONS if listed.name == options.name)
         importlib.import_module(f"tools.gpu.{section.module}").run(context)
 
 

@@ -113,15 +113,15 @@ def _tf32(context: Context, label: str, training: Training) -> None:
     context.card_only()
     clip = training.clips[0]
     with tf32(matrices=False, convolutions=False):
-        wanted, expected = gradients(training.module, clip)
+        expected_terms, expected_gradients = gradients(training.module, clip)
     for name, matrices in (("convolutions", False), ("matrices and convolutions", True)):
         with tf32(matrices=matrices, convolutions=True):
-            found, taken = gradients(training.module, clip)
+            terms, gradients_now = gradients(training.module, clip)
             samples = device_seconds(training.step, context.device, 20, 3)
         context.add_times(f"{label}: step, TF32 for {name}", samples)
-        context.add(f"{label}: loss with it", relative(found["loss"], wanted["loss"]), "relative")
-        worst, each = largest(taken, expected)
+        context.add(f"{label}: loss with it", relative(terms["loss"], expected_terms["loss"]), "relative")
+        worst, each = largest(gradients_now, expected_gradients)
         middle = statistics.median(each.values())
         context.add(f"{label}: gradients with it, largest", worst, "relative", details={"median": middle, "each": each})
         with tf32(matrices=False, convolutions=False):  # the steps moved the values
-            wanted, expected = gradients(training.module, clip)
+            expected_terms, expected_gradients = gradients(training.module, clip)

@@ -60,18 +60,18 @@ def mix_factors(responses: Sequence[Tensor], tracks: Tensor, mix: Tensor, bands:
     paths = torch.stack(list(responses)).to(torch.complex64)
     window = torch.hann_window(size)
     gram = torch.zeros(2, count, count, dtype=torch.float64)
-    heard = torch.zeros(2, count, dtype=torch.float64)
+    products = torch.zeros(2, count, dtype=torch.float64)
     for start in range(0, mix.shape[-1], size // 2):
         parts = (audio[..., start : start + size] for audio in (tracks, mix))
         dry, whole = (torch.fft.rfft(F.pad(p, (0, size - p.shape[-1])) * window)[..., :bins] for p in parts)
         direct = (paths * dry.unsqueeze(1)).sum(dim=2).transpose(0, 1)
         gram += (direct @ direct.mH).real
-        heard += (direct.conj() @ whole.unsqueeze(-1)).real.squeeze(-1)
+        products += (direct.conj() @ whole.unsqueeze(-1)).real.squeeze(-1)
     energy = gram.diagonal(dim1=1, dim2=2)
     nothing = energy <= _TINY * energy.sum(dim=0)
     scale = energy.sqrt().masked_fill(nothing, 1.0)
     inverse = torch.linalg.inv(gram / (scale.unsqueeze(1) * scale.unsqueeze(2)) + _RIDGE * torch.eye(count))
-    factors = (inverse @ (heard / scale).unsqueeze(-1)).squeeze(-1) / scale
+    factors = (inverse @ (products / scale).unsqueeze(-1)).squeeze(-1) / scale
     unclear = (factors <= 0) | (1 / inverse.diagonal(dim1=1, dim2=2) < _LEAST_APART)
     known: Tensor = factors.masked_fill(unclear, torch.nan).masked_fill(nothing, 1.0)
     return known.T

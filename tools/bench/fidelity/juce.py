@@ -77,8 +77,8 @@ def chain_response(chain: Chain, hertz: Tensor, sample_rate: int) -> tuple[Tenso
     for kind, settings in chain:
         try:
             if kind == "equalizer":
-                for name, own in settings:
-                    total = total * filter_response(name, own, hertz, sample_rate)
+                for name, arguments in settings:
+                    total = total * filter_response(name, arguments, hertz, sample_rate)
             elif kind in ("gain", "Gain", "Pan"):
                 left, right = pan_gains(settings.get("pos" if kind == "Pan" else "pan", 0.0))
                 level = 1.0 if kind == "Pan" else 10 ** (settings["gain_db"] / 20)

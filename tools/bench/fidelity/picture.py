@@ -26,14 +26,14 @@ def draw_course(runs: Runs, path: Path) -> None:
     for song, axes in panels:
         right = axes.twinx()
         for name, colour in _colours(runs).items():
-            found = runs.get((song, name), [])
-            if not found:
+            answers = runs.get((song, name), [])
+            if not answers:
                 continue
-            steps = [point["step"] for point in found[0]["curve"]]
-            for own in found:
-                axes.plot(steps, _values(own, "loss_prediction"), color=colour, alpha=0.3, linewidth=0.8)
-            axes.plot(steps, _middle(found, "loss_prediction"), color=colour, linewidth=2, label=name)
-            right.plot(steps, _middle(found, "processors"), ":", color=colour)
+            steps = [point["step"] for point in answers[0]["curve"]]
+            for answer in answers:
+                axes.plot(steps, _values(answer, "loss_prediction"), color=colour, alpha=0.3, linewidth=0.8)
+            axes.plot(steps, _middle(answers, "loss_prediction"), color=colour, linewidth=2, label=name)
+            right.plot(steps, _middle(answers, "processors"), ":", color=colour)
         axes.set(title=song, xlabel="step", ylabel=_LOSS)
         right.set_ylabel("processors (dotted)")
         right.set_ylim(bottom=0)
@@ -47,11 +47,11 @@ def draw_ends(runs: Runs, path: Path) -> None:
     figure, panels = _panels(runs)
     for song, axes in panels:
         for name, colour in _colours(runs).items():
-            found = runs.get((song, name), [])
-            if not found:
+            answers = runs.get((song, name), [])
+            if not answers:
                 continue
-            ratios = [own["pruning_ratio"] for own in found]
-            losses = [own["loss_prediction"] for own in found]
+            ratios = [answer["pruning_ratio"] for answer in answers]
+            losses = [answer["loss_prediction"] for answer in answers]
             axes.plot(ratios, losses, "o", color=colour, alpha=0.4, markersize=5)
             axes.plot(median(ratios), median(losses), "P", color=colour, markersize=11, label=name)
         axes.set(title=song, xlabel="pruning ratio", ylabel=_LOSS)
@@ -80,9 +80,9 @@ def _colours(runs: Runs) -> dict[str, str]:
     return colours | ({REFERENCE: _REFERENCE_COLOUR} if REFERENCE in names else {})
 
 
-def _middle(found: list[Answer], key: str) -> list[float]:
-    return [median(column) for column in zip(*(_values(own, key) for own in found), strict=True)]
+def _middle(answers: list[Answer], key: str) -> list[float]:
+    return [median(column) for column in zip(*(_values(answer, key) for answer in answers), strict=True)]
 
 
-def _values(found: Answer, key: str) -> list[float]:
-    return [point[key] for point in found["curve"]]
+def _values(answer: Answer, key: str) -> list[float]:
+    return [point[key] for point in answer["curve"]]

@@ -83,7 +83,7 @@ def true_paths(folder: Path, song: Song, hertz: Tensor) -> dict[str, DirectPath]
         final_gain = None
     tracks, groups = ({shown_name(name): chain for name, chain in chains.items()} for chains in (tracks, groups))
     rate = soundfile.info(str(folder / next(iter(song.file_hashes)))).samplerate
-    found: dict[str, DirectPath] = {}
+    paths: dict[str, DirectPath] = {}
     for group, members in song.subgroups.items():
         for track in members:
             if track not in tracks or group not in groups:
@@ -93,10 +93,10 @@ def true_paths(folder: Path, song: Song, hertz: Tensor) -> dict[str, DirectPath]
             except ValueError as error:
                 raise ValueError(f"{path}: {track}, {group}: {error}") from error
             gains = response * (1.0 if final_gain is None else final_gain)
-            found[track] = DirectPath(
+            paths[track] = DirectPath(
                 torch.diag_embed(gains.T).permute(1, 2, 0), final_gain is not None and not dynamic
             )
-    return found
+    return paths
 
 
 # Found: a graph and its values.
@@ -113,23 +113,23 @@ def found_paths(values: Setting, processors: Processors, bands: Bands) -> dict[s
     bins = bands.hertz.numel()
     after = {i: torch.zeros(2, 2, bins, dtype=torch.complex128) for i in range(len(graph))}  # of each node's output
     dynamic = dict.fromkeys(range(len(graph)), False)
-    found: dict[str, DirectPath] = {}
+    paths: dict[str, DirectPath] = {}
     for node in reversed(graph.topological_order):
-        node_type, own = graph.types[node], after.pop(node)
+        node_type, path_after = graph.types[node], after.pop(node)
         if node_type == OUTPUT:
-            own = torch.eye(2, dtype=torch.complex128).unsqueeze(-1).expand(2, 2, bins)
+            path_after = torch.eye(2, dtype=torch.complex128).unsqueeze(-1).expand(2, 2, bins)
         elif whole[node] in place:
             if node_type == SEND:
                 continue
             processor, weight = processors[node_type], float(weights[place[whole[node]]])
-            own = _product(own, _matrix(processor, _row(values, whole[node]), weight, bands))
+            path_after = _product(path_after, _matrix(processor, _row(values, whole[node]), weight, bands))
             dynamic[node] = dynamic[node] or (not processor.linear and weight != 0)
         for before in graph.predecessors[node]:
-            after[before] = after[before] + own
+            after[before] = after[before] + path_after
             dynamic[before] = dynamic[before] or dynamic[node]
         if not graph.predecessors[node]:
-            found[graph.names[node]] = DirectPath(own, not dynamic[node])
-    return found
+            paths[graph.names[node]] = DirectPath(path_after, not dynamic[node])
+    return paths
 
 
 def _row(values: Setting, node: int) -> dict[str, Tensor]:
@@ -212,10 +212,10 @@ def response_errors(
         }
     return {
         "tracks": tracks,
-        "level_db": _middle([abs(own["level_db"]) for own in tracks.values() if own["level_db"] is not None]),
-        "pan": _middle([abs(own["pan"]) for own in tracks.values() if own["pan"] is not None]),
-        "equalizer_db": _middle([own["equalizer_db"]["median"] for own in tracks.values()]),
-        "worst_db": _middle([own["equalizer_db"]["worst"] for own in tracks.values()]),
+        "level_db": _middle([abs(errors["level_db"]) for errors in tracks.values() if errors["level_db"] is not None]),
+        "pan": _middle([abs(errors["pan"]) for errors in tracks.values() if errors["pan"] is not None]),
+        "equalizer_db": _middle([errors["equalizer_db"]["median"] for errors in tracks.values()]),
+        "worst_db": _middle([errors["equalizer_db"]["worst"] for errors in tracks.values()]),
         "equalizer_in_target": _share_in_target(shapes),
         "in_target": _share_in_target(totals),
     }
@@ -247,8 +247,8 @@ def measure_responses(
         true = found_paths(truth, make_processors(song.sample_rate), bands)
     if true is None:
         return None
-    heard = song.sources[..., song.num_samples - mixes[0].shape[-1] :]
-    sources = dict(zip(song.tracks, heard, strict=True))
+    measured_part = song.sources[..., song.num_samples - mixes[0].shape[-1] :]
+    sources = dict(zip(song.tracks, measured_part, strict=True))
     return response_errors(true, found_paths(found, processors, bands), sources, mixes, bands)
 
 
@@ -281,8 +281,8 @@ def complete(paths: Sequence[DirectPath], tracks: Sequence[Tensor], mix: Tensor,
         return list(paths)
     factors = mix_factors([path.response for path in paths], torch.stack(list(tracks)), mix, bands)
     return [
-        path if path.has_level or own.isnan().any() else DirectPath(path.response * own.view(2, 1, 1), True)
-        for path, own in zip(paths, factors, strict=True)
+        path if path.has_level or factor.isnan().any() else DirectPath(path.response * factor.view(2, 1, 1), True)
+        for path, factor in zip(paths, factors, strict=True)
     ]
 
 

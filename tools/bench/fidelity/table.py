@@ -56,34 +56,36 @@ def summarise(runs: Runs, stated: float | None = None) -> dict[tuple[str, str], 
         runs: of the searches.
         stated: a loss over the target's norm; when it is reached is told, too.
     """
-    return {(song, name): _summary(found, runs.get((song, REFERENCE)), stated) for (song, name), found in runs.items()}
+    return {
+        (song, name): _summary(answers, runs.get((song, REFERENCE)), stated) for (song, name), answers in runs.items()
+    }
 
 
 def _summary(
-    found: Sequence[Answer], reference: Sequence[Answer] | None, stated: float | None
+    answers: Sequence[Answer], reference: Sequence[Answer] | None, stated: float | None
 ) -> dict[str, float | None]:
     def middle(of: Callable[[Answer], float | None]) -> float | None:
-        known = [value for value in map(of, found) if value is not None]
+        known = [value for value in map(of, answers) if value is not None]
         return median(known) if known else None
 
     keys = (*_LOSSES, "pruning_ratio", "seconds")
-    summary = {key: middle(lambda own, key=key: own[key]) for key in keys}  # type: ignore[misc]
-    summary["num_processors"] = middle(lambda own: sum(own["found"].values()))
+    summary = {key: middle(lambda answer, key=key: answer[key]) for key in keys}  # type: ignore[misc]
+    summary["num_processors"] = middle(lambda answer: sum(answer["found"].values()))
     for name in ("f1", "precision", "recall"):
-        summary[name] = middle(lambda own, name=name: own["truth"] and own["truth"]["all"][name])  # type: ignore[misc]
+        summary[name] = middle(lambda answer, name=name: answer["truth"] and answer["truth"]["all"][name])  # type: ignore[misc]
     for _, key, _ in RESPONSE_COLUMNS:
-        summary[key] = middle(lambda own, key=key: own.get("responses") and own["responses"][key])  # type: ignore[misc]
-    pairs = [agreement(_keys(a), _keys(b))["all"]["f1"] for a, b in combinations(found, 2)]
+        summary[key] = middle(lambda answer, key=key: answer.get("responses") and answer["responses"][key])  # type: ignore[misc]
+    pairs = [agreement(_keys(a), _keys(b))["all"]["f1"] for a, b in combinations(answers, 2)]
     summary["seed_agreement"] = fmean(1.0 if f1 is None else f1 for f1 in pairs) if pairs else None
     # The reference optimises the loss over the prediction's norm: to that one it is held. Of an even number of its
     # seeds the higher middle one is taken, which half of them reach.
-    end = median_high(own["loss_prediction"] for own in reference) if reference else None
+    end = median_high(answer["loss_prediction"] for answer in reference) if reference else None
 
     def until(what: str, loss: float | None, key: str) -> float | None:
         """The median, where a seed that never comes there counts as later than any other."""
         if loss is None:
             return None
-        reached = [first_at(own["curve"], loss, key, what) for own in found]
+        reached = [first_at(answer["curve"], loss, key, what) for answer in answers]
         return _if_finite(median(math.inf if value is None else value for value in reached))
 
     for what, name in (("step", "steps"), ("seconds", "seconds")):
@@ -96,15 +98,16 @@ def _if_finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _keys(found: Answer) -> list[Processor]:
-    return [tuple(own) for own in found["processors"]]  # lists, where they come from a file
+def _keys(answer: Answer) -> list[Processor]:
+    return [tuple(place) for place in answer["processors"]]  # lists, where they come from a file
 
 
-def type_ratios(found: Sequence[Answer]) -> dict[str, float]:
+def type_ratios(answers: Sequence[Answer]) -> dict[str, float]:
     """Median pruning ratio of each type of the console."""
-    types = sorted({t for own in found for t in own["console"]})
+    types = sorted({t for answer in answers for t in answer["console"]})
     return {
-        t: median(1 - own["found"].get(t, 0) / own["console"][t] for own in found if t in own["console"]) for t in types
+        t: median(1 - answer["found"].get(t, 0) / answer["console"][t] for answer in answers if t in answer["console"])
+        for t in types
     }
 
 
@@ -113,7 +116,7 @@ def against_reference(
 ) -> dict[str, dict[str, float | None]]:
     """Configuration -> medians over songs: ratio of losses, differences of pruning ratios, share of steps."""
     songs = [song for song, name in summaries if name == REFERENCE]
-    found: dict[str, dict[str, float | None]] = {}
+    medians: dict[str, dict[str, float | None]] = {}
     for name in dict.fromkeys(name for _, name in summaries):
         pairs = [(summaries[song, name], summaries[song, REFERENCE]) for song in songs if (song, name) in summaries]
         if name == REFERENCE or not pairs:
@@ -125,13 +128,13 @@ def against_reference(
             return _if_finite(median(known)) if known else None
 
         ratios = {key: over(_ratio, key) for key in _LOSSES}
-        found[name] = ratios | {
+        medians[name] = ratios | {
             "pruning_ratio": over(lambda a, b: a - b, "pruning_ratio"),
             "steps": over(_ratio, "steps_to_reference"),
             "seconds to its loss": over(_ratio, "seconds_to_reference"),
             "seconds": over(_ratio, "seconds"),
         }
-    return found
+    return medians
 
 
 def _ratio(ours: float, theirs: float) -> float:
@@ -144,12 +147,12 @@ def _ratio(ours: float, theirs: float) -> float:
 def type_agreements(runs: Runs) -> dict[tuple[str, str], Agreement]:
     """(configuration, type) -> how many processors are true, found and both, over seeds and songs of known truth."""
     counts: dict[tuple[str, str], list[Agreement]] = {}
-    for (_, name), found in runs.items():
-        for own in found:
-            for node_type, row in (own["truth"] or {}).items():
+    for (_, name), answers in runs.items():
+        for answer in answers:
+            for node_type, row in (answer["truth"] or {}).items():
                 counts.setdefault((name, node_type), []).append(Agreement(row["true"], row["found"], row["matched"]))
     return {
-        key: Agreement(*(sum(getattr(own, name) for own in all_of) for name in ("true", "found", "matched")))
+        key: Agreement(*(sum(getattr(counted, name) for counted in all_of) for name in ("true", "found", "matched")))
         for key, all_of in counts.items()
     }
 
@@ -170,7 +173,7 @@ def to_markdown(runs: Runs, head: Sequence[str], stated: float | None = None) ->
     ratios = against_reference(summaries)
     if ratios:
         keys = list(next(iter(ratios.values())))
-        overall = [(name, *(cell(own[key], 3) for key in keys)) for name, own in ratios.items()]
+        overall = [(name, *(cell(values[key], 3) for key in keys)) for name, values in ratios.items()]
         lines += [
             "## Against the reference, median over songs",
             "",
@@ -178,16 +181,22 @@ def to_markdown(runs: Runs, head: Sequence[str], stated: float | None = None) ->
             "",
             markdown(("rules", *keys), overall),
         ]
-    types = sorted({t for found in runs.values() for own in found for t in own["console"]})
+    types = sorted({t for answers in runs.values() for answer in answers for t in answer["console"]})
     by_type = [
-        (song, name, *(cell(type_ratios(found).get(t), 2) for t in types)) for (song, name), found in runs.items()
+        (song, name, *(cell(type_ratios(answers).get(t), 2) for t in types)) for (song, name), answers in runs.items()
     ]
     lines += ["## Pruning ratio of each type", "", markdown(("song", "rules", *types), by_type)]
     agreements = type_agreements(runs)
     if agreements:
         counted = [
-            (*key, own.true, own.found, own.matched, *(cell(v, 2) for v in (own.precision, own.recall, own.f1)))
-            for key, own in agreements.items()
+            (
+                *key,
+                values.true,
+                values.found,
+                values.matched,
+                *(cell(v, 2) for v in (values.precision, values.recall, values.f1)),
+            )
+            for key, values in agreements.items()
         ]
         lines += [
             "## Processors of each type against the truth, all songs and seeds together",
@@ -229,9 +238,9 @@ def losses_after_steps(runs: Runs, steps: Sequence[int]) -> str:
 
 def _errors(runs: Runs) -> str:
     groups: dict[tuple[str, str, str, str], list[float]] = {}
-    for (_, name), found in runs.items():
-        for own in found:
-            for error in own["errors"]:
+    for (_, name), answers in runs.items():
+        for answer in answers:
+            for error in answer["errors"]:
                 groups.setdefault((name, error["type"], error["quantity"], error["unit"]), []).append(error["error"])
     if not groups:
         return ""

@@ -107,8 +107,8 @@ class PeerConsole(nn.Module):
 
     def position(self, processors: Collection[int]) -> list[int]:
         """Where the given processors (indices into `graph.processors`) are among the peer's nodes."""
-        wanted = {self.graph.processors[i] for i in processors}
-        return [place for place, node in enumerate(self.nodes) if node in wanted]
+        nodes = {self.graph.processors[i] for i in processors}
+        return [place for place, node in enumerate(self.nodes) if node in nodes]
 
     def forward(self, sources: Tensor, weights: Tensor | None = None, grad: bool = True) -> PeerRendering:
         """Renders a clip from silence.
@@ -173,5 +173,5 @@ def _ordered_graph(graph: MixGraph) -> Any:
 
 
 def _total(intermediates: list[dict[str, Tensor]], key: str, like: Tensor) -> Tensor:
-    found = [step[key] for step in intermediates if key in step]
-    return torch.stack(found).sum() if found else like.new_zeros(())
+    values = [step[key] for step in intermediates if key in step]
+    return torch.stack(values).sum() if values else like.new_zeros(())

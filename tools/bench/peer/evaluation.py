@@ -27,12 +27,12 @@ def make_segments(sources: Tensor, mix: Tensor, length: int = SEGMENT) -> list[S
         (sources, target) of each clip: (inputs, 2, length) and (1, 2, length).
     """
     hop, total = length - WARM_UP, mix.shape[-1]
-    found = []
+    segments = []
     for start in range(0, total, hop):
         part, target = (x[..., start : start + length] for x in (sources, mix))
         missing = length - target.shape[-1]
-        found.append((F.pad(part, (0, missing)), F.pad(target, (0, missing)).unsqueeze(0)))
-    return found
+        segments.append((F.pad(part, (0, missing)), F.pad(target, (0, missing)).unsqueeze(0)))
+    return segments
 
 
 class PeerEvaluator:

@@ -64,7 +64,9 @@ def weight_round(
 
     A share grows by 10 % of the type's count, or by one node, which is the type's last trial. A failure halves it.
     """
-    ranked = {t: sorted((i for i, own in enumerate(types) if own == t), key=weights.__getitem__) for t in set(types)}
+    ranked = {
+        t: sorted((i for i, other in enumerate(types) if other == t), key=weights.__getitem__) for t in set(types)
+    }
     share, step = dict.fromkeys(ranked, 0.0), dict.fromkeys(ranked, 0.1)
     pool = sorted(ranked)
 

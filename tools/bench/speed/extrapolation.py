@@ -28,25 +28,26 @@ def continued(rounds: Rounds, count: int) -> list[dict[str, Any]]:
     A brute-force round tries every processor that is left once; a dry/wet round has as many trials as the last that
     was counted. A trial takes as long as in the last round of the same kind.
     """
-    found = [dict(own) for own in rounds[:count]]
-    left = found[-1]["after"]
-    for index in range(len(found), count):
+    counted = [dict(of_round) for of_round in rounds[:count]]
+    left = counted[-1]["after"]
+    for index in range(len(counted), count):
         brute = _brute_force(index)
-        alike = [own for i, own in enumerate(rounds) if _brute_force(i) == brute]
+        alike = [of_round for i, of_round in enumerate(rounds) if _brute_force(i) == brute]
         last = (alike or rounds)[-1]
         trials = left if brute else last["trials"]
-        types = found[-1]["types_after"]
+        types = counted[-1]["types_after"]
         again = last | {"before": left, "after": left, "types": types, "types_after": types, "trials": trials}
         seconds = last["seconds"] * trials / max(1, last["trials"])
-        found.append(again | {"seconds": seconds, "step": rounds[-1]["step"]})
-    return found
+        counted.append(again | {"seconds": seconds, "step": rounds[-1]["step"]})
+    return counted
 
 
 def with_fewest_trials(rounds: Rounds) -> list[dict[str, Any]]:
     """Rounds of ours with the fewest trials that the peer's rules can have on the same processors."""
     return [
-        own | {"trials": own["before"] if _brute_force(index) else sum(map(fewest_trials, own["types"].values()))}
-        for index, own in enumerate(rounds)
+        of_round
+        | {"trials": of_round["before"] if _brute_force(index) else sum(map(fewest_trials, of_round["types"].values()))}
+        for index, of_round in enumerate(rounds)
     ]
 
 
@@ -72,7 +73,7 @@ def our_seconds(recipe: Recipe, console_step: float, rounds: Rounds) -> float:
     >>> our_seconds(Recipe(300, 1, 50), 1.0, [{"seconds": 20.0, "step": 0.5}])
     345.0
     """
-    after = sum(own["seconds"] + recipe.round_steps * own["step"] for own in rounds)
+    after = sum(of_round["seconds"] + recipe.round_steps * of_round["step"] for of_round in rounds)
     return recipe.console_steps * console_step + float(after)
 
 
@@ -87,9 +88,9 @@ def peer_seconds(recipe: Recipe, rounds: Rounds, full: Cost, small: Cost) -> flo
     1414.0
     """
     total = recipe.console_steps * full.step
-    for own in rounds:
-        before, after = own["before"] / rounds[0]["before"], own["after"] / rounds[0]["before"]
-        total += (own["trials"] + 1) * _between(before, full, small).evaluation
+    for of_round in rounds:
+        before, after = of_round["before"] / rounds[0]["before"], of_round["after"] / rounds[0]["before"]
+        total += (of_round["trials"] + 1) * _between(before, full, small).evaluation
         left = _between(after, full, small)
         total += left.evaluation + recipe.round_steps * left.step
     return total

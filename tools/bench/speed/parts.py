@@ -29,9 +29,9 @@ def step(pool: Pool, settings: Settings) -> list[Row]:
     ]
     for case in [*cases, *(real_case(settings.base, path) for path in settings.songs)]:
         pool.log(f"step: {case.audio}, {case.tracks} tracks, {case.share:.0%} of the processors")
-        (found,) = pool.alternate(case, [STEP], settings.repeats, warm_up=STEP)
+        (measured,) = pool.alternate(case, [STEP], settings.repeats, warm_up=STEP)
         for phase in PHASES:
-            add_row(rows, "step", _about(case) | {"share": case.share}, phase, found, phase)
+            add_row(rows, "step", _about(case) | {"share": case.share}, phase, measured, phase)
     return rows
 
 
@@ -40,8 +40,8 @@ def evaluation(pool: Pool, settings: Settings) -> list[Row]:
     rows: list[Row] = []
     for case in _synthetic(settings):
         pool.log(f"evaluation: {case.audio}, {case.tracks} tracks, {case.seconds:g} s")
-        (found,) = pool.alternate(case, [EVALUATION], settings.repeats)
-        add_row(rows, "evaluation", _about(case) | {"seconds": case.seconds}, "whole song", found, "total")
+        (measured,) = pool.alternate(case, [EVALUATION], settings.repeats)
+        add_row(rows, "evaluation", _about(case) | {"seconds": case.seconds}, "whole song", measured, "total")
     return rows
 
 
@@ -60,16 +60,16 @@ def trial(pool: Pool, settings: Settings) -> list[Row]:
                 if not runners or (runners is peer and repeat):  # the peer's trials are long and all alike
                     continue
                 requests = [{"do": "trials", "sampler": s, "early_stop": e, "count": count} for s, e in kinds]
-                found = pool.alternate(case, requests, 1, runners=runners)
-                for own, all_of_it in zip(found, collected, strict=False):
-                    for runner, measured in own.items():
-                        before = all_of_it.setdefault(runner, Measured())
+                results = pool.alternate(case, requests, 1, runners=runners)
+                for of_kind, so_far in zip(results, collected, strict=False):
+                    for runner, measured in of_kind.items():
+                        before = so_far.setdefault(runner, Measured())
                         before.answers += measured.answers
                         before.reason = measured.reason
-        for (sampler, early), own in zip(kinds, collected, strict=True):
+        for (sampler, early), of_kind in zip(kinds, collected, strict=True):
             about = _about(case) | {"sampler": sampler, "early stop": "yes" if early else "no"}
             for measure, key in (("one trial", "seconds"), ("start of a round", "start")):
-                row = add_row(rows, "trial", about, measure, own, key)
+                row = add_row(rows, "trial", about, measure, of_kind, key)
                 if early:
                     _early_stop_against_whole(row, rows[-3])
     return rows
@@ -100,8 +100,10 @@ def memory(pool: Pool, settings: Settings) -> list[Row]:
             row = Row("memory", _about(case), name, "MiB")
             for runner in pool.runners:
                 pool.restart()
-                asked = [{"do": "peak"}, request, {"do": "peak"}]
-                before, done, peak = (found[runner] for found in pool.alternate(case, asked, repeats, runners=[runner]))
+                requests = [{"do": "peak"}, request, {"do": "peak"}]
+                before, done, peak = (
+                    result[runner] for result in pool.alternate(case, requests, repeats, runners=[runner])
+                )
                 if done.reason or not peak.answers:
                     row.notes[str(runner)] = f"not run ({done.reason})"
                 else:
@@ -137,10 +139,10 @@ def sweep(pool: Pool, settings: Settings) -> list[Row]:
         for case in cases:
             pool.log(f"sweep: {label} {getattr(case, name)}")
             warm_up = STEP if STEP in requests else None
-            found = pool.alternate(case, requests, settings.repeats, warm_up, runners)
-            for request, own in zip(requests, found, strict=True):
+            results = pool.alternate(case, requests, settings.repeats, warm_up, runners)
+            for request, measured in zip(requests, results, strict=True):
                 about = {"axis": label, "value": getattr(case, name), "tracks": case.tracks}
-                add_row(rows, "sweep", about, request["do"], own, "total")
+                add_row(rows, "sweep", about, request["do"], measured, "total")
     return rows
 
 

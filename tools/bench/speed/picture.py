@@ -21,16 +21,16 @@ Curve = tuple[list[float], list[float]]
 
 def curves(rows: Sequence[Row], axis: str, measure: str) -> dict[str, Curve]:
     """Runner -> (values of the axis, medians), of a sweep; only where something was measured."""
-    found: dict[str, Curve] = {}
+    curves_of_runners: dict[str, Curve] = {}
     for row in rows:
         if row.part == "sweep" and row.case["axis"] == axis and row.measure == measure:
             for name in row.samples:
                 median = row.median(name)
                 if median is not None:
-                    values, medians = found.setdefault(name, ([], []))
+                    values, medians = curves_of_runners.setdefault(name, ([], []))
                     values.append(float(row.case["value"]))
                     medians.append(median)
-    return found
+    return curves_of_runners
 
 
 def growth(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float]]]:
@@ -38,13 +38,13 @@ def growth(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float]]]:
 
     `all` is between the ends of the sweep, `last` between its last two values, where fixed costs count least.
     """
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    exponents_of: dict[str, dict[str, dict[str, float]]] = {}
     for axis, measure in AXES:
         for name, (values, medians) in curves(rows, axis, measure).items():
             if len(values) > 1:
                 exponents = {which: _exponent(values, medians, i) for which, i in (("all", 0), ("last", -2))}
-                found.setdefault(f"{measure} against {axis}", {})[name] = exponents
-    return found
+                exponents_of.setdefault(f"{measure} against {axis}", {})[name] = exponents
+    return exponents_of
 
 
 def _exponent(values: list[float], medians: list[float], first: int) -> float:
@@ -57,8 +57,8 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     FigureCanvasAgg(figure)
     found_growth = growth(rows)
     for axes, (axis, measure) in zip(figure.subplots(2, 2).flat, AXES, strict=True):
-        found = curves(rows, axis, measure)
-        for name, (values, medians) in found.items():
+        curves_of_runners = curves(rows, axis, measure)
+        for name, (values, medians) in curves_of_runners.items():
             side = name.split()[0]
             label = _LABELS[side]
             if name in found_growth.get(f"{measure} against {axis}", {}):
@@ -67,10 +67,10 @@ def draw(rows: Sequence[Row], path: Path) -> None:
             axes.loglog(values, [medians[0] * v / values[0] for v in values], ":", color=_COLOURS[side], alpha=0.7)
         axes.set(xlabel=axis, ylabel="seconds", title=f"{TITLES[measure]} against {axis}")
         axes.grid(True, which="both", alpha=0.2)
-        if found:
+        if curves_of_runners:
             axes.plot([], [], ":", color="grey", label="slope 1 (linear)")
             axes.legend(fontsize=9)
-            ticks = sorted({value for values, _ in found.values() for value in values})
+            ticks = sorted({value for values, _ in curves_of_runners.values() for value in values})
             axes.set_xticks(ticks, [f"{value:g}" for value in ticks])
             axes.xaxis.minorticks_off()
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")

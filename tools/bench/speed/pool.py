@@ -84,10 +84,10 @@ class Worker:
             code = process.wait()
             self.close()
             raise NotRun(f"the process ended with {code}")
-        found = json.loads(reply)
-        if "reason" in found:
-            raise NotRun(found["reason"])
-        result: dict[str, Any] = found["result"]
+        answer = json.loads(reply)
+        if "reason" in answer:
+            raise NotRun(answer["reason"])
+        result: dict[str, Any] = answer["result"]
         return result
 
     def _start(self) -> subprocess.Popen[str]:
@@ -169,24 +169,24 @@ class Pool:
             runners: who is asked, everyone by default.
             seconds: a request to either side, where the usual limits do not do.
         """
-        asked = self.runners if runners is None else runners
-        found: list[dict[Runner, Measured]] = [{runner: Measured() for runner in asked} for _ in requests]
-        for runner in asked:
+        chosen = self.runners if runners is None else runners
+        results: list[dict[Runner, Measured]] = [{runner: Measured() for runner in chosen} for _ in requests]
+        for runner in chosen:
             reason = self._try(runner, {"do": "setup", "case": asdict(case)}, Measured(), START_SECONDS)
             if not reason and warm_up is not None:
                 reason = self._try(runner, warm_up, Measured(), seconds)
-            for measured in found:
+            for measured in results:
                 measured[runner].reason = reason
         for _ in range(repeats):
-            for runner in asked:
-                for request, measured in zip(requests, found, strict=True):
-                    own = measured[runner]
-                    if not own.reason:
-                        own.reason = self._try(runner, request, own, seconds)
-                        if own.reason and self.workers[runner].process is None:  # what follows has no case set up
-                            for other in found:
-                                other[runner].reason = other[runner].reason or own.reason
-        return found
+            for runner in chosen:
+                for request, measured in zip(requests, results, strict=True):
+                    answers = measured[runner]
+                    if not answers.reason:
+                        answers.reason = self._try(runner, request, answers, seconds)
+                        if answers.reason and self.workers[runner].process is None:  # what follows has no case set up
+                            for other in results:
+                                other[runner].reason = other[runner].reason or answers.reason
+        return results
 
     def _try(self, runner: Runner, request: dict[str, Any], into: Measured, seconds: float | None) -> str:
         if runner not in self.workers:

@@ -40,11 +40,11 @@ class _Side:
 
     @property
     def answers(self) -> list[dict[str, Any]]:
-        return [own.answer for own in self.searches.values()]
+        return [search.answer for search in self.searches.values()]
 
     @property
     def runs(self) -> list[str]:
-        return [own.earlier for own in self.searches.values()]
+        return [search.earlier for search in self.searches.values()]
 
 
 def search(pool: Pool, settings: Settings) -> list[Row]:
@@ -85,17 +85,17 @@ def _search(pool: Pool, settings: Settings, case: Case, side: _Side, seed: int) 
         "versions": versions(side.runner.side),
         "processor": processor(),
     }
-    found = settings.searches.get(key)
-    if found is not None:
-        pool.log(f"  {side.runner}: seed {seed}: from the run of {found.earlier}")
+    search = settings.searches.get(key)
+    if search is not None:
+        pool.log(f"  {side.runner}: seed {seed}: from the run of {search.earlier}")
     else:
-        asked = [{"do": "search"} | request]
-        (answers,) = pool.alternate(case, asked, 1, runners=[side.runner], seconds=_SEARCH_SECONDS)
+        requests = [{"do": "search"} | request]
+        (answers,) = pool.alternate(case, requests, 1, runners=[side.runner], seconds=_SEARCH_SECONDS)
         side.reason = answers[side.runner].reason
         if side.reason:
             return
-        found = settings.searches.add(key, answers[side.runner].answers[0])
-    side.searches[seed] = found
+        search = settings.searches.add(key, answers[side.runner].answers[0])
+    side.searches[seed] = search
 
 
 def _rows(pool: Pool, settings: Settings, case: Case, sides: list[_Side], peer: Runner | None) -> list[Row]:
@@ -113,7 +113,9 @@ def _rows(pool: Pool, settings: Settings, case: Case, sides: list[_Side], peer: 
         if side.reason:
             done = f"{len(side.searches)} of {len(settings.seeds)} seeds, then " if side.searches else ""
             rows[0].notes[name] = f"{done}not run ({side.reason})"
-        rows[0].details += [_described(rows[0], side.runner, seed, own.answer) for seed, own in side.searches.items()]
+        rows[0].details += [
+            _described(rows[0], side.runner, seed, search.answer) for seed, search in side.searches.items()
+        ]
     ours = sides[0]
     if not ours.searches:
         return rows
@@ -132,7 +134,7 @@ def _rows(pool: Pool, settings: Settings, case: Case, sides: list[_Side], peer: 
 
 def _described(row: Row, runner: Runner, seed: int, answer: dict[str, Any]) -> str:
     rounds = answer["rounds"]
-    trials = ", ".join(str(own["trials"]) for own in rounds)
+    trials = ", ".join(str(of_round["trials"]) for of_round in rounds)
     return (
         f"{row.case['song']}, {runner}, seed {seed}: {answer['steps']} steps on the loss over the "
         f"{answer['optimised']}'s norm, {rounds[0]['before']} -> {rounds[-1]['after']} processors, trials {trials}"
@@ -176,7 +178,7 @@ def _extrapolate_peer(recipe: Recipe, row: Row, longer: Row, ours: _Side, name: 
 
 
 def _counts(row: Row, name: str, how: str, counted: list[list[dict[str, Any]]]) -> str:
-    trials = "; ".join(", ".join(str(own["trials"]) for own in rounds) for rounds in counted)
+    trials = "; ".join(", ".join(str(of_round["trials"]) for of_round in rounds) for rounds in counted)
     return f"{row.case['song']}, {row.case['steps']}, {name}: trials, {how}, by seed: {trials}"
 
 
@@ -186,12 +188,12 @@ def _peer_costs(pool: Pool, settings: Settings, case: Case, peer: Runner, ours: 
     costs = []
     for share in (1.0, max(left, LEAST_SHARE)):
         requests: list[dict[str, Any]] = [{"do": "step"}, {"do": "evaluation"}]
-        own = replace(case, share=share)
+        share_case = replace(case, share=share)
         step, evaluation = (
-            found[peer] for found in pool.alternate(own, requests, settings.repeats, requests[0], [peer])
+            measured[peer] for measured in pool.alternate(share_case, requests, settings.repeats, requests[0], [peer])
         )
         if not (step.answers and evaluation.answers):
             return step.reason or evaluation.reason
-        medians = [statistics.median(a["total"] for a in found.answers) for found in (step, evaluation)]
+        medians = [statistics.median(a["total"] for a in measured.answers) for measured in (step, evaluation)]
         costs.append(Cost(share, *medians))
     return costs[0], costs[1]

@@ -54,8 +54,8 @@ class Row:
     details: list[str] = field(default_factory=list)
 
     def median(self, runner: str) -> float | None:
-        found = self.samples.get(runner)
-        return statistics.median(found) if found else None
+        samples = self.samples.get(runner)
+        return statistics.median(samples) if samples else None
 
     def ratio(self, malloc: str) -> float | None:
         """How many times more the peer takes; of costs only."""
@@ -92,11 +92,11 @@ class Row:
 
 
 def add_row(
-    rows: list[Row], part: str, case: dict[str, Any], measure: str, found: dict[Runner, Measured], key: str
+    rows: list[Row], part: str, case: dict[str, Any], measure: str, measurements: dict[Runner, Measured], key: str
 ) -> Row:
     """Appends the samples that are under `key` in the answers (a number, or a list of them)."""
     row = Row(part, case, measure)
-    for runner, measured in found.items():
+    for runner, measured in measurements.items():
         samples: list[float] = []
         for answer in measured.answers:
             samples += answer[key] if isinstance(answer[key], list) else [answer[key]]
@@ -114,14 +114,16 @@ def reference_lines(rows: Sequence[Row], threads: int) -> list[str]:
     for row in rows:
         measure = "evaluation" if row.part == "evaluation" else f"{row.part} {row.measure}"
         seconds = REFERENCE.get((row.case.get("tracks", 0), measure))
-        found = row.median("peer default")
+        median = row.median("peer default")
         plain = row.case.get("share", 1.0) == 1 and row.case.get("seconds", 30.0) == 30
         stereo = row.case.get("song") == "synthetic, stereo"
-        if row.part not in ("step", "evaluation") or seconds is None or found is None or not (plain and stereo):
+        if row.part not in ("step", "evaluation") or seconds is None or median is None or not (plain and stereo):
             continue
-        line = f"- K={row.case['tracks']} {measure}: {found:.3g} s, reference {seconds:g} s, {found / seconds - 1:+.0%}"
+        line = (
+            f"- K={row.case['tracks']} {measure}: {median:.3g} s, reference {seconds:g} s, {median / seconds - 1:+.0%}"
+        )
         if row.measure in ("total", "whole song"):  # phases are for reading only
-            factors.append(found / seconds)
+            factors.append(median / seconds)
             line += ", within 25 %" if abs(factors[-1] - 1) <= REFERENCE_TOLERANCE else ", NOT within 25 %"
         lines.append(line)
     if lines and threads != REFERENCE_THREADS:
@@ -137,7 +139,7 @@ def reference_lines(rows: Sequence[Row], threads: int) -> list[str]:
 
 def to_markdown(rows: Sequence[Row], about: dict[str, Any], remarks: Sequence[str]) -> str:
     """One table a part, with what it was measured on."""
-    versions = ", ".join(f"{name} {found}" for name, found in about["versions"].items())
+    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     lines = [
         "# mixgraph against its peer",
         "",
@@ -149,12 +151,12 @@ def to_markdown(rows: Sequence[Row], about: dict[str, Any], remarks: Sequence[st
         *(f"- {remark}" for remark in remarks),
     ]
     for part in dict.fromkeys(row.part for row in rows):
-        own = [row for row in rows if row.part == part]
-        details = [f"- {detail}" for row in own for detail in row.details]
-        lines += ["", f"## {part.capitalize()}", "", *_table(own), *(["", *details] if details else [])]
-    found = reference_lines(rows, about["threads"])
-    if found:
-        lines += ["", "## The peer against the authors' implementation", "", *found]
+        rows_of_part = [row for row in rows if row.part == part]
+        details = [f"- {detail}" for row in rows_of_part for detail in row.details]
+        lines += ["", f"## {part.capitalize()}", "", *_table(rows_of_part), *(["", *details] if details else [])]
+    lines_of_reference = reference_lines(rows, about["threads"])
+    if lines_of_reference:
+        lines += ["", "## The peer against the authors' implementation", "", *lines_of_reference]
     return "\n".join(lines) + "\n"
 
 
@@ -197,11 +199,11 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def to_json(rows: Sequence[Row], about: dict[str, Any], remarks: Sequence[str], growth: dict[str, Any]) -> str:
-    found = {
+    report = {
         "machine": about,
         "remarks": list(remarks),
         "growth": growth,
         "reference": reference_lines(rows, about["threads"]),
         "rows": [row.to_dict() for row in rows],
     }
-    return json.dumps(found, indent=1, allow_nan=False) + "\n"
+    return json.dumps(report, indent=1, allow_nan=False) + "\n"
