@@ -44,6 +44,7 @@ def odd_song(tiny_song, tmp_path):
     return song
 
 
+@pytest.mark.long
 def test_names_are_text_in_a_real_terminal(odd_song, tmp_path) -> None:
     ours, theirs = pty.openpty()
     shown = bytearray()
@@ -67,6 +68,7 @@ def test_names_are_text_in_a_real_terminal(odd_song, tmp_path) -> None:
     assert re.search(r"\d:\d\d:\d\d left", text)
 
 
+@pytest.mark.long
 def test_a_pipe_gets_a_line_a_stage(tiny_song, tmp_path) -> None:
     done = subprocess.run(
         command(tiny_song, tmp_path / "r"), capture_output=True, text=True, cwd=ROOT, check=True,

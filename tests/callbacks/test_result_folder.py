@@ -67,7 +67,15 @@ def test_a_stages_last_step_is_logged(undisturbed) -> None:
     assert rows == [(step, "console") for step in console] + [(step, "prune") for step in prune]
 
 
-@pytest.mark.parametrize("step", [5, 9, 11, 12], ids=["console", "end of a round", "last stage", "end"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(5, id="console", marks=pytest.mark.long),
+        pytest.param(9, id="end of a round"),
+        pytest.param(11, id="last stage", marks=pytest.mark.long),
+        pytest.param(12, id="end", marks=pytest.mark.long),
+    ],
+)
 def test_a_search_that_was_stopped_is_finished_from_its_result(tiny_song, undisturbed, tmp_path, step) -> None:
     folder = tmp_path / "r"
     metrics = find(tiny_song, folder, [StopAt(step)])
@@ -81,6 +89,7 @@ def test_a_search_that_was_stopped_is_finished_from_its_result(tiny_song, undist
     assert not (folder / "stage.ckpt").exists()
 
 
+@pytest.mark.long
 def test_a_search_that_is_stopped_twice_in_a_stage_keeps_its_checkpoint(tiny_song, undisturbed, tmp_path) -> None:
     folder = tmp_path / "r"
     find(tiny_song, folder, [StopAt(5)])
@@ -89,6 +98,7 @@ def test_a_search_that_is_stopped_twice_in_a_stage_keeps_its_checkpoint(tiny_son
     assert_same(folder, undisturbed)
 
 
+@pytest.mark.long
 def test_a_search_that_fails_while_it_ends_is_finished(tiny_song, undisturbed, tmp_path, caplog) -> None:
     folder = tmp_path / "r"
     with pytest.raises(RuntimeError, match="power cut"), caplog.at_level("INFO"):
@@ -99,6 +109,7 @@ def test_a_search_that_fails_while_it_ends_is_finished(tiny_song, undisturbed, t
     assert_same(folder, undisturbed)
 
 
+@pytest.mark.long
 def test_a_foreign_checkpoint_replaces_no_result(tiny_song, undisturbed, tmp_path) -> None:
     find(tiny_song, tmp_path / "a", [StopAt(5)])
     with pytest.raises(FileExistsError, match="exists and is kept"):
@@ -118,6 +129,7 @@ def test_ctrl_c_is_given_back_when_a_search_fails(tiny_song, tmp_path) -> None:
         signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.long
 def test_a_search_that_goes_on_is_measured_as_before(tiny_song, tmp_path) -> None:
     folder = tmp_path / "r"
     find(tiny_song, folder, [StopAt(4)], tolerance=0.5)
@@ -129,6 +141,7 @@ def test_a_search_that_goes_on_is_measured_as_before(tiny_song, tmp_path) -> Non
     assert metrics["tolerance"] == 0.01  # that the rounds were pruned with
 
 
+@pytest.mark.long
 def test_a_search_that_goes_on_has_the_optimizer_of_its_settings(tiny_song, tmp_path) -> None:
     class Watch(L.Callback):
         def __init__(self) -> None:
@@ -147,6 +160,7 @@ def test_a_search_that_goes_on_has_the_optimizer_of_its_settings(tiny_song, tmp_
     assert watch.seen == [{(name, rate, (0.5, 0.6)) for name, rate in rates.items()}] * (3 * STEPS)
 
 
+@pytest.mark.long
 def test_a_checkpoint_that_nothing_is_left_to_do_for_is_refused(tiny_song, tmp_path) -> None:
     folder = tmp_path / "r"
     find(tiny_song, folder, [StopAt(10)])  # three stages, and one step

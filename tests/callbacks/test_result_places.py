@@ -60,6 +60,7 @@ def result(tiny_song, tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_a_second_search_on_a_place_is_refused_while_the_first_runs(tiny_song, result, tmp_path) -> None:
     refused = []
 
@@ -74,6 +75,7 @@ def test_a_second_search_on_a_place_is_refused_while_the_first_runs(tiny_song, r
     assert [p.name for p in tmp_path.iterdir()] == ["r"]
 
 
+@pytest.mark.long
 def test_what_appears_while_a_search_runs_is_kept_and_so_is_the_result(tiny_song, result, tmp_path, caplog) -> None:
     target, partial = tmp_path / "r", tmp_path / "r.partial"
     with (
@@ -121,6 +123,7 @@ def test_a_search_that_fails_before_its_first_stage_ends_leaves_nothing(tiny_son
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_leftovers_of_kills_are_cleared_and_never_published(tiny_song, result, tmp_path) -> None:
     with pytest.raises(RuntimeError, match="broken"):
         find(tiny_song, tmp_path / "r", [AtStep(3, lambda: (_ for _ in ()).throw(RuntimeError("broken")))])
@@ -138,6 +141,7 @@ def test_leftovers_of_kills_are_cleared_and_never_published(tiny_song, result, t
     assert [p.name for p in tmp_path.iterdir()] == ["r"]
 
 
+@pytest.mark.long
 def test_a_search_whose_result_does_not_fit_on_the_disk_is_finished(tiny_song, result, tmp_path, caplog) -> None:
     folder, checkpoint = tmp_path / "r", tmp_path / "r.partial" / "stage.ckpt"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -171,6 +175,7 @@ def killed_before(event: str, pattern: str, run) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("event", "pattern", "said"),
     [

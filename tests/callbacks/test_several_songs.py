@@ -49,7 +49,7 @@ def together(paths, folder):
     return find(paths, folder / "together")
 
 
-@pytest.fixture(scope="module", params=[0, 1], ids=["tiny", "duo"])
+@pytest.fixture(scope="module", params=[0, pytest.param(1, marks=pytest.mark.long)], ids=["tiny", "duo"])
 def both(request, paths, folder, together):
     """The number of a song, its own search, and the search of both."""
     return request.param, find(paths[request.param], folder / "alone" / str(request.param)), together
@@ -139,6 +139,7 @@ class PowerCut(L.Callback):
             raise RuntimeError("power cut")
 
 
+@pytest.mark.long
 def test_a_stopped_search_of_two_songs_goes_on(paths, folder, together, tmp_path) -> None:
     with pytest.raises(RuntimeError, match="power cut"):
         find(paths, tmp_path / "cut", [PowerCut()])
@@ -160,6 +161,7 @@ def test_a_stopped_search_of_two_songs_goes_on(paths, folder, together, tmp_path
             assert second.read_bytes() == first.read_bytes(), (name, file)
 
 
+@pytest.mark.long
 def test_a_search_that_dies_between_two_results_goes_on(paths, folder, together, tmp_path, monkeypatch) -> None:
     publish = HeldPlace.publish
 
