@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import mixgraph
 from callbacks import IterativePruning, ResultFolder, TimeBudget
 from datamodules import SongData
 from mixgraph.cli.commands import COMMANDS
@@ -101,3 +102,14 @@ def test_commands_of_the_tools_are_understood(page: Path) -> None:
         module = importlib.import_module(tool)
         if hasattr(module, "parse"):
             module.parse(shlex.split(arguments))
+
+
+def test_the_python_interface_has_every_public_name() -> None:
+    words = set(re.findall(r"\w+", (ROOT / "docs" / "api.md").read_text()))
+    assert set(mixgraph.__all__) <= words
+
+
+def test_the_configuration_has_every_group_of_options() -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    for group, kind in GROUPS.items():
+        assert re.search(rf"^```{{option-table}} [\w.]+\.{kind.__name__} {group}$", text, re.MULTILINE), group

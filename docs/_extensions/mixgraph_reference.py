@@ -2,7 +2,7 @@
 
 - `option-table CLASS [PREFIX]`: every argument of a class, or field of a dataclass, with type, default and the first
   sentence of its description.
-- `public-names MODULE`: the documentation of every name in a module's `__all__`.
+- `public-names MODULE`: the documentation of names of a module: those that are listed below it, or its `__all__`.
 - `processor-table`, `processor-options`: every registered processor with its parameters, and the options of each.
 """
 
@@ -102,26 +102,31 @@ class OptionTable(SphinxDirective):
 
 
 class PublicNames(SphinxDirective):
-    """The documentation of a module's public names, from their docstrings."""
+    """The documentation of names of a module, from their docstrings: those that are listed, or all of `__all__`."""
 
     required_arguments = 1
+    has_content = True
 
     def run(self) -> list[nodes.Node]:
         module = import_module(self.arguments[0])
-        blocks = []
-        for name in module.__all__:
+        lines = []
+        for name in list(self.content) or module.__all__:
             member = getattr(module, name)
             if inspect.ismodule(member):
                 continue
-            if inspect.isclass(member):
-                options = [":members:", ":show-inheritance:"]
-                blocks.append([f".. autoclass:: {module.__name__}.{name}", *(f"   {option}" for option in options)])
-            elif callable(member):
-                blocks.append([f".. autofunction:: {module.__name__}.{name}"])
-            else:
-                blocks.append([f".. autodata:: {module.__name__}.{name}"])
-        text = "\n\n".join("\n".join(block) for block in blocks)
-        return self.parse_text_to_nodes(f"```{{eval-rst}}\n{text}\n```\n")
+            kind = "class" if inspect.isclass(member) else "function" if callable(member) else "data"
+            block = [f".. auto{kind}:: {module.__name__}.{name}", *(["   :members:"] if kind == "class" else [])]
+            lines += [f"### {name}", "", "```{eval-rst}", *block, "```", ""]
+        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
+
+
+def shorten_signature(
+    app: Sphinx, what: str, name: str, obj: object, options: object, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """Settings as defaults stand by their name alone; fields of a dataclass are described one by one below it."""
+    if dataclasses.is_dataclass(obj):
+        return "", None
+    return signature and re.sub(r"(\w+Settings)\((?:[^()]|\([^()]*\))*\)", r"\1()", signature), returns
 
 
 def escape_markup(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
@@ -164,6 +169,7 @@ class ProcessorOptions(SphinxDirective):
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("autodoc-process-signature", shorten_signature)
     app.connect("autodoc-process-docstring", escape_markup, priority=400)
     app.add_directive("processor-table", ProcessorTable)
     app.add_directive("processor-options", ProcessorOptions)
