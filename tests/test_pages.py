@@ -86,6 +86,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_options_exist(page: Path) -> None:
     words = re.findall(r"`[^`\n]+`|^    .*", text_of(page), re.MULTILINE)
     named = {option for word in words for option in OPTION.findall(word)}
+    named = {option.removesuffix(".help") for option in named}
     assert named - OPTIONS - set(GROUPS) - {"model.optimizer.rate_factors.dry_wet"} == set()
 
 
