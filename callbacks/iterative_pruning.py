@@ -8,14 +8,22 @@ import random
 import time
 from collections.abc import Callable, Collection
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
 import lightning as L
 from lightning.pytorch.utilities import rank_zero_info
 
 from mixgraph.graph import prune, song_nodes
 from mixgraph.losses import SongScore
-from mixgraph.pruning import Order, SongEvaluator, SongRecord, Trial, leave_one_out, make_sampler, prune_round
+from mixgraph.pruning import (
+    Rule,
+    SamplerSettings,
+    SongEvaluator,
+    SongRecord,
+    Trial,
+    leave_one_out,
+    prune_round,
+)
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.resuming import check_settings, constructor_settings
 from mixgraph.songs import Song
@@ -36,32 +44,36 @@ class IterativePruning(L.Callback):
     Args:
         console_stages: stages of training before the first round.
         rounds: of pruning, one a stage.
-        sampler: `"brute_force"`, `"dry_wet"` or `"hybrid"`. Trials are cheap, so that brute force is the default.
+        sampler: `"brute_force"`, `"dry_wet"`, `"hybrid"`, or the name that a sampler of your own is registered by.
+            Trials are cheap, so that brute force is the default.
         tolerance: how much the whole-song match loss may rise above its lowest value, absolute. The paper's is 0.01 on
             a loss over the prediction's norm; see `Decided` in the CHANGELOG for what 0.02, 0.03 and 0.05 give.
         window_tolerance: how much the loss of any window of 2.8 s may rise in a round, which protects what plays for a
             short time or quietly; None lets the whole song's mean alone decide.
-        rule: of the dry/wet sampler, see `DryWet`.
-        period: of the hybrid sampler: every period-th round is brute force.
-        order: of brute force: `"random"`, `"weight"` or `"loss_increase"`, see `BruteForce`.
+        rule: rule of the dry/wet sampler, see `DryWet`.
+        period: every period-th round of the hybrid sampler is brute force.
+        order: order of brute force: `"random"`, `"weight"`, `"loss_increase"`, or the name that an order of your own
+            is registered by; see `mixgraph.pruning.orders`.
         refresh_min_loss: lower L_min to the current loss at every round (the reference's rule).
         leave_one_out: measure each node's loss increase after console training and at the end (paper eq. 9).
-        seed: of the order of candidates.
+        seed: seeds the order of candidates.
+        sampler_options: further arguments of a sampler of your own.
     """
 
     def __init__(
         self,
         console_stages: int = 12,
         rounds: int = 12,
-        sampler: Literal["brute_force", "dry_wet", "hybrid"] = "brute_force",
+        sampler: str = "brute_force",
         tolerance: float = 0.03,
         window_tolerance: float | None = None,
-        rule: Literal["paper", "reference"] = "paper",
+        rule: Rule = "paper",
         period: int = 4,
-        order: Order = "loss_increase",
+        order: str = "loss_increase",
         refresh_min_loss: bool = False,
         leave_one_out: bool = True,
         seed: int = 42,
+        sampler_options: dict[str, Any] | None = None,
     ) -> None:
         self.settings = constructor_settings(locals())
         if not (1 <= console_stages <= MAX_STAGES and 0 <= rounds <= MAX_STAGES):
@@ -74,18 +86,16 @@ class IterativePruning(L.Callback):
             raise ValueError(f"window_tolerance: at least 0, in units of the match loss, got {window_tolerance}")
         self.window_tolerance = window_tolerance
         self.console_stages, self.rounds, self.tolerance = console_stages, rounds, tolerance
-        self.rule, self.order = rule, order
-        self.set_sampler(sampler, period)
+        self.set_sampler(SamplerSettings(sampler, rule, period, order, dict(sampler_options or {})))
         self.refresh_min_loss, self.leave_one_out, self.seed = refresh_min_loss, leave_one_out, seed
         self.songs: list[SongRecord] = []
         self.rounds_done = 0
         self._between_stages = False
         self.listeners: list[OnTrial] = []
 
-    def set_sampler(self, sampler: str, period: int) -> None:
+    def set_sampler(self, settings: SamplerSettings) -> None:
         """Prunes by a sampler from now on."""
-        self.sampler = make_sampler(sampler, self.rule, period, self.order)
-        self.sampler_name, self.period = sampler, period
+        self.sampler, self.sampler_settings = settings.make(), settings
 
     @property
     def num_stages(self) -> int:

@@ -59,7 +59,7 @@ class SearchCosts:
             self.trainer.reload_dataloaders_every_n_epochs = 1  # type: ignore[attr-defined]  # the next stage has its own length
         self.pruning.console_stages, self.pruning.rounds = schedule.console_stages, schedule.rounds
         self.pruning.leave_one_out = schedule.leave_one_out
-        self.pruning.set_sampler(schedule.sampler, schedule.period)
+        self.pruning.set_sampler(schedule.sampler)
         self.trainer.fit_loop.max_epochs = self.pruning.num_stages
         self.module.regularizers = replace(self.module.regularizers, sparsity_ramp_steps=schedule.sparsity_ramp_steps)
 
@@ -120,8 +120,8 @@ class SearchCosts:
             whole, trial = time_trials(song_evaluator(self.module, song))
             songs.append(SongCosts(len(graph.processors), len(graph.count()), trial, whole))
         writing = sum(_WRITING[0] + _WRITING[1] * s.processors + _WRITING_RENDERS * s.whole_seconds for s in songs)
-        measures, windows = self.pruning.order == "loss_increase", self.pruning.window_tolerance is not None
-        return Costs(time_steps(self.module, self.data), tuple(songs), measures, windows, writing)
+        windows = self.pruning.window_tolerance is not None
+        return Costs(time_steps(self.module, self.data), tuple(songs), windows, writing)
 
 
 def read_schedule(data: Any, module: ConsoleModule, pruning: IterativePruning) -> Schedule:
@@ -130,8 +130,7 @@ def read_schedule(data: Any, module: ConsoleModule, pruning: IterativePruning) -
         data.steps_per_stage,
         pruning.console_stages,
         pruning.rounds,
-        pruning.sampler_name,
-        pruning.period,
+        pruning.sampler_settings,
         pruning.leave_one_out,
         module.regularizers.sparsity_ramp_steps,
     )

@@ -7,7 +7,6 @@ import re
 import signal
 import threading
 import time
-from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
@@ -163,11 +162,14 @@ class TimeBudget(L.Callback):
         return max(0.0, left - (time.perf_counter() - at))
 
     def state_dict(self) -> dict[str, Any]:
-        kept = {name: None if s is None else asdict(s) for name, s in (("asked", self.asked), ("fitted", self.fitted))}
-        return kept | {"budget": self._fitted_for, "threads": torch.get_num_threads()}
+        schedules = {"asked": self.asked, "fitted": self.fitted}
+        states = {name: None if schedule is None else schedule.state() for name, schedule in schedules.items()}
+        return states | {"budget": self._fitted_for, "threads": torch.get_num_threads()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.asked, self.fitted = (None if (s := state_dict[n]) is None else Schedule(**s) for n in ("asked", "fitted"))
+        self.asked, self.fitted = (
+            None if state_dict[name] is None else Schedule.from_state(state_dict[name]) for name in ("asked", "fitted")
+        )
         self._fitted_for, self._threads = state_dict["budget"], state_dict.get("threads")
 
     # Endings.

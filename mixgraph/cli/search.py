@@ -19,6 +19,7 @@ from callbacks.loggers import log_settings
 from mixgraph.cli.config_paths import saved_config
 from mixgraph.cli.options import CheckedCLI
 from mixgraph.graph import GraphValues, batch_values
+from mixgraph.pruning import ORDERS, SAMPLERS
 from mixgraph.results.found_graph import load_result
 from mixgraph.search.module import ConsoleModule, check_trainer
 from mixgraph.search.settings import with_defaults
@@ -69,6 +70,17 @@ class SearchCLI(CheckedCLI):
         parser.link_arguments(("pruning.console_stages", "pruning.rounds"), "trainer.max_epochs", compute_fn=add)
         for target in (f"{data}.seed", f"{model}.seed", "pruning.seed"):
             parser.link_arguments("seed_everything", target, compute_fn=_seed)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Refuses names that nothing is registered by as options that are not understood."""
+        super().parse_arguments(parser, args)
+        subcommand = self.config.get("subcommand")
+        pruning = (self.config if subcommand is None else self.config[subcommand])["pruning"]
+        for name, registry in (("sampler", SAMPLERS), ("order", ORDERS)):
+            try:
+                registry.find(pruning[name])
+            except ValueError as error:
+                self._parser(subcommand).error(f"pruning.{error}")
 
     def _set_seed(self) -> None:
         config = self.config if self.subcommand is None else self.config[self.subcommand]

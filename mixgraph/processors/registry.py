@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 from mixgraph.processors.base import Processor
+from mixgraph.registry import load_plugins, name_hint
 
 FIRST_TYPE_ID, OUTSIDE_TYPE_ID = 3, 1000
 """Type ids of processors begin here: after input, mix and output; those of processors outside this package."""
@@ -45,8 +46,16 @@ def registered() -> dict[str, type[Processor]]:
 
 
 def processor_type(name: str) -> type[Processor]:
+    """The class of a name. Where it is unknown, installed plugins are imported first.
+
+    Raises:
+        ValueError: the name is unknown; the message lists the known ones.
+    """
     if name not in _REGISTRY:
-        raise ValueError(f"unknown processor type {name!r}; known are {', '.join(sorted(_REGISTRY))}")
+        load_plugins()
+    if name not in _REGISTRY:
+        known = sorted(_REGISTRY)
+        raise ValueError(f"unknown processor type {name!r}; known are {', '.join(known)}. {name_hint(name, known)}")
     return _REGISTRY[name]
 
 
@@ -56,9 +65,16 @@ def types_from_letters(chain: str, whole: str = "") -> tuple[str, ...]:
     Raises:
         ValueError: an unknown letter; the message lists the known ones.
     """
-    by_letter = {processor.letter: name for name, processor in _REGISTRY.items()}
+    by_letter = _types_by_letter()
+    if not by_letter.keys() >= set(chain):
+        load_plugins()
+        by_letter = _types_by_letter()
     for letter in chain:
         if letter not in by_letter:
             known = ", ".join(f"{key} ({name})" for key, name in sorted(by_letter.items()))
             raise ValueError(f"unknown processor letter {letter!r} in chain {whole or chain!r}; known are {known}")
     return tuple(by_letter[letter] for letter in chain)
+
+
+def _types_by_letter() -> dict[str, str]:
+    return {processor.letter: name for name, processor in _REGISTRY.items()}

@@ -1,107 +1,146 @@
 """Which processors to try to remove next (paper section 3.2): pure, seeded, without audio.
 
 A round of trials is a generator: it yields what to try next and is sent what came of it. So every rule can be run
-against a synthetic accept rule, and the loop that evaluates is the same for all.
+against a synthetic accept rule, and the loop that evaluates is the same for all. Samplers are registered by name
+(`pruning.sampler`).
 """
 
 from __future__ import annotations
 
-import math
+import inspect
 import random
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, get_args
 
-_PATIENCE = 8  # processors in a row that cost something and cannot go: those that follow cost more
+from mixgraph.pruning.orders import ORDERS
+from mixgraph.pruning.proposals import Proposal, Trials
+from mixgraph.registry import Registry
 
-Order = Literal["random", "weight", "loss_increase"]
+_DRY_WET_TRIALS = 4  # for each type
+
+Rule = Literal["paper", "reference"]
 
 
-@dataclass(frozen=True)
-class Proposal:
-    """What to try.
+class Sampler:
+    """A rule that proposes candidates for one round of pruning. A subclass registers itself.
+
+    Its constructor takes what it needs of `SamplerSettings` by name (`rule`, `period`, `order`), and further options.
 
     Attributes:
-        candidates: processors to remove on top of what was accepted before in this round; none asks for the loss as
-            it is, which is no trial.
-        measure: only find out what the loss would be; nothing is removed.
+        name: as `pruning.sampler` names it.
+        fallback: name of a cheaper sampler that a time budget may take in its place; None where there is none.
     """
 
-    candidates: tuple[int, ...]
-    measure: bool = False
-
-
-Trials = Generator[Proposal, float | None, None]
-"""Is sent the loss of what it proposed where that is within the bound (and so removed, unless it was only measured),
-else None."""
-
-
-class Sampler(Protocol):
-    """A rule that proposes candidates for one round of pruning."""
+    name: ClassVar[str]
+    fallback: ClassVar[str | None] = None
 
     def trials(self, round_index: int, types: Sequence[str], weights: Sequence[float], rng: random.Random) -> Trials:
         """Starts a round.
 
         Args:
             round_index: from 0.
-            types: of each processor that is left at the start of the round.
+            types: type of each processor that is left at the start of the round.
             weights: dry/wet weight of each of them.
             rng: source of all randomness.
 
         Yields:
             Indices into `types`; see `Trials`.
         """
-        ...
+        raise TypeError(f"sampler {type(self).__name__} has no trials")
+
+    def expected_trials(self, round_index: int, processors: float, types: int, measured: bool) -> float:
+        """How many whole trials take as long as those of a round are expected to.
+
+        Args:
+            round_index: from 0.
+            processors: expected to be left at the start of the round.
+            types: of the processors.
+            measured: the loss without each processor is known already, so that measuring it costs nothing.
+        """
+        return processors
+
+    def settings_for(self, rounds: int, planned: int) -> Mapping[str, Any] | None:
+        """The fields of `SamplerSettings` that change where there are fewer rounds than planned.
+
+        Returns:
+            Changes by name; None where the sampler cannot do with this number of rounds.
+        """
+        return {}
 
 
-class BruteForce:
-    """Tries every processor once, alone (paper section 3.2).
+SAMPLERS: Registry[Sampler] = Registry("sampler")
 
-    Args:
-        order: `"random"` (paper); `"weight"`, smallest dry/wet weight first; or `"loss_increase"`: measures all of them
-            before it removes any (paper eq. 9), and then tries those that could go, smallest increase first: twice as
-            many together after each success, half as many after a failure, until eight in a row fail alone. Those
-            that cost nothing by themselves do not count among the eight: what can replace each other fails in a row as
-            soon as the rest of it is gone, which says nothing about those that follow.
+
+@dataclass(frozen=True)
+class SamplerSettings:
+    """The choice of a sampler. What a sampler's constructor does not take is without effect.
+
+    Attributes:
+        sampler: name of a registered sampler.
+        rule: rule of the dry/wet sampler, see `DryWet`.
+        period: every period-th round of the hybrid sampler is brute force.
+        order: name of a registered order of brute force.
+        options: further arguments of the sampler's constructor, for samplers of your own.
     """
 
-    def __init__(self, order: Order = "random") -> None:
-        if order not in get_args(Order):
-            raise ValueError(f"order: one of {', '.join(get_args(Order))}, got {order!r}")
-        self.order = order
+    sampler: str = "brute_force"
+    rule: Rule = "paper"
+    period: int = 4
+    order: str = "random"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def make(self) -> Sampler:
+        """The sampler.
+
+        Raises:
+            ValueError: an unknown sampler or order, or an option that the sampler does not take.
+        """
+        kind = SAMPLERS.find(self.sampler)
+        ORDERS.find(self.order)
+        allowed = inspect.signature(kind).parameters
+        unknown = [name for name in self.options if name not in allowed or name in _SHARED]
+        if unknown:
+            names = [name for name in allowed if name not in _SHARED]
+            raise ValueError(
+                f"sampler_options: sampler {self.sampler} takes {', '.join(names) or 'none'}, got {', '.join(unknown)}"
+            )
+        shared = {name: getattr(self, name) for name in _SHARED if name in allowed}
+        try:
+            return kind(**shared, **self.options)
+        except TypeError as error:
+            raise ValueError(f"sampler_options: sampler {self.sampler}: {error}") from error
+
+
+_SHARED = ("rule", "period", "order")
+
+
+@SAMPLERS.register
+class BruteForce(Sampler):
+    """Tries every processor (paper section 3.2).
+
+    Args:
+        order: name of a registered order: `"random"` (paper), `"weight"` or `"loss_increase"`, see
+            `mixgraph.pruning.orders`.
+    """
+
+    name = "brute_force"
+    fallback = "dry_wet"
+
+    def __init__(self, order: str = "random") -> None:
+        self.order = ORDERS.find(order)()
 
     def trials(self, round_index: int, types: Sequence[str], weights: Sequence[float], rng: random.Random) -> Trials:
-        order = list(range(len(types)))
-        rng.shuffle(order)
-        if self.order == "weight":
-            order.sort(key=lambda i: weights[i])
-        elif self.order == "loss_increase":
-            start = yield Proposal((), measure=True)
-            losses: dict[int, float] = {}
-            for processor in order:
-                loss = yield Proposal((processor,), measure=True)
-                if loss is not None:
-                    losses[processor] = loss
-            yield from self._together(losses, -math.inf if start is None else start)
-            return
-        for processor in order:
-            yield Proposal((processor,))
+        candidates = list(range(len(types)))
+        rng.shuffle(candidates)
+        return self.order.trials(candidates, types, weights)
 
-    @staticmethod
-    def _together(losses: dict[int, float], start: float) -> Trials:
-        order = sorted(losses, key=lambda i: losses[i])
-        first, size, failures = 0, 1, 0
-        while first < len(order) and failures < _PATIENCE:
-            candidates = tuple(order[first : first + size])
-            if (yield Proposal(candidates)) is not None:
-                first, size, failures = first + len(candidates), 2 * size, 0
-            elif len(candidates) > 1:
-                size = len(candidates) // 2
-            else:
-                first, failures = first + 1, failures + (losses[order[first]] > start)
+    def expected_trials(self, round_index: int, processors: float, types: int, measured: bool) -> float:
+        return self.order.expected_trials(processors, measured)
 
 
-class DryWet:
+@SAMPLERS.register
+class DryWet(Sampler):
     """Tries the processors of one type with the smallest weights together (paper section 3.2 and Algorithm 3).
 
     The candidates are max(1, floor(N_t r_t)) of the type, N_t counted at the start of the round, r_t from 0.1 and
@@ -113,14 +152,19 @@ class DryWet:
             after its first trial of a single node, whatever the verdict.
     """
 
-    def __init__(self, rule: Literal["paper", "reference"] = "paper") -> None:
-        if rule not in ("paper", "reference"):
+    name = "dry_wet"
+
+    def __init__(self, rule: Rule = "paper") -> None:
+        if rule not in get_args(Rule):
             raise ValueError(f"rule: 'paper' or 'reference', got {rule!r}")
         self.rule = rule
 
     def trials(self, round_index: int, types: Sequence[str], weights: Sequence[float], rng: random.Random) -> Trials:
         by_weight = {t: _by_weight(t, types, weights) for t in dict.fromkeys(types)}
         return self._reference(by_weight, rng) if self.rule == "reference" else self._paper(by_weight, rng)
+
+    def expected_trials(self, round_index: int, processors: float, types: int, measured: bool) -> float:
+        return min(processors, _DRY_WET_TRIALS * types)
 
     @staticmethod
     def _paper(by_weight: dict[str, list[int]], rng: random.Random) -> Trials:
@@ -168,46 +212,41 @@ class DryWet:
                 step[t] /= 2
 
 
-class Hybrid:
+@SAMPLERS.register
+class Hybrid(Sampler):
     """Dry/wet, with brute force in every `period`-th round (paper section 3.2).
 
     Args:
         period: 4 makes rounds 4, 8, 12 brute force.
-        rule: of the dry/wet rounds.
-        order: of the brute-force rounds.
+        rule: rule of the dry/wet rounds.
+        order: order of the brute-force rounds.
     """
 
-    def __init__(self, period: int = 4, rule: Literal["paper", "reference"] = "paper", order: Order = "random") -> None:
+    name = "hybrid"
+    fallback = "dry_wet"
+
+    def __init__(self, period: int = 4, rule: Rule = "paper", order: str = "random") -> None:
         if period < 1:
             raise ValueError(f"period: at least 1, got {period}")
         self.period = period
         self.dry_wet, self.brute_force = DryWet(rule), BruteForce(order)
 
+    def sampler_of(self, round_index: int) -> Sampler:
+        """The sampler of a round."""
+        return self.brute_force if round_index % self.period == self.period - 1 else self.dry_wet
+
     def trials(self, round_index: int, types: Sequence[str], weights: Sequence[float], rng: random.Random) -> Trials:
-        brute = round_index % self.period == self.period - 1
-        sampler: Sampler = self.brute_force if brute else self.dry_wet
-        return sampler.trials(round_index, types, weights, rng)
+        return self.sampler_of(round_index).trials(round_index, types, weights, rng)
+
+    def expected_trials(self, round_index: int, processors: float, types: int, measured: bool) -> float:
+        return self.sampler_of(round_index).expected_trials(round_index, processors, types, measured)
+
+    def settings_for(self, rounds: int, planned: int) -> Mapping[str, Any] | None:
+        """Whole periods go, so that the last round is brute force as before; a single period becomes shorter."""
+        if rounds > self.period and rounds % self.period:
+            return None
+        return {"period": min(self.period, rounds)} if planned >= self.period and rounds else {}
 
 
 def _by_weight(node_type: str, types: Sequence[str], weights: Sequence[float]) -> list[int]:
     return sorted((i for i, t in enumerate(types) if t == node_type), key=lambda i: (weights[i], i))
-
-
-SAMPLERS = ("brute_force", "dry_wet", "hybrid")
-
-
-def make_sampler(
-    name: str, rule: Literal["paper", "reference"] = "paper", period: int = 4, order: Order = "random"
-) -> Sampler:
-    """A sampler by name, for configurations and sweeps.
-
-    Raises:
-        ValueError: an unknown name; the message lists the known ones.
-    """
-    if name == "brute_force":
-        return BruteForce(order)
-    if name == "dry_wet":
-        return DryWet(rule)
-    if name == "hybrid":
-        return Hybrid(period, rule, order)
-    raise ValueError(f"sampler: one of {', '.join(SAMPLERS)}, got {name!r}")

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from mixgraph.pruning.samplers import SamplerSettings
 
 # Of the full console, what is expected to be left: on Potassium and mdb_reggae a third was after the first round.
 _AFTER_FIRST_ROUND, _OF_EACH_ROUND, _LEAST = 0.5, 0.85, 0.25
 _FIXED = 0.25  # of a step: what does not depend on how many processors are left
-# Of the processors that were measured, tried. In time, too: some are tried together, which renders more anew, and some
-# end as soon as their loss is above the bound. (Of the time of one trial each, .33 on a song of 4 tracks, .59 on one
-# of 11.)
-_TRIES = 0.5
-_DRY_WET_TRIES = 4  # for each type
 LEAST_STEPS = 5  # of a stage
 _PROPER_STEPS = 100  # of a search that is worth its name
 
@@ -22,8 +20,8 @@ class Schedule:
     """What a time budget may change of a search; `options` names each as a user would.
 
     Attributes:
-        steps_per_stage, console_stages, rounds: of training and pruning.
-        sampler, period: see `make_sampler`.
+        steps_per_stage, console_stages, rounds: numbers of training and pruning.
+        sampler: which processors are tried.
         leave_one_out: loss increases are measured before the first round and at the end (paper eq. 9).
         sparsity_ramp_steps: see `RegularizerSettings`.
     """
@@ -31,8 +29,7 @@ class Schedule:
     steps_per_stage: int
     console_stages: int
     rounds: int
-    sampler: str
-    period: int
+    sampler: SamplerSettings
     leave_one_out: bool
     sparsity_ramp_steps: int
 
@@ -42,11 +39,20 @@ class Schedule:
             "data.steps_per_stage": self.steps_per_stage,
             "pruning.console_stages": self.console_stages,
             "pruning.rounds": self.rounds,
-            "pruning.sampler": self.sampler,
-            "pruning.period": self.period,
+            "pruning.sampler": self.sampler.sampler,
+            "pruning.period": self.sampler.period,
             "pruning.leave_one_out": self.leave_one_out,
             "model.regularizers.sparsity_ramp_steps": self.sparsity_ramp_steps,
         }
+
+    def state(self) -> dict[str, Any]:
+        """The schedule as values that a checkpoint can hold; see `from_state`."""
+        return asdict(self)
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Schedule:
+        """The schedule of a checkpoint."""
+        return cls(**{**state, "sampler": SamplerSettings(**state["sampler"])})
 
 
 @dataclass(frozen=True)
@@ -67,19 +73,17 @@ class SongCosts:
 
 @dataclass(frozen=True)
 class Costs:
-    """What a search costs, and how the brute force of it goes.
+    """What a search costs.
 
     Attributes:
-        step_seconds: of training, with the graph as it is now.
-        songs: of the search.
-        measures: brute force measures all processors before it tries (`order="loss_increase"`).
+        step_seconds: of a training step, with the graph as it is now.
+        songs: costs of each song of the search.
         windows: trials heed single windows, for which the first round measures anew.
         end_seconds: of writing the results.
     """
 
     step_seconds: float
     songs: tuple[SongCosts, ...]
-    measures: bool = True
     windows: bool = False
     end_seconds: float = 0.0
 
@@ -171,19 +175,13 @@ def _round_seconds(schedule: Schedule, costs: Costs, round_index: int, past_roun
     """The seconds of the trials of a round, as it is expected to be when some rounds are past now."""
     share = _left(round_index, past_rounds)
     left_out = schedule.leave_one_out and round_index == 0
-    known = left_out and not costs.windows  # the round need not measure them again
+    measured = left_out and not costs.windows  # the round need not measure them again
+    sampler = schedule.sampler.make()
     total = 0.0
     for song in costs.songs:
         left = song.processors * share
         trials = left if left_out else 0.0  # as many whole ones as would take the same time
-        if costs.measures and _is_brute(schedule, round_index) and not known:
-            trials += left
-        if not _is_brute(schedule, round_index):
-            trials += min(left, _DRY_WET_TRIES * song.types)
-        elif costs.measures:
-            trials += _TRIES * left
-        else:
-            trials += left
+        trials += sampler.expected_trials(round_index, left, song.types, measured)
         total += song.whole_seconds + trials * song.trial_seconds
     return total
 
@@ -196,33 +194,23 @@ def _last_trials(schedule: Schedule, costs: Costs, past_rounds: int) -> float:
     return sum(song.whole_seconds + song.processors * share * song.trial_seconds for song in costs.songs)
 
 
-def _is_brute(schedule: Schedule, round_index: int) -> bool:
-    if schedule.sampler == "hybrid":
-        return round_index % schedule.period == schedule.period - 1
-    return schedule.sampler == "brute_force"
-
-
 def _cheaper(schedule: Schedule, past_rounds: int) -> Iterator[Schedule]:
-    """The schedule, and ever cheaper ones. The hybrid sampler ends with brute force, so whole periods of it go."""
-    least = min(schedule.rounds, past_rounds + 1)
-    brute = any(_is_brute(schedule, r) for r in range(schedule.rounds))
+    """The schedule, and ever cheaper ones: fewer rounds, no measuring at both ends, then a cheaper sampler."""
+    sampler = schedule.sampler.make()
     last = schedule
-    for rounds in range(schedule.rounds, least - 1, -1):
-        period = schedule.period
-        if schedule.sampler == "hybrid" and rounds < schedule.rounds:
-            if rounds > period and rounds % period:
-                continue
-            period = min(period, rounds) if brute and rounds else period
-        last = replace(schedule, rounds=rounds, period=period)
-        yield last
+    for rounds in range(schedule.rounds, min(schedule.rounds, past_rounds + 1) - 1, -1):
+        changes = {} if rounds == schedule.rounds else sampler.settings_for(rounds, schedule.rounds)
+        if changes is not None:
+            last = replace(schedule, rounds=rounds, sampler=replace(schedule.sampler, **changes))
+            yield last
     if last.leave_one_out:
         last = replace(last, leave_one_out=False)
         yield last
-    if last.sampler != "dry_wet" and last.rounds > past_rounds:
-        yield replace(last, sampler="dry_wet")
+    if sampler.fallback is not None and last.rounds > past_rounds:
+        yield replace(last, sampler=replace(last.sampler, sampler=sampler.fallback))
 
 
-def describe_changes(asked: Schedule, fitted: Schedule) -> Sequence[str]:
-    """`name=value` of each option that is not as it was asked for."""
-    options = asked.options()
-    return [f"{name}={str(v).lower()}" for name, v in fitted.options().items() if options[name] != v]
+def describe_changes(before: Schedule, after: Schedule) -> Sequence[str]:
+    """`name=value` of each option that differs."""
+    options = before.options()
+    return [f"{name}={str(v).lower()}" for name, v in after.options().items() if options[name] != v]

@@ -62,6 +62,7 @@ RULES: dict[str, dict[str, Rule]] = {
         "refresh_min_loss": "applied",
         "leave_one_out": "applied",
         "seed": "kept",
+        "sampler_options": "applied",
     },
     "result": {"path": "free", "overwrite": "free", "log_every": "free"},
     "progress": {"refresh_every": "free"},

@@ -153,7 +153,7 @@ def test_a_budget_scales_the_search(find, machine, tmp_path, caplog) -> None:
     with caplog.at_level("INFO"):
         find(budget, Look(), ResultFolder(str(tmp_path / "r")))
     fitted = budget.fitted
-    assert (fitted.rounds, fitted.sampler, fitted.leave_one_out) == (1, "brute_force", True)
+    assert (fitted.rounds, fitted.sampler.sampler, fitted.leave_one_out) == (1, "brute_force", True)
     assert seen == {"epochs": 3, "ramp": fitted.sparsity_ramp_steps}
     metrics = json.loads((tmp_path / "r" / "metrics.json").read_text())
     # The last stage is a little shorter: pruning leaves more of so small a console than of others.

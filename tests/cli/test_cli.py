@@ -535,7 +535,10 @@ def test_sweep_runs_through_the_command_line(tiny_song, tmp_path) -> None:
     ("options", "said"),
     [
         (["--buget=20m"], "unrecognized arguments: --buget=20m\nHINT: did you mean --budget? All options"),
-        (["--pruning.sampler=brute"], "Expected one of ['brute_force', 'dry_wet', 'hybrid']. Got value: brute"),
+        (
+            ["--pruning.sampler=brute"],
+            "pruning.sampler: one of brute_force, dry_wet, hybrid, got 'brute'. HINT: did you mean brute_force?",
+        ),
         (["--data.steps_per_stage=many"], "data.steps_per_stage"),
     ],
 )

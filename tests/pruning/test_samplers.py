@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from mixgraph.pruning import BruteForce, DryWet, Hybrid, Sampler, make_sampler
+from mixgraph.pruning import BruteForce, DryWet, Hybrid, Sampler, SamplerSettings
 
 
 def run(sampler, types, weights, accept, round_index=0, seed=0):
@@ -147,10 +147,10 @@ def test_nothing_left_means_no_trials(sampler: Sampler) -> None:
 
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(ValueError, match=r"sampler: one of brute_force, dry_wet, hybrid, got 'random'"):
-        make_sampler("random")
+        SamplerSettings("random").make()
     with pytest.raises(ValueError, match="rule: 'paper' or 'reference'"):
-        DryWet("other")  # type: ignore[arg-type]
+        DryWet("other")
     with pytest.raises(ValueError, match="period: at least 1, got 0"):
         Hybrid(0)
     with pytest.raises(ValueError, match="order: one of random, weight, loss_increase, got 'best'"):
-        BruteForce("best")  # type: ignore[arg-type]
+        BruteForce("best")

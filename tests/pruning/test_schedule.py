@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from mixgraph.pruning import Costs, Schedule, SongCosts
+from mixgraph.pruning import Costs, SamplerSettings, Schedule, SongCosts
 from mixgraph.pruning.schedule import (
     LEAST_STEPS,
     describe_changes,
@@ -15,7 +15,8 @@ from mixgraph.pruning.schedule import (
     trial_seconds,
 )
 
-PAPER = Schedule(500, 12, 12, "brute_force", 4, True, 2000)
+BRUTE_FORCE = SamplerSettings("brute_force", order="loss_increase")
+PAPER = Schedule(500, 12, 12, BRUTE_FORCE, True, 2000)
 SONG = SongCosts(100, 7, 1.0)
 COSTS = Costs(0.5, (SONG,))
 
@@ -27,8 +28,8 @@ def test_trials_of_one_round() -> None:
     assert trial_seconds(one, replace(COSTS, windows=True)) == pytest.approx(300)  # windows are measured anew
     silent = replace(one, leave_one_out=False)
     assert trial_seconds(silent, COSTS) == pytest.approx(100 + 50)
-    assert trial_seconds(silent, replace(COSTS, measures=False)) == pytest.approx(100)
-    assert trial_seconds(replace(silent, sampler="dry_wet"), COSTS) == pytest.approx(4 * 7)
+    assert trial_seconds(replace(silent, sampler=SamplerSettings("brute_force")), COSTS) == pytest.approx(100)
+    assert trial_seconds(replace(silent, sampler=SamplerSettings("dry_wet")), COSTS) == pytest.approx(4 * 7)
     assert trial_seconds(replace(silent, rounds=2), COSTS) == pytest.approx(150 + 75)
     assert trial_seconds(replace(one, rounds=0), COSTS) == pytest.approx(100)  # at the end, of the whole console
 
@@ -61,10 +62,13 @@ def test_what_fits_is_left_as_it_is() -> None:
 @pytest.mark.parametrize("available", [1, 60, 200, 300, 450, 700, 1500, 3000])
 @pytest.mark.parametrize("trial", [0.01, 0.3, 1.36])
 def test_a_fitted_schedule_takes_the_time_and_half_of_it_to_train(sampler, available, trial) -> None:
-    asked, costs = replace(PAPER, sampler=sampler), Costs(0.5, (SongCosts(210, 7, trial),))
+    asked, costs = (
+        replace(PAPER, sampler=SamplerSettings(sampler, order="loss_increase")),
+        Costs(0.5, (SongCosts(210, 7, trial),)),
+    )
     found = fit(asked, costs, available)
     if available < least_seconds(asked, costs):
-        assert (found.rounds, found.sampler, found.leave_one_out) == (1, "dry_wet", False)
+        assert (found.rounds, found.sampler.sampler, found.leave_one_out) == (1, "dry_wet", False)
         assert found.steps_per_stage >= LEAST_STEPS
         return
     one = training_steps(replace(found, steps_per_stage=1)) * 0.5  # steps are whole
@@ -77,23 +81,26 @@ def test_a_fitted_schedule_takes_the_time_and_half_of_it_to_train(sampler, avail
 def test_rounds_go_first_then_measurements_then_brute_force() -> None:
     costs = Costs(0.5, (SongCosts(200, 7, 1.0),))
     found = [fit(PAPER, costs, available) for available in range(60, 3600, 60)]
-    ranks = [(s.sampler == "brute_force", s.leave_one_out, s.rounds) for s in found]
+    ranks = [(s.sampler.sampler == "brute_force", s.leave_one_out, s.rounds) for s in found]
     assert ranks == sorted(ranks)
     assert set(ranks) >= {(False, False, 1), (True, False, 1), (True, True, 1), (True, True, 4)}
 
 
 def test_the_hybrid_sampler_keeps_its_last_round_of_brute_force() -> None:
     costs = Costs(0.5, (SongCosts(200, 7, 1.0),))
-    asked = replace(PAPER, sampler="hybrid")
+    asked = replace(PAPER, sampler=replace(BRUTE_FORCE, sampler="hybrid"))
     for available in range(300, 3600, 60):
         found = fit(asked, costs, available)
-        assert found.sampler == "dry_wet" or found.rounds % found.period == 0
+        assert found.sampler.sampler == "dry_wet" or found.rounds % found.sampler.period == 0
 
 
 @pytest.mark.parametrize("sampler", ["brute_force", "hybrid", "dry_wet"])
 @pytest.mark.parametrize("past", range(24))
 def test_a_stage_is_left_however_short_the_time(sampler, past) -> None:
-    costs, asked = Costs(0.5, (SongCosts(200, 7, 1.0),)), replace(PAPER, sampler=sampler)
+    costs, asked = (
+        Costs(0.5, (SongCosts(200, 7, 1.0),)),
+        replace(PAPER, sampler=SamplerSettings(sampler, order="loss_increase")),
+    )
     for available in (0, 1, 30, 100, 300, 1000):
         found = fit(asked, costs, available, past_stages=past)
         assert found.console_stages + found.rounds > past
@@ -119,10 +126,13 @@ def test_past_rounds_are_kept() -> None:
 
 
 def test_a_cheaper_hybrid_has_brute_force_only_if_it_had_some() -> None:
-    costs, asked = Costs(0.5, (SongCosts(200, 7, 1.0),)), replace(PAPER, sampler="hybrid", rounds=3)
+    costs, asked = (
+        Costs(0.5, (SongCosts(200, 7, 1.0),)),
+        replace(PAPER, sampler=replace(BRUTE_FORCE, sampler="hybrid"), rounds=3),
+    )
     for available in range(10, 1000, 30):
         found = fit(asked, costs, available)
-        assert (found.period, found.sampler) in ((4, "hybrid"), (4, "dry_wet"))
+        assert (found.sampler.period, found.sampler.sampler) in ((4, "hybrid"), (4, "dry_wet"))
 
 
 def test_changes_are_told_as_options() -> None:

@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from callbacks import IterativePruning, ResultFolder, SearchProgress, TimeBudget
 from datamodules import SongData
 from mixgraph.graph import build_console
+from mixgraph.pruning import SamplerSettings
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.resuming import RULES
@@ -153,7 +154,8 @@ def test_all_other_settings_are_applied_and_told(searched, tiny_song, tmp_path, 
     metrics = json.loads((tmp_path / "r" / "metrics.json").read_text())
     assert (metrics["steps"], metrics["tolerance"]) == (2 * STEPS + 3, 0.5)
     assert (data.scored, data.warm_up, module.warm_up, data.starts) == (6400, 4000, 4000, "whole_song")
-    assert (trials.sampler_name, trials.window_tolerance, trials.order) == ("hybrid", 0.4, "weight")
+    assert trials.sampler_settings == SamplerSettings("hybrid", "reference", 2, "weight")
+    assert trials.window_tolerance == 0.4
     assert trials.songs[0].loss_increases is not None
     assert module.rate_factors["equalizer"] == 2.0
     assert (module.regularizers.sparsity_weight, module.rendering.block) == (0.5, 4096)

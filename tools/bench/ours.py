@@ -14,7 +14,7 @@ from torch import Tensor
 
 from callbacks.iterative_pruning import IterativePruning, song_evaluator
 from datamodules import SongData
-from mixgraph.pruning import RoundResult, SongEvaluator, TrialLoss, make_sampler, prune_round
+from mixgraph.pruning import RoundResult, SamplerSettings, SongEvaluator, TrialLoss, prune_round
 from mixgraph.render import render_song
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
@@ -96,7 +96,7 @@ class OurSide:
         graph = self.module.graph
         result = prune_round(
             evaluator,
-            make_sampler(sampler, "paper", HYBRID_PERIOD),
+            SamplerSettings(sampler, period=HYBRID_PERIOD).make(),
             index,
             [graph.types[i] for i in graph.processors],
             self.module.weights.detach().tolist(),

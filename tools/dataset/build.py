@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from callbacks import IterativePruning
 from mixgraph.dataset import BuildFolder, Job, SongSource
 from mixgraph.dataset.reasons import readable, reason
 from mixgraph.search.settings import with_defaults
@@ -37,6 +38,7 @@ def resolve_settings(configs: Sequence[str], overrides: Sequence[str]) -> dict[s
     settings: dict[str, Any] = yaml.safe_load(printed.getvalue())
     if "pruning" not in settings or "data" not in settings:
         raise ValueError(f"config: the settings of a search are needed, got those of {', '.join(settings)}")
+    IterativePruning(**settings["pruning"])  # refuses names that nothing is registered by, and values out of range
     return with_defaults(settings)
 
 

@@ -16,9 +16,17 @@ from tools.gpu import large_song
 from tools.gpu.context import Context
 from tools.gpu.timed_search import CPU, SearchRecord, prune_once, run_search, trial_seconds
 from tools.gpu.timing import device_seconds, wall_seconds
-from tools.gpu.workloads import DEMO, DEMO_SCHEDULE, MadeSongData, demo_case, made_song, make_training
+from tools.gpu.workloads import (
+    DEMO,
+    DEMO_SCHEDULE,
+    LOSS_INCREASE,
+    MadeSongData,
+    demo_case,
+    made_song,
+    make_training,
+)
 
-QUICK_SCHEDULE = Schedule(2, 1, 1, "brute_force", 4, False, 10)
+QUICK_SCHEDULE = Schedule(2, 1, 1, LOSS_INCREASE, False, 10)
 
 
 def run(context: Context) -> None:

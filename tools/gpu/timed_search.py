@@ -12,7 +12,7 @@ import torch
 
 from callbacks.iterative_pruning import IterativePruning, song_evaluator
 from datamodules import SongData
-from mixgraph.pruning import RoundResult, Schedule, make_sampler, prune_round
+from mixgraph.pruning import BruteForce, RoundResult, Schedule, prune_round
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
 from mixgraph.songs.song import Song
@@ -38,7 +38,7 @@ def prune_once(module: ConsoleModule, song: Song) -> RoundResult:
     graph = module.part(song).graph
     return prune_round(
         song_evaluator(module, song),
-        make_sampler("brute_force", order="loss_increase"),
+        BruteForce("loss_increase"),
         0,
         [graph.types[i] for i in graph.processors],
         module.part(song).weights.tolist(),

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from datamodules import SongData
 from mixgraph.graph import batch, build_console
-from mixgraph.pruning import Costs, Schedule, SongCosts
+from mixgraph.pruning import Costs, SamplerSettings, Schedule, SongCosts
 from mixgraph.search.module import ConsoleModule
 from mixgraph.songs.song import Song
 from mixgraph.songs.training_clips import Clip, ClipReader, SongsReader
@@ -23,8 +23,9 @@ DEMO = ROOT / "mixgraph" / "songs" / "demo_potassium"
 QUICK = Case(tracks=2, seconds=3.0, clip_seconds=2.0, sample_rate=8000)
 _CLIPS = 4  # that steps take in turns
 
-DEMO_SCHEDULE = Schedule(50, 6, 4, "brute_force", 4, True, 100)
-DEFAULT_SCHEDULE = Schedule(500, 12, 12, "brute_force", 4, True, 2000)
+LOSS_INCREASE = SamplerSettings("brute_force", order="loss_increase")
+DEMO_SCHEDULE = Schedule(50, 6, 4, LOSS_INCREASE, True, 100)
+DEFAULT_SCHEDULE = Schedule(500, 12, 12, LOSS_INCREASE, True, 2000)
 
 
 def demo_case(quick: bool) -> Case:

@@ -1,0 +1,97 @@
+"""Registries: a configuration names a sampler, an order or a front end, and the class of that name is found here.
+
+A class from outside the package registers itself when its module is imported: by `--import MODULE` on the command line,
+or because an installed package lists the module as an entry point of the group `mixgraph.plugins`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Generic, TypeVar
+
+PLUGINS = "mixgraph.plugins"
+"""The group of entry points. Each names a module, which registers what it brings when it is imported."""
+
+
+Kind = TypeVar("Kind")
+
+
+class Registry(Generic[Kind]):
+    """Classes of one kind, by name, in the order in which they were registered.
+
+    Args:
+        kind: what the classes are, as in messages and in the name of the setting: `sampler`.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._classes: dict[str, type[Kind]] = {}
+
+    def register(self, kind: type[Kind]) -> type[Kind]:
+        """Class decorator that makes a class known under its `name`.
+
+        Raises:
+            ValueError: the class has no name, or its name is taken by another class.
+        """
+        name = getattr(kind, "name", None)
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"{self.kind} {kind.__name__}: a name is needed, such as name = 'mine', got {name!r}")
+        if name in self._classes:
+            raise ValueError(
+                f"{self.kind} {kind.__name__}: name {name!r} is taken by {self._classes[name].__name__}; choose another"
+            )
+        self._classes[name] = kind
+        return kind
+
+    def registered(self) -> Mapping[str, type[Kind]]:
+        """Name -> class of everything that is registered."""
+        return dict(self._classes)
+
+    def find(self, name: str) -> type[Kind]:
+        """The class of a name. Where it is unknown, installed plugins are imported first.
+
+        Raises:
+            ValueError: the name is unknown; the message lists the known ones.
+        """
+        if name not in self._classes:
+            load_plugins()
+        if name not in self._classes:
+            raise ValueError(unknown_name(self.kind, name, self._classes))
+        return self._classes[name]
+
+
+def unknown_name(kind: str, name: str, known: Collection[str]) -> str:
+    """The message that a name is unknown, with the known ones and those that are close to it.
+
+    >>> unknown_name("order", "wieght", ["random", "weight"])
+    "order: one of random, weight, got 'wieght'. HINT: did you mean weight? One of yours needs --import MODULE"
+    """
+    return f"{kind}: one of {', '.join(known)}, got {name!r}. {name_hint(name, known)}"
+
+
+def name_hint(name: str, known: Collection[str]) -> str:
+    """What to do about an unknown name: the known ones that are close to it, and how others become known."""
+    close = get_close_matches(name, known, n=2)
+    meant = f"did you mean {' or '.join(close)}? " if close else ""
+    return f"HINT: {meant}One of yours needs --import MODULE"
+
+
+@cache
+def load_plugins() -> None:
+    """Imports the modules of all installed plugins, once in a process.
+
+    Raises:
+        ValueError: a plugin cannot be imported; the message names the distribution that brought it.
+    """
+    for plugin in entry_points(group=PLUGINS):
+        try:
+            plugin.load()
+        except Exception as error:  # whatever a module of another package does when it is imported
+            distribution = plugin.dist.name if plugin.dist is not None else "an unknown distribution"
+            raise ValueError(
+                f"plugin {plugin.name!r} ({plugin.value}) of {distribution} cannot be loaded: "
+                f"{type(error).__name__}: {error}. HINT: repair or remove {distribution}"
+            ) from error
