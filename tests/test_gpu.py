@@ -5,8 +5,8 @@ import torch
 
 from callbacks.iterative_pruning import IterativePruning, song_evaluator
 from datamodules import SongData
-from mixgraph.dsp.attack_release import attack_release
-from mixgraph.dsp.transforms import real_fft
+from mixgraph.dsp.envelopes.attack_release import attack_release
+from mixgraph.dsp.fourier import real_fft
 from mixgraph.graph import batch, build_console
 from mixgraph.losses import MatchLoss
 from mixgraph.processors import registered
@@ -163,7 +163,7 @@ def test_the_mel_loss_on_the_card_equals_the_cpu_in_float64() -> None:
 
 
 def test_inverse_real_ffts_of_the_card_ignore_what_real_signals_do_not_have() -> None:
-    """The imaginary parts at DC and the Nyquist frequency, which gradients of spectra do have (`dsp.transforms`)."""
+    """The imaginary parts at DC and the Nyquist frequency, which gradients of spectra do have (`dsp.fourier`)."""
     generator = torch.Generator().manual_seed(0)
     spectrum = torch.randn(4, 601, dtype=torch.complex128, generator=generator)
     expected = torch.fft.irfft(spectrum, n=1200)

@@ -1,60 +1,12 @@
-"""Exact linear convolution through FFTs of fast lengths."""
+"""Linear convolution, and cross spectra of long signals for correlations at lags that are short beside them."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from mixgraph.dsp.transforms import real_fft
-
-_RADICES = {2: 64, 3: 4, 5: 64, 7: 2}  # prime factors and how often each may occur
-_LONG, _STEP = 4096, 32
-
-
-@lru_cache(maxsize=4096)
-def fast_length(minimum: int) -> int:
-    """A number not far above `minimum` at which FFTs are fast: even, with small prime factors.
-
-    FFTs at lengths with large prime factors are several times slower; an odd length loses a sample in `irfft`
-    without `n`. Of the smooth lengths those with few factors of 2 or many of 3 take up to 1.7 times as long as their
-    neighbours (measured with MKL), so that long ones are multiples of 32.
-    """
-    step = _STEP if minimum > _LONG else 2
-    length = max(2, -(-minimum // step) * step)
-    while not _is_smooth(length):
-        length += step
-    return length
-
-
-def _is_smooth(length: int) -> bool:
-    for radix, most in _RADICES.items():
-        count = 0
-        while length % radix == 0 and count < most:
-            length //= radix
-            count += 1
-    return length == 1
-
-
-def circular_response(impulse_response: Tensor, before: int, n_fft: int) -> Tensor:
-    """The spectrum of an FIR whose time zero is at index `before`, for products of spectra of length `n_fft`.
-
-    Args:
-        impulse_response: (..., taps), with `taps <= n_fft`.
-        before: number of taps at negative times; they wrap to the end of the FFT's buffer.
-        n_fft: even FFT length.
-
-    Returns:
-        (..., n_fft // 2 + 1), complex.
-    """
-    if impulse_response.shape[-1] > n_fft:
-        raise ValueError(f"n_fft: at least the {impulse_response.shape[-1]} taps are needed, got {n_fft}")
-    if before:
-        gap = impulse_response.new_zeros(*impulse_response.shape[:-1], n_fft - impulse_response.shape[-1])
-        parts = (impulse_response[..., before:], gap, impulse_response[..., :before])
-        return real_fft(torch.cat(parts, dim=-1), n_fft)
-    return real_fft(impulse_response, n_fft)
+from mixgraph.dsp.fourier import fast_length, power_of_two_length
 
 
 def convolve(signal: Tensor, impulse_response: Tensor) -> Tensor:
@@ -66,3 +18,36 @@ def convolve(signal: Tensor, impulse_response: Tensor) -> Tensor:
     n_fft = fast_length(length)
     product = torch.fft.rfft(signal, n=n_fft) * torch.fft.rfft(impulse_response, n=n_fft)
     return torch.fft.irfft(product, n=n_fft)[..., :length]
+
+
+def cross_spectrum(first: Tensor, second: Tensor, max_lag: int) -> tuple[Tensor, Tensor, Tensor, int]:
+    """The cross spectrum of two signals and the power spectra of both, summed over blocks.
+
+    Entry k of the inverse real FFT of the cross spectrum is the sum over n of second[n] first[n + k - max_lag], for k
+    up to 2 max_lag: exact, since blocks of the second are put against the same block of the first with `max_lag` more
+    at both ends. Costs two FFTs of about four times `max_lag` for every two such lengths of the signals.
+
+    Args:
+        first: (1 or channels, L).
+        second: (channels, L).
+        max_lag: in samples.
+
+    Returns:
+        The cross spectrum, complex, and the powers of the first and the second, (channels, bins) in float64; and the
+        FFT length.
+    """
+    length = second.shape[-1]
+    n_fft = power_of_two_length(min(4 * max_lag, length + 2 * max_lag))
+    block = n_fft - 2 * max_lag
+    padded = F.pad(first, (max_lag, max_lag + block))
+    shape = (second.shape[0], n_fft // 2 + 1)
+    cross = torch.zeros(shape, dtype=torch.cdouble, device=second.device)
+    first_power = torch.zeros(shape, dtype=torch.double, device=second.device)
+    second_power = torch.zeros_like(first_power)
+    for start in range(0, length, block):
+        b = torch.fft.rfft(second[:, start : start + block], n=n_fft)
+        a = torch.fft.rfft(padded[:, start : start + n_fft], n=n_fft)
+        cross += a * b.conj()
+        first_power += a.abs().square()
+        second_power += b.abs().square()
+    return cross, first_power, second_power, n_fft

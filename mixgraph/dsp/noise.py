@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from mixgraph.dsp.pieces import pieces
+from mixgraph.dsp.fourier import row_chunks
 
 _GROUP = 16  # frames
 _NODES = 2  # at once on a CPU
@@ -73,7 +73,7 @@ class _DecayingNoise(Function):
         earlier, later = synthesis.chunk(2, dim=-1)  # a frame's first and second half
         hop = earlier.shape[-1]
         stereo = start.new_empty(start.shape[0], 2, length)
-        for a, b, out in pieces(_NODES, start, slope, stereo):
+        for a, b, out in row_chunks(_NODES, start, slope, stereo):
             masked = torch.view_as_complex(_masked(a, b, noise).unflatten(-1, (-1, 2)))
             frames = torch.fft.irfft(masked, n=2 * hop)
             overlapped = frames[:, :, :-1, hop:] * later[:-1]
@@ -93,7 +93,7 @@ class _DecayingNoise(Function):
         frame = torch.arange(num_frames, device=grad.device, dtype=grad.dtype)
         by_start_and_slope = torch.stack((torch.ones_like(frame), frame))
         sums = []
-        for a, b, g in pieces(_NODES, start, slope, grad):
+        for a, b, g in row_chunks(_NODES, start, slope, grad):
             mid_side = g.new_empty(g.shape[0], 2, (num_frames - 1) * hop)
             mid_side[..., length:] = 0
             torch.add(g[:, 0], g[:, 1], out=mid_side[:, 0, :length])

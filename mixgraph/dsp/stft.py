@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal, get_args
 
 import torch
@@ -11,37 +10,6 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 FloorGradient = Literal["soft", "hard"]
-
-
-def nearest_fast_size(size: float, multiple_of: int = 2) -> int:
-    """Returns the FFT size nearest to `size` whose prime factors are 2, 3, 5 and 7 (the larger one of two as near).
-
-    >>> [nearest_fast_size(1024 * rate / 30000, 4) for rate in (16000, 30000, 44100, 48000)]
-    [540, 1024, 1500, 1620]
-
-    Args:
-        size: the wished size, in samples.
-        multiple_of: the result is a multiple of this even number (which must itself be fast).
-
-    Raises:
-        ValueError: `multiple_of` is odd, not positive, or has a prime factor above 7.
-    """
-    if multiple_of < 2 or multiple_of % 2 or not _is_fast(multiple_of):
-        raise ValueError(f"multiple_of must be even, positive, with no prime factor above 7; got {multiple_of}")
-    above = max(1, math.ceil(size / multiple_of))
-    while not _is_fast(above):
-        above += 1
-    below = max(1, math.floor(size / multiple_of))
-    while not _is_fast(below):
-        below -= 1
-    return multiple_of * min(above, below, key=lambda units: abs(units * multiple_of - size))
-
-
-def _is_fast(number: int) -> bool:
-    for prime in (2, 3, 5, 7):
-        while number % prime == 0:
-            number //= prime
-    return number == 1
 
 
 def stft(audio: Tensor, window: Tensor, hop_size: int) -> Tensor:

@@ -31,7 +31,8 @@ from mixgraph.dsp.filterbank import (
     zero_phase_filter,
     zero_phase_response,
 )
-from mixgraph.dsp.stft import FloorGradient, floored_magnitude, four_signals, nearest_fast_size, stft
+from mixgraph.dsp.fourier import nearest_fast_length
+from mixgraph.dsp.stft import FloorGradient, floored_magnitude, four_signals, stft
 
 Denominator = Literal["target", "prediction"]
 
@@ -351,5 +352,5 @@ def _sizes_at(
             )
         overlap = size // hop
         wished = size * sample_rate / DESIGN_SAMPLE_RATE
-        scaled.append((size if wished == size else nearest_fast_size(wished, overlap), overlap))
+        scaled.append((size if wished == size else nearest_fast_length(wished, overlap), overlap))
     return tuple(size for size, _ in scaled), tuple(size // overlap for size, overlap in scaled)

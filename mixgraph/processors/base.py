@@ -10,7 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from mixgraph.dsp.convolution import circular_response, convolve
+from mixgraph.dsp.convolution import convolve
+from mixgraph.dsp.fourier import circular_response
 
 Parameters = Mapping[str, Tensor]
 MAX_SAMPLE_RATE = 768_000  # Hz; impulse responses are in seconds, so that their memory grows with the rate

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mixgraph.dsp.correlation import cross_spectrum
+from mixgraph.dsp.convolution import cross_spectrum
 from mixgraph.dsp.fir import hann, normalize_energy, zero_phase_fir
 from mixgraph.dsp.impulses import delayed_filters, hard_delay, unit_gradient
 from mixgraph.processors.base import Parameter, Parameters, Processor, chosen, decibels

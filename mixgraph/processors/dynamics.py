@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mixgraph.dsp.attack_release import attack_release
-from mixgraph.dsp.dynamics import Dynamics, mix_dynamics
-from mixgraph.dsp.envelope import one_pole, truncated_one_pole
+from mixgraph.dsp.envelopes.attack_release import attack_release
+from mixgraph.dsp.envelopes.dynamics import Detector, GainCurve, mix_dynamics
+from mixgraph.dsp.envelopes.one_pole import one_pole, truncated_one_pole
 from mixgraph.processors.base import Parameter, Parameters, Processor, chosen
 
 DB_PER_ENERGY_NEPER = 10 / math.log(10)
@@ -123,17 +123,15 @@ class DynamicRangeProcessor(Processor):
         log_makeup: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """`dry_wet` in few passes, for an exact envelope with the state of its last sample; see `mix_dynamics`."""
-        mixed, last = mix_dynamics(
-            Dynamics(self.direction, self.detector == "mid", ENERGY_FLOOR),
-            signal,
-            weight.unsqueeze(-1),
-            logits,
+        curve = GainCurve(
             parameters["log_threshold"] - _THRESHOLD_OFFSET,
             torch.exp(parameters["log_knee"]) / 2,
             self.exponent * self.slope(parameters["log_ratio"]),
-            (torch.zeros_like(weight) if state is None else state).unsqueeze(-1),
             log_makeup,
         )
+        detector = Detector(self.direction, self.detector == "mid", ENERGY_FLOOR)
+        initial = (torch.zeros_like(weight) if state is None else state).unsqueeze(-1)
+        mixed, last = mix_dynamics(detector, signal, weight.unsqueeze(-1), logits, curve, initial)
         return mixed, last.squeeze(-1)
 
 
@@ -191,7 +189,7 @@ class OnePoleDynamics(DynamicRangeProcessor):
 
 
 class AttackReleaseDynamics(DynamicRangeProcessor):
-    """Dynamics whose envelope rises and falls at speeds of their own, exactly (`dsp.attack_release`)."""
+    """Dynamics whose envelope rises and falls at speeds of their own, exactly (`dsp.envelopes`)."""
 
     @property
     def time_constants(self) -> Mapping[str, tuple[float | None, str]]:

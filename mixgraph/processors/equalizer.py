@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from mixgraph.dsp.even import even_response
 from mixgraph.dsp.fir import hann, zero_phase_fir
+from mixgraph.dsp.fourier import even_response
 from mixgraph.processors.base import Parameter, Parameters, Processor, chosen, decibels, wet_gains
 from mixgraph.processors.registry import register
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mixgraph.dsp.envelope import one_pole
+from mixgraph.dsp.envelopes.one_pole import one_pole
 from mixgraph.processors.base import Parameters
 from mixgraph.processors.dynamics import DynamicRangeProcessor
 from mixgraph.processors.registry import register

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mixgraph.dsp.transforms import inverse_fft, real_fft
+from mixgraph.dsp.fourier import inverse_fft, real_fft
 from mixgraph.graph.types import INPUT, MIX, OUTPUT, MixGraph
 from mixgraph.processors.base import Processors, base_type, to_basis, to_left_right
 from mixgraph.render.fused import Gather, LinearStep, Program, run

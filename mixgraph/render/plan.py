@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from mixgraph.dsp.convolution import fast_length
+from mixgraph.dsp.fourier import fast_length
 from mixgraph.graph.edit import split_outlets, without_inputs
 from mixgraph.graph.types import INPUT, OUTPUT, MixGraph
 from mixgraph.processors.base import Processors

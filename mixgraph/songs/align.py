@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mixgraph.dsp.correlation import cross_spectrum
+from mixgraph.dsp.convolution import cross_spectrum
 
 MIN_CONFIDENCE = 0.2  # below it an estimate is reported, never applied
 HIGH_PASS_HZ = 60.0  # rumble and mains hum say nothing about the offset

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixgraph.dsp.recursions import biquad_rows
+from mixgraph.dsp.biquads import biquad_rows
 from mixgraph.songs.song_warning import SongWarning
 
 BLOCK_SECONDS = 0.4

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from mixgraph.dsp.envelope import one_pole
+from mixgraph.dsp.envelopes.one_pole import one_pole
 from mixgraph.dsp.third_octaves import third_octave_means
 from mixgraph.processors import Processor, Processors
 

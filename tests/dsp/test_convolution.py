@@ -1,4 +1,4 @@
-"""Fast lengths, linear convolution and circularly placed responses."""
+"""Linear convolution and cross spectra against their definitions."""
 
 import math
 
@@ -7,26 +7,7 @@ import pytest
 import scipy.signal
 import torch
 
-from mixgraph.dsp.convolution import circular_response, convolve, fast_length
-
-FAST = sorted(2**a * 3**b * 5**c * 7**d for a in range(1, 19) for b in range(5) for c in range(8) for d in range(3))
-
-
-def test_fast_length_is_the_smallest_even_number_with_few_factors_of_3_and_7():
-    for minimum in range(1, 4097):
-        assert fast_length(minimum) == next(n for n in FAST if n >= minimum)
-
-
-def test_long_lengths_are_multiples_of_32_and_not_much_longer():
-    long = [n for n in FAST if n % 32 == 0]
-    for minimum in range(4097, 400_000, 997):
-        assert fast_length(minimum) == next(n for n in long if n >= minimum) < 1.1 * minimum
-
-
-def test_fast_length_of_the_reference_sizes():
-    assert fast_length(116046) == 117600
-    assert fast_length(173999) == 179200
-    assert fast_length(238090) == 240000
+from mixgraph.dsp.convolution import convolve, cross_spectrum
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 8, 100, 101])
@@ -61,25 +42,19 @@ def test_convolve_broadcasts_and_matches_scipy():
     np.testing.assert_allclose(convolve(x, h).numpy(), expected, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("taps", "before", "n_fft"), [(1, 0, 2), (7, 0, 8), (7, 3, 8), (7, 6, 20), (8, 2, 8), (5, 5, 12)]
-)
-def test_circular_response_is_the_transform_about_time_zero(taps, before, n_fft):
-    h = torch.randn(2, taps, generator=torch.Generator().manual_seed(taps), dtype=torch.float64)
-    k = torch.arange(n_fft // 2 + 1, dtype=torch.float64)
-    time = torch.arange(taps, dtype=torch.float64) - before
-    turns = torch.exp(-2j * math.pi * k[:, None] * time / n_fft)
-    expected = (h[:, None, :] * turns).sum(-1)
-    torch.testing.assert_close(circular_response(h, before, n_fft), expected, atol=1e-13, rtol=0)
-
-
-def test_circular_response_of_an_impulse_at_time_zero_has_no_phase():
-    h = torch.zeros(31, dtype=torch.float64)
-    h[12] = 2.0
-    response = circular_response(h, 12, 50)
-    torch.testing.assert_close(response, torch.full_like(response, 2.0), atol=0, rtol=0)
-
-
-def test_circular_response_refuses_to_wrap():
-    with pytest.raises(ValueError, match="n_fft: at least the 9 taps are needed, got 8"):
-        circular_response(torch.ones(9), 0, 8)
+@pytest.mark.parametrize(("length", "max_lag"), [(1, 1), (50, 10), (1000, 7), (1000, 400)])
+def test_cross_spectrum_gives_the_correlation_by_its_definition(length, max_lag) -> None:
+    generator = torch.Generator().manual_seed(length)
+    first, second = torch.rand(2, 2, length, generator=generator, dtype=torch.float64) - 0.5
+    cross, first_power, second_power, n_fft = cross_spectrum(first, second, max_lag)
+    correlation = torch.fft.irfft(cross, n=n_fft)[:, : 2 * max_lag + 1]
+    for lag in {-max_lag, -1, 0, 1, max_lag}:
+        n = torch.arange(length)
+        n = n[(n + lag >= 0) & (n + lag < length)]
+        expected = (second[:, n] * first[:, n + lag]).sum(dim=-1)
+        torch.testing.assert_close(correlation[:, lag + max_lag], expected, atol=1e-12, rtol=0)
+    assert first_power.shape == second_power.shape == cross.shape == (2, n_fft // 2 + 1)
+    # By Parseval the power of the second is that of its samples; blocks of the first overlap.
+    whole = torch.cat((second_power, second_power[:, 1:-1]), dim=1).sum(dim=1) / n_fft
+    torch.testing.assert_close(whole, second.square().sum(dim=1))
+    assert (first_power >= 0).all()

@@ -5,8 +5,8 @@ import pytest
 import scipy.signal
 import torch
 
-from mixgraph.dsp.convolution import circular_response
 from mixgraph.dsp.fir import hann, normalize_energy, zero_phase_fir
+from mixgraph.dsp.fourier import circular_response
 
 
 @pytest.mark.parametrize("length", [1, 3, 39, 2047])

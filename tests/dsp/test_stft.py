@@ -1,12 +1,9 @@
 """The STFT against torch.stft, the floored magnitude against a clamp and against its stated gradient."""
 
-import doctest
-
 import pytest
 import torch
 
-import mixgraph.dsp.stft
-from mixgraph.dsp.stft import floored_magnitude, four_signals, nearest_fast_size, stft
+from mixgraph.dsp.stft import floored_magnitude, four_signals, stft
 
 
 @pytest.mark.parametrize("length", [33, 64, 97, 1000])
@@ -81,20 +78,6 @@ def test_gradcheck_above_the_floor(gradient: str) -> None:
     assert torch.autograd.gradcheck(lambda x: floored_magnitude(x, 0.01, gradient), spectrum)
 
 
-@pytest.mark.parametrize("multiple_of", [2, 4, 8])
-def test_nearest_fast_size_is_the_nearest(multiple_of: int) -> None:
-    fast = [2**a * 3**b * 5**c * 7**d for a in range(13) for b in range(8) for c in range(6) for d in range(5)]
-    fast = [n for n in fast if n % multiple_of == 0]
-    for size in (*range(1, 300), 752.64, 819.2, 1638.4, 6021.12):
-        found = nearest_fast_size(size, multiple_of)
-        assert found in fast
-        assert abs(found - size) == min(abs(n - size) for n in fast)
-
-
-def test_the_examples_in_the_docstrings_run() -> None:
-    assert doctest.testmod(mixgraph.dsp.stft) == (0, 1)
-
-
 def test_errors_name_the_argument() -> None:
     with pytest.raises(ValueError, match="at least 33 samples"):
         stft(torch.ones(2, 32), torch.hann_window(64), 16)
@@ -104,8 +87,6 @@ def test_errors_name_the_argument() -> None:
         floored_magnitude(torch.ones(2, dtype=torch.complex64), 0.0)
     with pytest.raises(ValueError, match=r"gradient must be one of .*'medium'"):
         floored_magnitude(torch.ones(2, dtype=torch.complex64), 0.1, "medium")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="multiple_of must be even"):
-        nearest_fast_size(100, 22)
 
 
 def test_four_signals_and_their_gradient() -> None:

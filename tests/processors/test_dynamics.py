@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from mixgraph.dsp import dynamics
+from mixgraph.dsp.envelopes import dynamics
 from mixgraph.processors import registered
 
 NAMES = ["compressor", "noisegate", "attack_release_compressor", "attack_release_gate"]

@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 import torchaudio.functional as AF
 
-from mixgraph.dsp.convolution import circular_response, convolve
+from mixgraph.dsp.convolution import convolve
 from mixgraph.dsp.fir import zero_phase_fir
+from mixgraph.dsp.fourier import circular_response
 from mixgraph.dsp.impulses import hard_delay, soft_impulse, unit_gradient
 from mixgraph.processors import registered
 

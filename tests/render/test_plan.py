@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from mixgraph.dsp.convolution import fast_length
+from mixgraph.dsp.fourier import fast_length
 from mixgraph.graph import MixGraph, build_console, keep_by_type, prune
 from mixgraph.processors import make_processors
 from mixgraph.render import lookahead, make_plan, render, render_plan, render_song, schedule

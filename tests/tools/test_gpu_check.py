@@ -307,11 +307,11 @@ def test_what_goes_wrong_in_a_part_is_a_row_and_the_rest_runs(context, error, st
 
 
 def test_a_reason_names_the_line_of_the_library_and_the_first_error() -> None:
-    from mixgraph.dsp.transforms import real_fft
+    from mixgraph.dsp.fourier import real_fft
 
     with pytest.raises(ValueError, match="n_fft") as one:
         real_fft(torch.zeros(4), 3)
-    assert reason_of(one.value).startswith("ValueError: n_fft: even and at least 4, got 3 (mixgraph/dsp/transforms.py:")
+    assert reason_of(one.value).startswith("ValueError: n_fft: even and at least 4, got 3 (mixgraph/dsp/fourier.py:")
     chained = RuntimeError("capture cannot be ended")
     chained.__context__ = RuntimeError("not permitted when stream is capturing")
     assert reason_of(chained) == (

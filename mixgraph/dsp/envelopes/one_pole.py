@@ -25,7 +25,7 @@ SMALL_BLOCK = 32  # of `Decay`, where the product with the matrix is most of the
 
 
 def one_pole(signal: Tensor, smoothing_logit: Tensor, initial: Tensor | None = None) -> Tensor:
-    """Smooths each row of `signal` with its own one-pole filter (paper eq. 16 with equal attack and release).
+    """Smooths every row with a one-pole filter of its own (paper eq. 16 with equal attack and release).
 
     Args:
         signal: (nodes, time).
@@ -41,7 +41,7 @@ def one_pole(signal: Tensor, smoothing_logit: Tensor, initial: Tensor | None = N
 
 
 def decay_scan(signal: Tensor, log_decay: Tensor, initial: Tensor | None = None) -> Tensor:
-    """y[n] = exp(log_decay) y[n-1] + x[n], as a blocked scan.
+    """Computes y[n] = exp(log_decay) y[n-1] + x[n], as a scan in blocks.
 
     Shape: (nodes, time), (nodes,), (nodes,) to (nodes, time).
     """
@@ -79,7 +79,7 @@ class Decay:
 
     @staticmethod
     def make(log_decay: Tensor, length: int) -> Decay:
-        """For `log_decay` ln a, (nodes,), and rows of `length` samples."""
+        """Makes the matrices for `log_decay` ln a, (nodes,), and rows of `length` samples."""
         size = min(SMALL_BLOCK, length)
         steps = torch.arange(size, device=log_decay.device, dtype=log_decay.dtype)
         lag = steps - steps.unsqueeze(-1)
@@ -89,25 +89,26 @@ class Decay:
         return Decay(torch.exp(log_decay).unsqueeze(-1), matrix, between)
 
     def padded(self, length: int) -> int:
-        """The length of a row in whole blocks."""
+        """Returns the length of a row in whole blocks."""
         size = self.matrix.shape[-1]
         return -(-length // size) * size
 
     def rows(self, part: slice) -> Decay:
+        """Returns the matrices of some rows."""
         between = None if self.between is None else self.between.rows(part)
         return Decay(self.one_step[part], self.matrix[part], between)
 
     def scan(self, signal: Tensor, out: Tensor, initial: Tensor | None = None, reverse: bool = False) -> Tensor:
-        """y[n] = a y[n-1] + x[n], or y[n] = a y[n+1] + x[n] in reverse; outside of autograd.
+        """Computes y[n] = a y[n-1] + x[n], or y[n] = a y[n+1] + x[n] in reverse; outside of autograd.
 
-        Where each block starts from is found first (one weight a sample), and added to its first sample, so that a
+        The start of every block is computed first (one weight a sample), and added to its first sample, so that a
         single product with the matrix makes the output.
 
         Args:
             signal: (nodes, whole blocks), zero where padded; overwritten.
             out: (nodes, whole blocks), not the signal itself.
             initial: (nodes, 1), the output before the first sample; not in reverse.
-            reverse: the direction.
+            reverse: run from the last sample to the first.
 
         Returns:
             `out`.
@@ -132,7 +133,9 @@ class Decay:
 def truncated_one_pole(
     signal: Tensor, smoothing_logit: Tensor, taps: int, history: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The same filter with its impulse response cut after `taps` samples, not re-normalised (the reference's).
+    """Smooths by `one_pole` with its impulse response cut after `taps` samples, not re-normalised.
+
+    So does the published code (docs/published_code.md).
 
     The cut response is the whole one minus a^taps times itself, `taps` samples later.
 

@@ -5,7 +5,7 @@ that a sample takes is the greater of both where s_up > s_down, else the lesser:
 
     y[n] = \max_s ( (1 - s) y[n-1] + s x[n] ) ,   s in {s_up, s_down} .
 
-So the branches of a row are a policy, and y is found by policy iteration (Howard 1960): for given branches the
+So the branches of a row are a policy, and y is found by policy iteration (Howard 1960): for fixed branches the
 recursion is linear, which a scan by doubling solves; then each sample takes the better branch by that output. Outputs
 only come nearer from then on, so branches change in one direction only (from attack to release, where s_up > s_down):
 holding them to it, the iteration ends for certain, rounding or not, with exactly the branches of the loop over samples.
@@ -21,14 +21,14 @@ from torch import Tensor
 ROUNDS = 64
 
 
-def smooth_rows(signal: Tensor, steps: Tensor, initial: Tensor, rounds: int = ROUNDS) -> tuple[Tensor, Tensor]:
-    """y of each row, summed in float64, and which rows have not settled.
+def smooth(signal: Tensor, steps: Tensor, initial: Tensor, rounds: int = ROUNDS) -> tuple[Tensor, Tensor]:
+    """Returns y of every row, summed in float64, and which rows have not settled.
 
     Args:
         signal: x, (nodes, time).
         steps: 1 - a of attack and release, (2, nodes), float64.
         initial: (nodes,), y before the first sample.
-        rounds: the most that are taken.
+        rounds: the largest number of rounds.
 
     Returns:
         y (nodes, time), in the precision of the signal, and a mask (nodes,) of the rows where it is not yet exact.
@@ -58,18 +58,19 @@ def smooth_rows(signal: Tensor, steps: Tensor, initial: Tensor, rounds: int = RO
     return y.to(signal.dtype), unsettled
 
 
-def adjoint_rows(
-    by_smooth: Tensor, signal: Tensor, smooth: Tensor, steps: Tensor, initial: Tensor
+def adjoint(
+    by_envelope: Tensor, signal: Tensor, envelope: Tensor, steps: Tensor, initial: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Gradients by x, (nodes, time), and by both steps and the initial y, (3, nodes), in float64; see `smooth_rows`."""
+    """Returns the gradients by x, (nodes, time), and by both steps and the initial y, (3, nodes), in float64."""
     attack, release = steps.unsqueeze(-1)
-    rise = signal.double() - torch.cat((initial.double().unsqueeze(1), smooth[:, :-1].double()), dim=1)
+    rise = signal.double() - torch.cat((initial.double().unsqueeze(1), envelope[:, :-1].double()), dim=1)
     step = torch.where(rise > 0, attack, release)
     following = torch.cat((1 - step[:, 1:], torch.zeros_like(step[:, :1])), dim=1)
-    own = _scan(following.flip(1), by_smooth.double().flip(1)).flip(1)
-    by_step = own * rise
-    by_rest = ((by_step * (rise > 0)).sum(1), (by_step * (rise <= 0)).sum(1), (1 - step[:, 0]) * own[:, 0])
-    return (step * own).to(signal.dtype), torch.stack(by_rest)
+    arriving = _scan(following.flip(1), by_envelope.double().flip(1)).flip(1)
+    by_step = arriving * rise
+    by_attack, by_release = (by_step * (rise > 0)).sum(1), (by_step * (rise <= 0)).sum(1)
+    by_initial = (1 - step[:, 0]) * arriving[:, 0]
+    return (step * arriving).to(signal.dtype), torch.stack((by_attack, by_release, by_initial))
 
 
 def _scan(decay: Tensor, drive: Tensor) -> Tensor:

@@ -28,19 +28,19 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from mixgraph.dsp.smoothers import smoother
+from mixgraph.dsp.envelopes.smoothers import smoother
 
-GROUP_SAMPLES = 1 << 18  # of the nodes that a CPU processes together: found by trying, with 32 MiB of shared cache
+GROUP_SAMPLES = 1 << 18  # of the nodes that a CPU processes together: the fastest with 32 MiB of shared cache
 
 
 @dataclass(frozen=True)
-class Dynamics:
-    """What is the same for all nodes.
+class Detector:
+    """How a processor reads levels; the same for all its nodes.
 
     Attributes:
-        direction: +1 acts above the threshold, -1 below.
+        direction: +1 for a processor that acts above the threshold, -1 below.
         mid: the energy is (l + r)^2, else (l^2 + r^2) / 2. A mono row m stands for l = r = m.
-        floor: of the energy, and its unit here.
+        floor: the energy that is added to every level, and the unit of energies here.
     """
 
     direction: int
@@ -48,7 +48,7 @@ class Dynamics:
     floor: float
 
     def energy(self, signal: Tensor, out: Tensor) -> None:
-        """Writes the energy of (nodes, 1 or 2, time), less the factor `scale`, to `out`, (nodes, time)."""
+        """Writes the energy of (nodes, 1 or 2, time), without the factor `scale`, to `out`, (nodes, time)."""
         first, *second = signal.unbind(1)
         if self.mid and second:
             torch.add(first, *second, out=out).square_()
@@ -58,11 +58,11 @@ class Dynamics:
             out.addcmul_(other, other)
 
     def scale(self, channels: int) -> float:
-        """What `energy` leaves out."""
+        """The factor that `energy` leaves out."""
         return ((2 / channels) ** 2 if self.mid else 1 / channels) / self.floor
 
     def add_gradient(self, by_energy: Tensor, signal: Tensor, out: Tensor) -> None:
-        """Adds the gradient by the signal to `out`; `by_energy`, (nodes, time), is used up."""
+        """Adds the gradient by the signal to `out`; `by_energy`, (nodes, time), is overwritten."""
         factor = 2 * self.scale(signal.shape[1])
         if self.mid and signal.shape[1] == 2:
             out.add_(by_energy.mul_(signal.sum(dim=1)).unsqueeze(1), alpha=factor)
@@ -70,43 +70,49 @@ class Dynamics:
             out.addcmul_(signal, by_energy.unsqueeze(1), value=factor)
 
 
-def mix_dynamics(
-    dynamics: Dynamics,
-    signal: Tensor,
-    weight: Tensor,
-    smoothing_logits: Tensor,
-    threshold: Tensor,
-    half_knee: Tensor,
-    slope: Tensor,
-    initial: Tensor,
-    log_makeup: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """The dry/wet mix of a compressor or a noisegate with an exact envelope.
+@dataclass(frozen=True, eq=False)
+class GainCurve:
+    """The gain by the level, of every node.
 
-    On a CPU a few nodes at a time, so that what lies between stays in its cache (elsewhere all at once). What is kept
-    for the backward pass: the signal and its envelope.
+    Attributes:
+        threshold: (nodes, 1), T as ln energy.
+        half_knee: (nodes, 1), W in the same unit.
+        slope: (nodes, 1), ln gain for every unit of distance past the threshold.
+        log_makeup: (nodes, 1), ln of a further gain of the wet signal; none by default.
+    """
+
+    threshold: Tensor
+    half_knee: Tensor
+    slope: Tensor
+    log_makeup: Tensor | None = None
+
+
+def mix_dynamics(
+    detector: Detector, signal: Tensor, weight: Tensor, smoothing_logits: Tensor, curve: GainCurve, initial: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Returns the dry/wet mix of a compressor or a noisegate with an exact envelope.
+
+    A CPU computes a few nodes at a time, so that what lies between stays in its cache (other devices all at once). Only
+    the signal and its envelope are kept for the backward pass.
 
     Args:
-        dynamics: what is the same for all nodes.
+        detector: how levels are read.
         signal: (nodes, 1 or 2, time).
         weight: (nodes, 1), of the wet signal.
         smoothing_logits: z with a = sigmoid(z), (nodes, 1), or of attack and release, (nodes, 2).
-        threshold: (nodes, 1), T as ln energy.
-        half_knee: (nodes, 1), W in the same unit.
-        slope: (nodes, 1), ln gain for each unit of distance past the threshold.
+        curve: the gain by the level.
         initial: (nodes, 1), the smoothed energy before the first sample.
-        log_makeup: (nodes, 1), ln of a further gain of the wet signal; none by default.
 
     Returns:
         The mix, of the shape of the signal, and the smoothed energy of the last sample, (nodes, 1). Both are
         differentiable once, in all tensors.
     """
-    settings = (weight, smoothing_logits, threshold, half_knee, slope, initial)
-    given = (signal, *settings, *(() if log_makeup is None else (log_makeup,)))
-    if torch.is_grad_enabled() and any(t.requires_grad for t in given):
-        mixed, state = _Mix.apply(dynamics, signal, log_makeup, *settings)
+    settings = (weight, smoothing_logits, curve.threshold, curve.half_knee, curve.slope, initial)
+    tensors = (signal, *settings, *(() if curve.log_makeup is None else (curve.log_makeup,)))
+    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+        mixed, state = _Mix.apply(detector, signal, curve.log_makeup, *settings)
     else:
-        mixed, state, _ = _forward(dynamics, signal, log_makeup, *settings, keep=False)
+        mixed, state, _ = _forward(detector, signal, curve.log_makeup, *settings, keep=False)
     return mixed, state
 
 
@@ -117,13 +123,16 @@ def _groups(signal: Tensor) -> Iterator[slice]:
 
 
 def _coefficients(
-    dynamics: Dynamics, weight: Tensor, threshold: Tensor, half_knee: Tensor, slope: Tensor, initial: Tensor
+    detector: Detector, weight: Tensor, threshold: Tensor, half_knee: Tensor, slope: Tensor, initial: Tensor
 ) -> Tensor:
-    """(5, nodes, 1): w; E[-1]; s = rate L + offset; the binary logarithm of the gain for each t (s - t / 2)."""
-    rate = dynamics.direction / (2 * half_knee)
-    offset = rate * (math.log(dynamics.floor) - threshold) + 0.5
+    """Returns w; E[-1]; rate and offset of s = rate L + offset; the binary logarithm of the gain per t (s - t / 2).
+
+    Shape: (5, nodes, 1).
+    """
+    rate = detector.direction / (2 * half_knee)
+    offset = rate * (math.log(detector.floor) - threshold) + 0.5
     log2_gain = 2 * half_knee * slope / math.log(2)
-    return torch.stack((weight, initial / dynamics.floor, rate, offset, log2_gain))
+    return torch.stack((weight, initial / detector.floor, rate, offset, log2_gain))
 
 
 def _gain(
@@ -141,7 +150,7 @@ def _gain(
 
 
 def _forward(
-    dynamics: Dynamics,
+    detector: Detector,
     signal: Tensor,
     log_makeup: Tensor | None,
     weights: Tensor,
@@ -149,22 +158,22 @@ def _forward(
     *settings: Tensor,
     keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The mix, the state, and E in whole blocks: of all nodes if it is to be kept, else of the last group."""
+    """Returns the mix, the state, and E in whole blocks: of all nodes if it is to be kept, else of the last group."""
     nodes, channels, length = signal.shape
-    own = smoother(logits, length)
-    coefficients = _coefficients(dynamics, weights, *settings)
+    envelope_smoother = smoother(logits, length)
+    coefficients = _coefficients(detector, weights, *settings)
     mixed, state = torch.empty_like(signal), torch.empty_like(weights)
     largest = next(_groups(signal)).stop
-    buffers = signal.new_zeros(2, largest, own.padded)
-    envelopes = signal.new_empty(nodes if keep else largest, own.padded)
+    buffers = signal.new_zeros(2, largest, envelope_smoother.padded)
+    envelopes = signal.new_empty(nodes if keep else largest, envelope_smoother.padded)
     for part in _groups(signal):
         x = signal[part]
         weight, initial, *curve = coefficients[:, part]
         padded, envelope = buffers[0, : len(x)], envelopes[part if keep else slice(len(x))]
         energy, past = buffers[:, : len(x), :length]
-        dynamics.energy(x, energy)
-        own.smooth(part, padded, dynamics.scale(channels), initial, envelope)
-        torch.mul(envelope[:, length - 1 : length], dynamics.floor, out=state[part])
+        detector.energy(x, energy)
+        envelope_smoother.smooth(part, padded, detector.scale(channels), initial, envelope)
+        torch.mul(envelope[:, length - 1 : length], detector.floor, out=state[part])
         makeup = None if log_makeup is None else log_makeup[part]
         gain = _gain(envelope[:, :length], curve, makeup, inside=energy, past=past, out=past)
         torch.mul(x, gain.mul_(weight).add_(1 - weight).unsqueeze(1), out=mixed[part])
@@ -174,10 +183,10 @@ def _forward(
 class _Mix(Function):
     @staticmethod
     def forward(
-        ctx: Any, dynamics: Dynamics, signal: Tensor, log_makeup: Tensor | None, *settings: Tensor
+        ctx: Any, detector: Detector, signal: Tensor, log_makeup: Tensor | None, *settings: Tensor
     ) -> tuple[Tensor, Tensor]:
-        mixed, state, envelopes = _forward(dynamics, signal, log_makeup, *settings, keep=True)
-        ctx.dynamics = dynamics
+        mixed, state, envelopes = _forward(detector, signal, log_makeup, *settings, keep=True)
+        ctx.detector = detector
         ctx.save_for_backward(signal, log_makeup, *settings, envelopes)
         return mixed, state
 
@@ -185,14 +194,14 @@ class _Mix(Function):
     @once_differentiable
     def backward(ctx: Any, by_mixed: Tensor, by_state: Tensor) -> tuple[Tensor | None, ...]:
         signal, log_makeup, *settings, envelopes = ctx.saved_tensors
-        dynamics: Dynamics = ctx.dynamics
+        detector: Detector = ctx.detector
         nodes, channels, length = signal.shape
         weights, logits, _, half_knees, slopes, _ = settings
-        own = smoother(logits, length)
-        coefficients = _coefficients(dynamics, weights, *settings[2:])
+        envelope_smoother = smoother(logits, length)
+        coefficients = _coefficients(detector, weights, *settings[2:])
         by_signal, by_logits, by_initial = (torch.empty_like(t) for t in (signal, logits, weights))
         sums = signal.new_zeros(5, nodes)
-        buffers = signal.new_zeros(5, next(_groups(signal)).stop, own.padded)
+        buffers = signal.new_zeros(5, next(_groups(signal)).stop, envelope_smoother.padded)
         for part in _groups(signal):
             x, g, envelope = signal[part], by_mixed[part], envelopes[part, :length]
             weight, initial, *curve = coefficients[:, part]
@@ -213,18 +222,18 @@ class _Mix(Function):
             torch.sum(inside.mul_(by_distance), dim=-1, out=sums[2, part])
             torch.sum(past.mul_(by_distance), dim=-1, out=sums[3, part])
             by_envelope = by_distance.div_(torch.add(envelope, 1, out=spare))
-            by_envelope.mul_(dynamics.direction * weight * slopes[part])
-            by_envelope[:, -1:].add_(by_state[part], alpha=dynamics.floor)
-            by_energy, by_initial[part], by_logits[part] = own.adjoint(
+            by_envelope.mul_(detector.direction * weight * slopes[part])
+            by_envelope[:, -1:].add_(by_state[part], alpha=detector.floor)
+            by_energy, by_initial[part], by_logits[part] = envelope_smoother.adjoint(
                 part,
                 padded[0],
                 envelope,
-                partial(dynamics.energy, x),
-                dynamics.scale(channels),
+                partial(detector.energy, x),
+                detector.scale(channels),
                 initial,
                 (padded[1], padded[2]),
             )
-            dynamics.add_gradient(by_energy, x, by_signal[part])
+            detector.add_gradient(by_energy, x, by_signal[part])
         excess, t, tt, bent, wet = sums.unsqueeze(-1)
         return (
             None,
@@ -232,8 +241,8 @@ class _Mix(Function):
             None if log_makeup is None else weights * wet,
             excess,
             by_logits,
-            -dynamics.direction * weights * slopes * t,
+            -detector.direction * weights * slopes * t,
             weights * slopes * (t - tt),
             weights * 2 * half_knees * bent,
-            by_initial / dynamics.floor,
+            by_initial / detector.floor,
         )

@@ -6,8 +6,8 @@ import scipy.signal
 import scipy.special
 import torch
 
-from mixgraph.dsp import envelope
-from mixgraph.dsp.envelope import Decay, decay_scan, one_pole, truncated_one_pole
+from mixgraph.dsp.envelopes import one_pole as one_pole_module
+from mixgraph.dsp.envelopes.one_pole import Decay, decay_scan, one_pole, truncated_one_pole
 
 LOGITS = [-8.0, -1.0, 0.0, 3.0, 7.0, float(np.log(1e5))]  # the last is 1 - a = 1e-5
 
@@ -69,7 +69,7 @@ def test_impulse_response_is_a_decaying_exponential():
 
 @pytest.mark.parametrize("length", [1, 4, 5, 23])
 def test_gradients(monkeypatch, length):
-    monkeypatch.setattr(envelope, "BLOCK", 4)  # 23 samples are then blocks of blocks of blocks
+    monkeypatch.setattr(one_pole_module, "BLOCK", 4)  # 23 samples are then blocks of blocks of blocks
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(3, length, generator=generator, dtype=torch.float64, requires_grad=True)
     logits = torch.tensor([-1.0, 1.0, 4.0], dtype=torch.float64, requires_grad=True)
@@ -83,7 +83,7 @@ def test_block_size_does_not_matter(monkeypatch):
     logits = torch.tensor([2.0, 9.0], dtype=torch.float64)
     found = []
     for block in (2, 64, 128, 5000):
-        monkeypatch.setattr(envelope, "BLOCK", block)
+        monkeypatch.setattr(one_pole_module, "BLOCK", block)
         found.append(one_pole(x, logits))
     for other in found[1:]:
         torch.testing.assert_close(other, found[0], atol=0, rtol=1e-12)

@@ -8,9 +8,15 @@ import pytest
 import torch
 
 import mixgraph
-from mixgraph.dsp import policies
-from mixgraph.dsp.attack_release import _settled, adjoint_rows, attack_release, smooth_rows
-from mixgraph.dsp.envelope import one_pole
+from mixgraph.dsp.envelopes import policy_iteration
+from mixgraph.dsp.envelopes.attack_release import (
+    _by_policy_iteration,
+    adjoint_rows,
+    attack_release,
+    smooth_rows,
+    step_sizes,
+)
+from mixgraph.dsp.envelopes.one_pole import one_pole
 from mixgraph.songs.audio import read_audio
 from mixgraph.system.threads import one_thread
 
@@ -122,20 +128,21 @@ def test_without_a_loop_over_samples_it_is_the_same(speeds, source) -> None:
     steps = torch.stack((steps, steps.flip(0)), dim=1)  # The second row has both in exchange: policies differ by row.
     initial = signal[:, 7].clone()
     by_smooth = torch.randn(signal.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    (smooth, unsettled), expected = policies.smooth_rows(signal, steps, initial), by_loop(signal, steps, initial)
+    (smooth, unsettled), expected = policy_iteration.smooth(signal, steps, initial), by_loop(signal, steps, initial)
     assert not unsettled.any()
     assert torch.allclose(smooth, expected, rtol=1e-12, atol=1e-15)
     by_signal = torch.empty_like(signal)
-    by_rest = adjoint_rows(by_smooth, signal, expected, steps, initial, by_signal)
-    ours = policies.adjoint_rows(by_smooth, signal, expected, steps, initial)
-    for a, b in zip(ours, (by_signal, by_rest), strict=True):
-        assert torch.allclose(a, b, rtol=1e-9, atol=1e-11)
+    by_logits, by_initial = adjoint_rows(by_smooth, signal, expected, steps, initial, by_signal)
+    by_x, by_steps_and_initial = policy_iteration.adjoint(by_smooth, signal, expected, steps, initial)
+    by_rest = torch.cat((-steps * (1 - steps) * by_steps_and_initial[:2], by_steps_and_initial[2:]))
+    assert torch.allclose(by_x, by_signal, rtol=1e-9, atol=1e-11)
+    assert torch.allclose(by_rest, torch.cat((by_logits, by_initial.unsqueeze(0))), rtol=1e-9, atol=1e-11)
 
 
 def test_without_a_loop_float32_keeps_its_accuracy_over_minutes() -> None:
     signal, attack, release, initial = inputs(2, 1_000_000, dtype=torch.float32)
-    steps = torch.sigmoid(-torch.stack((attack + 5, release + 9)).double())
-    smooth, _ = policies.smooth_rows(signal, steps, initial)
+    steps = step_sizes(torch.stack((attack + 5, release + 9)))
+    smooth, _ = policy_iteration.smooth(signal, steps, initial)
     assert smooth.dtype == torch.float32
     assert torch.allclose(smooth, by_loop(signal, steps, initial), rtol=2e-7, atol=1e-9)
 
@@ -145,8 +152,8 @@ def test_rows_that_policies_do_not_settle_are_left_to_the_loop() -> None:
     signal = torch.stack((decay, decay.flip(0)))
     steps = -torch.expm1(-1 / (30 * torch.tensor([[3000.0, 5.0], [0.02, 50.0]], dtype=torch.float64)))
     initial = torch.zeros(2, dtype=torch.float64)
-    assert policies.smooth_rows(signal, steps, initial)[1].tolist() == [True, False]
-    assert torch.allclose(_settled(signal, steps, initial), by_loop(signal, steps, initial), rtol=1e-12)
-    slowly, unsettled = policies.smooth_rows(signal, steps, initial, rounds=3000)
+    assert policy_iteration.smooth(signal, steps, initial)[1].tolist() == [True, False]
+    assert torch.allclose(_by_policy_iteration(signal, steps, initial), by_loop(signal, steps, initial), rtol=1e-12)
+    slowly, unsettled = policy_iteration.smooth(signal, steps, initial, rounds=3000)
     assert not unsettled.any()
     assert torch.allclose(slowly, by_loop(signal, steps, initial), rtol=1e-12)

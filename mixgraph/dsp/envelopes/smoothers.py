@@ -1,4 +1,4 @@
-r"""The smoothers of dynamics, some nodes at a time and outside of autograd: what `mix_dynamics` goes forth and back by.
+r"""Smoothers of energies for `mix_dynamics`: forward and adjoint, some nodes at a time, outside of autograd.
 
 `OnePole` is E[n] = a E[n-1] + (1 - a) e[n]. Backward it runs in reverse: with the gradient g by E, the one by the drive
 (1 - a) e is \lambda[n] = g[n] + a \lambda[n+1]. Because da/dz = a (1 - a) and \sum \lambda (1 - a) e = \sum g E -
@@ -6,7 +6,7 @@ a \lambda[0] E[-1] (the adjoint), the one by z is
 
     a \left( (1 - a) \sum \lambda[n] E[n-1] - \sum g[n] E[n] + a \lambda[0] E[-1] \right) .
 
-`AttackRelease` rises and falls at speeds of their own, see `attack_release`.
+`AttackRelease` rises and falls at different speeds, see `attack_release`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mixgraph.dsp.attack_release import adjoint_rows, smooth_rows
-from mixgraph.dsp.envelope import Decay
+from mixgraph.dsp.envelopes.attack_release import adjoint_rows, smooth_rows, step_sizes
+from mixgraph.dsp.envelopes.one_pole import Decay
 
 
 class Smoother(Protocol):
-    """Smooths energies of nodes, of which `part` names some.
+    """Smooths the energies of nodes, some of them (`part`) at a time.
 
     Attributes:
         padded: samples of the buffers of a row; those past its length are zero.
@@ -35,9 +35,9 @@ class Smoother(Protocol):
         """Smooths `scale` times the energy.
 
         Args:
-            part: of the nodes.
-            energy: (part, padded), used up.
-            scale: of the energy.
+            part: the nodes to smooth.
+            energy: (part, padded), overwritten.
+            scale: factor of the energy.
             initial: (part, 1), the output before the first sample.
             out: (part, padded), written.
         """
@@ -52,16 +52,16 @@ class Smoother(Protocol):
         initial: Tensor,
         spare: tuple[Tensor, Tensor],
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The gradients, for (part, time) of the forward pass.
+        """Returns the gradients of `smooth`.
 
         Args:
-            part: of the nodes.
-            by_out: (part, padded), used up.
-            out: (part, time), of the forward pass.
-            energy: writes what `smooth` was given, (part, time).
-            scale: of it.
-            initial: (part, 1).
-            spare: two buffers (part, padded), used up.
+            part: the nodes, as in `smooth`.
+            by_out: gradient by the output, (part, padded), overwritten.
+            out: the output of `smooth`, (part, time).
+            energy: writes the energy that `smooth` was called with to a tensor (part, time).
+            scale: as in `smooth`.
+            initial: as in `smooth`.
+            spare: two buffers (part, padded), overwritten.
 
         Returns:
             By the scaled energy (part, time), in one of the buffers; by the initial output (part, 1); by the logits
@@ -70,11 +70,18 @@ class Smoother(Protocol):
 
 
 def smoother(logits: Tensor, length: int) -> Smoother:
-    """For z of each node, (nodes, 1), or of attack and release, (nodes, 2), and rows of `length` samples."""
+    """Returns the smoother for logits z, (nodes, 1), or those of attack and release, (nodes, 2).
+
+    Args:
+        logits: z with a = sigmoid(z).
+        length: of the rows, in samples.
+    """
     return OnePole(logits, length) if logits.shape[1] == 1 else AttackRelease(logits, length)
 
 
 class OnePole:
+    """A smoother with one time constant."""
+
     def __init__(self, logits: Tensor, length: int) -> None:
         self.decay = Decay.make(F.logsigmoid(logits).squeeze(-1), length)
         self.drive = torch.sigmoid(-logits)
@@ -97,19 +104,21 @@ class OnePole:
     ) -> tuple[Tensor, Tensor, Tensor]:
         reversed_, before = spare[0], spare[1][:, : self.length]
         one_step = self.decay.one_step[part]
-        own = torch.mul(by_out[:, : self.length], out, out=before).sum(dim=-1, keepdim=True)
+        along = torch.mul(by_out[:, : self.length], out, out=before).sum(dim=-1, keepdim=True)
         by_drive = self.decay.rows(part).scan(by_out, reversed_, reverse=True)[:, : self.length]
         by_initial = by_drive[:, :1] * one_step
         by_energy = by_drive.mul_(self.drive[part])
         before[:, :1] = initial
         before[:, 1:] = out[:, :-1]
         earlier = before.mul_(by_energy).sum(dim=-1, keepdim=True)
-        return by_energy, by_initial, one_step * (earlier - own + by_initial * initial)
+        return by_energy, by_initial, one_step * (earlier - along + by_initial * initial)
 
 
 class AttackRelease:
+    """A smoother that rises and falls at different speeds."""
+
     def __init__(self, logits: Tensor, length: int) -> None:
-        self.steps = torch.sigmoid(-logits.T.double())  # 1 - a, (2, nodes)
+        self.steps = step_sizes(logits.T)
         self.padded = self.length = length
 
     def smooth(self, part: slice, energy: Tensor, scale: float, initial: Tensor, out: Tensor) -> None:
@@ -125,9 +134,9 @@ class AttackRelease:
         initial: Tensor,
         spare: tuple[Tensor, Tensor],
     ) -> tuple[Tensor, Tensor, Tensor]:
-        by_energy, given = spare
-        energy(given)
-        steps = self.steps[:, part]
-        by_rest = adjoint_rows(by_out, given.mul_(scale), out, steps, initial.squeeze(-1), by_energy)
-        by_logits = -steps * (1 - steps) * by_rest[:2]
-        return by_energy, by_rest[2:].T.to(initial.dtype), by_logits.T.to(initial.dtype)
+        by_energy, signal = spare
+        energy(signal)
+        by_logits, by_initial = adjoint_rows(
+            by_out, signal.mul_(scale), out, self.steps[:, part], initial.squeeze(-1), by_energy
+        )
+        return by_energy, by_initial.unsqueeze(-1).to(initial.dtype), by_logits.T.to(initial.dtype)
