@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -17,14 +17,19 @@ from lightning.pytorch.utilities import rank_zero_info
 from mixgraph.checkpoints import sealed
 from mixgraph.pruning import SongRecord
 from mixgraph.results import CHECKPOINT, CONFIG, FOUND_AUDIO, TIMINGS
+from mixgraph.results.metrics import Metrics
+from mixgraph.results.outcome import SearchRun
+from mixgraph.results.summary import summarise
+from mixgraph.results.write import write_song
 from mixgraph.search.module import ConsoleModule
 from mixgraph.songs import Song, write_audio
+from mixgraph.songs.describe import describe
 from mixgraph.system.files import json_text, naming, temporary_path, write_atomically
 
 from .iterative_pruning import find_pruning, searched_songs
 from .loggers import log_pictures, log_rounds
-from .result_places import ResultPlaces, how_to_go_on
-from .song_result import default_path, describe, summary, write_song
+from .result_places import ResultPlaces, default_path, how_to_go_on
+from .song_outcome import song_outcome
 
 _AUDIO_BYTES, _OTHER_BYTES = 6, 2_000_000  # of a result: two files of 24 bits a sample, and the pictures
 _LOGGED = ("match/full", "match/lr", "match/mid", "match/side", "gain_staging", "parameter_penalty", "sparsity")
@@ -116,20 +121,24 @@ class ResultFolder(L.Callback):
         records = pruning.songs if pruning else [SongRecord() for _ in songs]
         self.seconds = time.perf_counter() - self._started
         self._log_once(trainer, pl_module)
-        folders, partials, metrics = self._places.folders, self._places.partials, []
-        planned = self._planned if trainer.should_stop else steps
-        stopped, checkpoint = trainer.should_stop, partials[0] / CHECKPOINT
+        folders, partials, stopped = self._places.folders, self._places.partials, trainer.should_stop
+        planned, checkpoint = self._planned if stopped else steps, partials[0] / CHECKPOINT
         if stopped and trainer.ckpt_path is not None and not checkpoint.exists():
             write_atomically(checkpoint, Path(trainer.ckpt_path).read_bytes())  # no stage was trained since
+        metrics: list[Metrics] = []
         for partial, song, record, log in zip(partials, songs, records, self.logs, strict=True):
-            metrics.append(write_song(partial, pl_module, song, record, log, steps, planned))
+            run = SearchRun(record, log, steps, planned, pl_module.failure)
+            written = write_song(partial, song_outcome(pl_module, song, run))
+            metrics.append(written.metrics)
+            for note in written.notes:
+                rank_zero_info(note)
         for partial, record in zip(partials, records, strict=True):
             timings = self._timings(record, records, steps) | {"stopped": stopped}
             write_atomically(partial / TIMINGS, json_text(timings, indent=1).encode())
         self._places.publish()
         self._log_result(trainer, metrics, pl_module.metric_suffixes())
-        for folder, found in zip(folders, metrics, strict=True):
-            rank_zero_info(summary(folder, found))
+        for folder, song_metrics in zip(folders, metrics, strict=True):
+            rank_zero_info(summarise(folder, song_metrics))
         if (folders[0] / CHECKPOINT).exists():
             rank_zero_info(f"To finish the search:\n  {how_to_go_on(folders[0])}")
 
@@ -163,7 +172,7 @@ class ResultFolder(L.Callback):
             if rounds and rounds[-1]["step"] >= trainer.global_step - int(trainer.num_training_batches):
                 log_rounds(trainer.loggers, rounds[-1:], suffix)
 
-    def _log_result(self, trainer: L.Trainer, metrics: list[dict[str, Any]], suffixes: list[str]) -> None:
+    def _log_result(self, trainer: L.Trainer, metrics: list[Metrics], suffixes: list[str]) -> None:
         """Tells the loggers the final figures, at the last step, and shows them the pictures."""
         figures = final_figures(metrics, suffixes)
         for logger in trainer.loggers:
@@ -210,11 +219,11 @@ class ResultFolder(L.Callback):
         self.logs, self.seconds = state_dict["logs"], state_dict["seconds"]
 
 
-def final_figures(metrics: list[dict[str, Any]], suffixes: list[str]) -> dict[str, float]:
+def final_figures(metrics: Sequence[Metrics], suffixes: Sequence[str]) -> dict[str, float]:
     """The figures of a search for a logger: means over the songs, and each song's."""
-    losses = [m["losses"]["found"]["loss"]["full"] for m in metrics]
-    ratios = [m["pruning_ratio"] for m in metrics]
-    found = {"search/found_loss": fmean(losses), "search/pruning_ratio": fmean(ratios)}
+    losses = [song.losses.found.loss["full"] for song in metrics]
+    ratios = [song.pruning_ratio for song in metrics]
+    figures = {"search/found_loss": fmean(losses), "search/pruning_ratio": fmean(ratios)}
     for suffix, loss, ratio in zip(suffixes, losses, ratios, strict=True):
-        found |= {f"search/found_loss{suffix}": loss, f"search/pruning_ratio{suffix}": ratio}
-    return found
+        figures |= {f"search/found_loss{suffix}": loss, f"search/pruning_ratio{suffix}": ratio}
+    return figures

@@ -22,6 +22,7 @@ from mixgraph.results import (
     is_complete,
     is_unfinished,
 )
+from mixgraph.songs import Song
 from mixgraph.songs.track_files import list_tracks
 from mixgraph.system.files import is_temporary
 
@@ -190,6 +191,12 @@ class ResultPlaces:
         own = [(folder / CHECKPOINT).resolve() for folder in folders]
         unfinished = (folders[0] / CHECKPOINT).exists() or not folders[0].exists()
         return checkpoint is not None and unfinished and Path(checkpoint).resolve() in own
+
+
+def default_path(song: Song) -> Path:
+    """`results/SONG`, or, in a wandb sweep, `results/SONG_RUN`, so that its runs do not collide."""
+    run = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
+    return Path("results") / (f"{song.name}_{run}" if run else song.name)
 
 
 def how_to_go_on(folder: Path) -> str:

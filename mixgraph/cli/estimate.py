@@ -7,11 +7,12 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mixgraph.results import HeldPlace
+    from mixgraph.results.write import WrittenSong
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -29,27 +30,28 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
 
     # What follows loads torch and Lightning, which the help above does without.
-    from callbacks.song_result import summary
     from mixgraph.cli.commands import PROGRAM
-    from mixgraph.results import RESULT, Place
+    from mixgraph.results import RESULT, Place, publish_folder
+    from mixgraph.results.summary import summarise
     from mixgraph.search.run import quiet_lightning
 
     quiet_lightning()
-    with Place(options.out, RESULT, "out", "choose another folder or give --overwrite").held() as held:
-        held.check(options.overwrite)
-        metrics = _estimate(options, held)
+    place = Place(options.out, RESULT, "out", "choose another folder or give --overwrite")
+    with publish_folder(place, options.overwrite) as work:
+        written = _estimate(options, work)
     config = shlex.quote(os.path.abspath(options.out / "config.yaml"))
-    on = f"To search on from it:\n  {PROGRAM} fit --config {config}"
-    sys.stdout.write(f"{summary(options.out, metrics)}\n{on}\n")
+    for line in (*written.notes, summarise(options.out, written.metrics)):
+        sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"To search on from it:\n  {PROGRAM} fit --config {config}\n")
     return 0
 
 
-def _estimate(options: argparse.Namespace, place: HeldPlace) -> dict[str, Any]:
-    """Predicts, and publishes the result; returns its metrics."""
-    from callbacks.song_result import write_song
+def _estimate(options: argparse.Namespace, folder: Path) -> WrittenSong:
+    """Predicts a graph and writes it to a folder, as the result of a graph that was not searched for."""
+    from callbacks.song_outcome import song_outcome
     from mixgraph.estimators import estimate_song, load_estimator
-    from mixgraph.pruning import SongRecord
     from mixgraph.results import CONFIG, TIMINGS
+    from mixgraph.results.write import write_song
     from mixgraph.search.module import ConsoleModule
     from mixgraph.shipped import song_path
     from mixgraph.songs import load_song
@@ -59,19 +61,12 @@ def _estimate(options: argparse.Namespace, place: HeldPlace) -> dict[str, Any]:
     path, rate = song_path(options.song), estimator.task.sample_rate
     song = load_song(path, rate, layout=options.layout, subgrouping=options.subgrouping)
     prediction = estimate_song(estimator, song, threshold=options.threshold)
-    module = ConsoleModule(sample_rate=song.sample_rate)
-    graph = prediction.graph
-    module.load(graph.graph, graph.parameters, graph.weights)
-    module.initial_counts = [prediction.console.graph.count()]
-    work = place.new_work()
-    try:
-        metrics = write_song(work, module, song, SongRecord(), [{"step": 0, "stage": "console"}], steps=0)
-        write_atomically(work / CONFIG, _config(options, song.sample_rate).encode())
-        write_atomically(work / TIMINGS, json_text({"steps": 0}, indent=1).encode())
-        place.publish(work, options.overwrite)
-    finally:
-        place.discard(work)
-    return metrics
+    module, values = ConsoleModule(sample_rate=song.sample_rate), prediction.graph
+    module.load(values.graph, values.parameters, values.weights)  # weights as a search keeps them: as logits
+    written = write_song(folder, replace(song_outcome(module, song), initial_counts=prediction.console.graph.count()))
+    write_atomically(folder / CONFIG, _config(options, song.sample_rate).encode())
+    write_atomically(folder / TIMINGS, json_text({"steps": 0}, indent=1).encode())
+    return written
 
 
 def _config(options: argparse.Namespace, sample_rate: int) -> str:

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
 
     from mixgraph.names import visible
     from mixgraph.render import BLOCK
-    from mixgraph.results.found_graph import render_result
+    from mixgraph.results.rendering import render_result
     from mixgraph.shipped import song_path
 
     block = BLOCK if options.block is None else options.block

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 from mixgraph.graph import MixGraph
 from mixgraph.graph.io import load_graph
 from mixgraph.recovery.agreement import compare_graphs, matched_keys
+from mixgraph.results.metrics import Metrics, read_metrics
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class SongRuns:
         losses: match loss of the whole song over the target's norm; infinite where it is not a number.
         graphs: as found.
         loss_increases: of the processors of each graph, where they were measured.
-        metrics: each run's metrics.json.
+        metrics: of each run.
     """
 
     folders: tuple[Path, ...]
@@ -34,7 +34,7 @@ class SongRuns:
     losses: tuple[float, ...]
     graphs: tuple[MixGraph, ...]
     loss_increases: tuple[list[float] | None, ...]
-    metrics: tuple[dict[str, Any], ...]
+    metrics: tuple[Metrics, ...]
 
     @property
     def best(self) -> int:
@@ -92,12 +92,12 @@ def read_runs(results: Sequence[tuple[int, Path]]) -> SongRuns:
     if not results:
         raise ValueError("results: at least one run is needed, got none")
     files = [load_graph(folder / "graph.json") for _, folder in results]
-    metrics = [json.loads((folder / "metrics.json").read_text(encoding="utf-8")) for _, folder in results]
-    losses = [m["losses"]["found"]["loss"]["full"] for m in metrics]
+    metrics = [read_metrics(folder) for _, folder in results]
+    losses = [run.losses.found.loss["full"] for run in metrics]
     return SongRuns(
         folders=tuple(folder for _, folder in results),
         runs=tuple(run for run, _ in results),
-        losses=tuple(math.inf if loss is None else loss for loss in losses),
+        losses=tuple(math.inf if math.isnan(loss) else loss for loss in losses),
         graphs=tuple(file.graph for file in files),
         loss_increases=tuple(None if f.loss_increases is None else f.loss_increases.tolist() for f in files),
         metrics=tuple(metrics),

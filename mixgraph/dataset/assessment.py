@@ -84,8 +84,8 @@ def assess(
     if not results:
         return Assessment(source, None, None, (), tuple(failures), unusable)
     runs = read_runs(results)
-    found = measure(runs.folders[runs.best], runs.metrics[runs.best])
-    return Assessment(source, runs, found, tuple(rules.broken(found)), tuple(failures))
+    measurements = measure(runs.folders[runs.best], runs.metrics[runs.best])
+    return Assessment(source, runs, measurements, tuple(rules.broken(measurements)), tuple(failures))
 
 
 def quality_table(rules: QualityRules, songs: Sequence[Assessment]) -> list[dict[str, Any]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields
 from pathlib import Path
 from statistics import fmean
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 
+from mixgraph.results.metrics import METRICS, UNKNOWN_CODE, Metrics
 from mixgraph.songs import read_audio
 
 QUARTERS = 4
@@ -50,14 +52,16 @@ class QualityRules:
         0.05, "share of the console that was removed: with less the search was cut short, or its tolerance was too low"
     )
 
-    def broken(self, found: Measurements) -> list[tuple[str, str]]:
-        """The rules that a result breaks: (name, what was needed and what was found)."""
-        return [(name, text) for name, text in self._broken(asdict(found))]
+    def broken(self, measurements: Measurements) -> list[tuple[str, str]]:
+        """The rules that a result breaks: (name of the rule, what was measured and what is needed)."""
+        return list(self._broken(asdict(measurements)))
 
-    def _broken(self, found: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    def _broken(self, measurements: Mapping[str, float | None]) -> Iterator[tuple[str, str]]:
         for rule in fields(self):
             kind, name = rule.name.split("_", 1)
-            limit, value = getattr(self, rule.name), found[name]
+            limit, value = getattr(self, rule.name), measurements[name]
+            if value is None:
+                continue
             if not (value <= limit if kind == "max" else value >= limit):  # what is not a number breaks it
                 words = "at most" if kind == "max" else "at least"
                 yield rule.name, f"{name} {value:.3g}, {words} {limit:g} needed"
@@ -70,43 +74,51 @@ class QualityRules:
 
 @dataclass(frozen=True)
 class Measurements:
-    """What the rules are applied to; the names are those of the rules."""
+    """What the rules are applied to; the names are those of the rules. A rule is not applied to what is None."""
 
     loss: float
     loss_ratio: float
     loss_change: float
     silence: float
-    silent_tracks: float
+    silent_tracks: float | None
     processors: int
     pruning_ratio: float
 
 
-def measure(folder: Path, metrics: Mapping[str, Any]) -> Measurements:
+def measure(folder: Path, metrics: Metrics) -> Measurements:
     """Measures a result.
 
     Args:
-        folder: with `mix_target`, the target at its own level.
-        metrics: its metrics.json.
+        folder: holds `mix_target`, the target at its own level.
+        metrics: of the result.
     """
-    found, dry = metrics["losses"]["found"], metrics["losses"]["dry_sum"]
-    loss, dry_loss = _number(found["loss"]["full"]), _number(dry["loss"]["full"])
-    silent = sum(warning.endswith("silent over the whole mix") for warning in metrics["warnings"])
+    score = metrics.losses.found
+    loss, dry_loss = score.loss["full"], metrics.losses.dry_sum.loss["full"]
     return Measurements(
         loss=loss,
         loss_ratio=loss / dry_loss if dry_loss else math.nan,
-        loss_change=_change([_number(value) for value in found["windows"]], loss),
-        silence=_silence(folder, metrics["sample_rate"], found["window_samples"]),
-        silent_tracks=silent / len(metrics["tracks"]),
-        processors=metrics["num_processors"]["found"],
-        pruning_ratio=metrics["pruning_ratio"],
+        loss_change=_change(score.windows, loss),
+        silence=_silence(folder, metrics.sample_rate, score.window_samples),
+        silent_tracks=_silent_tracks(folder, metrics),
+        processors=metrics.num_processors.found,
+        pruning_ratio=metrics.pruning_ratio,
     )
 
 
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
+def _silent_tracks(folder: Path, metrics: Metrics) -> float | None:
+    """The share of silent tracks; None, with a warning, where an earlier version wrote no codes of warnings."""
+    codes = [warning.code for warning in metrics.warnings]
+    if UNKNOWN_CODE in codes:
+        warnings.warn(
+            f"{folder / METRICS}: warning_codes is missing, since an earlier version of mixgraph wrote the file: "
+            "silent tracks are not counted, and max_silent_tracks is not applied. HINT: search the song again",
+            stacklevel=3,
+        )
+        return None
+    return codes.count("silent_track") / len(metrics.tracks)
 
 
-def _change(windows: list[float], loss: float) -> float:
+def _change(windows: Sequence[float], loss: float) -> float:
     """The spread of the losses of the song's quarters (single windows, where there are fewer), over its loss."""
     count = min(QUARTERS, len(windows))
     parts = [windows[len(windows) * i // count : len(windows) * (i + 1) // count] for i in range(count)]

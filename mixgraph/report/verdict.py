@@ -35,7 +35,7 @@ class Verdict:
 
     Attributes:
         words: of `SCALE`.
-        closeness: in figures; None where the target is silent.
+        closeness: in figures, dB to two places; None where the target is silent.
         findings: what the found mix could not follow, most important first.
     """
 
@@ -43,16 +43,9 @@ class Verdict:
     closeness: Closeness | None
     findings: tuple[Finding, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        """The verdict as data for JSON: dB to two places."""
-        figures: dict[str, Any] = {}
-        if self.closeness is not None:
-            figures = {
-                name: {octave: _rounded(level) for octave, level in value.items()}
-                if isinstance(value, dict)
-                else _rounded(value)
-                for name, value in asdict(self.closeness).items()
-            }
+    def to_dict(self) -> dict[str, Any]:
+        """The verdict as JSON can hold it, with the figures beside the words."""
+        figures = {} if self.closeness is None else asdict(self.closeness)
         return {"words": self.words, **figures, "findings": [asdict(finding) for finding in self.findings]}
 
 
@@ -69,7 +62,7 @@ def judge(song: Song, found_mix: Tensor, loss: float, loss_without: Callable[[in
         return Verdict("silent target", None, ())
     closeness = measure_closeness(song.mix / song.level, found_mix / song.level, song.sample_rate)
     findings = find_causes(song, found_mix, closeness, loss, loss_without)
-    return Verdict(closeness_in_words(loss), closeness, findings)
+    return Verdict(closeness_in_words(loss), _rounded_figures(closeness), findings)
 
 
 def closeness_in_words(loss: float) -> str:
@@ -77,29 +70,33 @@ def closeness_in_words(loss: float) -> str:
     return next((words for most, words in SCALE if loss <= most), SCALE[-1][1])
 
 
-def verdict_lines(verdict: dict[str, Any], loss: float) -> list[str]:
-    """A verdict for a person, from `Verdict.as_dict`: how close, the octaves, and what could not be followed.
+def verdict_lines(verdict: Verdict, loss: float) -> list[str]:
+    """A verdict for a person: how close the mixes are, the octaves, and what could not be followed.
 
     Args:
-        verdict: as it stands in metrics.json.
+        verdict: of the found mix.
         loss: of the found mix, over the target's norm.
     """
-    if "level_db" not in verdict:
+    closeness = verdict.closeness
+    if closeness is None:
         return ["Verdict: the mix is silent, so there is nothing to compare with."]
-    octaves = verdict["octaves_db"]
-    worst = max(octaves, key=lambda name: abs(octaves[name]))
-    peak = verdict["found_peak_dbfs"] - verdict["target_peak_dbfs"]
+    worst, worst_db = closeness.worst_octave
     middle = f"{worst[:-1]} kHz" if worst.endswith("k") else f"{worst} Hz"
     lines = [
-        f"Verdict: {verdict['words']} (match loss {loss:.3f}): level {_db(verdict['level_db'])} dB, worst octave "
-        f"{middle} {_db(octaves[worst])} dB, stereo width {_db(verdict['width_db'])} dB, peak {_db(peak)} dB.",
+        f"Verdict: {verdict.words} (match loss {loss:.3f}): level {_db(closeness.level_db)} dB, worst octave "
+        f"{middle} {_db(worst_db)} dB, stereo width {_db(closeness.width_db)} dB, peak {_db(closeness.peak_db)} dB.",
         f"  octaves (Hz, dB of the found mix against the target): "
-        f"{', '.join(f'{name} {_db(level)}' for name, level in octaves.items())}",
+        f"{', '.join(f'{name} {_db(level)}' for name, level in closeness.octaves_db.items())}",
     ]
-    if worst in _LOW_OCTAVES and abs(octaves[worst]) >= _NOTABLE_DB:
+    if worst in _LOW_OCTAVES and abs(worst_db) >= _NOTABLE_DB:
         lines.append("  (the match loss is A-weighted: it hardly hears the lowest octaves)")
-    findings = (Finding(**finding) for finding in verdict["findings"])
-    return lines + [f"  {'WARNING' if told.code == 'another_song' else 'note'}: {told}" for told in findings]
+    return lines + [f"  {'WARNING' if f.code == 'another_song' else 'note'}: {f}" for f in verdict.findings]
+
+
+def _rounded_figures(closeness: Closeness) -> Closeness:
+    octaves = {name: _rounded(level) for name, level in closeness.octaves_db.items()}
+    others = {name: _rounded(value) for name, value in asdict(closeness).items() if name != "octaves_db"}
+    return Closeness(octaves_db=octaves, **others)
 
 
 def _rounded(value: float, digits: int = 2) -> float:

@@ -8,13 +8,14 @@ from pathlib import Path
 from mixgraph.results.publish import FolderKind
 
 CHECKPOINT, CONFIG, TIMINGS = "stage.ckpt", "config.yaml", "timings.json"
+TRACE, LOG = "trace.jsonl", "log.csv"
 RESULT_FILES = (
     "graph.json",
     "parameters.safetensors",
     "metrics.json",
-    "trace.jsonl",
+    TRACE,
     CONFIG,
-    "log.csv",
+    LOG,
     "mix_target",
     "mix_found",
     "settings.txt",

@@ -262,6 +262,31 @@ class HeldPlace:
         _remove(discarded)
 
 
+@contextmanager
+def publish_folder(place: Place, overwrite: bool) -> Iterator[Path]:
+    """Gives an empty folder to write to, which has the place's name once the block ends without an error.
+
+    Until then, and where anything fails, what is at the place stays; the unfinished folder is removed.
+
+    Args:
+        place: where the folder is to be.
+        overwrite: whether a folder of the same kind is to be replaced; nothing else ever is.
+
+    Raises:
+        FileExistsError: something is there that is kept.
+        ValueError: another process works there, or the folder lacks files at the end.
+        OSError: the place cannot be written.
+    """
+    with place.held() as held:
+        held.check(overwrite)
+        work = held.new_work()
+        try:
+            yield work
+            held.publish(work, overwrite)
+        finally:
+            held.discard(work)
+
+
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)

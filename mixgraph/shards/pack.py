@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,9 @@ from torch import Tensor
 from mixgraph.graph.io import GraphFile, load_graph, parameters_to_bytes
 from mixgraph.graph.types import MixGraph
 from mixgraph.names import shown_name
+from mixgraph.results import CONFIG
 from mixgraph.results.found_graph import FoundGraph, load_result
+from mixgraph.results.metrics import Losses, Metrics
 from mixgraph.shards.config import config_hash, portable_config
 from mixgraph.shards.fields import DRY, GRAPH, META, MIX, PARAMETERS, TRACE, check_fields, check_key, to_json
 from mixgraph.shards.flac import encode_flac, peak_scale
@@ -21,7 +22,7 @@ from mixgraph.shards.graphs import graph_bytes, trace_bytes
 from mixgraph.shards.meta import META_VERSION, TOOL, check_fit, check_meta, type_records
 from mixgraph.songs import Song
 from mixgraph.songs.manifest import slug
-from mixgraph.system.files import json_lines
+from mixgraph.system.files import plain_json
 
 Fields = dict[str, bytes]
 
@@ -38,7 +39,7 @@ class Origin:
         placements: of each track (start_sample, polarity).
         mono: of each track.
         mix_file: of the mix (file, sha256), or (None, None).
-        losses: `{dry_sum, console, found}` as metrics.json has them, or None.
+        losses: of the dry sum, the console and the found graph, or None.
         console: type -> number of processors before pruning, or None.
         config: text of the configuration.
         confidence: of each processor, or None without several runs.
@@ -56,7 +57,7 @@ class Origin:
     placements: Sequence[tuple[int, int]] | None = None
     mono: Sequence[bool] | None = None
     mix_file: tuple[str | None, str | None] = (None, None)
-    losses: Mapping[str, Any] | None = None
+    losses: Losses | None = None
     console: Mapping[str, int] | None = None
     config: str = ""
     confidence: Sequence[float | None] | None = None
@@ -94,23 +95,30 @@ def pack_result(
         ValueError: a damaged folder, audio without the song, another song than the folder's, or no file hashes.
     """
     folder = Path(folder)
-    found, file = load_result(folder), load_graph(folder / "graph.json")
-    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    rows = json_lines((folder / "trace.jsonl").read_text(encoding="utf-8"))
+    result, file = load_result(folder), load_graph(folder / "graph.json")
+    metrics, rows = result.metrics, result.trace()
+    if metrics is None:
+        raise ValueError(f"{folder}: the result of a search is needed, got a graph that was saved without one")
     if audio and song is None:
         raise ValueError(f"{folder}: song: needed for shards with audio, got None")
     if song is not None:
-        _check_song(folder, song, found, metrics)
-    origin = _origin(folder, song, found, metrics, dataset, artist, confidence, extra_meta)
+        _check_song(folder, song, result, metrics)
+    origin = replace(
+        _origin(folder, song, metrics),
+        dataset=dataset,
+        artist=artist,
+        confidence=confidence,
+        extra=extra_meta or {},
+    )
     if not audio and origin.mix_file[1] is None:
         raise ValueError(
             f"{folder}: file_hashes: metrics.json has none, so that nobody could find the audio again. "
             "HINT: give the song, or put the audio into the shards"
         )
     length = origin.num_samples
-    if excerpt_seconds is not None and not round(excerpt_seconds * found.sample_rate) >= 1:
+    if excerpt_seconds is not None and not round(excerpt_seconds * result.sample_rate) >= 1:
         raise ValueError(f"excerpt_seconds: above 0 is needed, got {excerpt_seconds}")
-    step = length if excerpt_seconds is None else round(excerpt_seconds * found.sample_rate)
+    step = length if excerpt_seconds is None else round(excerpt_seconds * result.sample_rate)
     name = _key(f"{slug(dataset)}-{slug(origin.song)}", suffix=5)
     for number, start in enumerate(range(0, length, step)):
         count = min(step, length - start)
@@ -118,7 +126,7 @@ def pack_result(
         yield pack_sample(
             name if excerpt_seconds is None else f"{name}-{number:04d}",
             file,
-            found.parameters,
+            result.parameters,
             origin,
             tracks=None if packed is None else packed.sources[..., start : start + count],
             mix=None if packed is None else packed.mix[..., start : start + count],
@@ -172,12 +180,12 @@ def pack_sample(
         TRACE: trace_bytes(trace),
     }
     if tracks is not None and mix is not None:
-        for what, found, needed in (
+        for what, shape, needed in (
             ("tracks", tracks.shape, (len(graph.inputs), 2, length)),
             ("mix", mix.shape, (2, length)),
         ):
-            if tuple(found) != needed:
-                raise ValueError(f"{key}: {what}: {needed} is needed, got {tuple(found)}")
+            if tuple(shape) != needed:
+                raise ValueError(f"{key}: {what}: {needed} is needed, got {tuple(shape)}")
         powers = [peak_scale(part) for part in (*tracks, mix)]
         scales = [*powers]
         fields[DRY] = encode_flac(tracks, powers[:-1], file.sample_rate)
@@ -195,7 +203,7 @@ def _meta(
     count = len(names)
     files = list(origin.files or [(None, None)] * count)
     placements, mono = list(origin.placements or [(0, 1)] * count), list(origin.mono or [False] * count)
-    found, before = graph.count(), None if origin.console is None else sum(origin.console.values())
+    counts, before = graph.count(), None if origin.console is None else sum(origin.console.values())
     left = len(graph.processors)
     meta = {
         "schema_version": META_VERSION,
@@ -225,10 +233,10 @@ def _meta(
             )
         ],
         "mix": {"file": origin.mix_file[0], "sha256": origin.mix_file[1], "scale": scales[-1]},
-        "losses": origin.losses,
+        "losses": None if origin.losses is None else plain_json(origin.losses.to_dict()),
         "num_processors": {"console": before, "found": left},
         "pruning_ratio": 1 - left / before if before else None,
-        "types": type_records(found, origin.console),
+        "types": type_records(counts, origin.console),
         "loss_increases": None if file.loss_increases is None else file.loss_increases.tolist(),
         "confidence": None if origin.confidence is None else list(origin.confidence),
         "tool": TOOL,
@@ -241,53 +249,42 @@ def _meta(
     return meta
 
 
-def _origin(
-    folder: Path,
-    song: Song | None,
-    found: FoundGraph,
-    metrics: Mapping[str, Any],
-    dataset: str,
-    artist: str | None,
-    confidence: Sequence[float | None] | None,
-    extra_meta: Mapping[str, Any] | None,
-) -> Origin:
-    tracks = metrics["tracks"]
-    hashes: dict[str, str] = metrics.get("file_hashes") or (song.file_hashes if song is not None else {})
+def _origin(folder: Path, song: Song | None, metrics: Metrics) -> Origin:
+    """What a result folder says about where its graph comes from."""
+    tracks = metrics.tracks
+    hashes = metrics.file_hashes or (song.file_hashes if song is not None else {})
     if hashes and len(hashes) != len(tracks) + 1:
         raise ValueError(f"{folder}: file_hashes: the mix and {len(tracks)} tracks are needed, got {len(hashes)} files")
     files: list[tuple[str | None, str | None]] = [*hashes.items()] or [(None, None)] * (len(tracks) + 1)
     return Origin(
-        dataset=dataset,
-        song=metrics["song"]["name"],
-        title=metrics["song"]["title"],
-        artist=artist,
-        licence=metrics["song"]["licence"],
-        level=found.level,
-        num_samples=found.num_samples,
+        dataset="",
+        song=metrics.song.name,
+        title=metrics.song.title,
+        licence=metrics.song.licence,
+        level=metrics.level,
+        num_samples=metrics.num_samples,
         files=files[1:],
-        placements=[(track["start_sample"], track["polarity"]) for track in tracks],
-        mono=[track["mono"] for track in tracks],
+        placements=[(track.start_sample, track.polarity) for track in tracks],
+        mono=[bool(track.mono) for track in tracks],
         mix_file=files[0],
-        losses=metrics["losses"],
-        console=metrics.get("num_console_processors_by_type"),
-        config=portable_config((folder / "config.yaml").read_text(encoding="utf-8")),
-        confidence=confidence,
-        extra=extra_meta or {},
+        losses=metrics.losses,
+        console=metrics.num_console_processors_by_type,
+        config=portable_config((folder / CONFIG).read_text(encoding="utf-8")),
     )
 
 
-def _check_song(folder: Path, song: Song, found: FoundGraph, metrics: Mapping[str, Any]) -> None:
-    names = tuple(shown_name(found.graph.names[i]) for i in found.graph.inputs)
+def _check_song(folder: Path, song: Song, result: FoundGraph, metrics: Metrics) -> None:
+    names = tuple(shown_name(result.graph.names[i]) for i in result.graph.inputs)
     for what, got, needed in (
-        ("name", song.name, metrics["song"]["name"]),
+        ("name", song.name, metrics.song.name),
         ("tracks", song.tracks, names),
-        ("sample_rate", song.sample_rate, found.sample_rate),
-        ("num_samples", song.num_samples, found.num_samples),
-        ("level", song.level, found.level),
+        ("sample_rate", song.sample_rate, metrics.sample_rate),
+        ("num_samples", song.num_samples, metrics.num_samples),
+        ("level", song.level, metrics.level),
     ):
         if got != needed:
             raise ValueError(f"{folder}: song: {what} {needed!r} is needed, as in the search, got {got!r}")
-    stated = metrics.get("file_hashes")
+    stated = metrics.file_hashes
     if stated and song.file_hashes and stated != song.file_hashes:
         changed = sorted(n for n in {*stated, *song.file_hashes} if stated.get(n) != song.file_hashes.get(n))
         raise ValueError(f"{folder}: song: other audio than in the search: {', '.join(changed)}")

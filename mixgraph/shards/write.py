@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from mixgraph.results import FolderKind, Place
+from mixgraph.results import FolderKind, Place, publish_folder
 from mixgraph.shards.fields import META, SPLIT, check_fields, check_key, parse_json
 from mixgraph.shards.index import CHECKSUMS, INDEX, Index, IndexSample, IndexShard
 from mixgraph.shards.splits import artist_id
@@ -45,22 +45,16 @@ def write_shards(
     """
     if max_bytes < 1 or max_count < 1:
         raise ValueError(f"max_bytes, max_count: at least 1, got {max_bytes} and {max_count}")
-    out = Path(out)
-    with Place(out, DATA_SET, "out", "choose another folder").held() as place:
-        place.check(overwrite=True)
-        partial = place.new_work()
-        try:
-            with _Writer(partial, max_bytes, max_count) as writer:
-                for split, key, fields in samples:
-                    writer.add(split, key, fields)
-            index = writer.index()
-            if not index.samples:
-                raise ValueError(f"samples: at least one is needed for {out}, got none")
-            (partial / CHECKSUMS).write_text(checksums(index, index.to_json()), encoding="utf-8")
-            (partial / INDEX).write_bytes(index.to_json())
-            place.publish(partial, overwrite=True)
-        finally:
-            place.discard(partial)
+    place = Place(Path(out), DATA_SET, "out", "choose another folder")
+    with publish_folder(place, overwrite=True) as work:
+        with _Writer(work, max_bytes, max_count) as writer:
+            for split, key, fields in samples:
+                writer.add(split, key, fields)
+        index = writer.index()
+        if not index.samples:
+            raise ValueError(f"samples: at least one is needed for {out}, got none")
+        (work / CHECKSUMS).write_text(checksums(index, index.to_json()), encoding="utf-8")
+        (work / INDEX).write_bytes(index.to_json())
     return index
 
 

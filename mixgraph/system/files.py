@@ -96,7 +96,7 @@ def sync_tree(folder: Path) -> None:
 
 def json_text(value: Any, indent: int | None = None, separators: tuple[str, str] | None = None) -> str:
     """JSON of a value; NaN and infinity are null."""
-    return json.dumps(_finite(value), indent=indent, separators=separators, ensure_ascii=False, allow_nan=False)
+    return json.dumps(plain_json(value), indent=indent, separators=separators, ensure_ascii=False, allow_nan=False)
 
 
 def json_lines(text: str) -> list[Any]:
@@ -104,11 +104,12 @@ def json_lines(text: str) -> list[Any]:
     return [json.loads(line) for line in text.split("\n") if line]
 
 
-def _finite(value: Any) -> Any:
+def plain_json(value: Any) -> Any:
+    """A value as JSON gives it back: NaN and infinity are None, tuples are lists."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: plain_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [plain_json(item) for item in value]
     return value

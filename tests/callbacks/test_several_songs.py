@@ -13,6 +13,7 @@ from callbacks.time_budget import TimeBudget
 from datamodules import SongData
 from mixgraph.results import HeldPlace
 from mixgraph.results.found_graph import load_result
+from mixgraph.results.metrics import read_metrics
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
 
@@ -198,14 +199,14 @@ def test_one_songs_record_is_not_that_of_several(together) -> None:
 
 
 def test_the_logger_gets_the_mean_and_each_song(folder, together) -> None:
-    metrics = [json.loads((folder / "together" / name / "metrics.json").read_text()) for name in ("tiny", "duo")]
-    losses = [m["losses"]["found"]["loss"]["full"] for m in metrics]
-    found = final_figures(metrics, together[0].metric_suffixes())
-    assert [found["search/found_loss/tiny"], found["search/found_loss/duo"]] == losses
-    assert found["search/found_loss"] == pytest.approx(sum(losses) / 2)
+    metrics = [read_metrics(folder / "together" / name) for name in ("tiny", "duo")]
+    losses = [song.losses.found.loss["full"] for song in metrics]
+    figures = final_figures(metrics, together[0].metric_suffixes())
+    assert [figures["search/found_loss/tiny"], figures["search/found_loss/duo"]] == losses
+    assert figures["search/found_loss"] == pytest.approx(sum(losses) / 2)
     assert final_figures(metrics[:1], [""]) == {
         "search/found_loss": losses[0],
-        "search/pruning_ratio": metrics[0]["pruning_ratio"],
+        "search/pruning_ratio": metrics[0].pruning_ratio,
     }
 
 

@@ -16,9 +16,10 @@ import soundfile
 import torch
 import yaml
 
-from callbacks.result_folder import default_path
+from callbacks.result_places import default_path
 from mixgraph import __main__ as entry
-from mixgraph.results.found_graph import load_result, read_tracks
+from mixgraph.results.found_graph import load_result
+from mixgraph.results.rendering import read_tracks
 from mixgraph.songs import load_song
 
 ROOT = Path(__file__).parents[2]

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,14 +12,27 @@ from mixgraph.dataset.assessment import assess, quality_table
 from mixgraph.graph import build_console
 from mixgraph.graph.edit import prune
 from mixgraph.graph.io import save_graph
-from mixgraph.songs import write_audio
+from mixgraph.losses import SongScore
+from mixgraph.results.metrics import (
+    Losses,
+    Metrics,
+    ProcessorCounts,
+    SongFacts,
+    TrackReading,
+    read_metrics,
+    write_metrics,
+)
+from mixgraph.songs import SongWarning, write_audio
 
 RATE = 8000
 CONSOLE = build_console({"drums": ("kick", "hat"), "lead": ("lead",)}, "eg", "g")
+TRACKS = ("kick", "hat", "lead")
 KEPT = [CONSOLE.label(i) for i in CONSOLE.processors]
 
 
-def write_run(folder, drop=(), loss=0.5, windows=(0.5, 0.5, 0.5, 0.5), increases=True, silent_seconds=0, **metrics):
+def write_run(
+    folder, drop=(), loss=0.5, windows=(0.5, 0.5, 0.5, 0.5), increases=True, silent_seconds=0, tracks=TRACKS, **metrics
+):
     """A result of 8 s with windows of 2 s, without audio of tracks; `drop` are labels of removed processors."""
     folder.mkdir(parents=True)
     graph, _ = prune(CONSOLE, [i for i in CONSOLE.processors if CONSOLE.label(i) not in drop])
@@ -28,24 +42,32 @@ def write_run(folder, drop=(), loss=0.5, windows=(0.5, 0.5, 0.5, 0.5), increases
     mix = 0.5 * torch.sin(torch.arange(8 * RATE) * 0.3).expand(2, -1).clone()
     mix[:, : silent_seconds * RATE] *= 1e-5
     write_audio(folder / "mix_target.flac", mix, RATE)
-    found = {
-        "losses": {
-            "dry_sum": {"loss": {"full": 1.5}},
-            "found": {"loss": {"full": loss}, "windows": windows, "window_samples": 2 * RATE},
-        },
-        "warnings": ["track kick: silent over the whole mix", "track hat: seems late"],
-        "tracks": [{"name": "kick"}, {"name": "hat"}, {"name": "lead"}],
-        "num_processors": {"console": 8, "found": count},
-        "pruning_ratio": 1 - count / 8,
-        "num_samples": 8 * RATE,
-        "sample_rate": RATE,
-    } | metrics
-    (folder / "metrics.json").write_text(json.dumps(found))
+    full = math.nan if loss is None else loss
+    score = SongScore({"full": full}, {"full": full}, tuple(windows), tuple(windows), 2 * RATE)
+    dry_sum = SongScore({"full": 1.5}, {"full": 1.5}, (1.5,) * 4, (1.5,) * 4, 2 * RATE)
+    figures = Metrics(
+        song=SongFacts("song", "A song", ""),
+        sample_rate=RATE,
+        num_samples=8 * RATE,
+        level=1.0,
+        tracks=tuple(TrackReading(name, 0, 1, False) for name in tracks),
+        file_hashes={},
+        warnings=(SongWarning("silent_track", "track kick: is silent"), SongWarning("track_offset", "track hat: late")),
+        steps=3,
+        planned_steps=3,
+        losses=Losses(dry_sum, dry_sum, score),
+        tolerance=0.1,
+        denominator="target",
+        within_tolerance=True,
+        num_processors=ProcessorCounts(8, count),
+        pruning_ratio=1 - count / 8,
+    )
+    write_metrics(folder, replace(figures, **metrics))
     return folder
 
 
 def measured(folder):
-    return measure(folder, json.loads((folder / "metrics.json").read_text()))
+    return measure(folder, read_metrics(folder))
 
 
 def test_measurements_of_a_known_result(tmp_path) -> None:
@@ -80,13 +102,29 @@ def test_the_defaults_take_what_real_songs_reach_and_refuse_what_faders_reach(tm
         ({"silent_seconds": 8}, []),  # 100 dB lower as a whole is not silence beside itself
         ({"drop": KEPT, "pruning_ratio": 1.0}, ["min_processors"]),
         ({"pruning_ratio": 0.0}, ["min_pruning_ratio"]),
-        ({"tracks": [{"name": "kick"}]}, ["max_silent_tracks"]),
+        ({"tracks": ("kick",)}, ["max_silent_tracks"]),
         ({"loss": None}, ["max_loss", "max_loss_ratio", "max_loss_change"]),  # not a number
     ],
 )
 def test_each_rule_refuses_what_it_is_for(result, broken, tmp_path) -> None:
     found = measured(write_run(tmp_path / "run", **({"drop": KEPT[:2]} | result)))
     assert [name for name, _ in QualityRules().broken(found)] == broken
+
+
+def test_of_an_earlier_versions_result_silent_tracks_are_not_counted_and_that_is_told(tmp_path) -> None:
+    """Its metrics.json has sentences without codes; sentences are for people, and no rule reads them."""
+    folder = write_run(tmp_path / "run", KEPT[:2], tracks=("kick",))
+    metrics = json.loads((folder / "metrics.json").read_text())
+    del metrics["warning_codes"]
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.warns(
+        UserWarning, match=r"metrics\.json: warning_codes is missing, .* max_silent_tracks is not applied"
+    ):
+        measurements = measured(folder)
+    assert measurements.silent_tracks is None
+    assert QualityRules().broken(measurements) == []
+    (folder / "metrics.json").write_text(json.dumps(metrics | {"warnings": []}))  # nothing to have a code
+    assert measured(folder).silent_tracks == 0
 
 
 def test_digital_silence_is_silence(tmp_path) -> None:

@@ -124,7 +124,7 @@ def test_another_song_is_told_before_all_else(song) -> None:
     assert codes(other, 12 * noise(seed=7), loss=1.7) == ["another_song", "peak"]
     assert codes(other, song.mix) == []  # what is matched is no other song, e.g. a loop that has no clear place
     verdict = judge(other, noise(seed=7), 1.7, lambda row: 1.0)
-    lines = verdict_lines(verdict.as_dict(), 1.7)
+    lines = verdict_lines(verdict, 1.7)
     assert lines[0].startswith("Verdict: very far (match loss 1.700): level ")
     assert lines[-1].startswith("  WARNING: Another song? No track has a place in the mix")
     assert "HINT: are tracks and mix of the same song" in lines[-1]
@@ -224,11 +224,12 @@ def test_a_mono_mix_and_a_peak_are_told(song) -> None:
 
 
 def test_a_verdict_is_plain_data_and_reads_in_a_line(song) -> None:
-    verdict = judge(song, 1.1 * song.mix, 0.3, lambda row: 1.0).as_dict()
-    assert verdict["words"] == "close"
-    assert verdict["level_db"] == 0.83
-    assert set(verdict["octaves_db"].values()) == {0.83}
-    assert verdict["findings"] == []
+    verdict = judge(song, 1.1 * song.mix, 0.3, lambda row: 1.0)
+    data = verdict.to_dict()
+    assert data["words"] == "close"
+    assert data["level_db"] == 0.83
+    assert set(data["octaves_db"].values()) == {0.83}
+    assert data["findings"] == []
     first, second, *more = verdict_lines(verdict, 0.3)
     assert first == (
         "Verdict: close (match loss 0.300): level +0.8 dB, worst octave 31 Hz +0.8 dB, stereo width +0.0 dB, "
@@ -236,9 +237,9 @@ def test_a_verdict_is_plain_data_and_reads_in_a_line(song) -> None:
     )
     assert second.startswith("  octaves (Hz, dB of the found mix against the target): 31 +0.8, 63 +0.8, ")
     assert more == []
-    low = judge(song, song.mix + sine(31.5, -20, seconds=8.0), 0.3, lambda row: 1.0).as_dict()
+    low = judge(song, song.mix + sine(31.5, -20, seconds=8.0), 0.3, lambda row: 1.0)
     assert "(the match loss is A-weighted: it hardly hears the lowest octaves)" in verdict_lines(low, 0.3)[2]
     silent = replace(song, mix=torch.zeros_like(song.mix))
-    assert verdict_lines(judge(silent, song.mix, 3.0, lambda row: 1.0).as_dict(), 3.0) == [
+    assert verdict_lines(judge(silent, song.mix, 3.0, lambda row: 1.0), 3.0) == [
         "Verdict: the mix is silent, so there is nothing to compare with."
     ]

@@ -157,8 +157,8 @@ def describe_choice(
 def _is_free(song: Assessment) -> bool:
     """Both by the licence that its files state now and by the one at the time of the search."""
     assert song.runs is not None
-    then = song.runs.metrics[song.runs.best]["song"]["licence"]
-    return may_share_audio(song.source.licence) and may_share_audio(then)
+    searched = song.runs.metrics[song.runs.best].song
+    return may_share_audio(song.source.licence) and may_share_audio(searched.licence)
 
 
 def _read(song: Assessment, settings: dict[str, Any]) -> Song:

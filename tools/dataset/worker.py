@@ -23,6 +23,7 @@ from mixgraph.dataset.folder import RECORD
 from mixgraph.dataset.reasons import readable, reason
 from mixgraph.names import uninterpolated
 from mixgraph.results import CHECKPOINT, CONFIG, RESULT, Place, is_complete
+from mixgraph.results.metrics import read_metrics
 from mixgraph.songs.load import UnusableSongError
 from mixgraph.system.files import write_atomically
 from mixgraph.system.termination import TERMINATED, ending_when_terminated, was_terminated
@@ -106,8 +107,7 @@ def command(arguments: list[str]) -> None:
 
 def _label(result: Path, request: Request) -> None:
     """Adds the record, and takes the paths of this machine out of the settings; the same however often it is done."""
-    read = json.loads((result / "metrics.json").read_text(encoding="utf-8"))["file_hashes"]
-    if read != request.record["files"]:
+    if read_metrics(result).file_hashes != request.record["files"]:
         raise ValueError(f"{request.song}: its audio changed while the build ran; run it again")
     config = yaml.safe_load((result / CONFIG).read_text(encoding="utf-8"))
     config["data"]["path"], config["result"]["path"], config["ckpt_path"] = request.record["song"], None, None

@@ -1,0 +1,57 @@
+"""From the outcome of a search to its figures."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mixgraph.pruning import SongRecord
+from mixgraph.report.verdict import Verdict, judge
+from mixgraph.results.metrics import Losses, Metrics, ProcessorCounts, SongFacts, TrackReading, within_tolerance
+from mixgraph.results.outcome import SongOutcome
+
+
+def measure(outcome: SongOutcome, found_mix: Tensor, dry_sum: Tensor) -> Metrics:
+    """Measures losses before and after pruning beside those of the dry sum, ratios of pruning, and the verdict.
+
+    Args:
+        outcome: what is measured.
+        found_mix: (2, L), the mix that its graph makes.
+        dry_sum: (2, L), the sum of the song's tracks.
+    """
+    song, search, target = outcome.song, outcome.search, outcome.target
+    record = SongRecord() if search is None else search.record
+    score = target.score(found_mix)
+    console = record.console_score or score
+    counts, initial_counts = outcome.values.graph.count(), outcome.initial_counts
+    initial, left = sum(initial_counts.values()), sum(counts.values())
+    tracks = zip(song.tracks, song.placements, song.mono, strict=True)
+    return Metrics(
+        song=SongFacts(song.name, song.title, song.licence),
+        sample_rate=song.sample_rate,
+        num_samples=song.num_samples,
+        level=song.level,
+        tracks=tuple(TrackReading(name, start, polarity, mono) for name, (start, polarity), mono in tracks),
+        file_hashes=dict(song.file_hashes),
+        alignment=song.alignment,
+        warnings=song.warnings,
+        steps=0 if search is None else search.steps,
+        planned_steps=0 if search is None else search.planned_steps,
+        failure=None if search is None else search.failure or None,
+        losses=Losses(target.score(dry_sum), console, score),
+        verdict=_judge(outcome, found_mix, score.loss["full"]),
+        tolerance=record.tolerance,
+        denominator=outcome.denominator,
+        within_tolerance=within_tolerance(console, score, record.tolerance, outcome.denominator),
+        num_processors=ProcessorCounts(console=initial, found=left),
+        pruning_ratio=1 - left / initial if initial else 0.0,
+        pruning_ratio_by_type={t: 1 - counts.get(t, 0) / n for t, n in initial_counts.items()},
+        num_processors_by_type={t: counts.get(t, 0) for t in initial_counts},
+        num_console_processors_by_type=dict(initial_counts),
+    )
+
+
+def _judge(outcome: SongOutcome, found_mix: Tensor, loss: float) -> Verdict:
+    def loss_without(row: int) -> float:
+        return outcome.target.score(outcome.render_without(row)).loss["full"]
+
+    return judge(outcome.song, found_mix, loss, loss_without)

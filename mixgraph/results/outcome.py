@@ -1,0 +1,94 @@
+"""What a search, or a prediction, leaves of one song, before it is measured and written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mixgraph.graph import GraphValues
+from mixgraph.losses import Denominator, SongTarget
+from mixgraph.processors import Processors
+from mixgraph.pruning import SongRecord
+from mixgraph.render import render_blocks, render_song
+from mixgraph.songs import Song
+
+
+@dataclass(frozen=True, eq=False)
+class SearchRun:
+    """How the graph of a song was searched.
+
+    Attributes:
+        record: of the song's pruning.
+        log: rows of log.csv.
+        steps: of training.
+        planned_steps: more than `steps` where the search was stopped.
+        failure: why training ended before its time; empty where it did not.
+    """
+
+    record: SongRecord
+    log: Sequence[Mapping[str, Any]]
+    steps: int
+    planned_steps: int
+    failure: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class SongOutcome:
+    """A song and the graph that was found for it.
+
+    Attributes:
+        song: as it was read.
+        values: the graph, its parameters and its dry/wet weights; without gradients, on any device.
+        processors: on the device of the values.
+        processor_options: processor name -> constructor arguments that differ from the defaults.
+        initial_counts: type -> number of processors of the console that the graph is a part of.
+        target: the song's mix as the match loss sees it.
+        denominator: of the match loss that was searched by.
+        block: samples a block of whole-song renderings.
+        mono: rows of the sources that are rendered as one channel.
+        search: how the graph was found; None for a graph that was not searched for.
+    """
+
+    song: Song
+    values: GraphValues
+    processors: Processors
+    processor_options: Mapping[str, Mapping[str, Any]]
+    initial_counts: Mapping[str, int]
+    target: SongTarget
+    denominator: Denominator
+    block: int
+    mono: Sequence[int] = ()
+    search: SearchRun | None = None
+
+    @torch.no_grad()
+    def render(self) -> Tensor:
+        """The mix that the graph makes of the song: (2, L), on the CPU, at the song's level."""
+        values = self.values.parameters, self.values.weights
+        mix = render_song(self.values.graph, self.processors, self.song.sources, *values, self.block, self.mono)
+        return mix[0].cpu()
+
+    @torch.no_grad()
+    def render_without(self, row: int) -> Tensor:
+        """The same mix with one track, a row of the sources, muted."""
+        weights = self.values.weights
+
+        def read(start: int, stop: int) -> Tensor:
+            sources = self.song.sources[..., start:stop].to(weights.device, weights.dtype, copy=True)
+            sources[row] = 0
+            return sources
+
+        values, length = (self.values.parameters, weights), self.song.num_samples
+        pieces = render_blocks(self.values.graph, self.processors, read, *values, length, self.block, self.mono)
+        return torch.cat(list(pieces), dim=-1)[0].cpu()
+
+    @property
+    def loss_increases(self) -> Tensor | None:
+        """Of removing each processor, (processors,), where all were measured (a stopped search has only some)."""
+        increases = None if self.search is None else self.search.record.loss_increases
+        if increases is None or None in increases:
+            return None
+        return torch.tensor(increases, dtype=torch.float64)

@@ -1,0 +1,99 @@
+"""Rendering of a found graph on tracks that are read again, from any folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mixgraph.render import BLOCK, check_block
+from mixgraph.results.found_graph import FoundGraph, load_result
+from mixgraph.songs import WrittenAudio, write_audio
+from mixgraph.songs.clips import cut
+from mixgraph.songs.decode import decode
+from mixgraph.songs.load import describe_absurd
+from mixgraph.songs.resample import resample
+from mixgraph.songs.track_files import MatchedTrack, describe_matches, list_tracks, match_tracks
+
+
+@dataclass(frozen=True, eq=False)
+class TracksRead:
+    """The tracks of a found graph, read again.
+
+    Attributes:
+        sources: (inputs, 2, L), at the tracks' own level.
+        notes: lines for a person: how tracks were found, where not by name, and another length than the song's.
+    """
+
+    sources: Tensor
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """Where a mix was written, and lines for a person on how its tracks were read."""
+
+    written: WrittenAudio
+    notes: tuple[str, ...]
+
+
+def read_tracks(found: FoundGraph, folder: Path) -> TracksRead:
+    """Reads the tracks of a found graph from a song's folder, of any layout, or from a folder of files.
+
+    A track is found by the content that it had in the search, by its name and by its file's name, which may not
+    contradict each other. It is read where and with the polarity that the search read it; another recording in a
+    song's folder where that folder states it. If all tracks are those of the search, the length is that of its mix,
+    as in the search; else it is that of the longest track.
+
+    Raises:
+        FileNotFoundError: no such folder, or tracks that are missing in it; all of them are named.
+        ValueError: contradictions, two files for a track, a song's folder or files that cannot be read, or tracks
+            that end before the song begins.
+    """
+    names = [found.graph.names[i] for i in found.graph.inputs]
+    matches = match_tracks(names, found.origins, list_tracks(folder), folder)
+    notes = describe_matches(matches)
+    placed = [_read_track(found, match) for match in matches]
+    original = all(match.is_original for match in matches)
+    length = found.num_samples if original else max(audio.shape[-1] - start for audio, start in placed)
+    if length < 1:
+        raise ValueError(f"tracks: audio after the song's beginning expected in {folder}, got tracks that end before")
+    if length != found.num_samples:
+        searched, got = (n / found.sample_rate for n in (found.num_samples, length))
+        notes.append(f"The longest track has {got:.2f} s, the song of the search {searched:.2f} s: all is rendered.")
+    return TracksRead(torch.stack([cut(audio, start, length).expand(2, -1) for audio, start in placed]), tuple(notes))
+
+
+def _read_track(found: FoundGraph, match: MatchedTrack) -> tuple[Tensor, int]:
+    """A track, (1 or 2, frames), with its polarity, and the sample of it that meets the song's first."""
+    audio = decode(match.file.path, found.sample_rate)
+    absurd = describe_absurd(match.file.path, audio.samples, audio.sample_rate)
+    if absurd is not None:
+        raise ValueError(absurd)
+    samples = resample(audio.samples, audio.sample_rate, found.sample_rate)
+    start, polarity = found.placements.get(match.track, (0, 1))
+    stated = match.file.read_offset(found.sample_rate, audio.sample_rate), match.file.polarity
+    if not match.is_original and stated != (0, 1):
+        start, polarity = stated
+    return samples * polarity, start
+
+
+def render_result(result: Path, tracks: Path, out: Path, block: int = BLOCK, overwrite: bool = False) -> Rendering:
+    """Renders a result folder's graph on tracks, see `read_tracks`, and writes the mix.
+
+    Raises:
+        FileExistsError: there is such a file already, and it is not to be overwritten.
+        ValueError: a block that is too short, or a file among the tracks; and as `read_tracks` and `write_audio`.
+    """
+    check_block(block)
+    folders = {tracks.resolve(), *(file.path.resolve().parent for file in list_tracks(tracks))}
+    if out.resolve().parent in folders:
+        raise ValueError(f"out: {out} would be among the tracks; choose another folder")
+    places = [out, out.with_suffix(".wav")] if out.suffix.lower() == ".flac" else [out]  # what clips in FLAC is WAV
+    if not overwrite and (existing := [str(place) for place in places if place.exists()]):
+        raise FileExistsError(f"out: {', '.join(existing)} exists and is kept; choose another name or give --overwrite")
+    found = load_result(result)
+    read = read_tracks(found, tracks)
+    return Rendering(write_audio(out, found.render(read.sources, block), found.sample_rate), read.notes)

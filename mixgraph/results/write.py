@@ -1,0 +1,153 @@
+"""Writing the files of one song's result, but for those that belong to the search: its settings and its times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from mixgraph.graph import INPUT, MIX, MixGraph
+from mixgraph.graph.edit import audible_part
+from mixgraph.graph.io import save_graph, save_parameters
+from mixgraph.processors import make_processors
+from mixgraph.report.drawing.draw import save_drawing
+from mixgraph.report.drawing.lettering import lacking_characters
+from mixgraph.report.figures import save_figure
+from mixgraph.report.findings import is_mono
+from mixgraph.report.panels import settings_figures
+from mixgraph.report.progress import progress_figure
+from mixgraph.report.settings import NodeSettings, read_settings, settings_text
+from mixgraph.report.spectrograms import spectrogram_figure
+from mixgraph.report.verdict import verdict_lines
+from mixgraph.results.contents import LOG, TRACE
+from mixgraph.results.log import log_to_csv
+from mixgraph.results.measure import measure
+from mixgraph.results.metrics import Metrics, write_metrics
+from mixgraph.results.outcome import SearchRun, SongOutcome
+from mixgraph.songs import Song, write_audio
+from mixgraph.system.files import json_text, write_atomically
+
+_SILENT = "silent over the whole mix"
+_UNSEARCHED_LOG: Sequence[Mapping[str, Any]] = ({"step": 0, "stage": "console"},)
+"""The log of a graph that was not searched for: it stands where a search starts."""
+
+
+@dataclass(frozen=True)
+class WrittenSong:
+    """What was written of a song.
+
+    Attributes:
+        metrics: as metrics.json holds them.
+        notes: lines for a person, on files that are other than usual.
+    """
+
+    metrics: Metrics
+    notes: tuple[str, ...]
+
+
+def write_song(folder: Path, outcome: SongOutcome) -> WrittenSong:
+    """Renders and measures a song's graph, and writes the files of its result to a folder that exists.
+
+    Raises:
+        FloatingPointError: the mix that the graph makes is not finite.
+        OSError: a file cannot be written.
+    """
+    song, search, graph = outcome.song, outcome.search, outcome.values.graph
+    found_mix, dry_sum = outcome.render(), song.sources.sum(dim=0)
+    if not bool(found_mix.isfinite().all()):
+        reason = (search.failure if search else "") or "HINT: a lower model.optimizer.learning_rate"
+        raise FloatingPointError(f"the mix that the graph of {song.name} makes is not finite. {reason}")
+    metrics = measure(outcome, found_mix, dry_sum)
+    log = _UNSEARCHED_LOG if search is None else search.log
+    _write_data(folder, outcome, metrics, log)
+    notes = _write_mixes(folder, song, found_mix)
+    _write_settings(folder, outcome, metrics)
+    mixes = {"dry sum": dry_sum, "found": found_mix}
+    save_figure(spectrogram_figure(song.mix, mixes, song.sample_rate), folder / "spectrograms.png")
+    save_figure(progress_figure(log), folder / "progress.png")
+    if lacking := lacking_characters((song.title or song.name, *graph.names)):
+        notes.append(
+            f"settings.png, graph.png: no font here has {' '.join(lacking)}: code points stand for them. "
+            "HINT: install one that does, such as Noto Sans CJK; settings.txt and graph.svg have the names as they are"
+        )
+    return WrittenSong(metrics, tuple(notes))
+
+
+def _write_data(folder: Path, outcome: SongOutcome, metrics: Metrics, log: Sequence[Mapping[str, Any]]) -> None:
+    """Writes the graph, its values, the metrics, the trace of pruning and the log of training."""
+    values, weights = outcome.values, outcome.values.weights.cpu()
+    save_graph(
+        folder / "graph.json",
+        values.graph,
+        weights,
+        loss_increases=outcome.loss_increases,
+        sample_rate=outcome.song.sample_rate,
+        processor_options=outcome.processor_options,
+    )
+    save_parameters(folder / "parameters.safetensors", values.parameters, weights)
+    write_metrics(folder, metrics)
+    trace = outcome.search.record.trace if outcome.search else []
+    write_atomically(folder / TRACE, "".join(json_text(row) + "\n" for row in trace).encode())
+    write_atomically(folder / LOG, log_to_csv(log).encode())
+
+
+def _write_mixes(folder: Path, song: Song, found_mix: Tensor) -> list[str]:
+    """Writes the engineer's mix and the found one, mono ones with one channel; returns notes for a person."""
+    notes = []
+    for name, audio in (("mix_target", song.mix), ("mix_found", found_mix)):
+        channels = audio[:1] if is_mono(audio) else audio
+        written = write_audio(folder / f"{name}.flac", channels / song.level, song.sample_rate)
+        if written.warning and name == "mix_target":  # the verdict says it of the found mix
+            notes.append(written.warning)
+    return notes
+
+
+def _write_settings(folder: Path, outcome: SongOutcome, metrics: Metrics) -> None:
+    """Writes what the processors are set to, as a text, as pictures of responses, and as drawings of the graph."""
+    song, graph = outcome.song, outcome.values.graph
+    values = outcome.values.parameters, outcome.values.weights.cpu()
+    processors = make_processors(song.sample_rate, outcome.processor_options)  # on the CPU, as the values are read
+    settings = read_settings(graph, processors, *values, song.num_samples, song.level, outcome.loss_increases)
+    silent = tuple(row for row, track in enumerate(song.sources) if not bool(track.any()))
+    title, notes = song.title or song.name, _chain_notes(graph, settings, silent)
+    lines = verdict_lines(metrics.verdict, metrics.losses.found.loss["full"]) if metrics.verdict else []
+    text = settings_text(settings, title, song.sample_rate, lines, why_unmeasured(outcome.search), notes)
+    write_atomically(folder / "settings.txt", text.encode())
+    _draw_settings(folder, settings, title, notes)
+    texts = {node_settings.node: node_settings.text() for node_settings in settings}
+    for name in ("graph.svg", "graph.png"):
+        save_drawing(folder / name, graph, values[1], title, texts, silent)
+
+
+def _chain_notes(graph: MixGraph, settings: Sequence[NodeSettings], silent: Sequence[int]) -> dict[str, str]:
+    """What is said of chains, by place: that they are silent, and nothing ("") of what has no processors."""
+    audible, used = set(audible_part(graph, silent)[1]), {node_settings.place for node_settings in settings}
+    nodes = [node for node in range(len(graph)) if graph.types[node] in (INPUT, MIX)]
+    notes = {graph.label(node): "" if node in audible else _SILENT for node in nodes}
+    return {place: note for place, note in notes.items() if note or place not in used}
+
+
+def _draw_settings(folder: Path, settings: Sequence[NodeSettings], title: str, notes: Mapping[str, str]) -> None:
+    """Writes `settings.png`, and what has no room there to `settings_2.png` and so on."""
+    silent = [place for place, note in notes.items() if note == _SILENT]
+    empty = [place for place, note in notes.items() if note != _SILENT]
+    drawn = [node_settings for node_settings in settings if node_settings.place.split(", ")[0] not in silent]
+    below = [f"Silent, not drawn: {', '.join(silent)}."] if silent else []
+    below += [f"Without processors: {', '.join(empty)}."] if empty else []
+    for number, figure in enumerate(settings_figures(drawn, title, below), start=1):
+        save_figure(figure, folder / ("settings.png" if number == 1 else f"settings_{number}.png"))
+
+
+def why_unmeasured(search: SearchRun | None) -> str:
+    """Why loss increases are not known; empty where they are."""
+    if search is None:
+        return "there was no search"
+    increases = search.record.loss_increases
+    if increases is not None and None not in increases:
+        return ""
+    if search.steps < search.planned_steps:
+        return f"the search was stopped after {search.steps} of {search.planned_steps} steps"
+    return "the search was stopped while they were" if increases else "pruning.leave_one_out is off"
