@@ -54,23 +54,23 @@ def folder(tiny_song, tmp_path_factory):
 
 
 def test_a_quick_run_measures_every_part(folder):
-    found = json.loads((folder / "benchmark.json").read_text())
-    assert {row["part"] for row in found["rows"]} == set(PARTS)
-    for row in found["rows"]:
+    report = json.loads((folder / "benchmark.json").read_text())
+    assert {row["part"] for row in report["rows"]} == set(PARTS)
+    for row in report["rows"]:
         assert list(row["median"]) == ["ours tuned"], row
         assert all(math.isfinite(value) and value > 0 for value in row["median"].values()), row
         assert row["ratio"] == {}
-    songs = {part: {row["case"].get("song") for row in found["rows"] if row["part"] == part} for part in PARTS}
+    songs = {part: {row["case"].get("song") for row in report["rows"] if row["part"] == part} for part in PARTS}
     synthetic = {"synthetic, stereo", "synthetic, mono"}
     assert songs["step"] == synthetic | {"tiny"}
     assert songs["evaluation"] == songs["trial"] == synthetic
-    assert set(found["growth"]) == {
+    assert set(report["growth"]) == {
         "step against tracks",
         "evaluation against tracks",
         "step against clip seconds",
         "evaluation against song seconds",
     }
-    assert found["machine"]["threads"] == 1
+    assert report["machine"]["threads"] == 1
 
 
 def test_phases_add_up(folder):
@@ -95,7 +95,7 @@ def test_a_search_that_is_kept_is_not_run_again(tiny_song, folder, tmp_path):
     first = json.loads((folder / "benchmark.json").read_text())
     (tmp_path / FILE).write_bytes((folder / FILE).read_bytes() + b'{"key": {"torn')
     again = quick(tiny_song, tmp_path, "--parts", "search", "--keep")
-    before, after = ([r for r in found["rows"] if r["part"] == "search"] for found in (first, again))
+    before, after = ([r for r in report["rows"] if r["part"] == "search"] for report in (first, again))
     assert [row["samples"] for row in after] == [row["samples"] for row in before]
     assert after[0]["runs"] == {"ours tuned": [first["machine"]["date"]]}
     assert "(earlier run)" in (tmp_path / "benchmark.md").read_text()
@@ -127,10 +127,13 @@ def test_versions_tell_sources_apart():
 def rows_of_both():
     rows = []
     answers = {"ours": [0.1, 0.2, 0.3], "peer": [3.0, 5.0, 4.0]}
-    found = {Runner(s, "default"): Measured([{"total": v} for v in own]) for s, own in answers.items()}
-    add_row(rows, "step", {"song": "synthetic, stereo", "tracks": 8, "share": 1.0}, "total", found, "total")
-    found = {Runner("ours", "default"): Measured([{"total": 1.0}]), Runner("peer", "default"): Measured([], "over 9 s")}
-    add_row(rows, "sweep", {"axis": "tracks", "value": 128}, "step", found, "total")
+    measured = {Runner(s, "default"): Measured([{"total": v} for v in seconds]) for s, seconds in answers.items()}
+    add_row(rows, "step", {"song": "synthetic, stereo", "tracks": 8, "share": 1.0}, "total", measured, "total")
+    measured = {
+        Runner("ours", "default"): Measured([{"total": 1.0}]),
+        Runner("peer", "default"): Measured([], "over 9 s"),
+    }
+    add_row(rows, "sweep", {"axis": "tracks", "value": 128}, "step", measured, "total")
     return rows
 
 
@@ -171,11 +174,11 @@ class RecordingPool:
 
     def alternate(self, case, requests, repeats, warm_up=None, runners=None, seconds=None):
         (runner,) = runners
-        found = []
+        results = []
         for request in requests:
             self.asked.append((runner.side, request["do"], request.get("seed", case.share)))
-            found.append({runner: Measured([self.answer(runner.side, request, case.share)] * repeats)})
-        return found
+            results.append({runner: Measured([self.answer(runner.side, request, case.share)] * repeats)})
+        return results
 
     def answer(self, side, request, share):
         if request["do"] != "search":
@@ -260,8 +263,8 @@ def test_extrapolation_counts_what_a_search_does():
     rounds = [{"before": 10, "after": 5, "trials": 8}, {"before": 5, "after": 5, "trials": 5}]
     # Steps cost 4 s a full console, evaluations 12 s; half of it costs half. Round 1: 9 evaluations before, 1 after.
     expected = 300 * 4 + (9 * 12 + 6 + 50 * 2) + (6 * 6 + 6 + 50 * 2)
-    found = peer_seconds(Recipe(300, 2, 50), rounds, Cost(1.0, 4.0, 12.0), Cost(0.5, 2.0, 6.0))
-    assert found == pytest.approx(expected)
+    seconds = peer_seconds(Recipe(300, 2, 50), rounds, Cost(1.0, 4.0, 12.0), Cost(0.5, 2.0, 6.0))
+    assert seconds == pytest.approx(expected)
 
 
 def test_a_longer_search_goes_on_like_a_measured_one():
@@ -271,18 +274,19 @@ def test_a_longer_search_goes_on_like_a_measured_one():
         {"before": 28, "after": 26, "trials": 4, "seconds": 2.0, "step": 0.3},
         {"before": 26, "after": 20, "trials": 26, "seconds": 13.0, "step": 0.2},
     ]
-    for own in measured:
-        own |= {"types": {"equalizer": own["before"]}, "types_after": {"equalizer": own["after"]}}
-    found = continued(measured, 8)
-    assert found[:4] == measured
-    assert [(own["before"], own["after"], own["trials"]) for own in found[4:]] == [(20, 20, 4)] * 3 + [(20, 20, 20)]
-    assert [own["seconds"] for own in found[4:]] == [2.0, 2.0, 2.0, 10.0]
-    assert [own["step"] for own in found[4:]] == [0.2] * 4
-    assert [own["types"] for own in found[4:]] == [{"equalizer": 20}] * 4
+    for of_round in measured:
+        of_round |= {"types": {"equalizer": of_round["before"]}, "types_after": {"equalizer": of_round["after"]}}
+    longer = continued(measured, 8)
+    assert longer[:4] == measured
+    assert [(of_round["before"], of_round["after"]) for of_round in longer[4:]] == [(20, 20)] * 4
+    assert [of_round["trials"] for of_round in longer[4:]] == [4, 4, 4, 20]
+    assert [of_round["seconds"] for of_round in longer[4:]] == [2.0, 2.0, 2.0, 10.0]
+    assert [of_round["step"] for of_round in longer[4:]] == [0.2] * 4
+    assert [of_round["types"] for of_round in longer[4:]] == [{"equalizer": 20}] * 4
     # The peer's rule halves 10 % down to one processor: 4, 2, 1 of 40; 2, 1 of 20.
-    assert [own["trials"] for own in with_fewest_trials(found)] == [3, 3, 3, 26, 2, 2, 2, 20]
+    assert [of_round["trials"] for of_round in with_fewest_trials(longer)] == [3, 3, 3, 26, 2, 2, 2, 20]
     assert continued(measured, 2) == measured[:2]
-    assert our_seconds(Recipe(100, 2, 10), 0.5, found[:2]) == pytest.approx(50 + 16 + 4 + 6 + 3)
+    assert our_seconds(Recipe(100, 2, 10), 0.5, longer[:2]) == pytest.approx(50 + 16 + 4 + 6 + 3)
 
 
 @pytest.mark.parametrize(("tracks", "subgroups"), [(2, 1), (8, 3), (24, 6), (32, 8)])
@@ -316,28 +320,28 @@ def test_common_losses_of_a_mix_at_half_level():
     """Half the amplitude: spectral convergence 1/2 or 1, log distance ln 2 (reference section 2)."""
     song = make_song(Case(tracks=2, seconds=3.8, sample_rate=RATE))
     song = replace(song, mix=100 * song.sources.sum(dim=0))  # far above the floor of the magnitudes
-    found = common_losses(song, lambda sources, first: 50 * sources.sum(dim=0))
-    assert found["loss_target"] == pytest.approx(0.5 + math.log(2), rel=1e-5)  # float32 sums
-    assert found["loss_prediction"] == pytest.approx(1.0 + math.log(2), rel=1e-5)
+    losses = common_losses(song, lambda sources, first: 50 * sources.sum(dim=0))
+    assert losses["loss_target"] == pytest.approx(0.5 + math.log(2), rel=1e-5)  # float32 sums
+    assert losses["loss_prediction"] == pytest.approx(1.0 + math.log(2), rel=1e-5)
     # By the published protocol there is a second clip, after the song's end, where both are silent.
-    assert 2 * found["published_target"] == pytest.approx(0.5 + math.log(2), rel=1e-5)
-    assert 2 * found["published_prediction"] == pytest.approx(1.0 + math.log(2), rel=1e-5)
+    assert 2 * losses["published_target"] == pytest.approx(0.5 + math.log(2), rel=1e-5)
+    assert 2 * losses["published_prediction"] == pytest.approx(1.0 + math.log(2), rel=1e-5)
 
 
 def test_our_search_is_as_long_as_asked_and_hears_its_seed(tiny_song):
     case = Case(song=str(tiny_song), sample_rate=RATE)
-    found = [OurSide(case).search(4, 1, 2, seed) for seed in (0, 0, 1)]
-    losses = [(f["loss_target"], f["loss_prediction"]) for f in found]
+    answers = [OurSide(case).search(4, 1, 2, seed) for seed in (0, 0, 1)]
+    losses = [(answer["loss_target"], answer["loss_prediction"]) for answer in answers]
     assert losses[0] == losses[1]
     assert losses[0] != losses[2]
-    assert [f["steps"] for f in found] == [6, 6, 6]
-    assert found[0]["optimised"] == "target"
-    (counted,) = found[0]["rounds"]
+    assert [answer["steps"] for answer in answers] == [6, 6, 6]
+    assert answers[0]["optimised"] == "target"
+    (counted,) = answers[0]["rounds"]
     assert counted["before"] == sum(counted["types"].values()) == 35
     assert counted["after"] == sum(counted["types_after"].values())
-    assert found[0]["pruning_ratio"] == pytest.approx(1 - counted["after"] / 35)
-    assert 0 < 4 * found[0]["console_step"] + 2 * counted["step"] + counted["seconds"] <= found[0]["total"]
-    assert 6 * found[0]["step"] == pytest.approx(4 * found[0]["console_step"] + 2 * counted["step"])
+    assert answers[0]["pruning_ratio"] == pytest.approx(1 - counted["after"] / 35)
+    assert 0 < 4 * answers[0]["console_step"] + 2 * counted["step"] + counted["seconds"] <= answers[0]["total"]
+    assert 6 * answers[0]["step"] == pytest.approx(4 * answers[0]["console_step"] + 2 * counted["step"])
 
 
 def test_a_worker_over_its_limit_is_ended():

@@ -26,14 +26,14 @@ def test_what_is_made_is_a_valid_data_set(made) -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_every_kind_of_pass_reads_every_sample(made, workers) -> None:
-    found = {name: list(loader(workers)) for name, loader in passes(sorted(made.glob("*/*.tar")), 0.1).items()}
-    assert list(found) == [PLAIN, DECODED, PYG, AUDIO]
+    samples = {name: list(loader(workers)) for name, loader in passes(sorted(made.glob("*/*.tar")), 0.1).items()}
+    assert list(samples) == [PLAIN, DECODED, PYG, AUDIO]
     keys = [f"s{i:05d}" for i in range(5)]
-    assert sorted(sample["__key__"] for sample in found[PLAIN]) == keys
-    assert all(sample["graph.json"][:1] == b"{" for sample in found[PLAIN])
-    assert sorted(example.sample.key for (example,) in found[DECODED]) == keys
-    assert sorted(key for batch in found[PYG] for key in batch.key) == keys
-    assert all(example.tracks.shape[1:] == (2, 3000) for (example,) in found[AUDIO])
+    assert sorted(sample["__key__"] for sample in samples[PLAIN]) == keys
+    assert all(sample["graph.json"][:1] == b"{" for sample in samples[PLAIN])
+    assert sorted(example.sample.key for (example,) in samples[DECODED]) == keys
+    assert sorted(key for batch in samples[PYG] for key in batch.key) == keys
+    assert all(example.tracks.shape[1:] == (2, 3000) for (example,) in samples[AUDIO])
 
 
 def test_a_rate_needs_samples_after_the_first() -> None:
@@ -48,12 +48,12 @@ def test_report(tmp_path, capsys) -> None:
     text = capsys.readouterr().out
     assert text == (tmp_path / "report" / "shard_speed.md").read_text()
     sets = json.loads((tmp_path / "report" / "shard_speed.json").read_text())["sets"]
-    assert [(own["name"], own["samples"]) for own in sets] == [("without_audio", 3), ("with_audio", 2)]
-    assert [[row["what"] for row in own["reading"]] for own in sets] == [
+    assert [(measured["name"], measured["samples"]) for measured in sets] == [("without_audio", 3), ("with_audio", 2)]
+    assert [[row["what"] for row in measured["reading"]] for measured in sets] == [
         [PLAIN, DECODED, PYG],
         [PLAIN, DECODED, PYG, AUDIO],
     ]
-    assert all(row["rate"] == pytest.approx(row["rates"][0]) for own in sets for row in own["reading"])
+    assert all(row["rate"] == pytest.approx(row["rates"][0]) for measured in sets for row in measured["reading"])
 
 
 def test_a_given_set_is_read_and_not_written(made, capsys) -> None:

@@ -40,8 +40,8 @@ def tone(hertz: float, seconds: float = 2.0):
 
 def test_equal_mixes_are_no_distance_apart() -> None:
     audio = torch.randn(2, RATE, generator=torch.Generator().manual_seed(0))
-    found = independent_losses(audio, audio, RATE)
-    assert found == {"stft": 0.0, "loudness_lu": 0.0, "centroid_octaves": 0.0}
+    losses = independent_losses(audio, audio, RATE)
+    assert losses == {"stft": 0.0, "loudness_lu": 0.0, "centroid_octaves": 0.0}
 
 
 def test_silence_where_there_should_be_a_tail_is_no_error_of_colour() -> None:
@@ -49,30 +49,30 @@ def test_silence_where_there_should_be_a_tail_is_no_error_of_colour() -> None:
     target[:, RATE : 2 * RATE] *= 0.01
     mix = target.clone()
     mix[:, RATE : 2 * RATE] = 0
-    found = independent_losses(mix, target, RATE)
-    assert found["centroid_octaves"] < 0.05
-    assert found["loudness_lu"] > 5
+    losses = independent_losses(mix, target, RATE)
+    assert losses["centroid_octaves"] < 0.05
+    assert losses["loudness_lu"] > 5
 
 
 def test_half_the_level_is_six_units_of_loudness_and_no_colour() -> None:
     audio = 0.1 * torch.randn(2, RATE, generator=torch.Generator().manual_seed(0))
-    found = independent_losses(audio / 2, audio, RATE)
-    assert found["loudness_lu"] == pytest.approx(20 * math.log10(2), abs=1e-4)
-    assert found["centroid_octaves"] == pytest.approx(0, abs=1e-9)
+    losses = independent_losses(audio / 2, audio, RATE)
+    assert losses["loudness_lu"] == pytest.approx(20 * math.log10(2), abs=1e-4)
+    assert losses["centroid_octaves"] == pytest.approx(0, abs=1e-9)
 
 
 def test_an_octave_is_an_octave() -> None:
-    found = independent_losses(tone(2000), tone(1000), RATE)
+    losses = independent_losses(tone(2000), tone(1000), RATE)
     # Frames that the ends of the tone cut have other centroids than the tone's; they are two of thirty.
-    assert found["centroid_octaves"] == pytest.approx(1, abs=0.02)
+    assert losses["centroid_octaves"] == pytest.approx(1, abs=0.02)
 
 
 def test_silence_in_the_target_is_not_measured() -> None:
     audio = 0.1 * torch.randn(2, 2 * RATE, generator=torch.Generator().manual_seed(0))
     target = torch.cat([audio, torch.zeros(2, RATE)], dim=-1)
     mix = torch.cat([audio, 1e-4 * audio[:, :RATE]], dim=-1)
-    found = independent_losses(mix, target, RATE)
-    assert found["loudness_lu"] < 1e-3
+    losses = independent_losses(mix, target, RATE)
+    assert losses["loudness_lu"] < 1e-3
     with pytest.raises(ValueError, match=r"at least 0.4 s are needed"):
         independent_losses(audio[:, :100], audio[:, :100], RATE)
 
@@ -131,11 +131,11 @@ def test_both_forms_of_truth_and_what_does_nothing(tmp_path) -> None:
 
 def test_agreement_of_processors() -> None:
     true = [("track", "a", "reverb", "", 0), ("track", "b", "reverb", "", 0), ("track", "a", "delay", "", 0)]
-    found = [("track", "a", "reverb", "", 0), ("subgroup", "a", "reverb", "", 0)]
-    own = agreement(true, found)
-    assert (own["reverb"]["precision"], own["reverb"]["recall"]) == (0.5, 0.5)
-    assert (own["delay"]["precision"], own["delay"]["recall"]) == (None, 0)
-    assert own["all"]["f1"] == pytest.approx(2 / 5)
+    left = [("track", "a", "reverb", "", 0), ("subgroup", "a", "reverb", "", 0)]
+    by_type = agreement(true, left)
+    assert (by_type["reverb"]["precision"], by_type["reverb"]["recall"]) == (0.5, 0.5)
+    assert (by_type["delay"]["precision"], by_type["delay"]["recall"]) == (None, 0)
+    assert by_type["all"]["f1"] == pytest.approx(2 / 5)
 
 
 def test_further_types_count_as_what_truths_call_them() -> None:
@@ -166,9 +166,9 @@ def test_outlets_buses_and_repeated_types_are_told_apart(track_chain, returns, n
         return prune(console, [node for node in console.processors if node not in gone])[0]
 
     graphs = without(dropped[0]), without(dropped[1])
-    found = agreement(*map(processors_of, graphs))
-    assert found["all"] == compare_graphs(*graphs).overall.to_dict()
-    assert found[node_type]["matched"] == matched
+    by_type = agreement(*map(processors_of, graphs))
+    assert by_type["all"] == compare_graphs(*graphs).overall.to_dict()
+    assert by_type[node_type]["matched"] == matched
     first, second = (in_places(processors_of(graph)) for graph in graphs)
     assert (first == second) == (node_type == "compressor")  # a truth.json does not know where in a chain
 
@@ -225,8 +225,8 @@ def test_seeds_that_never_come_to_the_references_loss_count_as_late() -> None:
     reference = [made(1.0, 2, 0)]
     reached, never = made(0.5, 1, 0), made(1.5, 1, 1)
 
-    def steps(*found):
-        return summarise({("s", "ours"): list(found), ("s", REFERENCE): reference})["s", "ours"]["steps_to_reference"]
+    def steps(*answers):
+        return summarise({("s", "ours"): list(answers), ("s", REFERENCE): reference})["s", "ours"]["steps_to_reference"]
 
     assert steps(reached, reached, never) == steps(reached) is not None
     assert steps(reached, never, never) is None
@@ -253,9 +253,9 @@ def test_what_is_known_of_a_mix_is_told_by_type_and_in_units() -> None:
     error = {"node": "track a: delay", "type": "delay", "quantity": "tap delay", "unit": "ms", "error": 2.0}
     searches = []
     for seed, left in enumerate((1, 2)):
-        own = made(0.5, left, seed)
-        own["truth"] = agreement(true, [tuple(place) for place in own["processors"]])
-        searches.append(own | {"errors": [error, error | {"error": 4.0}]})
+        answer = made(0.5, left, seed)
+        answer["truth"] = agreement(true, [tuple(place) for place in answer["processors"]])
+        searches.append(answer | {"errors": [error, error | {"error": 4.0}]})
     runs = {("s", "ours"): searches, ("unknown", "ours"): [made(0.5, 1, 0)]}
     known = type_agreements(runs)
     assert (known["ours", "reverb"].true, known["ours", "reverb"].found, known["ours", "reverb"].matched) == (4, 3, 3)
@@ -279,12 +279,12 @@ def test_settings_are_compared_with_those_of_pedalboard(dynamics) -> None:
     known = read_settings(DEMO)
     assert known is not None
     song, processors = load_song(DEMO, RATE, loudness_lufs=None), make_processors(RATE)
-    wanted = {(own.level, own.name, own.type): own.settings for own in known}
+    settings_at = {(entry.level, entry.name, entry.type): entry.settings for entry in known}
     console = build_console(song.subgroups, letters, letters)
     places = {
         node: (console.level(node), console.names[node], kind(console.types[node])) for node in console.processors
     }
-    graph, _ = prune(console, [node for node, place in places.items() if place in wanted])
+    graph, _ = prune(console, [node for node, place in places.items() if place in settings_at])
     values = {t: processors[t].sample_initial_values(n, spread=0.0) for t, n in graph.count().items()}
     weights = torch.full((len(graph.processors),), 0.25)
 
@@ -293,7 +293,7 @@ def test_settings_are_compared_with_those_of_pedalboard(dynamics) -> None:
         values[node_type][name][row] = processors[node_type].specification[name].from_unit(torch.tensor([unit]))
 
     for node in graph.processors:
-        settings = wanted[graph.level(node), graph.names[node], kind(graph.types[node])]
+        settings = settings_at[graph.level(node), graph.names[node], kind(graph.types[node])]
         if graph.types[node] in dynamics:
             put(node, "log_threshold", settings["threshold_db"] + 20 * math.log10(4))
             put(node, "log_ratio", settings["ratio"])
@@ -316,20 +316,20 @@ def test_settings_are_compared_with_those_of_pedalboard(dynamics) -> None:
         ("delay", "tap delay", "ms"),
         ("delay", "tap level", "dB"),
     }
-    compared = [own for own in known if own.type in ("compressor", "noisegate", "delay")]
+    compared = [entry for entry in known if entry.type in ("compressor", "noisegate", "delay")]
     assert len({e["node"] for e in errors}) == len(compared)
-    for own in errors:
-        assert own["error"] == abs(own["found"] - own["true"])
-        if own["quantity"] == "threshold":
-            assert own["error"] < 0.5  # the detector's floor lifts a gate's threshold near it
-        elif own["quantity"] == "ratio":
-            assert own["error"] < 1e-4
-        elif own["quantity"] in ("attack", "release"):
-            assert own["error"] < 1e-3 * own["true"]
-        elif own["quantity"] == "tap delay":
-            assert own["error"] == pytest.approx(1000 / RATE, rel=1e-3)
+    for entry in errors:
+        assert entry["error"] == abs(entry["found"] - entry["true"])
+        if entry["quantity"] == "threshold":
+            assert entry["error"] < 0.5  # the detector's floor lifts a gate's threshold near it
+        elif entry["quantity"] == "ratio":
+            assert entry["error"] < 1e-4
+        elif entry["quantity"] in ("attack", "release"):
+            assert entry["error"] < 1e-3 * entry["true"]
+        elif entry["quantity"] == "tap delay":
+            assert entry["error"] == pytest.approx(1000 / RATE, rel=1e-3)
         else:
-            assert own["error"] < 0.1  # nearly all of the energy is in the two taps
+            assert entry["error"] < 0.1  # nearly all of the energy is in the two taps
     louder = settings_errors(known, GraphValues(graph, values, weights), processors, 8.0)
     thresholds = [[e["found"] for e in some if e["quantity"] == "threshold"] for some in (errors, louder)]
     assert thresholds[0] == pytest.approx([level + 20 * math.log10(2) for level in thresholds[1]])
@@ -343,11 +343,11 @@ def test_a_rendering_that_is_the_dry_sum_is_scored_as_that() -> None:
 
 
 def test_synthetic_songs_are_written_as_they_are(tmp_path) -> None:
-    own = measured_song("synthetic:3:1", tmp_path, SHORT)
-    song = load_song(own.folder, RATE, loudness_lufs=None)
-    assert own.truth is not None
-    assert song.tracks == tuple(own.truth.graph.names[i] for i in own.truth.graph.inputs)
-    assert processors_of(own.truth.graph)
+    written = measured_song("synthetic:3:1", tmp_path, SHORT)
+    song = load_song(written.folder, RATE, loudness_lufs=None)
+    assert written.truth is not None
+    assert song.tracks == tuple(written.truth.graph.names[i] for i in written.truth.graph.inputs)
+    assert processors_of(written.truth.graph)
     again = measured_song("synthetic:3:1", tmp_path / "again", SHORT)
     assert torch.equal(song.sources, load_song(again.folder, RATE, loudness_lufs=None).sources)
     with pytest.raises(FileNotFoundError, match="synthetic:TRACKS:SEED, is needed"):
@@ -417,8 +417,8 @@ def test_a_kept_search_is_of_the_same_files(tiny_song, tmp_path, capsys) -> None
     answer = json.loads((out / "searches.jsonl").read_text().splitlines()[-1])["answer"]
     truth = measured_song("synthetic:3:1", tmp_path / "truth", SHORT).truth
     assert truth is not None
-    known, found = processors_of(truth.graph), [tuple(own) for own in answer["processors"]]
-    assert answer["truth"]["all"] == agreement(known, found)["all"]
+    known, left = processors_of(truth.graph), [tuple(place) for place in answer["processors"]]
+    assert answer["truth"]["all"] == agreement(known, left)["all"]
     assert answer["truth"]["all"]["true"] == len(known) > 0
     assert {error["type"] for error in answer["errors"]} == {"gain_panning"}  # of the short console
     recovery = answer["recovery"]

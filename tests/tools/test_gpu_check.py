@@ -26,33 +26,33 @@ from tools.gpu.rows import Row, RowFile
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory) -> dict[str, list[Row]]:
     """What each section measures in small, without a process for each."""
-    found = {}
+    rows_of_sections = {}
     for section in SECTIONS:
         file = RowFile(tmp_path_factory.mktemp("rows") / "rows.jsonl")
         context = Context(section.name, "cpu", True, file, 600.0)
         with warnings.catch_warnings(), context.part("all of the section"):
             warnings.simplefilter("ignore")  # as its process does
             import_module(f"tools.gpu.{section.module}").run(context)
-        found[section.name] = file.read()
-    return found
+        rows_of_sections[section.name] = file.read()
+    return rows_of_sections
 
 
 @pytest.mark.long
 def test_every_section_measures_in_small(rows) -> None:
-    assert [row for own in rows.values() for row in own if row.status == "failed"] == []
-    skipped = {row.reason for own in rows.values() for row in own if row.status == "skipped"}
+    assert [row for section_rows in rows.values() for row in section_rows if row.status == "failed"] == []
+    skipped = {row.reason for section_rows in rows.values() for row in section_rows if row.status == "skipped"}
     assert {reason.split(" (")[0].split(";")[0] for reason in skipped} <= {
         "on a GPU only",
         "takes too long for a small run",
         "grafx is not installed",
     }
-    measured = {name for name, own in rows.items() if any(row.status == "ok" for row in own)}
+    measured = {name for name, section_rows in rows.items() if any(row.status == "ok" for row in section_rows)}
     assert measured >= set(NAMES) - {"graphs", "peer"}
-    values = {row.name: row.value for own in rows.values() for row in own}
+    values = {row.name: row.value for section_rows in rows.values() for row in section_rows}
     assert values["demo: gradients of a step, float64"] == 0  # the same device on both sides
     assert values["demo: processors that a round removes on one device only"] == 0
     assert values["24 tracks, 30% left: processors"] == 8
-    seconds = [row for own in rows.values() for row in own if row.unit in ("s", "ms", "songs/min")]
+    seconds = [row for section_rows in rows.values() for row in section_rows if row.unit in ("s", "ms", "songs/min")]
     assert len(seconds) > 25
     assert all(row.value > 0 for row in seconds)
 
@@ -63,12 +63,12 @@ def test_from_the_command_line_without_an_install(tmp_path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "out" / JSON).read_text())
-    assert [own["name"] for own in found["sections"]] == ["steps"]
-    assert found["about"]["torch"] == torch.__version__
-    assert found["about"]["python"] == sys.version.split()[0]
-    assert found["about"]["error"] == ""
-    assert {"section", "name", "value", "unit", "goal", "status", "reason"} <= set(found["rows"][0])
+    results = json.loads((tmp_path / "out" / JSON).read_text())
+    assert [section["name"] for section in results["sections"]] == ["steps"]
+    assert results["about"]["torch"] == torch.__version__
+    assert results["about"]["python"] == sys.version.split()[0]
+    assert results["about"]["error"] == ""
+    assert {"section", "name", "value", "unit", "goal", "status", "reason"} <= set(results["rows"][0])
     assert done.stdout == (tmp_path / "out" / MARKDOWN).read_text()
     assert "| 24 tracks, 30% left: step, float32 | " in done.stdout
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["log.txt", JSON, MARKDOWN]
@@ -110,8 +110,8 @@ def test_a_section_that_hangs_is_killed_with_what_it_started_and_keeps_its_rows(
     started = time.monotonic()
     run.run()
     assert time.monotonic() - started < 60
-    found = json.loads((tmp_path / "out" / JSON).read_text())
-    assert [(row["name"], row["status"], row["reason"]) for row in found["rows"]] == [
+    results = json.loads((tmp_path / "out" / JSON).read_text())
+    assert [(row["name"], row["status"], row["reason"]) for row in results["rows"]] == [
         ("before", "ok", ""),
         ("all of the section", "failed", "killed after 3 s, its limit"),
     ]
@@ -144,7 +144,7 @@ def test_a_section_that_crashes_is_a_row_and_the_rest_runs(tmp_path, monkeypatch
     told = []
     run = check(tmp_path, "songs", "peer", told=told.append)
     run.run()
-    assert [(own.section.name, own.status, own.reason) for own in run.ran] == [
+    assert [(part.section.name, part.status, part.reason) for part in run.ran] == [
         ("songs", "failed", reason),
         ("peer", "failed", reason),
     ]
@@ -166,14 +166,14 @@ def test_no_section_takes_the_time_of_those_after_it(tmp_path, monkeypatch) -> N
 
 
 def test_what_imports_take_is_not_left_for_a_section(tmp_path, monkeypatch) -> None:
-    found = []
+    seconds_left = []
     monkeypatch.setattr(sys, "argv", ["section", "peer", "--out", str(tmp_path / "rows"), "--device", "cpu", "--until"])
     sys.argv.append(str(time.monotonic() + 100))
     monkeypatch.setattr("tools.bench.speed.worker.end_with_parent", lambda: None)
-    monkeypatch.setattr("tools.gpu.peer.run", lambda context: found.append(context.left))
+    monkeypatch.setattr("tools.gpu.peer.run", lambda context: seconds_left.append(context.left))
     with warnings.catch_warnings():
         section_process.main()
-    assert 80 < found[0] < 96
+    assert 80 < seconds_left[0] < 96
 
 
 @pytest.mark.parametrize("name", ["file/out", "file"])
@@ -203,7 +203,7 @@ def test_a_check_that_is_interrupted_keeps_what_was_measured(tmp_path, monkeypat
 def test_sections_without_time_and_without_a_gpu_say_so(tmp_path) -> None:
     run = check(tmp_path, "steps", "peer", minutes=0.01)
     run.run()
-    assert [(own.section.name, own.status, own.reason) for own in run.ran] == [
+    assert [(part.section.name, part.status, part.reason) for part in run.ran] == [
         ("steps", "skipped", "no time left"),
         ("peer", "skipped", "no time left"),
     ]
@@ -215,8 +215,8 @@ def test_sections_without_time_and_without_a_gpu_say_so(tmp_path) -> None:
 def test_without_a_gpu_every_section_is_skipped(tmp_path) -> None:
     run = check(tmp_path, *NAMES, device="cuda")
     text = run.run()
-    assert [own.section.name for own in run.ran] == list(NAMES)
-    assert all(own.status == "skipped" and own.reason.startswith("no GPU: ") for own in run.ran)
+    assert [part.section.name for part in run.ran] == list(NAMES)
+    assert all(part.status == "skipped" and part.reason.startswith("no GPU: ") for part in run.ran)
     assert text.count("| skipped | no GPU: ") == len(NAMES)
     assert not run.well
 
@@ -249,10 +249,10 @@ def imported(name: str, seen: set[str]) -> None:
             names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
         else:
             continue
-        for found in names:
-            if found not in seen:
-                seen.add(found)
-                imported(found, seen)
+        for module_name in names:
+            if module_name not in seen:
+                seen.add(module_name)
+                imported(module_name, seen)
 
 
 OPTIONAL = {
@@ -296,8 +296,8 @@ def test_what_goes_wrong_in_a_part_is_a_row_and_the_rest_runs(context, error, st
     context.bounded("after", 1.0, 2.0)
     context.bounded("above", 3.0, 2.0)
     context.bounded("no number", float("nan"), 2.0)
-    found = [(row.name, row.status, row.reason) for row in context.rows.read()]
-    assert found == [
+    rows = [(row.name, row.status, row.reason) for row in context.rows.read()]
+    assert rows == [
         ("before", "ok", ""),
         ("a part", status, reason),
         ("after", "ok", ""),

@@ -175,8 +175,8 @@ def test_a_masked_processor_is_a_pruned_one(sources):
     masked[console.position(removed)] = 0
     with torch.no_grad():
         expected = console(sources, masked).mix
-        found = console.pruned(removed)(sources).mix
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+        mix = console.pruned(removed)(sources).mix
+    torch.testing.assert_close(mix, expected, atol=1e-5, rtol=0)
 
 
 def test_a_step_trains_all_values_and_an_epoch_forgets_the_moments(sources):
@@ -186,8 +186,8 @@ def test_a_step_trains_all_values_and_an_epoch_forgets_the_moments(sources):
     trainer.pruning = True
     before = [v.detach().clone() for v in console.values.parameters() if v.numel()]
     first = trainer.optimizer
-    found = trainer.step(sources[:1], 0.5 * sources[:1])
-    assert found["total"] == pytest.approx(sum(found[p] for p in ("forward", "loss", "backward", "optimizer")))
+    phases = trainer.step(sources[:1], 0.5 * sources[:1])
+    assert phases["total"] == pytest.approx(sum(phases[p] for p in ("forward", "loss", "backward", "optimizer")))
     trained = [v for v in console.values.parameters() if v.numel()]
     assert all((old != new).any() for old, new in zip(before, trained, strict=True))
     second = trainer.optimizer
@@ -255,9 +255,9 @@ def test_a_whole_search_prunes_and_ends(sources, monkeypatch):
     step = peer.PeerTrainer.step
 
     def recorded(trainer, *clip):
-        found = step(trainer, *clip)
+        phases = step(trainer, *clip)
         optimizers.append((trainer.optimizer, trainer.pruning))
-        return found
+        return phases
 
     monkeypatch.setattr(peer.PeerTrainer, "step", recorded)
     graph = build_console({"a": ("one", "two"), "b": ("three",)}, "g", "g")
@@ -279,30 +279,30 @@ def test_a_whole_search_prunes_and_ends(sources, monkeypatch):
     assert len({id(o) for o, _ in optimizers}) == 3
     assert [pruning for _, pruning in optimizers] == [False] * 4 + [True] * 4
     assert len(search.rounds[0].trials) == 5
-    left = [sum(own.left.values()) for own in search.rounds]
-    accepted = [sum(t.accepted for t in own.trials) for own in search.rounds]
+    left = [sum(of_round.left.values()) for of_round in search.rounds]
+    accepted = [sum(t.accepted for t in of_round.trials) for of_round in search.rounds]
     assert left == [5 - accepted[0], 5 - sum(accepted)]
     assert len(search.console.graph.processors) == left[-1]
 
 
 def test_a_search_of_the_peer_hears_its_seed(tiny_song):
     case = Case(song=str(tiny_song), clip_seconds=2.0, share=0.1)
-    found = [PeerSide(case).search(2, 1, 1, seed) for seed in (0, 0, 1)]
-    losses = [(f["loss_target"], f["loss_prediction"]) for f in found]
+    answers = [PeerSide(case).search(2, 1, 1, seed) for seed in (0, 0, 1)]
+    losses = [(answer["loss_target"], answer["loss_prediction"]) for answer in answers]
     assert losses[0] == losses[1]
     assert losses[0] != losses[2]
-    assert [f["steps"] for f in found] == [3, 3, 3]
-    assert found[0]["optimised"] == "prediction"
-    (counted,) = found[0]["rounds"]
+    assert [answer["steps"] for answer in answers] == [3, 3, 3]
+    assert answers[0]["optimised"] == "prediction"
+    (counted,) = answers[0]["rounds"]
     assert counted["before"] == 4
-    assert found[0]["pruning_ratio"] == pytest.approx(1 - counted["after"] / 4)
-    assert 3 * found[0]["step"] == pytest.approx(2 * found[0]["console_step"] + counted["step"])
-    assert 3 * found[0]["step"] + counted["seconds"] <= found[0]["total"]
+    assert answers[0]["pruning_ratio"] == pytest.approx(1 - counted["after"] / 4)
+    assert 3 * answers[0]["step"] == pytest.approx(2 * answers[0]["console_step"] + counted["step"])
+    assert 3 * answers[0]["step"] + counted["seconds"] <= answers[0]["total"]
 
 
 def test_the_peers_own_loss_is_the_common_one(tiny_song):
     """The peer's evaluation and the common measure agree on what the peer found."""
     side = PeerSide(Case(song=str(tiny_song), share=0.1))
     with torch.no_grad():
-        found = common_losses(side.song, lambda sources, first: side.console(sources, grad=False).mix[0])
-    assert side.evaluation()["loss"] == pytest.approx(found["published_prediction"], rel=1e-5)  # float32 sums
+        losses = common_losses(side.song, lambda sources, first: side.console(sources, grad=False).mix[0])
+    assert side.evaluation()["loss"] == pytest.approx(losses["published_prediction"], rel=1e-5)  # float32 sums

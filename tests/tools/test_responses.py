@@ -68,12 +68,12 @@ def test_bands_are_third_octaves_from_50_to_10000_hertz() -> None:
 )
 def test_filters_at_both_ends_and_at_their_frequency(kind, settings, dc, centre, nyquist) -> None:
     hertz = torch.tensor([0.0, 3000.0, 22050.0])
-    found = filter_response(kind, {"cutoff_frequency_hz": 3000.0} | settings, hertz, 44100).abs()
-    assert found.tolist() == pytest.approx([dc, centre, nyquist], abs=1e-12)
+    response = filter_response(kind, {"cutoff_frequency_hz": 3000.0} | settings, hertz, 44100).abs()
+    assert response.tolist() == pytest.approx([dc, centre, nyquist], abs=1e-12)
     old_form = {"highpass": "HighpassFilter", "lowpass": "LowpassFilter", "peak": "PeakFilter"}
     old_form |= {"lowshelf": "LowShelfFilter", "highshelf": "HighShelfFilter"}
     again = filter_response(old_form[kind], {"cutoff_frequency_hz": 3000.0} | settings, hertz, 44100).abs()
-    assert torch.equal(found, again)
+    assert torch.equal(response, again)
 
 
 @pytest.mark.parametrize("kind", ["highpass", "lowpass"])
@@ -81,8 +81,8 @@ def test_passes_are_first_order_butterworth(kind) -> None:
     hertz = torch.linspace(0, 20000, 50)
     b, a = scipy.signal.butter(1, 800, kind, fs=44100)
     _, expected = scipy.signal.freqz(b, a, hertz.numpy(), fs=44100)
-    found = filter_response(kind, {"cutoff_frequency_hz": 800}, hertz, 44100)
-    assert np.abs(found.numpy() - expected).max() < 1e-6  # float32 frequencies
+    response = filter_response(kind, {"cutoff_frequency_hz": 800}, hertz, 44100)
+    assert np.abs(response.numpy() - expected).max() < 1e-6  # float32 frequencies
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,8 @@ def test_passes_are_first_order_butterworth(kind) -> None:
 )
 def test_filters_are_those_of_pedalboard(kind, settings, at_3000_hz, at_10000_hz) -> None:
     """Impulse responses of pedalboard 0.9.26 at 44.1 kHz, in dB to three digits."""
-    found = filter_response(kind, settings, torch.tensor([3000.0, 10000.0]), 44100)
-    assert decibels(found) == pytest.approx([at_3000_hz, at_10000_hz], abs=6e-4)
+    response = filter_response(kind, settings, torch.tensor([3000.0, 10000.0]), 44100)
+    assert decibels(response) == pytest.approx([at_3000_hz, at_10000_hz], abs=6e-4)
 
 
 def test_pan_keeps_power_and_is_a_tangent() -> None:
@@ -132,9 +132,9 @@ def test_a_chain_is_the_product_of_its_steps() -> None:
         ["equalizer", [["highpass", {"cutoff_frequency_hz": 1000}]]],
         ["Pan", {"pos": 0.5}],
     ]
-    found, dynamic = chain_response(chain, hertz, 44100)
+    response, dynamic = chain_response(chain, hertz, 44100)
     level = 10**-0.3 * 0.75 * 1.7 * 10**0.2 * math.sqrt(0.5)
-    assert found.abs()[:, 0].tolist() == pytest.approx([level * gain for gain in pan_gains(0.5)])
+    assert response.abs()[:, 0].tolist() == pytest.approx([level * gain for gain in pan_gains(0.5)])
     assert not dynamic
     assert chain_response([["NoiseGate", {}]], hertz, 44100)[1]
 
@@ -176,10 +176,10 @@ def test_path_of_gains_and_effects_is_their_product() -> None:
         w = weight_of["master mix: stereo_imager"]
         width = 1 - w + w * side
         imager = torch.tensor([[1 + width, 1 - width], [1 - width, 1 + width]], dtype=torch.float64) / 2
-        found = found_paths(values, PROCESSORS, BANDS)[track]
-        assert found.has_level
-        assert found.response.shape == (2, 2, BANDS.hertz.numel())
-        assert (found.response - (imager @ expected.diag()).unsqueeze(-1)).abs().max() < 1e-6  # weights are float32
+        path = found_paths(values, PROCESSORS, BANDS)[track]
+        assert path.has_level
+        assert path.response.shape == (2, 2, BANDS.hertz.numel())
+        assert (path.response - (imager @ expected.diag()).unsqueeze(-1)).abs().max() < 1e-6  # weights are float32
 
 
 def test_dynamics_on_the_way_leave_no_level_and_no_trace() -> None:
@@ -187,10 +187,10 @@ def test_dynamics_on_the_way_leave_no_level_and_no_trace() -> None:
     values = values_of(graph, 1.0)
     weights = values.weights.clone()
     weights[[graph.level(i) == "subgroup" and graph.names[i] == "y" for i in graph.processors]] = 0
-    found = found_paths(GraphValues(graph, values.parameters, weights), PROCESSORS, BANDS)
-    assert {name: path.has_level for name, path in found.items()} == {"a": False, "b": False, "c": True}
+    paths = found_paths(GraphValues(graph, values.parameters, weights), PROCESSORS, BANDS)
+    assert {name: path.has_level for name, path in paths.items()} == {"a": False, "b": False, "c": True}
     gains = values.parameters["gain_panning"]["log_gain"].exp()
-    assert found["b"].response[..., 7].diagonal().real.tolist() == pytest.approx(gains[1].tolist())
+    assert paths["b"].response[..., 7].diagonal().real.tolist() == pytest.approx(gains[1].tolist())
 
 
 def test_returns_are_left_out() -> None:
@@ -202,8 +202,8 @@ def test_returns_are_left_out() -> None:
     place = {with_bus.label(i): k for k, i in enumerate(with_bus.processors)}
     weights = values.weights[[place[plain.label(i)] for i in plain.processors]]
     expected = found_paths(GraphValues(plain, kept, weights), PROCESSORS, BANDS)
-    found = found_paths(values, PROCESSORS, BANDS)
-    assert all(torch.equal(found[name].response, expected[name].response) for name in "ab")
+    paths = found_paths(values, PROCESSORS, BANDS)
+    assert all(torch.equal(paths[name].response, expected[name].response) for name in "ab")
 
 
 @pytest.mark.parametrize(
@@ -234,8 +234,8 @@ def written_song(folder: Path, tracks, subgroups, mix=None, final_gain=1.0):
     generator = np.random.default_rng(0)
     audio = {name: 0.05 * generator.standard_normal((3 * RATE, 2)) for name in tracks}
     (folder / "tracks").mkdir(parents=True, exist_ok=True)
-    for name, own in audio.items():
-        soundfile.write(folder / "tracks" / f"{name}.wav", own, RATE, subtype="FLOAT")
+    for name, samples in audio.items():
+        soundfile.write(folder / "tracks" / f"{name}.wav", samples, RATE, subtype="FLOAT")
     made = sum(audio.values()) if mix is None else mix(audio)
     soundfile.write(folder / "mix.wav", made, RATE, subtype="FLOAT")
     (folder / "song.yaml").write_text(yaml.safe_dump({"subgroups": {"all": [f"{name}.wav" for name in tracks]}}))
@@ -263,35 +263,35 @@ TRUE_GAINS = {
 TRUE_GROUP = {"all": [["gain", {"gain_db": -1.0, "pan": 0.2}]]}
 
 
-def measured(folder: Path, song, found: GraphValues, first: int = 0):
-    mix = render_song(found.graph, PROCESSORS, song.sources, found.parameters, found.weights.float())[0]
-    result = measure_responses(song, folder, None, found, PROCESSORS, (song.mix[:, first:], mix[:, first:]))
-    assert result is not None
-    return json.loads(json.dumps(result, allow_nan=False))
+def measured(folder: Path, song, values: GraphValues, first: int = 0):
+    mix = render_song(values.graph, PROCESSORS, song.sources, values.parameters, values.weights.float())[0]
+    errors = measure_responses(song, folder, None, values, PROCESSORS, (song.mix[:, first:], mix[:, first:]))
+    assert errors is not None
+    return json.loads(json.dumps(errors, allow_nan=False))
 
 
 def test_known_gains_have_no_error(tmp_path) -> None:
     song = written_song(tmp_path, TRUE_GAINS, TRUE_GROUP, final_gain=0.5)
     half = 20 * math.log10(0.5)
-    found = measured(tmp_path, song, gains_of({"a": (-3, -0.4), "b": (2, 0.1)}, (-1 + half, 0.2)))
-    for own in found["tracks"].values():
-        assert (own["level_db"], own["pan"], own["bands"]) == (
+    errors = measured(tmp_path, song, gains_of({"a": (-3, -0.4), "b": (2, 0.1)}, (-1 + half, 0.2)))
+    for errors_of_track in errors["tracks"].values():
+        assert (errors_of_track["level_db"], errors_of_track["pan"], errors_of_track["bands"]) == (
             pytest.approx(0, abs=1e-9),
             pytest.approx(0, abs=1e-9),
             24,
         )
-        assert own["equalizer_db"]["worst"] == pytest.approx(0, abs=1e-9)
-    assert (found["in_target"], found["equalizer_in_target"]) == (1, 1)
+        assert errors_of_track["equalizer_db"]["worst"] == pytest.approx(0, abs=1e-9)
+    assert (errors["in_target"], errors["equalizer_in_target"]) == (1, 1)
 
 
 def test_errors_are_told_by_track_and_wherever_the_gain_sits(tmp_path) -> None:
     song = written_song(tmp_path, TRUE_GAINS, {"all": []})
-    found = measured(tmp_path, song, gains_of({"a": (-3, -0.4), "b": (2 + 3 - 1.5, 0.1)}, (-3, 0.0)))
-    assert found["tracks"]["a"]["level_db"] == pytest.approx(-3, abs=1e-9)
-    assert found["tracks"]["b"]["level_db"] == pytest.approx(-1.5, abs=1e-9)
-    assert found["level_db"] == pytest.approx(2.25)
-    assert found["pan"] == pytest.approx(0, abs=1e-9)
-    assert (found["in_target"], found["equalizer_in_target"]) == (0, 1)
+    errors = measured(tmp_path, song, gains_of({"a": (-3, -0.4), "b": (2 + 3 - 1.5, 0.1)}, (-3, 0.0)))
+    assert errors["tracks"]["a"]["level_db"] == pytest.approx(-3, abs=1e-9)
+    assert errors["tracks"]["b"]["level_db"] == pytest.approx(-1.5, abs=1e-9)
+    assert errors["level_db"] == pytest.approx(2.25)
+    assert errors["pan"] == pytest.approx(0, abs=1e-9)
+    assert (errors["in_target"], errors["equalizer_in_target"]) == (0, 1)
     panned = measured(tmp_path, song, gains_of({"a": (-3, -0.1), "b": (2, 0.1)}, (0, 0.0)))
     # Left and right of the noise differ by 0.5 % of its energy in 3 s.
     assert panned["tracks"]["a"]["pan"] == pytest.approx(0.3, abs=2e-3)
@@ -324,8 +324,8 @@ def test_bands_without_energy_do_not_count(tmp_path) -> None:
     tone = 0.1 * torch.sin(2 * math.pi * 1000 * torch.arange(song.num_samples) / RATE).expand(2, -1)
     true = {"a": DirectPath(torch.eye(2, dtype=torch.complex128).unsqueeze(-1).expand(2, 2, BANDS.hertz.numel()), True)}
     response = true["a"].response * torch.where((BANDS.hertz > 900) & (BANDS.hertz < 1100), 2.0, 9.0)
-    found = {"a": DirectPath(response, True)}
-    errors = response_errors(true, found, {"a": tone}, (tone, tone), BANDS)
+    paths = {"a": DirectPath(response, True)}
+    errors = response_errors(true, paths, {"a": tone}, (tone, tone), BANDS)
     assert errors["tracks"]["a"]["bands"] == 1
     assert errors["level_db"] == pytest.approx(20 * math.log10(2), abs=0.01)  # the tone's ends leak into 9
 
@@ -343,19 +343,19 @@ def test_what_dynamics_add_is_measured_in_the_mix(tmp_path, first) -> None:
     assert {n: p.has_level for n, p in true_paths(tmp_path, song, BANDS.hertz).items()} == {"a": False, "b": True}
     place = math.atan2(after[1], after[0]) * 4 / math.pi - 1
     level = 10 * math.log10(sum(after**2) / 2)
-    found = measured(tmp_path, song, gains_of({"a": (level, place), "b": (-4, 0.0)}, (0, 0.0)), first)
+    errors = measured(tmp_path, song, gains_of({"a": (level, place), "b": (-4, 0.0)}, (0, 0.0)), first)
     # Noise: its channels differ by 0.5 % of energy in 3 s, and two tracks of it are alike by as much.
-    assert found["tracks"]["a"]["level_db"] == pytest.approx(0, abs=0.02)
-    assert found["tracks"]["a"]["pan"] == pytest.approx(0, abs=2e-3)
-    assert found["tracks"]["b"]["level_db"] == pytest.approx(0, abs=1e-9)
+    assert errors["tracks"]["a"]["level_db"] == pytest.approx(0, abs=0.02)
+    assert errors["tracks"]["a"]["pan"] == pytest.approx(0, abs=2e-3)
+    assert errors["tracks"]["b"]["level_db"] == pytest.approx(0, abs=1e-9)
 
 
 def test_the_old_form_does_not_state_the_gain_of_the_sum(tmp_path) -> None:
     song = written_song(tmp_path, {"a": [], "b": []}, {"all": []}, lambda audio: 0.7 * (audio["a"] + audio["b"]))
     old = {"a": [["Gain", {"gain_db": 0.0}]], "b": [["Pan", {"pos": 0.0}]], "bus:all": []}
     (tmp_path / "truth.json").write_text(json.dumps(old))
-    found = measured(tmp_path, song, gains_of({"a": (0, 0), "b": (0, 0)}, (0, 0.0)))
-    assert found["level_db"] == pytest.approx(-20 * math.log10(0.7), abs=1e-3)  # float32 spectra, frames at the ends
+    errors = measured(tmp_path, song, gains_of({"a": (0, 0), "b": (0, 0)}, (0, 0.0)))
+    assert errors["level_db"] == pytest.approx(-20 * math.log10(0.7), abs=1e-3)  # float32 spectra, frames at the ends
     (tmp_path / "truth.json").write_text(json.dumps({"a": [], "bus:other": []}))
     assert true_paths(tmp_path, song, BANDS.hertz) == {}
     empty = measured(tmp_path, song, gains_of({"a": (0, 0), "b": (0, 0)}, (0, 0.0)))
@@ -371,9 +371,9 @@ def test_factors_that_cannot_be_told_are_none() -> None:
     left[1] = 0
     whole = torch.eye(2, dtype=torch.complex128).unsqueeze(-1).expand_as(left)
     mix = 0.5 * tracks[0] * torch.tensor([[1.0], [0.0]]) + tracks[1] - 2 * tracks[3]
-    found = mix_factors([left, whole, whole, whole], tracks, mix, BANDS)
-    assert found[0].tolist() == pytest.approx([0.5, 1])
-    assert found[1:].isnan().all()  # two that are nearly one, and one of the other polarity
+    factors = mix_factors([left, whole, whole, whole], tracks, mix, BANDS)
+    assert factors[0].tolist() == pytest.approx([0.5, 1])
+    assert factors[1:].isnan().all()  # two that are nearly one, and one of the other polarity
 
 
 def test_a_graph_of_ours_as_truth(tiny_song) -> None:
@@ -425,7 +425,7 @@ def test_values_of_the_peer_are_those_it_was_given() -> None:
     values = values_of(build_console({"x": ["a", "b"], "y": ["c"]}))
     console = PeerConsole(values.graph)
     console.copy_values(values.parameters, values.weights)
-    found = peer_values(console)
-    assert torch.allclose(found.weights, values.weights, atol=1e-6)
+    ours = peer_values(console)
+    assert torch.allclose(ours.weights, values.weights, atol=1e-6)
     for node_type, named in values.parameters.items():
-        assert all(torch.equal(found.parameters[node_type][name], value) for name, value in named.items())
+        assert all(torch.equal(ours.parameters[node_type][name], value) for name, value in named.items())
