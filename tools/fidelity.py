@@ -38,9 +38,10 @@ from mixgraph.system.files import json_text, write_atomically
 from mixgraph.system.memory import keep_freed_memory
 from tools.bench.fidelity.picture import draw_course, draw_ends
 from tools.bench.fidelity.recovery import recovery_markdown
+from tools.bench.fidelity.report import losses_after_steps, to_markdown
 from tools.bench.fidelity.runs import REFERENCE, Rules, run_search
 from tools.bench.fidelity.songs import MeasuredSong, SyntheticOptions, digest_of_files, measured_song
-from tools.bench.fidelity.table import Runs, against_reference, losses_after_steps, summarise, to_markdown
+from tools.bench.fidelity.table import Runs, against_reference, summarise
 from tools.bench.kept_searches import FILE, Search, Searches
 from tools.bench.machine import machine, versions
 from tools.bench.recipe import Recipe

@@ -19,9 +19,10 @@ from mixgraph.recovery import GraphValues, compare_graphs
 from mixgraph.songs import load_song
 from tools.bench.fidelity.curve import first_at
 from tools.bench.fidelity.known_settings import settings_errors
+from tools.bench.fidelity.report import to_markdown
 from tools.bench.fidelity.runs import REFERENCE
 from tools.bench.fidelity.songs import SyntheticOptions, measured_song
-from tools.bench.fidelity.table import against_reference, summarise, to_markdown, type_agreements, type_ratios
+from tools.bench.fidelity.table import against_reference, summarise, type_agreements, type_ratios
 from tools.bench.fidelity.truth import agreement, in_places, kind, of_kinds, processors_of, read_settings, read_truth
 from tools.bench.losses import clip_mix, independent_losses
 from tools.fidelity import main, parse

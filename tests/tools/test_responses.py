@@ -20,6 +20,7 @@ from mixgraph.render import render_song
 from mixgraph.songs import load_song
 from tools.bench.fidelity.direct_sound import mix_factors, third_octave_bands
 from tools.bench.fidelity.juce import chain_response, filter_response, pan_gains
+from tools.bench.fidelity.report import to_markdown
 from tools.bench.fidelity.responses import (
     DirectPath,
     found_paths,
@@ -28,7 +29,6 @@ from tools.bench.fidelity.responses import (
     true_paths,
 )
 from tools.bench.fidelity.runs import peer_values
-from tools.bench.fidelity.table import to_markdown
 
 RATE = 30000
 DEMO = Path(__file__).parents[2] / "mixgraph" / "songs" / "demo_potassium"
