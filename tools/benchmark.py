@@ -148,7 +148,7 @@ def remarks_of(options: argparse.Namespace, settings: Settings) -> list[str]:
 
 
 def run(options: argparse.Namespace, log: Callable[[str], None]) -> str:
-    """Measures the parts that were asked for; returns the Markdown."""
+    """Measures the chosen parts; returns the Markdown."""
     about = machine(options.threads)
     path = options.out / FILE if options.out else None
     settings = settings_of(options, Searches(path, about["date"], options.keep, log))

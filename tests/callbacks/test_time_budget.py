@@ -183,6 +183,7 @@ def test_the_only_stage_before_pruning_ends_early_on_a_machine_that_becomes_slow
     assert machine.now + 2 * END < 1.1 * 130
 
 
+@pytest.mark.long
 def test_a_schedule_that_was_fitted_again_goes_on_from_its_checkpoint(find, machine, tmp_path, caplog) -> None:
     """Interrupted in the stage after: clips, steps and schedule are those of the search that went through."""
     with caplog.at_level("INFO"):
@@ -215,6 +216,7 @@ def test_a_budget_that_holds_no_search_says_what_would(find, machine) -> None:
         find(TimeBudget("10s"))
 
 
+@pytest.mark.long
 def test_a_fitted_schedule_goes_on_unless_another_is_asked_for(find, machine) -> None:
     find(first := TimeBudget("90s"), StopAt(20))
     find(again := TimeBudget("90s"), StopAt(24), go_on=True)
@@ -245,6 +247,7 @@ def test_a_budgets_schedule_is_kept_and_another_schedule_is_told(find, machine) 
         find(TimeBudget(), go_on=True, rounds=1, steps=3)
 
 
+@pytest.mark.long
 def test_one_budget_serves_two_searches(find, machine) -> None:
     budget = TimeBudget("90s")
     _, first = find(budget)

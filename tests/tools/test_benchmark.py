@@ -26,7 +26,7 @@ from tools.bench.speed.parts import PARTS
 from tools.bench.speed.picture import growth
 from tools.bench.speed.pool import Measured, NotRun, Runner, Worker
 from tools.bench.speed.search import search
-from tools.bench.speed.table import Row, add_row, reference_lines, to_markdown
+from tools.bench.speed.table import Row, add_row, published_lines, to_markdown
 
 RATE = 8000
 ABOUT = {
@@ -247,10 +247,10 @@ def test_what_is_extrapolated_is_marked(tiny_song):
 def test_a_peer_off_the_reference_is_said_to_be():
     case = {"song": "synthetic, stereo", "tracks": 8, "share": 1.0}
     rows = [Row("step", case, "total", samples={"peer default": [2.0]})]
-    lines = reference_lines(rows, 1)
+    lines = published_lines(rows, 1)
     assert "-50%, NOT within 25 %" in lines[0]
     assert any("1 thread(s) here, 2 there" in line for line in lines)
-    assert reference_lines([replace(rows[0], case=case | {"song": "synthetic, mono"})], 2) == []
+    assert published_lines([replace(rows[0], case=case | {"song": "synthetic, mono"})], 2) == []
 
 
 def test_growth_is_the_exponent():

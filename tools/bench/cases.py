@@ -30,16 +30,16 @@ class Case:
     """One row of a table, for either side.
 
     Attributes:
-        tracks: K of the synthetic song; of a real song its own.
+        tracks: number of tracks of the song.
         seconds: length of the synthetic song.
-        clip_seconds: of a training step, the warm-up of 1 s included.
-        share: of the console's processors that are left, drawn at random.
-        sample_rate: in Hz.
+        clip_seconds: length of a training clip, the warm-up of 1 s included.
+        share: share of the console's processors that are left, drawn at random.
+        sample_rate: sample rate in Hz.
         song: folder of a real song, or "".
-        kind: of the synthetic song's tracks: `"mono"` ones have two equal channels, as most recorded tracks do.
+        kind: kind of the synthetic tracks; `"mono"` ones have two equal channels, as most recorded tracks do.
         trained: the mix is what the console makes, with half of the processors nearly dry: trials are then accepted
             and refused as in the middle of a search.
-        seed: of the song and the values.
+        seed: seeds the song and the values.
     """
 
     tracks: int = 8

@@ -12,7 +12,7 @@ FILE = "searches.jsonl"
 
 
 class Search(NamedTuple):
-    """What a search found, and which earlier run of the benchmark measured it ("" for this one)."""
+    """The answer of a search, and which earlier run of the benchmark measured it ("" for this one)."""
 
     answer: dict[str, Any]
     earlier: str
@@ -24,7 +24,7 @@ class Searches:
     A line is written when its search is done, so a run that is killed loses the one that is running.
 
     Args:
-        path: of the file; None keeps nothing.
+        path: file of the searches; None keeps nothing.
         run: names this run: when it started.
         keep: take what earlier runs measured.
         log: told of lines that cannot be read.

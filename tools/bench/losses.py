@@ -25,11 +25,11 @@ _FRAME, _SILENCE_DB = 2048, -50.0
 
 @dataclass(frozen=True)
 class CommonScores:
-    """The match loss of a graph, by our loss module, whoever found the graph: of clips, each from silence.
+    """The match loss of a graph by our loss module, whichever side made the graph; each clip is rendered from silence.
 
     Attributes:
-        inside: of clips inside the song.
-        published: by the published protocol, which takes the target to be silent after the song's end.
+        inside: score of clips inside the song.
+        published: score by the published protocol, which takes the target to be silent after the song's end.
     """
 
     inside: SongScore
@@ -50,7 +50,7 @@ def common_scores(song: Song, render: Render) -> CommonScores:
 
     Args:
         song: that was searched. Where it is shorter than a clip, `inside` is as `published`.
-        render: renders a clip with the graph.
+        render: renders clips with the graph.
     """
     match = MatchLoss(song.sample_rate)
     published = clip_score(match, render, song.sources, song.mix)
@@ -65,7 +65,7 @@ def common_losses(song: Song, render: Render) -> dict[str, float]:
 
 
 def clip_mix(song: Song, render: Render) -> tuple[Tensor, Tensor]:
-    """A found mix and the target without the song's first second, (2, L - 1 s); for every side alike.
+    """The mix that a graph renders and the target, both without the song's first second, (2, L - 1 s).
 
     Clips of 3.8 s, each from silence with a second of warm-up, as in `clip_score`, one after the other.
     """
@@ -80,12 +80,12 @@ def clip_mix(song: Song, render: Render) -> tuple[Tensor, Tensor]:
 
 
 def independent_losses(mix: Tensor, target: Tensor, sample_rate: int) -> dict[str, float]:
-    """Three measures of a found mix against the target.
+    """Three measures of a mix against its target.
 
     Args:
-        mix: (2, L), as found.
-        target: (2, L).
-        sample_rate: in Hz.
+        mix: the rendered mix, (2, L).
+        target: the finished mix of the song, (2, L).
+        sample_rate: sample rate of both in Hz.
 
     Returns:
         stft: auraloss's multi-resolution STFT loss at FFT sizes of 320, 1280 and 5120, mean of left and right;

@@ -1,4 +1,4 @@
-"""What a section is given, and what becomes of its failures."""
+"""The device, rows and time of a section, and what becomes of its failures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Context:
     """Of one section.
 
     Args:
-        section: its name.
+        section: name of the section.
         device: `"cuda"`, of which the first is taken, or `"cpu"`.
         quick: everything small: does it run?
         rows: where they go.

@@ -1,4 +1,4 @@
-"""Runs the sections one after the other, each in a process of its own with a limit, and keeps what they found."""
+"""Runs the sections one after the other, each in a process of its own with a limit, and keeps their results."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Options:
         out: folder of the results.
         device: `"cuda"` or `"cpu"`.
         quick: everything small.
-        minutes: of all sections.
+        minutes: time limit of all sections together.
         sections: names of those that are run.
     """
 
@@ -62,7 +62,7 @@ def run_process(
 
     Args:
         command: to run, in the repository's root.
-        limit: in seconds.
+        limit: seconds after which the command is killed.
         log: takes all that it prints.
         while_waiting: called every two seconds.
     """
@@ -112,7 +112,7 @@ class Check:
     """A run of some sections.
 
     Args:
-        options: of the run.
+        options: what the command line asks for.
         log: told what is going on, one line each.
     """
 

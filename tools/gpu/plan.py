@@ -35,9 +35,9 @@ class Section:
 
     Attributes:
         name: on the command line and in the tables.
-        module: in `tools.gpu`, whose `run` measures it.
+        module: name of the module in `tools.gpu` whose `run` measures the section.
         seconds: that are kept for it of the whole check's 8 minutes; what earlier sections leave is shared out.
-        title: of its table.
+        title: heading of its table.
     """
 
     name: str

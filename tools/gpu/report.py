@@ -1,4 +1,4 @@
-"""What a check found, as JSON and as Markdown tables."""
+"""The results of a check as JSON and as Markdown tables."""
 
 from __future__ import annotations
 

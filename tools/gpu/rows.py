@@ -21,7 +21,7 @@ class Row:
         section: that measured it.
         name: what was measured.
         value: None where there is none.
-        unit: of the value.
+        unit: unit of the value.
         goal: the bound that the value is held to, or the goal that it is compared with.
         status: `"failed"` where a bound is not held, or something went wrong; a goal that is missed is no failure.
         reason: why there is no value, or what else is to be said.
@@ -42,7 +42,7 @@ class RowFile:
     """A file of rows, to which a section appends and which outlives it.
 
     Args:
-        path: of the file; it is made when the first row comes.
+        path: the file, which is made when the first row comes.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""One song in a process of its own, which measures steps, then trials, when it is told to; see `many_songs`.
+"""One song in a process of its own, which measures steps, then trials, at a signal each; see `many_songs`.
 
 python -m tools.gpu.song_worker cuda:0 4.0 0 7        device, seconds of either, whether small, seed of the song
 """

@@ -53,13 +53,13 @@ class SearchRecord:
     """A search that was run.
 
     Attributes:
-        clock: its times, from the start of the fit on.
+        clock: seconds of its stages, from the start of the fit on.
         start: seconds before that: delays are heard, targets transformed.
-        trials: of each round.
+        trials: number of trials of each round.
         ended: it came to its end before its deadline.
-        loss: of the whole song, at the end.
+        loss: match loss of the whole song at the end.
         processors: before and after.
-        module: with the graph that was found.
+        module: the module with the pruned graph.
     """
 
     clock: StageClock

@@ -49,7 +49,7 @@ class Training:
     """A console on a device, with clips and an optimizer; steps as a search makes them.
 
     Args:
-        module: with its graph, on the device.
+        module: a console with its graph, on the device.
         clips: that steps take in turns, on the device.
     """
 
@@ -109,8 +109,8 @@ class MadeSongData(SongData):
     """Songs that are there already, as a search takes them.
 
     Args:
-        songs: all of the search.
-        options: of `SongData`, but for the path.
+        songs: all songs of the search.
+        options: arguments of `SongData`, without the path.
     """
 
     def __init__(self, songs: Sequence[Song], **options: Any) -> None:
@@ -144,7 +144,7 @@ def costs_of(module: ConsoleModule, songs: int, step: float, trial: float) -> Co
     """What a search of some songs like that of the module's graph costs, by the library's own estimate.
 
     Args:
-        module: of all songs, or of one.
+        module: console of all songs, or of one.
         songs: how many there are.
         step: seconds of a training step with all of them.
         trial: seconds of a trial of one.

@@ -21,7 +21,7 @@ class Curve:
     The losses are those of `CommonScores`, and the parts of the published one over the prediction's norm.
 
     Args:
-        song: at the level of its files.
+        song: the song at the level of its files.
 
     Raises:
         ValueError: a song that ends before it can be measured: 1 s without history and .4 s of loudness.
@@ -55,7 +55,7 @@ class CurveCallback(L.Callback):
     """Adds a point at the end of every stage, and after further numbers of steps.
 
     Args:
-        curve: of the search's song.
+        curve: points are added to it.
         level: the factor that the song was multiplied by before the training.
         steps: after which there is a point, too; 0 is before the first step.
 

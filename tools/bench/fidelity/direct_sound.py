@@ -22,7 +22,7 @@ class Bands:
     """Third-octave bands, and the bins of an FFT up to their end.
 
     Attributes:
-        n_fft: of the FFT, half a second or more: at 50 Hz a band has five bins.
+        n_fft: size of the FFT, half a second or more: at 50 Hz a band has five bins.
         hertz: (bins,).
         member: (bands, bins), 1 where a bin is in a band, else 0.
     """
@@ -47,7 +47,7 @@ def mix_factors(responses: Sequence[Tensor], tracks: Tensor, mix: Tensor, bands:
     that half overlap. What is not direct, such as reverb, is hardly like the direct sound in a frame.
 
     Args:
-        responses: of each track, as in `DirectPath`.
+        responses: response of each track's path, as in `DirectPath`.
         tracks: (K, 2, L), at the level of the mix.
         mix: (2, L).
         bands: those of the responses.

@@ -44,7 +44,7 @@ def filter_response(kind: str, settings: Mapping[str, float], hertz: Tensor, sam
         kind: a type of truth.json, in either of its forms.
         settings: pedalboard's arguments; q is sqrt(1/2) where it is left out.
         hertz: (bins,); above half the sample rate the response is held.
-        sample_rate: of the mix, in Hz.
+        sample_rate: sample rate of the mix in Hz.
 
     Raises:
         ValueError: no such filter.

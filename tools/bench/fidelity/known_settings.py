@@ -27,8 +27,8 @@ def settings_errors(
     """The errors, as `parameter_errors` has them: `{node, type, quantity, unit, error, true, found}`, error absolute.
 
     Args:
-        known: of `read_settings`.
-        found: of the search.
+        known: entries that `read_settings` returned.
+        found: graph and values that the search ended with.
         processors: one module a type, of the found graph.
         level: the factor that the tracks were multiplied by in the search.
     """

@@ -30,8 +30,8 @@ def recovery_of(made: SyntheticSong, audio: Song, graph: MixGraph, searched: Map
         searched: losses over the target's norm that are known already, of `console` and `found`.
 
     Returns:
-        losses: of the plain sum of the tracks, of the true graph, of the trained console and of the found graph, over
-        the target's norm; missed: labels of true processors that were not found, each with what removing it from the
+        losses: match losses over the target's norm, of the plain sum of the tracks, the true graph, the trained console
+        and the found graph; missed: labels of true processors that were not found, each with what removing it from the
         true graph costs; spurious: labels of processors that were found and are not true.
     """
 

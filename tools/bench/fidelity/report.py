@@ -55,7 +55,7 @@ def to_markdown(runs: Runs, head: Sequence[str], stated: float | None = None) ->
     """The whole report.
 
     Args:
-        runs: of the searches.
+        runs: answers of the searches.
         head: lines below the title.
         stated: see `summarise`.
     """

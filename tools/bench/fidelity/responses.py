@@ -233,7 +233,7 @@ def measure_responses(
 
     Args:
         song: that was searched, at the level of its files.
-        folder: of the song.
+        folder: folder of the song, which may hold a truth.json.
         truth: the graph that made its mix, where it is one of ours.
         found: what the search found.
         processors: one module a type, of the found graph.

@@ -43,11 +43,11 @@ class Rules:
     """How a song is searched.
 
     Attributes:
-        name: of the configuration; `REFERENCE` stands for the peer.
-        arguments: of `python -m mixgraph fit`, for ours. Its options, not its files, may part the steps into other
+        name: name of the configuration; `REFERENCE` stands for the peer.
+        arguments: for ours, words of `python -m mixgraph fit`. Options, not files, may part the steps into other
             stages.
         recipe: numbers of steps and rounds.
-        measured_steps: of ours, numbers of steps after which losses are measured, beside the ends of the stages.
+        measured_steps: for ours, numbers of steps after which losses are measured, beside the ends of the stages.
     """
 
     name: str
@@ -87,7 +87,7 @@ class SearchEnd:
     """What a search ended with.
 
     Attributes:
-        curve: its course, and its song at the level of the song's files.
+        curve: losses in the course of the search, and the song at the level of its files.
         console: processors of each type when it started.
         console_steps: steps before the first round of pruning.
         values: the graph and its values.

@@ -40,7 +40,7 @@ class MeasuredSong:
     """A song of a measurement.
 
     Attributes:
-        name: of its folder.
+        name: name of the song's folder.
         folder: where its tracks and its mix are.
         synthetic: the song with the graph that made its mix, where it is one of ours.
     """
@@ -65,7 +65,7 @@ def measured_song(text: str, scratch: Path, options: SyntheticOptions = _DEFAULT
     Args:
         text: the folder of a song, or `synthetic:TRACKS:SEED`.
         scratch: folder that synthetic songs are written to.
-        options: of synthetic songs.
+        options: what a synthetic song is like.
 
     Raises:
         FileNotFoundError: no such folder.

@@ -28,7 +28,7 @@ def summarise(runs: Runs, stated: float | None = None) -> Summaries:
     """One summary a song and configuration; None where a value is not known.
 
     Args:
-        runs: of the searches.
+        runs: answers of the searches.
         stated: a loss over the target's norm; when it is reached is told, too.
     """
     return {

@@ -41,7 +41,7 @@ class PeerEvaluator:
     Args:
         console: to evaluate.
         loss: the match loss.
-        segments: of the song.
+        segments: clips of the song, see `make_segments`.
     """
 
     def __init__(self, console: PeerConsole, loss: PeerLoss, segments: list[Segment]) -> None:

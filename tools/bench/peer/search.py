@@ -96,9 +96,9 @@ class PeerRound:
     """One round of pruning, and the training after it.
 
     Attributes:
-        trials: in order.
+        trials: all trials, in order.
         left: processors of each type after it.
-        seconds: of its evaluations and the rewritten graph.
+        seconds: time of its evaluations and of rewriting the graph.
         training: seconds of the steps after it.
     """
 
@@ -115,15 +115,15 @@ class PeerSearch:
     Attributes:
         console: to start from; replaced by what is found.
         loss: the match loss.
-        segments: of the song, for evaluations.
+        segments: clips of the song, for evaluations.
         clip: returns the (sources, target) of a training step.
         policy: which rounds try what.
         tolerance: absolute.
-        rng: of the candidates.
+        rng: draws the order of candidates.
         minimum: the least loss so far.
-        steps: that were trained.
-        console_seconds: of training before the first round.
-        rounds: so far.
+        steps: number of steps that were trained.
+        console_seconds: time of the training before the first round.
+        rounds: the rounds so far.
         on_stage: called after every `round_steps` steps, which are not timed together with it.
     """
 

@@ -22,7 +22,7 @@ class PeerTrainer:
     Args:
         console: to train.
         loss: the match loss.
-        steps_per_epoch: of one optimizer.
+        steps_per_epoch: steps that one optimizer lasts.
     """
 
     def __init__(self, console: PeerConsole, loss: PeerLoss, steps_per_epoch: int = STEPS_PER_EPOCH) -> None:

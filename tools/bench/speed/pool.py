@@ -55,7 +55,7 @@ class Worker:
 
     Args:
         runner: which side, which malloc.
-        threads: of torch.
+        threads: number of torch's threads.
     """
 
     def __init__(self, runner: Runner, threads: int) -> None:
@@ -127,7 +127,7 @@ class Pool:
 
     Args:
         runners: all of them; the first of each side is the one that serves where malloc does not matter.
-        threads: of torch.
+        threads: number of torch's threads.
         timeout: seconds a request to the peer; ours has no limit but `START_SECONDS`.
         log: told what is being done.
     """
@@ -164,9 +164,9 @@ class Pool:
         Args:
             case: to set up first.
             requests: to measure.
-            repeats: of all of them.
+            repeats: how often all of them are measured.
             warm_up: a request before, not kept.
-            runners: who is asked, everyone by default.
+            runners: runners that are measured, all by default.
             seconds: a request to either side, where the usual limits do not do.
         """
         chosen = self.runners if runners is None else runners

@@ -17,15 +17,15 @@ class Settings:
     Attributes:
         base: the case that parts vary.
         tracks: consoles of the parts that are not sweeps.
-        kinds: of synthetic tracks, in the parts `step`, `evaluation` and `trial`; the others take the first.
-        shares: of the processors left, in the part `step`.
-        repeats: of every measurement.
-        trials: of ours, a sampler and repeat, and of the peer, a sampler.
+        kinds: kinds of synthetic tracks, in the parts `step`, `evaluation` and `trial`; the others take the first.
+        shares: shares of the processors that are left, in the part `step`.
+        repeats: how often everything is measured.
+        trials: number of our trials for each sampler and repeat, and of the peer's for each sampler.
         songs: folders of real songs, for the parts `step` and `search`.
         extrapolate_songs: likewise; the peer's search of these is never run.
-        recipe: of the searches.
+        recipe: numbers of steps and rounds of the searches.
         whole_peer_search: run the peer's searches of `songs` instead of extrapolating them.
-        seeds: of the searches.
+        seeds: seeds of the searches.
         searches: where they are kept.
         sweep_tracks, sweep_shares, sweep_clips, sweep_seconds: the values of each sweep.
     """

@@ -11,7 +11,7 @@ from typing import Any
 from tools.bench.speed.pool import Measured, Runner
 
 # Seconds of the authors' own implementation, measured on 2 cores with the default malloc: 30 s songs, 3.8 s clips.
-REFERENCE = {
+PUBLISHED_SECONDS = {
     (8, "step total"): 4.04,
     (8, "step forward"): 1.07,
     (8, "step loss"): 0.19,
@@ -23,8 +23,8 @@ REFERENCE = {
     (24, "step backward"): 6.77,
     (24, "evaluation"): 25.0,
 }
-REFERENCE_THREADS = 2
-REFERENCE_TOLERANCE = 0.25
+PUBLISHED_THREADS = 2
+PUBLISHED_TOLERANCE = 0.25
 MALLOCS = ("default", "tuned")
 _COSTS = ("s", "MiB")
 
@@ -34,7 +34,7 @@ class Row:
     """One measure of one case: the samples of every runner.
 
     Attributes:
-        part: of the benchmark.
+        part: part of the benchmark, one of `PARTS`.
         case: what distinguishes the row: name -> value. Measures of the same case stand in one line.
         measure: what was measured.
         unit: `"s"` or `"MiB"`, of which there are ratios; `""` for losses and shares.
@@ -107,13 +107,13 @@ def add_row(
     return row
 
 
-def reference_lines(rows: Sequence[Row], threads: int) -> list[str]:
+def published_lines(rows: Sequence[Row], threads: int) -> list[str]:
     """How the peer compares with the measured times of the authors' implementation."""
     lines = []
     factors: list[float] = []
     for row in rows:
         measure = "evaluation" if row.part == "evaluation" else f"{row.part} {row.measure}"
-        seconds = REFERENCE.get((row.case.get("tracks", 0), measure))
+        seconds = PUBLISHED_SECONDS.get((row.case.get("tracks", 0), measure))
         median = row.median("peer default")
         plain = row.case.get("share", 1.0) == 1 and row.case.get("seconds", 30.0) == 30
         stereo = row.case.get("song") == "synthetic, stereo"
@@ -124,11 +124,11 @@ def reference_lines(rows: Sequence[Row], threads: int) -> list[str]:
         )
         if row.measure in ("total", "whole song"):  # phases are for reading only
             factors.append(median / seconds)
-            line += ", within 25 %" if abs(factors[-1] - 1) <= REFERENCE_TOLERANCE else ", NOT within 25 %"
+            line += ", within 25 %" if abs(factors[-1] - 1) <= PUBLISHED_TOLERANCE else ", NOT within 25 %"
         lines.append(line)
-    if lines and threads != REFERENCE_THREADS:
-        lines.append(f"- Note: {threads} thread(s) here, {REFERENCE_THREADS} there: these do not compare.")
-    if any(abs(factor - 1) > REFERENCE_TOLERANCE for factor in factors):
+    if lines and threads != PUBLISHED_THREADS:
+        lines.append(f"- Note: {threads} thread(s) here, {PUBLISHED_THREADS} there: these do not compare.")
+    if any(abs(factor - 1) > PUBLISHED_TOLERANCE for factor in factors):
         least, most = min(factors), max(factors)
         lines.append(
             f"- Note: the factors are {least:.2f} to {most:.2f}"
@@ -154,9 +154,9 @@ def to_markdown(rows: Sequence[Row], about: dict[str, Any], remarks: Sequence[st
         rows_of_part = [row for row in rows if row.part == part]
         details = [f"- {detail}" for row in rows_of_part for detail in row.details]
         lines += ["", f"## {part.capitalize()}", "", *_table(rows_of_part), *(["", *details] if details else [])]
-    lines_of_reference = reference_lines(rows, about["threads"])
-    if lines_of_reference:
-        lines += ["", "## The peer against the authors' implementation", "", *lines_of_reference]
+    lines_of_published = published_lines(rows, about["threads"])
+    if lines_of_published:
+        lines += ["", "## The peer against the authors' implementation", "", *lines_of_published]
     return "\n".join(lines) + "\n"
 
 
@@ -203,7 +203,7 @@ def to_json(rows: Sequence[Row], about: dict[str, Any], remarks: Sequence[str], 
         "machine": about,
         "remarks": list(remarks),
         "growth": growth,
-        "reference": reference_lines(rows, about["threads"]),
+        "reference": published_lines(rows, about["threads"]),
         "rows": [row.to_dict() for row in rows],
     }
     return json.dumps(report, indent=1, allow_nan=False) + "\n"
