@@ -76,13 +76,14 @@ def assert_same(folder, other) -> None:
         assert (folder / name).read_bytes() == (other / name).read_bytes(), name
 
 
-@pytest.mark.parametrize("step", [2, 4, 8, 10, 14, 16])
+@pytest.mark.parametrize("step", [10, *(pytest.param(step, marks=pytest.mark.long) for step in (2, 4, 8, 14, 16))])
 def test_a_checkpoint_from_behind_any_step_ends_as_undisturbed(searched, tiny_song, tmp_path, step) -> None:
     """Inside a stage of the console and of a round, at the ends of both, in the last stage, and at the very end."""
     find(tiny_song, tmp_path / "r", checkpoint=searched / "c" / f"step={step}.ckpt")
     assert_same(tmp_path / "r", searched / "r")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("hook", "stop"), [("on_train_epoch_start", 0), ("on_train_epoch_end", 10)])
 def test_a_checkpoint_from_where_a_stage_starts_or_is_cut(searched, tiny_song, tmp_path, hook, stop) -> None:
     """Saved before a round, which is then pruned again; and by Ctrl-C in the middle of the stage."""
