@@ -17,6 +17,8 @@ from mixgraph.results.metrics import read_metrics
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
 
+pytestmark = pytest.mark.long
+
 RATE = 8000
 STAGES = {"console_stages": 2, "rounds": 3, "period": 2}  # the second round is brute force
 # Of ten searches (five seeds, two ranges of clips) the one in which rounding is scaled up least, see below.
@@ -50,7 +52,7 @@ def together(paths, folder):
     return find(paths, folder / "together")
 
 
-@pytest.fixture(scope="module", params=[0, pytest.param(1, marks=pytest.mark.long)], ids=["tiny", "duo"])
+@pytest.fixture(scope="module", params=[0, 1], ids=["tiny", "duo"])
 def both(request, paths, folder, together):
     """The number of a song, its own search, and the search of both."""
     return request.param, find(paths[request.param], folder / "alone" / str(request.param)), together
@@ -140,7 +142,6 @@ class PowerCut(L.Callback):
             raise RuntimeError("power cut")
 
 
-@pytest.mark.long
 def test_a_stopped_search_of_two_songs_goes_on(paths, folder, together, tmp_path) -> None:
     with pytest.raises(RuntimeError, match="power cut"):
         find(paths, tmp_path / "cut", [PowerCut()])
@@ -162,7 +163,6 @@ def test_a_stopped_search_of_two_songs_goes_on(paths, folder, together, tmp_path
             assert second.read_bytes() == first.read_bytes(), (name, file)
 
 
-@pytest.mark.long
 def test_a_search_that_dies_between_two_results_goes_on(paths, folder, together, tmp_path, monkeypatch) -> None:
     publish = HeldPlace.publish
 

@@ -163,7 +163,7 @@ def test_a_budget_scales_the_search(find, machine, tmp_path, caplog) -> None:
     assert 0.75 * 90 < machine.now + END < 90
 
 
-@pytest.mark.parametrize(("slower", "at"), [(2.0, 5), (3.0, 5), (1.5, 20)])
+@pytest.mark.parametrize(("slower", "at"), [(2.0, 5), (3.0, 5), pytest.param(1.5, 20, marks=pytest.mark.long)])
 def test_a_machine_that_becomes_slower_still_prunes_within_the_budget(find, machine, caplog, slower, at) -> None:
     budget = TimeBudget("130s")
     with caplog.at_level("INFO"):
@@ -227,6 +227,7 @@ def test_a_fitted_schedule_goes_on_unless_another_is_asked_for(find, machine) ->
     assert other.fitted != first.fitted
 
 
+@pytest.mark.long
 def test_a_search_that_goes_on_with_a_budget_is_fitted(find, machine) -> None:
     find(TimeBudget(), StopAt(14), steps=10)
     find(late := TimeBudget("68s"), steps=10, go_on=True)

@@ -172,6 +172,7 @@ def test_same_seed_same_result(result, tiny_song, tmp_path) -> None:
         assert (again / name).read_bytes() == (result / name).read_bytes(), name
 
 
+@pytest.mark.long
 def test_saved_config_runs_again(result, tiny_song, monkeypatch, tmp_path) -> None:
     copy = tmp_path / "copy"
     config = tmp_path / "config.yaml"
@@ -338,6 +339,7 @@ def test_validate_test_and_predict_of_a_found_graph(result, tiny_song, monkeypat
     assert np.abs(predicted - first).max() < 2e-6
 
 
+@pytest.mark.long
 def test_fit_starts_from_a_found_graph(result, tiny_song, monkeypatch, tmp_path) -> None:
     folder = tmp_path / "further"
     run(monkeypatch, "fit", *settings(tiny_song, folder, pruning__rounds=0), f"--start={result}")
@@ -358,6 +360,7 @@ def test_fit_starts_from_a_found_graph(result, tiny_song, monkeypatch, tmp_path)
         run(monkeypatch, "fit", *options, f"--start={result}")
 
 
+@pytest.mark.long
 def test_a_learning_rate_of_30_ends_with_the_last_good_graph(tiny_song, monkeypatch, tmp_path) -> None:
     options = settings(tiny_song, tmp_path / "r", model__track_chain="ecg", model__optimizer__learning_rate=30)
     said = r"mixgraph: training broke down at step [2-9]: .*, which comes from the (output|gradient) of .*\(track "

@@ -18,6 +18,7 @@ from mixgraph.synthetic import SPLITS, GenerationSettings, generate, learn_prior
 from tools.generate_synthetic import main, pack
 
 
+@pytest.mark.long
 def test_samples_do_not_depend_on_the_number_of_processes(plan, generated) -> None:
     again = list(generate(plan, {"train": 2, "test": 1}, num_workers=2))
     expected = [*generated[:2], generated[-2]]

@@ -91,6 +91,7 @@ def test_tables_and_picture(folder):
     assert (folder / "growth.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.long
 def test_a_search_that_is_kept_is_not_run_again(tiny_song, folder, tmp_path):
     first = json.loads((folder / "benchmark.json").read_text())
     (tmp_path / FILE).write_bytes((folder / FILE).read_bytes() + b'{"key": {"torn')
@@ -328,6 +329,7 @@ def test_common_losses_of_a_mix_at_half_level():
     assert 2 * losses["published_prediction"] == pytest.approx(1.0 + math.log(2), rel=1e-5)
 
 
+@pytest.mark.long
 def test_our_search_is_as_long_as_asked_and_hears_its_seed(tiny_song):
     case = Case(song=str(tiny_song), sample_rate=RATE)
     answers = [OurSide(case).search(4, 1, 2, seed) for seed in (0, 0, 1)]

@@ -398,6 +398,7 @@ def test_a_file_of_another_sample_rate_is_refused(tiny_song, tmp_path) -> None:
         main([str(tiny_song), "--config", f"slow={tmp_path / 'slow.yaml'}", "--steps", "1", "1", "1", "--seeds", "0"])
 
 
+@pytest.mark.long
 def test_a_kept_search_is_of_the_same_files(tiny_song, tmp_path, capsys) -> None:
     song, out = tmp_path / "x" / "song", tmp_path / "report"
     shutil.copytree(tiny_song, song)
