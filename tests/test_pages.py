@@ -7,6 +7,8 @@ import importlib
 import inspect
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -114,3 +116,24 @@ def test_the_configuration_has_every_group_of_options() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text()
     for group, kind in GROUPS.items():
         assert re.search(rf"^```{{option-table}} [\w.]+\.{kind.__name__} {group}$", text, re.MULTILINE), group
+
+
+def test_the_front_page_has_every_package() -> None:
+    named = set(re.findall(r"`mixgraph/(\w+)`", (ROOT / "README.md").read_text()))
+    packages = {path.parent.name for path in (ROOT / "mixgraph").glob("*/__init__.py")}
+    assert named == packages
+
+
+@pytest.mark.long
+def test_the_examples_of_the_guide_to_extensions_run(tiny_song: Path, tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "guide" / "extending.md").read_text()
+    (tmp_path / "my_parts.py").write_text("\n\n".join(re.findall(r"```python\n(.*?)```", guide, re.DOTALL)))
+    commands = re.findall(r"^    (python -m mixgraph fit my_song .*)$", guide, re.MULTILINE)
+    settings = [word for command in commands for word in shlex.split(command)[5:] if word.startswith("--")]
+    short = ["--data.steps_per_stage=1", "--pruning.console_stages=1", "--pruning.rounds=1", "--data.sample_rate=8000"]
+    chain, sampler, order = (word for word in settings if word != "--import")
+    for extension in ([chain, sampler], [order]):  # the sampler asks for no order
+        words = [sys.executable, "-m", "mixgraph", "fit", str(tiny_song), "--import", "my_parts", *extension, *short]
+        words += ["--model.subgroup_chain=g", "--result.path=result", "--result.overwrite=true"]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
