@@ -40,7 +40,9 @@ from mixgraph import read_shards
 digest = hashlib.sha256()
 for sample in read_shards(sys.argv[1]):
     digest.update(repr((sample.key, sample.graph, json.dumps(sample.meta, sort_keys=True), sample.trace())).encode())
-    tensors = [sample.weights, sample.loss_increases, sample.audio.mix(0, 30000), sample.audio.tracks(0, 30000)]
+    tensors = [sample.weights, sample.loss_increases]
+    if sample.audio is not None:
+        tensors += [sample.audio.mix(0, 30000), sample.audio.tracks(0, 30000)]
     for name in sorted(sample.parameters):
         tensors += [sample.parameters[name][key] for key in sorted(sample.parameters[name])]
     for tensor in tensors:

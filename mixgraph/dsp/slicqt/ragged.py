@@ -1,0 +1,159 @@
+"""Coefficients of bands that differ in rate: few blocks of bands of one rate, in one flat tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import reduce
+from itertools import accumulate
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Neighbouring bands of one rate.
+
+    Attributes:
+        first_band: its number, from 0 at 0 Hz.
+        num_bands: F.
+        size: M, coefficients of each band in a frame.
+    """
+
+    first_band: int
+    num_bands: int
+    size: int
+
+    @property
+    def num_coefficients(self) -> int:
+        """F M, in a frame."""
+        return self.num_bands * self.size
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the coefficients of a transform stand for; two transforms with equal layouts are one transform.
+
+    Attributes:
+        blocks: from low to high.
+        centres_hz: of every band, those at 0 Hz and at half the sample rate among them.
+        length: samples of a frame.
+        sample_rate: in Hz.
+        raster, oversampling, least_window: see `make_frame`.
+        transition: of a slice's window in samples; 0 of a transform without slices.
+    """
+
+    blocks: tuple[Block, ...]
+    centres_hz: tuple[float, ...] = field(repr=False)
+    length: int
+    sample_rate: int
+    raster: str
+    oversampling: int
+    least_window: int
+    transition: int = 0
+
+    @property
+    def num_bands(self) -> int:
+        """Bands of all blocks."""
+        return len(self.centres_hz)
+
+    @property
+    def num_coefficients(self) -> int:
+        """T, complex coefficients of a frame."""
+        return sum(block.num_coefficients for block in self.blocks)
+
+    @property
+    def redundancy(self) -> float:
+        """Real numbers of the coefficients over those of the signal; slices overlap by a half."""
+        return 2 * self.num_coefficients / (self.length / (2 if self.transition else 1))
+
+    def __str__(self) -> str:
+        """A line for messages."""
+        slices = f"slices of {self.length} samples" if self.transition else f"{self.length} samples"
+        return (
+            f"{self.num_bands} bands from {self.centres_hz[1]:.1f} to {self.centres_hz[-2]:.1f} Hz, {self.raster}, "
+            f"{slices} at {self.sample_rate} Hz"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class RaggedSpectrum:
+    """Coefficients of a transform, or numbers of which each belongs to one of them (magnitudes, masks).
+
+    Attributes:
+        flat: (..., T), block after block, in a block band after band.
+        layout: what they stand for.
+    """
+
+    flat: Tensor
+    layout: Layout
+
+    def __post_init__(self) -> None:
+        if self.flat.shape[-1:] != (self.layout.num_coefficients,):
+            raise ValueError(
+                f"flat: (..., {self.layout.num_coefficients}) is needed for {self.layout}, got {tuple(self.flat.shape)}"
+            )
+
+    @property
+    def blocks(self) -> tuple[Tensor, ...]:
+        """Views of the coefficients: (..., bands, size) of every block."""
+        parts = self.flat.split([block.num_coefficients for block in self.layout.blocks], dim=-1)
+        return tuple(
+            part.unflatten(-1, (block.num_bands, block.size))
+            for part, block in zip(parts, self.layout.blocks, strict=True)
+        )
+
+    def block_slices(self) -> tuple[slice, ...]:
+        """Where in `flat` each block stands."""
+        stops = list(accumulate(block.num_coefficients for block in self.layout.blocks))
+        return tuple(slice(start, stop) for start, stop in zip((0, *stops), stops, strict=False))
+
+    def magnitude(self) -> RaggedSpectrum:
+        """The absolute values."""
+        return RaggedSpectrum(self.flat.abs(), self.layout)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> RaggedSpectrum:
+        """Applies a function to every block, whose two last axes it must keep.
+
+        Raises:
+            ValueError: it did not.
+        """
+        return _join([function(block) for block in self.blocks], self.layout)
+
+    def zip(self, other: RaggedSpectrum, function: Callable[[Tensor, Tensor], Tensor]) -> RaggedSpectrum:
+        """Applies a function to the pairs of blocks of two spectra of one transform.
+
+        Raises:
+            ValueError: they are of different transforms, or the function changes a block's two last axes.
+        """
+        check_layout(other.layout, self.layout)
+        pairs = zip(self.blocks, other.blocks, strict=True)
+        return _join([function(mine, theirs) for mine, theirs in pairs], self.layout)
+
+    def reduce(self, function: Callable[[Result, Tensor], Result], initial: Result) -> Result:
+        """Folds the blocks into one value, from low to high."""
+        return reduce(function, self.blocks, initial)
+
+
+def _join(blocks: list[Tensor], layout: Layout) -> RaggedSpectrum:
+    for block, declared in zip(blocks, layout.blocks, strict=True):
+        if tuple(block.shape[-2:]) != (declared.num_bands, declared.size):
+            raise ValueError(
+                f"function: (..., {declared.num_bands}, {declared.size}) is needed of the block from band "
+                f"{declared.first_band}, got {tuple(block.shape)}"
+            )
+    return RaggedSpectrum(torch.cat([block.flatten(-2) for block in blocks], dim=-1), layout)
+
+
+def check_layout(got: Layout, needed: Layout) -> None:
+    """Refuses coefficients of another transform.
+
+    Raises:
+        ValueError: the layouts differ.
+    """
+    if got != needed:
+        raise ValueError(f"spectrum: coefficients of {needed} are needed, got those of {got}")

@@ -1,0 +1,109 @@
+"""Where the bands of a transform are: centre frequencies that are evenly spaced in the unit of a scale."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+Spacing = Callable[[int, float, float], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The centre frequencies of a transform's bands, without the two at 0 Hz and at half the sample rate.
+
+    Attributes:
+        name: of the scale, or `"list"` where the frequencies were given.
+        centres_hz: rising.
+    """
+
+    name: str
+    centres_hz: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        centres = self.centres_hz
+        if not centres or not all(math.isfinite(hertz) and hertz > 0 for hertz in centres):
+            raise ValueError(f"scale: frequencies above 0 Hz are needed, got {list(centres[:8])}")
+        falling = next((i for i in range(1, len(centres)) if centres[i] <= centres[i - 1]), None)
+        if falling is not None:
+            raise ValueError(
+                f"scale: rising frequencies are needed, got {centres[falling - 1]:g} Hz before {centres[falling]:g} Hz"
+            )
+
+    @property
+    def least_spacing_hz(self) -> float:
+        """The smallest distance of two neighbouring bands, the one at 0 Hz among them."""
+        return min(high - low for low, high in zip((0.0, *self.centres_hz), self.centres_hz, strict=False))
+
+
+def _warped(to_unit: Callable[[np.ndarray], np.ndarray], from_unit: Callable[[np.ndarray], np.ndarray]) -> Spacing:
+    def spaced(num_bands: int, low_hz: float, high_hz: float) -> np.ndarray:
+        low, high = to_unit(np.array([low_hz, high_hz]))
+        return from_unit(np.linspace(low, high, num_bands))
+
+    return spaced
+
+
+SCALES: dict[str, Spacing] = {
+    "bark": _warped(lambda hz: 6 * np.arcsinh(hz / 600), lambda bark: 600 * np.sinh(bark / 6)),
+    "mel": _warped(lambda hz: 2595 * np.log10(1 + hz / 700), lambda mel: 700 * (10 ** (mel / 2595) - 1)),
+    "constant_q": lambda num_bands, low_hz, high_hz: np.geomspace(low_hz, high_hz, num_bands),
+    "linear": lambda num_bands, low_hz, high_hz: np.linspace(low_hz, high_hz, num_bands),
+}
+
+
+def make_scale(name: str, num_bands: int, low_hz: float, high_hz: float, offset_hz: float = 0.0) -> Scale:
+    """Bands from one frequency to another, both included, evenly spaced in the unit of a scale.
+
+    Args:
+        name: `"bark"` (Traunmueller's 6 asinh(f / 600)), `"mel"` (2595 log10(1 + f / 700)), `"constant_q"` (octaves),
+            `"variable_q"` (octaves of f + offset_hz, so that the lowest bands are wider) or `"linear"`.
+        num_bands: at least 2.
+        low_hz: centre of the lowest band.
+        high_hz: centre of the highest band.
+        offset_hz: of `"variable_q"` alone, where it must be above 0.
+
+    Raises:
+        ValueError: a setting is out of its range; the message says which.
+
+    >>> [round(hertz) for hertz in make_scale("constant_q", 4, 100.0, 800.0).centres_hz]
+    [100, 200, 400, 800]
+    """
+    names = sorted([*SCALES, "variable_q"])
+    if name not in names:
+        raise ValueError(f"scale: one of {', '.join(names)}, got {name!r}")
+    if num_bands < 2:
+        raise ValueError(f"num_bands: at least 2, got {num_bands}")
+    if not 0 < low_hz < high_hz < math.inf:
+        raise ValueError(f"low_hz, high_hz: 0 < low_hz < high_hz is needed, got {low_hz:g} and {high_hz:g}")
+    if name == "variable_q":
+        if not 0 < offset_hz < math.inf:
+            raise ValueError(f"offset_hz: above 0 Hz for variable_q, got {offset_hz:g}. HINT: constant_q has none")
+        centres = np.geomspace(low_hz + offset_hz, high_hz + offset_hz, num_bands) - offset_hz
+    else:
+        if offset_hz:
+            raise ValueError(f"offset_hz: only variable_q has one, got {offset_hz:g} for {name}")
+        centres = SCALES[name](num_bands, low_hz, high_hz)
+    return Scale(name, tuple(centres.tolist()))
+
+
+MULTI_RESOLUTION = (
+    (1.0, 400.0, 128),
+    (401.0, 1200.0, 128),
+    (1201.0, 4000.0, 128),
+    (4001.0, 12000.0, 128),
+    (12001.0, 22050.0, 64),
+)
+
+
+def multi_resolution_scale(pieces: Sequence[tuple[float, float, int]] = MULTI_RESOLUTION) -> Scale:
+    """Linear pieces of different spacing one after the other: several STFTs, each on a part of the spectrum.
+
+    Args:
+        pieces: (lowest Hz, highest Hz, bands), from low to high.
+    """
+    centres = [hertz for low, high, num_bands in pieces for hertz in np.linspace(low, high, num_bands).tolist()]
+    return Scale("multi_resolution", tuple(centres))

@@ -1,0 +1,324 @@
+"""NSGT and sliCQT: analysis and synthesis, each the gradient of the other.
+
+In a tight frame the inverse is the adjoint. So the gradient of an analysis is a synthesis, that of a synthesis is an
+analysis, and neither has anything to remember but the index lists of the frame. Every bin is gathered, none is added
+into by many: on a GPU results are the same from run to run.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+
+from mixgraph.dsp.slicqt.frame import LEAST_BINS, Raster, make_frame
+from mixgraph.dsp.slicqt.ragged import Layout, RaggedSpectrum, check_layout
+from mixgraph.dsp.slicqt.scales import Scale
+
+SLICE_LEAST_WINDOW = 16
+"""Bins of a band in a slice: narrower ones smear a click over the slice (-13 dB with 8 bins, -24 dB with 16)."""
+
+
+class _Bands(nn.Module):
+    """The frame of one length: frames of samples, (..., N), to coefficients, (..., T), and back."""
+
+    def __init__(
+        self,
+        length: int,
+        sample_rate: int,
+        scale: Scale,
+        raster: Raster,
+        oversampling: int,
+        least_window: int,
+        transition: int,
+    ) -> None:
+        super().__init__()
+        frame = make_frame(length, sample_rate, scale, raster, oversampling, least_window)
+        self.length = length
+        self.layout = replace(frame.layout, transition=transition)
+        self.num_covering = len(frame.synthesis_place)
+        self._constant("analysis_bin", torch.from_numpy(frame.analysis_bin))
+        self._constant("analysis_weight", torch.from_numpy(frame.analysis_weight))
+        for j in range(self.num_covering):
+            self._constant(f"synthesis_place{j}", torch.from_numpy(frame.synthesis_place[j]))
+            self._constant(f"synthesis_weight{j}", torch.from_numpy(frame.synthesis_weight[j]))
+        ends = torch.full((length // 2 + 1,), math.sqrt(2), dtype=torch.float64)
+        ends[0] = ends[-1] = 1
+        self._constant("bin_weight", ends)
+
+    def _constant(self, name: str, values: Tensor) -> None:
+        self.register_buffer(name, values, persistent=False)
+
+    def weights(self, name: str, like: Tensor) -> Tensor:
+        """A list of weights in the precision of a signal or a spectrum; they are kept in float64."""
+        weights: Tensor = getattr(self, name)
+        return weights.to(torch.float64 if like.dtype in (torch.float64, torch.complex128) else torch.float32)
+
+    def analyse(self, frames: Tensor) -> Tensor:
+        """(..., N) real to (..., T) complex."""
+        spectrum = torch.fft.rfft(frames, norm="ortho")
+        weight = self.weights("analysis_weight", frames) * self.weights("bin_weight", frames)[self.analysis_bin]
+        buffers = spectrum.index_select(-1, self.analysis_bin) * weight
+        return self._each_block(buffers, torch.fft.ifft)
+
+    def synthesise(self, coefficients: Tensor) -> Tensor:
+        """(..., T) complex to (..., N) real: the adjoint of `analyse`, and its inverse."""
+        buffers = self._each_block(coefficients, torch.fft.fft)
+        spectrum = self._covering(buffers, 0)
+        for j in range(1, self.num_covering):
+            part = self._covering(buffers, j)
+            spectrum[..., : part.shape[-1]] += part
+        return torch.fft.irfft(spectrum / self.weights("bin_weight", coefficients), n=self.length, norm="ortho")
+
+    def _covering(self, buffers: Tensor, j: int) -> Tensor:
+        place: Tensor = getattr(self, f"synthesis_place{j}")
+        return buffers.index_select(-1, place) * self.weights(f"synthesis_weight{j}", buffers)
+
+    def _each_block(self, flat: Tensor, transform: Any) -> Tensor:
+        transformed = [transform(block, norm="ortho").flatten(-2) for block in RaggedSpectrum(flat, self.layout).blocks]
+        return torch.cat(transformed, dim=-1)
+
+
+class _Analysis(Function):
+    @staticmethod
+    def forward(ctx: Any, signal: Tensor, transform: _Transform) -> Tensor:
+        ctx.transform, ctx.samples = transform, signal.shape[-1]
+        return transform._analyse(signal)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _Synthesis.apply(gradient, ctx.transform, ctx.samples), None
+
+
+class _Synthesis(Function):
+    @staticmethod
+    def forward(ctx: Any, coefficients: Tensor, transform: _Transform, samples: int) -> Tensor:
+        ctx.transform = transform
+        return transform._synthesise(coefficients, samples)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return _Analysis.apply(gradient, ctx.transform), None, None
+
+
+class _Transform(nn.Module):
+    """What `NSGT` and `SliCQT` share: their doors."""
+
+    bands: _Bands
+
+    @property
+    def layout(self) -> Layout:
+        """What the coefficients stand for."""
+        return self.bands.layout
+
+    @property
+    def sample_rate(self) -> int:
+        """In Hz."""
+        return self.bands.layout.sample_rate
+
+    def _analyse(self, signal: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _synthesise(self, coefficients: Tensor, samples: int) -> Tensor:
+        raise NotImplementedError
+
+    def _check_signal(self, signal: Tensor) -> Tensor:
+        """The signal in float32, or float64 as it is; also inside of an autocast to half precision, which FFTs lack."""
+        if signal.dim() == 0 or signal.shape[-1] == 0:
+            raise ValueError(f"signal: at least one sample is needed, got {tuple(signal.shape)}")
+        if signal.is_complex() or not signal.is_floating_point():
+            raise ValueError(f"signal: real floating-point samples are needed, got {signal.dtype}")
+        return signal if signal.dtype == torch.float64 else signal.float()
+
+    def _check_spectrum(self, spectrum: RaggedSpectrum) -> Tensor:
+        check_layout(spectrum.layout, self.layout)
+        if not spectrum.flat.is_complex():
+            raise ValueError(
+                f"spectrum: complex coefficients are needed, got {spectrum.flat.dtype}. HINT: magnitudes have lost "
+                "their phase; multiply masks by the coefficients of a mix"
+            )
+        return spectrum.flat
+
+
+class NSGT(_Transform):
+    """The nonstationary Gabor transform of signals of one length, which are taken as periodic.
+
+    Args:
+        scale: centres of the bands.
+        samples: of the signals that it is for.
+        sample_rate: in Hz.
+        raster: see `make_frame`.
+        oversampling: see `make_frame`; magnitudes alias at 1, hardly at 2.
+        least_window: see `make_frame`.
+
+    Raises:
+        ValueError: a setting is out of its range, or a band is too narrow; the message says which.
+    """
+
+    def __init__(
+        self,
+        scale: Scale,
+        samples: int,
+        sample_rate: int,
+        raster: Raster = "power_of_two",
+        oversampling: int = 1,
+        least_window: int = LEAST_BINS,
+    ) -> None:
+        super().__init__()
+        if samples < 1:
+            raise ValueError(f"samples: at least 1, got {samples}")
+        self.samples = samples
+        length = max(4, samples + samples % 2)
+        self.bands = _Bands(length, sample_rate, scale, raster, oversampling, least_window, transition=0)
+
+    def forward(self, signal: Tensor) -> RaggedSpectrum:
+        """The coefficients of a signal.
+
+        Args:
+            signal: (..., samples), real.
+
+        Returns:
+            A spectrum whose blocks are (..., bands, size).
+
+        Raises:
+            ValueError: it has another length, or is not real.
+        """
+        signal = self._check_signal(signal)
+        if signal.shape[-1] != self.samples:
+            raise ValueError(f"signal: (..., {self.samples}) is needed, got {tuple(signal.shape)}")
+        with torch.autocast(signal.device.type, enabled=False):
+            return RaggedSpectrum(_Analysis.apply(signal, self), self.layout)
+
+    def inverse(self, spectrum: RaggedSpectrum) -> Tensor:
+        """The signal of coefficients, (..., samples): exactly that of which they are, or the nearest one.
+
+        Raises:
+            ValueError: they are of another transform, or not complex.
+        """
+        with torch.autocast(spectrum.flat.device.type, enabled=False):
+            signal: Tensor = _Synthesis.apply(self._check_spectrum(spectrum), self, self.samples)
+        return signal
+
+    def _analyse(self, signal: Tensor) -> Tensor:
+        padding = self.bands.length - signal.shape[-1]
+        return self.bands.analyse(nn.functional.pad(signal, (0, padding)) if padding else signal)
+
+    def _synthesise(self, coefficients: Tensor, samples: int) -> Tensor:
+        return self.bands.synthesise(coefficients)[..., :samples]
+
+
+class SliCQT(_Transform):
+    """The sliced transform: NSGTs of overlapping slices of a signal of any length (Holighaus et al. 2012).
+
+    A slice is seen through a window that is 1 in its middle and falls to 0 over a sine on both sides; the squares of
+    neighbouring windows add up to 1, so that slicing is tight, too, and an overlap-add of windowed slices inverts it.
+
+    Args:
+        scale: centres of the bands.
+        sample_rate: in Hz.
+        slice_samples: N, a multiple of 4; None takes what gives the narrowest band 8 bins, rounded to a power of two
+            with that raster.
+        transition_samples: of the window's slopes, even, at most N / 2; None is N / 4.
+        raster: see `make_frame`.
+        least_window: see `make_frame`.
+
+    Raises:
+        ValueError: a setting is out of its range, or a band is too narrow; the message says which.
+    """
+
+    def __init__(
+        self,
+        scale: Scale,
+        sample_rate: int,
+        slice_samples: int | None = None,
+        transition_samples: int | None = None,
+        raster: Raster = "power_of_two",
+        least_window: int = SLICE_LEAST_WINDOW,
+    ) -> None:
+        super().__init__()
+        if slice_samples is None:
+            slice_samples = fitting_slice(scale, sample_rate, raster)
+        if slice_samples < 8 or slice_samples % 4:
+            raise ValueError(f"slice_samples: a multiple of 4 from 8, got {slice_samples}")
+        if transition_samples is None:
+            transition_samples = slice_samples // 8 * 2
+        if transition_samples % 2 or not 2 <= transition_samples <= slice_samples // 2:
+            raise ValueError(
+                f"transition_samples: an even number from 2 to {slice_samples // 2}, half a slice, got "
+                f"{transition_samples}"
+            )
+        self.slice_samples, self.hop_samples = slice_samples, slice_samples // 2
+        self.bands = _Bands(slice_samples, sample_rate, scale, raster, 1, least_window, transition_samples)
+        window = slice_window(slice_samples, transition_samples)
+        self.register_buffer("window", window, persistent=False)
+
+    def num_slices(self, samples: int) -> int:
+        """The slices of a signal; the first is centred on its first sample."""
+        return math.ceil(samples / self.hop_samples) + 1
+
+    def forward(self, signal: Tensor) -> RaggedSpectrum:
+        """The coefficients of a signal.
+
+        Args:
+            signal: (..., time), real.
+
+        Returns:
+            A spectrum whose blocks are (..., slices, bands, size).
+
+        Raises:
+            ValueError: it is empty or not real.
+        """
+        signal = self._check_signal(signal)
+        with torch.autocast(signal.device.type, enabled=False):
+            return RaggedSpectrum(_Analysis.apply(signal, self), self.layout)
+
+    def inverse(self, spectrum: RaggedSpectrum, samples: int) -> Tensor:
+        """The signal of coefficients, (..., samples): exactly that of which they are, or the nearest one.
+
+        Args:
+            spectrum: blocks of (..., slices, bands, size).
+            samples: length of the signal.
+
+        Raises:
+            ValueError: they are of another transform, not complex, or not of a signal of that length.
+        """
+        coefficients = self._check_spectrum(spectrum)
+        needed = self.num_slices(samples)
+        if coefficients.dim() < 2 or coefficients.shape[-2] != needed or samples < 1:
+            got = coefficients.shape[-2] if coefficients.dim() > 1 else 0
+            raise ValueError(f"samples: a signal of {samples} samples has {needed} slices, got {got}")
+        with torch.autocast(coefficients.device.type, enabled=False):
+            signal: Tensor = _Synthesis.apply(coefficients, self, samples)
+        return signal
+
+    def _analyse(self, signal: Tensor) -> Tensor:
+        samples, hop = signal.shape[-1], self.hop_samples
+        padded = nn.functional.pad(signal, (hop, self.num_slices(samples) * hop - samples))
+        return self.bands.analyse(padded.unfold(-1, self.slice_samples, hop) * self.window.to(signal.dtype))
+
+    def _synthesise(self, coefficients: Tensor, samples: int) -> Tensor:
+        slices = self.bands.synthesise(coefficients)
+        slices = slices * self.window.to(slices.dtype)
+        hop = self.hop_samples
+        return (slices[..., :-1, hop:] + slices[..., 1:, :hop]).flatten(-2)[..., :samples]
+
+
+def slice_window(slice_samples: int, transition_samples: int) -> Tensor:
+    """The window of a slice, (slice_samples,) float64: h[t]^2 + h[t + slice_samples / 2]^2 = 1."""
+    start = slice_samples // 4 - transition_samples // 2
+    slope = (torch.arange(transition_samples, dtype=torch.float64) + 0.5) * (math.pi / 2 / transition_samples)
+    window = torch.zeros(slice_samples, dtype=torch.float64)
+    window[start : start + transition_samples] = slope.sin()
+    window[start + transition_samples : start + slice_samples // 2] = 1
+    window[start + slice_samples // 2 : start + slice_samples // 2 + transition_samples] = slope.cos()
+    return window
+
+
+def fitting_slice(scale: Scale, sample_rate: int, raster: Raster) -> int:
+    """Samples of a slice in which the narrowest band of a scale is 8 bins wide."""
+    samples = 4 * sample_rate / scale.least_spacing_hz
+    return 1 << round(math.log2(samples)) if raster == "power_of_two" else 4 * math.ceil(samples / 4)
