@@ -26,6 +26,8 @@ SLICE_LEAST_WINDOW = 16
 class _Bands(nn.Module):
     """The frame of one length: frames of samples, (..., N), to coefficients, (..., T), and back."""
 
+    analysis_bin: Tensor
+
     def __init__(
         self,
         length: int,
@@ -229,6 +231,8 @@ class SliCQT(_Transform):
     Raises:
         ValueError: a setting is out of its range, or a band is too narrow; the message says which.
     """
+
+    window: Tensor
 
     def __init__(
         self,
