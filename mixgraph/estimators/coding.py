@@ -2,12 +2,13 @@
 
 Curves over frequency (an equalizer's 1024 log magnitudes, a reverb's levels and decays) are coded as the values of a
 piecewise linear curve at a few knots, dense where hearing is; the code is the least-squares fit. What has no effect is
-taken out first: the common level of a reverb or of a delay's taps, which are normalised to unit energy. Curves over
-the song are coded as their mean: a network sees a stretch of it.
+taken out first: the common level of a reverb or of a delay's taps, which are normalised to unit energy
+(`Parameter.common_level`). Curves over the song are coded as their mean: a network sees a stretch of it.
 
 The delays of a multitap delay are angles in their segments of 100 ms, all positions being about as likely as others:
-the mean of possible delays is none of them. They are therefore not regressed: a code holds them as turns from 0 to 1,
-a network predicts a distribution over `POSITION_BINS` equal parts of a turn, and its most probable part is taken.
+the mean of possible delays is none of them. Such parameters (`Parameter.positions`) are therefore not regressed: a
+code holds them as turns from 0 to 1, a network predicts a distribution over `POSITION_BINS` equal parts of a turn, and
+its most probable part is taken.
 """
 
 from __future__ import annotations
@@ -19,8 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from mixgraph.processors import Processor, Processors
-from mixgraph.processors.delay import MultitapDelay
-from mixgraph.processors.reverb import Reverb
 
 POSITION_BINS = 16
 _WARP_HZ = 100.0  # curves are about linear in frequency below, logarithmic above
@@ -37,12 +36,14 @@ class ParameterCode(nn.Module):
     def __init__(self, processor: Processor) -> None:
         super().__init__()
         self.processor_name = processor.name
-        self.shapes = {name: declared.shape for name, declared in processor.specification.items()}
-        self.has_delays = isinstance(processor, MultitapDelay)
-        self.levels = {Reverb: "init_log_magnitude", MultitapDelay: "log_fir_magnitude"}.get(type(processor))
+        declared = processor.specification
+        self.shapes = {name: parameter.shape for name, parameter in declared.items()}
+        self.positions = _only(processor.name, "positions", [n for n, p in declared.items() if p.positions])
+        self.levels = _only(processor.name, "common_level", [n for n, p in declared.items() if p.common_level])
+        self.common_level = declared[self.levels].common_level if self.levels else ""
         self.widths: dict[str, int] = {}
         for name, shape in self.shapes.items():
-            if name == "delay_z":
+            if name == self.positions:
                 continue
             knots = 1 if processor.timed else next((k for points, k in _KNOTS if shape[-1] >= points), None)
             if knots is not None:
@@ -54,7 +55,7 @@ class ParameterCode(nn.Module):
                 self.register_buffer(f"fit_{name}", fit.float(), persistent=False)
             self.widths[name] = math.prod(shape[:-1]) * (knots or shape[-1])
         self.size = sum(self.widths.values())
-        self.num_positions = self.shapes["delay_z"][0] if self.has_delays else 0
+        self.num_positions = self.shapes[self.positions][0] if self.positions else 0
 
     def encode(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """name -> (nodes, *shape), in trained coordinates, to (nodes, size + num_positions)."""
@@ -66,27 +67,33 @@ class ParameterCode(nn.Module):
             if name == self.levels:
                 value = value - self._common_level(self._curve(name, value))
             parts.append(value.flatten(1))
-        if self.has_delays:
-            real, imaginary = parameters["delay_z"].unbind(-1)
+        if self.positions:
+            real, imaginary = parameters[self.positions].unbind(-1)
             parts.append(torch.remainder(-torch.atan2(imaginary, real) / (2 * math.pi), 1.0))
         return torch.cat(parts, dim=1)
 
     def decode(self, code: Tensor) -> dict[str, Tensor]:
         """The inverse, but for what the code leaves out; differentiable in the linear numbers."""
-        found = {}
+        values = {}
         parts = code[:, : self.size].split(list(self.widths.values()), dim=1)
         for (name, _), part in zip(self.widths.items(), parts, strict=True):
             shape = self.shapes[name]
             value = part.reshape(code.shape[0], *shape[:-1], -1)
-            found[name] = self._curve(name, value)
-        if self.has_delays:
+            values[name] = self._curve(name, value)
+        if self.positions:
             angle = -2 * math.pi * code[:, self.size :]
-            found["delay_z"] = torch.stack((torch.cos(angle), torch.sin(angle)), dim=-1)
-        return {name: found[name] for name in self.shapes}
+            values[self.positions] = torch.stack((torch.cos(angle), torch.sin(angle)), dim=-1)
+        return {name: values[name] for name in self.shapes}
 
     def position_weights(self, code: Tensor) -> Tensor:
-        """How much each position matters: the taps' shares of a node's energy times their number, (nodes, taps)."""
-        levels = code[:, : self.widths["log_fir_magnitude"]].unflatten(1, (self.num_positions, -1)).mean(dim=-1)
+        """How much each position matters: its share of a node's energy times their number, (nodes, positions).
+
+        All alike where the processor declares no levels of the positions.
+        """
+        if self.common_level != "energy":
+            return code.new_ones(code.shape[0], self.num_positions)
+        parts = dict(zip(self.widths, code[:, : self.size].split(list(self.widths.values()), dim=1), strict=True))
+        levels = parts[self.levels].unflatten(1, (self.num_positions, -1)).mean(dim=-1)
         return torch.softmax(2 * levels, dim=1) * self.num_positions
 
     def _curve(self, name: str, value: Tensor) -> Tensor:
@@ -94,9 +101,16 @@ class ParameterCode(nn.Module):
         return value @ self.get_buffer(f"curve_{name}").T if f"curve_{name}" in self._buffers else value
 
     def _common_level(self, value: Tensor) -> Tensor:
-        if not self.has_delays:
+        if self.common_level == "mean":
             return value.mean(dim=(-2, -1), keepdim=True)
         return (torch.logsumexp(2 * value, dim=(-2, -1), keepdim=True) - math.log(2 * value.shape[-1])) / 2
+
+
+def _only(processor: str, what: str, names: list[str]) -> str:
+    """The parameter that declares something, `""` where none does."""
+    if len(names) > 1:
+        raise ValueError(f"processor {processor!r}: {what}: at most one parameter is allowed, got {', '.join(names)}")
+    return names[0] if names else ""
 
 
 def make_codes(processors: Processors, types: Iterable[str] | None = None) -> dict[str, ParameterCode]:

@@ -22,7 +22,9 @@ from mixgraph.processors import (
     sidechain_compressor,
     stereo_imager,
 )
-from mixgraph.processors.base import Parameter, Parameters, Processor, Processors
+from mixgraph.processors.base import Processor
+from mixgraph.processors.collection import Processors
+from mixgraph.processors.parameter import Parameter, Parameters
 from mixgraph.processors.registry import processor_type, register, registered, types_from_letters
 
 __all__ = [

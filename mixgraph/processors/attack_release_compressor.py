@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mixgraph.processors.base import Parameter, Parameters, decibels
 from mixgraph.processors.dynamics import AttackReleaseDynamics
+from mixgraph.processors.parameter import Parameter, Parameters, decibels
 from mixgraph.processors.registry import register
 
 
@@ -17,6 +17,7 @@ class AttackReleaseCompressor(AttackReleaseDynamics):
     name = "attack_release_compressor"
     letter = "k"
     type_id = 10
+    paper_type = "compressor"
     direction = 1
 
     @property

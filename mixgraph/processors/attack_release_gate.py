@@ -16,6 +16,7 @@ class AttackReleaseGate(AttackReleaseDynamics):
     name = "attack_release_gate"
     letter = "q"
     type_id = 11
+    paper_type = "noisegate"
     direction = -1
 
     def slope(self, log_ratio: Tensor) -> Tensor:

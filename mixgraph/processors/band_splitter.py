@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mixgraph.dsp.fir import hann, zero_phase_fir
-from mixgraph.processors.base import Parameter, Parameters, Processor, decibels
+from mixgraph.processors.base import Processor
+from mixgraph.processors.parameter import Parameter, Parameters, decibels
+from mixgraph.processors.readings import NodeValues, Number, Reading, in_units, outlet_gains
 from mixgraph.processors.registry import register
 
 _LOWEST, _HIGHEST = 40.0, 0.4  # Hz; of the sample rate. It starts in the middle, at 693 Hz
@@ -76,6 +78,12 @@ class BandSplitter(Processor):
 
     def impulse_response(self, parameters: Parameters) -> Tensor:
         return self.outlet_response(parameters, 0)
+
+    def readings(self, node: NodeValues) -> tuple[Reading, ...]:
+        """The crossover frequency and the gains of both bands."""
+        hertz = in_units(self, node, "frequency_logit")
+        crossover = Number("crossover_hz", "crossover", hertz, "Hz", ".0f", on_panel="value")
+        return crossover, outlet_gains(self, node, torch.exp(node.parameters["log_gain"][0]))
 
     def outlet_response(self, parameters: Parameters, outlet: int) -> Tensor:
         logit = parameters["frequency_logit"]

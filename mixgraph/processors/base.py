@@ -1,10 +1,8 @@
-"""What a processor is: declared parameters, supports, and how a signal goes through it."""
+"""What a processor is: declared parameters, supports, how a signal goes through it, and how it describes itself."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -12,51 +10,20 @@ from torch import Tensor, nn
 
 from mixgraph.dsp.convolution import convolve
 from mixgraph.dsp.fourier import circular_response
+from mixgraph.processors.parameter import Parameter, Parameters
+from mixgraph.processors.readings import (
+    Compared,
+    NodeValues,
+    Quantity,
+    Reading,
+    declared_numbers,
+    gains_reading,
+    response_reading,
+    single,
+)
+from mixgraph.processors.usage import RandomSettings, Usage
 
-Parameters = Mapping[str, Tensor]
 MAX_SAMPLE_RATE = 768_000  # Hz; impulse responses are in seconds, so that their memory grows with the rate
-DB_PER_NEPER = 20 / math.log(10)
-"""A natural-log amplitude of 1 in dB."""
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A trainable quantity of a processor: trained in an unbounded coordinate, read in a physical unit.
-
-    Attributes:
-        shape: of one node's value.
-        unit: of the mapped value, e.g. `"dB"`, `"ms"`.
-        low, high: the range of mapped values that the processor is meant for (tests go to both ends).
-        to_unit, from_unit: the map from the trained coordinate to the unit and its inverse.
-        description: one line for reports.
-    """
-
-    shape: tuple[int, ...]
-    unit: str
-    low: float
-    high: float
-    to_unit: Callable[[Tensor], Tensor]
-    from_unit: Callable[[Tensor], Tensor]
-    description: str = ""
-    mean: float = field(default=0.0, kw_only=True)
-    """The centre of the initial values, in the trained coordinate."""
-
-
-def chosen(name: str, value: str, allowed: tuple[str, ...]) -> str:
-    """Returns an option of a processor's constructor.
-
-    Raises:
-        ValueError: it is none of the allowed ones.
-    """
-    if value not in allowed:
-        raise ValueError(f"{name}: one of {', '.join(allowed)}, got {value!r}")
-    return value
-
-
-def decibels(shape: tuple[int, ...], low: float, high: float, description: str, scale: float = 1.0) -> Parameter:
-    """A level whose natural-log amplitude is `scale` times the trained coordinate, read in dB."""
-    factor = DB_PER_NEPER * scale
-    return Parameter(shape, "dB", low, high, lambda p: p * factor, lambda db: db / factor, description)
 
 
 class Processor(nn.Module):
@@ -64,7 +31,9 @@ class Processor(nn.Module):
 
     A subclass is a file of its own that calls `register`, and declares what the renderer needs: `specification`,
     `linear` and, for linear processors, the supports `before` and `after`. Constants are buffers; trained values
-    are passed in, so that one object serves every graph. Input and output are stereo: (nodes, 2, time).
+    are passed in, so that one object serves every graph. Input and output are stereo: (nodes, 2, time). Reports,
+    comparisons, estimators and synthetic songs take what they need to know of a type from it: `readings`,
+    `quantities`, `engineer_settings`, `usage` and the declared parameters.
 
     Attributes:
         name: of the type, as it stands in graphs.
@@ -84,6 +53,12 @@ class Processor(nn.Module):
         outlets: several for a linear processor that splits its input, see `outlet_response`. Where the dry/wet weight
             is 0, the first outlet has the input and the others nothing.
         outlet_names: of each outlet, for drawings.
+        late: a linear processor whose wet sound is echoes or reverberation: what comes at once is the dry sound.
+        label: the type's name in words; `""` is the name with spaces.
+        paper_type: the type of the paper that does the same job, `""` where it is this one or there is none: a
+            truth.json that tells how a mix was made knows the paper's types.
+        truth_names: what this type is called in a truth.json.
+        usage: how often and where engineers use it, for synthetic songs.
     """
 
     name: ClassVar[str]
@@ -99,6 +74,11 @@ class Processor(nn.Module):
     outlets: ClassVar[int] = 1
     outlet_names: ClassVar[tuple[str, ...]] = ()
     identity: ClassVar[Mapping[str, float] | None] = None
+    late: ClassVar[bool] = False
+    label: ClassVar[str] = ""
+    paper_type: ClassVar[str] = ""
+    truth_names: ClassVar[tuple[str, ...]] = ()
+    usage: ClassVar[Usage] = Usage()
 
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__()
@@ -228,6 +208,42 @@ class Processor(nn.Module):
         """A penalty that belongs to the parameters alone, summed over nodes; None for most processors."""
         return None
 
+    def readings(self, node: NodeValues) -> tuple[Reading, ...]:
+        """What the settings of a node amount to, in the order in which people read them.
+
+        By default the response or the gains of a linear processor, the declared parameters of another.
+        """
+        if not self.linear or self.outlets > 1:
+            return declared_numbers(self, node)
+        return (response_reading(self, node) if self.after else gains_reading(self, node),)
+
+    def quantities(self, node: NodeValues) -> tuple[Compared, ...]:
+        """What the errors of a node's settings are reported of; by default every parameter in its unit, and the weight.
+
+        Settings count as they act, with the dry sound, wherever a type says so.
+        """
+        declared = self.specification
+        values = {name: parameter.to_unit(node.parameters[name])[0] for name, parameter in declared.items()}
+        quantities = (Quantity(name, declared[name].unit, value) for name, value in values.items())
+        return (*quantities, single("weight", "1", node.weight))
+
+    def engineer_settings(
+        self, signal: Tensor, strength: float, draw: RandomSettings
+    ) -> tuple[dict[str, Tensor], float]:
+        """Settings as an engineer chooses them for a signal.
+
+        Args:
+            signal: (2, L), what enters the node.
+            strength: 1, or more for settings that act more.
+            draw: random numbers.
+
+        Returns:
+            name -> (*shape), in units; and the dry/wet weight.
+        """
+        raise ValueError(
+            f"processor {self.name!r}: no rule how to set it. HINT: its class says so in `engineer_settings`"
+        )
+
     def forward(self, signal: Tensor, parameters: Parameters) -> Tensor:
         """The wet signal, cut to the length of the input: (nodes, 2, time) to (nodes, 2, time)."""
         if signal.dim() != 3 or signal.shape[1] != 2:
@@ -248,59 +264,6 @@ def wet_gains(gains: Tensor) -> tuple[Tensor, float]:
     weight = max(0.5, float((1 - gains.min()) / 0.9))
     weight = min(weight, 0.97)
     return (1 - (1 - gains) / weight).clamp(min=0.1), weight
-
-
-class Outlet(Processor):
-    """A further outlet of a splitter as a processor of its own, which cuts where the splitter is switched off.
-
-    Args:
-        splitter: whose parameters this takes.
-        outlet: from 1.
-    """
-
-    linear = True
-    cuts = True
-
-    def __init__(self, splitter: Processor, outlet: int) -> None:
-        super().__init__(splitter.sample_rate)
-        self.splitter, self.outlet = splitter, outlet
-        self.name, self.channels, self.keeps_mono = splitter.name, splitter.channels, splitter.keeps_mono  # type: ignore[misc]
-
-    @property
-    def before(self) -> int:
-        return self.splitter.before
-
-    @property
-    def after(self) -> int:
-        return self.splitter.after
-
-    def impulse_response(self, parameters: Parameters) -> Tensor:
-        return self.splitter.outlet_response(parameters, self.outlet)
-
-
-class Processors(nn.ModuleDict):
-    """One processor of each type, by name; `"NAME/1"` is the second outlet of a splitter."""
-
-    def __getitem__(self, key: str) -> Processor:
-        name, _, outlet = key.partition("/")
-        processor = super().__getitem__(name)
-        assert isinstance(processor, Processor)
-        if not outlet:
-            return processor
-        if key not in self:
-            raise KeyError(key)
-        return Outlet(processor, int(outlet))
-
-    def __contains__(self, key: str) -> bool:
-        name, slash, outlet = key.partition("/")
-        if not super().__contains__(name):
-            return False
-        return not slash or (outlet.isdecimal() and 0 < int(outlet) < self[name].outlets)
-
-
-def base_type(node_type: str) -> str:
-    """The type whose parameters a node has: without the number of an outlet."""
-    return node_type.partition("/")[0]
 
 
 def to_basis(signal: Tensor, channels: str) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -11,13 +12,26 @@ from torch import Tensor
 from mixgraph.dsp.convolution import cross_spectrum
 from mixgraph.dsp.fir import hann, normalize_energy, zero_phase_fir
 from mixgraph.dsp.impulses import delayed_filters, hard_delay, unit_gradient
-from mixgraph.processors.base import Parameter, Parameters, Processor, chosen, decibels
+from mixgraph.processors.base import Processor
+from mixgraph.processors.parameter import Parameter, Parameters, chosen, decibels
+from mixgraph.processors.readings import (
+    Compared,
+    NodeValues,
+    Reading,
+    Taps,
+    is_wet_only,
+    single,
+    to_db,
+    wet_against_dry,
+)
 from mixgraph.processors.registry import register
+from mixgraph.processors.usage import RandomSettings, Usage
 
 _SEGMENTS = 20
 _CHANNELS = 2
 _HIGH_PASS_HZ, _DIRECT_SECONDS, _PEAK_SECONDS = 60.0, 0.03, 0.001
 _SPECTRUM_FLOOR, _SILENCE = 1e-9, 1e-30
+_ECHO_FLOOR_DB = -36.0  # of the taps that an engineer does not use
 _RADIUS, _LOWEST_DB = 0.9, -24.0  # of taps that are found in a mix
 
 
@@ -40,6 +54,10 @@ class MultitapDelay(Processor):
     type_id = 4
     linear = True
     gain_staged = True
+    late = True
+    label = "multitap delay"
+    truth_names = ("delay", "Delay")
+    usage = Usage(track_rate=0.15, subgroup_rate=0.1, needs="echoes", on_subgroups=False)
 
     def __init__(
         self,
@@ -75,8 +93,22 @@ class MultitapDelay(Processor):
             return torch.stack((radius * torch.cos(angle), radius * torch.sin(angle)), dim=-1)
 
         return {
-            "delay_z": Parameter((taps, 2), "ms, radius", 0, 2000, to_ms, from_ms, "delay of each tap, left first"),
-            "log_fir_magnitude": decibels((taps, self.num_bins), -24, 24, "magnitude of each tap's filter"),
+            "delay_z": Parameter(
+                (taps, 2),
+                "ms, radius",
+                0,
+                2000,
+                to_ms,
+                from_ms,
+                "delay of each tap, left first",
+                positions=True,
+                left_right=True,
+            ),
+            "log_fir_magnitude": replace(
+                decibels((taps, self.num_bins), -24, 24, "magnitude of each tap's filter"),
+                left_right=True,
+                common_level="energy",
+            ),
         }
 
     def initial_values_from_mix(self, source: Tensor, mix: Tensor) -> dict[str, Tensor]:
@@ -128,3 +160,43 @@ class MultitapDelay(Processor):
         """radius_weight / 2 times the sum of (1 - |z|)^2: its gradient is the second term of paper eq. 26."""
         radius = torch.tanh(parameters["delay_z"].norm(dim=-1))
         return self.radius_weight / 2 * (1 - radius).square().sum()
+
+    def tap_levels_db(self, parameters: Parameters, weight: float) -> Tensor:
+        """The level of each tap of one node, (taps,): its share of the unit energy, against the dry sound if any."""
+        magnitude = torch.exp(parameters["log_fir_magnitude"][0])
+        energy = torch.fft.irfft(magnitude, n=2 * self.num_bins - 1).mul(self.window).square().sum(dim=-1)
+        share = torch.sqrt(energy / (energy.sum() / 2))  # the mean of both channels has unit energy
+        return to_db(share * wet_against_dry(weight))
+
+    def readings(self, node: NodeValues) -> tuple[Reading, ...]:
+        """The taps, left first."""
+        return (self._taps(node),)
+
+    def quantities(self, node: NodeValues) -> tuple[Compared, ...]:
+        """The taps, and the weight."""
+        return self._taps(node), single("weight", "1", node.weight)
+
+    def _taps(self, node: NodeValues) -> Taps:
+        delays = self.specification["delay_z"].to_unit(node.parameters["delay_z"])[0, :, 0].tolist()
+        levels = self.tap_levels_db(node.parameters, node.weight).tolist()
+        channels = ("left",) * _SEGMENTS + ("right",) * _SEGMENTS
+        return Taps(channels, tuple(delays), tuple(levels), is_wet_only(node.weight))
+
+    def engineer_settings(
+        self, signal: Tensor, strength: float, draw: RandomSettings
+    ) -> tuple[dict[str, Tensor], float]:
+        """The first echoes are the loud ones: on each side two of the segments between 0.1 and 0.8 seconds."""
+        taps = _CHANNELS * _SEGMENTS
+        segment_ms = 100.0
+        inside = torch.tensor([draw.uniform(0.1, 0.9) for _ in range(taps)], dtype=torch.float64)
+        first = torch.arange(taps, dtype=torch.float64).remainder(_SEGMENTS)
+        levels = torch.full((taps, self.num_bins), _ECHO_FLOOR_DB, dtype=torch.float64)
+        damping = torch.linspace(0, 1, self.num_bins, dtype=torch.float64)
+        for side in range(_CHANNELS):
+            for tap in draw.choose(2, of=7):
+                levels[side * _SEGMENTS + 1 + tap] = draw.uniform(-4, 0) - draw.uniform(0, 8) * damping
+        units = {
+            "delay_z": torch.stack(((first + inside) * segment_ms, torch.full((taps,), 0.9)), dim=-1),
+            "log_fir_magnitude": levels,
+        }
+        return units, draw.effect_weight(strength)

@@ -13,13 +13,35 @@ from torch import Tensor
 from mixgraph.dsp.envelopes.attack_release import attack_release
 from mixgraph.dsp.envelopes.dynamics import Detector, GainCurve, mix_dynamics
 from mixgraph.dsp.envelopes.one_pole import one_pole, truncated_one_pole
-from mixgraph.processors.base import Parameter, Parameters, Processor, chosen
+from mixgraph.processors.base import Processor
+from mixgraph.processors.parameter import Parameter, Parameters, chosen
+from mixgraph.processors.readings import (
+    Compared,
+    Curve,
+    NodeValues,
+    Number,
+    Quantity,
+    Reading,
+    blend,
+    in_units,
+    single,
+    to_db,
+)
 
 DB_PER_ENERGY_NEPER = 10 / math.log(10)
 _THRESHOLD_OFFSET = 6.0  # ln energy; the centre of initial thresholds is at -26 dB
 ENERGY_FLOOR = 1e-5
+STEEPEST_RATIO = 200.0
+"""Above it a compressor is told as a limiter, of an infinite ratio."""
+_MID_OF_EQUALS_DB = 20 * math.log10(2)  # (l + r)^2 over (l^2 + r^2) / 2, where l = r
+_LEAST_LEVEL_DB = -46.0  # of thresholds that engineers choose: the detectors' own floor is at -50 dB
+_CURVE_DB = torch.arange(-60.0, 0.5, 1.0, dtype=torch.float64)
+_COMPARED_DB = torch.arange(-48, 1, 2, dtype=torch.float64)
 _REFERENCE_TAPS = 16384
 _LEAST_MS, _MOST_MS = 0.02, 3000.0
+
+
+_TIMES = {"smoothing_logit": "time constant", "attack_logit": "attack", "release_logit": "release"}
 
 
 class DynamicRangeProcessor(Processor):
@@ -78,6 +100,7 @@ class DynamicRangeProcessor(Processor):
                 lambda p: (p - _THRESHOLD_OFFSET) * scale,
                 lambda db: db / scale + _THRESHOLD_OFFSET,
                 "threshold of the smoothed energy",
+                follows_level=1.0,
             ),
         } | {name: smoothing(*given) for name, given in self.time_constants.items()}
         return dict(sorted(declared.items()))
@@ -134,6 +157,64 @@ class DynamicRangeProcessor(Processor):
         mixed, last = mix_dynamics(detector, signal, weight.unsqueeze(-1), logits, curve, initial)
         return mixed, last.squeeze(-1)
 
+    def static_gain(self, parameters: Parameters, levels_db: Tensor) -> Tensor:
+        """The wet gain (not in dB) for steady signals at these levels (RMS), (levels,); of one node."""
+        tone = (10 ** (levels_db / 20)).view(-1, 1, 1).expand(-1, 2, 1)
+        rows = {name: value.expand(len(levels_db), *value.shape[1:]) for name, value in parameters.items()}
+        at_once = torch.full_like(next(iter(rows.values()))[:, :1], -40.0)  # the envelope follows without delay
+        return self.gain(tone, rows | dict.fromkeys(self.time_constants, at_once))[0][:, 0]
+
+    def acting_threshold_db(self, parameters: Parameters) -> float:
+        """The level (RMS) of a signal in the middle of the panorama at which one node starts to act.
+
+        The detector adds `ENERGY_FLOOR` to every signal: a threshold below it is minus infinity.
+        """
+        declared = self.specification["log_threshold"]
+        energy = 10 ** (float(declared.to_unit(parameters["log_threshold"])) / 10) - ENERGY_FLOOR
+        if energy <= 0:
+            return -math.inf
+        return 10 * math.log10(energy) - (_MID_OF_EQUALS_DB if self.detector == "mid" else 0.0)
+
+    def acting_ratio(self, parameters: Parameters) -> float:
+        """The ratio R of one node past its threshold, wet alone.
+
+        A compressor turns R dB more in into 1 dB more out; negative where it is less out, infinite where it is as
+        much. A gate turns 1 dB less in into R dB less out. With `gain="energy"` both are steeper than their coordinate
+        says.
+        """
+        steepness = 2 * self.exponent * float(self.slope(parameters["log_ratio"].double()))
+        if self.direction < 0:
+            return 1 - steepness
+        rise = 1 + steepness
+        return 1 / rise if abs(rise) > 1 / STEEPEST_RATIO else math.inf
+
+    def readings(self, node: NodeValues) -> tuple[Reading, ...]:
+        """Threshold (at the tracks' own level), ratio, knee, times and make-up gain; and the static curve."""
+        threshold = self.acting_threshold_db(node.parameters) + node.offset_db
+        acts = "acts at every level" if self.direction > 0 else "never acts"
+        phrase = "" if math.isfinite(threshold) else acts
+        numbers = [
+            Number("threshold_db", "threshold", (threshold,), "dB", ".1f", phrase, on_panel="whole"),
+            Number("ratio", "ratio", (self.acting_ratio(node.parameters),), ":1", on_panel="whole"),
+            Number("knee_db", "knee", in_units(self, node, "log_knee"), "dB", ".1f"),
+        ]
+        for name, label in _TIMES.items():
+            if name in node.parameters:
+                key = f"{label.replace(' ', '_')}_ms"
+                numbers.append(Number(key, label, in_units(self, node, name), "ms", on_panel="whole"))
+        if "log_makeup" in node.parameters:
+            makeup = in_units(self, node, "log_makeup")
+            numbers.append(Number("make_up_db", "make-up", makeup, "dB", ".1f", on_panel="whole"))
+        return (*numbers, self._static_curve(node))
+
+    def _static_curve(self, node: NodeValues) -> Curve:
+        gain = to_db(blend(self, self.static_gain(node.parameters, _CURVE_DB - node.offset_db), node.weight))
+        if self.inlets > 1:  # what it turns down is not what it listens to
+            limits = min(-6.0, 1.2 * float(gain.min())), max(3.0, 1.2 * float(gain.max()))
+            flat = torch.zeros_like(_CURVE_DB)
+            return Curve(_CURVE_DB, gain, "key (dB)", "gain (dB)", flat, (-60, 0), limits)
+        return Curve(_CURVE_DB, _CURVE_DB + gain, "in (dB)", "out (dB)", _CURVE_DB, (-60, 0), (-66, 3))
+
 
 class OnePoleDynamics(DynamicRangeProcessor):
     """Dynamics of the paper: attack and release are one time constant (eq. 16-19).
@@ -187,6 +268,23 @@ class OnePoleDynamics(DynamicRangeProcessor):
             return super().rest(parameters, state, samples)
         return state * torch.exp(F.logsigmoid(parameters["smoothing_logit"].squeeze(-1)) * samples)
 
+    def quantities(self, node: NodeValues) -> tuple[Compared, ...]:
+        """Threshold and ratio as they act, knee, time constant, the static gain from -48 to 0 dB, and the weight.
+
+        A threshold that the detector never falls below counts as the detector's floor, an infinite ratio as 200.
+        """
+        floor_db = 10 * math.log10(ENERGY_FLOOR)
+        (knee,), (time_ms,) = in_units(self, node, "log_knee"), in_units(self, node, "smoothing_logit")
+        curve = to_db(blend(self, self.static_gain(node.parameters, _COMPARED_DB), node.weight))
+        return (
+            single("threshold", "dB", max(self.acting_threshold_db(node.parameters), floor_db)),
+            single("ratio", ":1", min(self.acting_ratio(node.parameters), STEEPEST_RATIO)),
+            single("knee", "dB", knee),
+            single("time constant", "ms", time_ms),
+            Quantity("curve", "dB", curve),
+            single("weight", "1", node.weight),
+        )
+
 
 class AttackReleaseDynamics(DynamicRangeProcessor):
     """Dynamics whose envelope rises and falls at speeds of their own, exactly (`dsp.envelopes`)."""
@@ -212,3 +310,22 @@ class AttackReleaseDynamics(DynamicRangeProcessor):
 
     def rest(self, parameters: Parameters, state: Tensor, samples: int) -> Tensor:
         return state * torch.exp(F.logsigmoid(parameters["release_logit"].squeeze(-1)) * samples)
+
+
+def engineer_units(threshold_db: float, ratio: float, knee_db: float, time_ms: float) -> dict[str, Tensor]:
+    """The settings of a processor of dynamics with one time constant, in units, as an engineer chooses them."""
+    units = {
+        "log_knee": knee_db,
+        "log_ratio": ratio,
+        "log_threshold": max(threshold_db, _LEAST_LEVEL_DB),
+        "smoothing_logit": time_ms,
+    }
+    return {name: torch.tensor([value], dtype=torch.float64) for name, value in units.items()}
+
+
+def detected_levels_db(signal: Tensor, time_ms: float, sample_rate: int) -> Tensor:
+    """Levels in dB of the smoothed energy of a signal (2, L), every 5 ms: what a detector sees."""
+    energy = signal.double().square().mean(dim=0, keepdim=True)
+    log_a = torch.tensor([-1000 / (time_ms * sample_rate)], dtype=torch.float64)
+    smoothed = one_pole(energy, log_a - torch.log(-torch.expm1(log_a)))[0, :: max(1, sample_rate // 200)]
+    return 10 * torch.log10(smoothed.clamp(min=1e-5))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import ClassVar, Literal
 
 import torch
@@ -9,8 +11,12 @@ from torch import Tensor
 
 from mixgraph.dsp.fir import hann, zero_phase_fir
 from mixgraph.dsp.fourier import even_response
-from mixgraph.processors.base import Parameter, Parameters, Processor, chosen, decibels, wet_gains
+from mixgraph.dsp.third_octaves import third_octave_means
+from mixgraph.processors.base import Processor, wet_gains
+from mixgraph.processors.parameter import Parameter, Parameters, chosen, decibels
+from mixgraph.processors.readings import Compared, NodeValues, Response, blend, to_db
 from mixgraph.processors.registry import register
+from mixgraph.processors.usage import RandomSettings, Usage
 
 
 @register
@@ -28,6 +34,11 @@ class Equalizer(Processor):
     linear = True
     gain_staged = True
     keeps_mono = True
+    truth_names = (
+        *("equalizer", "HighpassFilter", "LowpassFilter", "PeakFilter"),
+        *("HighShelfFilter", "LowShelfFilter"),
+    )
+    usage = Usage(track_rate=0.5, subgroup_rate=0.35)
     identity: ClassVar = {"log_magnitude": 0.0}
 
     def __init__(self, sample_rate: int = 30000, window: Literal["symmetric", "periodic"] = "symmetric") -> None:
@@ -69,3 +80,33 @@ class Equalizer(Processor):
             return super().response(parameters, n_fft)
         fir = self.impulse_response(parameters)
         return even_response(fir[:, 0, self.before :], n_fft).unsqueeze(1)
+
+    @property
+    def _hertz(self) -> Tensor:
+        """The frequency of each bin, (num_bins,), float64."""
+        return torch.arange(self.num_bins, dtype=torch.float64) * (self.sample_rate / (2 * self.num_bins - 1))
+
+    def quantities(self, node: NodeValues) -> tuple[Compared, ...]:
+        """The response at the frequencies of the parameter."""
+        taps = self.impulse_response(node.parameters)[0, 0]
+        wet = torch.fft.fft(torch.roll(taps, -self.before)).real[: self.num_bins]
+        return (Response(self._hertz, to_db(blend(self, wet, node.weight)), self.sample_rate / 2),)
+
+    def engineer_settings(
+        self, signal: Tensor, strength: float, draw: RandomSettings
+    ) -> tuple[dict[str, Tensor], float]:
+        """A few bells an octave or so wide, one in each part of the spectrum.
+
+        Their mean over third-octave bands is 0 dB, since a level is a gain's matter.
+        """
+        hertz = self._hertz
+        octave = torch.log2(hertz.clamp(min=float(hertz[1]) / 2))
+        curve = torch.zeros(self.num_bins, dtype=torch.float64)
+        borders = (80, 400, 2000, 10000)
+        sign = draw.sign()
+        for low, high in itertools.pairwise(borders):
+            centre, width = math.log2(draw.logarithmic(low, high)), draw.uniform(0.6, 1.2)
+            curve += sign * strength * draw.uniform(4, 9) * torch.exp(-0.5 * ((octave - centre) / width) ** 2)
+            sign = -sign if draw.uniform(0, 1) < 0.75 else sign
+        curve = curve - (third_octave_means(hertz) @ curve).mean()
+        return {"log_magnitude": curve.clamp(-18, 14)}, draw.full_weight()

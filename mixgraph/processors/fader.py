@@ -7,7 +7,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mixgraph.processors.base import Parameter, Parameters, Processor, decibels
+from mixgraph.processors.base import Processor
+from mixgraph.processors.parameter import Parameter, Parameters, decibels
+from mixgraph.processors.readings import Automation, NodeValues, Reading, blend, to_db
 from mixgraph.processors.registry import register
 
 
@@ -69,3 +71,14 @@ class Fader(Processor):
 
     def parameter_penalty(self, parameters: Parameters) -> Tensor:
         return self.roughness * parameters["log_gain"].diff(dim=-1).square().sum()
+
+    def readings(self, node: NodeValues) -> tuple[Reading, ...]:
+        """Gains at the points within the song, and at its end."""
+        points = node.parameters["log_gain"][0]
+        last = min((node.num_samples - 1) / self.interval, len(points) - 1)
+        whole = int(last)
+        end = torch.lerp(points[whole], points[min(whole + 1, len(points) - 1)], last - whole)
+        wet = torch.cat((points[: whole + 1], end.view(1))).exp()
+        place = torch.cat((torch.arange(whole + 1, dtype=wet.dtype), torch.tensor([last], dtype=wet.dtype)))
+        seconds = place * (self.interval / self.sample_rate)
+        return (Automation(seconds, to_db(blend(self, wet, node.weight))),)

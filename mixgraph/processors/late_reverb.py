@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from mixgraph.processors.base import Parameter, Parameters, decibels
+from mixgraph.processors.base import Processor
+from mixgraph.processors.parameter import Parameter, Parameters, decibels
+from mixgraph.processors.readings import NodeValues, Reading, declared_numbers
 from mixgraph.processors.registry import register
 from mixgraph.processors.reverb import BINS, HOP, RATE, Reverb
+from mixgraph.processors.usage import Usage
 
 _KNOTS_HZ = (150.0, 1200.0, 7000.0)
 
@@ -25,6 +29,11 @@ class LateReverb(Reverb):
     name = "late_reverb"
     letter = "l"
     type_id = 14
+    paper_type = "reverb"
+    truth_names: ClassVar = ()
+    usage = Usage()
+    quantities = Processor.quantities  # few enough to be compared one by one
+    engineer_settings = Processor.engineer_settings
 
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)
@@ -55,3 +64,11 @@ class LateReverb(Reverb):
         level = parameters["log_colour"] @ knots
         start = torch.stack((level, level + parameters["log_width"]), dim=1)
         return self.shaped_noise(start, slope.unsqueeze(1).expand_as(start))
+
+    def decay_rates(self, parameters: Parameters) -> tuple[Tensor, Tensor]:
+        rate = 1 / self.specification["log_t60"].to_unit(parameters["log_t60"] @ self.knots.double())
+        return rate[0], rate[0]
+
+    def readings(self, node: NodeValues) -> tuple[Reading, ...]:
+        """Decay and level as those of the reverb, then colour and width."""
+        return (*super().readings(node), *declared_numbers(self, node, "log_colour", "log_width"))

@@ -7,7 +7,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mixgraph.processors.base import Parameter, Parameters, Processor, decibels
+from mixgraph.processors.base import Processor
+from mixgraph.processors.parameter import Parameter, Parameters, decibels
+from mixgraph.processors.readings import NodeValues, Reading, outlet_gains
 from mixgraph.processors.registry import register
 
 
@@ -34,6 +36,10 @@ class MidSideSplitter(Processor):
 
     def impulse_response(self, parameters: Parameters) -> Tensor:
         return self.outlet_response(parameters, 0)
+
+    def readings(self, node: NodeValues) -> tuple[Reading, ...]:
+        """The gains of mid and side."""
+        return (outlet_gains(self, node, torch.exp(node.parameters["log_gain"][0])),)
 
     def outlet_response(self, parameters: Parameters, outlet: int) -> Tensor:
         gain = torch.exp(parameters["log_gain"])

@@ -8,7 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mixgraph.processors.base import Parameter, Parameters, Processor, decibels
+from mixgraph.processors.base import Processor
+from mixgraph.processors.parameter import Parameter, Parameters, decibels
+from mixgraph.processors.readings import Bands, NodeValues, Reading, in_units
 from mixgraph.processors.registry import register
 
 _CENTRES = (60.0, 180.0, 500.0, 1500.0, 4000.0, 9000.0)  # Hz at the start: low shelf, four bells, high shelf
@@ -39,6 +41,7 @@ class ParametricEqualizer(Processor):
     linear = True
     gain_staged = True
     keeps_mono = True
+    paper_type = "equalizer"
     identity: ClassVar = {"log_gain": 0.0, "frequency_logit": 0.0, "q_logit": 0.0}
 
     def __init__(self, sample_rate: int = 30000) -> None:
@@ -86,6 +89,11 @@ class ParametricEqualizer(Processor):
 
     def impulse_response(self, parameters: Parameters) -> Tensor:
         return torch.fft.irfft(self.transfer(parameters), n=self.taps).unsqueeze(1)
+
+    def readings(self, node: NodeValues) -> tuple[Reading, ...]:
+        """The response, and the six bands."""
+        hertz, gains, q = (in_units(self, node, name) for name in ("frequency_logit", "log_gain", "q_logit"))
+        return (*super().readings(node), Bands(hertz, gains, q))
 
     def transfer(self, parameters: Parameters) -> Tensor:
         """The transfer function at multiples of sample_rate / taps, (nodes, taps / 2 + 1)."""

@@ -1,92 +1,202 @@
-"""What the settings of one processor amount to, in the units that people read: curves, gains and levels."""
+"""What the settings of a processor amount to, as data: each kind is told, drawn, written and compared in one way.
+
+A processor returns its readings (`Processor.readings`) and what a comparison of two graphs looks at
+(`Processor.quantities`); reports and recovery know these kinds alone, never a type of processor.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
-from mixgraph.processors.base import Parameters, Processor
-from mixgraph.processors.delay import MultitapDelay
-from mixgraph.processors.dynamics import ENERGY_FLOOR, DynamicRangeProcessor
+from mixgraph.processors.parameter import Parameter, Parameters
+
+if TYPE_CHECKING:
+    from mixgraph.processors.base import Processor
 
 _TINY = 1e-9
-STEEPEST_RATIO = 200.0
-"""Above it a compressor is told as a limiter, of an infinite ratio."""
 _WET_ONLY = 0.999  # the dry sound is 60 dB below
-_MID_OF_EQUALS_DB = 20 * math.log10(2)  # (l + r)^2 over (l^2 + r^2) / 2, where l = r
+LOWEST_HZ, _POINTS = 40.0, 400
+UNIT_SUFFIXES = {"dB": "db", "Hz": "hz", "ms": "ms", "s": "seconds"}
+
+
+@dataclass(frozen=True, eq=False)
+class NodeValues:
+    """The values of one processor in a graph, and what they act on.
+
+    Attributes:
+        parameters: name -> (1, *shape), in trained coordinates, float64.
+        weight: dry/wet.
+        offset_db: level of the tracks' files against the level that the values were found at.
+        num_samples: length of the song.
+    """
+
+    parameters: Parameters
+    weight: float
+    offset_db: float = 0.0
+    num_samples: int = 1
+
+
+@dataclass(frozen=True)
+class Number:
+    """One or several numbers of one meaning.
+
+    Attributes:
+        key: of the number in tables, with its unit at the end: `threshold_db`.
+        label: for people.
+        values: in the unit; infinite where there is no bound.
+        unit: `"1"` has none, `":1"` is a ratio.
+        style: format specification of a value; `""`: two digits.
+        phrase: what is said in place of label and values, e.g. "never acts".
+        on_panel: whether pictures of another reading of the processor note it, whole or its value alone.
+    """
+
+    key: str
+    label: str
+    values: tuple[float, ...]
+    unit: str
+    style: str = ""
+    phrase: str = ""
+    on_panel: Literal["no", "value", "whole"] = "no"
+
+    @property
+    def value_text(self) -> str:
+        values = self.values if len(self.values) < 4 else (min(self.values), max(self.values))
+        told = (", " if len(self.values) < 4 else " to ").join(map(self._format, values))
+        space = "" if self.unit.startswith(":") else " "
+        return told if self.unit == "1" else f"{told}{space}{self.unit}"
+
+    @property
+    def text(self) -> str:
+        return self.phrase or f"{self.label} {self.value_text}"
+
+    def _format(self, value: float) -> str:
+        if math.isinf(value):
+            return "∞" if value > 0 else "-∞"
+        if self.style:
+            return f"{value:{self.style}}"
+        return f"{value:.2g}" if abs(value) < 100 else f"{value:.0f}"
+
+
+@dataclass(frozen=True)
+class Gains:
+    """Gains in dB by channel or outlet, dry sound included."""
+
+    names: tuple[str, ...]
+    levels_db: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Response:
+    """The gain over frequency, dry sound included: Hz, dB, (frequencies,) each, and half the sample rate in Hz."""
+
+    hertz: Tensor
+    levels_db: Tensor
+    highest_hz: float
+
+
+@dataclass(frozen=True)
+class Bands:
+    """The bands of an equalizer as an engineer sets them, wet alone: Hz, dB and Q of each."""
+
+    hertz: tuple[float, ...]
+    gains_db: tuple[float, ...]
+    q: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Taps:
+    """Echoes: the channel (`left` or `right`), the delay in ms and the level in dB of each.
+
+    Levels are against the dry sound, or, with `wet_only`, of the output.
+    """
+
+    channels: tuple[str, ...]
+    ms: tuple[float, ...]
+    levels_db: tuple[float, ...]
+    wet_only: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Decay:
+    """Reverberation: 1 / T60 in 1/s of mid and side at frequencies in Hz, (frequencies,) each, and its level.
+
+    Rates are not above 0 where the sound does not decay. The level is against the dry sound, unless `wet_only`.
+    """
+
+    hertz: Tensor
+    mid: Tensor
+    side: Tensor
+    against_dry_db: float
+    wet_only: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Automation:
+    """A gain that moves: seconds in the song, and dB with the dry sound, (points,) each."""
+
+    seconds: Tensor
+    gains_db: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A curve for pictures alone: (points,) each, with labels of the axes.
+
+    Attributes:
+        x, y: the curve.
+        x_label, y_label: with units.
+        unchanged: what the curve would be if the processor did nothing, (points,), where that is known.
+        x_limits, y_limits: of the axes, where they are not to fit the curve.
+    """
+
+    x: Tensor
+    y: Tensor
+    x_label: str
+    y_label: str
+    unchanged: Tensor | None = None
+    x_limits: tuple[float, float] | None = None
+    y_limits: tuple[float, float] | None = None
+
+
+Reading = Number | Gains | Response | Bands | Taps | Decay | Automation | Curve
+
+
+@dataclass(frozen=True, eq=False)
+class Quantity:
+    """Something that the same processor has in two graphs, and whose error is reported.
+
+    Attributes:
+        name: for tables.
+        unit: of values and error.
+        values: of any shape; the error is the mean or median of their absolute differences.
+        average: which of the two.
+        stated: whether the averages themselves are reported beside the error.
+    """
+
+    name: str
+    unit: str
+    values: Tensor
+    average: Literal["mean", "median"] = "mean"
+    stated: bool = False
+
+
+Compared = Quantity | Response | Taps
+"""What comparisons know. Responses are compared at multiples of a bin width, from 0 Hz."""
+
+
+def single(name: str, unit: str, value: float | Tensor) -> Quantity:
+    """A quantity of one value, which is reported beside its error."""
+    return Quantity(name, unit, torch.as_tensor(value, dtype=torch.float64).reshape(()), stated=True)
 
 
 def to_db(amplitude: Tensor) -> Tensor:
     """20 log10 of the modulus; at least -180 dB."""
     return 20 * torch.log10(amplitude.abs().clamp(min=_TINY))
-
-
-def blend(processor: Processor, wet: Tensor, weight: float) -> Tensor:
-    """A wet gain with the dry sound beside it, 1 - w + w g; for what has no dry part, w g."""
-    return weight * wet if processor.cuts else 1 - weight + weight * wet
-
-
-def frequency_response(processor: Processor, values: Parameters, hertz: Tensor) -> Tensor:
-    """The wet gain of a linear processor at some frequencies, (1 or 2, frequencies), complex.
-
-    Args:
-        processor: linear.
-        values: of one node, (1, *shape) each.
-        hertz: (frequencies,).
-    """
-    taps = processor.impulse_response(values)[0].double()
-    time = torch.arange(-processor.before, taps.shape[-1] - processor.before, dtype=torch.float64)
-    angle = -2 * torch.pi / processor.sample_rate * hertz.double().unsqueeze(-1) * time
-    return torch.complex(taps @ angle.cos().T, taps @ angle.sin().T)
-
-
-def static_gain(processor: DynamicRangeProcessor, values: Parameters, levels_db: Tensor) -> Tensor:
-    """The wet gain (not in dB) of a processor of dynamics for steady signals at these levels (RMS), (levels,).
-
-    Args:
-        processor: any compressor or gate.
-        values: of one node, (1, *shape) each.
-        levels_db: (levels,).
-    """
-    tone = (10 ** (levels_db / 20)).view(-1, 1, 1).expand(-1, 2, 1)
-    rows = {name: value.expand(len(levels_db), *value.shape[1:]) for name, value in values.items()}
-    at_once = torch.full_like(next(iter(rows.values()))[:, :1], -40.0)  # the envelope follows without delay
-    return processor.gain(tone, rows | dict.fromkeys(processor.time_constants, at_once))[0][:, 0]
-
-
-def acting_threshold_db(processor: DynamicRangeProcessor, values: Parameters) -> float:
-    """The level (RMS) of a signal in the middle of the panorama at which a processor of dynamics starts to act.
-
-    The detector hears `ENERGY_FLOOR` beside every signal: a threshold below it is minus infinity.
-    """
-    declared = processor.specification["log_threshold"]
-    energy = 10 ** (float(declared.to_unit(values["log_threshold"])) / 10) - ENERGY_FLOOR
-    if energy <= 0:
-        return -math.inf
-    return 10 * math.log10(energy) - (_MID_OF_EQUALS_DB if processor.detector == "mid" else 0.0)
-
-
-def acting_ratio(processor: DynamicRangeProcessor, values: Parameters) -> float:
-    """The ratio R of a processor of dynamics past its threshold, wet alone.
-
-    A compressor turns R dB more in into 1 dB more out; negative where it is less out, infinite where it is as much. A
-    gate turns 1 dB less in into R dB less out. With `gain="energy"` both are steeper than their coordinate says.
-    """
-    steepness = 2 * processor.exponent * float(processor.slope(values["log_ratio"].double()))
-    if processor.direction < 0:
-        return 1 - steepness
-    rise = 1 + steepness
-    return 1 / rise if abs(rise) > 1 / STEEPEST_RATIO else math.inf
-
-
-def tap_levels_db(processor: MultitapDelay, values: Parameters, weight: float) -> Tensor:
-    """The level of each tap, (taps,): its share of the unit energy, against the dry sound where there is one."""
-    magnitude = torch.exp(values["log_fir_magnitude"][0])
-    energy = torch.fft.irfft(magnitude, n=2 * processor.num_bins - 1).mul(processor.window).square().sum(dim=-1)
-    share = torch.sqrt(energy / (energy.sum() / 2))  # the mean of both channels has unit energy
-    return to_db(share * wet_against_dry(weight))
 
 
 def is_wet_only(weight: float) -> bool:
@@ -97,3 +207,68 @@ def is_wet_only(weight: float) -> bool:
 def wet_against_dry(weight: float) -> float:
     """w / (1 - w), the wet sound over a dry one of the same energy; w where the dry one is not there."""
     return weight if is_wet_only(weight) else weight / (1 - weight)
+
+
+def blend(processor: Processor, wet: Tensor, weight: float) -> Tensor:
+    """A wet gain with the dry sound beside it, 1 - w + w g; for what has no dry part, w g."""
+    return weight * wet if processor.cuts else 1 - weight + weight * wet
+
+
+def in_units(processor: Processor, node: NodeValues, name: str) -> tuple[float, ...]:
+    """A parameter in its unit, flat."""
+    return tuple(processor.specification[name].to_unit(node.parameters[name])[0].flatten().tolist())
+
+
+def declared_numbers(processor: Processor, node: NodeValues, *names: str) -> tuple[Number, ...]:
+    """Each parameter, or those that are named, in its unit, wet alone."""
+    declared = processor.specification
+    return tuple(
+        Number(_key(name, declared[name]), declared[name].description or name, values, declared[name].unit, ".3g")
+        for name in names or declared
+        if (values := in_units(processor, node, name))
+    )
+
+
+def _key(name: str, declared: Parameter) -> str:
+    suffix = UNIT_SUFFIXES.get(declared.unit)
+    return f"{name.removeprefix('log_')}_{suffix}" if suffix else name
+
+
+def frequency_response(processor: Processor, parameters: Parameters, hertz: Tensor) -> Tensor:
+    """The wet gain of a linear processor at some frequencies, (1 or 2, frequencies), complex.
+
+    Args:
+        processor: linear.
+        parameters: of one node, (1, *shape) each.
+        hertz: (frequencies,).
+    """
+    taps = processor.impulse_response(parameters)[0].double()
+    time = torch.arange(-processor.before, taps.shape[-1] - processor.before, dtype=torch.float64)
+    angle = -2 * torch.pi / processor.sample_rate * hertz.double().unsqueeze(-1) * time
+    return torch.complex(taps @ angle.cos().T, taps @ angle.sin().T)
+
+
+def response_reading(processor: Processor, node: NodeValues) -> Response:
+    """What a linear processor does at frequencies evenly in octaves, from 40 Hz to half the sample rate."""
+    highest = 0.5 * processor.sample_rate
+    hertz = torch.logspace(math.log10(LOWEST_HZ), math.log10(highest), _POINTS, dtype=torch.float64)
+    wet = frequency_response(processor, node.parameters, hertz)[0]
+    return Response(hertz, to_db(blend(processor, wet, node.weight)), highest)
+
+
+def gains_reading(processor: Processor, node: NodeValues) -> Gains:
+    """The gain of each channel of a linear processor without memory; of mid only where it is not 0 dB."""
+    wet = processor.impulse_response(node.parameters)[0, :, 0]
+    levels = to_db(blend(processor, wet, node.weight)).tolist()
+    if len(levels) == 1:
+        return Gains(("gain",), tuple(levels))
+    if processor.channels == "left_right":
+        return Gains(("left", "right"), tuple(levels))
+    kept = [(name, level) for name, level in zip(("mid", "side"), levels, strict=True) if name == "side" or level]
+    return Gains(*zip(*kept, strict=True))
+
+
+def outlet_gains(processor: Processor, node: NodeValues, wet: Tensor) -> Gains:
+    """The gain of each outlet of a splitter, from wet gains (outlets,): what is dry goes to the first."""
+    dry = (1 - node.weight) * torch.eye(processor.outlets, dtype=wet.dtype)[0]
+    return Gains(processor.outlet_names, tuple(to_db(dry + node.weight * wet).tolist()))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from dataclasses import replace
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -13,8 +14,20 @@ from torch import Tensor
 
 from mixgraph.dsp.fir import hann, normalize_energy
 from mixgraph.dsp.noise import decaying_noise
-from mixgraph.processors.base import Parameter, Parameters, Processor, chosen, decibels
+from mixgraph.processors.base import Processor
+from mixgraph.processors.parameter import Parameter, Parameters, chosen, decibels
+from mixgraph.processors.readings import (
+    Compared,
+    Decay,
+    NodeValues,
+    Quantity,
+    Reading,
+    is_wet_only,
+    single,
+    wet_against_dry,
+)
 from mixgraph.processors.registry import register
+from mixgraph.processors.usage import RandomSettings, Usage
 
 RATE = 30000  # the response is made at this rate and resampled to others
 _LENGTH = 60000
@@ -44,6 +57,9 @@ class Reverb(Processor):
     type_id = 8
     linear = True
     gain_staged = True
+    late = True
+    truth_names: ClassVar[tuple[str, ...]] = ("reverb", "Reverb")
+    usage = Usage(track_rate=0.3, subgroup_rate=0.3, needs="reverberant")
 
     def __init__(self, sample_rate: int = 30000, mask: Literal["decay", "paper"] = "decay") -> None:
         super().__init__(sample_rate)
@@ -80,7 +96,7 @@ class Reverb(Processor):
             "delta_log_magnitude": Parameter(
                 (2, BINS), "s (T60)", 0.05, 20, to_seconds, from_seconds, "decay time of mid and side, each bin"
             ),
-            "init_log_magnitude": decibels((2, BINS), -12, 12, description, scale),
+            "init_log_magnitude": replace(decibels((2, BINS), -12, 12, description, scale), common_level="mean"),
         }
 
     @property
@@ -100,3 +116,41 @@ class Reverb(Processor):
             stereo = AF.resample(stereo, RATE, self.sample_rate)[..., : self.after + 1]
             stereo = F.pad(stereo, (0, self.after + 1 - stereo.shape[-1]))
         return normalize_energy(stereo)
+
+    def decay_rates(self, parameters: Parameters) -> tuple[Tensor, Tensor]:
+        """1 / T60 of mid and side of one node in 1/s, (BINS,) each."""
+        declared = self.specification["delta_log_magnitude"]
+        mid, side = 1 / declared.to_unit(parameters["delta_log_magnitude"])[0]
+        return mid, side
+
+    def readings(self, node: NodeValues) -> tuple[Reading, ...]:
+        """How fast mid and side decay, and how loud the reverberation is."""
+        hertz = torch.arange(BINS, dtype=torch.float64) * (RATE / (2 * (BINS - 1)))
+        level = 20 * math.log10(max(wet_against_dry(node.weight), 1e-9))
+        return (Decay(hertz, *self.decay_rates(node.parameters), level, is_wet_only(node.weight)),)
+
+    def quantities(self, node: NodeValues) -> tuple[Compared, ...]:
+        """The decay times, the initial levels but for the common one, which has no effect, and the weight."""
+        declared = self.specification
+        mid, side = declared["delta_log_magnitude"].to_unit(node.parameters["delta_log_magnitude"])[0]
+        level = declared["init_log_magnitude"].to_unit(node.parameters["init_log_magnitude"])[0]
+        return (
+            Quantity("T60 mid", "s", mid, "median", stated=True),
+            Quantity("T60 side", "s", side, "median", stated=True),
+            Quantity("colour", "dB", level - level.mean(), "median"),
+            single("weight", "1", node.weight),
+        )
+
+    def engineer_settings(
+        self, signal: Tensor, strength: float, draw: RandomSettings
+    ) -> tuple[dict[str, Tensor], float]:
+        """A room or hall of 0.4 to 2 seconds that is darker and shorter towards high frequencies."""
+        height = torch.linspace(0, 1, BINS, dtype=torch.float64).sqrt()
+        seconds = draw.logarithmic(0.7, 2.0) * (1 - draw.uniform(0, 0.45) * height)
+        tilt = -draw.uniform(2, 10) * height
+        width_db = draw.uniform(-6, 0)
+        units = {
+            "delta_log_magnitude": seconds.clamp(0.4, 2.0).expand(2, BINS),
+            "init_log_magnitude": torch.stack((tilt, tilt + width_db)),
+        }
+        return units, draw.effect_weight(strength)

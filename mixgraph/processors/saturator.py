@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
-from mixgraph.processors.base import Parameter, Parameters, Processor, decibels
+from mixgraph.processors.base import Processor
+from mixgraph.processors.parameter import Parameter, Parameters, decibels
+from mixgraph.processors.readings import Curve, NodeValues, Number, Reading, in_units
 from mixgraph.processors.registry import register
 
 _MOST_BIAS = 3.0
@@ -38,7 +42,9 @@ class Saturator(Processor):
     def specification(self) -> dict[str, Parameter]:
         return {
             "bias": Parameter((1,), "1", -2, 2, _bias, _from_bias, "moves the curve: even harmonics"),
-            "log_drive": decibels((1,), -24, 36, "gain before the curve, taken back behind it"),
+            "log_drive": replace(
+                decibels((1,), -24, 36, "gain before the curve, taken back behind it"), follows_level=-1.0
+            ),
         }
 
     def process(self, signal: Tensor, parameters: Parameters, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -49,3 +55,15 @@ class Saturator(Processor):
 
     def rest(self, parameters: Parameters, state: Tensor, samples: int) -> Tensor:
         return state
+
+    def readings(self, node: NodeValues) -> tuple[Reading, ...]:
+        """Drive (at the tracks' own level) and bias, and what becomes of samples from -1 to 1."""
+        (drive,) = in_units(self, node, "log_drive")
+        loudness = 10 ** (-node.offset_db / 20)
+        before = torch.linspace(-1, 1, 201, dtype=torch.float64)
+        wet = self.process(loudness * before.view(1, 1, -1), node.parameters)[0].flatten() / loudness
+        return (
+            Number("drive_db", "drive", (drive - node.offset_db,), "dB", "+.1f", on_panel="whole"),
+            Number("bias", "bias", in_units(self, node, "bias"), "1", "+.2f", on_panel="whole"),
+            Curve(before, torch.lerp(before, wet, node.weight), "in", "out", before),
+        )

@@ -8,7 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mixgraph.processors.base import Parameter, Parameters, Processor, decibels
+from mixgraph.processors.base import Processor
+from mixgraph.processors.parameter import Parameter, Parameters, decibels
 from mixgraph.processors.registry import register
 
 LEVEL = -12.0

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mixgraph.dsp.envelopes.one_pole import one_pole
-from mixgraph.processors.base import Parameters
 from mixgraph.processors.dynamics import DynamicRangeProcessor
+from mixgraph.processors.parameter import Parameters
 from mixgraph.processors.registry import register
 
 

@@ -7,8 +7,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mixgraph.processors.base import Parameter, Parameters, Processor, decibels
+from mixgraph.processors.base import Processor
+from mixgraph.processors.parameter import Parameter, Parameters, decibels
+from mixgraph.processors.readings import Compared, NodeValues, blend, single, to_db
 from mixgraph.processors.registry import register
+from mixgraph.processors.usage import RandomSettings, Usage
 
 
 @register
@@ -21,6 +24,7 @@ class StereoImager(Processor):
     linear = True
     channels = "mid_side"
     keeps_mono = True
+    usage = Usage(track_rate=0.4, subgroup_rate=0.2, needs="stereo", on_subgroups=False)
     identity: ClassVar = {"log_gain": 0.0}
 
     @property
@@ -30,3 +34,15 @@ class StereoImager(Processor):
     def impulse_response(self, parameters: Parameters) -> Tensor:
         side = torch.exp(parameters["log_gain"])
         return torch.stack((torch.ones_like(side), side), dim=1)
+
+    def quantities(self, node: NodeValues) -> tuple[Compared, ...]:
+        """The gain of the side."""
+        wet = torch.exp(node.parameters["log_gain"][0, 0])
+        return (single("side", "dB", to_db(blend(self, wet, node.weight))),)
+
+    def engineer_settings(
+        self, signal: Tensor, strength: float, draw: RandomSettings
+    ) -> tuple[dict[str, Tensor], float]:
+        """Clearly narrower or clearly wider."""
+        side_db = draw.uniform(-12, -7) if draw.uniform(0, 1) < 0.5 else draw.uniform(4, 6)
+        return {"log_gain": torch.tensor([side_db * strength]).clamp(-20, 9)}, draw.full_weight()

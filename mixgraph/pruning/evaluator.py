@@ -19,7 +19,7 @@ from torch import Tensor
 from mixgraph.graph.edit import split_outlets
 from mixgraph.graph.types import INPUT, MIX, OUTPUT, MixGraph
 from mixgraph.losses.whole_song import Reader, SongScore, SongTarget
-from mixgraph.processors.base import Processors, base_type
+from mixgraph.processors.collection import Processors, base_type
 from mixgraph.pruning.streams import Chain, Rendered, Responses, Silence, Source, Stream
 from mixgraph.pruning.trials import TrialLoss
 from mixgraph.render.plan import lookahead

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mixgraph.graph.types import INPUT, OUTPUT, MixGraph
-from mixgraph.processors.base import Processors
+from mixgraph.processors.collection import Processors
 from mixgraph.render.execute import execute, skip
 from mixgraph.render.plan import RenderPlan, make_plan
 from mixgraph.render.values import GraphParameters, StreamState

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from statistics import fmean, median
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -14,24 +13,12 @@ from torch import Tensor
 from mixgraph.dsp.third_octaves import third_octave_means
 from mixgraph.graph.types import INPUT, MixGraph
 from mixgraph.processors import Processors
-from mixgraph.processors.dynamics import ENERGY_FLOOR
-from mixgraph.processors.equalizer import Equalizer
-from mixgraph.processors.readings import (
-    STEEPEST_RATIO,
-    acting_ratio,
-    acting_threshold_db,
-    blend,
-    static_gain,
-    tap_levels_db,
-    to_db,
-)
+from mixgraph.processors.readings import Compared, NodeValues, Quantity, Response, Taps
 from mixgraph.recovery.agreement import markdown, matched_keys
 
 LOUD_TAP_DB = 12.0  # a tap is loud if it is at most this far below the loudest of its node
 ENERGY_RANGE_DB = 40.0  # bands farther below the loudest band of the dry sound are not compared
-_STATIC_LEVELS_DB = (-48, 1, 2)  # range of input levels at which static curves are compared
 
-_Reading = TypeVar("_Reading")
 Values = Mapping[str, Mapping[str, Tensor]]
 
 
@@ -122,18 +109,13 @@ def parameter_errors(
 ) -> ParameterErrors:
     """Compares the settings of the processors that two graphs share, in physical units.
 
-    Settings count as they act, dry/wet weight included: a gain of g with weight w is a gain of 1 - w + w g.
+    What is compared is up to each type (`Processor.quantities`). Settings count as they act, dry/wet weight included: a
+    gain of g with weight w is a gain of 1 - w + w g.
 
-    - gain_panning: `left`, `right` and, free of the level that other processors may share, `balance`; dB.
-    - stereo_imager: `side`, dB.
-    - equalizer: `response`, mean over third-octave bands, dB; `shape`, the same with the mean difference taken out.
-    - compressor, noisegate: `threshold`, `knee` (dB), `ratio` (:1), `time constant` (ms), `weight`, and `curve`:
-      the static gain, mean over input levels from -48 to 0 dB, dB.
-    - reverb: `T60 mid`, `T60 side`, median over bins, s; `colour`, median difference of the initial levels with
-      the mean taken out, dB; `weight`.
-    - delay: for each loud tap (12 dB below the loudest or more) of the truth and the found tap in the same channel
-      and segment, `tap delay` in ms and `tap level` against the dry sound in dB; `weight`.
-    - any other type: every parameter in its unit, mean over its entries, and `weight`.
+    - A quantity (a gain in dB, a threshold, the decay time of a reverb): the mean or median of the absolute errors.
+    - A response: `response`, mean over third-octave bands, dB; `shape`, the same with the mean difference taken out.
+    - Taps: for each loud tap (12 dB below the loudest or more) of the true graph and the same tap of the found one,
+      `tap delay` in ms and `tap level` in dB.
 
     Args:
         true: the graph that made the mix.
@@ -145,29 +127,31 @@ def parameter_errors(
     Raises:
         ValueError: the graphs have different tracks or subgroups.
     """
-    ours, theirs = matched_keys(true.graph, found.graph)
-    values: list[QuantityError] = []
-    for key, node in ours.items():
-        if key not in theirs:
+    true_keys, found_keys = matched_keys(true.graph, found.graph)
+    errors: list[QuantityError] = []
+    for key, node in true_keys.items():
+        if key not in found_keys:
             continue
-        pair = _Pair(
-            true.graph.label(node),
-            _side(true, node, processors),
-            _side(found, theirs[key], processors if found_processors is None else found_processors),
-            None if sources is None else _dry(true.graph, node, sources),
+        pairs = zip(
+            _compared(true, node, processors),
+            _compared(found, found_keys[key], processors if found_processors is None else found_processors),
+            strict=True,
         )
-        values += _COMPARE.get(key.type, _compare_any)(pair)
-    order = {t: i for i, t in enumerate(sorted({v.type for v in values}))}
-    return ParameterErrors(tuple(sorted(values, key=lambda v: order[v.type])))
+        dry = None if sources is None else _dry(true.graph, node, sources)
+        label = true.graph.label(node)
+        for true_part, found_part in pairs:
+            errors += [QuantityError(label, key.type, *error) for error in _errors(true_part, found_part, dry)]
+    order = {t: i for i, t in enumerate(sorted({error.type for error in errors}))}
+    return ParameterErrors(tuple(sorted(errors, key=lambda error: order[error.type])))
 
 
-def _side(setting: Setting, node: int, processors: Processors) -> _Side:
+def _compared(setting: Setting, node: int, processors: Processors) -> tuple[Compared, ...]:
     row, node_type = setting.graph.rows[node], setting.graph.types[node]
-    values = {
+    parameters = {
         name: value[row : row + 1].detach().double().cpu() for name, value in setting.parameters[node_type].items()
     }
     weight = setting.weights[setting.graph.processors.index(node)]
-    return _Side(processors[node_type], values, float(weight.detach().double()))
+    return processors[node_type].quantities(NodeValues(parameters, float(weight.detach().double())))
 
 
 def _dry(graph: MixGraph, node: int, sources: Tensor) -> Tensor:
@@ -181,83 +165,39 @@ def _dry(graph: MixGraph, node: int, sources: Tensor) -> Tensor:
     return sources[[graph.rows[i] for i in sorted(upstream) if graph.types[i] == INPUT]].sum(dim=0)
 
 
-# Comparing.
+# Comparing: quantity, unit, error, true and found value.
+
+_Error = tuple[str, str, float, float | None, float | None]
 
 
-@dataclass(frozen=True, eq=False)
-class _Side:
-    """One processor in one graph: parameters as (1, *shape) float64 and the dry/wet weight."""
-
-    processor: Any
-    values: dict[str, Tensor]
-    weight: float
-
-    def unit(self, name: str) -> Tensor:
-        """A parameter as people read it, *shape."""
-        return self.processor.specification[name].to_unit(self.values[name])[0]
-
-    def blended_db(self, wet: Tensor) -> Tensor:
-        """What a wet gain amounts to beside the dry sound, in dB."""
-        return to_db(blend(self.processor, wet, self.weight))
+def _errors(true: Compared, found: Compared, dry: Tensor | None) -> list[_Error]:
+    match true, found:
+        case Quantity(), Quantity():
+            return [_quantity_error(true, found)]
+        case Response(), Response():
+            return _response_errors(true, found, dry)
+        case Taps(), Taps():
+            return _tap_errors(true, found)
+    raise TypeError(f"quantities: two of one kind are needed, got {type(true).__name__} and {type(found).__name__}")
 
 
-@dataclass(frozen=True, eq=False)
-class _Pair:
-    """One processor in both graphs, and the dry sound if it is known."""
-
-    node: str
-    true: _Side
-    found: _Side
-    dry: Tensor | None
-
-    def error(
-        self, quantity: str, unit: str, error: float, true: float | None = None, found: float | None = None
-    ) -> QuantityError:
-        return QuantityError(self.node, self.true.processor.name, quantity, unit, error, true, found)
-
-    def single(self, quantity: str, unit: str, true: float, found: float) -> QuantityError:
-        return self.error(quantity, unit, abs(found - true), true, found)
-
-    def weight(self) -> QuantityError:
-        return self.single("weight", "1", self.true.weight, self.found.weight)
-
-    def units(self, name: str) -> tuple[Tensor, Tensor]:
-        return self.true.unit(name), self.found.unit(name)
-
-    def both(self, of: Callable[[_Side], _Reading]) -> tuple[_Reading, _Reading]:
-        return of(self.true), of(self.found)
+def _quantity_error(true: Quantity, found: Quantity) -> _Error:
+    average = torch.mean if true.average == "mean" else torch.median
+    error = float(average((found.values - true.values).abs()))
+    if not true.stated:
+        return true.name, true.unit, error, None, None
+    return true.name, true.unit, error, float(average(true.values)), float(average(found.values))
 
 
-def _compare_gain(pair: _Pair) -> list[QuantityError]:
-    both = pair.both(lambda side: side.blended_db(torch.exp(side.values["log_gain"][0])))
-    true, found = (gains.tolist() for gains in both)
-    errors = [pair.single(name, "dB", true[i], found[i]) for i, name in enumerate(("left", "right"))]
-    return [*errors, pair.single("balance", "dB", true[0] - true[1], found[0] - found[1])]
-
-
-def _compare_imager(pair: _Pair) -> list[QuantityError]:
-    true, found = pair.both(lambda side: side.blended_db(torch.exp(side.values["log_gain"][0, 0])))
-    return [pair.single("side", "dB", float(true), float(found))]
-
-
-def _compare_equalizer(pair: _Pair) -> list[QuantityError]:
-    equalizer: Equalizer = pair.true.processor
-    bins = equalizer.num_bins
-    hertz = torch.arange(bins, dtype=torch.float64) * (equalizer.sample_rate / (2 * bins - 1))
-    means = third_octave_means(hertz)
-
-    def response(side: _Side) -> Tensor:
-        taps = side.processor.impulse_response(side.values)[0, 0]
-        return side.blended_db(torch.fft.fft(torch.roll(taps, -side.processor.before)).real[:bins])
-
-    true, found = pair.both(response)
-    difference = means @ (found - true)
-    if pair.dry is not None:
-        difference = difference[_bands_with_energy(pair.dry, hertz, means)]
+def _response_errors(true: Response, found: Response, dry: Tensor | None) -> list[_Error]:
+    means = third_octave_means(true.hertz)
+    difference = means @ (found.levels_db - true.levels_db)
+    if dry is not None:
+        difference = difference[_bands_with_energy(dry, true.hertz, means)]
     shape = difference - difference.mean()
     return [
-        pair.error("response", "dB", float(difference.abs().mean())),
-        pair.error("shape", "dB", float(shape.abs().mean())),
+        ("response", "dB", float(difference.abs().mean()), None, None),
+        ("shape", "dB", float(shape.abs().mean()), None, None),
     ]
 
 
@@ -271,66 +211,11 @@ def _bands_with_energy(dry: Tensor, hertz: Tensor, means: Tensor) -> Tensor:
     return energy > energy.max() * 10 ** (-ENERGY_RANGE_DB / 10)
 
 
-def _compare_dynamics(pair: _Pair) -> list[QuantityError]:
-    errors = [
-        pair.single("threshold", "dB", *pair.both(_threshold_db)),
-        pair.single("ratio", ":1", *pair.both(_ratio)),
-    ]
-    for quantity, name, unit in (("knee", "log_knee", "dB"), ("time constant", "smoothing_logit", "ms")):
-        true, found = pair.units(name)
-        errors.append(pair.single(quantity, unit, float(true), float(found)))
-    levels = torch.arange(*_STATIC_LEVELS_DB, dtype=torch.float64)
-    true_db, found_db = pair.both(lambda side: side.blended_db(static_gain(side.processor, side.values, levels)))
-    return [*errors, pair.error("curve", "dB", float((found_db - true_db).abs().mean())), pair.weight()]
-
-
-def _threshold_db(side: _Side) -> float:
-    """As it acts, see `acting_threshold_db`; one that the detector never falls below counts as the detector's floor."""
-    return max(acting_threshold_db(side.processor, side.values), 10 * math.log10(ENERGY_FLOOR))
-
-
-def _ratio(side: _Side) -> float:
-    """As it acts, see `acting_ratio`; an infinite one counts as the steepest that is told apart."""
-    return min(acting_ratio(side.processor, side.values), STEEPEST_RATIO)
-
-
-def _compare_reverb(pair: _Pair) -> list[QuantityError]:
-    true, found = pair.units("delta_log_magnitude")
-    errors = [
-        pair.error(f"T60 {name}", "s", float((f - t).abs().median()), float(t.median()), float(f.median()))
-        for name, t, f in zip(("mid", "side"), true, found, strict=True)
-    ]
-    true, found = pair.units("init_log_magnitude")
-    colour = (found - found.mean()) - (true - true.mean())
-    return [*errors, pair.error("colour", "dB", float(colour.abs().median())), pair.weight()]
-
-
-def _compare_delay(pair: _Pair) -> list[QuantityError]:
-    true_ms, found_ms = (value[:, 0].tolist() for value in pair.units("delay_z"))
-    levels = pair.both(lambda side: tap_levels_db(side.processor, side.values, side.weight))
-    true_db, found_db = (level.tolist() for level in levels)
-    errors = []
-    for tap, level in enumerate(true_db):
-        if level >= max(true_db) - LOUD_TAP_DB:
-            errors.append(pair.single("tap delay", "ms", true_ms[tap], found_ms[tap]))
-            errors.append(pair.single("tap level", "dB", level, found_db[tap]))
-    return [*errors, pair.weight()]
-
-
-def _compare_any(pair: _Pair) -> list[QuantityError]:
-    errors = []
-    for name, declared in pair.true.processor.specification.items():
-        true, found = pair.units(name)
-        errors.append(pair.error(name, declared.unit, float((found - true).abs().mean())))
-    return [*errors, pair.weight()]
-
-
-_COMPARE: dict[str, Callable[[_Pair], list[QuantityError]]] = {
-    "compressor": _compare_dynamics,
-    "delay": _compare_delay,
-    "equalizer": _compare_equalizer,
-    "gain_panning": _compare_gain,
-    "noisegate": _compare_dynamics,
-    "reverb": _compare_reverb,
-    "stereo_imager": _compare_imager,
-}
+def _tap_errors(true: Taps, found: Taps) -> list[_Error]:
+    errors: list[_Error] = []
+    taps = zip(true.ms, found.ms, true.levels_db, found.levels_db, strict=True)
+    for true_ms, found_ms, true_db, found_db in taps:
+        if true_db >= max(true.levels_db) - LOUD_TAP_DB:
+            errors.append(("tap delay", "ms", abs(found_ms - true_ms), true_ms, found_ms))
+            errors.append(("tap level", "dB", abs(found_db - true_db), true_db, found_db))
+    return errors

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mixgraph.graph.types import MixGraph
-from mixgraph.processors.base import Processors
+from mixgraph.processors.collection import Processors
 from mixgraph.render.execute import execute
 from mixgraph.render.plan import lookahead, make_plan
 from mixgraph.render.values import GraphParameters, StreamState, check_arguments, fit_length

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from mixgraph.dsp.fourier import inverse_fft, real_fft
 from mixgraph.graph.types import INPUT, MIX, OUTPUT, MixGraph
-from mixgraph.processors.base import Processors, base_type, to_basis, to_left_right
+from mixgraph.processors.base import to_basis, to_left_right
+from mixgraph.processors.collection import Processors, base_type
 from mixgraph.render.fused import Gather, LinearStep, Program, run
 from mixgraph.render.fusion import FusedSteps, entering_groups, exit_groups, fuse, group_width
 from mixgraph.render.plan import Region, RenderPlan, Step

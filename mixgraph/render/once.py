@@ -7,7 +7,7 @@ from collections.abc import Collection
 from torch import Tensor
 
 from mixgraph.graph.types import MixGraph
-from mixgraph.processors.base import Processors
+from mixgraph.processors.collection import Processors
 from mixgraph.render.execute import execute
 from mixgraph.render.plan import RenderPlan, lookahead, make_plan
 from mixgraph.render.products import StagedChannel

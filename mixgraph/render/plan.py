@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from mixgraph.dsp.fourier import fast_length
 from mixgraph.graph.edit import split_outlets, without_inputs
 from mixgraph.graph.types import INPUT, OUTPUT, MixGraph
-from mixgraph.processors.base import Processors
+from mixgraph.processors.collection import Processors
 from mixgraph.render.schedule import Method, schedule
 
 _MERGE = 0.8  # regions whose extents differ by less than a fifth share an FFT length

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from mixgraph.dsp.convolution import convolve
 from mixgraph.graph.types import INPUT, OUTPUT, MixGraph
-from mixgraph.processors.base import Processors, to_basis, to_left_right
+from mixgraph.processors.base import to_basis, to_left_right
+from mixgraph.processors.collection import Processors
 from mixgraph.render.plan import latencies, make_plan
 from mixgraph.render.products import StagedChannel
 from mixgraph.render.values import GraphParameters, Rendering, StagedEnergy

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch.nn.functional as F
 from torch import Tensor
 
-from mixgraph.processors.base import Parameters
+from mixgraph.processors.parameter import Parameters
 from mixgraph.render.plan import RenderPlan
 
 GraphParameters = Mapping[str, Parameters]

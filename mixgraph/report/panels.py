@@ -16,28 +16,21 @@ from matplotlib.lines import Line2D
 from torch import Tensor
 
 from mixgraph.dsp.third_octaves import third_octave_means
-from mixgraph.processors.band_splitter import BandSplitter
-from mixgraph.processors.delay import MultitapDelay
-from mixgraph.processors.dynamics import DynamicRangeProcessor
-from mixgraph.processors.fader import Fader
-from mixgraph.processors.readings import blend, is_wet_only, static_gain, to_db
-from mixgraph.processors.reverb import RATE, Reverb
-from mixgraph.processors.saturator import Saturator
+from mixgraph.processors.readings import (
+    LOWEST_HZ,
+    Automation,
+    Bands,
+    Curve,
+    Decay,
+    Gains,
+    Number,
+    Reading,
+    Response,
+    Taps,
+)
 from mixgraph.report.drawing.draw import printable
 from mixgraph.report.drawing.palette import INK, QUIET, type_colour
-from mixgraph.report.settings import (
-    LOWEST_HZ,
-    NodeSettings,
-    crossover,
-    decay_rates,
-    dynamics_told,
-    fader_db,
-    gains_db,
-    generic,
-    response_db,
-    saturation,
-    taps,
-)
+from mixgraph.report.settings import NodeSettings
 
 COLUMNS, ROWS = 7, 8
 """Panels in a row, and rows on a page at the most: a whole chain of the usual console is a row."""
@@ -51,9 +44,8 @@ _WIDTH = COLUMNS * _PANEL_WIDTH + 2 * _MARGIN
 _NAME, _NAME_LINES = 31, 2  # of a chain's name in a line over one panel; lines
 _FOOT = 190  # of a line below the panels
 _LABEL = 25  # characters of a type's name; longer ones are smaller
-_LEVELS_DB = torch.arange(-60.0, 0.5, 1.0, dtype=torch.float64)
 _LONGEST = 20.0  # s; decay times are drawn up to it
-_LEFT, _RIGHT = "#0072B2", "#D55E00"
+_CHANNEL_COLOURS = {"left": "#0072B2", "right": "#D55E00"}
 
 Chain = Sequence[NodeSettings]
 
@@ -73,7 +65,7 @@ def settings_figures(settings: Sequence[NodeSettings], title: str, notes: Sequen
     Returns:
         The pages; one without panels where there are no settings.
     """
-    rows = _pack([list(chain) for _, chain in groupby(settings, key=lambda own: own.place)])
+    rows = _pack([list(chain) for _, chain in groupby(settings, key=lambda node: node.place)])
     pages = [rows[first : first + ROWS] for first in range(0, len(rows), ROWS)] or [[]]
     figures = []
     for number, page in enumerate(pages, start=1):
@@ -116,10 +108,10 @@ def _draw_row(figure: Figure, row: Sequence[Chain], top: float) -> None:
         figure.add_artist(Line2D((x / width, (end - 0.15) / width), (top / height,) * 2, color=QUIET, linewidth=0.8))
         for number, line in enumerate(_name_lines(chain[0].place, _NAME * len(chain))):
             _write(figure, x, top - _NAME_LINE * (number + 1), line, fontsize=8.5, fontweight="bold", color=INK)
-        for own in chain:
+        for node in chain:
             bottom = top - _ROW_HEIGHT + _BELOW
             size = (_PANEL_WIDTH - _BESIDE - 0.15) / width, (_ROW_HEIGHT - _BELOW - _ABOVE) / height
-            _draw(figure.add_axes(((x + _BESIDE) / width, bottom / height, *size)), own)
+            _draw(figure.add_axes(((x + _BESIDE) / width, bottom / height, *size)), node)
             x += _PANEL_WIDTH
 
 
@@ -140,44 +132,48 @@ def _name_lines(name: str, room: int) -> list[str]:
     return lines if len(lines) <= _NAME_LINES else [name[:room], name[room:]]
 
 
-def _draw(axes: Axes, own: NodeSettings) -> None:
-    colour, processor = type_colour(own.processor.name), own.processor
-    label = printable(own.name)
+def _draw(axes: Axes, node: NodeSettings) -> None:
+    label = printable(node.name)
     size = 8 * min(1.0, _LABEL / max(len(label), 1))
     axes.set_title(label, fontsize=size, color=INK, loc="left", parse_math=False)
-    axes.set_title(f"{own.weight:.0%}", fontsize=7, color=QUIET, loc="right")
+    axes.set_title(f"{node.values.weight:.0%}", fontsize=7, color=QUIET, loc="right")
     axes.tick_params(labelsize=6, length=2, pad=1.5)
     axes.grid(color="#E3E5E9", linewidth=0.5)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    if isinstance(processor, DynamicRangeProcessor):
-        _draw_dynamics(axes, own, colour)
-    elif isinstance(processor, MultitapDelay):
-        _draw_delay(axes, own)
-    elif isinstance(processor, Reverb):
-        _draw_reverb(axes, own, colour)
-    elif isinstance(processor, Fader):
-        axes.plot(*fader_db(own), color=colour)
-        _label(axes, "s", "dB")
-    elif isinstance(processor, Saturator):
-        axes.plot([-1, 1], [-1, 1], color=QUIET, linewidth=0.6, linestyle="--")
-        axes.plot(*saturation(own), color=colour, linewidth=1.4)
-        _note(axes, own.text().replace(", ", "\n"))
-        _label(axes, "in", "out")
-    elif processor.outlets > 1:
-        _draw_gains(axes, own, colour)
-        if isinstance(processor, BandSplitter):
-            _note(axes, crossover(own))
-    elif processor.linear and processor.after:
-        _draw_response(axes, own, colour)
-    elif processor.linear:
-        _draw_gains(axes, own, colour)
-    else:
-        axes.text(
-            0.02, 0.5, "\n".join(generic(own)), fontsize=6.5, transform=axes.transAxes, va="center", clip_on=True
-        ).set_in_layout(False)
-        axes.set_xticks([])
-        axes.set_yticks([])
+    numbers = [reading for reading in node.readings if isinstance(reading, Number)]
+    pictures = [reading for reading in node.readings if not isinstance(reading, Number | Bands)]
+    if not pictures:
+        _draw_numbers(axes, numbers)
+        return
+    _draw_reading(axes, pictures[0], type_colour(node.processor.name))
+    if noted := [n.text if n.on_panel == "whole" else n.value_text for n in numbers if n.on_panel != "no"]:
+        _note(axes, "\n".join(noted))
+
+
+def _draw_reading(axes: Axes, reading: Reading, colour: str) -> None:
+    match reading:
+        case Gains():
+            _draw_gains(axes, reading, colour)
+        case Response():
+            _draw_response(axes, reading, colour)
+        case Taps():
+            _draw_taps(axes, reading)
+        case Decay():
+            _draw_decay(axes, reading, colour)
+        case Automation():
+            axes.plot(reading.seconds, reading.gains_db, color=colour)
+            _label(axes, "s", "dB")
+        case Curve():
+            _draw_curve(axes, reading, colour)
+
+
+def _draw_numbers(axes: Axes, numbers: Sequence[Number]) -> None:
+    lines = "\n".join(number.text for number in numbers)
+    text = axes.text(0.02, 0.5, lines, fontsize=6.5, transform=axes.transAxes, va="center", clip_on=True)
+    text.set_in_layout(False)
+    axes.set_xticks([])
+    axes.set_yticks([])
 
 
 def _note(axes: Axes, text: str) -> None:
@@ -202,49 +198,44 @@ def _smooth(hertz: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     return means @ hertz, means @ values
 
 
-def _draw_response(axes: Axes, own: NodeSettings, colour: str) -> None:
-    hertz, levels = response_db(own)
-    smooth = _smooth(hertz, levels)
+def _draw_response(axes: Axes, response: Response, colour: str) -> None:
+    smooth = _smooth(response.hertz, response.levels_db)
     axes.axhline(0, color=QUIET, linewidth=0.6)
-    axes.plot(hertz, levels, color=colour, linewidth=0.5, alpha=0.4)
+    axes.plot(response.hertz, response.levels_db, color=colour, linewidth=0.5, alpha=0.4)
     axes.plot(*smooth, color=colour, linewidth=1.4)
     limit = min(40.0, max(6.0, 1.2 * float(smooth[1].abs().max())))
     axes.set_ylim(-limit, limit)
-    _log_frequency(axes, own.processor.sample_rate / 2)
+    _log_frequency(axes, response.highest_hz)
     _label(axes, "Hz", "dB")
 
 
-def _draw_dynamics(axes: Axes, own: NodeSettings, colour: str) -> None:
-    assert isinstance(own.processor, DynamicRangeProcessor)
-    keyed = own.processor.inlets > 1  # what it turns down is not what it listens to
-    gain = to_db(blend(own.processor, static_gain(own.processor, own.values, _LEVELS_DB - own.offset_db), own.weight))
-    before = torch.zeros_like(_LEVELS_DB) if keyed else _LEVELS_DB
-    axes.plot(_LEVELS_DB, before, color=QUIET, linewidth=0.6, linestyle="--")
-    axes.plot(_LEVELS_DB, before + gain, color=colour, linewidth=1.4)
-    _note(axes, "\n".join(told for told in dynamics_told(own) if not told.startswith("knee")))
-    axes.set_xlim(-60, 0)
-    if keyed:
-        axes.set_ylim(min(-6.0, 1.2 * float(gain.min())), max(3.0, 1.2 * float(gain.max())))
-    else:
-        axes.set_ylim(-66, 3)
-    _label(axes, "key (dB)" if keyed else "in (dB)", "gain (dB)" if keyed else "out (dB)")
+def _draw_curve(axes: Axes, curve: Curve, colour: str) -> None:
+    if curve.unchanged is not None:
+        axes.plot(curve.x, curve.unchanged, color=QUIET, linewidth=0.6, linestyle="--")
+    axes.plot(curve.x, curve.y, color=colour, linewidth=1.4)
+    if curve.x_limits is not None:
+        axes.set_xlim(*curve.x_limits)
+    if curve.y_limits is not None:
+        axes.set_ylim(*curve.y_limits)
+    _label(axes, curve.x_label, curve.y_label)
 
 
-def _draw_delay(axes: Axes, own: NodeSettings) -> None:
-    ms, levels = taps(own)
-    half, top = len(levels) // 2, max(levels)
+def _draw_taps(axes: Axes, taps: Taps) -> None:
+    top = max(taps.levels_db)
     bottom = top - 36
-    for which, colour, name in ((slice(None, half), _LEFT, "L"), (slice(half, None), _RIGHT, "R")):
-        axes.vlines(ms[which], bottom, [max(x, bottom) for x in levels[which]], color=colour, linewidth=1.3, label=name)
+    for channel, colour in _CHANNEL_COLOURS.items():
+        rows = [i for i, name in enumerate(taps.channels) if name == channel]
+        ends = [max(taps.levels_db[i], bottom) for i in rows]
+        label = channel[0].upper()
+        axes.vlines([taps.ms[i] for i in rows], bottom, ends, color=colour, linewidth=1.3, label=label)
     axes.set_xlim(0, 2000)
     axes.set_ylim(bottom, top + 3)
     axes.legend(fontsize=6, frameon=False, loc="upper right", ncols=2, handlelength=0.8, borderpad=0.1)
-    _label(axes, "ms", "dB, wet only" if is_wet_only(own.weight) else "dB against dry")
+    _label(axes, "ms", "dB, wet only" if taps.wet_only else "dB against dry")
 
 
-def _draw_reverb(axes: Axes, own: NodeSettings, colour: str) -> None:
-    hertz, *both = decay_rates(own)
-    curves = [_smooth(hertz[1:], rates[1:]) for rates in both]
+def _draw_decay(axes: Axes, decay: Decay, colour: str) -> None:
+    curves = [_smooth(decay.hertz[1:], rates[1:]) for rates in (decay.mid, decay.side)]
     seconds = [(1 / rates).where(rates > 1 / _LONGEST, torch.inf) for _, rates in curves]
     for (x, _), y, name, style in zip(curves, seconds, ("mid", "side"), ("-", ":"), strict=True):
         axes.plot(x, y.where(y.isfinite(), torch.nan), color=colour, linewidth=1.3, linestyle=style, label=name)
@@ -254,12 +245,12 @@ def _draw_reverb(axes: Axes, own: NodeSettings, colour: str) -> None:
         axes.text(0.03, 0.04, f"gaps: over {_LONGEST:g} s", fontsize=6, transform=axes.transAxes, color=INK)
     axes.set_ylim(0, 1.3 * float(finite.max()) if len(finite) else _LONGEST)
     axes.legend(fontsize=6, frameon=False, loc="upper right", ncols=2, handlelength=1.2, borderpad=0.1)
-    _log_frequency(axes, RATE / 2)
+    _log_frequency(axes, float(decay.hertz[-1]))
     _label(axes, "Hz", "T60 (s)")
 
 
-def _draw_gains(axes: Axes, own: NodeSettings, colour: str) -> None:
-    names, levels = zip(*gains_db(own), strict=True)
+def _draw_gains(axes: Axes, gains: Gains, colour: str) -> None:
+    names, levels = gains.names, gains.levels_db
     axes.barh(names[::-1], levels[::-1], color=colour, height=0.5)
     axes.axvline(0, color=QUIET, linewidth=0.6)
     limit = max(6.0, *(1.3 * abs(level) for level in levels))

@@ -1,98 +1,129 @@
-"""The settings of a processor as data: numbers in dB, Hz, ms, seconds and ratios, as they act."""
+"""The readings of processors as text and as numbers with units, by kind of reading."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from mixgraph.processors.band_splitter import BandSplitter
-from mixgraph.processors.delay import MultitapDelay
-from mixgraph.processors.dynamics import DynamicRangeProcessor
-from mixgraph.processors.fader import Fader
-from mixgraph.processors.late_reverb import LateReverb
-from mixgraph.processors.parametric_equalizer import ParametricEqualizer
-from mixgraph.processors.readings import acting_ratio, acting_threshold_db, wet_against_dry
-from mixgraph.processors.reverb import Reverb
-from mixgraph.processors.saturator import Saturator
-from mixgraph.report.settings import (
-    DYNAMICS,
-    NodeSettings,
-    decay_seconds,
-    fader_db,
-    gains_db,
-    in_units,
-    octave_gains_db,
-    taps,
-)
+from torch import Tensor
 
-_UNIT_NAMES = {"dB": "db", "Hz": "hz", "ms": "ms", "s": "seconds"}
+from mixgraph.processors.readings import Automation, Bands, Curve, Decay, Gains, Number, Reading, Response, Taps
+
+_OCTAVES_HZ = (63, 125, 250, 500, 1000, 2000, 4000, 8000, 16000)
+_T60_HZ = (250, 1000, 4000)
+_LOUD_DB, _MOST_TAPS = 12.0, 4  # taps that are told: this far below the loudest
 
 
-def read_numbers(own: NodeSettings) -> dict[str, Any]:
-    """The readings of one processor by name, with the unit at the end of the name (`threshold_db`, `attack_ms`).
+def readings_text(readings: Sequence[Reading]) -> str:
+    """All readings of a processor in a line; what is for pictures alone is left out."""
+    line = ""
+    for reading in readings:
+        if text := _text(reading):
+            between = "; " if isinstance(reading, Bands) else ", "
+            line += f"{between if line else ''}{text}"
+    return line
+
+
+def readings_numbers(readings: Sequence[Reading]) -> dict[str, Any]:
+    """All readings of a processor by name, with the unit at the end of the name (`threshold_db`, `attack_ms`).
 
     Gains, responses and taps are as they act, with the dry sound mixed in; thresholds are at the tracks' own level
     (RMS, full scale is 0 dB). What has no bound (a limiter's ratio, a decay that does not end) is None.
     """
-    processor = own.processor
-    if isinstance(processor, DynamicRangeProcessor):
-        return _dynamics(own, processor)
-    if isinstance(processor, MultitapDelay):
-        ms, levels = taps(own)
-        sides = ["left"] * (len(ms) // 2) + ["right"] * (len(ms) - len(ms) // 2)
-        rows = zip(sides, ms, levels, strict=True)
-        return {"taps": [{"channel": side, "time_ms": time, "level_db": level} for side, time, level in rows]}
-    if isinstance(processor, Reverb):
-        seconds = {f"t60_{hz}_hz_seconds": _bounded(value) for hz, value in decay_seconds(own).items()}
-        level = 20 * math.log10(max(wet_against_dry(own.weight), 1e-9))
-        more = _declared(own, ("log_colour", "log_width")) if isinstance(processor, LateReverb) else {}
-        return {**seconds, "level_against_dry_db": _bounded(level), **more}
-    if isinstance(processor, Fader):
-        seconds_at, gains = fader_db(own)
-        return {"time_seconds": seconds_at.tolist(), "gain_db": gains.tolist()}
-    if isinstance(processor, Saturator):
-        return {"drive_db": in_units(own, "log_drive")[0] - own.offset_db, "bias": in_units(own, "bias")[0]}
-    if processor.outlets > 1 or (processor.linear and not processor.after):
-        gains_by_name = {f"{name}_db": level for name, level in gains_db(own)}
-        crossover = {"crossover_hz": in_units(own, "frequency_logit")[0]} if isinstance(processor, BandSplitter) else {}
-        return crossover | gains_by_name
-    if processor.linear:
-        bands = {}
-        if isinstance(processor, ParametricEqualizer):
-            columns = (in_units(own, name) for name in ("frequency_logit", "log_gain", "q_logit"))
-            bands = {
-                "wet_bands": [{"frequency_hz": hz, "gain_db": db, "q": q} for hz, db, q in zip(*columns, strict=True)]
-            }
-        return {"octaves_db": {str(hz): level for hz, level in octave_gains_db(own).items()}, **bands}
-    return _declared(own, tuple(processor.specification))
-
-
-def _dynamics(own: NodeSettings, processor: DynamicRangeProcessor) -> dict[str, Any]:
     numbers: dict[str, Any] = {}
-    for name, label in DYNAMICS.items():
-        if name not in own.values:
-            continue
-        if label == "threshold":
-            numbers["threshold_db"] = _bounded(acting_threshold_db(processor, own.values) + own.offset_db)
-        elif label == "ratio":
-            numbers["ratio"] = _bounded(acting_ratio(processor, own.values))
-        else:
-            unit = _UNIT_NAMES[processor.specification[name].unit]
-            numbers[f"{label.replace(' ', '_').replace('-', '_')}_{unit}"] = in_units(own, name)[0]
+    for reading in readings:
+        numbers |= _numbers(reading)
     return numbers
 
 
-def _declared(own: NodeSettings, names: tuple[str, ...]) -> dict[str, Any]:
-    """Parameters by their own names, wet alone, in their units."""
-    numbers = {}
-    for name in names:
-        declared = own.processor.specification[name]
-        unit = _UNIT_NAMES.get(declared.unit, "")
-        key = f"{name.removeprefix('log_')}_{unit}" if unit else name
-        values = in_units(own, name)
-        numbers[key] = values[0] if len(values) == 1 else values
-    return numbers
+def _text(reading: Reading) -> str:
+    match reading:
+        case Number():
+            return reading.text
+        case Gains():
+            pairs = zip(reading.names, reading.levels_db, strict=True)
+            return ", ".join(f"{name} {level:+.1f} dB" for name, level in pairs)
+        case Response():
+            octaves = octave_levels_db(reading)
+            return "dB at " + ", ".join(f"{_hz(hz)} {level:+.1f}" for hz, level in octaves.items())
+        case Bands():
+            bands = zip(reading.hertz, reading.gains_db, reading.q, strict=True)
+            return "wet bands " + ", ".join(f"{hz:.0f} Hz {db:+.1f} dB Q {q:.1f}" for hz, db, q in bands)
+        case Taps():
+            return _taps_text(reading)
+        case Decay():
+            return _decay_text(reading)
+        case Automation():
+            low, high = reading.gains_db.aminmax()
+            return f"between {low:+.1f} and {high:+.1f} dB"
+        case Curve():
+            return ""
+
+
+def _numbers(reading: Reading) -> dict[str, Any]:
+    match reading:
+        case Number():
+            values = [_bounded(value) for value in reading.values]
+            return {reading.key: values[0] if len(values) == 1 else values}
+        case Gains():
+            return {f"{name}_db": level for name, level in zip(reading.names, reading.levels_db, strict=True)}
+        case Response():
+            return {"octaves_db": {str(hz): level for hz, level in octave_levels_db(reading).items()}}
+        case Bands():
+            bands = zip(reading.hertz, reading.gains_db, reading.q, strict=True)
+            return {"wet_bands": [{"frequency_hz": hz, "gain_db": db, "q": q} for hz, db, q in bands]}
+        case Taps():
+            taps = zip(reading.channels, reading.ms, reading.levels_db, strict=True)
+            return {"taps": [{"channel": channel, "time_ms": ms, "level_db": db} for channel, ms, db in taps]}
+        case Decay():
+            seconds = {f"t60_{hz}_hz_seconds": _bounded(value) for hz, value in decay_seconds(reading).items()}
+            return {**seconds, "level_against_dry_db": _bounded(reading.against_dry_db)}
+        case Automation():
+            return {"time_seconds": reading.seconds.tolist(), "gain_db": reading.gains_db.tolist()}
+        case Curve():
+            return {}
+
+
+def _taps_text(taps: Taps) -> str:
+    levels = taps.levels_db
+    loud = [i for i in range(len(levels)) if levels[i] >= max(levels) - _LOUD_DB]
+    loudest = sorted(sorted(loud, key=lambda i: -levels[i])[:_MOST_TAPS], key=lambda i: taps.ms[i])
+    text = ", ".join(f"{taps.channels[i]} {taps.ms[i]:.0f} ms {levels[i]:+.1f} dB" for i in loudest)
+    more = f", and {len(loud) - len(loudest)} more" if len(loud) > len(loudest) else ""
+    return f"{'wet only, ' if taps.wet_only else ''}{text}{more}"
+
+
+def _decay_text(decay: Decay) -> str:
+    seconds = decay_seconds(decay)
+    ending = ", ".join(f"{value:.1f} s at {_hz(hz)}" for hz, value in seconds.items() if math.isfinite(value))
+    lasting = ", ".join(_hz(hz) for hz, value in seconds.items() if not math.isfinite(value))
+    parts = [f"T60 {ending} (mid)"] if ending else []
+    parts += [f"no decay at {lasting} (mid)"] if lasting else []
+    level = "wet only" if decay.wet_only else f"{decay.against_dry_db:+.1f} dB against the dry sound"
+    return ", ".join([*parts, level])
+
+
+def octave_levels_db(response: Response) -> dict[int, float]:
+    """Middle of each octave in Hz -> the level of a response there in dB, mean over the octave."""
+    octaves = [hz for hz in _OCTAVES_HZ if hz < 0.8 * response.highest_hz]
+    return {hz: _octave_mean(response.hertz, response.levels_db, hz) for hz in octaves}
+
+
+def decay_seconds(decay: Decay) -> dict[int, float]:
+    """Middle of an octave in Hz -> T60 of mid there; infinity where the sound does not decay."""
+    rates = {hz: _octave_mean(decay.hertz, decay.mid, hz) for hz in _T60_HZ}
+    return {hz: 1 / rate if rate > 0 else math.inf for hz, rate in rates.items()}
+
+
+def _octave_mean(hertz: Tensor, values: Tensor, centre: float) -> float:
+    near = (hertz / centre).log2().abs() <= 0.5
+    return float(values[near].mean())
 
 
 def _bounded(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+def _hz(hertz: float) -> str:
+    return f"{hertz:g}" if hertz < 1000 else f"{hertz / 1000:g}k"

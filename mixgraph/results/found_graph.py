@@ -23,7 +23,6 @@ from mixgraph.graph.io import (
 from mixgraph.graph.types import MixGraph
 from mixgraph.processors import Processors, make_processors
 from mixgraph.render import BLOCK, render, render_song
-from mixgraph.report.readings import read_numbers
 from mixgraph.report.settings import NodeSettings, read_settings, settings_text
 from mixgraph.results.contents import CONFIG, LOG, TIMINGS, TRACE
 from mixgraph.results.log import LogRow, log_from_csv
@@ -235,17 +234,17 @@ class FoundGraph:
         """What every processor is set to, in dB, Hz, ms, seconds and ratios, chain by chain as the signal goes.
 
         Each has `node`, `place` (`track kick`), `type`, `weight` (dry/wet), `loss_increase` (None where not measured),
-        `text` (a line for people) and `readings`, see `report.readings.read_numbers`. `pandas.DataFrame` takes it.
+        `text` (a line for people) and `readings`, see `report.readings.readings_numbers`. `pandas.DataFrame` takes it.
         """
         return [
             {
                 "node": node_settings.node,
                 "place": node_settings.place,
                 "type": node_settings.processor.name,
-                "weight": node_settings.weight,
+                "weight": node_settings.values.weight,
                 "loss_increase": node_settings.loss_increase,
                 "text": node_settings.text(),
-                "readings": read_numbers(node_settings),
+                "readings": node_settings.numbers(),
             }
             for node_settings in self._node_settings()
         ]

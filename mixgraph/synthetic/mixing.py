@@ -20,15 +20,14 @@ from torch import Tensor
 
 from mixgraph.graph import GraphValues, MixGraph, build_console, prune, prune_values
 from mixgraph.losses import MatchLoss, SongTarget
-from mixgraph.processors import Processors
+from mixgraph.processors import Processors, processor_type
 from mixgraph.pruning import SongEvaluator, leave_one_out
 from mixgraph.render import render_song
 from mixgraph.songs.loudness import level_for
 from mixgraph.synthetic.corpus import Corpus, DryTrack
-from mixgraph.synthetic.engineer import moved_thresholds
+from mixgraph.synthetic.engineer import moved_thresholds, same_on_subgroups
 from mixgraph.synthetic.prior import GraphPrior
 
-_MEMORYLESS = ("equalizer", "gain_panning", "stereo_imager")
 _ATTEMPTS = 8
 _PASSES = 2  # of removing what costs too little
 _GAIN_DB = 4.0  # range of the random gain of a dry track, to either side
@@ -185,14 +184,15 @@ def _place(console: MixGraph, tracks: Sequence[DryTrack], prior: GraphPrior, gen
         rate = prior.rates[level].get(node_type, 0.0)
         if luck[node] >= _shifted(rate, shift):
             continue
+        needs_stereo = processor_type(node_type).usage.needs == "stereo"
         if level == "track":
-            if node_type != "stereo_imager" or not mono[name]:
+            if not (needs_stereo and mono[name]):
                 keep.append(node)
                 on_tracks.add((name, node_type))
             continue
         lacking = [track for track in members[name] if (track, node_type) not in on_tracks]
-        needed = 1 if len(members[name]) == 1 or node_type not in _MEMORYLESS else 2
-        if node_type == "stereo_imager" and all(mono[track] for track in members[name]):
+        needed = 1 if len(members[name]) == 1 or not same_on_subgroups(node_type) else 2
+        if needs_stereo and all(mono[track] for track in members[name]):
             continue
         if len(lacking) >= needed:
             keep.append(node)

@@ -2,7 +2,7 @@
 
 Settings are those of a random found processor of the same type, moved by a share of the type's own spread, smoothly
 along curves; left and right are swapped at random. Where no graphs are given, and for a stated share of the draws, the
-rules of `songs.engineer` are used instead. Thresholds that do not meet their signal are drawn by those rules.
+rules of `synthetic.engineer` are used instead. Thresholds that do not meet their signal are drawn by those rules.
 """
 
 from __future__ import annotations
@@ -18,34 +18,23 @@ from torch import Tensor
 
 from mixgraph.graph import MixGraph, build_console
 from mixgraph.graph.io import load_graph, load_parameters
-from mixgraph.processors import Processor, make_processors
+from mixgraph.processors import Processor, make_processors, registered
 from mixgraph.synthetic.engineer import draw_settings
 
 LEVELS = ("track", "subgroup")
-DEFAULT_RATES = {
-    "track": {
-        "equalizer": 0.5,
-        "compressor": 0.35,
-        "noisegate": 0.2,
-        "stereo_imager": 0.4,
-        "gain_panning": 0.65,
-        "delay": 0.15,
-        "reverb": 0.3,
-    },
-    "subgroup": {
-        "equalizer": 0.35,
-        "compressor": 0.35,
-        "noisegate": 0.05,
-        "stereo_imager": 0.2,
-        "gain_panning": 0.35,
-        "delay": 0.1,
-        "reverb": 0.3,
-    },
-}
 _CURVE_KNOTS = 6
 _LONGEST_PLAIN = 8  # a last axis longer than this is a curve
 
 Values = dict[str, Tensor]
+
+
+def usual_rates() -> dict[str, dict[str, float]]:
+    """`"track"` or `"subgroup"` -> type -> share of them that have one, as the types say of themselves."""
+    kinds = registered().items()
+    return {
+        "track": {name: kind.usage.track_rate for name, kind in kinds},
+        "subgroup": {name: kind.usage.subgroup_rate for name, kind in kinds},
+    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +53,11 @@ class GraphPrior:
         rates: `"track"` or `"subgroup"` -> type -> share of the console's processors that are kept.
         nodes: type -> found processors to set like; may be empty.
         spreads: type -> name -> standard deviation over the found processors, mean over the entries.
-        rule_share: share of the draws that use the rules of `songs.engineer` although there are found ones.
+        rule_share: share of the draws that use the rules of `synthetic.engineer` although there are found ones.
         jitter: how far settings move, in units of the spread.
     """
 
-    rates: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: DEFAULT_RATES)
+    rates: Mapping[str, Mapping[str, float]] = field(default_factory=usual_rates)
     nodes: Mapping[str, Sequence[FoundNode]] = field(default_factory=dict)
     spreads: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     rule_share: float = 0.3
@@ -91,14 +80,16 @@ class GraphPrior:
         if not nodes or luck < self.rule_share:
             return by_rule, rule_weight
         node = nodes[min(int(choice * len(nodes)), len(nodes) - 1)]
+        declared = processor.specification
         values = {}
         for name, value in node.parameters.items():
             spread = self.jitter * self.spreads[processor.name].get(name, 0.0)
-            values[name] = _moved(name, value, spread, self.jitter, generator)
-        if swap < 0.5:
-            values = _swapped(processor.name, values)
-        if "log_threshold" in values and not _meets(processor, values, signal):
-            values["log_threshold"] = by_rule["log_threshold"]
+            turned = declared[name].positions
+            values[name] = _turned(value, self.jitter, generator) if turned else _moved(value, spread, generator)
+            if swap < 0.5 and declared[name].left_right:
+                values[name] = values[name].unflatten(0, (2, -1)).flip(0).flatten(0, 1)
+            if declared[name].follows_level > 0 and not _meets(processor, name, values[name], signal):
+                values[name] = by_rule[name]
         logit = math.log(node.weight / (1 - node.weight))
         moved = logit + self.jitter * float(torch.randn((), generator=generator))
         return values, 1 / (1 + math.exp(-moved))
@@ -112,7 +103,7 @@ def learn_prior(
     rule_share: float = 0.3,
     jitter: float = 0.3,
 ) -> GraphPrior:
-    """Reads found graphs (result folders); without any, the rates are `DEFAULT_RATES` and the settings the rules'.
+    """Reads found graphs (result folders); without any, the rates are `usual_rates` and the settings the rules'.
 
     Rates are of all graphs together, with one kept and one removed processor added for each type and level, so that
     none is 0 or 1.
@@ -167,12 +158,16 @@ def _counts(graph: MixGraph, track_chain: str, subgroup_chain: str) -> dict[tupl
     return {key: (sides[0].get(key, 0), count) for key, count in sides[1].items()}
 
 
-def _moved(name: str, value: Tensor, spread: float, jitter: float, generator: torch.Generator) -> Tensor:
-    if name == "delay_z":  # turned, so that delays move and moduli stay
-        angle = jitter * torch.randn(value.shape[:-1], generator=generator)
-        real, imaginary = value.unbind(-1)
-        cosine, sine = torch.cos(angle), torch.sin(angle)
-        return torch.stack((real * cosine - imaginary * sine, real * sine + imaginary * cosine), dim=-1)
+def _turned(value: Tensor, jitter: float, generator: torch.Generator) -> Tensor:
+    """Complex numbers (real and imaginary part on the last axis) at other angles: delays move, and moduli stay."""
+    angle = jitter * torch.randn(value.shape[:-1], generator=generator)
+    real, imaginary = value.unbind(-1)
+    cosine, sine = torch.cos(angle), torch.sin(angle)
+    return torch.stack((real * cosine - imaginary * sine, real * sine + imaginary * cosine), dim=-1)
+
+
+def _moved(value: Tensor, spread: float, generator: torch.Generator) -> Tensor:
+    """Other numbers near by; a curve moves smoothly."""
     length = value.shape[-1]
     if length <= _LONGEST_PLAIN:
         return value + spread * torch.randn(value.shape, generator=generator)
@@ -180,18 +175,9 @@ def _moved(name: str, value: Tensor, spread: float, jitter: float, generator: to
     return value + spread * F.interpolate(knots, length, mode="linear", align_corners=True).view_as(value)
 
 
-def _swapped(node_type: str, values: Values) -> Values:
-    """Left and right exchanged, where a type has a left and a right."""
-    if node_type == "gain_panning":
-        return {name: value.flip(0) for name, value in values.items()}
-    if node_type == "delay":
-        return {name: value.unflatten(0, (2, -1)).flip(0).flatten(0, 1) for name, value in values.items()}
-    return values
-
-
-def _meets(processor: Processor, values: Values, signal: Tensor) -> bool:
+def _meets(processor: Processor, name: str, value: Tensor, signal: Tensor) -> bool:
     """Whether a threshold lies within the levels of a signal, 10 ms each, from the 2nd to the 98th percentile."""
-    threshold_db = float(processor.specification["log_threshold"].to_unit(values["log_threshold"]))
+    threshold_db = float(processor.specification[name].to_unit(value))
     frame = max(1, processor.sample_rate // 100)
     energy = signal[:, : signal.shape[-1] // frame * frame].square().mean(dim=0).view(-1, frame).mean(dim=-1)
     levels = 10 * torch.log10(energy.clamp(min=1e-9))

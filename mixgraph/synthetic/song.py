@@ -29,7 +29,7 @@ from mixgraph.pruning import SongEvaluator, leave_one_out
 from mixgraph.render import render_song
 from mixgraph.songs.align import TrackAlignment
 from mixgraph.songs.song import Song
-from mixgraph.synthetic.engineer import draw_settings, moved_thresholds
+from mixgraph.synthetic.engineer import draw_settings, moved_thresholds, same_on_subgroups
 from mixgraph.synthetic.instruments import INSTRUMENTS, Instrument, make_sheet, make_track
 
 CHAIN = "ecnsgdr"
@@ -173,24 +173,17 @@ class _Draft:
             for slot in torch.randperm(len(slots), generator=generator).tolist():
                 candidate = [*chosen, slots[slot]]
                 if len(chosen) < wanted and (
-                    not processor_type(node_type).linear
-                    or node_type in ("delay", "reverb")
-                    or _smallest(candidate, console, group_of)
+                    not same_on_subgroups(node_type) or _smallest(candidate, console, group_of)
                 ):
                     chosen = candidate
             keep += chosen
         return sorted(keep)
 
     def suits(self, node: int) -> bool:
-        node_type, name = self.console.types[node], self.console.names[node]
+        usage = processor_type(self.console.types[node]).usage
         if self.console.types[self.console.chain_head(node)] == "mix":
-            return node_type in ("equalizer", "compressor", "gain_panning", "reverb")
-        instrument = self.instruments[name]
-        return {
-            "stereo_imager": instrument.stereo,
-            "delay": instrument.echoes,
-            "reverb": instrument.reverberant,
-        }.get(node_type, True)
+            return usage.on_subgroups
+        return not usage.needs or bool(getattr(self.instruments[self.console.names[node]], usage.needs))
 
     def mixed(self, attempt: int, strengths: Mapping[int, float]) -> _Mixed:
         """Draws the values of each processor, along the signal, so that thresholds fit what comes in."""

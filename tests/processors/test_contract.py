@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mixgraph.processors import registered
-from mixgraph.processors.base import Outlet
+from mixgraph.processors.collection import Outlet
 
 NAMES = list(registered())
 LINEAR = [name for name in NAMES if registered()[name].linear]

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from mixgraph.processors import registered
-from mixgraph.processors.base import Outlet
+from mixgraph.processors.collection import Outlet
 
 RATES = [16000, 30000, 48000]
 

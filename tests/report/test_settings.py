@@ -8,13 +8,12 @@ import torch
 
 from mixgraph.graph import build_console, prune
 from mixgraph.processors import Parameter, Processor, make_processors, registered
-from mixgraph.processors.base import decibels
-from mixgraph.processors.readings import frequency_response, static_gain, to_db
+from mixgraph.processors.parameter import decibels
+from mixgraph.processors.readings import Curve, NodeValues, frequency_response, to_db
 from mixgraph.report.drawing.draw import draw_svg
 from mixgraph.report.figures import save_figure
 from mixgraph.report.panels import COLUMNS, ROWS, settings_figures
-from mixgraph.report.readings import read_numbers
-from mixgraph.report.settings import NodeSettings, read_settings, saturation, settings_text
+from mixgraph.report.settings import NodeSettings, read_settings, settings_text
 
 RATE, SAMPLES = 30000, 900000
 PROCESSORS = make_processors(RATE)
@@ -94,7 +93,7 @@ def test_a_late_reverb_decays_as_it_is_told() -> None:
     """The T60 at 1 kHz, between two settings, against the decay of its response there."""
     own = found("l", 0.5, log_t60=[0.3, 3.0, 0.3], log_colour=[1.0, -2.0, 0.5], log_width=-6.0)
     told = float(own.text().split(" s at 1k")[0].split(", ")[-1])
-    response = own.processor.impulse_response(own.values)[0].sum(dim=0) / 2
+    response = own.processor.impulse_response(own.values.parameters)[0].sum(dim=0) / 2
     hertz = torch.fft.rfftfreq(2048, 1 / RATE)
     frames = response.unfold(-1, 2048, 1024) * torch.hann_window(2048)
     energy = torch.fft.rfft(frames).abs().square()[:, (hertz - 1000).abs() < 150].sum(dim=-1)
@@ -107,7 +106,7 @@ def test_a_late_reverb_decays_as_it_is_told() -> None:
 def measured_slopes(own, quieter, louder):
     """Level in (dB) at which the gain leaves 0 dB, and the change of the output by the input far from it."""
     levels = torch.tensor([quieter, quieter + 1.0, louder, louder + 1.0], dtype=torch.float64)
-    out = levels + to_db(static_gain(own.processor, own.values, levels))
+    out = levels + to_db(own.processor.static_gain(own.values.parameters, levels))
     return float(out[1] - out[0]), float(out[3] - out[2])
 
 
@@ -134,7 +133,7 @@ def test_a_threshold_near_the_detectors_floor_is_where_it_acts(set_to) -> None:
     told = float(own.text().split(" dB")[0].removeprefix("threshold "))
     assert told < set_to
     levels = torch.tensor([told - 0.5, told + 0.5], dtype=torch.float64)
-    quieter, louder = to_db(static_gain(own.processor, own.values, levels)).tolist()
+    quieter, louder = to_db(own.processor.static_gain(own.values.parameters, levels)).tolist()
     assert quieter > -1e-3
     assert louder < -0.01
 
@@ -145,7 +144,9 @@ def test_thresholds_below_the_detectors_floor_are_told_as_what_they_do() -> None
     assert found("n", **below).text().startswith("never acts, ratio 4:1")
     silence = torch.tensor([-200.0], dtype=torch.float64)
     gains = {letter: found(letter, **below) for letter in "cn"}
-    told = {letter: float(to_db(static_gain(own.processor, own.values, silence))) for letter, own in gains.items()}
+    told = {
+        letter: float(to_db(own.processor.static_gain(own.values.parameters, silence))) for letter, own in gains.items()
+    }
     assert told["c"] < -3
     assert told["n"] == pytest.approx(0, abs=1e-6)
 
@@ -157,7 +158,8 @@ def test_a_compressor_whose_output_stands_still_has_no_finite_ratio() -> None:
 def test_a_saturator_is_told_at_the_level_of_the_tracks() -> None:
     own = found("h", 0.5, level=10.0, log_drive=6.0, bias=0.5)
     assert own.text() == "drive +26.0 dB, bias +0.50"  # the search heard 20 dB more
-    before, after = saturation(own)
+    (curve,) = (reading for reading in own.readings if isinstance(reading, Curve))
+    before, after = curve.x, curve.y
     drive = 10 ** (26 / 20)
     wet = (torch.tanh(drive * before + 0.5) - math.tanh(0.5)) / (drive * (1 - math.tanh(0.5) ** 2))
     assert torch.allclose(after, 0.5 * before + 0.5 * wet)
@@ -167,10 +169,10 @@ def test_splitters_are_told_by_what_reaches_their_outlets() -> None:
     graph = build_console({"drums": ["kick"]}, "b(c,g)", "")
     values = {"log_gain": [6.0, -6.0], "frequency_logit": [800.0]}
     (own,) = (s for s in settings_of(graph, band_splitter=values) if s.processor.name == "band_splitter")
-    assert own.weight == 0.5
+    assert own.values.weight == 0.5
     # Half of the input and half of twice as much; half of half as much: the dry sound goes to the first outlet.
     assert own.text() == "crossover 800 Hz, low +3.5 dB, high -12.0 dB"
-    outlets = [own.processor.outlet_response(own.values, i)[0, 0] for i in (0, 1)]
+    outlets = [own.processor.outlet_response(own.values.parameters, i)[0, 0] for i in (0, 1)]
     centre = own.processor.before
     low = 0.5 + 0.5 * outlets[0].sum()  # at 0 Hz
     alternating = (-1.0) ** (torch.arange(len(outlets[1])) - centre)
@@ -193,7 +195,7 @@ def test_a_processor_of_ones_own_is_told_by_its_declarations() -> None:
     processor, declared = Ring(RATE), Ring(RATE).specification
     given = {"level": [-6.0, 0.5], "log_hz": [440.0], "many": [float(i) for i in range(8)]}
     values = {n: declared[n].from_unit(torch.tensor([v], dtype=torch.float64)) for n, v in given.items()}
-    own = NodeSettings(0, "track kick", "ring", processor, values, 1.0, 0.0, SAMPLES, None)
+    own = NodeSettings(0, "track kick", "ring", processor, NodeValues(values, 1.0, 0.0, SAMPLES), None)
     assert own.text() == "level of both -6, 0.5 dB, log_hz 440 Hz, depths 0 to 7 dB"
 
 
@@ -282,7 +284,7 @@ def test_the_text_goes_with_the_signal(everything) -> None:
     assert list(dict.fromkeys(own.place for own in left)) == list(dict.fromkeys(own.place for own in settings))
     own = next(own for own in settings if (own.place, own.processor.name) == ("subgroup drums", "equalizer"))
     (row,) = (line for line in text.splitlines() if line.startswith("  equalizer") and own.text() in line)
-    assert f"{own.weight:.0%}  {own.weight / 100:+.3f}" in row
+    assert f"{own.values.weight:.0%}  {own.values.weight / 100:+.3f}" in row
     assert "  send to room" in text
     assert settings_text([], "Dry", RATE).startswith("Dry: 0 processors")
     assert [page.axes for page in settings_figures([], "Dry")] == [[]]
@@ -291,24 +293,24 @@ def test_the_text_goes_with_the_signal(everything) -> None:
 def test_readings_are_the_numbers_of_the_text(everything) -> None:
     _, settings = everything
     for own in settings:
-        numbers = read_numbers(own)
+        numbers = own.numbers()
         assert json.loads(json.dumps(numbers, allow_nan=False)) == numbers
         assert numbers, own.name
     compressor = {"log_threshold": -20.0, "log_ratio": 4.0, "log_knee": 3.0}
-    numbers = read_numbers(found("k", level=10.0, attack_logit=3.0, release_logit=120.0, log_makeup=2.0, **compressor))
+    numbers = found("k", level=10.0, attack_logit=3.0, release_logit=120.0, log_makeup=2.0, **compressor).numbers()
     expected = {"threshold_db": -40.0, "ratio": 4.0, "knee_db": 3.0, "attack_ms": 3.0, "release_ms": 120.0}
     assert numbers == pytest.approx(expected | {"make_up_db": 2.0}, abs=0.02)
-    assert read_numbers(found("c", options={"gain": "energy"}, log_ratio=2.0))["ratio"] is None
-    assert read_numbers(found("g", log_gain=[6.0, -12.0])) == pytest.approx({"left_db": 6.0, "right_db": -12.0})
-    octaves = read_numbers(found("e", log_magnitude=6.0))["octaves_db"]
+    assert found("c", options={"gain": "energy"}, log_ratio=2.0).numbers()["ratio"] is None
+    assert found("g", log_gain=[6.0, -12.0]).numbers() == pytest.approx({"left_db": 6.0, "right_db": -12.0})
+    octaves = found("e", log_magnitude=6.0).numbers()["octaves_db"]
     assert octaves == pytest.approx(dict.fromkeys(("63", "125", "250", "500", "1000", "2000", "4000", "8000"), 6.0))
-    reverb = read_numbers(found("r", 0.2, delta_log_magnitude=1.5))
+    reverb = found("r", 0.2, delta_log_magnitude=1.5).numbers()
     seconds = {f"t60_{hz}_hz_seconds": 1.5 for hz in (250, 1000, 4000)}
     assert reverb == pytest.approx(seconds | {"level_against_dry_db": 20 * math.log10(0.25)}, abs=1e-3)
-    assert read_numbers(found("h", 0.5, level=10.0, log_drive=6.0, bias=0.5)) == pytest.approx(
+    assert found("h", 0.5, level=10.0, log_drive=6.0, bias=0.5).numbers() == pytest.approx(
         {"drive_db": 26.0, "bias": 0.5}
     )
-    taps = read_numbers(found("d", 0.5))["taps"]
+    taps = found("d", 0.5).numbers()["taps"]
     assert [tap["channel"] for tap in taps] == ["left"] * 20 + ["right"] * 20
 
 

@@ -63,5 +63,5 @@ def text_colour(background: str) -> str:
 
 def type_label(node_type: str) -> str:
     """A type's name in words, e.g. `gain/panning`."""
-    words = {"gain_panning": "gain/panning", "delay": "multitap delay"}
-    return words.get(node_type, node_type.replace("_", " "))
+    kind = registered().get(node_type)
+    return (kind.label if kind else "") or node_type.replace("_", " ")

@@ -13,9 +13,7 @@ import math
 from typing import Any
 
 from mixgraph.processors import Processors
-from mixgraph.processors.delay import MultitapDelay
-from mixgraph.processors.dynamics import DynamicRangeProcessor
-from mixgraph.processors.readings import acting_ratio, acting_threshold_db, tap_levels_db
+from mixgraph.processors.readings import NodeValues, Number, Taps
 from mixgraph.recovery import GraphValues
 from mixgraph.recovery.agreement import chain_keys
 from tools.bench.fidelity.truth import KnownProcessor, kind
@@ -41,19 +39,14 @@ def settings_errors(
         if node is None:
             continue
         row, node_type = found.graph.rows[node], found.graph.types[node]
-        values = {n: v[row : row + 1].detach().double() for n, v in found.parameters[node_type].items()}
-        processor = processors[node_type]
+        parameters = {n: v[row : row + 1].detach().double() for n, v in found.parameters[node_type].items()}
+        values = NodeValues(parameters, weights[node], -20 * math.log10(level))
         pairs: list[tuple[str, str, float, float]] = []
-        if isinstance(processor, DynamicRangeProcessor):
-            threshold = acting_threshold_db(processor, values) - 20 * math.log10(level)
-            pairs.append(("threshold", "dB", own.settings["threshold_db"], threshold))
-            pairs.append(("ratio", ":1", own.settings["ratio"], acting_ratio(processor, values)))
-            for speed in ("attack", "release"):
-                if (parameter := processor.specification.get(f"{speed}_logit")) is not None:
-                    ms = float(parameter.to_unit(values[f"{speed}_logit"]))
-                    pairs.append((speed, "ms", own.settings[f"{speed}_ms"], ms))
-        elif isinstance(processor, MultitapDelay):
-            pairs += _taps(processor, values, weights[node], own.settings)
+        for reading in processors[node_type].readings(values):
+            if isinstance(reading, Number) and reading.key in own.settings:
+                pairs.append((reading.label, reading.unit, own.settings[reading.key], reading.values[0]))
+            elif isinstance(reading, Taps):
+                pairs += _loudest_taps(reading, own.settings)
         label = found.graph.label(node)
         errors += [
             {"node": label, "type": node_type, "quantity": name, "unit": unit, "true": true, "found": got}
@@ -64,15 +57,12 @@ def settings_errors(
     return errors
 
 
-def _taps(
-    delay: MultitapDelay, values: dict[str, Any], weight: float, settings: dict[str, float]
-) -> list[tuple[str, str, float, float]]:
-    ms = delay.specification["delay_z"].to_unit(values["delay_z"])[0, :, 0].view(2, -1)
-    levels = tap_levels_db(delay, values, weight).view(2, -1)
+def _loudest_taps(taps: Taps, settings: dict[str, float]) -> list[tuple[str, str, float, float]]:
     share = settings["mix"]
-    found = []
-    for own, channel in zip(levels, ms, strict=True):
-        tap = int(own.argmax())
-        found.append(("tap delay", "ms", 1000 * settings["delay_seconds"], float(channel[tap])))
-        found.append(("tap level", "dB", 20 * math.log10(share / (1 - share)), float(own[tap])))
-    return found
+    pairs = []
+    for channel in ("left", "right"):
+        rows = [i for i, name in enumerate(taps.channels) if name == channel]
+        tap = max(rows, key=lambda i: taps.levels_db[i])
+        pairs.append(("tap delay", "ms", 1000 * settings["delay_seconds"], taps.ms[tap]))
+        pairs.append(("tap level", "dB", 20 * math.log10(share / (1 - share)), taps.levels_db[tap]))
+    return pairs

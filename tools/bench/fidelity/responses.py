@@ -33,8 +33,6 @@ from mixgraph.graph.edit import split_outlets
 from mixgraph.graph.types import OUTPUT, SEND
 from mixgraph.names import shown_name
 from mixgraph.processors import Processor, Processors, make_processors
-from mixgraph.processors.delay import MultitapDelay
-from mixgraph.processors.reverb import Reverb
 from mixgraph.recovery import Setting
 from mixgraph.songs.song import Song
 from mixgraph.songs.text_files import read_json
@@ -148,7 +146,7 @@ def _matrix(processor: Processor, parameters: dict[str, Tensor], weight: float, 
     if not processor.linear:
         return identity
     dry = (0.0 if processor.cuts else 1 - weight) * identity
-    if isinstance(processor, Reverb | MultitapDelay):
+    if processor.late:
         return dry
     with torch.no_grad():
         wet = processor.response(parameters, bands.n_fft)[0].to(torch.complex128)

@@ -9,6 +9,7 @@ from typing import Any
 
 from mixgraph.graph.types import MixGraph
 from mixgraph.names import shown_name
+from mixgraph.processors import registered
 from mixgraph.recovery.agreement import Agreement, chain_keys
 from mixgraph.songs.text_files import read_json
 
@@ -16,37 +17,13 @@ Processor = tuple[str, str, str, str, int]
 """Level (`track` or `subgroup`), name, type, branch of the chain, and which of several of a type there it is."""
 
 # Types of truth.json, in either of its forms, as ours are called. Polarity, plain sums and the like are none of them.
-_TYPES = {
-    "equalizer": "equalizer",
-    "compressor": "compressor",
-    "noisegate": "noisegate",
-    "gain": "gain_panning",
-    "delay": "delay",
-    "reverb": "reverb",
-    "HighpassFilter": "equalizer",
-    "LowpassFilter": "equalizer",
-    "PeakFilter": "equalizer",
-    "HighShelfFilter": "equalizer",
-    "LowShelfFilter": "equalizer",
-    "Compressor": "compressor",
-    "NoiseGate": "noisegate",
-    "Gain": "gain_panning",
-    "Pan": "gain_panning",
-    "Delay": "delay",
-    "Reverb": "reverb",
-}
-# What a truth calls our further types.
-_KINDS = {
-    "attack_release_compressor": "compressor",
-    "attack_release_gate": "noisegate",
-    "parametric_equalizer": "equalizer",
-    "late_reverb": "reverb",
-}
+_TYPES = {entry: name for name, processor in registered().items() for entry in processor.truth_names}
 
 
 def kind(node_type: str) -> str:
     """The type of the paper that does what a type does, by which truths call it; else the type itself."""
-    return _KINDS.get(node_type, node_type)
+    processor = registered().get(node_type)
+    return (processor.paper_type if processor else "") or node_type
 
 
 def of_kinds(processors: Iterable[Processor]) -> list[Processor]:
