@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ import torch
 from mixgraph.dsp.third_octaves import third_octave_means
 from mixgraph.graph import MixGraph, build_console, prune
 from mixgraph.processors import make_processors, types_from_letters
-from mixgraph.recovery import Agreement, GraphValues, compare_graphs, parameter_errors, parameters
+from mixgraph.recovery import Agreement, GraphValues, compare_graphs, parameter_errors
 from mixgraph.synthetic.engineer import draw_settings
 
 SUBGROUPS = {"drums": ("kick", "snare"), "music": ("bass", "keys")}
@@ -296,12 +297,18 @@ def test_tap_levels_are_those_of_the_response(processors):
     assert levels == pytest.approx([0, 0], abs=1e-3)
 
 
-def test_a_type_without_rules_is_compared_parameter_by_parameter(processors, monkeypatch):
-    monkeypatch.delitem(parameters._COMPARE, "gain_panning")
+def test_a_type_that_says_nothing_is_compared_parameter_by_parameter(processors):
     true = only("gain_panning", processors)
-    found = changed(true, "log_gain", lambda v: v + 1, weight=0.9)
-    assert errors_of(true, found, processors) == pytest.approx(
-        {"log_gain": 20 / math.log(10), "weight": 0.05}, abs=1e-5
+    saturators = [
+        GraphValues(
+            replace(true.graph, types=tuple("saturator" if t == "gain_panning" else t for t in true.graph.types)),
+            {"saturator": {"bias": torch.zeros(1, 1), "log_drive": torch.full((1, 1), drive)}},
+            torch.tensor([weight]),
+        )
+        for drive, weight in ((0.0, 0.95), (1.0, 0.9))
+    ]
+    assert errors_of(*saturators, processors) == pytest.approx(
+        {"bias": 0, "log_drive": 20 / math.log(10), "weight": 0.05}, abs=1e-5
     )
 
 
