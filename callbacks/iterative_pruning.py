@@ -162,9 +162,9 @@ class IterativePruning(L.Callback):
                 "ckpt_path: the checkpoint was taken in the middle of a round of pruning, or of measuring. HINT: go on "
                 "from one that was taken between steps, such as the stage.ckpt of a result folder"
             )
-        told = check_settings("pruning", json.loads(state_dict["settings"]), self.settings)
-        if told:
-            rank_zero_info(f"From the checkpoint on: {', '.join(told)}.")
+        changes = check_settings("pruning", json.loads(state_dict["settings"]), self.settings)
+        if changes:
+            rank_zero_info(f"From the checkpoint on: {', '.join(changes)}.")
         self.rounds_done = state_dict["rounds_done"]
         self.songs = [SongRecord(**saved) for saved in state_dict["songs"]]
         for record in self.songs:

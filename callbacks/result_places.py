@@ -162,8 +162,8 @@ class ResultPlaces:
             try:
                 place.publish(place.partial, self._replaces or place.was_replacing)
             except FileExistsError as error:
-                told = f"{error}\n{place.partial} is a complete result that lacks its name: rename one of the two"
-                raise FileExistsError(told) from error
+                message = f"{error}\n{place.partial} is a complete result that lacks its name: rename one of the two"
+                raise FileExistsError(message) from error
         self._drop_checkpoint()
 
     def what_is_left(self) -> str:
@@ -188,9 +188,9 @@ class ResultPlaces:
     def _goes_on(self, checkpoint: str | Path | None) -> bool:
         """Whether a checkpoint is the search's own, which was stopped or killed: it may replace its own results."""
         folders = self.folders[0], self.partials[0]
-        own = [(folder / CHECKPOINT).resolve() for folder in folders]
+        checkpoints = [(folder / CHECKPOINT).resolve() for folder in folders]
         unfinished = (folders[0] / CHECKPOINT).exists() or not folders[0].exists()
-        return checkpoint is not None and unfinished and Path(checkpoint).resolve() in own
+        return checkpoint is not None and unfinished and Path(checkpoint).resolve() in checkpoints
 
 
 def default_path(song: Song) -> Path:

@@ -64,7 +64,7 @@ class TimeBudget(L.Callback):
 
     def __init__(self, budget: str | None = None) -> None:
         self.budget = None if budget is None else parse_duration(budget)
-        self.asked: Schedule | None = None
+        self.requested: Schedule | None = None
         self.fitted: Schedule | None = None
         self._started: float | None = None
         self._fitted_for: float | None = None
@@ -81,7 +81,7 @@ class TimeBudget(L.Callback):
         self._started = time.perf_counter()
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        self.asked = self.fitted = self._fitted_for = self._threads = None  # of an earlier fit
+        self.requested = self.fitted = self._fitted_for = self._threads = None  # of an earlier fit
         self._stages, self._search, self._expected, self._spent = 0, None, None, False
         if self._started is None:
             self.start_clock()
@@ -95,13 +95,16 @@ class TimeBudget(L.Callback):
         if pruning is None or not isinstance(pl_module, ConsoleModule):
             return
         pruning.listeners.append(lambda *_: self._check(trainer))
-        asked, before = read_schedule(trainer.datamodule, pl_module, pruning), self.fitted or self.asked  # type: ignore[attr-defined]
-        if (asked, self.budget) != (self.asked, self._fitted_for):
+        requested = read_schedule(trainer.datamodule, pl_module, pruning)  # type: ignore[attr-defined]
+        before = self.fitted or self.requested
+        if (requested, self.budget) != (self.requested, self._fitted_for):
             self.fitted = None
-        if before is not None and (self.fitted or asked) != before:
-            told = describe_changes(asked, before), describe_changes(before, asked)
-            rank_zero_warn("The checkpoint was made with {}; the search goes on with {}.".format(*map(", ".join, told)))
-        self.asked = asked
+        if before is not None and (self.fitted or requested) != before:
+            changes = describe_changes(requested, before), describe_changes(before, requested)
+            rank_zero_warn(
+                "The checkpoint was made with {}; the search goes on with {}.".format(*map(", ".join, changes))
+            )
+        self.requested = requested
         self._search = search = SearchCosts(trainer, pl_module, pruning)
         if self.fitted is not None:
             search.apply(self.fitted)
@@ -137,7 +140,7 @@ class TimeBudget(L.Callback):
         pruning = find_pruning(trainer)
         if not self._spent or pruning is None or not isinstance(pl_module, ConsoleModule) or pl_module.prune_phase:
             return
-        if self.asked is None or not self.asked.rounds:
+        if self.requested is None or not self.requested.rounds:
             return
         # The last line of the search: the result's own, with the command to go on, stands above it.
         rank_zero_info(
@@ -162,12 +165,12 @@ class TimeBudget(L.Callback):
         return max(0.0, left - (time.perf_counter() - at))
 
     def state_dict(self) -> dict[str, Any]:
-        schedules = {"asked": self.asked, "fitted": self.fitted}
+        schedules = {"asked": self.requested, "fitted": self.fitted}
         states = {name: None if schedule is None else schedule.state() for name, schedule in schedules.items()}
         return states | {"budget": self._fitted_for, "threads": torch.get_num_threads()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.asked, self.fitted = (
+        self.requested, self.fitted = (
             None if state_dict[name] is None else Schedule.from_state(state_dict[name]) for name in ("asked", "fitted")
         )
         self._fitted_for, self._threads = state_dict["budget"], state_dict.get("threads")
@@ -248,9 +251,9 @@ class TimeBudget(L.Callback):
             )
 
     def _refit(self, search: SearchCosts, costs: Costs, past_stages: int, why: str) -> None:
-        assert self.asked is not None
+        assert self.requested is not None
         before = search.schedule()
-        self.fitted = fitted = fit(self.asked, costs, self._available(), past_stages)
+        self.fitted = fitted = fit(self.requested, costs, self._available(), past_stages)
         self._fitted_for = self.budget
         if fitted == before:
             return
@@ -273,7 +276,7 @@ class TimeBudget(L.Callback):
 
     def _is_long_enough(self, trainer: L.Trainer, past_stages: int, steps: int) -> bool:
         """Whether a stage that takes longer than planned should end: those after it would get no more steps."""
-        if self.budget is None or self._search is None or self.asked is None:
+        if self.budget is None or self._search is None or self.requested is None:
             return False
         schedule, costs, available = self._search.schedule(), self._search.costs(), self._available()
         rest = seconds(schedule, costs, past_stages)
@@ -281,12 +284,12 @@ class TimeBudget(L.Callback):
             return False
         if past_stages >= schedule.console_stages + schedule.rounds:
             return rest + costs.step_seconds > available
-        return steps >= fit(self.asked, costs, available, past_stages).steps_per_stage
+        return steps >= fit(self.requested, costs, available, past_stages).steps_per_stage
 
     def _longer_budget(self) -> str:
         assert self._search is not None
-        assert self.asked is not None
-        return _duration(2 * least_seconds(self.asked, self._search.costs(), 0) / (1 - _RESERVE))
+        assert self.requested is not None
+        return _duration(2 * least_seconds(self.requested, self._search.costs(), 0) / (1 - _RESERVE))
 
 
 def _minutes(total: float) -> str:

@@ -24,7 +24,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -115,10 +115,10 @@ def build(options: argparse.Namespace, overrides: Sequence[str], console: Consol
         for name, reason in unreadable.items():
             folder.add_failure(name, None, reason)
         rules = QualityRules(**{rule.name: getattr(options, rule.name) for rule in QualityRules.rules()})
-        found = _assess(folder, jobs, songs, rules)
-        found = _write(folder, options, settings, found, unreadable, rules, texts, console)
-    _print_summary(found, unreadable, console)
-    return len(unreadable) + sum(bool(song.failures) and not song.unusable for song in found)
+        dataset = _Dataset(folder, options.name or out.name, settings, rules, options, texts)
+        assessments = _write(dataset, _assess(folder, jobs, songs, rules), unreadable, console)
+    _print_summary(assessments, unreadable, console)
+    return len(unreadable) + sum(bool(song.failures) and not song.unusable for song in assessments)
 
 
 def _busy(out: Path, holder: str) -> str:
@@ -132,41 +132,57 @@ def _assess(
     for job, due in zip(jobs, folder.why_due(jobs), strict=True):
         if not due:
             done[job.song.name].append((job.run, folder.result(job)))
-    found = []
+    assessments = []
     for song in songs:
         try:
             failures = folder.read_failures(song.name)
             unusable = bool(failures) and all(row.get("unusable", False) for row in failures)
             reasons = [row["reason"] for row in failures]
-            found.append(assess(song, sorted(done[song.name]), rules, reasons, unusable))
+            assessments.append(assess(song, sorted(done[song.name]), rules, reasons, unusable))
         except Exception as error:  # whatever is wrong with the results of one song, the others are assessed
             why = f"its results in {folder.root / 'results' / song.name} are damaged ({reason(error)}); remove them"
             folder.add_failure(song.name, None, why)
-            found.append(Assessment(song, None, None, (), (readable(why),)))
-    return found
+            assessments.append(Assessment(song, None, None, (), (readable(why),)))
+    return assessments
+
+
+@dataclass(frozen=True)
+class _Dataset:
+    """What is built.
+
+    Attributes:
+        folder: of the build.
+        name: of the dataset.
+        settings: of its searches.
+        rules: what its samples fulfil.
+        options: of the command.
+        texts: of the card.
+    """
+
+    folder: BuildFolder
+    name: str
+    settings: dict[str, Any]
+    rules: QualityRules
+    options: argparse.Namespace
+    texts: CardTexts
 
 
 def _write(
-    folder: BuildFolder,
-    options: argparse.Namespace,
-    settings: dict[str, Any],
-    songs: Sequence[Assessment],
-    unreadable: dict[str, str],
-    rules: QualityRules,
-    texts: CardTexts,
-    console: Console,
+    dataset: _Dataset, songs: Sequence[Assessment], unreadable: dict[str, str], console: Console
 ) -> list[Assessment]:
     """Writes shards, tables and card; returns the songs, of which some may have failed now."""
     from mixgraph.shards.card import write_card
     from tools.dataset.package import as_failed, describe_choice, write_samples
 
-    out, accepted = folder.root, [song for song in songs if song.status == "accepted"]
-    name = options.name or out.name
-    packaged = write_samples(out / "shards", name, accepted, settings, options.audio, options.excerpt_seconds, console)
+    out, options = dataset.folder.root, dataset.options
+    accepted = [song for song in songs if song.status == "accepted"]
+    packaged = write_samples(
+        out / "shards", dataset.name, accepted, dataset.settings, options.audio, options.excerpt_seconds, console
+    )
     songs = [as_failed(song, packaged.failures.get(song.source.name)) for song in songs]
     for song, why in packaged.failures.items():
-        folder.add_failure(song, None, why)
-    quality = quality_table(rules, songs)
+        dataset.folder.add_failure(song, None, why)
+    quality = quality_table(dataset.rules, songs)
     failed = [{"song": name, "status": "failed", "reasons": [reason]} for name, reason in unreadable.items()]
     write_lines(out / "songs.jsonl", [song.to_dict() for song in songs] + failed)
     write_lines(out / "rejected.jsonl", [song.rejection() for song in songs if song.status == "rejected"])
@@ -176,7 +192,7 @@ def _write(
         console.print(f"No song is left to write shards of{old}.", markup=False, highlight=False)
         return songs
     choice = choice_section(describe_choice(quality, songs, list(unreadable), options.runs))
-    write_card(out / "shards", replace(texts, name=name, choice=choice), index=packaged.index)
+    write_card(out / "shards", replace(dataset.texts, name=dataset.name, choice=choice), index=packaged.index)
     return songs
 
 
@@ -237,19 +253,20 @@ def _print_summary(songs: Sequence[Assessment], unreadable: dict[str, str], cons
 
 
 def main(arguments: list[str] | None = None) -> None:
-    given = sys.argv[1:] if arguments is None else arguments
-    options, overrides = parse(given)
+    command_line = sys.argv[1:] if arguments is None else arguments
+    options, overrides = parse(command_line)
     try:
         with ending_when_terminated():
             failed = build(options, overrides, Console())
     except (ValueError, OSError) as error:
-        told = error_line(error) if isinstance(error, OSError) else str(error)
-        sys.exit(f"build_dataset: {visible_lines(told)}")
+        message = error_line(error) if isinstance(error, OSError) else str(error)
+        sys.exit(f"build_dataset: {visible_lines(message)}")
     except KeyboardInterrupt:
         sys.exit("build_dataset: stopped; the same command goes on from here")
     except SystemExit as end:
         if was_terminated(end):
-            again = f"{PROGRAM} build-dataset {shlex.join(given)}"  # which works in any folder, as the module does not
+            # In this form the command works in any folder.
+            again = f"{PROGRAM} build-dataset {shlex.join(command_line)}"
             sys.stderr.write(f"build_dataset: terminated; this goes on from here:\n  {again}\n")
             sys.exit(TERMINATED)
         raise

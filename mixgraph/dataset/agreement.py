@@ -21,12 +21,12 @@ class SongRuns:
     """The runs of a song that ended, in order of their numbers.
 
     Attributes:
-        folders: results.
-        runs: their numbers.
+        folders: the result folder of each run.
+        runs: the number of each run.
         losses: match loss of the whole song over the target's norm; infinite where it is not a number.
-        graphs: as found.
-        loss_increases: of the processors of each graph, where they were measured.
-        metrics: of each run.
+        graphs: the found graphs.
+        loss_increases: for each graph, of removing each of its processors; None where they were not measured.
+        metrics: the figures of each run.
     """
 
     folders: tuple[Path, ...]
@@ -86,7 +86,7 @@ def read_runs(results: Sequence[tuple[int, Path]]) -> SongRuns:
     """Reads the results of one song, (number of the run, folder).
 
     Raises:
-        ValueError: none is given, or a file of one is damaged.
+        ValueError: there are no results, or a file of one is damaged.
         FileNotFoundError: a file is missing.
     """
     if not results:

@@ -19,7 +19,7 @@ class Assessment:
 
     Attributes:
         source: the song.
-        runs: what was found; None where every run failed.
+        runs: the runs that ended; None where every run failed.
         measurements: of the best run.
         broken: quality rules that the best run breaks, (name, in words).
         failures: reasons of runs that failed.
@@ -75,11 +75,11 @@ def assess(
     """Takes the best of a song's runs and holds it against the rules.
 
     Args:
-        source: the song.
+        source: the song that was searched.
         results: (number of the run, folder) of those that ended well.
-        rules: of quality.
-        failures: reasons of the others.
-        unusable: whether the song itself is at fault.
+        rules: what the best run must fulfil.
+        failures: why the other runs failed, a reason each.
+        unusable: whether they failed because of the song itself, which is then rejected.
     """
     if not results:
         return Assessment(source, None, None, (), tuple(failures), unusable)

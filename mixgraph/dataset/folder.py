@@ -66,10 +66,10 @@ class BuildFolder:
         with self._place(job).held() as place:
             place.check(overwrite=True)
 
-    def publish(self, job: Job, found: Path) -> None:
+    def publish(self, job: Job, folder: Path) -> None:
         """Moves a complete result to its place; one that it replaces is gone then."""
         with self._place(job).held() as place:
-            place.publish(found, overwrite=True)
+            place.publish(folder, overwrite=True)
         self.clear(job)
 
     def clear(self, job: Job) -> None:

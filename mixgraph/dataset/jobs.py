@@ -18,8 +18,8 @@ class Job:
     """A search of one song.
 
     Args:
-        song: to search.
-        run: its number, from 0.
+        song: the song to search.
+        run: number of the search among those of the song, from 0.
         config: all settings, as `python -m mixgraph fit --print_config` gives them.
     """
 

@@ -91,7 +91,7 @@ def find_sources(
         songs: a range such as `0:100` of what is left, in order of names.
 
     Returns:
-        The songs in order of names, and of those that cannot be read, or whose name another one has: name -> reason.
+        The songs in order of names; and name -> reason of songs that cannot be read, or that share their name.
 
     Raises:
         FileNotFoundError: no such folder, where it is the only root.
@@ -99,17 +99,17 @@ def find_sources(
     """
     folders, odd = _candidates([Path(root) for root in roots], layout)
     chosen = select(sorted(folders.keys() | odd.keys()), names, songs)
-    found: list[SongSource] = []
+    sources: list[SongSource] = []
     unreadable: dict[str, str] = {}
     for name in chosen:
         if name in odd:
             unreadable[name] = odd[name]
             continue
         try:
-            found.append(_read(song_files(folders[name], layout, subgrouping), hashes))
+            sources.append(_read(song_files(folders[name], layout, subgrouping), hashes))
         except Exception as error:  # whatever the files of one song do to their readers
             unreadable[name] = reason(error)
-    return found, unreadable
+    return sources, unreadable
 
 
 def _candidates(roots: Sequence[Path], layout: str) -> tuple[dict[str, Path], dict[str, str]]:
@@ -128,7 +128,7 @@ def _candidates(roots: Sequence[Path], layout: str) -> tuple[dict[str, Path], di
             places.setdefault(slug(song.name), {}).setdefault(song, "")
         for folder, why in odd.items():
             places.setdefault(slug(folder.name), {}).setdefault(folder, readable(f"{folder}: {why}"))
-    found: dict[str, Path] = {}
+    song_folders: dict[str, Path] = {}
     wrong: dict[str, str] = {}
     for name, folders in places.items():
         (folder, why), *others = folders.items()
@@ -138,8 +138,8 @@ def _candidates(roots: Sequence[Path], layout: str) -> tuple[dict[str, Path], di
         elif why:
             wrong[name] = why
         else:
-            found[name] = folder
-    return found, wrong
+            song_folders[name] = folder
+    return song_folders, wrong
 
 
 def _real(path: Path) -> Path:

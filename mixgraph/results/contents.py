@@ -1,4 +1,4 @@
-"""Which files a result folder has, by which one is recognised."""
+"""Which files a result folder has; a folder is recognised as a result by them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,10 @@ def is_unfinished(folder: Path) -> bool:
 
 
 def _foreign(entries: list[Path]) -> list[Path]:
-    """Entries that a result does not have; all where it is no result. One that only `predict` wrote to is one."""
+    """Entries that a result does not have; all of them where the folder is no result.
+
+    A folder that only `predict` wrote to counts as a result.
+    """
     unknown = [path for path in entries if _is_unknown(path)]
     names = {path.name for path in entries}
     if unknown or names <= {*FOUND_AUDIO} or names >= _MARKS:

@@ -54,8 +54,8 @@ class FoundGraph:
 
     Attributes:
         graph: of one song.
-        processors: as they were in the search.
-        processor_options: that they were made with, where these differ from the defaults.
+        processors: the modules that render its nodes, by type, as they were in the search.
+        processor_options: processor name -> constructor arguments that differ from the defaults.
         parameters: type -> name -> (nodes of the type, *shape).
         weights: dry/wet weights, (processors,).
         sample_rate: in Hz.
@@ -171,7 +171,7 @@ class FoundGraph:
     def with_parameters(
         self, parameters: Mapping[str, Mapping[str, Tensor]] | None = None, weights: Tensor | None = None
     ) -> FoundGraph:
-        """A copy with other values; those that are not given stay, and so do the tensors' gradients.
+        """A copy with other values; values that are left out stay, and so do the tensors' gradients.
 
         Args:
             parameters: type -> name -> (nodes of the type, *shape), in trained coordinates;
@@ -181,12 +181,12 @@ class FoundGraph:
         Raises:
             ValueError: a type or name that the graph does not have, another shape, or values that are not finite.
         """
-        merged = {node_type: dict(named) for node_type, named in self.parameters.items()}
-        for node_type, named in (parameters or {}).items():
+        merged = {node_type: dict(values) for node_type, values in self.parameters.items()}
+        for node_type, values in (parameters or {}).items():
             if node_type not in merged:
                 raise ValueError(f"parameters: one of {', '.join(merged)} is needed, got {node_type!r}")
-            merged[node_type].update(named)
-        flat = {f"{node_type}.{name}": value for node_type, named in merged.items() for name, value in named.items()}
+            merged[node_type].update(values)
+        flat = {f"{node_type}.{name}": value for node_type, values in merged.items() for name, value in values.items()}
         flat[WEIGHT_KEY] = self.weights if weights is None else weights
         checked = check_parameters(flat, {"schema_version": "1"}, self.graph, self.processors, "parameters")
         # What the search measured is of the values before.

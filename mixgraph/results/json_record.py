@@ -1,4 +1,4 @@
-"""A JSON object whose fields are taken one by one; what is wrong with one is told by file and field."""
+"""A JSON object whose fields are taken one by one; errors name the file and the field."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from mixgraph.report.findings import Finding
 from mixgraph.report.verdict import Verdict
 from mixgraph.results.json_record import JsonRecord
 from mixgraph.songs import SongWarning, TrackAlignment
-from mixgraph.system.files import json_text, write_atomically
+from mixgraph.system.files import json_text, plain_json, write_atomically
 
 METRICS = "metrics.json"
 UNKNOWN_CODE = "unknown"
@@ -87,8 +87,8 @@ class Losses:
     found: SongScore
 
     def to_dict(self) -> dict[str, Any]:
-        """The scores as JSON can hold them; NaN and infinity stay, and are null in a file."""
-        return {score.name: asdict(getattr(self, score.name)) for score in fields(self)}
+        """The scores as JSON gives them back; NaN and infinity are None."""
+        return {score.name: plain_json(asdict(getattr(self, score.name))) for score in fields(self)}
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ class Place:
             FileExistsError: something that is not ours bears a name that is needed.
             OSError: the place cannot be written (read-only, a name that is too long, a file in place of a folder).
         """
-        made = _make_parents(self.target.parent, self.option)
+        new_parents = _make_parents(self.target.parent, self.option)
         lock = self.target.with_name(f".{self.target.name}.lock")
 
         def busy(holder: str) -> str:
@@ -105,7 +105,7 @@ class Place:
                 place.tidy()
                 yield place
         finally:
-            for folder in made:  # those of a search that never began stay empty
+            for folder in new_parents:  # empty where nothing was published
                 try:
                     folder.rmdir()
                 except OSError:

@@ -39,7 +39,7 @@ class Rendering:
     notes: tuple[str, ...]
 
 
-def read_tracks(found: FoundGraph, folder: Path) -> TracksRead:
+def read_tracks(found_graph: FoundGraph, folder: Path) -> TracksRead:
     """Reads the tracks of a found graph from a song's folder, of any layout, or from a folder of files.
 
     A track is found by the content that it had in the search, by its name and by its file's name, which may not
@@ -52,29 +52,29 @@ def read_tracks(found: FoundGraph, folder: Path) -> TracksRead:
         ValueError: contradictions, two files for a track, a song's folder or files that cannot be read, or tracks
             that end before the song begins.
     """
-    names = [found.graph.names[i] for i in found.graph.inputs]
-    matches = match_tracks(names, found.origins, list_tracks(folder), folder)
+    names = [found_graph.graph.names[i] for i in found_graph.graph.inputs]
+    matches = match_tracks(names, found_graph.origins, list_tracks(folder), folder)
     notes = describe_matches(matches)
-    placed = [_read_track(found, match) for match in matches]
+    placed = [_read_track(found_graph, match) for match in matches]
     original = all(match.is_original for match in matches)
-    length = found.num_samples if original else max(audio.shape[-1] - start for audio, start in placed)
+    length = found_graph.num_samples if original else max(audio.shape[-1] - start for audio, start in placed)
     if length < 1:
         raise ValueError(f"tracks: audio after the song's beginning expected in {folder}, got tracks that end before")
-    if length != found.num_samples:
-        searched, got = (n / found.sample_rate for n in (found.num_samples, length))
+    if length != found_graph.num_samples:
+        searched, got = (n / found_graph.sample_rate for n in (found_graph.num_samples, length))
         notes.append(f"The longest track has {got:.2f} s, the song of the search {searched:.2f} s: all is rendered.")
     return TracksRead(torch.stack([cut(audio, start, length).expand(2, -1) for audio, start in placed]), tuple(notes))
 
 
-def _read_track(found: FoundGraph, match: MatchedTrack) -> tuple[Tensor, int]:
+def _read_track(found_graph: FoundGraph, match: MatchedTrack) -> tuple[Tensor, int]:
     """A track, (1 or 2, frames), with its polarity, and the sample of it that meets the song's first."""
-    audio = decode(match.file.path, found.sample_rate)
+    audio = decode(match.file.path, found_graph.sample_rate)
     absurd = describe_absurd(match.file.path, audio.samples, audio.sample_rate)
     if absurd is not None:
         raise ValueError(absurd)
-    samples = resample(audio.samples, audio.sample_rate, found.sample_rate)
-    start, polarity = found.placements.get(match.track, (0, 1))
-    stated = match.file.read_offset(found.sample_rate, audio.sample_rate), match.file.polarity
+    samples = resample(audio.samples, audio.sample_rate, found_graph.sample_rate)
+    start, polarity = found_graph.placements.get(match.track, (0, 1))
+    stated = match.file.read_offset(found_graph.sample_rate, audio.sample_rate), match.file.polarity
     if not match.is_original and stated != (0, 1):
         start, polarity = stated
     return samples * polarity, start
@@ -94,6 +94,8 @@ def render_result(result: Path, tracks: Path, out: Path, block: int = BLOCK, ove
     places = [out, out.with_suffix(".wav")] if out.suffix.lower() == ".flac" else [out]  # what clips in FLAC is WAV
     if not overwrite and (existing := [str(place) for place in places if place.exists()]):
         raise FileExistsError(f"out: {', '.join(existing)} exists and is kept; choose another name or give --overwrite")
-    found = load_result(result)
-    read = read_tracks(found, tracks)
-    return Rendering(write_audio(out, found.render(read.sources, block), found.sample_rate), read.notes)
+    found_graph = load_result(result)
+    tracks_read = read_tracks(found_graph, tracks)
+    return Rendering(
+        write_audio(out, found_graph.render(tracks_read.sources, block), found_graph.sample_rate), tracks_read.notes
+    )

@@ -155,7 +155,7 @@ def _read(out: Path, index: Index) -> _Contents:
 def _readme(
     out: Path, index: Index, name: str, description: str, songs: Sequence[SongFigures], contents: _Contents
 ) -> str:
-    types = type_order({node_type for song in songs for node_type in song.found})
+    types = type_order({node_type for song in songs for node_type in song.counts})
     samples = len(index.samples)
     splits = [["split", "songs", "samples", "shards"]] + [
         [

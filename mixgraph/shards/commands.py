@@ -76,8 +76,8 @@ def add_audio(raw: RawSample, sample: GraphSample, audio: SampleAudio) -> dict[s
     """The fields of a sample with its audio: what `pack_result` makes with audio, byte for byte."""
     tracks, mix = audio.tracks(0, audio.num_samples), audio.mix(0, audio.num_samples)
     scales = [peak_scale(part) for part in (*tracks, mix)]
-    named = [track | {"scale": scale} for track, scale in zip(sample.meta["tracks"], scales[:-1], strict=True)]
-    meta = sample.meta | {"tracks": named, "mix": sample.meta["mix"] | {"scale": scales[-1]}}
+    scaled_tracks = [track | {"scale": scale} for track, scale in zip(sample.meta["tracks"], scales[:-1], strict=True)]
+    meta = sample.meta | {"tracks": scaled_tracks, "mix": sample.meta["mix"] | {"scale": scales[-1]}}
     audio_fields = {
         DRY: encode_flac(tracks, scales[:-1], audio.sample_rate),
         MIX: encode_flac([mix], scales[-1:], audio.sample_rate),

@@ -155,7 +155,7 @@ def croissant(
 
 
 def _key_field(field: str) -> dict[str, Any]:
-    found = {
+    key_field = {
         "@type": "cr:Field",
         "@id": f"{field}/key",
         "name": "key",
@@ -167,4 +167,4 @@ def _key_field(field: str) -> dict[str, Any]:
             "transform": {"regex": "^([^.]*)"},
         },
     }
-    return found if field == META else found | {"references": {"field": {"@id": f"{META}/key"}}}
+    return key_field if field == META else key_field | {"references": {"field": {"@id": f"{META}/key"}}}

@@ -73,11 +73,11 @@ def parse_json(data: bytes, where: str, strict: bool = False) -> Any:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    values = dict(pairs)
+    if len(values) < len(pairs):
         keys = [key for key, _ in pairs]
         raise ValueError(f"key {next(key for key in keys if keys.count(key) > 1)!r} is given twice")
-    return found
+    return values
 
 
 def to_json(value: Any) -> bytes:

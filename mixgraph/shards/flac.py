@@ -99,13 +99,14 @@ class FlacPart:
         except (soundfile.LibsndfileError, RuntimeError) as error:
             stream.close()
             raise ValueError(f"{self.where}: a FLAC is needed: {error}") from error
-        found = (file.format, file.subtype, file.channels, file.samplerate, file.frames)
+        properties = (file.format, file.subtype, file.channels, file.samplerate, file.frames)
         needed = ("FLAC", "PCM_24", 2, self.sample_rate, self.num_parts * self.num_samples)
-        if found != needed:
+        if properties != needed:
             file.close()
             stream.close()
             raise ValueError(
-                f"{self.where}: format, subtype, channels, sample rate and frames of {needed} are needed, got {found}"
+                f"{self.where}: format, subtype, channels, sample rate and frames of {needed} are needed, "
+                f"got {properties}"
             )
         return file
 

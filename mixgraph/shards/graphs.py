@@ -55,8 +55,8 @@ def graph_bytes(file: GraphFile) -> bytes:
     record = graph_to_dict(file.graph, file.weights, file.loss_increases)
     options = [
         {"type": name, "option": option, "value": json.dumps(value, allow_nan=False)}
-        for name, given in sorted(file.processor_options.items())
-        for option, value in sorted(given.items())
+        for name, arguments in sorted(file.processor_options.items())
+        for option, value in sorted(arguments.items())
     ]
     head = {"schema_version": record["schema_version"], "sample_rate": file.sample_rate, "processor_options": options}
     return to_json(head | {"nodes": record["nodes"], "edges": record["edges"]})
@@ -104,7 +104,9 @@ def processors_of(
 
 
 def _options_text(options: Mapping[str, Mapping[str, Any]]) -> str:
-    return json.dumps({name: dict(given) for name, given in options.items()}, sort_keys=True) if options else "{}"
+    return (
+        json.dumps({name: dict(arguments) for name, arguments in options.items()}, sort_keys=True) if options else "{}"
+    )
 
 
 @dataclass(frozen=True)

@@ -76,9 +76,9 @@ class _Freight:
     def _take(self, tensor: Tensor) -> Tensor | _Place:
         if tensor.device.type != "cpu" or tensor.nbytes > _LARGE:
             return tensor
-        own = self.parts.setdefault(tensor.dtype, [])
-        own.append(tensor.detach().reshape(-1))
-        return _Place(tensor.dtype, len(own) - 1, tuple(tensor.shape))
+        parts = self.parts.setdefault(tensor.dtype, [])
+        parts.append(tensor.detach().reshape(-1))
+        return _Place(tensor.dtype, len(parts) - 1, tuple(tensor.shape))
 
     def joined(self) -> dict[torch.dtype, tuple[np.ndarray, list[int]]]:
         return {dtype: (torch.cat(parts).numpy(), [len(part) for part in parts]) for dtype, parts in self.parts.items()}

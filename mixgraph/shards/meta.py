@@ -78,20 +78,20 @@ def check_fit(meta: Mapping[str, Any], graph: MixGraph, where: str) -> None:
     if names != inputs:
         raise ValueError(f"{where}: tracks: those of the graph's inputs are needed, {inputs}, got {names}")
     count = len(graph.processors)
-    found = {entry["type"]: entry["found"] for entry in meta["types"] if entry["found"]}
-    if meta["num_processors"]["found"] != count or found != graph.count():
-        raise ValueError(f"{where}: types: the graph has {graph.count()}, got {found}")
+    counts = {entry["type"]: entry["found"] for entry in meta["types"] if entry["found"]}
+    if meta["num_processors"]["found"] != count or counts != graph.count():
+        raise ValueError(f"{where}: types: the graph has {graph.count()}, got {counts}")
     for name in ("loss_increases", "confidence"):
         if meta[name] is not None and len(meta[name]) != count:
             raise ValueError(f"{where}: {name}: {count} values are needed, one a processor, got {len(meta[name])}")
 
 
-def type_records(found: Mapping[str, int], console: Mapping[str, int] | None) -> list[dict[str, Any]]:
-    """Counts by type as uniform records; `console` are the counts before pruning, where known."""
-    types = sorted({*found, *(console or {})})
+def type_records(counts: Mapping[str, int], console: Mapping[str, int] | None) -> list[dict[str, Any]]:
+    """Counts by type as uniform records; `console` has those before pruning, where they are known."""
+    types = sorted({*counts, *(console or {})})
     records: list[dict[str, Any]] = []
     for node_type in types:
-        left, before = found.get(node_type, 0), None if console is None else console.get(node_type, 0)
+        left, before = counts.get(node_type, 0), None if console is None else console.get(node_type, 0)
         ratio = 1 - left / before if before else None
         records.append({"type": node_type, "console": before, "found": left, "pruning_ratio": ratio})
     return records
@@ -166,8 +166,8 @@ def _number(low: float = -1e300, high: float = 1e300) -> Check:  # 1e999 is infi
 
 def _numbers(low: float = -1e300, high: float = 1e300, null: bool = False) -> Check:
     """A list of numbers, of nulls too where `null`; by type first, since nearly all lists are sound."""
-    one = _number(low, high)
-    each = _list(_or_null(one) if null else one)
+    check_number = _number(low, high)
+    check_list = _list(_or_null(check_number) if null else check_number)
     kinds = {float, int, type(None)} if null else {float, int}
 
     def checked(value: Any) -> None:
@@ -175,7 +175,7 @@ def _numbers(low: float = -1e300, high: float = 1e300, null: bool = False) -> Ch
             known = [number for number in value if number is not None]
             if not known or low <= min(known) <= max(known) <= high:
                 return
-        each(value)
+        check_list(value)
 
     return checked
 

@@ -22,7 +22,6 @@ from mixgraph.shards.graphs import graph_bytes, trace_bytes
 from mixgraph.shards.meta import META_VERSION, TOOL, check_fit, check_meta, type_records
 from mixgraph.songs import Song
 from mixgraph.songs.manifest import slug
-from mixgraph.system.files import plain_json
 
 Fields = dict[str, bytes]
 
@@ -233,7 +232,7 @@ def _meta(
             )
         ],
         "mix": {"file": origin.mix_file[0], "sha256": origin.mix_file[1], "scale": scales[-1]},
-        "losses": None if origin.losses is None else plain_json(origin.losses.to_dict()),
+        "losses": None if origin.losses is None else origin.losses.to_dict(),
         "num_processors": {"console": before, "found": left},
         "pruning_ratio": 1 - left / before if before else None,
         "types": type_records(counts, origin.console),

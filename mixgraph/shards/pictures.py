@@ -57,7 +57,7 @@ def ratios_figure(songs: Sequence[SongFigures]) -> Figure:
         raise ValueError("songs: at least one is needed, got none")
     figure = _figure(10, 4)
     left, right = figure.subplots(1, 2)
-    types = type_order({node_type for song in songs for node_type in {**song.found, **(song.console or {})}})
+    types = type_order({node_type for song in songs for node_type in {**song.counts, **(song.console or {})}})
     known = {t: ratio for t in types if (ratio := pruning_ratio(songs, t)) is not None}
     bars = left.bar(range(len(known)), list(known.values()), color=[type_colour(t) for t in known])
     left.bar_label(bars, fmt="%.2f", fontsize=8, color=INK)

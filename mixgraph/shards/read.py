@@ -42,24 +42,24 @@ def read_shards(paths: Paths, audio_root: Paths | None = None) -> Iterator[Graph
 
 
 def shard_paths(paths: Paths) -> list[Path]:
-    """The tars of a folder (sorted by split and number), or those that were named.
+    """The tars of a folder (sorted by split and number), or the paths of tars.
 
     Raises:
         FileNotFoundError: a path that does not exist, or a folder without tars.
     """
-    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    found: list[Path] = []
-    for path in map(Path, given):
+    several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    shards: list[Path] = []
+    for path in map(Path, several):
         if path.is_dir():
             tars = sorted(path.glob("*.tar")) or sorted(path.glob("*/*.tar"))
             if not tars:
                 raise FileNotFoundError(f"{path}: shards (*.tar) are needed, got none in this folder")
-            found += tars
+            shards += tars
         elif path.is_file():
-            found.append(path)
+            shards.append(path)
         else:
             raise FileNotFoundError(f"{path}: a folder of shards or a tar is needed, got none")
-    return found
+    return shards
 
 
 def read_raw(shard: Path) -> Iterator[RawSample]:
@@ -73,13 +73,13 @@ def read_raw(shard: Path) -> Iterator[RawSample]:
         key, seen = "", set[str]()
         for entry in read_entries(stream, str(shard)):
             with _named(shard, entry.name):
-                found = check_key(entry.name.split(".", 1)[0])
-                if found != key and found in seen:
+                sample_key = check_key(entry.name.split(".", 1)[0])
+                if sample_key != key and sample_key in seen:
                     raise ValueError("files of a sample must be one after the other, this one's are not")
-            if found != key:
+            if sample_key != key:
                 if entries:
                     yield _gather(shard, key, entries, stream)
-                key, entries = found, []
+                key, entries = sample_key, []
                 seen.add(key)
             entries.append(entry)
             if len(entries) > MAX_FIELDS:

@@ -94,8 +94,8 @@ class SongFinder:
     """
 
     def __init__(self, roots: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> None:
-        given = [roots] if isinstance(roots, str | os.PathLike) else list(roots)
-        self.roots = tuple(Path(root) for root in given)
+        several = [roots] if isinstance(roots, str | os.PathLike) else list(roots)
+        self.roots = tuple(Path(root) for root in several)
         self._by_name: dict[str, list[Path]] = {}
         self._hashes: dict[Path, str] = {}
         seen: set[str] = set()
@@ -121,14 +121,14 @@ class SongFinder:
         """
         if sample.audio is not None:
             return sample
-        found, missing = self.locate(sample.meta)
+        files, missing = self.locate(sample.meta)
         if missing:
             raise FileNotFoundError(self.message({sample.key: missing}))
-        return replace(sample, audio=file_audio(sample.meta, found))
+        return replace(sample, audio=file_audio(sample.meta, files))
 
     def locate(self, meta: Mapping[str, Any]) -> tuple[list[Path], list[str]]:
         """The files of a sample's tracks and mix, and a line for each that was not found."""
-        found: list[Path] = []
+        files: list[Path] = []
         missing: list[str] = []
         for what, entry in _needed(meta):
             if entry["file"] is None or entry["sha256"] is None:
@@ -142,8 +142,8 @@ class SongFinder:
                 others = f"{len(candidates)} of that name, but with other content" if candidates else "no such name"
                 missing.append(f"{name} (sha256 {digest[:12]}...): {others}")
             else:
-                found.append(match)
-        return found, missing
+                files.append(match)
+        return files, missing
 
     def message(self, missing: Mapping[str, list[str]]) -> str:
         """What to tell a person about files that were not found, sample by sample."""

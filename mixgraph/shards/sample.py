@@ -129,7 +129,7 @@ class GraphSample:
         """A copy whose tensors are on a device."""
         return replace(
             self,
-            parameters={t: {name: v.to(device) for name, v in named.items()} for t, named in self.parameters.items()},
+            parameters={t: {name: v.to(device) for name, v in values.items()} for t, values in self.parameters.items()},
             weights=self.weights.to(device),
             loss_increases=None if self.loss_increases is None else self.loss_increases.to(device),
         )
@@ -200,8 +200,8 @@ def decode_sample(raw: RawSample, strict: bool = False) -> GraphSample:
 def _audio(raw: RawSample, meta: dict[str, Any]) -> FlacAudio | None:
     scales = tuple(track["scale"] for track in meta["tracks"])
     if bool(raw.audio) != (scales[0] is not None):
-        found = "but no audio" if scales[0] is not None else "for its audio none"
-        raise ValueError(f"{raw.where}: {META}: scale: {' and '.join(AUDIO)} need scales; the sample has {found}")
+        audio = "but no audio" if scales[0] is not None else "for its audio none"
+        raise ValueError(f"{raw.where}: {META}: scale: {' and '.join(AUDIO)} need scales; the sample has {audio}")
     if not raw.audio:
         return None
     rate, length = meta["sample_rate"], meta["num_samples"]

@@ -45,8 +45,8 @@ def assign_splits(
 
 def artist_id(song: str, artist: str | None) -> str:
     """What stands for an artist where two are compared; the song's own name where none is known."""
-    named = " ".join((artist or "").casefold().split())
-    return f"artist {named}" if named else f"song {song}"
+    folded = " ".join((artist or "").casefold().split())
+    return f"artist {folded}" if folded else f"song {song}"
 
 
 def _split(who: str, fractions: Mapping[str, float], seed: int) -> str:

@@ -21,7 +21,7 @@ class SongFigures:
         dataset, song, split, licence: as its meta data has them.
         seconds: length of the song.
         tracks, subgroups, nodes, edges: of its graph.
-        found: type -> processors in the graph.
+        counts: type -> number of processors in the graph.
         console: type -> processors before pruning; None where not known.
         losses: `"dry_sum/target"` and so on: stage and denominator -> match loss; those that are known.
     """
@@ -35,13 +35,13 @@ class SongFigures:
     subgroups: int
     nodes: int
     edges: int
-    found: Mapping[str, int]
+    counts: Mapping[str, int]
     console: Mapping[str, int] | None
     losses: Mapping[str, float]
 
     @property
     def processors(self) -> int:
-        return sum(self.found.values())
+        return sum(self.counts.values())
 
     @property
     def console_processors(self) -> int | None:
@@ -67,7 +67,7 @@ def song_figures(meta: Mapping[str, Any], graph: MixGraph, split: str) -> SongFi
         subgroups=len(set(graph.subgroups)),
         nodes=len(graph),
         edges=len(graph.edges),
-        found={entry["type"]: entry["found"] for entry in meta["types"]},
+        counts={entry["type"]: entry["found"] for entry in meta["types"]},
         console=None if None in before.values() else before,
         losses=losses,
     )
@@ -85,7 +85,7 @@ def pruning_ratio(songs: Iterable[SongFigures], node_type: str | None = None) ->
         if song.console is None:
             continue
         before = sum(song.console.values()) if node_type is None else song.console.get(node_type, 0)
-        left = song.processors if node_type is None else song.found.get(node_type, 0)
+        left = song.processors if node_type is None else song.counts.get(node_type, 0)
         if before:
             ratios.append(1 - left / before)
     return fmean(ratios) if ratios else None

@@ -137,8 +137,8 @@ def _octal(field: bytes, at: str) -> int:
 def _check_end(stream: BinaryIO, where: str) -> None:
     rest = stream.read(_RECORD + 1)
     if len(rest) < BLOCK or len(rest) > _RECORD or rest.strip(b"\0"):
-        found = "none" if len(rest) < BLOCK else "more after the end"
-        raise ValueError(f"{where}: an end of empty blocks is needed, got {found}")
+        rest_is = "none" if len(rest) < BLOCK else "more after the end"
+        raise ValueError(f"{where}: an end of empty blocks is needed, got {rest_is}")
 
 
 class FileSlice(io.RawIOBase):

@@ -23,7 +23,7 @@ _AT_ONCE = 1 << 20
 
 @dataclass
 class Validation:
-    """What was found in a data set.
+    """What a check of a data set counted, and what is wrong with it.
 
     Attributes:
         folder: of the data set.
@@ -67,30 +67,30 @@ def validate_shards(folder: str | Path) -> Validation:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: a folder of shards is needed, got none")
-    found = Validation(folder)
+    validation = Validation(folder)
     index: Index | None = None
     try:
         index = load_index(folder)
     except (FileNotFoundError, ValueError) as error:
-        found.problems.append(str(error))
-    _check_files(found, index)
+        validation.problems.append(str(error))
+    _check_files(validation, index)
     keys: dict[str, str] = {}
     splits: dict[str, str] = {}
     for shard in sorted(folder.glob("*/*.tar")):
         if shard.is_symlink() or shard.parent.is_symlink():
-            found.problems.append(f"{shard}: a file is needed, got a link")
+            validation.problems.append(f"{shard}: a file is needed, got a link")
             continue
-        _check_shard(found, shard, index, keys, splits)
-    if not found.num_shards:
-        found.problems.append(f"{folder}: shards (SPLIT/000000.tar) are needed, got none")
+        _check_shard(validation, shard, index, keys, splits)
+    if not validation.num_shards:
+        validation.problems.append(f"{folder}: shards (SPLIT/000000.tar) are needed, got none")
     if index is not None:
         lost = [sample for sample in index.samples if sample.key not in keys]
-        found.problems += [f"{folder / INDEX}: {s.key}: is not in {s.shard}, where the index has it" for s in lost]
-    return found
+        validation.problems += [f"{folder / INDEX}: {s.key}: is not in {s.shard}, where the index has it" for s in lost]
+    return validation
 
 
-def _check_files(found: Validation, index: Index | None) -> None:
-    folder, problems = found.folder, found.problems
+def _check_files(validation: Validation, index: Index | None) -> None:
+    folder, problems = validation.folder, validation.problems
     listed = {shard.shard for shard in index.shards} if index is not None else set()
     there = {path.relative_to(folder).as_posix() for path in folder.glob("*/*.tar")}
     problems += [f"{folder / name}: is in the index, but not in the folder" for name in sorted(listed - there)]
@@ -110,31 +110,31 @@ def _check_files(found: Validation, index: Index | None) -> None:
 
 
 def _check_shard(
-    found: Validation, shard: Path, index: Index | None, keys: dict[str, str], splits: dict[str, str]
+    validation: Validation, shard: Path, index: Index | None, keys: dict[str, str], splits: dict[str, str]
 ) -> None:
-    found.num_shards += 1
-    found.num_bytes += shard.stat().st_size
+    validation.num_shards += 1
+    validation.num_bytes += shard.stat().st_size
     split = shard.parent.name
     if index is not None:
-        _check_bytes(found, shard, index)
+        _check_bytes(validation, shard, index)
     samples = 0
     try:
         for raw in read_raw(shard):
             samples += 1
-            found.num_samples[split] = found.num_samples.get(split, 0) + 1
-            name = shard.relative_to(found.folder).as_posix()
+            validation.num_samples[split] = validation.num_samples.get(split, 0) + 1
+            name = shard.relative_to(validation.folder).as_posix()
             if raw.key in keys:
-                found.problems.append(f"{raw.where}: key: is in {keys[raw.key]} already")
+                validation.problems.append(f"{raw.where}: key: is in {keys[raw.key]} already")
             keys.setdefault(raw.key, name)
-            _check_sample(found, raw, split, splits)
+            _check_sample(validation, raw, split, splits)
     except (ValueError, OSError) as error:
-        found.problems.append(str(error))
+        validation.problems.append(str(error))
     if not samples:
-        found.problems.append(f"{shard}: at least one sample is needed, got none")
+        validation.problems.append(f"{shard}: at least one sample is needed, got none")
 
 
-def _check_bytes(found: Validation, shard: Path, index: Index) -> None:
-    name = shard.relative_to(found.folder).as_posix()
+def _check_bytes(validation: Validation, shard: Path, index: Index) -> None:
+    name = shard.relative_to(validation.folder).as_posix()
     stated = next((entry for entry in index.shards if entry.shard == name), None)
     if stated is None:
         return
@@ -145,10 +145,10 @@ def _check_bytes(found: Validation, shard: Path, index: Index) -> None:
         ("samples", len(samples), stated.num_samples),
     ):
         if got != needed:
-            found.problems.append(f"{shard}: {what}: the index has {needed}, the file {got}")
+            validation.problems.append(f"{shard}: {what}: the index has {needed}, the file {got}")
     for sample in samples:
         if _sha256(shard, sample.offset, sample.size) != sample.sha256:
-            found.problems.append(f"{shard}: {sample.key}: sha256: the index has another one for its bytes")
+            validation.problems.append(f"{shard}: {sample.key}: sha256: the index has another one for its bytes")
     extents: dict[str, tuple[int, int]] = {}
     try:
         with shard.open("rb") as stream:
@@ -161,7 +161,7 @@ def _check_bytes(found: Validation, shard: Path, index: Index) -> None:
     listed = {sample.key: (sample.offset, sample.size) for sample in samples}
     for key in sorted({*extents, *listed}):
         if extents.get(key) != listed.get(key):
-            found.problems.append(
+            validation.problems.append(
                 f"{shard}: {key}: (offset, size): the index has {listed.get(key, 'none')}, the file "
                 f"{extents.get(key, 'none')}"
             )
@@ -177,15 +177,15 @@ def _sha256(path: Path, offset: int, size: int) -> str:
     return digest.hexdigest()
 
 
-def _check_sample(found: Validation, raw: RawSample, split: str, splits: dict[str, str]) -> None:
-    problems = found.problems
+def _check_sample(validation: Validation, raw: RawSample, split: str, splits: dict[str, str]) -> None:
+    problems = validation.problems
     problems += [f"{raw.where}: {name}: unknown field; it was not read" for name in raw.ignored]
     try:
         sample = decode_sample(raw, strict=True)
     except ValueError as error:
         problems.append(str(error))
         return
-    found.num_processors += len(sample.graph.processors)
+    validation.num_processors += len(sample.graph.processors)
     for who in split_units(sample.meta):
         if splits.setdefault(who, split) != split:
             problems.append(f"{raw.where}: split: {who!r} is in {splits[who]!r}, too")
@@ -194,7 +194,7 @@ def _check_sample(found: Validation, raw: RawSample, split: str, splits: dict[st
         lambda: _check_values(sample, raw),
     ]
     if isinstance(sample.audio, FlacAudio):
-        found.num_with_audio += 1
+        validation.num_with_audio += 1
         checks += [sample.audio.dry.check, sample.audio.finished.check]
     for check in checks:
         try:

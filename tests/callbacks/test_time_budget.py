@@ -223,7 +223,7 @@ def test_a_fitted_schedule_goes_on_unless_another_is_asked_for(find, machine) ->
     assert again.fitted == first.fitted
     with pytest.warns(UserWarning, match=r"made with .*pruning.rounds=1.*; the search goes on with .*pruning.rounds=4"):
         find(other := TimeBudget("80s"), go_on=True, rounds=4)
-    assert other.asked.rounds == 4
+    assert other.requested.rounds == 4
     assert other.fitted != first.fitted
 
 
@@ -231,7 +231,7 @@ def test_a_fitted_schedule_goes_on_unless_another_is_asked_for(find, machine) ->
 def test_a_search_that_goes_on_with_a_budget_is_fitted(find, machine) -> None:
     find(TimeBudget(), StopAt(14), steps=10)
     find(late := TimeBudget("68s"), steps=10, go_on=True)
-    assert late.fitted == replace(late.asked, rounds=1, sparsity_ramp_steps=1000)  # one round less is enough
+    assert late.fitted == replace(late.requested, rounds=1, sparsity_ramp_steps=1000)  # one round less is enough
 
 
 def test_another_budget_is_fitted_anew(find, machine, tmp_path) -> None:

@@ -179,7 +179,7 @@ def test_a_worker_that_is_killed_is_started_again_and_goes_on(task, plain, numbe
     assert (outcome.reason, outcome.attempts) == ("", 2)
     config = yaml.safe_load((task.folder / "settings.yaml").read_text())
     assert config["ckpt_path"].endswith("stage.ckpt")  # it did not begin anew
-    assert files(outcome.found) == files(plain[0] / "results" / "tiny" / "run_0")
+    assert files(outcome.result) == files(plain[0] / "results" / "tiny" / "run_0")
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_worker_that_is_killed_is_started_again_and_goes_on(task, plain, numbe
 def test_a_worker_that_is_always_killed_is_left_to_the_next_build(task, monkeypatch, code, reason) -> None:
     monkeypatch.setattr(LocalWorkers, "_process", lambda *_: code)
     (outcome,) = LocalWorkers(1, 1, retries=2).run([task])
-    assert (outcome.found, outcome.reason, outcome.resumable) == (None, reason, True)
+    assert (outcome.result, outcome.reason, outcome.resumable) == (None, reason, True)
     checkpoint = task.folder / "result.partial" / "stage.ckpt"
     checkpoint.parent.mkdir()
     checkpoint.write_bytes(b"of its last stage")

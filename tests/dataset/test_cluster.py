@@ -105,12 +105,12 @@ def test_what_fails_is_an_answer_and_what_dies_is_a_failure(config, tmp_path, mo
     task = Task(None, tmp_path / "work", None)
     monkeypatch.setattr(ray, "get", lambda reference: answer)
     outcome = cluster_workers._outcome(task, "reference")
-    assert (outcome.found, outcome.reason) == (None, answer.error["reason"])
+    assert (outcome.result, outcome.reason) == (None, answer.error["reason"])
 
     def died(reference):
         raise ray.exceptions.WorkerCrashedError
 
     monkeypatch.setattr(ray, "get", died)
     outcome = cluster_workers._outcome(task, "reference")
-    assert outcome.found is None
+    assert outcome.result is None
     assert outcome.reason.startswith("WorkerCrashedError: The worker died unexpectedly")

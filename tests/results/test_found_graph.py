@@ -1,5 +1,6 @@
 """Result folders that are read: what is refused, and how."""
 
+import csv
 import json
 import shutil
 import subprocess
@@ -271,6 +272,53 @@ def test_the_reported_loss_is_reproduced_in_four_lines(result, tiny_song) -> Non
 
     reported = json.loads((result / "metrics.json").read_text())["losses"]["found"]["loss"]["full"]
     assert loss == pytest.approx(reported, abs=1e-6)  # the level goes in and out in float32
+
+
+def test_a_result_gives_all_that_the_search_left(result, tiny_song) -> None:
+    loaded = load_result(result)
+    assert loaded.folder == result
+    assert loaded.metrics.to_dict() == json.loads((result / "metrics.json").read_text())
+    assert (loaded.metrics.song.name, loaded.metrics.steps, loaded.metrics.planned_steps) == ("tiny", 4, 4)
+    assert loaded.trace() == [json.loads(line) for line in (result / "trace.jsonl").read_text().splitlines()]
+    assert {row["kind"] for row in loaded.trace()} >= {"trial", "round"}
+    log = loaded.log()
+    with (result / "log.csv").open(newline="") as file:
+        cells = list(csv.DictReader(file))
+    assert [{name: str(value) for name, value in row.items()} for row in log] == [
+        {name: cell for name, cell in row.items() if cell} for row in cells
+    ]
+    assert [(row["step"], row["stage"]) for row in log] == [(2, "console"), (4, "prune")]
+    assert isinstance(log[0]["match/full"], float)
+    assert loaded.timings() == json.loads((result / "timings.json").read_text())
+    assert loaded.timings()["steps"] == 4
+    assert loaded.config() == {}  # it was started from Python
+
+
+def test_what_stands_alone_has_no_search(result, copy, tmp_path) -> None:
+    loaded = load_result(copy)
+    loaded.save(tmp_path / "saved")
+    for alone in (load_result(tmp_path / "saved"), loaded.with_parameters(weights=loaded.weights)):
+        assert alone.metrics is None
+        for read in (alone.trace, alone.log, alone.timings, alone.config):
+            with pytest.raises(ValueError, match=r"the result folder of a search is needed, got FoundGraph\(tiny: "):
+                read()
+    for name, read in (("trace.jsonl", loaded.trace), ("timings.json", loaded.timings), ("config.yaml", loaded.config)):
+        (copy / name).write_text("{")
+        with pytest.raises(ValueError, match=rf"copy/{name}: "):
+            read()
+        (copy / name).unlink()
+        with pytest.raises(FileNotFoundError, match=rf"copy: {name} is missing"):
+            read()
+    (copy / "log.csv").write_text("step,stage,match/full\n1,console,loud\n")
+    with pytest.raises(ValueError, match=r"copy/log\.csv: line 2: numbers are needed"):
+        loaded.log()
+    (copy / "log.csv").write_text("step,stage\n1,console,0.5\n")
+    with pytest.raises(ValueError, match=r"copy/log\.csv: line 2: as many cells as columns are needed, got more"):
+        loaded.log()
+    metrics = json.loads((copy / "metrics.json").read_text())
+    (copy / "metrics.json").write_text(json.dumps(metrics | {"sample_rate": 9000}))
+    with pytest.raises(ValueError, match=r"metrics\.json: sample_rate: 8000 is needed, as in graph\.json, got 9000"):
+        load_result(copy)
 
 
 def test_a_saved_graph_is_loaded_bit_for_bit(result, tiny_song, tmp_path) -> None:

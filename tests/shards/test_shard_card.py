@@ -34,7 +34,7 @@ def test_excerpts_are_one_song(card, results) -> None:
         metrics = json.loads((folder / "metrics.json").read_text())
         assert figures.seconds == song.num_samples / 8000
         assert (figures.tracks, figures.subgroups) == (len(song.tracks), len(song.subgroups))
-        assert dict(figures.found) == metrics["num_processors_by_type"]
+        assert dict(figures.counts) == metrics["num_processors_by_type"]
         assert figures.console == metrics["num_console_processors_by_type"]
         assert figures.losses == {
             f"{stage}/{name}": score[key]["full"]

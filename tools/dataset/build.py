@@ -1,4 +1,4 @@
-"""The searches of a build: which are due, running them, and taking in what they found."""
+"""The searches of a build: which are due, running them, and taking in their results."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def resolve_settings(configs: Sequence[str], overrides: Sequence[str]) -> dict[s
         SystemExit: a setting that `fit` refuses; it has said why.
     """
     files = [part for config in configs for part in ("--config", config)]
-    given = ["fit", *files, "--data.path=song", *overrides, "--print_config"]
+    arguments = ["fit", *files, "--data.path=song", *overrides, "--print_config"]
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):
-            command(given)
+            command(arguments)
     except SystemExit as end:
         if end.code:
             raise
@@ -87,12 +87,12 @@ def run_searches(
 def _take_in(folder: BuildFolder, outcome: Outcome) -> str:
     """Puts a result to its place, or a failure on the list; says which."""
     job, why = outcome.task.job, readable(outcome.reason)
-    if outcome.found is None:
+    if outcome.result is None:
         if not outcome.resumable:
             folder.clear(job)
     else:
         try:
-            folder.publish(job, outcome.found)
+            folder.publish(job, outcome.result)
             return "done" if outcome.attempts in (1, None) else f"done at attempt {outcome.attempts}"
         except (OSError, ValueError) as error:  # something is in its way; the next build takes it from where it is
             why = reason(error)

@@ -104,13 +104,13 @@ def _unpack(files: dict[str, bytes], folder: Path) -> Path:
 
 def _search(request: Request, shared: str | None) -> RemoteAnswer:
     """A task: searches a song in a folder of its own; what fails is an answer, too, for Ray is not to try it again."""
-    with tempfile.TemporaryDirectory(prefix="mixgraph_") as own:
-        folder = Path(shared or own)
+    with tempfile.TemporaryDirectory(prefix="mixgraph_") as temporary:
+        folder = Path(shared or temporary)
         try:
             request.save(folder)
-            found = search_song(request, folder)
+            result = search_song(request, folder)
         except (Exception, SystemExit) as error:
             if was_terminated(error):  # its node goes away: Ray runs it again elsewhere
                 raise
             return RemoteAnswer(error=describe_error(error))
-        return RemoteAnswer(None if shared else {path.name: path.read_bytes() for path in sorted(found.iterdir())})
+        return RemoteAnswer(None if shared else {path.name: path.read_bytes() for path in sorted(result.iterdir())})

@@ -26,7 +26,7 @@ class Outcome:
 
     Attributes:
         task: that ended.
-        found: folder of the complete result; None where it failed.
+        result: folder of the complete result; None where it failed.
         reason: of the failure.
         details: the traceback of an error.
         unusable: whether the song itself is at fault, so that it is rejected rather than failed.
@@ -35,7 +35,7 @@ class Outcome:
     """
 
     task: Task
-    found: Path | None
+    result: Path | None
     reason: str = ""
     details: str = ""
     unusable: bool = False

@@ -51,7 +51,9 @@ def write_samples(
     excerpt_seconds: float | None,
     console: Console,
 ) -> Packaged:
-    """Writes the shards; the same songs and results give the same bytes. Whatever is wrong with one song is said.
+    """Writes the shards; the same songs and results give the same bytes.
+
+    A song that cannot be packaged is left out, and the reason is returned.
 
     Args:
         out: folder of the shards.
@@ -147,11 +149,11 @@ def describe_choice(
         "equal ones, with the fewest processors) is the sample. `confidence` of a processor is the share of the runs "
         "that keep a processor of its type on its track or subgroup."
     )
-    one = "One search a song, so that `confidence` is null."
+    single = "One search a song, so that `confidence` is null."
     shown = left_out[:_SHOWN]
     if len(left_out) > _SHOWN:
         shown.append({"song": f"{len(left_out) - _SHOWN} more", "why": "see songs.jsonl of the build"})
-    return {"rules": rules, "left_out": shown, "runs": several if runs > 1 else one}
+    return {"rules": rules, "left_out": shown, "runs": several if runs > 1 else single}
 
 
 def _is_free(song: Assessment) -> bool:
