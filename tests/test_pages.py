@@ -17,6 +17,7 @@ import mixgraph
 from callbacks import IterativePruning, ResultFolder, TimeBudget
 from datamodules import SongData
 from mixgraph.cli.commands import COMMANDS
+from mixgraph.processors import registered
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.settings import LossSettings, OptimizerSettings, RegularizerSettings, RenderSettings
 
@@ -116,6 +117,13 @@ def test_the_configuration_has_every_group_of_options() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text()
     for group, kind in GROUPS.items():
         assert re.search(rf"^```{{option-table}} [\w.]+\.{kind.__name__} {group}$", text, re.MULTILINE), group
+
+
+def test_the_guide_to_consoles_has_every_letter() -> None:
+    text = (ROOT / "docs" / "guide" / "consoles.md").read_text()
+    letters = set(re.findall(r"`(\w)`", text[text.index("## All processors") : text.index("```")]))
+    # A processor of this package has a type id; tests elsewhere may have registered others.
+    assert letters == {kind.letter for kind in registered().values() if kind.type_id is not None}
 
 
 def test_the_front_page_has_every_package() -> None:
