@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import reprlib
 import unicodedata
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
 _JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # part of words in some scripts, and of emoji
@@ -44,6 +46,16 @@ def shown_value(value: Any) -> str:
         return short.repr(value)
     except ValueError:  # a whole number of more digits than Python writes
         return f"{type(value).__name__}, too long to show"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a message about a name that nothing has: the names that are close, or nothing where none is.
+
+    >>> did_you_mean("demmo.yaml", ["base.yaml", "demo.yaml"])
+    ' HINT: did you mean demo.yaml?'
+    """
+    close = get_close_matches(name, list(known), n=2)
+    return f" HINT: did you mean {' or '.join(close)}?" if close else ""
 
 
 def uninterpolated(value: Any) -> Any:

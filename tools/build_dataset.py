@@ -1,18 +1,6 @@
 """Builds a dataset of mixing graphs: songs and search settings in; results, shards and a dataset card out.
 
-    python -m tools.build_dataset SONGS... --config configs/demo.yaml --out DIR -- --pruning.tolerance=0.03
-
-Whatever stands after `--` goes to the search, as `python -m mixgraph fit` takes it. Run again, it does what is
-missing: songs whose settings or audio changed are searched anew, and failures are tried again. Of several runs
-(`--runs`) the one with the lowest whole-song match loss is the sample.
-
-What is in DIR: `results/SONG/run_N` (complete or absent), `songs.jsonl` (every song: verdict, measurements, runs and
-their agreement for each processor), `failures.jsonl`, `rejected.jsonl`, `quality.json` (the rules, their reasons and
-effect) and `shards/` with its card.
-
-It ends with 0 when all is done, with 1 where songs failed or something is wrong with what was asked for, with 2 for
-options that are not understood, and with 143 where SIGTERM ended it. Searches that were stopped go on from their last
-stage.
+Its options, and what it writes: `tools/options.py`.
 """
 
 from __future__ import annotations
@@ -46,6 +34,7 @@ from mixgraph.system.locks import locked
 from mixgraph.system.termination import TERMINATED, ending_when_terminated, was_terminated
 from tools.dataset.build import make_jobs, resolve_settings, run_searches
 from tools.dataset.outcome import Workers
+from tools.options import build_dataset_parser
 
 _SHOWN_SONGS = 100
 _LOCK_SECONDS = 20.0  # to wait for a lock: the workers of a build that was killed end a moment after it
@@ -54,45 +43,7 @@ _LOCK_SECONDS = 20.0  # to wait for a lock: the workers of a build that was kill
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """The options, and what follows `--`."""
     split = arguments.index("--") if "--" in arguments else len(arguments)
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("roots", metavar="SONGS", nargs="+", help="songs, or folders of them, of any layout")
-    parser.add_argument("--config", action="append", default=[], help="YAML of the search; later files win")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the dataset")
-    parser.add_argument("--name", help="of the dataset; the folder's name by default")
-    parser.add_argument("--match", action="append", default=[], help="only songs whose name fits a pattern, mdb_*")
-    parser.add_argument("--songs", default=":", help="only a range of these, in order of names: 0:100")
-    parser.add_argument("--runs", type=_positive, default=1, help="searches of each song, with different seeds")
-    parser.add_argument(
-        "--audio",
-        choices=("none", "free", "all"),
-        default="none",
-        help="audio in the shards: none (it is found again by name and hash), of songs whose licence allows it, of all",
-    )
-    parser.add_argument("--date-published", default="", help="such as 2026-11-29, for croissant.json; none by default")
-    parser.add_argument("--excerpt-seconds", type=float, help="cut samples of this length; whole songs by default")
-    machine = parser.add_argument_group("one machine")
-    machine.add_argument("--workers", type=_positive, help="searches at a time; one a GPU, or one, by default")
-    machine.add_argument("--threads", type=_positive, help="of each search; the cores shared out by default")
-    machine.add_argument("--retries", type=int, default=2, help="of a search whose process (or node) died")
-    cluster = parser.add_argument_group("a Ray cluster")
-    cluster.add_argument("--ray", metavar="ADDRESS", help="auto, or the address of the cluster")
-    cluster.add_argument("--cpus-per-song", type=float, default=1.0, help="of a task, and its threads")
-    cluster.add_argument("--gpus-per-song", type=float, default=0.0, help="of a task; 0.5 puts two on a GPU")
-    cluster.add_argument("--shared", action="store_true", help="all nodes see OUT: they work there, and resume there")
-    quality = parser.add_argument_group("quality control: what breaks a rule is left out of the shards")
-    for rule in QualityRules.rules():
-        flag, reason = f"--{rule.name.replace('_', '-')}", rule.metadata["reason"]
-        default: Any = rule.default
-        text = f"{reason} (default {default:g})".replace("%", "%%")
-        quality.add_argument(flag, type=type(default), default=default, help=text)
-    return parser.parse_args(arguments[:split]), arguments[split + 1 :]
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"at least 1 is needed, got {value}")
-    return value
+    return build_dataset_parser().parse_args(arguments[:split]), arguments[split + 1 :]
 
 
 def build(options: argparse.Namespace, overrides: Sequence[str], console: Console) -> int:

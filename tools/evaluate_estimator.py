@@ -1,12 +1,6 @@
 """Judges a trained estimator against baselines on a test set, and writes the table.
 
-    python -m tools.evaluate_estimator results/estimator/checkpoints/best.ckpt data/synthetic/test --out results/table
-
-Baselines know the training set and nothing of the song: keep nothing, keep everything (also with weights times the
-training set's rate of each type on its level), that rate by chance, and the choice of whole types with the best F1, all
-with mean parameters. Two rows know
-the true processors: with the estimated settings and with mean ones. `--search-songs N` also searches the first N songs
-for a short time, from the default console and from the estimate, with the same schedule.
+Its options, and what it writes: `tools/options.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +12,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -47,24 +40,14 @@ from mixgraph.shards import read_shards
 from mixgraph.songs import Song
 from mixgraph.songs.align import TrackAlignment
 from mixgraph.system.files import write_atomically
+from tools.options import evaluate_estimator_parser
 
 ESTIMATOR, MEANS = "estimator", "keep everything (mean parameters)"
 ORACLE, ORACLE_MEANS = "true processors, estimated settings", "true processors, mean parameters"
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", type=Path, help="of an EstimatorModule")
-    parser.add_argument("shards", type=Path, nargs="+", help="shards to judge on: tars, or folders of them")
-    parser.add_argument("--only", nargs="*", default=[], help="names of songs to judge on (all by default)")
-    parser.add_argument("--audio-root", type=Path, help="the songs' folder, for data sets without audio")
-    parser.add_argument("--limit", type=int, help="judge on so many samples")
-    parser.add_argument("--search-songs", type=int, default=0, help="songs to search for a short time")
-    parser.add_argument("--search-steps", type=int, default=20, help="steps of a stage of the short search")
-    parser.add_argument("--search-stages", type=int, default=2, help="stages before pruning")
-    parser.add_argument("--search-rounds", type=int, default=2, help="rounds of pruning")
-    parser.add_argument("--out", type=Path, required=True, help="folder for evaluation.md and evaluation.json")
-    return parser.parse_args(arguments)
+    return evaluate_estimator_parser().parse_args(arguments)
 
 
 def methods_of(module: EstimatorModule, means: MeanSettings) -> dict[str, Method]:

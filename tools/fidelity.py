@@ -1,23 +1,6 @@
 """Measures how well searches match, how sparse they are and what they recover: configurations against the peer's rules.
 
-    python -m tools.fidelity SONG synthetic:6:0 --config ours= --out fidelity
-    python -m tools.fidelity SONGS... --config ours= --config loose=--pruning.tolerance=0.05 --reference --out fidelity
-
-A configuration is NAME=PARTS: YAML files and options of `python -m mixgraph fit`, separated by commas (a file by its
-name alone, without `--config=`). `--reference`
-adds the peer (the harness of tools/bench/peer, see `python -m tools.benchmark --help` for how to install it) by its own
-rules, at equal steps, on the same songs and seeds. Every search is kept in OUT/searches.jsonl as it ends; with
-`--keep` those that are there, made with the same code and settings, are not run again.
-
-All losses are measured by one function on every side: clips from silence, all inside the song. What is written:
-fidelity.md, fidelity.json, curves.png (loss and processors against steps) and ends.png (loss against pruning ratio).
-
-How much of the graphs that made synthetic songs is recovered, with losses beside theirs and the processors that were
-missed or are spurious; and the loss of a console by the published protocol (clips from silence, over the prediction's
-norm), after given numbers of steps, without pruning:
-
-    python -m tools.fidelity synthetic:6:0 --recovery --steps 6000 12 500 --out recovery
-    python -m tools.fidelity SONG --config theirs=configs/reference.yaml --steps 1000 0 500 --measure-at 0 250 500
+Its options, and what it writes: `tools/options.py`.
 """
 
 from __future__ import annotations
@@ -45,38 +28,13 @@ from tools.bench.fidelity.table import Runs, against_reference, summarise
 from tools.bench.kept_searches import FILE, Search, Searches
 from tools.bench.machine import machine, versions
 from tools.bench.recipe import Recipe
+from tools.options import fidelity_parser
 
 SYNTHETIC = "synthetic:"
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("songs", nargs="+", help="folders of songs, or synthetic:TRACKS:SEED")
-    parser.add_argument("--config", action="append", metavar="NAME=PARTS", help="(ours=, the defaults)")
-    parser.add_argument("--reference", action="store_true", help="also search by the peer's rules")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the searches (0 1 2)")
-    parser.add_argument("--steps", type=int, nargs=3, default=[300, 4, 50], metavar=("CONSOLE", "ROUNDS", "STEPS"))
-    parser.add_argument("--loss", type=float, help="over the target's norm: also tell when it is reached")
-    parser.add_argument(
-        "--measure-at", type=int, nargs="+", default=[], metavar="STEP",
-        help="also tell the losses by the published protocol after these steps of ours",
-    )  # fmt: skip
-    parser.add_argument("--recovery", action="store_true", help="also tell what of synthetic graphs is missed")
-    synthetic = parser.add_argument_group("synthetic songs")
-    defaults = SyntheticOptions()
-    synthetic.add_argument("--synthetic-seconds", type=float, default=defaults.seconds, help="length (20)")
-    synthetic.add_argument("--synthetic-subgroups", type=int, help="number (a third of the tracks)")
-    synthetic.add_argument(
-        "--synthetic-density", type=float, default=defaults.density,
-        help="share of the console's processors that the graph starts from (0.4)",
-    )  # fmt: skip
-    synthetic.add_argument(
-        "--synthetic-tolerance", type=float, default=defaults.tolerance,
-        help="removing any processor of the graph costs at least twice as much (0.01)",
-    )  # fmt: skip
-    parser.add_argument("--threads", type=int, help="of torch; its default where left out")
-    parser.add_argument("--keep", action="store_true", help="take the searches that OUT holds")
-    parser.add_argument("--out", type=Path, help="folder for the report")
+    parser = fidelity_parser()
     options = parser.parse_args(arguments)
     try:
         options.recipe = Recipe.checked(options.steps, "--steps", least_rounds=0)

@@ -1,18 +1,12 @@
 """Makes a synthetic set with known graphs from the dry tracks of songs, as shards with audio and a card.
 
-    python -m tools.generate_synthetic SONGS/* --results dataset/results/*/run_0 --out data/synthetic --workers 2
-
-Tracks of several songs are cast into subgroups and mixed by a sparse console whose processors are kept as often, and
-set like, those of the graphs in `--results` (settings moved a little); without results, by the rules of
-`mixgraph.synthetic.engineer`. Processors whose removal costs less than `--least-increase` are removed. Every track is
-in one split only. The same arguments give the same bytes, with any number of workers.
+Its options, and what it writes: `tools/options.py`.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 
 from rich.progress import track as progress
 
@@ -21,36 +15,11 @@ from mixgraph.graph.io import GraphFile
 from mixgraph.graph.types import MIX
 from mixgraph.shards import CardTexts, Origin, pack_sample, write_card, write_shards
 from mixgraph.synthetic import SPLITS, GeneratedSample, GenerationSettings, Plan, generate
+from tools.options import generate_synthetic_parser
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    defaults = GenerationSettings()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("songs", type=Path, nargs="+", help="folders of songs; other paths among them are passed over")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the data set; an existing one is replaced")
-    parser.add_argument("--results", type=Path, nargs="*", default=[], help="result folders of graphs found on songs")
-    parser.add_argument("--test-songs", nargs="*", default=[], help="names of songs that only the test split may use")
-    for split, count in zip(SPLITS, (3000, 200, 200), strict=True):
-        parser.add_argument(f"--{split}", type=int, default=count, help=f"samples of this split (default {count})")
-    parser.add_argument("--seconds", type=float, default=defaults.seconds, help="length of a sample")
-    parser.add_argument("--min-tracks", type=int, default=defaults.min_tracks)
-    parser.add_argument("--max-tracks", type=int, default=defaults.max_tracks)
-    parser.add_argument("--sample-rate", type=int, default=defaults.sample_rate)
-    parser.add_argument(
-        "--least-increase",
-        type=float,
-        default=defaults.least_increase,
-        help="of the match loss, by removing a processor; below 0 nothing is measured (three times as fast)",
-    )
-    parser.add_argument("--rule-share", type=float, default=0.3, help="share of settings by rule, not by results")
-    parser.add_argument("--jitter", type=float, default=0.3, help="how far settings move, in spreads of their type")
-    parser.add_argument("--no-varispeed", action="store_true", help="play training tracks at their own speed only")
-    parser.add_argument("--seed", type=int, default=defaults.seed)
-    parser.add_argument("--workers", type=int, default=1, help="processes")
-    parser.add_argument("--cache-dir", type=Path, default=Path(".mixgraph_cache"), help="of decoded songs")
-    parser.add_argument("--date-published", default="", help="such as 2026-11-29, for croissant.json; none by default")
-    parser.add_argument("--max-count", type=int, default=100, help="samples of a shard")
-    return parser.parse_args(arguments)
+    return generate_synthetic_parser().parse_args(arguments)
 
 
 def plan_of(options: argparse.Namespace) -> Plan:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module, metadata
-from itertools import groupby
-from textwrap import wrap
+from itertools import groupby, takewhile
 
-from mixgraph.shipped import configurations
+from mixgraph.cli.short_help import SHORT_HELPS, short_help
+from mixgraph.names import did_you_mean
 
 PROGRAM = "python -m mixgraph"
+_TOOLS = "tools."
 
 
 @dataclass(frozen=True)
@@ -73,82 +73,6 @@ def overview() -> str:
     return "\n".join(lines)
 
 
-@dataclass(frozen=True)
-class FitOption:
-    """An option that is shown by `fit --help`.
-
-    Attributes:
-        words: the option with its value, as it is typed.
-        text: what it does, with its default.
-        setting: the setting whose default the text states; empty where there is none.
-        default: that default, as YAML has it; a test compares it with the signatures.
-    """
-
-    words: str
-    text: str
-    setting: str = ""
-    default: object = None
-
-
-_FIT_USAGE = f"""usage: {PROGRAM} fit SONG [SONG ...] [options]
-       {PROGRAM} fit --mix FILE --tracks FOLDER [options]
-       {PROGRAM} fit --config NAME_OR_FILE [options]
-
-Finds the graph that turns the dry tracks of a song into its mix. SONG is a folder with a mix and a folder tracks/.
-"""
-FIT_OPTIONS: dict[str, tuple[FitOption, ...]] = {
-    "the song": (
-        FitOption("--mix FILE --tracks FOLDER", "a mix and the folder of its dry tracks, in place of SONG"),
-        FitOption("--data.sample_rate HZ", "rate at which audio is processed", "data.sample_rate", 30000),
-        FitOption("--data.subgrouping RULE", "auto, rule, or one_per_track", "data.subgrouping", "auto"),
-        FitOption("--data.apply_alignment BOOL", "correct tracks' offsets", "data.apply_alignment", False),
-    ),
-    "how long": (
-        FitOption("--budget TIME", "fit the search into 20m, 1h30m, ..."),
-        FitOption("--data.steps_per_stage N", "training steps of a stage", "data.steps_per_stage", 500),
-        FitOption("--pruning.console_stages N", "stages before pruning", "pruning.console_stages", 12),
-        FitOption("--pruning.rounds N", "rounds of pruning, a stage each", "pruning.rounds", 12),
-    ),
-    "what is looked for": (
-        FitOption("--model.track_chain LETTERS", "processors of every track", "model.track_chain", "ecnsgdr"),
-        FitOption("--model.subgroup_chain LETTERS", "those of every subgroup", "model.subgroup_chain", "ecnsgdr"),
-        FitOption("--model.master_chain LETTERS", "those of the whole mix", "model.master_chain", ""),
-        FitOption("--pruning.tolerance X", "how much pruning may cost of the match", "pruning.tolerance", 0.03),
-        FitOption("--start RESULT", "begin with the graph of a result folder"),
-        FitOption("--seed_everything N", "another seed, another search", "seed_everything", 42),
-    ),
-    "the result": (
-        FitOption("--result.path FOLDER", "where it goes; results/SONG where not given", "result.path", None),
-        FitOption("--result.overwrite BOOL", "replace a result that is there", "result.overwrite", False),
-        FitOption("--ckpt_path FILE", "go on with a search that did not end"),
-    ),
-    "settings": (
-        FitOption("--config NAME_OR_FILE", "a YAML file, or one that comes along; later ones win"),
-        FitOption("--import MODULE", "a module of yours with processors, a console or data"),
-        FitOption("--trainer.accelerator NAME", "auto, cpu or gpu", "trainer.accelerator", "auto"),
-    ),
-}
-
-
-def fit_help() -> str:
-    """The help of `fit`: the twenty options that matter first."""
-    lines = [_FIT_USAGE]
-    for group, options in FIT_OPTIONS.items():
-        lines.append(f"{group}:")
-        for option in options:
-            stated = f" ({str(option.default).lower()})" if option.setting and option.default not in (None, "") else ""
-            lines.append(f"  {option.words:<34}{option.text}{stated}")
-        lines.append("")
-    names = [name for name in configurations() if not name.startswith("sweeps/")]
-    lines += wrap(f"Configurations that come along: {', '.join(names)}.", 119, break_on_hyphens=False)
-    lines += [
-        "Letters: e equalizer, c compressor, n noisegate, s stereo imager, g gain, d delay, r reverb.",
-        "Others, splitters, buses and sidechains: docs/guide/consoles.md.",
-        f"All options: {PROGRAM} fit --help-all. What all settings would be: --print_config.",
-    ]
-    return "\n".join(lines)
-
-
 def run(arguments: Sequence[str]) -> int | str | None:
     """Runs a command line; returns the exit code or what is wrong, as `sys.exit` takes it.
 
@@ -165,15 +89,19 @@ def run(arguments: Sequence[str]) -> int | str | None:
     command = next((command for command in COMMANDS if command.name == first), None)
     if command is None:
         names = [command.name for command in COMMANDS]
-        close = get_close_matches(first, names, n=2)
-        hint = f" HINT: did you mean {' or '.join(close)}?" if close else ""
+        hint = did_you_mean(first, names)
         sys.stderr.write(f"mixgraph: no command is named {first!r}; there are {', '.join(names)}.{hint}\n")
         return 2
     rest = list(arguments[1:])
-    if command.name == "fit" and {"-h", "--help"} & set(rest):
-        sys.stdout.write(fit_help() + "\n")
-        return 0
     sys.argv[0] = f"{PROGRAM} {command.name}"  # argparse takes it for the program's name
+    if {"-h", "--help"} & set(takewhile(lambda word: word != "--", rest)):
+        if command.name in SHORT_HELPS:
+            sys.stdout.write(short_help(PROGRAM, command.name) + "\n")
+            return 0
+        if command.module.startswith(_TOOLS):  # whose import takes seconds
+            parser = f"{command.module.removeprefix(_TOOLS)}_parser"
+            getattr(import_module(f"{_TOOLS}options"), parser)().print_help()
+            return 0
     result: int | str | None = import_module(command.module).main(
         [command.name, *rest] if command.passes_name else rest
     )

@@ -8,12 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from mixgraph.results.metrics import METRICS, UNKNOWN_CODE, Metrics
-from mixgraph.songs import read_audio
+if TYPE_CHECKING:  # what is told here in the help of a build does without torch
+    from mixgraph.results.metrics import Metrics
 
 QUARTERS = 4
 SILENT_DB = -60.0
@@ -107,6 +105,8 @@ def measure(folder: Path, metrics: Metrics) -> Measurements:
 
 def _silent_tracks(folder: Path, metrics: Metrics) -> float | None:
     """The share of silent tracks; None, with a warning, where an earlier version wrote no codes of warnings."""
+    from mixgraph.results.metrics import METRICS, UNKNOWN_CODE
+
     codes = [warning.code for warning in metrics.warnings]
     if UNKNOWN_CODE in codes:
         warnings.warn(
@@ -130,6 +130,10 @@ def _change(windows: Sequence[float], loss: float) -> float:
 
 def _silence(folder: Path, sample_rate: int, window: int) -> float:
     """The share of windows of the target that are silent beside the loudest; 1 where all of it is silence."""
+    import torch
+
+    from mixgraph.songs import read_audio
+
     target = read_audio(next(iter(sorted(folder.glob("mix_target.*")))), sample_rate)
     powers = [float(part.square().mean()) for part in torch.split(target, window, dim=-1)]
     loudest = max(powers)

@@ -14,11 +14,15 @@ import mixgraph
 from callbacks import IterativePruning, ResultFolder
 from datamodules import SongData
 from mixgraph import shipped
-from mixgraph.cli import commands
+from mixgraph.cli import commands, short_help
 from mixgraph.cli.arguments import prepare
 from mixgraph.cli.options import unknown_class
 from mixgraph.cli.training import class_problem, is_console, trainer_problem
 from mixgraph.search.module import ConsoleModule
+from mixgraph.synthetic import SPLITS, GenerationSettings
+from tools.bench.fidelity.songs import SyntheticOptions
+from tools.generate_synthetic import plan_of
+from tools.options import fidelity_parser, generate_synthetic_parser
 
 ROOT = Path(__file__).parents[2]
 HIDING = 'raise RuntimeError("a package of the user is imported")\n'
@@ -43,11 +47,8 @@ def python(code: str, cwd: Path, **environment: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "words",
-    [["--help"], ["fit", "--help"], ["render", "--help"], ["estimate", "--help"], ["validate-shards", "--help"],
-     ["rehydrate", "--help"], ["--version"]],
-    ids=" ".join,
-)  # fmt: skip
+    "words", [["--help"], ["--version"], *([c.name, "--help"] for c in commands.COMMANDS)], ids=" ".join
+)
 def test_help_loads_neither_torch_nor_lightning(words, tmp_path) -> None:
     code = f"""
 import sys
@@ -74,18 +75,30 @@ def test_every_command_is_listed_and_can_be_imported(capsys) -> None:
     assert commands.run([]) == 2
 
 
-def test_the_short_help_of_fit_states_the_real_defaults() -> None:
+@pytest.mark.parametrize("command", short_help.SHORT_HELPS)
+def test_a_short_help_states_the_real_defaults(command) -> None:
     groups = {"data": SongData, "model": ConsoleModule, "pruning": IterativePruning, "result": ResultFolder}
-    stated = {o.setting: o.default for options in commands.FIT_OPTIONS.values() for o in options if o.setting}
-    assert stated.pop("seed_everything") == 42
+    options = [option for shown in short_help.SHORT_HELPS[command].options.values() for option in shown]
+    stated = {option.setting: option.default for option in options if option.setting}
     assert stated.pop("trainer.accelerator") == "auto"
+    assert stated.pop("seed_everything", 42) == 42
     for setting, default in stated.items():
         group, name = setting.split(".")
         assert inspect.signature(groups[group]).parameters[name].default == default, setting
-    told = commands.fit_help()
-    assert max(map(len, told.splitlines())) <= 120
-    assert len(told.splitlines()) < 60
-    assert "--help-all" in told
+    told = short_help.short_help("python -m mixgraph", command).splitlines()
+    assert max(map(len, told)) <= 120
+    assert len(told) < 60
+    assert f"mixgraph {command} --help-all" in told[-1]
+
+
+def test_the_defaults_of_the_tools_are_those_of_the_library() -> None:
+    fidelity, synthetic = fidelity_parser().parse_args(["song"]), SyntheticOptions()
+    assert fidelity.synthetic_seconds == synthetic.seconds
+    assert fidelity.synthetic_density == synthetic.density
+    assert fidelity.synthetic_tolerance == synthetic.tolerance
+    options = generate_synthetic_parser().parse_args(["song", "--out", "x"])
+    assert plan_of(options).settings == GenerationSettings()
+    assert all(getattr(options, split) > 0 for split in SPLITS)
 
 
 def test_words_before_lightning_reads_them(tmp_path, monkeypatch) -> None:

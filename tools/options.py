@@ -1,0 +1,191 @@
+"""The options of the tools that are commands of `python -m mixgraph`. Their help loads neither torch nor Lightning."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mixgraph.dataset.quality import QualityRules
+
+
+def _parser(function: Callable[[], argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """A parser that describes itself by the text of the function that makes it."""
+    return argparse.ArgumentParser(
+        description=inspect.getdoc(function), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"at least 1 is needed, got {value}")
+    return value
+
+
+def build_dataset_parser() -> argparse.ArgumentParser:
+    """Builds a dataset of mixing graphs: songs and search settings in; results, shards and a dataset card out.
+
+        python -m mixgraph build-dataset SONGS... --config configs/demo.yaml --out DIR -- --pruning.tolerance=0.03
+
+    Whatever stands after `--` goes to the search, as `python -m mixgraph fit` takes it. Run again, it does what is
+    missing: songs whose settings or audio changed are searched anew, and failures are tried again. Of several runs
+    (`--runs`) the one with the lowest whole-song match loss is the sample.
+
+    What is in DIR: `results/SONG/run_N` (complete or absent), `songs.jsonl` (every song: verdict, measurements, runs
+    and their agreement for each processor), `failures.jsonl`, `rejected.jsonl`, `quality.json` (the rules, their
+    reasons and effect) and `shards/` with its card.
+
+    It ends with 0 when all is done, with 1 where songs failed or something is wrong with what was asked for, with 2
+    for options that are not understood, and with 143 where SIGTERM ended it. Searches that were stopped go on from
+    their last stage.
+    """
+    parser = _parser(build_dataset_parser)
+    parser.add_argument("roots", metavar="SONGS", nargs="+", help="songs, or folders of them, of any layout")
+    parser.add_argument("--config", action="append", default=[], help="YAML of the search; later files win")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the dataset")
+    parser.add_argument("--name", help="of the dataset; the folder's name by default")
+    parser.add_argument("--match", action="append", default=[], help="only songs whose name fits a pattern, mdb_*")
+    parser.add_argument("--songs", default=":", help="only a range of these, in order of names: 0:100")
+    parser.add_argument("--runs", type=_positive, default=1, help="searches of each song, with different seeds")
+    parser.add_argument(
+        "--audio",
+        choices=("none", "free", "all"),
+        default="none",
+        help="audio in the shards: none (it is found again by name and hash), of songs whose licence allows it, of all",
+    )
+    parser.add_argument("--date-published", default="", help="such as 2026-11-29, for croissant.json; none by default")
+    parser.add_argument("--excerpt-seconds", type=float, help="cut samples of this length; whole songs by default")
+    machine = parser.add_argument_group("one machine")
+    machine.add_argument("--workers", type=_positive, help="searches at a time; one a GPU, or one, by default")
+    machine.add_argument("--threads", type=_positive, help="of each search; the cores shared out by default")
+    machine.add_argument("--retries", type=int, default=2, help="of a search whose process (or node) died")
+    cluster = parser.add_argument_group("a Ray cluster")
+    cluster.add_argument("--ray", metavar="ADDRESS", help="auto, or the address of the cluster")
+    cluster.add_argument("--cpus-per-song", type=float, default=1.0, help="of a task, and its threads")
+    cluster.add_argument("--gpus-per-song", type=float, default=0.0, help="of a task; 0.5 puts two on a GPU")
+    cluster.add_argument("--shared", action="store_true", help="all nodes see OUT: they work there, and resume there")
+    quality = parser.add_argument_group("quality control: what breaks a rule is left out of the shards")
+    for rule in QualityRules.rules():
+        flag, reason = f"--{rule.name.replace('_', '-')}", rule.metadata["reason"]
+        default: Any = rule.default
+        text = f"{reason} (default {default:g})".replace("%", "%%")
+        quality.add_argument(flag, type=type(default), default=default, help=text)
+    return parser
+
+
+def fidelity_parser() -> argparse.ArgumentParser:
+    """Measures how well searches match, how sparse they are and what they recover, by configurations.
+
+        python -m mixgraph fidelity SONG synthetic:6:0 --config ours= --out DIR
+        python -m mixgraph fidelity SONGS --config ours= --config loose=--pruning.tolerance=0.05 --reference --out DIR
+
+    A configuration is NAME=PARTS: YAML files and options of `python -m mixgraph fit`, separated by commas (a file by
+    its name alone, without `--config=`). `--reference` adds the peer (the harness of tools/bench/peer, see `python -m
+    tools.benchmark --help` for how to install it) by its own rules, at equal steps, on the same songs and seeds. Every
+    search is kept in OUT/searches.jsonl as it ends; with `--keep` those that are there, made with the same code and
+    settings, are not run again.
+
+    All losses are measured by one function on every side: clips from silence, all inside the song. What is written:
+    fidelity.md, fidelity.json, curves.png (loss and processors against steps) and ends.png (loss against pruning
+    ratio).
+
+    How much of the graphs that made synthetic songs is recovered, with losses beside theirs and the processors that
+    were missed or are spurious; and the loss of a console by the published protocol (clips from silence, over the
+    prediction's norm), after given numbers of steps, without pruning:
+
+        python -m mixgraph fidelity synthetic:6:0 --recovery --steps 6000 12 500 --out recovery
+        python -m mixgraph fidelity SONG --config theirs=reference.yaml --steps 1000 0 500 --measure-at 0 250 500
+    """
+    parser = _parser(fidelity_parser)
+    parser.add_argument("songs", nargs="+", help="folders of songs, or synthetic:TRACKS:SEED")
+    parser.add_argument("--config", action="append", metavar="NAME=PARTS", help="(ours=, the defaults)")
+    parser.add_argument("--reference", action="store_true", help="also search by the peer's rules")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the searches (0 1 2)")
+    parser.add_argument("--steps", type=int, nargs=3, default=[300, 4, 50], metavar=("CONSOLE", "ROUNDS", "STEPS"))
+    parser.add_argument("--loss", type=float, help="over the target's norm: also tell when it is reached")
+    parser.add_argument(
+        "--measure-at", type=int, nargs="+", default=[], metavar="STEP",
+        help="also tell the losses by the published protocol after these steps of ours",
+    )  # fmt: skip
+    parser.add_argument("--recovery", action="store_true", help="also tell what of synthetic graphs is missed")
+    synthetic = parser.add_argument_group("synthetic songs")
+    synthetic.add_argument("--synthetic-seconds", type=float, default=20.0, help="length (20)")
+    synthetic.add_argument("--synthetic-subgroups", type=int, help="number (a third of the tracks)")
+    synthetic.add_argument(
+        "--synthetic-density", type=float, default=0.4,
+        help="share of the console's processors that the graph starts from (0.4)",
+    )  # fmt: skip
+    synthetic.add_argument(
+        "--synthetic-tolerance", type=float, default=0.01,
+        help="removing any processor of the graph costs at least twice as much (0.01)",
+    )  # fmt: skip
+    parser.add_argument("--threads", type=int, help="of torch; its default where left out")
+    parser.add_argument("--keep", action="store_true", help="take the searches that OUT holds")
+    parser.add_argument("--out", type=Path, help="folder for the report")
+    return parser
+
+
+def generate_synthetic_parser() -> argparse.ArgumentParser:
+    """Makes a synthetic set with known graphs from the dry tracks of songs, as shards with audio and a card.
+
+        python -m mixgraph generate-synthetic SONGS/* --results dataset/results/*/run_0 --out data/synthetic --workers 2
+
+    Tracks of several songs are cast into subgroups and mixed by a sparse console whose processors are kept as often,
+    and set like, those of the graphs in `--results` (settings moved a little); without results, by the rules of
+    `mixgraph.synthetic.engineer`. Processors whose removal costs less than `--least-increase` are removed. Every track
+    is in one split only. The same arguments give the same bytes, with any number of workers.
+    """
+    parser = _parser(generate_synthetic_parser)
+    parser.add_argument("songs", type=Path, nargs="+", help="folders of songs; other paths among them are passed over")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the data set; an existing one is replaced")
+    parser.add_argument("--results", type=Path, nargs="*", default=[], help="result folders of graphs found on songs")
+    parser.add_argument("--test-songs", nargs="*", default=[], help="names of songs that only the test split may use")
+    for split, count in {"train": 3000, "validation": 200, "test": 200}.items():
+        parser.add_argument(f"--{split}", type=int, default=count, help=f"samples of this split (default {count})")
+    parser.add_argument("--seconds", type=float, default=6.0, help="length of a sample")
+    parser.add_argument("--min-tracks", type=int, default=2)
+    parser.add_argument("--max-tracks", type=int, default=6)
+    parser.add_argument("--sample-rate", type=int, default=30000)
+    parser.add_argument(
+        "--least-increase",
+        type=float,
+        default=0.01,
+        help="of the match loss, by removing a processor; below 0 nothing is measured (three times as fast)",
+    )
+    parser.add_argument("--rule-share", type=float, default=0.3, help="share of settings by rule, not by results")
+    parser.add_argument("--jitter", type=float, default=0.3, help="how far settings move, in spreads of their type")
+    parser.add_argument("--no-varispeed", action="store_true", help="play training tracks at their own speed only")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.add_argument("--cache-dir", type=Path, default=Path(".mixgraph_cache"), help="of decoded songs")
+    parser.add_argument("--date-published", default="", help="such as 2026-11-29, for croissant.json; none by default")
+    parser.add_argument("--max-count", type=int, default=100, help="samples of a shard")
+    return parser
+
+
+def evaluate_estimator_parser() -> argparse.ArgumentParser:
+    """Judges a trained estimator against baselines on a test set, and writes the table.
+
+        python -m mixgraph evaluate-estimator results/estimator/checkpoints/best.ckpt data/test --out results/table
+
+    Baselines know the training set and nothing of the song: keep nothing, keep everything (also with weights times the
+    training set's rate of each type on its level), that rate by chance, and the choice of whole types with the best
+    F1, all with mean parameters. Two rows know the true processors: with the estimated settings and with mean ones.
+    `--search-songs N` also searches the first N songs for a short time, from the default console and from the
+    estimate, with the same schedule.
+    """
+    parser = _parser(evaluate_estimator_parser)
+    parser.add_argument("checkpoint", type=Path, help="of an EstimatorModule")
+    parser.add_argument("shards", type=Path, nargs="+", help="shards to judge on: tars, or folders of them")
+    parser.add_argument("--only", nargs="*", default=[], help="names of songs to judge on (all by default)")
+    parser.add_argument("--audio-root", type=Path, help="the songs' folder, for data sets without audio")
+    parser.add_argument("--limit", type=int, help="judge on so many samples")
+    parser.add_argument("--search-songs", type=int, default=0, help="songs to search for a short time")
+    parser.add_argument("--search-steps", type=int, default=20, help="steps of a stage of the short search")
+    parser.add_argument("--search-stages", type=int, default=2, help="stages before pruning")
+    parser.add_argument("--search-rounds", type=int, default=2, help="rounds of pruning")
+    parser.add_argument("--out", type=Path, required=True, help="folder for evaluation.md and evaluation.json")
+    return parser
