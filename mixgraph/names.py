@@ -54,7 +54,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     >>> did_you_mean("demmo.yaml", ["base.yaml", "demo.yaml"])
     ' HINT: did you mean demo.yaml?'
     """
-    close = get_close_matches(name, list(known), n=2)
+    close = get_close_matches(name, list(dict.fromkeys(known)), n=2)
     return f" HINT: did you mean {' or '.join(close)}?" if close else ""
 
 

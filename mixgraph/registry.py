@@ -7,10 +7,11 @@ or because an installed package lists the module as an entry point of the group 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar
+
+from mixgraph.names import did_you_mean
 
 PLUGINS = "mixgraph.plugins"
 """The group of entry points. Each names a module, which registers what it brings when it is imported."""
@@ -74,9 +75,8 @@ def unknown_name(kind: str, name: str, known: Collection[str]) -> str:
 
 def name_hint(name: str, known: Collection[str]) -> str:
     """What to do about an unknown name: the known ones that are close to it, and how others become known."""
-    close = get_close_matches(name, known, n=2)
-    meant = f"did you mean {' or '.join(close)}? " if close else ""
-    return f"HINT: {meant}One of yours needs --import MODULE"
+    hint = did_you_mean(name, known) or " HINT:"
+    return f"{hint[1:]} One of yours needs --import MODULE"
 
 
 @cache

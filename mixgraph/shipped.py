@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from mixgraph.names import did_you_mean
+
 PACKAGE = Path(__file__).resolve().parent
 BESIDE = PACKAGE.parent
 _IN_WHEEL = PACKAGE / "_shipped"
@@ -40,9 +42,12 @@ def configuration(name: str) -> Path:
     shipped = FOLDER / "configs" / name.removeprefix("configs/")
     if shipped.is_file() and shipped.suffix == ".yaml":
         return shipped
+    known = configurations()
+    alike = [other for other in known if Path(other).name == Path(name).name]  # in a folder of ours
+    beside = [str(path) for path in Path(name).parent.glob("*.y*ml")]
     raise FileNotFoundError(
-        f"config: {name} is no file, nor one of the configurations that come with mixgraph: "
-        f"{', '.join(configurations())}"
+        f"config: {name} is no file, nor one of the configurations that come with mixgraph: {', '.join(known)}."
+        f"{did_you_mean(name, alike or [*beside, *known])}"
     )
 
 

@@ -2,52 +2,33 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
 import sys
+from argparse import ArgumentError
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
-from lightning.pytorch import callbacks, loggers, profilers
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from mixgraph.checkpoints import check_checkpoint
+from mixgraph.cli.commands import PROGRAM
 from mixgraph.cli.config_paths import read_saved_config
-
-
-def unknown_class(message: str) -> tuple[str, str] | None:
-    """What is said, and hinted at, of the name of a logger, callback or the like that there is no class for.
-
-    Args:
-        message: of the parser, with all that would have been allowed.
-
-    Returns:
-        Both texts, or None where the message is about something else.
-    """
-    key, name = re.search(r'key "([^"]+)"', message), re.search(r"Expected a dot import path string: (\S+)", message)
-    if key is None or name is None:
-        return None
-    known = [name for package in (callbacks, loggers, profilers) for name in package.__all__]
-    close = difflib.get_close_matches(name[1], known, n=2)
-    meant = f"did you mean {' or '.join(close)}? " if close else ""
-    return f"{key[1]}: no class is named {name[1]!r}", f"HINT: {meant}One of yours is named with its module. "
+from mixgraph.cli.parser_messages import briefly
 
 
 class OptionParser(LightningArgumentParser):
     """Says what is wrong with options in a line or two: an option that is close, and how to list all of them."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        known = [option for action in self._actions for option in action.option_strings]
-        unknown = [word.partition("=")[0] for word in message.split() if word.startswith("--")]
-        close = [hint for word in unknown if word not in known for hint in difflib.get_close_matches(word, known, n=2)]
-        hint = f"HINT: did you mean {' or '.join(dict.fromkeys(close))}? " if close else ""
-        if "trainer.max_epochs" in message:
-            hint = "HINT: pruning.console_stages and pruning.rounds together are the epochs. "
-        message, hint = unknown_class(message) or (message, hint)
-        program, told = self.prog.replace(" [options]", ""), message.replace("a typing.Literal", "one of ")
-        sys.stderr.write(f"{program}: {told}\n{hint}All options: {program} --help-all\n")
+        if not self.exit_on_error:  # the parser of a class that is named: that of the command tells, with the option
+            raise ArgumentError(None, message) from ex
+        choices = [action.choices for action in self._actions if isinstance(action.choices, dict)]
+        parsers = [self, *(parser for by_name in choices for parser in by_name.values())]  # its subcommands'
+        known = [option for parser in parsers for action in parser._actions for option in action.option_strings]
+        told, hint = briefly(message, known)
+        program = sys.argv[0] if sys.argv[0].startswith(PROGRAM) else self.prog.replace(" [options]", "")
+        sys.stderr.write(f"{program}: {told}\n{hint and f'{hint} '}All options: {program} --help-all\n")
         sys.exit(2)
 
     def parse_path(self, path: str | os.PathLike, *args: Any, **kwargs: Any) -> Any:

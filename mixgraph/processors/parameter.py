@@ -9,6 +9,8 @@ from typing import Literal
 
 from torch import Tensor
 
+from mixgraph.names import did_you_mean
+
 Parameters = Mapping[str, Tensor]
 DB_PER_NEPER = 20 / math.log(10)
 """A natural-log amplitude of 1 in dB."""
@@ -55,7 +57,7 @@ def chosen(name: str, value: str, allowed: tuple[str, ...]) -> str:
         ValueError: it is none of the allowed ones.
     """
     if value not in allowed:
-        raise ValueError(f"{name}: one of {', '.join(allowed)}, got {value!r}")
+        raise ValueError(f"{name}: one of {', '.join(allowed)}, got {value!r}.{did_you_mean(value, allowed)}")
     return value
 
 

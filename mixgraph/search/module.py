@@ -18,7 +18,7 @@ from torch import Tensor
 from mixgraph.graph import MixGraph, batch, build_console
 from mixgraph.graph.io import graph_from_json, graph_to_json
 from mixgraph.losses import MatchLoss, SongScore, SongTarget, clip_score, gain_staging, sparsity, sparsity_ramp
-from mixgraph.names import shown_name
+from mixgraph.names import did_you_mean, shown_name
 from mixgraph.processors import make_processors
 from mixgraph.render import (
     GraphParameters,
@@ -150,7 +150,8 @@ class ConsoleModule(FiniteTraining):
         if unknown:
             types = ", ".join(self.processors)
             raise ValueError(
-                f"rate_factors: some of dry_wet, {types}, or their parameters (delay.delay_z), got {sorted(unknown)}"
+                f"rate_factors: some of dry_wet, {types}, or their parameters (delay.delay_z), got {sorted(unknown)}."
+                f"{did_you_mean(min(unknown), known)}"
             )
         heard = {"delay.delay_z": 0.01} if initial_values != "drawn" else {}
         self.rate_factors = self.optimizer_settings.factors(heard)

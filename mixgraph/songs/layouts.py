@@ -217,4 +217,5 @@ def _check_folder(folder: Path) -> None:
 
 def _check_layout(layout: str) -> None:
     if layout != "auto" and layout not in LAYOUTS:
-        raise ValueError(f"layout: auto or one of {', '.join(LAYOUTS)} expected, got {layout!r}")
+        hint = closest(layout, LAYOUTS)
+        raise ValueError(f"layout: auto or one of {', '.join(LAYOUTS)} expected, got {layout!r}{hint}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 import unicodedata
@@ -10,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mixgraph.names import normal_form, shown_name, visible
+from mixgraph.names import did_you_mean, normal_form, shown_name, visible
 from mixgraph.songs.song_warning import SongWarning
 from mixgraph.songs.subgroup_rule import subgroups_by_rule
 
@@ -115,7 +114,8 @@ def complete(draft: SongDraft, folder: Path, layout: str, subgrouping: str, prob
     text to show, see `shown_name`.
     """
     if subgrouping not in SUBGROUPINGS:
-        problems.add(f"subgrouping: one of {', '.join(SUBGROUPINGS)} expected, got {subgrouping!r}")
+        hint = closest(subgrouping, SUBGROUPINGS)
+        problems.add(f"subgrouping: one of {', '.join(SUBGROUPINGS)} expected, got {subgrouping!r}{hint}")
     _check_file_names(draft, folder, problems)
     _check_lengths(draft, problems)
     tracks = {file_name(track): replace(track, name=shown_name(track.name)) for track in draft.tracks}
@@ -237,9 +237,9 @@ def _subgroup_problems(subgroups: dict[str, list[str]], files: Sequence[str]) ->
 
 
 def closest(got: str, allowed: Iterable[str]) -> str:
-    """A hint that names the closest allowed word, or nothing."""
-    matches = difflib.get_close_matches(got, list(allowed), n=1)
-    return f". HINT: did you mean {matches[0]}?" if matches else ""
+    """A hint that names the closest allowed words, or nothing."""
+    hint = did_you_mean(got, allowed)
+    return hint and f".{hint}"
 
 
 def slug(name: str) -> str:

@@ -16,7 +16,7 @@ from datamodules import SongData
 from mixgraph import shipped
 from mixgraph.cli import commands, short_help
 from mixgraph.cli.arguments import prepare
-from mixgraph.cli.options import unknown_class
+from mixgraph.cli.parser_messages import briefly
 from mixgraph.cli.training import class_problem, is_console, trainer_problem
 from mixgraph.search.module import ConsoleModule
 from mixgraph.synthetic import SPLITS, GenerationSettings
@@ -120,8 +120,11 @@ def test_words_before_lightning_reads_them(tmp_path, monkeypatch) -> None:
     assert prepare(["fit", "--tracks", "t", "--config=demo.yaml"]) == ["fit", ours, "--data.path=t"]
     (tmp_path / "demo.yaml").write_text("data: {path: mine}\n")
     assert prepare(["fit", "--config", "demo.yaml"]) == ["fit", "--config=demo.yaml"]
-    with pytest.raises(FileNotFoundError, match=r"config: dmo.yaml is no file, nor one of .*base.yaml, .*demo.yaml"):
-        prepare(["fit", "--config", "dmo.yaml"])
+    told = r"config: demmo.yaml is no file, nor one of .*base.yaml, .*demo.yaml.*\. HINT: did you mean demo.yaml"
+    with pytest.raises(FileNotFoundError, match=told):
+        prepare(["fit", "--config", "demmo.yaml"])
+    with pytest.raises(FileNotFoundError, match=r"esg.yaml is no file.* HINT: did you mean consoles/esg.yaml\?"):
+        prepare(["fit", "--config", "esg.yaml"])
     with pytest.raises(ValueError, match=r"--config: a value is needed after it"):
         prepare(["fit", "--config"])
     with pytest.raises(ValueError, match=r"import: no module is named 'nowhere_at_all'.*HINT: a dotted name"):
@@ -140,11 +143,11 @@ def test_what_the_trainer_cannot_have_is_told_by_its_option() -> None:
         'Parser key "trainer.logger":\n  Errors:\n    - Expected a dot import path string: CSVLoger\n    - Expected x'
     )
     told = "trainer.logger: no class is named 'CSVLoger'"
-    assert unknown_class(message) == (
+    assert briefly(message, []) == (
         told,
-        "HINT: did you mean CSVLogger or Logger? One of yours is named with its module. ",
+        "HINT: did you mean CSVLogger or Logger? One of yours is named with its module.",
     )
-    assert unknown_class('Parser key "trainer.devices": invalid') is None
+    assert briefly('Parser key "trainer.devices": invalid', []) == ('Parser key "trainer.devices": invalid', "")
 
 
 def test_a_class_that_is_not_there_is_told() -> None:
@@ -196,7 +199,8 @@ def test_every_package_is_in_the_wheel() -> None:
 def test_names_of_the_package(tmp_path) -> None:
     assert mixgraph.IterativePruning is IterativePruning
     assert mixgraph.SongData is SongData
-    assert set(mixgraph.__all__) <= set(dir(mixgraph))
+    assert dir(mixgraph) == sorted([*mixgraph.__all__, "__version__"])
+    assert all(hasattr(mixgraph, name) for name in dir(mixgraph))
     with pytest.raises(AttributeError, match=r"has no attribute 'Nothing'; it has .*ConsoleModule"):
         _ = mixgraph.Nothing
 

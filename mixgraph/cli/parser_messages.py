@@ -1,0 +1,78 @@
+"""What the parser of options says is wrong, in a line or two: the option, what is needed, what was given, a hint."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from importlib import import_module
+
+from lightning.pytorch import callbacks, loggers, profilers
+
+from mixgraph.names import did_you_mean
+
+_CLASS_PROBLEM = re.compile(r"Problem with given class_path '([^']+)':\n((?:(?!\s*- ).*\n?)+)")
+_KEY = re.compile(r'Parser key "([^"]+)":')
+_REQUIRED = re.compile(r"the following arguments are required: (.+)")
+_NOT_ACCEPTED = re.compile(r"(?:Option|option) '([^']+)'(?: is not accepted)?")
+_UNION = "Does not validate against any of the Union subtypes"
+
+
+def briefly(message: str, options: list[str]) -> tuple[str, str]:
+    """What is wrong, and a hint, of which either may be the message as it is, or nothing.
+
+    Args:
+        message: of the parser, which lists all that would have been allowed.
+        options: that the command has.
+    """
+    message = message.replace("a typing.Literal", "one of ")
+    if "trainer.max_epochs" in message:
+        return message, "HINT: pruning.console_stages and pruning.rounds together are the epochs."
+    return _unknown_class(message) or _class_problem(message) or (message, _close_option(message, options))
+
+
+def _unknown_class(message: str) -> tuple[str, str] | None:
+    """Of the name of a logger, callback or the like that there is no class for."""
+    key, name = _KEY.search(message), re.search(r"Expected a dot import path string: (\S+)", message)
+    if key is None or name is None:
+        return None
+    known = [name for package in (callbacks, loggers, profilers) for name in package.__all__]
+    hint = did_you_mean(name[1], known) or " HINT:"
+    return f"{key[1]}: no class is named {name[1]!r}", f"{hint[1:]} One of yours is named with its module."
+
+
+def _class_problem(message: str) -> tuple[str, str] | None:
+    """Of the settings of a class that is named, or of a group of settings."""
+    problem, outer = _CLASS_PROBLEM.search(message), _KEY.search(message)
+    if problem is None or outer is None or _UNION not in message:
+        return None
+    option, kind, reason = outer[1], problem[1].rpartition(".")[2], problem[2].strip()
+    while (key := _KEY.match(reason)) is not None:  # settings within settings
+        option, reason = f"{option}.{key[1]}", reason[key.end() :].strip()
+    required, refused = _REQUIRED.search(reason), _NOT_ACCEPTED.search(reason)
+    if required is not None:
+        first = required[1].split(",")[0]
+        return f"{option}: {kind} needs a value of {required[1]}", f"HINT: --{option}.{first}=VALUE sets it."
+    if refused is not None:
+        close = did_you_mean(refused[1], _options_of(problem[1])).strip()
+        return f"{option}.{refused[1]}: {kind} has no option of this name", close
+    return f"{option}: {reason}", _close_value(reason)
+
+
+def _options_of(class_path: str) -> list[str]:
+    """The names of the arguments of a class, which was imported to check its settings."""
+    module, _, name = class_path.rpartition(".")
+    return list(inspect.signature(getattr(import_module(module), name)).parameters)
+
+
+def _close_option(message: str, options: list[str]) -> str:
+    unknown = [word.partition("=")[0] for word in message.split() if word.startswith("--")]
+    unknown += [f"--{name}" for name in _NOT_ACCEPTED.findall(message)]
+    hints = [did_you_mean(word, options) for word in unknown if word not in options]
+    return next((hint.strip() for hint in hints if hint), "") or _close_value(message)
+
+
+def _close_value(message: str) -> str:
+    allowed, given = re.search(r"Expected one of \[([^]]*)\]", message), re.search(r"Got value: (\S+)", message)
+    if allowed is None or given is None:
+        return ""
+    return did_you_mean(given[1], re.findall(r"'([^']*)'", allowed[1])).strip()
