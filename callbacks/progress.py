@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import Any, TextIO
 
 import lightning as L
@@ -17,8 +16,8 @@ from mixgraph.names import visible
 from mixgraph.search.module import ConsoleModule
 from mixgraph.songs import Song
 
-from .iterative_pruning import IterativePruning, searched_songs
-from .time_budget import TimeBudget
+from .iterative_pruning import IterativePruning
+from .stage_lines import StageLines, mean_loss, time_left
 
 
 class _AboveTheBars:
@@ -53,22 +52,6 @@ def _bars(console: Console) -> Progress:
     )
 
 
-def _loss(trainer: L.Trainer) -> float:
-    return float(trainer.callback_metrics.get("match/full", float("nan"))) / len(searched_songs(trainer))
-
-
-def _left(trainer: L.Trainer) -> str:
-    """The time that the search still takes; nothing where nobody knows."""
-    budgets = [c for c in trainer.callbacks if isinstance(c, TimeBudget)]  # type: ignore[attr-defined]
-    seconds = budgets[0].seconds_left() if budgets else None
-    return "" if seconds is None else f"{_clock(seconds)} left"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
-
-
 class SearchProgress(ProgressBar):
     """Progress of training (stage, step, mean loss) and of trials (song, candidate, loss, verdict, what remains).
 
@@ -88,8 +71,7 @@ class SearchProgress(ProgressBar):
         self._training: TaskID | None = None
         self._trials: TaskID | None = None
         self._streams: list[tuple[logging.StreamHandler[Any], TextIO]] = []
-        self._started = 0.0
-        self._tried = 0
+        self._lines = StageLines()
 
     def disable(self) -> None:
         self._stop()
@@ -99,7 +81,7 @@ class SearchProgress(ProgressBar):
         console.print(*args)
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._started, self._tried = time.monotonic(), 0
+        self._lines.start(trainer)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, IterativePruning):
                 callback.listeners.append(lambda *row: self._on_trial(trainer, *row))
@@ -128,24 +110,17 @@ class SearchProgress(ProgressBar):
     ) -> None:
         if self._progress is None or self._training is None or trainer.global_step % self.refresh_every:
             return
-        detail = f"stage {trainer.current_epoch + 1}/{trainer.max_epochs}, match loss {_loss(trainer):.3f}"
-        self._progress.update(self._training, completed=trainer.global_step, detail=detail, left=_left(trainer))
+        detail = f"stage {trainer.current_epoch + 1}/{trainer.max_epochs}, match loss {mean_loss(trainer):.3f}"
+        self._progress.update(self._training, completed=trainer.global_step, detail=detail, left=time_left(trainer))
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Without a terminal: a line that says how far the search is."""
         if self._progress is not None or not isinstance(pl_module, ConsoleModule):
             return
-        trials = f"{self._tried} trials, " if self._tried else ""
-        left = _left(trainer) if trainer.current_epoch + 1 < (trainer.max_epochs or 0) else ""
-        rank_zero_info(
-            f"Stage {trainer.current_epoch + 1}/{trainer.max_epochs}: {trials}{trainer.global_step} steps so far, "
-            f"match loss {_loss(trainer):.3f}, {len(pl_module.graph.processors)} processors, "
-            f"{_clock(time.monotonic() - self._started)} taken{left and f', {left}'}"
-        )
-        self._tried = 0
+        rank_zero_info(self._lines.line(trainer, pl_module))
+        self._lines.end_stage()
 
     def _on_trial(self, trainer: L.Trainer, song: Song, row: dict[str, Any], remaining: int) -> None:
-        self._tried += 1
         if self._progress is None:
             return
         if self._trials is None:
@@ -157,7 +132,7 @@ class SearchProgress(ProgressBar):
         else:
             detail = f"{names}: loss increase {row['loss_increase']:+.4f}"
         described = f"trials of {visible(song.name)}"
-        self._progress.update(self._trials, advance=1, description=described, detail=detail, left=_left(trainer))
+        self._progress.update(self._trials, advance=1, description=described, detail=detail, left=time_left(trainer))
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._progress is not None and self._training is not None:

@@ -16,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from mixgraph.checkpoints import sealed
 from mixgraph.pruning import SongRecord
-from mixgraph.results import CHECKPOINT, CONFIG, FOUND_AUDIO, TIMINGS
+from mixgraph.results import CHECKPOINT, CONFIG, FOUND_AUDIO, SEARCH_LOG, TIMINGS
 from mixgraph.results.metrics import Metrics
 from mixgraph.results.outcome import SearchRun
 from mixgraph.results.summary import summarise
@@ -30,6 +30,7 @@ from .iterative_pruning import find_pruning, searched_songs
 from .loggers import log_pictures, log_rounds
 from .result_places import ResultPlaces, default_path, how_to_go_on
 from .song_outcome import song_outcome
+from .stage_lines import StageLines, append_line
 
 _AUDIO_BYTES, _OTHER_BYTES = 6, 2_000_000  # of a result: two files of 24 bits a sample, and the pictures
 _LOGGED = ("match/full", "match/lr", "match/mid", "match/side", "gain_staging", "parameter_penalty", "sparsity")
@@ -37,6 +38,8 @@ _LOGGED = ("match/full", "match/lr", "match/mid", "match/side", "gain_staging", 
 
 class ResultFolder(L.Callback):
     """Keeps what a search finds. Work goes to `PATH.partial`, which becomes `PATH` when the search is done.
+
+    `search.log` in it gets a line at the end of each stage; a search that goes on continues it.
 
     Several songs have a folder each, `PATH/SONG`. The checkpoint of the search, from the end of its last stage that
     was trained in full, is in the unfinished folder of the first one; the result of a search that was stopped keeps it.
@@ -57,6 +60,7 @@ class ResultFolder(L.Callback):
         self._started = 0.0
         self._planned = 0
         self._places = ResultPlaces()
+        self._lines = StageLines()
 
     def folders(self, songs: tuple[Song, ...]) -> list[Path]:
         """Where the result of each song goes."""
@@ -87,7 +91,17 @@ class ResultFolder(L.Callback):
         self._places.begin()
         for partial in self._places.partials:
             write_atomically(partial / CONFIG, self.config_text(partial).encode())
+        self._places.take_logs(trainer.ckpt_path)
+        self._lines.start(trainer)
         self._started = time.perf_counter() - self.seconds
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, ConsoleModule)
+        begins = f"goes on after stage {trainer.current_epoch}" if trainer.current_epoch else "begins"
+        for song, partial in enumerate(self._places.partials):
+            left = sum(pl_module.graph.songs[node] == song for node in pl_module.graph.processors)
+            told = f"The search {begins}: {trainer.max_epochs} stages, {left} processors"
+            append_line(partial / SEARCH_LOG, told)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         left = (trainer.max_epochs or 0) - trainer.current_epoch
@@ -100,8 +114,12 @@ class ResultFolder(L.Callback):
             self._log(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, ConsoleModule)
         self._log_once(trainer, pl_module)
         self._log_rounds(trainer, pl_module)
+        for song, partial in enumerate(self._places.partials):
+            append_line(partial / SEARCH_LOG, self._lines.line(trainer, pl_module, song))
+        self._lines.end_stage()
         if trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs:
             return  # a stage that was cut, or one that nothing follows, is none to go on from
         self.seconds = time.perf_counter() - self._started
@@ -132,6 +150,12 @@ class ResultFolder(L.Callback):
             metrics.append(written.metrics)
             for note in written.notes:
                 rank_zero_info(note)
+        for partial, figures in zip(partials, metrics, strict=True):
+            loss, left = figures.losses.found.loss["full"], figures.num_processors.found
+            ends = "was stopped" if stopped else "is done"
+            append_line(
+                partial / SEARCH_LOG, f"The search {ends}: match loss of the whole song {loss:.3f}, {left} processors"
+            )
         for partial, record in zip(partials, records, strict=True):
             timings = self._timings(record, records, steps) | {"stopped": stopped}
             write_atomically(partial / TIMINGS, json_text(timings, indent=1).encode())

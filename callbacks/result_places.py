@@ -16,6 +16,7 @@ from mixgraph.results import (
     CONFIG,
     FOUND_AUDIO,
     RESULT,
+    SEARCH_LOG,
     TIMINGS,
     HeldPlace,
     Place,
@@ -24,7 +25,7 @@ from mixgraph.results import (
 )
 from mixgraph.songs import Song
 from mixgraph.songs.track_files import list_tracks
-from mixgraph.system.files import is_temporary
+from mixgraph.system.files import is_temporary, write_atomically
 
 _REMEDY = "choose another path or set --result.overwrite=true"
 
@@ -149,6 +150,20 @@ class ResultPlaces:
             (place.partial / TIMINGS).unlink(missing_ok=True)  # it says that a result is complete
             for left in filter(is_temporary, list(place.partial.iterdir())):
                 left.unlink()
+
+    def take_logs(self, checkpoint: str | Path | None) -> None:
+        """Copies the logs of the search that goes on, where its checkpoint is in another folder than this one works in.
+
+        Args:
+            checkpoint: that the search goes on from, beside the first song's log.
+        """
+        if checkpoint is None or self._resumed:
+            return
+        earlier = Path(checkpoint).parent
+        folders = [earlier, *(earlier.parent / folder.name for folder in self.folders[1:])]
+        for folder, partial in zip(folders, self.partials, strict=True):
+            if (folder / SEARCH_LOG).is_file():
+                write_atomically(partial / SEARCH_LOG, (folder / SEARCH_LOG).read_bytes())
 
     def publish(self) -> None:
         """Gives complete results their names: the first one's, with the checkpoint, when all others stand.

@@ -14,6 +14,7 @@ import yaml
 from rich.console import Console
 
 from callbacks.progress import _bars
+from callbacks.stage_lines import append_line
 from mixgraph.names import visible, visible_lines
 
 ROOT = Path(__file__).parent.parent.parent
@@ -84,6 +85,19 @@ def test_a_pipe_gets_a_line_a_stage(tiny_song, tmp_path) -> None:
         rf"Stage 2/2: \d+ trials, 4 steps so far, match loss {number}, \d processors, {clock} taken", second
     )
     assert "\x1b" not in done.stderr + done.stdout
+    begins, *stages, ends = (tmp_path / "r" / "search.log").read_text().splitlines()
+    time_of_day = r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d  "
+    assert re.fullmatch(rf"{time_of_day}The search begins: 2 stages, 5 processors", begins)
+    assert [re.sub(rf"^{time_of_day}", "", line) for line in stages] == lines
+    assert re.fullmatch(rf"{time_of_day}The search is done: match loss of the whole song {number}, \d processors", ends)
+
+
+def test_a_log_goes_on_after_a_line_that_was_cut(tmp_path) -> None:
+    log = tmp_path / "search.log"
+    log.write_text("2026-11-29 10:00:00  Stage 1/2: 4 st")
+    append_line(log, "Stage 2/2")
+    append_line(log, "Done")
+    assert [line[21:] for line in log.read_text().splitlines()] == ["Stage 1/2: 4 st", "Stage 2/2", "Done"]
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])

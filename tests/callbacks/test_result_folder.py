@@ -87,6 +87,9 @@ def test_a_search_that_was_stopped_is_finished_from_its_result(tiny_song, undist
     assert_same(folder, undisturbed)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["r"]
     assert not (folder / "stage.ckpt").exists()
+    log = (folder / "search.log").read_text()
+    told = [line.split("  The search ")[1].split(":")[0] for line in log.splitlines() if "  The search " in line]
+    assert told == ["begins", "was stopped", f"goes on after stage {min((step - 1) // STEPS, 3)}", "is done"]
 
 
 @pytest.mark.long

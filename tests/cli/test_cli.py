@@ -28,7 +28,7 @@ CONFIGS = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "configs").rglo
 FILES = {
     "graph.json", "parameters.safetensors", "metrics.json", "timings.json", "trace.jsonl", "config.yaml", "log.csv",
     "mix_target.flac", "mix_found.flac", "graph.svg", "graph.png", "spectrograms.png", "progress.png",
-    "settings.txt", "settings.png",
+    "settings.txt", "settings.png", "search.log",
 }  # fmt: skip
 
 
@@ -153,7 +153,7 @@ def test_result_renders_again_to_the_same_audio(result, tiny_song, monkeypatch, 
 
 
 def test_no_path_date_or_host_in_the_result(result, tiny_song) -> None:
-    for name in FILES - {"timings.json", "mix_target.flac", "mix_found.flac", "graph.png"}:
+    for name in FILES - {"timings.json", "search.log", "mix_target.flac", "mix_found.flac", "graph.png"}:
         data = (result / name).read_bytes()
         assert not re.search(rb"20\d\d-\d\d-\d\d", data), name
         if name.endswith((".json", ".yaml", ".jsonl", ".csv", ".svg")):
@@ -216,6 +216,11 @@ def test_killed_search_goes_on_from_its_last_stage(result, tiny_song, tmp_path) 
     assert resumed.returncode == 0, output
     for name in ("graph.json", "parameters.safetensors", "trace.jsonl", "log.csv"):
         assert (folder / name).read_bytes() == (result / name).read_bytes(), name
+    log = (folder / "search.log").read_text()  # of both processes; a stage whose checkpoint was not written comes twice
+    assert re.search(
+        r"  The search begins: 4 stages, 10 processors\n.*  Stage 2/4: .*goes on after stage \d: ", log, re.S
+    )
+    assert re.search(r"  Stage 4/4: .*\n.*  The search is done: match loss of the whole song \d", log)
 
 
 def _epoch(checkpoint: Path) -> int:
@@ -380,6 +385,12 @@ def test_two_songs_in_one_search(result, tiny_song, duo_song, monkeypatch, capsy
         assert f"Result in {folder / name}: graph.json" in caplog.text
     assert re.search(r"Stage 3/4: \d+ trials, 12 steps so far, match loss \d\.\d{3}, \d+ processors", caplog.text)
     # tiny: 3 tracks of 2 and 2 subgroups of 2 processors, duo: 2 and 1
+    for name, count in (("tiny", 10), ("duo", 6)):
+        log = (folder / name / "search.log").read_text().splitlines()
+        assert [re.sub(r"^.{19}  (Stage ./.|The search \w+).*", r"\1", line) for line in log] == [
+            "The search begins", *(f"Stage {stage}/4" for stage in (1, 2, 3, 4)), "The search is",
+        ]  # fmt: skip
+        assert f", {count} processors, " in log[1]
     assert "16 processors, 16 steps of" in caplog.text
     assert load_result(folder / "tiny").graph == load_result(result).graph
     config = yaml.safe_load((folder / "duo" / "config.yaml").read_text())
@@ -542,6 +553,20 @@ def test_sweep_runs_through_the_command_line(tiny_song, tmp_path) -> None:
         (
             ["--pruning.sampler=brute"],
             "pruning.sampler: one of brute_force, dry_wet, hybrid, got 'brute'. HINT: did you mean brute_force?",
+        ),
+        (
+            ["--trainer.logger=TensorBoardLogger"],
+            "trainer.logger: TensorBoardLogger needs a value of save_dir\n"
+            "HINT: --trainer.logger.save_dir=VALUE sets it. All options",
+        ),
+        (
+            ["--trainer.logger=CSVLogger", "--trainer.logger.save_dr=x"],
+            "trainer.logger.save_dr: CSVLogger has no option of this name\nHINT: did you mean save_dir? All options",
+        ),
+        (
+            ["--model.loss.denominator=tarjet"],
+            "model.loss.denominator: Expected one of ['target', 'prediction']. Got value: tarjet\n"
+            "HINT: did you mean target? All options",
         ),
         (["--data.steps_per_stage=many"], "data.steps_per_stage"),
     ],

@@ -31,8 +31,9 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def files(folder, *but):
-    """All files below a folder, by relative name; `timings.json` says how long it took."""
-    found = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in ("timings.json", *but))
+    """All files below a folder, by relative name; `timings.json` and `search.log` say when and how long."""
+    clocks = ("timings.json", "search.log")
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in (*clocks, *but))
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
