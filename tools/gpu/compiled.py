@@ -49,9 +49,9 @@ def _match_loss(context: Context) -> None:
 
     def call(loss: Callable[..., Tensor]) -> Tensor:
         prediction.grad = None
-        found = loss(prediction, target)
-        found.backward()
-        return found.detach()
+        value = loss(prediction, target)
+        value.backward()
+        return value.detach()
 
     context.time("match loss and gradient, plain", lambda: call(whole))
     expected = float(call(whole))
@@ -70,14 +70,14 @@ def _traced(context: Context) -> None:
         raise Unavailable("no time left")
     training = _demo(context)
     torch._dynamo.reset()
-    found = torch._dynamo.explain(lambda clip: training.module.losses(clip)["loss"])(training.clips[0])
+    explanation = torch._dynamo.explain(lambda clip: training.module.losses(clip)["loss"])(training.clips[0])
     reasons: dict[str, int] = {}
-    for reason in found.break_reasons:
+    for reason in explanation.break_reasons:
         place = reason.user_stack[-1] if reason.user_stack else None
         name = reason.reason.splitlines()[0][:160] + (f" ({place.name})" if place else "")
         reasons[name] = reasons.get(name, 0) + 1
     ranked = dict(sorted(reasons.items(), key=lambda item: -item[1])[:20])
-    context.add("demo: graph breaks of the losses of a step", found.graph_break_count, "", details=ranked)
+    context.add("demo: graph breaks of the losses of a step", explanation.graph_break_count, "", details=ranked)
 
 
 def _losses(context: Context) -> None:
@@ -89,10 +89,10 @@ def _losses(context: Context) -> None:
     expected = float(training.module.losses(clip)["loss"].detach())
     torch._dynamo.reset()
     losses = torch.compile(training.module.losses, backend=backend(context))
-    found: list[float] = []
-    seconds = wall_seconds(lambda: found.append(float(losses(clip)["loss"].detach())), context.device)
+    values: list[float] = []
+    seconds = wall_seconds(lambda: values.append(float(losses(clip)["loss"].detach())), context.device)
     context.add("demo: seconds to compile the losses of a step", seconds, "s")
-    context.bounded("demo: loss of a step, compiled", relative(found[0], expected), 1e-4)
+    context.bounded("demo: loss of a step, compiled", relative(values[0], expected), 1e-4)
 
     def step() -> None:
         training.optimizer.zero_grad()

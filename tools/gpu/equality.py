@@ -125,7 +125,7 @@ def _scores(context: Context, here: ConsoleModule, there: ConsoleModule, song: S
             for d in get_args(Denominator)
             for part in scores[0].over(d)
         ]
-        worst = max(relative(found, wanted) for found, wanted in pairs)
+        worst = max(relative(actual, expected) for actual, expected in pairs)
         context.bounded(f"demo: whole-song losses by {name}, largest", worst, SONG_BOUND)
 
 

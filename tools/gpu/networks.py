@@ -110,8 +110,8 @@ def _example(module: EstimatorModule, seed: int) -> Data:
 
 def batch_of(examples: list[Data], size: int) -> Data:
     """Some examples, again and again until there are enough."""
-    found: Any = Batch.from_data_list([examples[i % len(examples)] for i in range(size)])
-    return found
+    batch: Any = Batch.from_data_list([examples[i % len(examples)] for i in range(size)])
+    return batch
 
 
 def _estimator(context: Context) -> None:

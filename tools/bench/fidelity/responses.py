@@ -164,7 +164,7 @@ def _matrix(processor: Processor, parameters: dict[str, Tensor], weight: float, 
 
 def response_errors(
     true: Mapping[str, DirectPath],
-    found: Mapping[str, DirectPath],
+    searched: Mapping[str, DirectPath],
     sources: Mapping[str, Tensor],
     mixes: tuple[Tensor, Tensor],
     bands: Bands,
@@ -173,7 +173,7 @@ def response_errors(
 
     Args:
         true: track -> the known path.
-        found: track -> the found path.
+        searched: track -> the path in the graph that the search ended with.
         sources: track -> the dry track, (2, L).
         mixes: the true one and the found one, (2, L); looked at where paths have no level.
         bands: those of the paths.
@@ -186,11 +186,11 @@ def response_errors(
         the share of all bands in which the equalizer, and the equalizer with the level, are within 1 dB. None where
         no track is known.
     """
-    names = [name for name in true if name in found and sources[name].any()]
+    names = [name for name in true if name in searched and sources[name].any()]
     dry = [sources[name] for name in names]
     sides = [
         complete([side[name] for name in names], dry, mix, bands)
-        for side, mix in zip((true, found), mixes, strict=True)
+        for side, mix in zip((true, searched), mixes, strict=True)
     ]
     tracks: dict[str, dict[str, Any]] = {}
     shapes: list[Tensor] = []
@@ -223,7 +223,7 @@ def measure_responses(
     song: Song,
     folder: Path,
     truth: Setting | None,
-    found: Setting,
+    values: Setting,
     processors: Processors,
     mixes: tuple[Tensor, Tensor],
 ) -> dict[str, Any] | None:
@@ -233,7 +233,7 @@ def measure_responses(
         song: that was searched, at the level of its files.
         folder: folder of the song, which may hold a truth.json.
         truth: the graph that made its mix, where it is one of ours.
-        found: what the search found.
+        values: graph and values that the search ended with.
         processors: one module a type, of the found graph.
         mixes: the song's and the found one, (2, up to L): the end of the song, where they are shorter.
     """
@@ -247,7 +247,7 @@ def measure_responses(
         return None
     measured_part = song.sources[..., song.num_samples - mixes[0].shape[-1] :]
     sources = dict(zip(song.tracks, measured_part, strict=True))
-    return response_errors(true, found_paths(found, processors, bands), sources, mixes, bands)
+    return response_errors(true, found_paths(values, processors, bands), sources, mixes, bands)
 
 
 @dataclass(frozen=True, eq=False)
