@@ -31,9 +31,9 @@ from pathlib import Path
 from typing import Any
 
 from mixgraph.system.files import write_atomically
-from tools.bench.cases import Case, Kind
+from tools.bench.cases import DEMO, Case, Kind
 from tools.bench.kept_searches import FILE, Searches
-from tools.bench.machine import ROOT, machine
+from tools.bench.machine import machine
 from tools.bench.recipe import Recipe
 from tools.bench.speed.parts import PARTS
 from tools.bench.speed.picture import draw, growth
@@ -41,7 +41,6 @@ from tools.bench.speed.pool import Pool, Runner
 from tools.bench.speed.settings import Settings
 from tools.bench.speed.table import Row, to_json, to_markdown
 
-DEMO = ROOT / "mixgraph" / "songs" / "demo_potassium"
 DEFAULT, TUNED = "default", "tuned"
 KINDS: tuple[Kind, ...] = ("stereo", "mono")
 

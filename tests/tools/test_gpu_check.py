@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from tools import gpu_check
+from tools.bench.machine import ROOT
 from tools.gpu import parent, plan, report
 from tools.gpu import section as section_process
 from tools.gpu.context import Context, Unavailable, reason_of
-from tools.gpu.parent import ROOT, Check, Options, run_process
+from tools.gpu.parent import Check, Options, run_process
 from tools.gpu.plan import NAMES, PACKAGES, SECTIONS, Section, missing_packages
 from tools.gpu.report import JSON, MARKDOWN, Ran, to_markdown
 from tools.gpu.rows import Row, RowFile

@@ -18,8 +18,10 @@ from mixgraph.processors import Processors
 from mixgraph.render import render_song
 from mixgraph.songs.align import TrackAlignment
 from mixgraph.songs.song import Song
+from tools.bench.machine import ROOT
 
 Kind = Literal["stereo", "mono"]
+DEMO = ROOT / "mixgraph" / "songs" / "demo_potassium"
 WARM_UP_SECONDS = 1.0
 _SUBGROUPS = {8: 3, 24: 6}
 _SPREAD = 0.3  # of the parameters of a case that stands for a trained console

@@ -34,12 +34,15 @@ def machine(threads: int) -> dict[str, Any]:
 
 def processor() -> str:
     """The processor's model, and how many cores there are."""
-    model = ""
+    return f"{processor_model()}, {os.cpu_count()} cores"
+
+
+def processor_model() -> str:
+    """The processor's name as Linux tells it, else its architecture."""
     info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        model = names[0].split(":", 1)[1].strip() if names else ""
-    return f"{model or platform.machine()}, {os.cpu_count()} cores"
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(filter(None, names), platform.machine())
 
 
 @cache

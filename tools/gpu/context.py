@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from tools.gpu.parent import ROOT
+from tools.bench.machine import ROOT
 from tools.gpu.rows import Row, RowFile, Status
 from tools.gpu.timing import device_seconds, synchronize
 

@@ -18,9 +18,9 @@ from mixgraph.pruning import RoundResult
 from mixgraph.search.module import ConsoleModule
 from mixgraph.songs.song import Song
 from tools.bench.cases import Case
+from tools.bench.machine import ROOT
 from tools.gpu.context import Context, Unavailable, reason_of
 from tools.gpu.exactness import gradients, in_double, largest, linear_gradients, relative, relative_norm
-from tools.gpu.parent import ROOT
 from tools.gpu.timed_search import CPU, prune_once
 from tools.gpu.timing import synchronize, tf32
 from tools.gpu.workloads import Training, console_case, copy_values, demo_case, make_training

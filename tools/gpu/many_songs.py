@@ -10,8 +10,8 @@ from typing import Any
 
 from mixgraph.pruning.schedule import seconds as expected_seconds
 from tools.bench.cases import Case
+from tools.bench.machine import ROOT
 from tools.gpu.context import Context, Unavailable
-from tools.gpu.parent import ROOT
 from tools.gpu.timed_search import trial_seconds
 from tools.gpu.timing import device_seconds
 from tools.gpu.workloads import DEMO_SCHEDULE, QUICK, costs_of, joint_training, made_song

@@ -16,11 +16,11 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
+from tools.bench.machine import ROOT
 from tools.gpu.plan import SECTIONS, Section
 from tools.gpu.report import LOG, Ran, write
 from tools.gpu.rows import Row, RowFile
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 PROBE_SECONDS = 90.0
 LEAST_SECONDS = 15.0  # below which a section is not worth starting: it imports torch first
 WORTHWHILE_SECONDS = 30.0  # that a section is given at least, where they are left

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mixgraph.system.files import json_text, write_atomically
+from tools.bench.machine import processor_model
 
 
 def probe(device: str) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def probe(device: str) -> dict[str, Any]:
         "cudnn": torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else None,
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "processor": _processor(),
+        "processor": processor_model(),
         "device": "cpu",
         "error": "",
     }
@@ -75,15 +76,6 @@ def _driver() -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"unknown ({type(error).__name__})"
     return done.stdout.strip().splitlines()[0] if done.stdout.strip() else "unknown"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def main() -> None:

@@ -12,12 +12,12 @@ from datamodules import SongData
 from mixgraph.pruning import RoundResult, Schedule
 from mixgraph.search.module import ConsoleModule
 from mixgraph.songs.song import Song
+from tools.bench.cases import DEMO
 from tools.gpu import large_song
 from tools.gpu.context import Context
 from tools.gpu.timed_search import CPU, SearchRecord, prune_once, run_search, trial_seconds
 from tools.gpu.timing import device_seconds, wall_seconds
 from tools.gpu.workloads import (
-    DEMO,
     DEMO_SCHEDULE,
     LOSS_INCREASE,
     MadeSongData,

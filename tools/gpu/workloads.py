@@ -15,11 +15,9 @@ from mixgraph.pruning import Costs, SamplerSettings, Schedule, SongCosts
 from mixgraph.search.module import ConsoleModule
 from mixgraph.songs.song import Song
 from mixgraph.songs.training_clips import Clip, ClipReader, SongsReader
-from tools.bench.cases import WARM_UP_SECONDS, Case, make_song
+from tools.bench.cases import DEMO, WARM_UP_SECONDS, Case, make_song
 from tools.bench.ours import OurSide
-from tools.gpu.parent import ROOT
 
-DEMO = ROOT / "mixgraph" / "songs" / "demo_potassium"
 QUICK = Case(tracks=2, seconds=3.0, clip_seconds=2.0, sample_rate=8000)
 _CLIPS = 4  # that steps take in turns
 
