@@ -71,7 +71,7 @@ def test_a_stages_last_step_is_logged(undisturbed) -> None:
     "step",
     [
         pytest.param(5, id="console", marks=pytest.mark.long),
-        pytest.param(9, id="end of a round"),
+        pytest.param(9, id="end of a round", marks=pytest.mark.long),
         pytest.param(11, id="last stage", marks=pytest.mark.long),
         pytest.param(12, id="end", marks=pytest.mark.long),
     ],

@@ -93,6 +93,7 @@ def test_records_are_uniform_and_readable(saved, graph, weights):
     assert [node["weight"] for node in record["nodes"] if node["weight"] is not None] == weights.tolist()
 
 
+@pytest.mark.long
 def test_the_same_graph_gives_the_same_bytes_whatever_the_hash_seed(tmp_path, graph, weights, processors, saved):
     parameters = draw(graph, processors)
     save_parameters(tmp_path / "a.safetensors", parameters, weights)

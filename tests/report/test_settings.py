@@ -333,6 +333,7 @@ def panel_places(page):
     return [(tops.index(y), lefts.index(x)) for y, x in places]
 
 
+@pytest.mark.long
 def test_a_chain_is_not_parted_and_pages_end() -> None:
     chains = {"g": [f"track {i}" for i in range(40)]}
     graph = build_console(chains, "ecnsgdr", "eg")

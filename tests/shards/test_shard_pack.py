@@ -111,6 +111,7 @@ def test_excerpts_have_a_stated_length_and_start(results, full) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.long
 def test_the_same_results_give_the_same_bytes_and_nothing_leaks(results, tiny_song, duo_song, tmp_path) -> None:
     pairs = [str(p) for (folder, _), song in zip(results, (tiny_song, duo_song), strict=True) for p in (folder, song)]
     sets = []

@@ -108,6 +108,7 @@ def test_links_to_folders_are_followed_once(plain, copies, tmp_path) -> None:
     assert len(finder._by_name["kick.wav"]) == len(kicks)
 
 
+@pytest.mark.long
 def test_the_command_writes_the_set_with_audio(plain, full, copies, tmp_path) -> None:
     """And its card says what the old one said, for which there was none in the samples."""
     texts = CardTexts("Tiny set", "Two songs.", "2026-11-28", choice=choice_section({"why": "they are small"}))

@@ -40,7 +40,7 @@ def test_evaluation_sees_every_sample_once(stream, workers, batch_size) -> None:
         assert sorted(keys(data.val_dataloader())) == ALL
 
 
-@pytest.mark.parametrize("workers", [0, 2, 5])
+@pytest.mark.parametrize("workers", [0, 2, pytest.param(5, marks=pytest.mark.long)])
 def test_nodes_share_evaluation_without_loss_or_duplication(stream, workers) -> None:
     source = GraphShards(str(stream)).source("train")
     shares = [keys(evaluation_loader(source, workers, Node(rank, 2))) for rank in range(2)]
@@ -49,7 +49,7 @@ def test_nodes_share_evaluation_without_loss_or_duplication(stream, workers) -> 
     assert [keys(evaluation_loader(source, workers, Node(rank, 9))) for rank in range(4, 9)] == [[]] * 5
 
 
-@pytest.mark.parametrize("workers", [0, 1, 2, 6])
+@pytest.mark.parametrize("workers", [0, 1, 2, pytest.param(6, marks=pytest.mark.long)])
 def test_training_epochs_have_one_length_on_every_node(stream, workers) -> None:
     data = GraphShards(str(stream), batch_size=2, shuffle_buffer=5)
     source = data.source("train")
@@ -91,6 +91,7 @@ for _ in range(2):
 """
 
 
+@pytest.mark.long
 def test_a_seed_gives_the_same_epochs_in_every_process(stream) -> None:
     root = Path(__file__).parent.parent.parent
     printed = []

@@ -53,6 +53,7 @@ def folder(tiny_song, tmp_path_factory):
     return out
 
 
+@pytest.mark.long
 def test_a_quick_run_measures_every_part(folder):
     report = json.loads((folder / "benchmark.json").read_text())
     assert {row["part"] for row in report["rows"]} == set(PARTS)
@@ -73,6 +74,7 @@ def test_a_quick_run_measures_every_part(folder):
     assert report["machine"]["threads"] == 1
 
 
+@pytest.mark.long
 def test_phases_add_up(folder):
     rows = json.loads((folder / "benchmark.json").read_text())["rows"]
     phases = {r["measure"]: r["median"]["ours tuned"] for r in rows if r["case"].get("song") == "tiny"}
@@ -80,6 +82,7 @@ def test_phases_add_up(folder):
     assert phases["total"] == pytest.approx(sum(phases[name] for name in names))
 
 
+@pytest.mark.long
 def test_tables_and_picture(folder):
     text = (folder / "benchmark.md").read_text()
     for part in PARTS:
@@ -107,6 +110,7 @@ def test_a_search_that_is_kept_is_not_run_again(tiny_song, folder, tmp_path):
     assert len((tmp_path / FILE).read_text().splitlines()) == 3
 
 
+@pytest.mark.long
 def test_without_keep_everything_is_measured_anew(folder):
     lines = (folder / FILE).read_text().splitlines()
     assert [json.loads(line)["key"]["seed"] for line in lines] == [0]
