@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import torch
 
 from callbacks import IterativePruning, ResultFolder
@@ -10,6 +11,7 @@ from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
 
 
+@pytest.mark.long
 def test_fit_at_48_khz(tiny_song, tmp_path) -> None:
     data = SongData(str(tiny_song), sample_rate=48000, steps_per_stage=2, scored_seconds=1.0)
     pruning = IterativePruning(1, 1, leave_one_out=False)

@@ -234,6 +234,7 @@ def test_a_search_that_goes_on_with_a_budget_is_fitted(find, machine) -> None:
     assert late.fitted == replace(late.requested, rounds=1, sparsity_ramp_steps=1000)  # one round less is enough
 
 
+@pytest.mark.long
 def test_another_budget_is_fitted_anew(find, machine, tmp_path) -> None:
     find(first := TimeBudget("90s"), StopAt(20))
     with pytest.warns(UserWarning, match=r"made with data.steps_per_stage=\d+, .*; the search goes on with .*=500"):
@@ -241,6 +242,7 @@ def test_another_budget_is_fitted_anew(find, machine, tmp_path) -> None:
     assert second.fitted.steps_per_stage > first.fitted.steps_per_stage
 
 
+@pytest.mark.long
 def test_a_budgets_schedule_is_kept_and_another_schedule_is_told(find, machine) -> None:
     find(first := TimeBudget("1h"), StopAt(4), steps=3)
     assert first.fitted is None  # an hour is enough
