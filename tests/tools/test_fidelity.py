@@ -124,7 +124,7 @@ def test_both_forms_of_truth_and_what_does_nothing(tmp_path) -> None:
     (tmp_path / "truth.json").write_text(json.dumps(old))
     assert read_truth(tmp_path) == [("subgroup", "a", "reverb", "", 0), ("track", "kick", "equalizer", "", 0)]
     (tmp_path / "truth.json").write_text(json.dumps({"tracks": {"a.flac": [["chorus", {}]]}, "subgroups": {}}))
-    with pytest.raises(ValueError, match=r"a: one of equalizer, .* is needed, got 'chorus'"):
+    with pytest.raises(ValueError, match=r"a: one of .*equalizer, .* is needed, got 'chorus'"):
         read_truth(tmp_path)
     (tmp_path / "truth.json").unlink()
     assert read_truth(tmp_path) is None
