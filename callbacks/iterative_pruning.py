@@ -54,7 +54,7 @@ class IterativePruning(L.Callback):
         period: every period-th round of the hybrid sampler is brute force.
         order: order of brute force: `"random"`, `"weight"`, `"loss_increase"`, or the name that an order of your own
             is registered by; see `mixgraph.pruning.orders`.
-        refresh_min_loss: lower L_min to the current loss at every round (the reference's rule).
+        refresh_min_loss: lower L_min to the current loss at every round (the published rule).
         leave_one_out: measure each node's loss increase after console training and at the end (paper eq. 9).
         seed: seeds the order of candidates.
         sampler_options: further arguments of a sampler of your own.

@@ -5,10 +5,10 @@ Exit codes:
 | code | meaning |
 | --- | --- |
 | 0 | done; also a search that one Ctrl-C or its time budget ended, with the graph as it was then as its result |
-| 1 | an error, which is told in a line |
+| 1 | an error, printed in one line |
 | 2 | options that are not understood |
-| 130 | interrupted by a second Ctrl-C: no result; what goes on from the last stage is told |
-| 143 | terminated by SIGTERM: no result; what goes on from the last stage is told |
+| 130 | interrupted by a second Ctrl-C: no result; the command that goes on from the last stage is printed |
+| 143 | terminated by SIGTERM: no result; the command that goes on from the last stage is printed |
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Runs the command line; what is wrong with the input is said in a line, without a traceback."""
+    """Runs the command line; errors in the input are printed in one line, without a traceback."""
     try:
         with ending_when_terminated():
             code = _run(sys.argv[1:])
         if code is not None:
             sys.exit(code)
     except (ValueError, OSError, FloatingPointError) as error:
-        told = error_line(error) if isinstance(error, OSError) else str(error)
-        sys.exit(f"mixgraph: {visible_lines(told)}")
+        message = error_line(error) if isinstance(error, OSError) else str(error)
+        sys.exit(f"mixgraph: {visible_lines(message)}")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except SystemExit as end:

@@ -73,7 +73,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def check_checkpoint(path: str | Path | None) -> None:
-    """Checks a file that Lightning is going to load; its own words for one, such as `last`, are left to it.
+    """Checks a file that Lightning is going to load; Lightning's names for checkpoints, such as `last`, are left to it.
 
     Raises:
         FileNotFoundError, ValueError: as `read_checkpoint`.

@@ -55,14 +55,14 @@ def song_path(path: str | Path) -> Path:
     """A song's path; `mixgraph/songs/demo_potassium`, and what is in it, is found wherever mixgraph is installed.
 
     Args:
-        path: as it was given. One that exists is what it says.
+        path: path of a song. One that exists is returned as it is.
     """
-    given = Path(path)
-    shipped = BESIDE / given
+    as_given = Path(path)
+    shipped = BESIDE / as_given
     demo = PACKAGE / "songs" / "demo_potassium"
-    if not given.exists() and not given.is_absolute() and (shipped == demo or demo in shipped.parents):
+    if not as_given.exists() and not as_given.is_absolute() and (shipped == demo or demo in shipped.parents):
         return shipped
-    return given
+    return as_given
 
 
 def search_working_folder_last() -> None:
@@ -91,8 +91,8 @@ def neighbour(name: str) -> ModuleType:
     alias = f"mixgraph.{name}"
     if alias in sys.modules:
         return sys.modules[alias]
-    found = importlib.util.find_spec(name)
-    if found is not None and found.origin is not None and Path(found.origin).resolve() == file:
+    specification = importlib.util.find_spec(name)
+    if specification is not None and specification.origin is not None and Path(specification.origin).resolve() == file:
         return importlib.import_module(name)
     spec = importlib.util.spec_from_file_location(alias, file, submodule_search_locations=[str(file.parent)])
     if spec is None or spec.loader is None or not file.is_file():

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from callbacks.iterative_pruning import song_evaluator
 from datamodules import SongData
 from mixgraph.graph import batch, build_console
+from mixgraph.graph.values import GraphValues
 from mixgraph.processors import registered
 from mixgraph.render import execute, make_plan, products, render_plan
 from mixgraph.search.module import ConsoleModule
@@ -112,36 +113,36 @@ class Traffic(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.transfers: list[str] = []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
         devices = {value.device.type for value in (*args, result) if isinstance(value, torch.Tensor)}
         if name in self.moves and (len(devices) > 1 or (name not in ("_to_copy", "copy_") and devices != {"cpu"})):
-            self.found.append(name)
+            self.transfers.append(name)
         return result
 
 
 class HostMade(TorchFunctionMode):
     """Adds the names of functions that make tensors on a device out of values of the host."""
 
-    def __init__(self, found: list[str]) -> None:
+    def __init__(self, transfers: list[str]) -> None:
         super().__init__()
-        self.found = found
+        self.transfers = transfers
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
         if func in (torch.tensor, torch.as_tensor, torch.asarray) and result.device.type != "cpu":
-            self.found.append(func.__name__)
+            self.transfers.append(func.__name__)
         return result
 
 
 @contextmanager
 def watched():
     """All that moves between the host and a device."""
-    with Traffic() as traffic, HostMade(traffic.found):
-        yield traffic.found
+    with Traffic() as traffic, HostMade(traffic.transfers):
+        yield traffic.transfers
 
 
 META = torch.device("meta")
@@ -155,13 +156,13 @@ def test_traffic_is_seen() -> None:
         lambda: torch.zeros(()).to(there),
         lambda: there.copy_(torch.ones(3)),
     ):
-        with watched() as found:
+        with watched() as transfers:
             move_something()
-        assert len(found) == 1
-    with watched() as found:
+        assert len(transfers) == 1
+    with watched() as transfers:
         (there + 1).to(torch.float64)
         torch.tensor([1.0, 2.0]).sum().item()  # of the host itself
-    assert found == []
+    assert transfers == []
     with pytest.raises((RuntimeError, NotImplementedError)):
         there.sum().item()
 
@@ -191,9 +192,9 @@ def test_a_training_step_moves_nothing_between_host_and_device(data_30k, chain) 
         module.prune(keep)
         training = Training(module, training.clips)
         training.step()
-        with watched() as found:
+        with watched() as transfers:
             training.step()
-        assert found == []
+        assert transfers == []
     assert module.dry_wet_logits.grad.device == META
 
 
@@ -203,22 +204,23 @@ def test_a_training_step_of_several_songs_moves_nothing_between_host_and_device(
     module.build(batch([build_console(song.subgroups, name=song.name) for song in songs]))
     training = on_device(module, SongsReader([ClipReader(s, 3000, 6000, module.lookahead, 0) for s in songs])(0))
     training.step()
-    with watched() as found:
+    with watched() as transfers:
         training.step()
-    assert found == []
+    assert transfers == []
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_schedule_stays_on_its_device(data_30k, method) -> None:
     module = ConsoleModule().build(build_console(data_30k.song.subgroups))
     training = on_device(module, data_30k.clips()(0))
-    clip, values = training.clips[0], module.parameters_by_type()
+    clip, parameters = training.clips[0], module.parameters_by_type()
     plan = make_plan(module.graph, module.processors, clip.targets.shape[-1] + module.lookahead, method)
-    render = partial(render_plan, plan, module.processors, clip.sources, values, starts=clip.starts)
-    render(module.weights)
-    with watched() as found:
-        render(module.weights).mix.sum().backward()
-    assert found == []
+    render = partial(render_plan, plan, processors=module.processors, sources=clip.sources, starts=clip.starts)
+    values = GraphValues(module.graph, parameters, module.weights)
+    render(values)
+    with watched() as transfers:
+        render(values).mix.sum().backward()
+    assert transfers == []
     assert module.dry_wet_logits.grad.device == META
 
 

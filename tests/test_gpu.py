@@ -72,8 +72,8 @@ def gradients(module, clip):
 @pytest.mark.parametrize("console", CONSOLES)
 def test_a_step_on_the_card_equals_the_cpu(data, console, dtype, of_loss, of_gradients) -> None:
     wanted, slow = gradients(*make(data, "cpu", console, getattr(torch, dtype)))
-    found, fast = gradients(*make(data, "cuda", console, getattr(torch, dtype)))
-    assert found == pytest.approx(wanted, rel=of_loss)
+    loss, fast = gradients(*make(data, "cuda", console, getattr(torch, dtype)))
+    assert loss == pytest.approx(wanted, rel=of_loss)
     for name, gradient in slow.items():
         if "delay_z" not in name:  # modulus 1 whatever arrives
             assert (fast[name] - gradient).norm() <= of_gradients * gradient.norm() + 1e-9, name
@@ -151,15 +151,15 @@ def test_a_search_runs_on_the_card(tiny_song) -> None:
 def test_the_mel_loss_on_the_card_equals_the_cpu_in_float64() -> None:
     generator = torch.Generator().manual_seed(0)
     prediction, target = torch.randn(2, 3, 2, 30_000, generator=generator, dtype=torch.float64)
-    found = []
+    results = []
     for device in ("cpu", "cuda"):
         match = MatchLoss(30_000).to(device)
         given = prediction.to(device).requires_grad_()
         loss = match(given, target.to(device)).full.sum()
         loss.backward()
-        found.append((loss.item(), given.grad.cpu()))
-    assert found[1][0] == pytest.approx(found[0][0], rel=1e-10)
-    assert (found[1][1] - found[0][1]).norm() < 1e-8 * found[0][1].norm()
+        results.append((loss.item(), given.grad.cpu()))
+    assert results[1][0] == pytest.approx(results[0][0], rel=1e-10)
+    assert (results[1][1] - results[0][1]).norm() < 1e-8 * results[0][1].norm()
 
 
 def test_inverse_real_ffts_of_the_card_ignore_what_real_signals_do_not_have() -> None:
@@ -182,12 +182,12 @@ def test_attack_and_release_on_the_card_equal_the_loop(times) -> None:
     generator = torch.Generator().manual_seed(0)
     energy = torch.randn(3, 20_000, generator=generator).square() * (torch.arange(20_000) % 4000 < 1500)
     logits = [torch.logit(torch.exp(torch.tensor(-1000 / (ms * RATE), dtype=torch.float64))).float() for ms in times]
-    found = []
+    results = []
     for device in ("cpu", "cuda"):
         signal = energy.to(device).requires_grad_()
         steps = [logit.expand(3).to(device).requires_grad_() for logit in logits]
         smooth = attack_release(signal, *steps, torch.zeros(3, device=device))
         smooth.square().sum().backward()
-        found.append([smooth.detach().cpu(), signal.grad.cpu(), *(s.grad.cpu() for s in steps)])
-    for card, cpu in zip(found[1], found[0], strict=True):
+        results.append([smooth.detach().cpu(), signal.grad.cpu(), *(s.grad.cpu() for s in steps)])
+    for card, cpu in zip(results[1], results[0], strict=True):
         assert (card - cpu).norm() <= 1e-5 * cpu.norm()

@@ -22,9 +22,9 @@ from mixgraph.system.memory import keep_freed_memory
 from tools.bench.fidelity.picture import draw_course, draw_ends
 from tools.bench.fidelity.recovery import recovery_markdown
 from tools.bench.fidelity.report import losses_after_steps, to_markdown
-from tools.bench.fidelity.runs import REFERENCE, Rules, run_search
+from tools.bench.fidelity.runs import PEER, Rules, run_search
 from tools.bench.fidelity.songs import MeasuredSong, SyntheticOptions, digest_of_files, measured_song
-from tools.bench.fidelity.table import Runs, against_reference, summarise
+from tools.bench.fidelity.table import Runs, against_peer, summarise
 from tools.bench.kept_searches import FILE, Search, Searches
 from tools.bench.machine import machine, versions
 from tools.bench.recipe import Recipe
@@ -57,8 +57,8 @@ def _configurations(options: argparse.Namespace) -> dict[str, list[str]]:
     configurations: dict[str, list[str]] = {}
     for text in options.config or ["ours="]:
         name, equals, parts = text.partition("=")
-        if not equals or not name or name == REFERENCE or name in configurations:
-            raise ValueError(f"--config: NAME=PARTS, each name once and not {REFERENCE}, is needed, got {text!r}")
+        if not equals or not name or name == PEER or name in configurations:
+            raise ValueError(f"--config: NAME=PARTS, each name once and not {PEER}, is needed, got {text!r}")
         configurations[name] = _arguments(parts)
         refused = [a for a in configurations[name] if a.startswith(_NOT_HERE)]
         if refused:
@@ -121,7 +121,7 @@ def run(options: argparse.Namespace) -> Runs:
 
     path = options.out / FILE if options.out else None
     searches = Searches(path, machine(torch.get_num_threads())["date"], options.keep, log)
-    configurations = dict(options.configurations) | ({REFERENCE: []} if options.reference else {})
+    configurations = dict(options.configurations) | ({PEER: []} if options.reference else {})
     made = SyntheticOptions(
         options.synthetic_seconds,
         options.synthetic_subgroups,
@@ -152,7 +152,7 @@ def run(options: argparse.Namespace) -> Runs:
 
 def _search(searches: Searches, song: MeasuredSong, rules: Rules, seed: int, named: dict[str, Any]) -> Search:
     """Runs a search, or takes it from those that are kept."""
-    side: Literal["ours", "peer"] = "peer" if rules.name == REFERENCE else "ours"
+    side: Literal["ours", "peer"] = "peer" if rules.name == PEER else "ours"
     texts = [Path(a).read_text(encoding="utf-8") for a in rules.arguments if not a.startswith("--")]
     key = named | {
         "files": "" if song.synthetic else digest_of_files(song.folder),  # the name of a synthetic song says all
@@ -198,7 +198,7 @@ def _write(folder: Path, runs: Runs, text: str, about: dict[str, Any], stated: f
     report = {
         "about": about,
         "summaries": [{"song": song, "rules": name} | summary for (song, name), summary in summaries.items()],
-        "against_reference": against_reference(summaries),
+        "against_reference": against_peer(summaries),
     }
     write_atomically(folder / "fidelity.md", text.encode())
     write_atomically(folder / "fidelity.json", json_text(report, 1).encode())

@@ -5,7 +5,7 @@
 
 A change that should not change results is checked by running this before and after it, on one machine: searches of the
 demo song and of the songs that are named, of a synthetic song, of a console with a bus, splitters and a sidechain, by
-the paper's and the reference's rules, two songs at once; a render; a data set that is built, its shards, and what is
+the paper's and the published rules, two songs at once; a render; a data set that is built, its shards, and what is
 read from them; a synthetic set, an estimator trained on it, judged, and asked; a report of fidelity. Every job is a
 command that a user could type, so that the check does not depend on how the code is arranged. It takes about 5 minutes
 on 2 cores, and ends with 1 where a hash differs or a file is missing.

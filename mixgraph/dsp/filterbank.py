@@ -15,7 +15,7 @@ from torchaudio.functional import melscale_fbanks
 
 
 def a_weighting_taps(sample_rate: int, num_taps: int = 101) -> Tensor:
-    """Returns the A-weighting FIR of auraloss, float32, symmetric (reference section 2, item 3).
+    """Returns the A-weighting FIR of auraloss, float32, symmetric (docs/published_code.md).
 
     The analog curve goes through a bilinear transform without prewarping, then a least-squares fit. That many taps
     cannot follow the curve at the bottom (-26 dB at 20 Hz at 30 kHz, where the true value is -50 dB), and the
@@ -127,7 +127,7 @@ _BANDS_A_BLOCK = 16
 
 
 def filterbank_blocks(filters: Tensor) -> Blocks:
-    """Cuts a filterbank into groups of neighbouring bands, each with the stretch of bins that it hears.
+    """Cuts a filterbank into groups of neighbouring bands, with the stretch of bins where their filters are not zero.
 
     Most of a matrix of triangular filters is zero; the blocks leave most of that out.
 
@@ -140,8 +140,8 @@ def filterbank_blocks(filters: Tensor) -> Blocks:
     blocks = []
     for first in range(0, filters.shape[1], _BANDS_A_BLOCK):
         bands = slice(first, min(first + _BANDS_A_BLOCK, filters.shape[1]))
-        heard = filters[:, bands].ne(0).any(dim=1).nonzero().flatten().tolist()
-        blocks.append((slice(heard[0], heard[-1] + 1), bands))
+        audible = filters[:, bands].ne(0).any(dim=1).nonzero().flatten().tolist()
+        blocks.append((slice(audible[0], audible[-1] + 1), bands))
     return tuple(blocks)
 
 
@@ -169,7 +169,7 @@ class _FilterbankProduct(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         filters, blocks = ctx.filters, ctx.blocks
         arriving = gradients[0].flatten(0, -2)
-        found = arriving.new_zeros(arriving.shape[0], filters.shape[0])
+        by_magnitude = arriving.new_zeros(arriving.shape[0], filters.shape[0])
         for bins, bands in blocks:  # neighbouring blocks share some bins
-            found[:, bins].addmm_(arriving[:, bands], filters[bins, bands].T)
-        return found.unflatten(0, gradients[0].shape[:-1]), None, None
+            by_magnitude[:, bins].addmm_(arriving[:, bands], filters[bins, bands].T)
+        return by_magnitude.unflatten(0, gradients[0].shape[:-1]), None, None

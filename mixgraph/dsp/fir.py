@@ -15,7 +15,7 @@ def hann(length: int, periodic: bool = False) -> Tensor:
     """A Hann window of odd `length`, in float64.
 
     The symmetric window has its peak at the centre tap, so a zero-phase response stays real. The periodic one
-    (the reference's) is off-centre by half a tap, which makes the response slightly complex.
+    (as published) is off-centre by half a tap, which makes the response slightly complex.
     """
     steps = length if periodic else length + 1
     offset = 0 if periodic else 1  # skip the first zero, so that all taps of the symmetric window count

@@ -46,8 +46,8 @@ def delayed_filters(z: Tensor, filters: Tensor, length: int, truncate: bool) -> 
     Args:
         z: (rows, segments, 2), real and imaginary part, |z| <= 1.
         filters: (rows, segments, taps), zero-phase, taps odd.
-        length: of a segment in samples, even.
-        truncate: cut each filter at the borders of its segment (the reference's); otherwise only at both ends of
+        length: samples of a segment, even.
+        truncate: cut each filter at the borders of its segment (as published); otherwise only at both ends of
             the whole response.
 
     Returns:
@@ -92,11 +92,11 @@ def _surrogate_gradient(grad: Tensor, z: Tensor, filters: Tensor, length: int, t
         windows = F.pad(grad.view(rows, segments, length), (half, half))
     else:
         windows = F.pad(grad, (half, half)).unfold(1, length + 2 * half, length)
-    each = rows * segments
-    arrived = F.conv1d(windows.reshape(1, each, -1), filters.view(each, 1, taps), groups=each)
+    num_filters = rows * segments
+    arrived = F.conv1d(windows.reshape(1, num_filters, -1), filters.view(num_filters, 1, taps), groups=num_filters)
     spectrum = torch.fft.rfft(arrived[0])
     spectrum[:, -1] *= 0.5
-    return _slope(spectrum[:, 1:], z.view(each, 2)).view_as(z) * (2 / length)
+    return _slope(spectrum[:, 1:], z.view(num_filters, 2)).view_as(z) * (2 / length)
 
 
 def _slope(coefficients: Tensor, z: Tensor) -> Tensor:

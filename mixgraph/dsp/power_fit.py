@@ -1,4 +1,4 @@
-"""Which levels of some signals make the powers of another: a least-squares fit that phases cannot disturb."""
+"""The levels at which signals have the powers of another signal: a least-squares fit that ignores phases."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def band_powers(audio: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
     member = (band.unsqueeze(0) == torch.arange(int(band[-1]) + 1, device=audio.device).unsqueeze(1)).double()
     member = member[member.any(dim=1)]
     inside = [hertz[row > 0].clamp(min=_LOWEST_HZ / 2) for row in member]
-    centres = torch.stack([(own[0] * own[-1]).sqrt() for own in inside])
+    centres = torch.stack([(band_hertz[0] * band_hertz[-1]).sqrt() for band_hertz in inside])
     return (powers @ member.T).transpose(-1, -2), centres
 
 
@@ -39,7 +39,7 @@ def fit_powers(parts: Tensor, whole: Tensor) -> Tensor:
     """Amplitude factors of signals at which the sum of their powers is nearly the power of another.
 
     min over a >= 0 of sum over n of (sum over k of a_k parts[k, n] - whole[n])^2 / whole[n]: squares of powers alone
-    would hear the loudest moments only. A slight pull to 1 decides what the powers leave open.
+    would follow the loudest moments only. A slight pull to 1 decides what the powers leave open.
 
     Args:
         parts: (K, n), powers.
@@ -50,11 +50,11 @@ def fit_powers(parts: Tensor, whole: Tensor) -> Tensor:
     """
     weights = (whole + _FLOOR * whole.mean() + torch.finfo(torch.float64).tiny).rsqrt()
     norms = torch.linalg.vector_norm(parts * weights, dim=1)
-    heard = norms > _SILENT * norms.max()
+    audible = norms > _SILENT * norms.max()
     factors = torch.ones(len(parts), dtype=torch.float64)
-    if heard.any():
-        matrix = (parts[heard] * weights).T
-        pull = _RIDGE * norms[heard]
+    if audible.any():
+        matrix = (parts[audible] * weights).T
+        pull = _RIDGE * norms[audible]
         rows, goal = torch.cat((matrix, torch.diag(pull))), torch.cat((whole * weights, pull))
-        factors[heard.cpu()] = torch.from_numpy(nnls(rows.cpu().numpy(), goal.cpu().numpy())[0]).sqrt()
+        factors[audible.cpu()] = torch.from_numpy(nnls(rows.cpu().numpy(), goal.cpu().numpy())[0]).sqrt()
     return factors

@@ -74,7 +74,7 @@ class _FrameSpectra(torch.autograd.Function):
 def floored_magnitude(spectrum: Tensor, floor: float, gradient: FloorGradient = "soft") -> Tensor:
     """Returns `max(|X|, floor)`, whose gradient need not vanish below the floor.
 
-    A clamp's gradient ("hard", reference section 2, item 5) is 0 below the floor, so that a muted prediction never
+    A clamp's gradient ("hard", as in the published code) is 0 below the floor, so that a muted prediction never
     comes back. "soft" takes that of |X| above it, and X / floor below: it fades linearly to 0 at digital silence,
     and stays bounded by 1. `sqrt(|X|^2 + eps)` would have such a gradient too, but shifts the value. Neither can be
     differentiated twice.
@@ -122,8 +122,8 @@ def four_signals(stereo: Tensor) -> Tensor:
 
     Shape: (..., 2, frames, bins) to (..., 4, frames, bins).
     """
-    found: Tensor = _FourSignals.apply(stereo)
-    return found
+    signals: Tensor = _FourSignals.apply(stereo)
+    return signals
 
 
 class _FourSignals(torch.autograd.Function):

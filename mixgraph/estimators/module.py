@@ -21,6 +21,7 @@ from mixgraph.estimators.network import Answers, EstimatorNetwork
 from mixgraph.estimators.settings import EstimatorLosses, EstimatorOptimizer, EstimatorTask, NetworkSettings
 from mixgraph.estimators.statistics import TrainingStatistics, weight_logit
 from mixgraph.graph import batch as batch_graphs
+from mixgraph.graph.values import GraphValues
 from mixgraph.losses import MatchLoss
 from mixgraph.processors import make_processors
 from mixgraph.render import render
@@ -172,7 +173,8 @@ class EstimatorModule(L.LightningModule):
             raise ValueError("losses.match: needs audio; set data.clip_seconds above losses' warm-up, e.g. to 3")
         graphs = data.graph if isinstance(data.graph, list) else [data.graph]
         weights = estimate.keep * estimate.weights
-        mix = render(batch_graphs(graphs), self.processors, data.clip_tracks, estimate.parameters, weights).mix
+        values = GraphValues(batch_graphs(graphs), estimate.parameters, weights)
+        mix = render(values, self.processors, data.clip_tracks).mix
         warm_up = mix.shape[-1] // 4
         return self.match(mix[..., warm_up:], data.clip_mix[..., warm_up:]).full.mean()
 

@@ -1,4 +1,14 @@
-"""Mixing graphs as values: consoles, edits, batches, files, conversions, drawings."""
+"""Mixing graphs as values.
+
+- `types`: the graph itself, a frozen value that checks itself.
+- `chains`: how the chains of a console are written.
+- `console`: the full graphs that a search starts from.
+- `edit`: pruned, batched, split and relabelled copies.
+- `values`: a graph with the parameters and weights of its processors.
+- `records`: graphs as JSON text, and back.
+- `io`: graph files and parameter files.
+- `convert`: graphs for networkx and PyTorch Geometric.
+"""
 
 from mixgraph.graph.chains import read_chain
 from mixgraph.graph.console import build_console

@@ -35,7 +35,7 @@ def build_console(
         subgroups: subgroup name -> names of its tracks; the order of both is the order of sources.
         track_chain: chain of every track; `""` sums the dry tracks.
         subgroup_chain: chain of every subgroup.
-        name: of the song.
+        name: name of the song.
         master_chain: chain of the sum of the subgroups; `""` leaves the sum to the output.
         returns: name of each return bus -> its chain.
         sidechains: name of a track or subgroup -> that of another: the first ends with a sidechain compressor, whose
@@ -82,9 +82,9 @@ def build_console(
     if master_chain:
         ends = [desk.extend(desk.gather(MIX, ends, MASTER), chains[master_chain], MASTER)]
     desk.gather(OUTPUT, ends, name)
-    for own, (level, other) in keyed.items():
+    for listener, (level, other) in keyed.items():
         for end, outlet in group_ends[other] if level == "subgroup" else track_ends[other]:
-            desk.connect(end, outlet, listening[own], inlet=1)
+            desk.connect(end, outlet, listening[listener], inlet=1)
     owner = {track: group for group, members in subgroups.items() for track in members}
     return MixGraph(
         types=tuple(desk.types),
@@ -100,7 +100,7 @@ Ends = list[tuple[int, int]]
 
 
 class _Desk:
-    """A graph that grows."""
+    """A graph under construction."""
 
     def __init__(self, types: list[str], names: list[str]) -> None:
         self.types, self.names = types, names
@@ -112,7 +112,7 @@ class _Desk:
         self.ports.append((outlet, inlet))
 
     def gather(self, node_type: str, ends: Sequence[Ends], name: str) -> Ends:
-        """A node that sums."""
+        """Adds a node that sums some ends."""
         self.types.append(node_type)
         self.names.append(name)
         for node, outlet in (end for parts in ends for end in parts):
@@ -120,7 +120,7 @@ class _Desk:
         return [(len(self.types) - 1, 0)]
 
     def extend(self, ends: Ends, chain: Sequence[Link], name: str) -> Ends:
-        """A chain behind some ends."""
+        """Adds a chain behind some ends."""
         for link in chain:
             ends = self.gather(link.type, [ends], name)
             if link.branches:
@@ -133,14 +133,14 @@ class _Desk:
 def _check_sidechains(
     sidechains: Mapping[str, str], subgroups: Mapping[str, Sequence[str]]
 ) -> dict[tuple[str, str], tuple[str, str]]:
-    """(level, name) of what is turned down -> that of what it listens to."""
+    """Returns (level, name) of each track or subgroup with a sidechain -> that of its key."""
     level = {track: "track" for members in subgroups.values() for track in members}
     level |= dict.fromkeys(subgroups, "subgroup")
     for name in (name for pair in sidechains.items() for name in pair):
         if name not in level:
             raise ValueError(f"sidechains: {name!r} is no track or subgroup; there are {', '.join(level)}")
-    keyed = {(level[own], own): (level[other], other) for own, other in sidechains.items()}
-    waiting = TopologicalSorter({own: [other] for own, other in keyed.items()})
+    keyed = {(level[listener], listener): (level[other], other) for listener, other in sidechains.items()}
+    waiting = TopologicalSorter({listener: [other] for listener, other in keyed.items()})
     for group, members in subgroups.items():
         waiting.add(("subgroup", group), *(("track", track) for track in members))
     try:

@@ -102,16 +102,16 @@ def to_pyg(
             if node_type in registered():
                 raise ValueError(f"graph: a type_id is needed, got none of {node_type!r}. HINT: its class declares it")
             raise ValueError(f"graph: unknown type {node_type!r}; known are {', '.join(vocabulary)}")
-    given: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     for key, values in (("weight", weights), ("loss_increase", loss_increases)):
         if values is not None:
             _check_rows(f"{key}s", values, len(graph.processors))
-            given[key] = values
+            columns[key] = values
     if parameters is not None:
         if processors is None:
             raise ValueError("processors: needed with parameters, since they declare the shapes; got None")
         for node_type in processors:
-            given[f"param_{node_type}"] = _flatten(graph, node_type, processors[node_type], parameters)
+            columns[f"param_{node_type}"] = _flatten(graph, node_type, processors[node_type], parameters)
     return Data(
         x=torch.tensor([vocabulary[node_type] for node_type in graph.types]),
         edge_index=torch.tensor(graph.edges, dtype=torch.long).reshape(-1, 2).T.contiguous(),
@@ -121,7 +121,7 @@ def to_pyg(
         source_index=torch.tensor(graph.inputs, dtype=torch.long),
         subgroup=list(graph.subgroups),
         processor_index=torch.tensor(graph.processors, dtype=torch.long),
-        **given,
+        **columns,
     )
 
 
@@ -189,8 +189,8 @@ def _flatten(
     for name, shape in shapes.items():
         value = parameters.get(node_type, {}).get(name)
         if value is None or tuple(value.shape) != (rows, *shape):
-            found = "none" if value is None else tuple(value.shape)
-            raise ValueError(f"parameters: {node_type}.{name}: {(rows, *shape)} is needed, got {found}")
+            actual = "none" if value is None else tuple(value.shape)
+            raise ValueError(f"parameters: {node_type}.{name}: {(rows, *shape)} is needed, got {actual}")
         parts.append(value.reshape(rows, -1))
     return torch.cat(parts, dim=1)
 

@@ -49,17 +49,19 @@ def prune(graph: MixGraph, keep: Collection[int]) -> tuple[MixGraph, PruneIndex]
         arriving[destination].append((source, outlet, inlet))
     cables: dict[int, list[tuple[int, int, int]]] = {}  # node -> (source, outlet, inlet) of what reaches it
     for node in graph.topological_order:
-        found: list[tuple[int, int, int]] = []
+        reaching: list[tuple[int, int, int]] = []
         for p, outlet, inlet in arriving[node] if not (node in gone and graph.types[node] in cuts) else ():
             if p not in gone:
-                found.append((p, outlet, inlet))
+                reaching.append((p, outlet, inlet))
             elif outlet == 0:
-                found += [(source, own, inlet) for source, own, entered in cables[p] if entered == 0]
-        if not any(inlet == 0 for _, _, inlet in found) and graph.types[node] not in (INPUT, OUTPUT):
+                reaching += [
+                    (source, source_outlet, inlet) for source, source_outlet, entered in cables[p] if entered == 0
+                ]
+        if not any(inlet == 0 for _, _, inlet in reaching) and graph.types[node] not in (INPUT, OUTPUT):
             gone.add(node)
-        if len(set(found)) < len(found) and node not in gone:
+        if len(set(reaching)) < len(reaching) and node not in gone:
             raise ValueError(f"pruning would connect two nodes twice at {graph.label(node)}; keep one of its branches")
-        cables[node] = found
+        cables[node] = reaching
     heard = set(graph.inputs) | set(graph.outputs)
     for node in reversed(graph.topological_order):
         if node in heard and node not in gone:
@@ -159,9 +161,9 @@ def without_inputs(graph: MixGraph, silent: Collection[int]) -> tuple[MixGraph, 
             carrying.update(graph.predecessors[node])
     live = {i for k, i in enumerate(graph.inputs) if k not in silent}
     for song in range(graph.num_songs):
-        own = [i for i in graph.inputs if graph.songs[i] == song and i in carrying]
-        if live.isdisjoint(own):
-            live.add(own[0])
+        song_inputs = [i for i in graph.inputs if graph.songs[i] == song and i in carrying]
+        if live.isdisjoint(song_inputs):
+            live.add(song_inputs[0])
     for node in graph.topological_order:
         if any(p in live for p in graph.predecessors[node]):
             live.add(node)

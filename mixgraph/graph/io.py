@@ -57,7 +57,7 @@ _PARAMETER_VERSION = 1
 
 
 class Declares(Protocol):
-    """What says which parameters a type of processor has."""
+    """Anything that declares the parameters of a type of processor."""
 
     @property
     def specification(self) -> dict[str, Parameter]:
@@ -129,7 +129,7 @@ def load_parameters(path: Path, graph: MixGraph, processors: Processors) -> tupl
     """Reads a parameter file and checks it against a graph.
 
     Args:
-        path: of the file.
+        path: the parameter file.
         graph: that the parameters belong to.
         processors: name -> processor, as made for the graph's sample rate and options; they declare the shapes.
 
@@ -139,34 +139,34 @@ def load_parameters(path: Path, graph: MixGraph, processors: Processors) -> tupl
     Raises:
         FileNotFoundError: no such file.
         ValueError: not a safetensors file, a newer schema, missing or unknown keys, shapes that do not fit, or
-            values that are not finite. The message names the key, what is needed and what was found.
+            values that are not finite. The message names the key, what is needed and what the file has.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: a parameter file (safetensors) is expected, got none")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path}: not a safetensors file: {error}") from error
-    return check_parameters(found, metadata, graph, processors, str(path))
+    return check_parameters(tensors, metadata, graph, processors, str(path))
 
 
 def check_parameters(
-    found: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
     metadata: Mapping[str, str],
     graph: MixGraph,
     processors: Processors | Mapping[str, Declares],
     where: str,
     finite: bool = False,
 ) -> tuple[dict[str, dict[str, Tensor]], Tensor]:
-    """What `load_parameters` returns, of tensors that were read already; raises as that does.
+    """Returns what `load_parameters` does, of tensors that were read already; raises as that does.
 
     Args:
-        found: key -> tensor.
-        metadata: of the safetensors header.
+        tensors: key -> tensor.
+        metadata: metadata of the safetensors header.
         graph: that the parameters belong to.
-        processors: name -> processor, or what else declares the shapes.
+        processors: name -> processor, or another value that declares the shapes.
         where: names the source in messages.
         finite: all tensors are float32, and known to have finite values only.
     """
@@ -181,22 +181,22 @@ def check_parameters(
             raise ValueError(f"processors: {node_type!r} is needed by the graph, got {', '.join(processors)}")
         for name, declared in processors[node_type].specification.items():
             needed[f"{node_type}.{name}"] = (rows, *declared.shape)
-    check_names(needed, found, where)
+    check_names(needed, tensors, where)
     for key, shape in needed.items():
-        if tuple(found[key].shape) != shape:
+        if tuple(tensors[key].shape) != shape:
             raise ValueError(
-                f"{where}: {key}: shape {shape} is needed (rows of the graph first), got {tuple(found[key].shape)}. "
+                f"{where}: {key}: shape {shape} is needed (rows of the graph first), got {tuple(tensors[key].shape)}. "
                 "HINT: are graph, sample rate and processor options those that the file was saved with?"
             )
     for key in needed if not finite else ():
-        _check_values(key, found[key], where)
-    _check_weights(found[WEIGHT_KEY], where)
+        _check_values(key, tensors[key], where)
+    _check_weights(tensors[WEIGHT_KEY], where)
     parameters: dict[str, dict[str, Tensor]] = {node_type: {} for node_type in graph.count()}
     for key in needed:
         if key != WEIGHT_KEY:
             node_type, name = key.split(".")
-            parameters[node_type][name] = found[key]
-    return parameters, found[WEIGHT_KEY]
+            parameters[node_type][name] = tensors[key]
+    return parameters, tensors[WEIGHT_KEY]
 
 
 def _check_values(key: str, value: Tensor, where: str) -> None:

@@ -71,7 +71,7 @@ class GraphFile:
 
 
 def node_letter(node_type: str) -> str:
-    """The letter of a node type: i, m, o, or the processor's own.
+    """Returns the letter of a node type: i, m, o, or that of the processor.
 
     Raises:
         ValueError: a type that is not registered.
@@ -140,7 +140,7 @@ def graph_file_to_json(file: GraphFile) -> str:
     """
     if type(file.sample_rate) is not int or file.sample_rate < 1:
         raise ValueError(f"sample_rate: a positive whole number of Hz is needed, got {file.sample_rate!r}")
-    options = {name: dict(given) for name, given in sorted(file.processor_options.items())}
+    options = {name: dict(values) for name, values in sorted(file.processor_options.items())}
     _check_options(options, "processor_options")
     record = graph_to_dict(file.graph, file.weights, file.loss_increases)
 
@@ -211,8 +211,8 @@ def check_version(version: int, where: str, newest: int = SCHEMA_VERSION) -> Non
         raise ValueError(f"{where}: made by a newer mixgraph: schema {version}, this one reads up to {newest}; upgrade")
 
 
-def check_names(needed: Iterable[str], found: Iterable[str], where: str) -> None:
-    missing, unknown = sorted(set(needed) - set(found)), sorted(set(found) - set(needed))
+def check_names(needed: Iterable[str], present: Iterable[str], where: str) -> None:
+    missing, unknown = sorted(set(needed) - set(present)), sorted(set(present) - set(needed))
     if missing:
         raise ValueError(f"{where}: missing: {', '.join(missing)}")
     if unknown:
@@ -270,14 +270,14 @@ def _check_nodes(nodes: Mapping[str, tuple[Any, ...]], where: str) -> None:
 
 
 def _check_options(options: Mapping[str, Any], where: str) -> None:
-    for name, given in options.items():
+    for name, type_options in options.items():
         try:
             processor_type(name)
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
-        if not isinstance(given, dict):
-            raise ValueError(f"{where}: {name}: an object is needed, got {_shown(given)}")
-        for option, value in given.items():
+        if not isinstance(type_options, dict):
+            raise ValueError(f"{where}: {name}: an object is needed, got {_shown(type_options)}")
+        for option, value in type_options.items():
             values = value if isinstance(value, list | tuple) else (value,)
             if not all(map(_is_option, values)):
                 needed = "a text, finite number, bool or null, or a list of these,"
@@ -343,8 +343,8 @@ def _column(graph: MixGraph, values: Sequence[Any], key: str, where: str, dtype:
     if known != graph.processors:
         odd = min(set(known) ^ set(graph.processors))
         raise ValueError(f"{where}: nodes[{odd}]: {key}: all processors have one, or none; other nodes have null")
-    found = [values[i] for i in known]
-    if found and not low <= min(found) <= max(found) <= high:
+    numbers = [values[i] for i in known]
+    if numbers and not low <= min(numbers) <= max(numbers) <= high:
         i = next(i for i in known if not low <= values[i] <= high)
         raise ValueError(f"{where}: nodes[{i}]: {key}: {low:g} to {high:g} is needed, got {_shown(values[i])}")
-    return torch.tensor(found, dtype=dtype)
+    return torch.tensor(numbers, dtype=dtype)

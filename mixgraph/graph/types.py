@@ -67,11 +67,11 @@ class MixGraph:
         return self._feeding(1)
 
     def _feeding(self, inlet: int) -> tuple[tuple[int, ...], ...]:
-        found: list[list[int]] = [[] for _ in self.types]
+        feeding: list[list[int]] = [[] for _ in self.types]
         for (source, destination), port in zip(self.edges, self.ports, strict=True):
             if port[1] == inlet:
-                found[destination].append(source)
-        return tuple(map(tuple, found))
+                feeding[destination].append(source)
+        return tuple(map(tuple, feeding))
 
     @cached_property
     def feeders(self) -> tuple[tuple[int, ...], ...]:
@@ -88,10 +88,10 @@ class MixGraph:
     @cached_property
     def successors(self) -> tuple[tuple[int, ...], ...]:
         """The nodes that each node feeds, by input or key, in edge order."""
-        found: list[list[int]] = [[] for _ in self.types]
+        feeding: list[list[int]] = [[] for _ in self.types]
         for source, destination in self.edges:
-            found[source].append(destination)
-        return tuple(map(tuple, found))
+            feeding[source].append(destination)
+        return tuple(map(tuple, feeding))
 
     @cached_property
     def inputs(self) -> tuple[int, ...]:
@@ -100,12 +100,12 @@ class MixGraph:
     @cached_property
     def sources(self) -> tuple[tuple[int, ...], ...]:
         """The rows of the sources (ranks among the inputs) that reach the input of each node."""
-        found: list[set[int]] = [set() for _ in self.types]
+        reaching: list[set[int]] = [set() for _ in self.types]
         for node in self.topological_order:
             if self.types[node] == INPUT:
-                found[node].add(self.rows[node])
-            found[node].update(row for p in self.predecessors[node] for row in found[p])
-        return tuple(tuple(sorted(rows)) for rows in found)
+                reaching[node].add(self.rows[node])
+            reaching[node].update(row for p in self.predecessors[node] for row in reaching[p])
+        return tuple(tuple(sorted(rows)) for rows in reaching)
 
     @cached_property
     def members(self) -> dict[str, tuple[int, ...]]:
@@ -113,7 +113,7 @@ class MixGraph:
         rows: dict[str, tuple[int, ...]] = dict.fromkeys(map(self.names.__getitem__, self.nodes_of(MIX)), ())
         for row, group in enumerate(self.subgroups):
             rows[group] = (*rows[group], row)
-        return {name: own for name, own in rows.items() if own}
+        return {name: tracks for name, tracks in rows.items() if tracks}
 
     @cached_property
     def outputs(self) -> tuple[int, ...]:
@@ -209,9 +209,9 @@ def validate(graph: MixGraph) -> None:
             songs, a port that cannot be, or a song without exactly one output. The message names the node.
     """
     size = len(graph.types)
-    for field, found in (("names", len(graph.names)), ("songs", len(graph.songs))):
-        if found != size:
-            raise ValueError(f"{field}: one entry a node is needed ({size} nodes), got {found}")
+    for field, count in (("names", len(graph.names)), ("songs", len(graph.songs))):
+        if count != size:
+            raise ValueError(f"{field}: one entry a node is needed ({size} nodes), got {count}")
     num_inputs = graph.types.count(INPUT)
     if len(graph.subgroups) != num_inputs:
         raise ValueError(f"subgroups: one entry an input is needed ({num_inputs} inputs), got {len(graph.subgroups)}")

@@ -9,7 +9,7 @@ spectra. Magnitudes become mel bands at three resolutions; each signal at each r
     L = 0.5 mean(L(l), L(r)) + 0.25 L(mid) + 0.25 L(side)
 
 Means, where eq. 4 sums over resolutions and divides by the frames only, so that numbers compare with the published
-ones (reference section 2).
+ones (docs/published_code.md).
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ class MatchLoss(nn.Module):
         num_mels: bands from 0 Hz to half the sample rate, before empty ones are dropped.
         a_weighting: filter the audio first.
         denominator: of the spectral convergence: "target" is eq. 4's, "prediction" very probably that of the published
-            tables (reference section 2).
+            tables (docs/published_code.md).
         magnitude_floor: least magnitude of an FFT bin, at full-scale audio and an unnormalised FFT.
         floor_gradient: see `floored_magnitude`.
         weights: of the mean of left and right, of mid, and of side.

@@ -53,7 +53,7 @@ class SongTarget:
     Args:
         loss: the match loss.
         mix: (2, L), any device; features stay on the loss's device. It is read again where features are not kept.
-        floor: keep denominators above -30 dB of the song's loudest window (our rule; the reference has none).
+        floor: keep denominators above -30 dB of the song's loudest window (our rule; the published code has none).
         window_seconds: length of the windows; the last one is padded with zeros and counts by its real samples.
         max_bytes: of kept features.
     """
@@ -166,7 +166,7 @@ def _reader(mix: Tensor | Reader) -> Reader:
 def clip_score(
     match: MatchLoss, render: Callable[[Tensor, int], Tensor], sources: Tensor, mix: Tensor, inside: bool = False
 ) -> SongScore:
-    """The published evaluation (reference section 3), to compare with the paper's tables.
+    """The published evaluation (docs/published_code.md), to compare with the paper's tables.
 
     Clips of 3.8 s every 2.8 s, each rendered from silence, its first second dropped, all with the same weight, no
     floor under the denominator. The first second of the song is never scored. The last clips reach beyond the song's

@@ -45,8 +45,8 @@ class MultitapDelay(Processor):
     Args:
         sample_rate: in Hz.
         window: of the tap filters, see `Equalizer`.
-        truncate: cut each tap's filter at the borders of its segment (the reference's).
-        radius_weight: strength of the pull of z to the unit circle: 0.01 in the paper, 1 in the reference.
+        truncate: cut each tap's filter at the borders of its segment (as published).
+        radius_weight: strength of the pull of z to the unit circle: 0.01 in the paper, 1 in the published code.
     """
 
     name = "delay"

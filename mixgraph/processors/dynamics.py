@@ -37,7 +37,7 @@ _MID_OF_EQUALS_DB = 20 * math.log10(2)  # (l + r)^2 over (l^2 + r^2) / 2, where 
 _LEAST_LEVEL_DB = -46.0  # of thresholds that engineers choose: the detectors' own floor is at -50 dB
 _CURVE_DB = torch.arange(-60.0, 0.5, 1.0, dtype=torch.float64)
 _COMPARED_DB = torch.arange(-48, 1, 2, dtype=torch.float64)
-_REFERENCE_TAPS = 16384
+_PUBLISHED_TAPS = 16384
 _LEAST_MS, _MOST_MS = 0.02, 3000.0
 
 
@@ -54,7 +54,7 @@ class DynamicRangeProcessor(Processor):
         detector: what is smoothed: `"energy"` (l^2 + r^2) / 2, or the paper's `"mid"` (l + r)^2, which is blind to
             what is out of phase.
         gain: `"amplitude"` gives the ratio its usual meaning (above the threshold, R dB more in is 1 dB more out);
-            `"energy"` applies the energy's gain to the amplitude, as printed in eq. 22 and done by the reference.
+            `"energy"` applies the energy's gain to the amplitude, as printed in eq. 22 and done by the published code.
     """
 
     linear = False
@@ -222,9 +222,9 @@ class OnePoleDynamics(DynamicRangeProcessor):
     Args:
         sample_rate: in Hz.
         detector: see `DynamicRangeProcessor`.
-        envelope: `"exact"` one-pole, or the reference's, `"truncated"` to 16,384 taps.
+        envelope: `"exact"` one-pole, or the published one, `"truncated"` to 16,384 taps.
         gain: see `DynamicRangeProcessor`.
-        start_ms: the time constant that a search starts from. None is the paper's and the reference's: half of the
+        start_ms: the time constant that a search starts from. None is the paper's and the published code's: half of the
             envelope is gone after a sample, so that the processor starts as a distortion.
 
     Raises:
@@ -252,7 +252,7 @@ class OnePoleDynamics(DynamicRangeProcessor):
     def smooth(self, energy: Tensor, parameters: Parameters, state: Tensor | None) -> tuple[Tensor, Tensor]:
         smoothing = parameters["smoothing_logit"].squeeze(-1)
         if self.truncated:
-            return truncated_one_pole(energy, smoothing, _REFERENCE_TAPS, state)
+            return truncated_one_pole(energy, smoothing, _PUBLISHED_TAPS, state)
         envelope = one_pole(energy, smoothing, state)
         return envelope, envelope[:, -1]
 

@@ -25,7 +25,7 @@ class Equalizer(Processor):
 
     Args:
         sample_rate: in Hz; the FIR keeps its length in seconds.
-        window: `"symmetric"` keeps the response real; `"periodic"` is the reference's, half a tap off-centre.
+        window: `"symmetric"` keeps the response real; `"periodic"` is the published one, half a tap off-centre.
     """
 
     name = "equalizer"

@@ -48,7 +48,7 @@ class Reverb(Processor):
 
     Args:
         sample_rate: in Hz.
-        mask: `"decay"` is the reference's exp((H0 - softplus(D) m) / 8), which always decays; `"paper"` is eq. 15,
+        mask: `"decay"` is the published exp((H0 - softplus(D) m) / 8), which always decays; `"paper"` is eq. 15,
             exp(H0 + m D).
     """
 

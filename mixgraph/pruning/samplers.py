@@ -161,7 +161,7 @@ class DryWet(Sampler):
 
     def trials(self, round_index: int, types: Sequence[str], weights: Sequence[float], rng: random.Random) -> Trials:
         by_weight = {t: _by_weight(t, types, weights) for t in dict.fromkeys(types)}
-        return self._reference(by_weight, rng) if self.rule == "reference" else self._paper(by_weight, rng)
+        return self._published(by_weight, rng) if self.rule == "reference" else self._paper(by_weight, rng)
 
     def expected_trials(self, round_index: int, processors: float, types: int, measured: bool) -> float:
         return min(processors, _DRY_WET_TRIALS * types)
@@ -188,7 +188,7 @@ class DryWet(Sampler):
                 pool.remove(t)
 
     @staticmethod
-    def _reference(by_weight: dict[str, list[int]], rng: random.Random) -> Trials:
+    def _published(by_weight: dict[str, list[int]], rng: random.Random) -> Trials:
         accepted = dict.fromkeys(by_weight, 0.0)
         step = dict.fromkeys(by_weight, 0.1)
         taken = dict.fromkeys(by_weight, 0)
@@ -202,7 +202,7 @@ class DryWet(Sampler):
                 pool.remove(t)
             reach = min(count, round(count * (accepted[t] + size)))
             candidates = tuple(by_weight[t][taken[t] : reach])
-            # Rounding can make a step that adds no node; the reference evaluates the same graph once more.
+            # Rounding can make a step that adds no node; the published code evaluates the same graph once more.
             if not candidates or (yield Proposal(candidates)) is not None:
                 accepted[t] += size
                 taken[t] = reach

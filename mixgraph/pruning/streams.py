@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mixgraph.graph.types import INPUT, OUTPUT, MixGraph
+from mixgraph.graph.values import GraphValues
 from mixgraph.processors.collection import Processors
 from mixgraph.render.execute import execute, skip
 from mixgraph.render.plan import RenderPlan, make_plan
@@ -247,7 +248,8 @@ class Rendered:
         }
         self.state.responses = self.responses.get(keys)
         starts = torch.tensor([first], device=stereo.device)
-        mix, _ = execute(self.plan, self.processors, stereo, parameters, self.chain.weights, self.state, starts=starts)
+        values = GraphValues(self.plan.whole, parameters, self.chain.weights)
+        mix, _ = execute(self.plan, values, self.processors, stereo, self.state, starts=starts)
         self.responses.put(keys, self.state.responses)
         self.state.responses = {}
         return mix[0, : self.width]

@@ -108,7 +108,7 @@ def prune_round(
         rng: for the sampler.
         min_loss: L_min so far; None takes the loss of the graph as it comes in (Algorithm 1, line 3).
         tolerance: absolute, in units of the match loss.
-        refresh: lower L_min to the loss of the graph as it comes in, at every round (the reference's rule).
+        refresh: lower L_min to the loss of the graph as it comes in, at every round (the published rule).
         window_tolerance: no window's loss may rise by more than this above that of the graph as it comes in; None
             lets the mean alone decide.
         on_trial: told of every trial.

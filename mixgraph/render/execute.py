@@ -15,10 +15,20 @@ from torch import Tensor
 
 from mixgraph.dsp.fourier import inverse_fft, real_fft
 from mixgraph.graph.types import INPUT, MIX, OUTPUT, MixGraph
+from mixgraph.graph.values import GraphValues
 from mixgraph.processors.base import to_basis, to_left_right
 from mixgraph.processors.collection import Processors, base_type
-from mixgraph.render.fused import Gather, LinearStep, Program, run
-from mixgraph.render.fusion import FusedSteps, entering_groups, exit_groups, fuse, group_width
+from mixgraph.render.linear_runs import (
+    Gather,
+    LinearRun,
+    LinearStep,
+    Program,
+    compute_run,
+    entering_groups,
+    exit_groups,
+    find_runs,
+    group_width,
+)
 from mixgraph.render.plan import Region, RenderPlan, Step
 from mixgraph.render.products import LinearProduct, StagedChannel
 from mixgraph.render.values import GraphParameters, StagedEnergy, StreamState
@@ -26,37 +36,36 @@ from mixgraph.render.values import GraphParameters, StagedEnergy, StreamState
 
 def execute(
     plan: RenderPlan,
+    values: GraphValues,
     processors: Processors,
     sources: Tensor,
-    parameters: GraphParameters,
-    weights: Tensor,
     state: StreamState | None = None,
+    *,
     staged_channel: StagedChannel | None = None,
     starts: Tensor | None = None,
 ) -> tuple[Tensor, tuple[StagedEnergy, ...]]:
     """Renders one block: sources [t, t + block) to the mix [t - lookahead, t - lookahead + block).
 
     Args:
-        plan: of the graph, for this block length.
+        plan: the plan of the graph for this block length.
+        values: the graph and what its processors are set to.
         processors: one module a type.
         sources: ([clips,] inputs, 2, block).
-        parameters: type -> name -> (nodes of the type, *shape), of the whole graph.
-        weights: (processors,), of the whole graph.
-        state: carried from block to block and changed here; None renders a block on its own.
-        staged_channel: which energies to return.
+        state: carried from block to block and changed here; None renders a single block.
+        staged_channel: of which channel to return the energies of gain-staged nodes.
         starts: t of each song, in its samples, ([clips,] songs); 0 by default. For timed processors.
 
     Returns:
         The mix, ([clips,] songs, 2, block), and the energies.
     """
     clips = sources if sources.dim() == 4 else sources.unsqueeze(0)
-    run = _Execution(plan, processors, parameters, weights, state, staged_channel, starts)
-    mix = run(clips.transpose(0, 1)).transpose(0, 1)
-    return (mix if sources.dim() == 4 else mix.squeeze(0)), tuple(run.energies)
+    execution = _Execution(plan, values, processors, state, staged_channel, starts)
+    mix = execution(clips.transpose(0, 1)).transpose(0, 1)
+    return (mix if sources.dim() == 4 else mix.squeeze(0)), tuple(execution.energies)
 
 
 def skip(plan: RenderPlan, processors: Processors, parameters: GraphParameters, state: StreamState) -> None:
-    """Lets a block of silence pass when all that sounded has died away: envelopes fall, and nothing else is left."""
+    """Lets a block of silence pass after all tails have died away: only envelopes are left, and they fall."""
     fallen: dict[tuple[object, ...], Tensor] = {}
     for index, step in enumerate(plan.steps):
         if (index,) in state.tensors:
@@ -66,7 +75,7 @@ def skip(plan: RenderPlan, processors: Processors, parameters: GraphParameters, 
 
 
 def _switched_off(graph: MixGraph, weights: Tensor) -> frozenset[int]:
-    """The nodes whose weight was forced to 0. Trained weights never are: a GPU is not asked for them."""
+    """Returns the nodes whose weight is 0. Trained weights never are: reading them would make a GPU wait."""
     if weights.requires_grad:
         return frozenset()
     return frozenset(node for node, weight in zip(graph.processors, weights.tolist(), strict=True) if weight == 0)
@@ -82,25 +91,24 @@ class _Execution:
     def __init__(
         self,
         plan: RenderPlan,
+        values: GraphValues,
         processors: Processors,
-        parameters: GraphParameters,
-        weights: Tensor,
         state: StreamState | None,
         staged_channel: StagedChannel | None,
         starts: Tensor | None,
     ) -> None:
         self.starts = starts
         self.plan, self.processors = plan, processors
-        self.parameters = {  # the outlets of a splitter share its own
-            step.type: parameters[step.type if step.type in parameters else base_type(step.type)]
+        self.parameters = {  # the outlets of a splitter share its parameters
+            step.type: values.parameters[step.type if step.type in values.parameters else base_type(step.type)]
             for step in plan.steps
             if step.type in processors
         }
         self.state, self.staged_channel = state, staged_channel
-        self.weights = _take_rows(weights, plan.weight_rows)
+        self.weights = _take_rows(values.weights, plan.weight_rows)
         self.weight_row = {node: row for row, node in enumerate(plan.graph.processors)}
         self.skipped = _switched_off(plan.graph, self.weights)
-        self.parts, self.run_of = fuse(plan)
+        self.parts, self.run_of = find_runs(plan)
         self.signals: dict[tuple[tuple[int, ...], Region | None], tuple[tuple[Tensor, ...], Tensor, int]] = {}
         self.energies: list[StagedEnergy] = []
 
@@ -108,8 +116,8 @@ class _Execution:
         graph = self.plan.graph
         outputs: dict[int, Tensor] = {}
         for part in self.parts:
-            if isinstance(part, FusedSteps):
-                self._run(part)
+            if isinstance(part, LinearRun):
+                self._compute_run(part)
                 continue
             step = self.plan.steps[part]
             if step.type == INPUT:
@@ -135,16 +143,16 @@ class _Execution:
             self.signals[group, region] = (rows, batch, row)
 
     def _sum(self, sums: Sequence[Sequence[tuple[int, ...]]], region: Region | None) -> Tensor:
-        """One row for each of `sums`: the sum of the signals that it names, all sums of one width."""
-        found = [[self.signals[group, region] for group in groups] for groups in sums]
-        batch = found[0][0][1]
-        single = all(len(signals) == 1 and signals[0][1] is batch for signals in found)
-        if single and [signals[0][2] for signals in found] == list(range(batch.shape[0])):
+        """Returns one row for every sum, of the signals of its groups; all sums have one width."""
+        addends = [[self.signals[group, region] for group in groups] for groups in sums]
+        batch = addends[0][0][1]
+        single = all(len(signals) == 1 and signals[0][1] is batch for signals in addends)
+        if single and [signals[0][2] for signals in addends] == list(range(batch.shape[0])):
             return batch
-        return torch.stack([reduce(torch.add, [rows[row] for rows, _, row in signals]) for signals in found])
+        return torch.stack([reduce(torch.add, [rows[row] for rows, _, row in signals]) for signals in addends])
 
     def _in_time(self, index: int, step: Step, feeding: Sequence[Sequence[int]], inlet: int = 0) -> Tensor | None:
-        """What reaches an inlet of a step in time, summed and aligned to its latency: (nodes, clips, width, block)."""
+        """Returns the sums at an inlet of a step in time, aligned to its latency: (nodes, clips, width, block)."""
         total: Tensor | None = None
         kinds: dict[tuple[Region | None, int, int], dict[int, list[tuple[int, ...]]]] = {}
         for row, node in enumerate(step.nodes):
@@ -194,14 +202,14 @@ class _Execution:
 
     # Processing.
 
-    def _run(self, fused: FusedSteps) -> None:
+    def _compute_run(self, linear_run: LinearRun) -> None:
         """Computes a run of linear steps, and stores what leaves it."""
-        steps = [self.plan.steps[index] for index in fused.indices]
-        entered = [group for batch in fused.entering for group in batch]
+        steps = [self.plan.steps[index] for index in linear_run.indices]
+        entered = [group for batch in linear_run.entering for group in batch]
         outside = {group: i for i, group in enumerate(entered)}
-        number: dict[int, int] = {}  # of the run's own nodes
+        number: dict[int, int] = {}  # of the nodes of the run
         program, responses, weights = [], [], []
-        for index, step in zip(fused.indices, steps, strict=True):
+        for index, step in zip(linear_run.indices, steps, strict=True):
             sources = tuple(self._numbers(node, number, outside) for node in step.nodes)
             number |= {node: len(outside) + len(number) + i for i, node in enumerate(step.nodes)}
             product = None
@@ -215,24 +223,24 @@ class _Execution:
             program.append(LinearStep(Gather(sources, step.width), product))
         exits = tuple(
             Gather(tuple(tuple(number[node] for node in group) for group in groups), group_width(self.plan, groups[0]))
-            for groups in fused.exits
+            for groups in linear_run.exits
         )
-        entering = [self._entering(batch, fused.region) for batch in fused.entering]
-        result = run(Program(tuple(program), exits, fused.region.n_fft), entering, responses, weights)
-        for groups, spectra in zip(fused.exits, result.exits, strict=True):
-            self._store(groups, fused.region, spectra)
+        entering = [self._entering(batch, linear_run.region) for batch in linear_run.entering]
+        result = compute_run(Program(tuple(program), exits, linear_run.region.n_fft), entering, responses, weights)
+        for groups, spectra in zip(linear_run.exits, result.exits, strict=True):
+            self._store(groups, linear_run.region, spectra)
         if self.staged_channel is not None:
             staged = [step for step in steps if step.type != MIX and self.processors[step.type].gain_staged]
             for step, (dry, wet) in zip(staged, result.energies, strict=True):
                 self.energies.append(StagedEnergy(step.type, step.nodes, dry, wet))
 
     def _numbers(self, node: int, inside: Mapping[int, int], outside: Mapping[tuple[int, ...], int]) -> tuple[int, ...]:
-        """The numbers of the signals that a node of a run sums."""
-        own = [inside[p] for p in self.plan.graph.predecessors[node] if p in inside]
-        return (*own, *(outside[group] for group in entering_groups(self.plan, node, inside)))
+        """Returns the numbers of the signals that a node of a run sums."""
+        within = [inside[p] for p in self.plan.graph.predecessors[node] if p in inside]
+        return (*within, *(outside[group] for group in entering_groups(self.plan, node, inside)))
 
     def _entering(self, groups: Sequence[tuple[int, ...]], region: Region) -> Tensor:
-        """The spectra of signals of one width that enter a run; what is in time is transformed once."""
+        """Returns the spectra of signals of one width that enter a run; signals in time are transformed once."""
         missing: dict[int, list[tuple[int, ...]]] = {}
         for group in groups:
             if (group, region) not in self.signals:
@@ -254,7 +262,7 @@ class _Execution:
         return responses[index]
 
     def _weights(self, step: Step) -> Tensor:
-        """The shares of the wet signals; what has no dry one has the weights in its response."""
+        """Returns the shares of the wet signals; a processor without a dry signal has them in its response."""
         weights = self._dry_wet(step)
         return torch.ones_like(weights) if self.processors[step.type].cuts else weights
 
@@ -262,7 +270,7 @@ class _Execution:
         return _take_rows(self.weights, tuple(self.weight_row[node] for node in step.nodes))
 
     def _memoryless(self, index: int, step: Step, signal: Tensor) -> Tensor:
-        """A linear processor without memory, in time."""
+        """Applies a linear processor without memory, in time."""
         processor, weight = self.processors[step.type], self._weights(step).view(-1, 1, 1)
         channels = processor.channels if step.width == 2 else "left_right"
         response = self._response(index, step)
@@ -307,7 +315,7 @@ class _Execution:
         return mixed
 
     def _positions(self, step: Step, clips: int) -> Tensor:
-        """The times in their songs of the first samples that nodes see, (nodes * clips,)."""
+        """Returns the positions in their songs of the first samples that nodes process, (nodes * clips,)."""
         songs = tuple(self.plan.graph.songs[node] for node in step.nodes)
         if self.starts is None:
             return torch.full((len(songs) * clips,), -step.latency, device=self.weights.device)
@@ -315,7 +323,7 @@ class _Execution:
         return (of_nodes.expand(-1, clips) - step.latency).flatten()
 
     def _skip(self, step: Step, wet: Tensor) -> Tensor:
-        """Silences what is switched off: 0 times infinity is not 0."""
+        """Silences the nodes that are switched off: 0 times infinity is not 0."""
         rows = [row for row, node in enumerate(step.nodes) if node in self.skipped]
         return wet.index_fill(0, _index(tuple(rows), wet.device), 0) if rows else wet
 
@@ -331,6 +339,6 @@ def _take_rows(values: Tensor, rows: tuple[int, ...]) -> Tensor:
 
 @lru_cache(maxsize=1024)
 def _index(rows: tuple[int, ...], device: torch.device) -> Tensor:
-    """An index on the device, made once: making it waits for the device."""
-    with torch.inference_mode(False):  # what is made within it could not be used for training later
+    """Returns an index on the device, made once: making it waits for the device."""
+    with torch.inference_mode(False):  # a tensor made within it could not be used for training later
         return torch.tensor(rows, device=device)

@@ -1,6 +1,6 @@
 """The render plan: what is computed in which step, in time or as spectra, at which length. Data only.
 
-Signals are thought of as unlimited in time; what is cut is only what cannot reach the output.
+Signals are thought of as unlimited in time; only samples that cannot reach the output are cut.
 
 - **Latency.** A linear processor may look ahead (`before` samples). A node's latency is the largest sum of
   look-aheads on a path to it. When the sources are known up to time t, a node is known up to t - latency. So a block
@@ -10,7 +10,7 @@ Signals are thought of as unlimited in time; what is cut is only what cannot rea
   and nothing is truncated (a region). Inputs and nonlinear processors work in time. What has no memory (gains, sums)
   stays where its input is.
 - **Width.** A mono signal is one row until a node makes it stereo.
-- **Silence.** What only silent sources feed is left out.
+- **Silence.** Nodes that only silent sources feed are left out.
 - **FFT length** of a region: what enters plus the supports along its longest path, so that nothing wraps around.
   Regions of similar length share one, so that their nodes can be processed together.
 """
@@ -45,9 +45,9 @@ class Step:
         type: their type.
         nodes: their numbers in the plan's graph.
         rows: their rows in the type's parameters (of the sources for inputs, of the mixes for outputs).
-        latency: of their outputs, in samples.
-        region: where they work on spectra, or None for time.
-        width: channels of what goes in and comes out: 1 where mono stays mono, else 2.
+        latency: samples by which their outputs are early.
+        region: region of their spectra, or None for time.
+        width: channels of inputs and outputs: 1 where mono stays mono, else 2.
     """
 
     type: str
@@ -63,15 +63,15 @@ class RenderPlan:
     """The steps that render blocks of `block` samples, see `make_plan`.
 
     Attributes:
-        whole: the graph that was asked for.
-        graph: what is rendered of it, with a node for each outlet.
-        weight_rows: for each processor of `graph`, its place among those of `whole`.
+        whole: the graph that the plan was made for.
+        graph: the part of it that is rendered, with a node for every outlet.
+        weight_rows: the place of every processor of `graph` among those of `whole`.
         steps: in order.
         block: samples a block.
         lookahead: samples of the sources that are needed past the end of what is rendered.
-        latency: of each node's output.
-        regions: of each node, None for nodes in time.
-        widths: channels of each node's output, 1 or 2.
+        latency: samples by which the output of every node is early.
+        regions: region of every node, None for nodes in time.
+        widths: channels of the output of every node, 1 or 2.
     """
 
     whole: MixGraph
@@ -112,12 +112,12 @@ def make_plan(
     """Plans the rendering of blocks of `block` samples; a clip of L samples is one block of L + lookahead.
 
     Args:
-        graph: what to render.
+        graph: of one song or several.
         processors: one module a type.
         block: in samples.
-        method: of scheduling.
-        order: of types, see `schedule`.
-        mono: rows of the sources whose channels are equal: they are rendered as one.
+        method: how steps are scheduled, see `schedule`.
+        order: sequence of types, see `schedule`.
+        mono: rows of the sources whose channels are equal: one channel of them is rendered.
         silent: rows of the sources that are zero throughout, before and after the block too: they are left out.
 
     Raises:
@@ -134,8 +134,8 @@ def make_plan(
     whole, lookahead = graph, max(latencies(graph, processors))
     graph, nodes = split_outlets(whole)
     if silent:
-        graph, left = without_inputs(graph, silent)
-        nodes = tuple(nodes[i] for i in left)
+        graph, kept = without_inputs(graph, silent)
+        nodes = tuple(nodes[i] for i in kept)
     place = {node: i for i, node in enumerate(whole.processors)}
     latency = latencies(graph, processors)
     for i in graph.outputs:  # all songs leave together
@@ -148,9 +148,9 @@ def make_plan(
         for node in members:
             key = (regions[node], latency[node] if regions[node] is None else 0, widths[node])
             split.setdefault(key, []).append(node)
-        for (region, _, width), own in split.items():
-            rows = tuple(whole.rows[nodes[i]] for i in own)
-            steps.append(Step(node_type, tuple(own), rows, max(latency[i] for i in own), region, width))
+        for (region, _, width), step_nodes in split.items():
+            rows = tuple(whole.rows[nodes[i]] for i in step_nodes)
+            steps.append(Step(node_type, tuple(step_nodes), rows, max(latency[i] for i in step_nodes), region, width))
     weight_rows = tuple(place[nodes[i]] for i in graph.processors)
     return RenderPlan(
         whole, graph, weight_rows, tuple(steps), block, lookahead, tuple(latency), tuple(regions), tuple(widths)

@@ -1,14 +1,14 @@
 r"""What a linear processor does to spectra, and the adjoint of that, written out.
 
 With the input x in the channels in which the response R is diagonal, the wet signal is  y = R x  and the output
-x + w (y - x)  (paper eq. 2). Gain staging also takes the energies of what is heard of x and y (paper eq. 5).
+x + w (y - x)  (paper eq. 2). Gain staging also takes the energies of x and y, mid or both channels (paper eq. 5).
 
-**Gradients are conjugated here**, h = conj(g). Then the adjoint of a product with R is a product with R, and nothing
-but what is heard has to be conjugated on the way:
+**Gradients are conjugated here**, h = conj(g). Then the adjoint of a product with R is a product with R, and only
+the slopes of energies have to be conjugated on the way:
 
     h_y = w h + e_y,    h_x = (1 - w) h + R h_y + e_x,    h_R = h_y x,    g_w = Re \sum h (y - x),
 
-with e = conj(dE/dx), a multiple of the conjugate of what is heard.
+with e = conj(dE/dx), a multiple of the conjugate of x in the channels whose energy is taken.
 
 Shapes: signals (nodes, clips, 1 or 2 channels, bins), responses (nodes, 1 or 2, bins or 1), weights (nodes,). One
 channel stands for two equal ones.
@@ -33,7 +33,7 @@ class Bins:
     Attributes:
         first: it starts with DC.
         last: it ends with the Nyquist frequency.
-        n_fft: of the whole spectrum.
+        n_fft: FFT length of the whole spectrum.
     """
 
     first: bool
@@ -42,12 +42,12 @@ class Bins:
 
     def energy(self, spectra: Tensor) -> Tensor:
         """The share of these bins in the energy in time: (..., bins) to (...)."""
-        found = 2 * torch.linalg.vector_norm(_real(spectra), dim=-1).square()
+        energy = 2 * torch.linalg.vector_norm(_real(spectra), dim=-1).square()
         if self.first:
-            found = found - torch.view_as_real(spectra[..., 0]).square().sum(dim=-1)
+            energy = energy - torch.view_as_real(spectra[..., 0]).square().sum(dim=-1)
         if self.last:
-            found = found - torch.view_as_real(spectra[..., -1]).square().sum(dim=-1)
-        return found / self.n_fft
+            energy = energy - torch.view_as_real(spectra[..., -1]).square().sum(dim=-1)
+        return energy / self.n_fft
 
     def conjugated_slope(self, spectra: Tensor, scale: Tensor) -> Tensor:
         """The conjugate of d(scale * energy) / d(spectra)."""
@@ -61,7 +61,7 @@ class Bins:
 
 @dataclass(frozen=True)
 class Applied:
-    """What the adjoint needs of a forward pass: the input in the response's channels, and the wet signal of it.
+    """Tensors of a forward pass that the adjoint needs: the input in the response's channels, and its wet signal.
 
     The wet signal of a constant response without energies is never made.
     """
@@ -76,14 +76,14 @@ class LinearProduct:
 
     Attributes:
         mid_side: the response is diagonal in mid and side, not in left and right.
-        staged_channel: of the energies, None for none.
+        staged_channel: the channel whose energies are returned, None for no energies.
     """
 
     mid_side: bool
     staged_channel: StagedChannel | None
 
     def forward(self, signal: Tensor, response: Tensor, weight: Tensor) -> tuple[Tensor, Applied]:
-        """The output, and what `energies` and `adjoint` need."""
+        """Returns the output, and the tensors that `energies` and `adjoint` need."""
         rotated = self.mid_side and signal.shape[-2] == 2
         dry = sum_and_difference(signal) if rotated else signal
         wet = None
@@ -97,7 +97,7 @@ class LinearProduct:
         return output, Applied(dry, wet)
 
     def energies(self, applied: Applied, bins: Bins) -> Tensor | None:
-        """The energies of the dry and the wet signal, (2, nodes, clips), if they are asked for."""
+        """Returns the energies of the dry and the wet signal, (2, nodes, clips); None without a staged channel."""
         if self.staged_channel is None or applied.wet is None:
             return None
         return torch.stack([self._energy(x, bins) for x in (applied.dry, applied.wet)])
@@ -112,16 +112,16 @@ class LinearProduct:
         bins: Bins,
         wants_signal: bool = True,
     ) -> tuple[Tensor | None, Tensor, Tensor]:
-        """The conjugated gradients of the signal (if wanted) and of the response, and the gradient of the weight.
+        """Returns the conjugated gradients of the signal and of the response, and the gradient of the weight.
 
         Args:
             arriving: conjugated gradient of the output.
             energies: gradient of the energies, (2, nodes, clips).
-            applied: of the forward pass.
-            response: of the forward pass, as the next two.
-            weight: (nodes,).
-            bins: which the tensors hold.
-            wants_signal: without, the first result is None.
+            applied: the tensors that `forward` returned.
+            response: as in `forward`.
+            weight: as in `forward`.
+            bins: the bins that the tensors hold.
+            wants_signal: whether the gradient of the signal is needed; else the first result is None.
         """
         dry, wet = applied.dry, applied.wet
         rotated = self.mid_side and dry.shape[-2] == 2
@@ -151,7 +151,7 @@ class LinearProduct:
             by_signal = sum_and_difference(by_signal)
         return by_signal, by_response, by_weight
 
-    # What is heard of a signal in the response's channels: |l + r|^2, or |l|^2 + |r|^2.
+    # The energy of a signal in the response's channels: |l + r|^2, or |l|^2 + |r|^2.
 
     def _energy(self, signal: Tensor, bins: Bins) -> Tensor:
         if self._couples(signal):
@@ -187,11 +187,11 @@ def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.devic
 
 def sum_and_difference(signal: Tensor) -> Tensor:
     """(l, r) to (l + r, l - r); twice that is twice the signal."""
-    found = torch.empty(signal.shape, dtype=signal.dtype, device=signal.device)
+    rotated = torch.empty(signal.shape, dtype=signal.dtype, device=signal.device)
     left, right = signal.unbind(-2)
-    torch.add(left, right, out=found[..., 0, :])
-    torch.sub(left, right, out=found[..., 1, :])
-    return found
+    torch.add(left, right, out=rotated[..., 0, :])
+    torch.sub(left, right, out=rotated[..., 1, :])
+    return rotated
 
 
 def _gain(response: Tensor, weight: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ def schedule(graph: MixGraph, method: Method = "auto", order: Sequence[str] | No
             `"beam"` searches sequences, `"greedy"` takes the type with the most ready nodes, `"one_by_one"` makes a
             step of each node, `"auto"` is fixed where the graph has a common order and else beam.
         order: the sequence of types for `"fixed"`; by default read off the graph by `console_order`.
-        width: of the beam.
+        width: sequences of types that a beam search keeps.
 
     Returns:
         (type, nodes) of each step.
@@ -111,7 +111,7 @@ def _beam(graph: MixGraph, width: int) -> Steps:
 
 
 class _State:
-    """What has been processed, and what is ready."""
+    """The nodes that have been processed, and those that are ready."""
 
     def __init__(self, graph: MixGraph, done: frozenset[int] = frozenset()) -> None:
         self.graph = graph

@@ -1,4 +1,4 @@
-"""What goes into rendering and comes out of it."""
+"""Arguments and results of rendering, and the state that it carries from block to block."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch.nn.functional as F
 from torch import Tensor
 
+from mixgraph.graph.values import GraphValues
 from mixgraph.processors.parameter import Parameters
 from mixgraph.render.plan import RenderPlan
 
@@ -38,7 +39,7 @@ class Rendering:
 
     Attributes:
         mix: (songs, 2, L), or (clips, songs, 2, L) where the sources had clips.
-        energies: of the gain-staged nodes, where they were asked for; samples are `num_samples` long.
+        energies: energies of the gain-staged nodes over `num_samples` samples, where a staged channel was named.
         num_samples: length of the block that the energies belong to.
     """
 
@@ -47,13 +48,13 @@ class Rendering:
     num_samples: int
 
 
-def check_arguments(plan: RenderPlan, sources: Tensor, parameters: GraphParameters, weights: Tensor) -> None:
-    """Checks shapes, which costs no synchronisation.
+def check_arguments(plan: RenderPlan, values: GraphValues, sources: Tensor) -> None:
+    """Checks shapes, which costs no synchronisation with the device.
 
     Raises:
         ValueError: sources, weights or parameters that do not fit the graph.
     """
-    graph = plan.whole
+    graph, weights, parameters = plan.whole, values.weights, values.parameters
     if sources.dim() not in (3, 4) or sources.shape[-2] != 2 or sources.shape[-3] != len(graph.inputs):
         raise ValueError(
             f"sources: ([clips,] {len(graph.inputs)} inputs, 2, samples) is needed, got {tuple(sources.shape)}"

@@ -21,6 +21,7 @@ from mixgraph.graph.io import (
     save_graph,
 )
 from mixgraph.graph.types import MixGraph
+from mixgraph.graph.values import GraphValues
 from mixgraph.processors import Processors, make_processors
 from mixgraph.render import BLOCK, render, render_song
 from mixgraph.report.settings import NodeSettings, read_settings, settings_text
@@ -165,7 +166,9 @@ class FoundGraph:
         Raises:
             ValueError: sources of another shape.
         """
-        rendering = render(self.graph, self.processors, sources * self.level, self.parameters, self.weights)
+        rendering = render(
+            GraphValues(self.graph, self.parameters, self.weights), self.processors, sources * self.level
+        )
         return rendering.mix[0] / self.level
 
     def with_parameters(

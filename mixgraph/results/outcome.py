@@ -81,8 +81,8 @@ class SongOutcome:
             sources[row] = 0
             return sources
 
-        values, length = (self.values.parameters, weights), self.song.num_samples
-        pieces = render_blocks(self.values.graph, self.processors, read, *values, length, self.block, self.mono)
+        length = self.song.num_samples
+        pieces = render_blocks(self.values, self.processors, read, length, block=self.block, mono=self.mono)
         return torch.cat(list(pieces), dim=-1)[0].cpu()
 
     @property

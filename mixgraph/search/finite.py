@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from mixgraph.graph import MixGraph
+from mixgraph.graph.values import GraphValues
 from mixgraph.processors import Processors
-from mixgraph.render import GraphParameters, render_reference
+from mixgraph.render import GraphParameters, render_oracle
 from mixgraph.songs.training_clips import Clip
 
 _SHOWN = 4  # nodes in a message
@@ -109,9 +110,8 @@ def find_origin(
 
     with torch.no_grad():
         samples = clip.targets.shape[-1]
-        render_reference(
-            graph, processors, clip.sources, parameters, weights.detach(), samples, None, clip.starts, watch=watch
-        )
+        values = GraphValues(graph, parameters, weights.detach())
+        render_oracle(values, processors, clip.sources, length=samples, starts=clip.starts, watch=watch)
     first = [n for n in graph.processors if not heard[n] and all(heard[p] for p in graph.predecessors[n])]
     if first:
         return Origin("output", first)

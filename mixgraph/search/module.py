@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mixgraph.graph import MixGraph, batch, build_console
 from mixgraph.graph.io import graph_from_json, graph_to_json
+from mixgraph.graph.values import GraphValues
 from mixgraph.losses import MatchLoss, SongScore, SongTarget, clip_score, gain_staging, sparsity, sparsity_ramp
 from mixgraph.names import did_you_mean, shown_name
 from mixgraph.processors import make_processors
@@ -27,8 +28,8 @@ from mixgraph.render import (
     StagedChannel,
     lookahead,
     make_plan,
+    render_oracle,
     render_plan,
-    render_reference,
     render_song,
 )
 from mixgraph.search.finite_training import FiniteTraining
@@ -315,13 +316,20 @@ class ConsoleModule(FiniteTraining):
     def _render_clip(
         self, clip: Clip, parameters: GraphParameters, weights: Tensor, staged_channel: StagedChannel | None
     ) -> Rendering:
-        samples = clip.targets.shape[-1]
+        samples, values = clip.targets.shape[-1], GraphValues(self.graph, parameters, weights)
         if self.rendering.renderer == "reference":
-            return render_reference(
-                self.graph, self.processors, clip.sources, parameters, weights, samples, staged_channel, clip.starts
+            return render_oracle(
+                values,
+                self.processors,
+                clip.sources,
+                length=samples,
+                staged_channel=staged_channel,
+                starts=clip.starts,
             )
         plan = self.plan(samples, clip.mono, clip.silent) if self.rendering.shortcuts else self.plan(samples)
-        return render_plan(plan, self.processors, clip.sources, parameters, weights, staged_channel, clip.starts)
+        return render_plan(
+            plan, values, self.processors, clip.sources, staged_channel=staged_channel, starts=clip.starts
+        )
 
     def training_step(self, batch: Clip, batch_idx: int) -> Tensor:
         found = self.losses(batch)

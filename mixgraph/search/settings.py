@@ -15,9 +15,9 @@ class LossSettings:
     """The match loss (paper eq. 3-4).
 
     Attributes:
-        denominator: of the spectral convergence: the target's norm (paper) or the prediction's (the reference).
+        denominator: of the spectral convergence: the target's norm (paper) or the prediction's (the published code).
         silence_floor: keep the denominator above -30 dB of the loudest window of the song.
-        floor_gradient: `"soft"` lets a nearly silent prediction learn; `"hard"` is the reference's clamp.
+        floor_gradient: `"soft"` lets a nearly silent prediction learn; `"hard"` is the published clamp.
     """
 
     denominator: Literal["target", "prediction"] = "target"
@@ -32,8 +32,8 @@ class RegularizerSettings:
     Attributes:
         gain_staging_weight: alpha_g; 0 turns it off.
         gain_staging_types: processors that take part; None stands for all that can.
-        gain_staging_channel: whose energy is compared: `"mid"` (paper) or `"both"` (the reference).
-        gain_staging_unit: `"norm"` compares ln of l2 norms (paper), `"energy"` twice that (the reference).
+        gain_staging_channel: whose energy is compared: `"mid"` (paper) or `"both"` (the published code).
+        gain_staging_unit: `"norm"` compares ln of l2 norms (paper), `"energy"` twice that (the published code).
         sparsity_weight: alpha_p, times the sum of the processors' weights.
         sparsity_ramp_steps: steps of the pruning phase until the sparsity term has its full weight.
         sparsity_last_stage: keep it in the last stage, after which nothing is pruned any more (as in the paper).
@@ -61,7 +61,7 @@ class OptimizerSettings:
             start from what is heard, and 1 for the others.
         betas: how slowly the means of gradients and of their squares forget.
         weight_decay: decoupled.
-        keep_moments: carry the moments through the stages; the reference loses them at every one.
+        keep_moments: carry the moments through the stages; the published code loses them at every one.
     """
 
     learning_rate: float = 0.03
@@ -103,7 +103,7 @@ class RenderSettings:
     """How audio is rendered: what it costs; results differ by rounding only.
 
     Attributes:
-        renderer: `"fast"`, or `"reference"`, which trains through the node-by-node renderer: slow, for comparison.
+        renderer: `"fast"`, or `"reference"`, which trains through the slow oracle, for comparison.
         shortcuts: mono tracks are one channel until a node makes them stereo, tracks that are silent in a clip or
             block are not rendered.
         block: samples a block when whole songs are rendered. Pruning trials, which render a chain at a time, take

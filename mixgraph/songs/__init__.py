@@ -1,4 +1,17 @@
-"""Reading of songs: audio files, data layouts, alignment, level. Without Lightning."""
+"""Reading of songs, from folders to tensors; without Lightning.
+
+- `song`, `describe`: a song in memory, and its description as text.
+- `load`: reads a whole song, and checks it.
+- `layouts`, `folder`, `medleydb`, `mixing_secrets`, `musdb`: which files of a folder are a song's tracks and mix.
+- `manifest`, `subgroup_rule`, `song_warning`: the files of a song, completed and checked; subgroups by track names.
+- `track_files`: which file is which track of a found graph.
+- `audio`, `decode`, `formats`, `containers`, `mpeg`, `parts`: audio files, decoded with true lengths; writing.
+- `resample`, `clips`, `training_clips`: other sample rates; stretches of songs.
+- `align`, `common_offset`: offsets and polarities of tracks against the mix.
+- `loudness`: the level of a song.
+- `store`: decoded songs on disk, for songs above the memory limit.
+- `text_files`, `safe_numbers`: YAML, JSON and arrays from strangers, read as data.
+"""
 
 from mixgraph.songs.align import Alignment, TrackAlignment, estimate_alignment
 from mixgraph.songs.audio import WrittenAudio, read_audio, write_audio

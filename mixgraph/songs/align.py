@@ -73,9 +73,8 @@ def estimate_alignment(
         raise ValueError(f"max_lag_seconds: a number above 0 expected, got {max_lag_seconds}")
     length = mix.shape[-1]
     max_lag = min(round(max_lag_seconds * sample_rate), length - 1)
-    found = cross_spectrum(track, mix, max_lag)
-    fft_length = found[3]
-    cross, track_power, mix_power = (spectra.sum(dim=0) for spectra in found[:3])
+    *channel_spectra, fft_length = cross_spectrum(track, mix, max_lag)
+    cross, track_power, mix_power = (spectra.sum(dim=0) for spectra in channel_spectra)
 
     hertz = torch.arange(cross.shape[0], device=cross.device) * (sample_rate / fft_length)
     cross = torch.where(hertz >= HIGH_PASS_HZ, cross, 0)

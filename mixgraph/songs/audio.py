@@ -22,7 +22,7 @@ _WAV_MAX_BYTES = 2**32 - 1
 
 @dataclass(frozen=True)
 class WrittenAudio:
-    """Where audio was really written, and a warning if that is not what was asked for."""
+    """The path to which audio was written, and a warning if it is another than the requested one."""
 
     path: Path
     warning: str | None = None
@@ -41,7 +41,7 @@ def read_audio(path: Path, sample_rate: int) -> Tensor:
 def write_audio(path: Path, audio: Tensor, sample_rate: int) -> WrittenAudio:
     """Writes (channels, frames) as 24-bit FLAC (.flac) or float32 WAV (.wav), by the suffix of the path.
 
-    FLAC cannot hold samples beyond 1.0: such audio goes to a float32 WAV beside the path that was asked for, and
+    FLAC cannot hold samples beyond 1.0: such audio goes to a float32 WAV beside the requested path, and
     the result says so. The file appears under its name only when complete. The same audio gives the same bytes.
 
     Raises:

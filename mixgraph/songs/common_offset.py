@@ -22,7 +22,7 @@ class DrySum:
     """The sum of a song's tracks in one channel, with up to MAX_SECONDS before the mix's beginning and after its end.
 
     Args:
-        length: of the mix, in samples.
+        length: samples of the mix.
         sample_rate: in Hz.
     """
 
@@ -59,7 +59,7 @@ def common_offset(dry_sum: DrySum, mix: Tensor, sample_rate: int) -> Alignment |
     is refined at the song's own rate.
 
     Args:
-        dry_sum: of all tracks of the song.
+        dry_sum: sum of all tracks of the song.
         mix: (2, L).
         sample_rate: in Hz.
 

@@ -29,7 +29,7 @@ class _Samples:
     """Where a container holds its samples, and where it says how many bytes of them.
 
     Attributes:
-        start: of the samples, in bytes.
+        start: byte at which the samples start.
         said: bytes of samples that the header says; None where it says that it does not know.
         size_at: where that size stands.
         size_code: how `struct` writes it.

@@ -40,7 +40,7 @@ def decode(path: Path, sample_rate: int | None = None, max_bytes: float = MAX_BY
     read to the end of the last one.
 
     Args:
-        path: of the file. Its content decides how it is read, not its suffix.
+        path: path of the file. Its content decides how it is read, not its suffix.
         sample_rate: at which the caller will use the audio; None for the file's own.
         max_bytes: of float32 samples, at the higher of the two rates. Decoding stops there.
 

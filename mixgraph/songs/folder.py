@@ -73,16 +73,16 @@ def read_tracks_and_mix(folder: Path, mix: Path, problems: Problems) -> SongDraf
 
 def find_mix(folder: Path, stem: str, problems: Problems) -> Path | None:
     """The one audio file of this stem (`mix` finds mix.wav) in a folder, or None with the problem noted."""
-    found = sorted(
+    candidates = sorted(
         path
         for path in folder.iterdir()
         if path.stem.lower() == stem and is_audio_file(path) and path.suffix.lower() in AUDIO_SUFFIXES
     )
-    if len(found) == 1:
-        return found[0]
+    if len(candidates) == 1:
+        return candidates[0]
     allowed = f"{stem}.*: one file with suffix {', '.join(AUDIO_SUFFIXES)} expected"
-    hint = "" if found else _mix_hint(folder, stem)
-    problems.add(f"{allowed}, got {', '.join(path.name for path in found) or 'none'}{hint}")
+    hint = "" if candidates else _mix_hint(folder, stem)
+    problems.add(f"{allowed}, got {', '.join(path.name for path in candidates) or 'none'}{hint}")
     return None
 
 
@@ -112,8 +112,8 @@ def _track_files(folder: Path, problems: Problems, warnings: list[SongWarning]) 
         return []
     files = list_audio(folder, warnings)
     if not files:
-        found = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) or "an empty folder"
-        problems.add(f"tracks: files with suffix {', '.join(AUDIO_SUFFIXES)} expected, got {found}")
+        listing = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) or "an empty folder"
+        problems.add(f"tracks: files with suffix {', '.join(AUDIO_SUFFIXES)} expected, got {listing}")
     return files
 
 

@@ -51,7 +51,7 @@ def unsupported_message(path: Path, name: str | None = None) -> str:
 
     Args:
         path: the file, as the line shall show it.
-        name: of the format; None takes the suffix.
+        name: name of the format; None takes the suffix.
     """
     if path.name.lower().endswith(".stem.mp4"):
         hint = "export its stems, e.g. with `ffmpeg -i IN.stem.mp4 -map 0:1 drums.flac` (0:0 is the mix, 0:1 to 0:4)"

@@ -39,7 +39,7 @@ class _Decoded:
 
 @dataclass
 class _Findings:
-    """What is found out track by track, in the order of the tracks."""
+    """Facts about the tracks, in their order, gathered while they are read."""
 
     level: float
     mono: list[bool] = field(default_factory=list)
@@ -71,10 +71,10 @@ def load_song(
             renders at the files' own (`FoundGraph.render`).
         apply_alignment: whether to shift and flip tracks by the estimate of `estimate_alignment`, where its confidence
             reaches MIN_CONFIDENCE; where `common_offset` finds that all tracks lie more than a second off, every
-            track is shifted by that and what is found beside it. The estimates are reported either way; offsets and
+            track is shifted by that and by its estimate beside it. The estimates are reported either way; offsets and
             polarities that song.yaml or a data set states are always applied, before the estimate.
         subgrouping: "auto", "rule" or "one_per_track", see `manifest.complete`.
-        cache_dir: where songs above the memory limit are decoded to; they are found there the next time.
+        cache_dir: folder to which songs above the memory limit are decoded; the next search reads them there.
         memory_limit_gb: decoded tracks above it (GB of 10^9 bytes) are mapped from a file instead of held in memory.
             It also becomes the song's `memory_limit`, which bounds what a search makes of it, and bounds what one file
             may decode to, from 4 GB with a cache_dir and 1 GB without.
@@ -274,34 +274,34 @@ def _align(
     findings: _Findings,
     cut_off: list[SongWarning],
 ) -> None:
-    # Estimates the alignment of a track, (2, L), that was read as its files state, and applies it where asked for.
+    # Estimates the alignment of a track, (2, L), that was read as its files state; with `apply_alignment`, applies it.
     row = len(findings.alignment)
     start, polarity = findings.placements[row]
     placed, shift = source, 0
     if common is not None:
         shift = common.offset_samples
         placed = cut(_decode_again(track, sample_rate), start + shift, mix.shape[-1]).mul_(polarity)
-    found = estimate_alignment(placed[:1] if findings.mono[row] else placed, mix, sample_rate)
-    beside = found.offset_samples  # the common offset
-    if common is not None and found.confidence < MIN_CONFIDENCE:
-        found, beside = common, 0
-    found = replace(found, offset_samples=shift + beside)
-    applied = apply_alignment and found.confidence >= MIN_CONFIDENCE
-    if applied and (found.offset_samples, found.polarity) != (0, 1):
-        start, polarity = start + found.offset_samples, polarity * found.polarity
+    estimate = estimate_alignment(placed[:1] if findings.mono[row] else placed, mix, sample_rate)
+    beside = estimate.offset_samples  # the common offset
+    if common is not None and estimate.confidence < MIN_CONFIDENCE:
+        estimate, beside = common, 0
+    estimate = replace(estimate, offset_samples=shift + beside)
+    applied = apply_alignment and estimate.confidence >= MIN_CONFIDENCE
+    if applied and (estimate.offset_samples, estimate.polarity) != (0, 1):
+        start, polarity = start + estimate.offset_samples, polarity * estimate.polarity
         findings.placements[row] = start, polarity
         samples = _decode_again(track, sample_rate)
         source.copy_(cut(samples, start, mix.shape[-1]).mul_(polarity))
         cut_off = _warnings(samples, start, source, track.name)
-    findings.alignment.append(TrackAlignment(**asdict(found), track=track.name, applied=applied))
+    findings.alignment.append(TrackAlignment(**asdict(estimate), track=track.name, applied=applied))
     findings.warnings.extend(cut_off)
     late = abs(beside) > NOTABLE_OFFSET_SECONDS * sample_rate
-    if (late or found.polarity < 0) and found.confidence >= MIN_CONFIDENCE and not applied:
-        seems = [f"{abs(found.offset_samples)} samples {'late' if found.offset_samples > 0 else 'early'}"] * late
-        seems += ["of opposite polarity"] * (found.polarity < 0)
+    if (late or estimate.polarity < 0) and estimate.confidence >= MIN_CONFIDENCE and not applied:
+        seems = [f"{abs(estimate.offset_samples)} samples {'late' if estimate.offset_samples > 0 else 'early'}"] * late
+        seems += ["of opposite polarity"] * (estimate.polarity < 0)
         text = (
             f"track {track.name}: seems {' and '.join(seems)} against the mix "
-            f"(confidence {found.confidence:.2f}); apply_alignment would undo it"
+            f"(confidence {estimate.confidence:.2f}); apply_alignment would undo it"
         )
         findings.warnings.append(SongWarning("track_offset", text))
 

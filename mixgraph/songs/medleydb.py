@@ -38,22 +38,22 @@ def metadata_files(folder: Path) -> list[Path]:
 def read_medleydb(folder: Path, problems: Problems) -> SongDraft:
     """Reads the MedleyDB layout; what is wrong goes to `problems`."""
     draft = SongDraft(folder.name, LICENCE, None, [], {})
-    found = metadata_files(folder)
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
+    metadata_paths = metadata_files(folder)
+    if len(metadata_paths) != 1:
+        names = ", ".join(path.name for path in metadata_paths) or "none"
         problems.add(f"*_METADATA.yaml: one file expected, got {names}")
         return draft
     try:
-        metadata = read_yaml(found[0])
+        metadata = read_yaml(metadata_paths[0])
     except ValueError as error:
         problems.add(str(error))
         return draft
     stems = metadata.get("stems") if isinstance(metadata, dict) else None
     if not isinstance(stems, dict) or not stems:
-        problems.add(f"{found[0].name}: a mapping with stems expected, got {type(metadata).__name__} without")
+        problems.add(f"{metadata_paths[0].name}: a mapping with stems expected, got {type(metadata).__name__} without")
         return draft
 
-    song = normal_form(found[0].name).removesuffix("_METADATA.yaml")
+    song = normal_form(metadata_paths[0].name).removesuffix("_METADATA.yaml")
     draft.title = _title(metadata, folder)
     draft.artist = _text(metadata, "artist") or None
     draft.mix = _inside(folder, metadata.get("mix_filename", f"{song}_MIX.wav"), problems)
@@ -69,11 +69,11 @@ def read_medleydb(folder: Path, problems: Problems) -> SongDraft:
     for key in sorted(stems):
         _read_stem(key, stems[key], raw_files, draft, groups, problems)
     draft.subgroups = use_once(groups, draft.warnings)
-    named = [track.path for track in draft.tracks]
+    track_paths = [track.path for track in draft.tracks]
     draft.warnings.extend(
         SongWarning("not_listed", f"{raw_folder.name}/{path.name}: left out, since the metadata does not name it")
         for path in paths
-        if path not in named
+        if path not in track_paths
     )
     return draft
 

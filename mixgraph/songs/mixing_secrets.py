@@ -1,4 +1,4 @@
-"""MixingSecrets ("Mixing Secrets" Free Multitrack Download Library), as the reference prepares it.
+"""MixingSecrets ("Mixing Secrets" Free Multitrack Download Library), as the published code prepares it.
 
     SONG/mix.wav
     SONG/correspondence.yaml     {subgroup: [file names of its dry tracks]}
@@ -24,7 +24,7 @@ from mixgraph.songs.text_files import read_json, read_yaml, to_number
 LICENCE = "see the data set (Cambridge-MT: educational use)"
 ALIGNMENT_FILES = ("alignment.json", "alignment.pickle")
 ALIGNMENT_KEYS = ("mix.wav", "rough_mix.wav")
-UNUSUAL_OFFSET_SECONDS = 60.0  # the reference's 472 songs: 99 % are below 47.3 s; the 3 above 60 s look wrong
+UNUSUAL_OFFSET_SECONDS = 60.0  # the published 472 songs: 99 % are below 47.3 s; the 3 above 60 s look wrong
 
 
 def read_mixing_secrets(folder: Path, problems: Problems) -> SongDraft:
@@ -93,13 +93,13 @@ def _dry_folder(folder: Path, listed: set[str], problems: Problems) -> Path | No
         for path in sorted(folder.iterdir())
         if path.is_dir() and not path.name.startswith(".")
     }
-    found = [path for path, names in audio.items() if names & listed] or [
+    candidates = [path for path, names in audio.items() if names & listed] or [
         path for path, names in audio.items() if names
     ]
-    if len(found) == 1:
-        return found[0]
+    if len(candidates) == 1:
+        return candidates[0]
     problems.add(
         "dry tracks: one sub-folder with the files of correspondence.yaml expected, got "
-        f"{', '.join(path.name for path in found) or 'none'}"
+        f"{', '.join(path.name for path in candidates) or 'none'}"
     )
     return None

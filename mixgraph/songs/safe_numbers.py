@@ -167,9 +167,9 @@ def _extend(target: list[Any], items: list[Any]) -> None:
 
 
 def _make_dict(stack: list[Any]) -> None:
-    made: dict[Any, Any] = {}
-    _set_items(made, _since_mark(stack))
-    stack.append(made)
+    items: dict[Any, Any] = {}
+    _set_items(items, _since_mark(stack))
+    stack.append(items)
 
 
 def _set_item(stack: list[Any]) -> None:

@@ -1,4 +1,4 @@
-"""A song in memory: its dry tracks, its mix, and what was found and done while reading them."""
+"""A song in memory: its dry tracks, its mix, and what reading them showed and changed."""
 
 from __future__ import annotations
 

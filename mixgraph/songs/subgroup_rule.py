@@ -58,11 +58,11 @@ def subgroup_of(name: str) -> str:
 
 def subgroups_by_rule(names: Sequence[str]) -> dict[str, list[str]]:
     """Tracks by subgroup: subgroups in the order of the rule (`other` last), tracks in the order given."""
-    found = {name: subgroup_of(name) for name in names}
+    subgroup_by_name = {name: subgroup_of(name) for name in names}
     return {
-        subgroup: [name for name in names if found[name] == subgroup]
+        subgroup: [name for name in names if subgroup_by_name[name] == subgroup]
         for subgroup in (*SUBGROUP_WORDS, OTHER)
-        if subgroup in found.values()
+        if subgroup in subgroup_by_name.values()
     }
 
 

@@ -61,15 +61,15 @@ class _TextLoader(yaml.BaseLoader):
         return None if node.style is None and value in _NOTHING else normal_form(value)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        made: dict[Hashable, Any] = {}
+        mapping: dict[Hashable, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
                 raise ValueError("a key that is a list or a mapping")
             key = normal_form(key_node.value)
-            if key in made:
+            if key in mapping:
                 raise ValueError(f"key {key!r}: given once expected, got it again")
-            made[key] = self.construct_object(value_node, deep=True)
-        return made
+            mapping[key] = self.construct_object(value_node, deep=True)
+        return mapping
 
 
 def read_yaml(path: Path) -> Any:
@@ -92,10 +92,10 @@ def read_json(path: Path) -> Any:
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(pairs)
-        if len(made) < len(pairs):
+        mapping = dict(pairs)
+        if len(mapping) < len(pairs):
             raise ValueError("a key that is given twice")
-        return made
+        return mapping
 
     try:
         return json.loads(_text(path), object_pairs_hook=unique)

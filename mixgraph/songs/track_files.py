@@ -63,8 +63,8 @@ def match_tracks(
 
     Args:
         tracks: names in the graph.
-        origins: of the tracks, by name, where they are known.
-        candidates: the tracks that there are.
+        origins: origins of the tracks by name, where they are known.
+        candidates: the files to choose from.
         folder: where they are, for messages.
 
     Raises:
@@ -76,11 +76,11 @@ def match_tracks(
     chosen: dict[str, MatchedTrack] = {}
     missing = []
     for track in tracks:
-        found = _by_each_rule(track, origins.get(track), candidates, hashes)
-        if not found:
+        files_by_rule = _by_each_rule(track, origins.get(track), candidates, hashes)
+        if not files_by_rule:
             missing.append(track)
             continue
-        how, files = _narrowed(track, found, folder)
+        how, files = _narrowed(track, files_by_rule, folder)
         if len({hashes.get(file.path, str(file.path)) for file in files}) > 1:
             names = ", ".join(sorted(file.path.name for file in files))
             raise ValueError(f"tracks: {track} has more than one file in {folder}: {names}")
@@ -112,21 +112,23 @@ def _by_each_rule(
 ) -> dict[str, list[TrackFile]]:
     """The files that each rule finds, of the rules that find any."""
     name = shown_name(track)
-    found = {_NAME: [file for file in candidates if shown_name(file.name) == name]}
+    files_by_rule = {_NAME: [file for file in candidates if shown_name(file.name) == name]}
     if origin is not None:
         stem = normal_form(Path(origin.file).stem)
-        found[_CONTENT] = [file for file in candidates if hashes[file.path] == origin.sha256]
-        found[_FILE] = [file for file in candidates if normal_form(file.path.stem) == stem]
-    return {rule: files for rule, files in found.items() if files}
+        files_by_rule[_CONTENT] = [file for file in candidates if hashes[file.path] == origin.sha256]
+        files_by_rule[_FILE] = [file for file in candidates if normal_form(file.path.stem) == stem]
+    return {rule: files for rule, files in files_by_rule.items() if files}
 
 
-def _narrowed(track: str, found: Mapping[str, list[TrackFile]], folder: Path) -> tuple[str, list[TrackFile]]:
-    """The files that all rules agree on, and the rule to tell: the name's where it finds them all by itself."""
-    files = [file for file in next(iter(found.values())) if all(file in others for others in found.values())]
+def _narrowed(track: str, files_by_rule: Mapping[str, list[TrackFile]], folder: Path) -> tuple[str, list[TrackFile]]:
+    """Returns the files that all rules agree on, and the rule to report: that of names where it finds them all."""
+    first, *others = files_by_rule.values()
+    files = [file for file in first if all(file in other for other in others)]
     if not files:
-        told = "; ".join(f"by {rule} {', '.join(f.path.name for f in files)}" for rule, files in sorted(found.items()))
-        raise ValueError(f"tracks: {track} is not one file in {folder}: {told}. HINT: leave one of them there")
-    rule = next(rule for rule in (_NAME, _CONTENT, _FILE) if rule in found)
+        answers = sorted(files_by_rule.items())
+        listed = "; ".join(f"by {rule} {', '.join(f.path.name for f in files)}" for rule, files in answers)
+        raise ValueError(f"tracks: {track} is not one file in {folder}: {listed}. HINT: leave one of them there")
+    rule = next(rule for rule in (_NAME, _CONTENT, _FILE) if rule in files_by_rule)
     return rule, files
 
 
@@ -134,8 +136,8 @@ def _check_used_once(matches: Sequence[MatchedTrack], folder: Path) -> None:
     for match in matches:
         same = [other for other in matches if other.file.path == match.file.path]
         if len(same) > 1 and not all(other.is_original for other in same):
-            told = " and ".join(f"{other.track} (by {other.how})" for other in same)
-            raise ValueError(f"tracks: one track a file expected, got {match.file.path.name} in {folder} for {told}")
+            listed = " and ".join(f"{other.track} (by {other.how})" for other in same)
+            raise ValueError(f"tracks: one track a file expected, got {match.file.path.name} in {folder} for {listed}")
 
 
 def _sha256(path: Path) -> str:

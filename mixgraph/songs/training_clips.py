@@ -58,7 +58,7 @@ class ClipReader:
         warm_up: samples that are rendered but not compared.
         scored: samples that are compared.
         lookahead: samples of the sources after the clip, for processors that look ahead.
-        seed: of the starts.
+        seed: seeds the random starts of training clips.
         starts: `"even"`: drawn from a range that is wider than that by half of what is compared at both ends, and
             moved to its ends, so that the first and the last `scored` samples are compared as often, on average, as
             others (by turns half and one and a half times); `"whole_song"`: drawn from that range, which compares the
@@ -102,7 +102,7 @@ class SongsReader:
     """Cuts training clips out of several songs at once; each of them gives the clips that it gives alone.
 
     Args:
-        readers: of the songs.
+        readers: one reader a song.
 
     Raises:
         ValueError: clips of different lengths, because some songs are shorter than what is compared.

@@ -1,4 +1,4 @@
-"""What touches the operating system: nothing here knows of songs, graphs or torch models.
+"""Functions of the operating system, which know nothing of songs, graphs or torch models.
 
 - `files`: files that are complete or absent, and errors that name them.
 - `locks`: one process at a time at a place, and who holds it.

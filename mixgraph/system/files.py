@@ -38,7 +38,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.replace(partial, path)
             sync_folder(path.parent)
     finally:
-        with contextlib.suppress(OSError):  # what it is about has been raised
+        with contextlib.suppress(OSError):  # the error that matters has been raised
             partial.unlink(missing_ok=True)
 
 
@@ -55,7 +55,7 @@ def is_temporary(path: Path, of: str | None = None) -> bool:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Makes an error of the operating system name this path, which many do not, or not by the name that is known."""
+    """Adds this path to errors of the operating system, many of which name none, or another one."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Locks between processes: one that works at a place, which others are told about."""
+"""Locks between processes: one process works at a place, and others learn which one."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def locked(path: Path, busy: Callable[[str], str], wait_seconds: float = 0.0) ->
     descriptor hold the lock as long as they live. The file says who holds the lock.
 
     Args:
-        path: of the lock file.
-        busy: who holds the lock -> what is said then: what is in use, and what to do.
+        path: path of the lock file.
+        busy: makes the message of the error from the holder's name: what is in use, and what to do.
         wait_seconds: how long to wait for a lock that is held.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What the C library does with freed memory."""
+"""How the C library keeps freed memory."""
 
 from __future__ import annotations
 

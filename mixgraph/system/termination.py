@@ -1,4 +1,4 @@
-"""What SIGTERM does: the process ends with an exit code of its own, and leaves what it has as it is."""
+"""SIGTERM ends the process with a particular exit code; files and results stay as they are."""
 
 from __future__ import annotations
 
@@ -36,6 +36,6 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def was_terminated(error: BaseException) -> bool:
-    """Whether an exception is the end by SIGTERM: our own, or Lightning's, which has no code."""
+    """Whether an exception is the end by SIGTERM: ours, or Lightning's, which has no code."""
     names = (kind.__name__ for kind in type(error).__mro__)  # by name: Lightning takes seconds to import
     return isinstance(error, SystemExit) and (error.code == TERMINATED or "SIGTERMException" in names)

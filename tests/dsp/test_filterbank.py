@@ -1,4 +1,4 @@
-"""A-weighting against the reference's figures and conv1d; mel filters against librosa."""
+"""A-weighting against the published figures and conv1d; mel filters against librosa."""
 
 import warnings
 
@@ -128,8 +128,8 @@ def test_blocks_give_the_whole_product_and_its_gradient(fft_size: int, num_mels:
     sizes = [(bins.stop - bins.start) * (bands.stop - bands.start) for bins, bands in blocks]
     assert num_mels < 32 or sum(sizes) < filters.numel() / 4
     magnitude = torch.rand(2, 3, 5, filters.shape[0], dtype=torch.float64, requires_grad=True)
-    found, whole = filterbank_product(magnitude, filters, blocks), magnitude @ filters
-    assert torch.allclose(found, whole, rtol=1e-13, atol=0)
+    by_blocks, whole = filterbank_product(magnitude, filters, blocks), magnitude @ filters
+    assert torch.allclose(by_blocks, whole, rtol=1e-13, atol=0)
     direction = torch.randn_like(whole)
-    gradients = [torch.autograd.grad((x * direction).sum(), magnitude)[0] for x in (found, whole)]
+    gradients = [torch.autograd.grad((x * direction).sum(), magnitude)[0] for x in (by_blocks, whole)]
     assert torch.allclose(*gradients, rtol=0, atol=1e-14)

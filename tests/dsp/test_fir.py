@@ -20,7 +20,7 @@ def test_windows_match_scipy(length):
 
 def test_symmetric_window_peaks_at_the_centre_and_the_periodic_one_beside_it():
     assert hann(39)[19].item() == 1.0
-    # The reference's values at the centre taps.
+    # The published values at the centre taps.
     assert hann(39, periodic=True)[19].item() == pytest.approx(0.998379, abs=5e-7)
     assert hann(2047, periodic=True)[1023].item() == pytest.approx(0.9999994, abs=5e-8)
 
@@ -41,11 +41,11 @@ def test_smooth_magnitudes_are_met():
     fir = zero_phase_fir(log_magnitude, hann(2 * bins - 1))
     n_fft = 10 * (2 * bins - 1)  # the design grid is every tenth bin of this one
     response = torch.fft.fft(torch.roll(torch.nn.functional.pad(fir, (0, n_fft - fir.shape[-1])), 1 - bins, dims=-1))
-    found = response[..., : 10 * bins : 10].real.log()
+    measured = response[..., : 10 * bins : 10].real.log()
     # The window averages neighbouring bins with 1/4, 1/2, 1/4: an error of a quarter of the second difference, and
     # the kinks at DC and Nyquist, where the mirrored curve has a slope.
-    torch.testing.assert_close(found[:, 2:-2], log_magnitude[:, 2:-2], atol=2e-4, rtol=0)
-    torch.testing.assert_close(found, log_magnitude, atol=1.5e-2, rtol=0)
+    torch.testing.assert_close(measured[:, 2:-2], log_magnitude[:, 2:-2], atol=2e-4, rtol=0)
+    torch.testing.assert_close(measured, log_magnitude, atol=1.5e-2, rtol=0)
 
 
 def test_response_is_real_with_the_symmetric_window_only():
@@ -69,12 +69,12 @@ def test_unit_energy_equals_the_plain_formula():
     x *= torch.tensor([1.0, 1e-7, 1e3, 0.0], dtype=torch.float64).view(-1, 1, 1)  # 1e-7: next to the floor's 1e-6
     x.requires_grad_()
     plain = x / torch.sqrt(x.square().sum(dim=-1).mean(dim=-1) + 1e-12).view(-1, 1, 1)
-    found = normalize_energy(x)
-    torch.testing.assert_close(found, plain, atol=0, rtol=1e-14)
+    normalized = normalize_energy(x)
+    torch.testing.assert_close(normalized, plain, atol=0, rtol=1e-14)
     direction = torch.randn(4, 2, 50, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    gradients = [torch.autograd.grad((y * direction).sum(), x)[0] for y in (found, plain)]
+    gradients = [torch.autograd.grad((y * direction).sum(), x)[0] for y in (normalized, plain)]
     torch.testing.assert_close(*gradients, atol=1e-15, rtol=1e-12)
-    assert (found[3] == 0).all()
+    assert (normalized[3] == 0).all()
     assert torch.autograd.gradcheck(normalize_energy, (x[[0, 2]].detach().requires_grad_(),))
 
 

@@ -32,7 +32,7 @@ def test_long_lengths_are_multiples_of_32_and_not_much_longer():
         assert fast_length(minimum) == next(n for n in long if n >= minimum) < 1.1 * minimum
 
 
-def test_fast_length_of_the_reference_sizes():
+def test_fast_length_of_published_sizes():
     assert fast_length(116046) == 117600
     assert fast_length(173999) == 179200
     assert fast_length(238090) == 240000
@@ -73,9 +73,9 @@ def test_a_few_rows_at_a_time_on_a_cpu_and_all_at_once_elsewhere():
 def test_value_and_gradient_equal_the_stock_fft(samples: int, n_fft: int) -> None:
     signal = torch.randn(3, 2, samples, dtype=torch.float64, requires_grad=True)
     functional = torch.randn(3, 2, n_fft // 2 + 1, dtype=torch.complex128)
-    found, stock = real_fft(signal, n_fft), torch.fft.rfft(signal, n=n_fft)
-    assert torch.equal(found, stock)
-    gradients = [torch.autograd.grad((x * functional).real.sum(), signal)[0] for x in (found, stock)]
+    spectrum, stock = real_fft(signal, n_fft), torch.fft.rfft(signal, n=n_fft)
+    assert torch.equal(spectrum, stock)
+    gradients = [torch.autograd.grad((x * functional).real.sum(), signal)[0] for x in (spectrum, stock)]
     assert torch.allclose(*gradients, rtol=0, atol=1e-12)  # float64 rounding of sums of 240 terms
     assert torch.autograd.gradcheck(lambda s: torch.view_as_real(real_fft(s, n_fft)), signal)
 
@@ -96,8 +96,8 @@ def test_float32_gradient_is_as_exact_as_the_stock_one() -> None:
     signal.requires_grad_()
     errors = []
     for transform in (real_fft, torch.fft.rfft):
-        (found,) = torch.autograd.grad((transform(signal, 240000) * functional).real.sum(), signal)
-        errors.append((found - exact).abs().max().item())
+        (gradient,) = torch.autograd.grad((transform(signal, 240000) * functional).real.sum(), signal)
+        errors.append((gradient - exact).abs().max().item())
     assert errors[0] < 2 * errors[1]
     assert errors[1] < 1e-5 * exact.abs().max().item()
 
@@ -106,10 +106,10 @@ def test_float32_gradient_is_as_exact_as_the_stock_one() -> None:
 def test_a_signal_may_start_anywhere_in_the_circle(samples: int, n_fft: int, offset: int) -> None:
     signal = torch.randn(3, samples, dtype=torch.float64, requires_grad=True)
     padded = torch.nn.functional.pad(signal, (offset, 0))
-    found, stock = real_fft(signal, n_fft, offset), torch.fft.rfft(padded, n=n_fft)
+    spectrum, stock = real_fft(signal, n_fft, offset), torch.fft.rfft(padded, n=n_fft)
     functional = torch.randn_like(stock)
-    assert torch.allclose(found, stock, rtol=0, atol=1e-13)
-    gradients = [torch.autograd.grad((x * functional).real.sum(), signal)[0] for x in (found, stock)]
+    assert torch.allclose(spectrum, stock, rtol=0, atol=1e-13)
+    gradients = [torch.autograd.grad((x * functional).real.sum(), signal)[0] for x in (spectrum, stock)]
     assert torch.allclose(*gradients, rtol=0, atol=1e-12)
     with pytest.raises(ValueError, match=f"n_fft: even and at least {samples + n_fft}"):
         real_fft(signal, n_fft, n_fft)
@@ -118,11 +118,11 @@ def test_a_signal_may_start_anywhere_in_the_circle(samples: int, n_fft: int, off
 @pytest.mark.parametrize(("first", "samples"), [(0, 12), (0, 5), (3, 4), (-2, 7), (-4, 4), (-5, 2), (-3, 12), (12, 0)])
 def test_samples_of_the_circle_and_their_gradient(first: int, samples: int) -> None:
     spectrum = torch.fft.rfft(torch.randn(2, 12, dtype=torch.float64)).requires_grad_()
-    found = inverse_fft(spectrum, 12, first, samples)
+    stretch = inverse_fft(spectrum, 12, first, samples)
     stock = torch.roll(torch.fft.irfft(spectrum, n=12), -first, dims=-1)[..., :samples]
-    assert torch.equal(found, stock)
+    assert torch.equal(stretch, stock)
     functional = torch.randn_like(stock)
-    gradients = [torch.autograd.grad((x * functional).sum(), spectrum)[0] for x in (found, stock)]
+    gradients = [torch.autograd.grad((x * functional).sum(), spectrum)[0] for x in (stretch, stock)]
     assert torch.allclose(*gradients, rtol=0, atol=1e-14)
 
 
@@ -173,10 +173,10 @@ def whole_response(half, n_fft):
 )
 def test_even_response_equals_the_full_fft(nodes, taps, n_fft):
     half = noise(nodes, taps).requires_grad_()
-    found, expected = even_response(half, n_fft), whole_response(half, n_fft)
-    torch.testing.assert_close(found, expected, atol=1e-11, rtol=0)  # sums of 2047 float64 terms
+    response, expected = even_response(half, n_fft), whole_response(half, n_fft)
+    torch.testing.assert_close(response, expected, atol=1e-11, rtol=0)  # sums of 2047 float64 terms
     direction = noise(*expected.shape, seed=1)
-    gradients = [torch.autograd.grad((x * direction).sum(), half)[0] for x in (found, expected)]
+    gradients = [torch.autograd.grad((x * direction).sum(), half)[0] for x in (response, expected)]
     torch.testing.assert_close(*gradients, atol=1e-11, rtol=1e-10)
 
 

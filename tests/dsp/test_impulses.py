@@ -84,8 +84,8 @@ def test_gradient_of_the_delays_is_the_relaxed_impulses(truncate, length, taps):
     z, filters = disc(2, 4).requires_grad_(), draw(2, 4, taps, seed=1)
     direction = draw(2, 4 * length, seed=2)
     (expected,) = torch.autograd.grad((place(soft_impulse(z, length), filters, truncate) * direction).sum(), z)
-    (found,) = torch.autograd.grad((delayed_filters(z, filters, length, truncate) * direction).sum(), z)
-    torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-10)
+    (gradient,) = torch.autograd.grad((delayed_filters(z, filters, length, truncate) * direction).sum(), z)
+    torch.testing.assert_close(gradient, expected, atol=1e-12, rtol=1e-10)
 
 
 def test_gradient_at_the_centre_of_the_disc():

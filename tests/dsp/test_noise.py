@@ -34,10 +34,10 @@ def case(nodes, frames, bins, dtype=torch.float64):
 def test_equals_the_plain_formula(nodes, frames, bins, missing):
     values = case(nodes, frames, bins)
     length = frames * (bins - 1) - missing
-    found, expected = decaying_noise(*values, length), plain(*values, length)
-    torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-12)
+    stereo, expected = decaying_noise(*values, length), plain(*values, length)
+    torch.testing.assert_close(stereo, expected, atol=1e-12, rtol=1e-12)
     direction = draw(*expected.shape, seed=5)
-    gradients = [torch.autograd.grad((x * direction).sum(), values[:2]) for x in (found, expected)]
+    gradients = [torch.autograd.grad((x * direction).sum(), values[:2]) for x in (stereo, expected)]
     torch.testing.assert_close(*gradients, atol=1e-11, rtol=1e-10)  # sums of thousands of float64 terms
 
 
@@ -45,9 +45,9 @@ def test_float32_follows_float64():
     results = []
     for dtype in (torch.float64, torch.float32):
         values = case(3, 50, 33, dtype)
-        found = decaying_noise(*values, 1600)
-        gradients = torch.autograd.grad((found * draw(3, 2, 1600, seed=5).to(dtype)).sum(), values[:2])
-        results.append([x.double() for x in (found, *gradients)])
+        stereo = decaying_noise(*values, 1600)
+        gradients = torch.autograd.grad((stereo * draw(3, 2, 1600, seed=5).to(dtype)).sum(), values[:2])
+        results.append([x.double() for x in (stereo, *gradients)])
     for double, single in zip(*results, strict=True):
         assert (double - single).abs().max() < 2e-6 * double.abs().max()  # tens of ulp: 50 frames of exponentials
 
@@ -56,7 +56,7 @@ def test_frames_added_to_fill_a_group_cannot_overflow():
     # 30 frames up to exp(29 * 2.9), within float32; the second group of 16 would end with exp(31 * 2.9), beyond it.
     values = case(1, 30, 5, torch.float32)
     slope = torch.full_like(values[1], 2.9).requires_grad_()
-    found = decaying_noise(values[0], slope, *values[2:], 120)
-    assert found.isfinite().all()
-    for gradient in torch.autograd.grad((found * 1e-3).sum(), (values[0], slope)):
+    stereo = decaying_noise(values[0], slope, *values[2:], 120)
+    assert stereo.isfinite().all()
+    for gradient in torch.autograd.grad((stereo * 1e-3).sum(), (values[0], slope)):
         assert gradient.isfinite().all()

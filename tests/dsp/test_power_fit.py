@@ -26,16 +26,16 @@ def test_a_tone_is_in_its_band_and_nothing_is_lost(rate):
 def test_factors_are_found():
     parts = torch.rand(3, 500, generator=torch.Generator().manual_seed(0), dtype=torch.float64).square()
     factors = torch.tensor([0.3, 1.0, 2.5], dtype=torch.float64)
-    found = fit_powers(parts, factors.square() @ parts)
-    torch.testing.assert_close(found, factors, rtol=0.02, atol=0)  # the pull to 1
+    fitted = fit_powers(parts, factors.square() @ parts)
+    torch.testing.assert_close(fitted, factors, rtol=0.02, atol=0)  # the pull to 1
 
 
 def test_what_is_not_in_the_whole_goes_and_what_is_silent_stays():
     parts = torch.rand(3, 500, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     parts[2] = 0
-    found = fit_powers(parts, 4 * parts[0])
-    assert found[0] == pytest.approx(2, rel=0.01)
-    assert found[1] < 0.1
-    assert found[2] == pytest.approx(1)
+    fitted = fit_powers(parts, 4 * parts[0])
+    assert fitted[0] == pytest.approx(2, rel=0.01)
+    assert fitted[1] < 0.1
+    assert fitted[2] == pytest.approx(1)
     assert fit_powers(parts * 0, parts[0]).tolist() == pytest.approx([1, 1, 1])
     assert fit_powers(parts, parts[0] * 0).isfinite().all()

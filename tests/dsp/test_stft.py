@@ -93,8 +93,8 @@ def test_four_signals_and_their_gradient() -> None:
     stereo = torch.randn(2, 2, 3, 5, dtype=torch.complex128, requires_grad=True)
     left, right = stereo.unbind(1)
     plain = torch.stack((left, right, left + right, left - right), 1)
-    found = four_signals(stereo)
-    assert torch.equal(found, plain)
+    signals = four_signals(stereo)
+    assert torch.equal(signals, plain)
     direction = torch.randn_like(plain)
-    gradients = [torch.autograd.grad((x * direction).real.sum(), stereo)[0] for x in (found, plain)]
+    gradients = [torch.autograd.grad((x * direction).real.sum(), stereo)[0] for x in (signals, plain)]
     assert torch.allclose(*gradients, rtol=0, atol=1e-14)

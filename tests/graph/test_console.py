@@ -18,11 +18,11 @@ SAMPLE = ["".join(p) for n in (1, 2, 3) for p in itertools.permutations("ecnsgdr
 def walk_back(graph, node):
     """The types from the chain's head to `node`."""
     head = graph.chain_head(node)
-    found = []
+    types = []
     while node != head:
-        found.append(graph.types[node])
+        types.append(graph.types[node])
         (node,) = graph.predecessors[node]
-    return head, found[::-1]
+    return head, types[::-1]
 
 
 @pytest.mark.parametrize(

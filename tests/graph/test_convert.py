@@ -115,12 +115,12 @@ def test_a_batch_keeps_tracks_nodes_and_edges_together(processors):
     assert from_pyg(joined) == whole
     assert [from_pyg(item) for item in joined.to_data_list()] == graphs
     # Row r of a type's parameters is still the r-th node with its id: first one graph's rows, then the other's.
-    found = parameters_from_pyg(joined, processors)
-    assert found.keys() == {"equalizer", "gain_panning", "delay", "reverb"}
+    converted = parameters_from_pyg(joined, processors)
+    assert converted.keys() == {"equalizer", "gain_panning", "delay", "reverb"}
     assert torch.equal(
-        found["gain_panning"]["log_gain"], torch.cat([p["gain_panning"]["log_gain"] for p in parameters])
+        converted["gain_panning"]["log_gain"], torch.cat([p["gain_panning"]["log_gain"] for p in parameters])
     )
-    assert torch.equal(found["delay"]["delay_z"], parameters[1]["delay"]["delay_z"])
+    assert torch.equal(converted["delay"]["delay_z"], parameters[1]["delay"]["delay_z"])
     assert joined.param_equalizer.shape == (4, 1024)
     assert joined.param_noisegate.shape == (0, 4)
 
@@ -128,11 +128,11 @@ def test_a_batch_keeps_tracks_nodes_and_edges_together(processors):
 def test_parameters_come_back_exactly(processors):
     graph = prune(console("ecnsgdr"), console("ecnsgdr").processors[::2])[0]
     parameters = draw(graph, processors, 0)
-    found = parameters_from_pyg(to_pyg(graph, parameters, processors=processors), processors)
-    assert found.keys() == parameters.keys()
+    converted = parameters_from_pyg(to_pyg(graph, parameters, processors=processors), processors)
+    assert converted.keys() == parameters.keys()
     for node_type, named in parameters.items():
-        assert found[node_type].keys() == named.keys()
-        assert all(torch.equal(found[node_type][name], value) for name, value in named.items())
+        assert converted[node_type].keys() == named.keys()
+        assert all(torch.equal(converted[node_type][name], value) for name, value in named.items())
 
 
 def test_pyg_errors_name_the_cause(processors):

@@ -1,4 +1,4 @@
-"""The match loss against the reference's golden values, a slow oracle, auraloss, and what must hold of any input."""
+"""The match loss against the published code's values, a slow oracle, auraloss, and what must hold of any input."""
 
 import dataclasses
 
@@ -23,7 +23,7 @@ def loss() -> MatchLoss:
 
 @pytest.fixture(scope="module")
 def golden_pair() -> tuple[Tensor, Tensor]:
-    """Prediction and target of reference section 2: white noise, the warm-up of 30000 samples cropped."""
+    """Prediction and target of the published loss's values: white noise, the warm-up of 30000 samples cropped."""
     state = np.random.RandomState(0)
     target = state.uniform(-0.5, 0.5, (1, 2, 114000)).astype("float32")
     prediction = state.uniform(-0.25, 0.25, (1, 2, 114000)).astype("float32")

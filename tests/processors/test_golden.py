@@ -1,4 +1,4 @@
-"""Values of the public reference (measured once, written down as numbers) that its variants must reproduce."""
+"""Values of the published code (measured once, written down as numbers) that its variants must reproduce."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import torch
 from mixgraph.dsp.impulses import hard_delay, soft_impulse
 from mixgraph.processors import registered
 
-# The constructor options that select the reference's rules.
+# The constructor options that select the published rules.
 VARIANTS = {
     "equalizer": {"window": "periodic"},
     "compressor": {"envelope": "truncated", "gain": "energy"},
@@ -34,8 +34,8 @@ GOLDEN = [  # name, samples, output at SHORT or LONG, energy
 ]
 
 
-def reference_parameters(name, processor):
-    """Drawn in the alphabetical order of the reference's names; it calls the smoothing logit z_alpha_pre."""
+def published_parameters(name, processor):
+    """Drawn in the alphabetical order of the published names; it calls the smoothing logit z_alpha_pre."""
     ours = {"z_alpha_pre" if n == "smoothing_logit" else n: n for n in processor.specification}
     state = np.random.RandomState(2)
     drawn = {}
@@ -52,7 +52,7 @@ def reference_parameters(name, processor):
 def test_outputs(name, length, values, energy):
     processor = registered()[name](**VARIANTS.get(name, {}))
     u = torch.from_numpy(np.random.RandomState(1).uniform(-0.5, 0.5, (2, 2, length)).astype(np.float32))
-    y = processor(u, reference_parameters(name, processor))
+    y = processor(u, published_parameters(name, processor))
     found = [y[index].item() for index in (SHORT if length < 5000 else LONG)]
     # Six printed digits, and the float32 rounding of either side.
     assert found == pytest.approx(values, abs=1.6e-6)
@@ -62,7 +62,7 @@ def test_outputs(name, length, values, energy):
 
 
 def test_the_reference_draws_these_parameters_first():
-    found = {name: reference_parameters(name, kind()) for name, kind in registered().items()}
+    found = {name: published_parameters(name, kind()) for name, kind in registered().items()}
     first = {name: {n: v.flatten()[0].item() for n, v in values.items()} for name, values in found.items()}
     assert first["equalizer"]["log_magnitude"] == pytest.approx(-0.208379, abs=1e-6)
     assert list(first["noisegate"].values()) == pytest.approx([-0.208379, -1.068098, 2.603282, 4.251441], abs=1e-6)
@@ -72,16 +72,16 @@ def test_the_reference_draws_these_parameters_first():
 
 def test_hard_delays_are_the_float64_argmax():
     processor = registered()["delay"](**VARIANTS["delay"])
-    z = reference_parameters("delay", processor)["delay_z"]
+    z = published_parameters("delay", processor)["delay_z"]
     modulus = z.double().norm(dim=-1, keepdim=True)
     inside = z.double() * torch.tanh(modulus) / modulus
     assert hard_delay(z, 3000).tolist() == soft_impulse(inside, 3000).argmax(dim=-1).tolist()
 
 
 def test_parameter_penalty():
-    # The reference's radii_reg, with the factor 1/2 that its solver applies.
+    # The published radii_reg, with the factor 1/2 that its solver applies.
     processor = registered()["delay"](radius_weight=1.0)
-    penalty = processor.parameter_penalty(reference_parameters("delay", processor))
+    penalty = processor.parameter_penalty(published_parameters("delay", processor))
     assert penalty.item() == pytest.approx(20.6912 / 2, abs=5e-5)
 
 

@@ -1,4 +1,4 @@
-"""Candidate samplers against synthetic accept rules: the sequences of reference section 4, and their ends."""
+"""Candidate samplers against synthetic accept rules: the sequences of the published code, and their ends."""
 
 import random
 from collections import Counter

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from mixgraph.graph import MixGraph, batch, build_console
+from mixgraph.graph import GraphValues, MixGraph, batch, build_console
 from mixgraph.processors import make_processors, registered
 
 
@@ -18,6 +18,10 @@ class Scene:
     parameters: dict
     weights: torch.Tensor
     sources: torch.Tensor
+
+    @property
+    def values(self):
+        return GraphValues(self.graph, self.parameters, self.weights)
 
     def to(self, dtype):
         parameters = {t: {n: v.to(dtype) for n, v in values.items()} for t, values in self.parameters.items()}

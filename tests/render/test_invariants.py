@@ -1,4 +1,4 @@
-"""Invariants 1 to 4 of the design: what rendering must always hold, on a console and on any acyclic graph."""
+"""Invariants of rendering: what rendering must always hold, on a console and on any acyclic graph."""
 
 import random
 
@@ -6,14 +6,15 @@ import pytest
 import torch
 
 from mixgraph.graph import MixGraph, batch, build_console, prune, relabel, unbatch
+from mixgraph.graph.values import GraphValues
 from mixgraph.processors import make_processors
 from mixgraph.render import (
     lookahead,
     make_plan,
     render,
     render_blocks,
+    render_oracle,
     render_plan,
-    render_reference,
     render_song,
     schedule,
 )
@@ -26,11 +27,11 @@ TOLERANCE = {F64: 1e-13, F32: 1e-5}
 DTYPES = [F64, F32]
 
 
-def assert_same(found, expected, dtype=F64):
+def assert_same(actual, expected, dtype=F64):
     peak = expected.detach().abs().max().item()
     assert peak > 1e-3
-    assert found.shape == expected.shape
-    assert (found - expected).abs().max().item() <= TOLERANCE[dtype] * peak
+    assert actual.shape == expected.shape
+    assert (actual - expected).abs().max().item() <= TOLERANCE[dtype] * peak
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +57,11 @@ def console_mix(console_scene, procs):
 
 
 def mix_of(s, procs, length=None, **options):
-    return render(s.graph, procs, s.sources, s.parameters, s.weights, length, **options).mix
+    return render(s.values, procs, s.sources, length=length, **options).mix
 
 
-def reference_of(s, procs, length=None):
-    return render_reference(s.graph, procs, s.sources, s.parameters, s.weights, length).mix
+def oracle_of(s, procs, length=None):
+    return render_oracle(s.values, procs, s.sources, length=length).mix
 
 
 def pruned(s, keep):
@@ -125,7 +126,7 @@ def test_removing_sends_equals_weight_0(scene, short, share):
     for cut in [sends[:1], sends[:3], sends]:
         keep = [node for node in graph.processors if node not in cut and rng.random() < share]
         assert_same(mix_of(pruned(s, keep), short[F64]), mix_of(silenced(s, keep), short[F64]))
-        assert_same(reference_of(silenced(s, keep), short[F64]), mix_of(silenced(s, keep), short[F64]))
+        assert_same(oracle_of(silenced(s, keep), short[F64]), mix_of(silenced(s, keep), short[F64]))
 
 
 SPLIT = build_console(
@@ -139,7 +140,7 @@ def test_an_input_that_only_feeds_the_key_of_a_silent_track(scene, short):
     graph = MixGraph(types, edges, ("pad", "ghost", "voice", "pad", "all", "song"), ("",) * 3, ports=ports)
     s = scene(graph, 3000, rate=2000)
     s.sources[0] = 0
-    assert_same(mix_of(s, short[F64], silent=[0]), reference_of(s, short[F64]))
+    assert_same(mix_of(s, short[F64], silent=[0]), oracle_of(s, short[F64]))
     assert_same(mix_of(s, short[F64], silent=[0]), s.sources[2:])
 
 
@@ -179,8 +180,8 @@ def test_removing_splitters_and_sidechains_equals_weight_0(scene, short, share):
         keep = [node for node in SPLIT.processors if rng.random() < share]
         expected = mix_of(silenced(s, keep), short[F64])
         assert_same(mix_of(pruned(s, keep), short[F64]), expected)
-        assert_same(reference_of(silenced(s, keep), short[F64]), expected)
-        assert_same(reference_of(pruned(s, keep), short[F64]), expected)
+        assert_same(oracle_of(silenced(s, keep), short[F64]), expected)
+        assert_same(oracle_of(pruned(s, keep), short[F64]), expected)
 
 
 def test_a_splitter_alone_gives_back_its_input(scene, short):
@@ -188,8 +189,8 @@ def test_a_splitter_alone_gives_back_its_input(scene, short):
     s = scene(graph, 3000, rate=2000)
     plain = {t: {n: v * (n != "log_gain") for n, v in values.items()} for t, values in s.parameters.items()}
     for weights in (s.weights, torch.ones_like(s.weights)):
-        found = render(graph, short[F64], s.sources, plain, weights).mix
-        assert_same(found, s.sources)
+        mix = render(GraphValues(graph, plain, weights), short[F64], s.sources).mix
+        assert_same(mix, s.sources)
 
 
 def test_a_sidechain_listens_to_its_key_only(scene, short):
@@ -198,13 +199,13 @@ def test_a_sidechain_listens_to_its_key_only(scene, short):
     s = scene(graph, 3000, rate=2000)
     s.parameters["equalizer"]["log_magnitude"].zero_()
     s.weights.fill_(1)
-    found = mix_of(s, short[F64])[0]
+    mix = mix_of(s, short[F64])[0]
     key = s.sources[1:]
     keyed = {n: v[:1] for n, v in s.parameters["sidechain_compressor"].items()}
     # Detectors start where the look-ahead does: silence before the clip, and the clip.
     gain = short[F64]["compressor"].gain(key, keyed)[0]
     assert gain.min() < 0.9
-    assert_same(found, s.sources[0] * gain + s.sources[1])
+    assert_same(mix, s.sources[0] * gain + s.sources[1])
 
 
 @pytest.mark.parametrize("start", [-500, 0, 12_345])
@@ -226,17 +227,17 @@ def test_a_clip_has_the_gains_of_its_time_in_the_song(short, start):
         clip[row, :, :cut] = 0  # there is nothing before the song
         sources[row, :, first : first + 3000 - cut] = clip[row, :, cut:]
     whole = torch.cat([mix.unsqueeze(0) for mix in render_song(graph, short[F64], sources, parameters, weights, 4096)])
-    found = render(graph, short[F64], clip, parameters, weights, starts=begins).mix
-    plain = render_reference(graph, short[F64], clip, parameters, weights, starts=begins).mix
-    assert_same(found, plain)
+    fast = render(GraphValues(graph, parameters, weights), short[F64], clip, starts=begins).mix
+    plain = render_oracle(GraphValues(graph, parameters, weights), short[F64], clip, starts=begins).mix
+    assert_same(fast, plain)
     for number, begin in enumerate(begins.tolist()):
         first = max(0, begin)
-        assert_same(found[number, :, first - begin :], whole[number, :, first : begin + 3000])
+        assert_same(fast[number, :, first - begin :], whole[number, :, first : begin + 3000])
     if start > 0:
-        assert (found - render(graph, short[F64], clip, parameters, weights).mix).abs().max() > 1e-2
+        assert (fast - render(GraphValues(graph, parameters, weights), short[F64], clip).mix).abs().max() > 1e-2
 
 
-# 2. Fast equals reference.
+# 2. The fast renderer equals the oracle.
 
 
 @pytest.fixture(scope="module")
@@ -246,25 +247,25 @@ def direction():
 
 
 @pytest.fixture(scope="module")
-def console_reference_and_gradients(console_scene, procs, direction):
+def console_oracle_and_gradients(console_scene, procs, direction):
     leaves = console_scene.leaves()
-    mix = reference_of(leaves, procs[F64], LENGTH)
+    mix = oracle_of(leaves, procs[F64], LENGTH)
     (mix * direction).sum().backward()
     return mix.detach(), leaves.gradients()
 
 
 @pytest.fixture(scope="module")
-def console_reference(console_reference_and_gradients):
-    return console_reference_and_gradients[0]
+def console_oracle(console_oracle_and_gradients):
+    return console_oracle_and_gradients[0]
 
 
-def test_fast_equals_reference(console_mix, console_reference):
-    assert_same(console_mix[F64], console_reference)
+def test_fast_equals_oracle(console_mix, console_oracle):
+    assert_same(console_mix[F64], console_oracle)
 
 
-def test_fast_in_float32_equals_reference_in_float64(console_mix, console_reference):
+def test_fast_in_float32_equals_oracle_in_float64(console_mix, console_oracle):
     # The parameters are float32 numbers in both; the sources and weights are rounded.
-    assert_same(console_mix[F32].double(), console_reference, F32)
+    assert_same(console_mix[F32].double(), console_oracle, F32)
 
 
 def gradients_of(renderer, s, procs, length, direction):
@@ -273,8 +274,8 @@ def gradients_of(renderer, s, procs, length, direction):
     return leaves.gradients()
 
 
-def assert_same_gradients(found, expected):
-    assert set(found) == set(expected)
+def assert_same_gradients(actual, expected):
+    assert set(actual) == set(expected)
     largest = max(gradient.abs().max().item() for gradient in expected.values())
     for name, gradient in expected.items():
         assert gradient is not None, name
@@ -283,37 +284,37 @@ def assert_same_gradients(found, expected):
         # and is then scaled to modulus 1.
         tolerance = 1e-8 if name == "delay.delay_z" else 1e-11
         # What is zero but for rounding (a gate that never opens) is compared with rounding.
-        assert (found[name] - gradient).abs().max().item() <= tolerance * scale + 1e-15 * largest, name
+        assert (actual[name] - gradient).abs().max().item() <= tolerance * scale + 1e-15 * largest, name
 
 
-def test_gradients_equal_the_references(console_scene, console_reference_and_gradients, procs, direction):
-    found = gradients_of(mix_of, console_scene, procs[F64], LENGTH, direction)
-    assert_same_gradients(found, console_reference_and_gradients[1])
-    for name, gradient in found.items():
+def test_gradients_equal_the_oracles(console_scene, console_oracle_and_gradients, procs, direction):
+    gradients = gradients_of(mix_of, console_scene, procs[F64], LENGTH, direction)
+    assert_same_gradients(gradients, console_oracle_and_gradients[1])
+    for name, gradient in gradients.items():
         # Gradients reach every parameter of every node, and the sources to the last sample of look-ahead.
         assert (gradient.flatten(1) != 0).all() if gradient.dim() > 1 else (gradient != 0).all(), name
 
 
 @pytest.mark.parametrize("channel", ["mid", "both"])
-def test_staged_energies_equal_the_references(console_scene, procs, channel):
+def test_staged_energies_equal_the_oracles(console_scene, procs, channel):
     s = console_scene
-    args = (s.graph, procs[F64], s.sources, s.parameters, s.weights, LENGTH)
-    fast, slow = render(*args, staged_channel=channel), render_reference(*args, staged_channel=channel)
+    args = (s.values, procs[F64], s.sources)
+    fast, slow = (renderer(*args, length=LENGTH, staged_channel=channel) for renderer in (render, render_oracle))
     assert fast.num_samples == slow.num_samples == LENGTH + 2046
-    found = {n: (e.type, e.dry[i], e.wet[i]) for e in fast.energies for i, n in enumerate(e.nodes)}
+    actual = {n: (e.type, e.dry[i], e.wet[i]) for e in fast.energies for i, n in enumerate(e.nodes)}
     expected = {n: (e.type, e.dry[i], e.wet[i]) for e in slow.energies for i, n in enumerate(e.nodes)}
     staged = {"equalizer", "delay", "reverb"}
-    assert sorted(found) == sorted(expected) == [n for n in s.graph.processors if s.graph.types[n] in staged]
+    assert sorted(actual) == sorted(expected) == [n for n in s.graph.processors if s.graph.types[n] in staged]
     for node, (node_type, dry, wet) in expected.items():
-        assert found[node][0] == node_type == s.graph.types[node]
+        assert actual[node][0] == node_type == s.graph.types[node]
         # By Parseval on one side, by a sum of squares on the other.
-        torch.testing.assert_close(found[node][1], dry, rtol=1e-11, atol=0)
-        torch.testing.assert_close(found[node][2], wet, rtol=1e-11, atol=0)
+        torch.testing.assert_close(actual[node][1], dry, rtol=1e-11, atol=0)
+        torch.testing.assert_close(actual[node][2], wet, rtol=1e-11, atol=0)
 
 
-def test_energies_are_given_only_when_asked_for(console_scene, procs):
+def test_energies_are_returned_only_for_a_staged_channel(console_scene, procs):
     graph, _ = prune(console_scene.graph, [])
-    out = render(graph, procs[F64], console_scene.sources, {}, torch.zeros(0, dtype=F64), 100)
+    out = render(GraphValues(graph, {}, torch.zeros(0, dtype=F64)), procs[F64], console_scene.sources, length=100)
     assert out.energies == ()
 
 
@@ -327,22 +328,22 @@ def test_a_batch_of_graphs_equals_each_alone(console_scene, console_mix, scene, 
         scene(build_console({"a": ["x"]}, "gcr", "en"), LENGTH + 2046, seed=5),
         pruned(console_scene, []),
     ]
-    found = mix_of(join([console_scene, *others]), procs[F64], LENGTH)
+    together = mix_of(join([console_scene, *others]), procs[F64], LENGTH)
     alone = torch.cat([console_mix[F64], *(mix_of(s, procs[F64], LENGTH) for s in others)])
     # A song without look-ahead is delayed to the others and cut again.
-    assert_same(found, alone)
+    assert_same(together, alone)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_clips_equal_each_alone(console, scene, short, dtype):
     s = scene(console, 6000, dtype=dtype, rate=2000)
     clips = torch.stack([(i + 1) * torch.roll(s.sources, 777 * i, dims=-1) / 2 for i in range(3)])
-    found = render(s.graph, short[dtype], clips, s.parameters, s.weights, 5000, staged_channel="mid")
-    assert found.mix.shape == (3, 1, 2, 5000)
+    together = render(s.values, short[dtype], clips, length=5000, staged_channel="mid")
+    assert together.mix.shape == (3, 1, 2, 5000)
     for i, clip in enumerate(clips):
-        alone = render(s.graph, short[dtype], clip, s.parameters, s.weights, 5000, staged_channel="mid")
-        assert_same(found.mix[i], alone.mix, dtype)
-        for many, one in zip(found.energies, alone.energies, strict=True):
+        alone = render(s.values, short[dtype], clip, length=5000, staged_channel="mid")
+        assert_same(together.mix[i], alone.mix, dtype)
+        for many, one in zip(together.energies, alone.energies, strict=True):
             assert many.nodes == one.nodes
             for side in ("dry", "wet"):
                 found_energy, expected = getattr(many, side)[:, i], getattr(one, side)[:, 0]
@@ -350,9 +351,9 @@ def test_clips_equal_each_alone(console, scene, short, dtype):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_any_acyclic_graph_renders_like_the_reference(random_graph, scene, short, seed):
+def test_any_acyclic_graph_renders_like_the_oracle(random_graph, scene, short, seed):
     s = scene(random_graph(seed, nodes=6 + seed % 8), 3000, seed, rate=2000)
-    expected = reference_of(s, short[F64], 2900)
+    expected = oracle_of(s, short[F64], 2900)
     assert_same(mix_of(s, short[F64], 2900), expected)
     assert_same(mix_of(s.to(F32), short[F32], 2900).double(), expected, F32)
     for method in ("beam", "greedy", "one_by_one"):
@@ -363,7 +364,7 @@ def test_any_acyclic_graph_renders_like_the_reference(random_graph, scene, short
 def test_gradients_of_any_acyclic_graph(random_graph, scene, short, seed):
     s = scene(random_graph(seed), 2000, seed, rate=2000)
     direction = torch.randn(1, 2, 2000, generator=torch.Generator().manual_seed(seed), dtype=F64)
-    expected = gradients_of(reference_of, s, short[F64], 2000, direction)
+    expected = gradients_of(oracle_of, s, short[F64], 2000, direction)
     assert_same_gradients(gradients_of(mix_of, s, short[F64], 2000, direction), expected)
 
 
@@ -406,7 +407,7 @@ def test_graphs_whose_chains_look_ahead_by_different_amounts(scene, procs):
     plan = make_plan(graph, procs[F64], 4000 + 1023)
     assert plan.regions[6] == plan.regions[7]
     assert plan.latency[8] != plan.latency[9]
-    expected = reference_of(s, procs[F64])
+    expected = oracle_of(s, procs[F64])
     assert_same(mix_of(s, procs[F64]), expected)
     assert_same(render_song(graph, procs[F64], s.sources, s.parameters, s.weights, 1000), expected)
 
@@ -419,9 +420,9 @@ def test_graphs_whose_chains_look_ahead_by_different_amounts(scene, procs):
 def test_blocks_equal_the_whole(console_scene, procs, block, dtype):
     s = console_scene.to(dtype)
     sources = s.sources[..., :LENGTH]
-    whole = render(s.graph, procs[dtype], sources, s.parameters, s.weights).mix
-    found = render_song(s.graph, procs[dtype], sources, s.parameters, s.weights, block)
-    assert_same(found, whole, dtype)
+    whole = render(s.values, procs[dtype], sources).mix
+    in_blocks = render_song(s.graph, procs[dtype], sources, s.parameters, s.weights, block)
+    assert_same(in_blocks, whole, dtype)
 
 
 @pytest.mark.parametrize("block", [1000, 1 << 18])
@@ -446,7 +447,7 @@ def test_blocks_read_what_they_need_and_yield_the_song(console, scene, procs):
         asked.append((start, stop))
         return s.sources[..., start:stop]
 
-    pieces = list(render_blocks(s.graph, procs[F64], read, s.parameters, s.weights, 5000, 1500))
+    pieces = list(render_blocks(s.values, procs[F64], read, 5000, block=1500))
     assert asked[:3] == [(0, 1500), (1500, 3000), (3000, 4500)]
     assert all(stop <= 5000 for _, stop in asked)
     assert all(piece.shape[:2] == (1, 2) and piece.shape[2] <= 1500 for piece in pieces)
@@ -459,8 +460,8 @@ def test_blocks_of_a_batch_of_songs(scene, join, short):
     scenes = [scene(build_console({"a": ["x"]}, chain, "ec"), 1500, i, rate=2000) for i, chain in enumerate(chains)]
     scenes.append(scene(build_console({"a": ["x"]}, "r", "r"), 1500, 9, rate=2000))  # one without look-ahead
     s = join(scenes)
-    found = render_song(s.graph, short[F64], s.sources, s.parameters, s.weights, 400)
-    assert_same(found, torch.cat([mix_of(alone, short[F64]) for alone in scenes]))
+    together = render_song(s.graph, short[F64], s.sources, s.parameters, s.weights, 400)
+    assert_same(together, torch.cat([mix_of(alone, short[F64]) for alone in scenes]))
 
 
 # Look-ahead.
@@ -489,14 +490,14 @@ def test_samples_past_the_look_ahead_do_not_count(console, scene, procs):
 @pytest.mark.parametrize("length", [1, 2, 7])
 def test_very_short_clips(console, scene, procs, length):
     s = scene(console, length)
-    assert_same(mix_of(s, procs[F64]), reference_of(s, procs[F64]))
+    assert_same(mix_of(s, procs[F64]), oracle_of(s, procs[F64]))
 
 
 def test_a_plan_can_be_used_again(console, scene, procs):
     s = scene(console, 3000)
     plan = make_plan(s.graph, procs[F64], 3000 + lookahead(s.graph, procs[F64]))
-    first = render_plan(plan, procs[F64], s.sources, s.parameters, s.weights)
-    second = render_plan(plan, procs[F64], s.sources, s.parameters, s.weights)
+    first = render_plan(plan, s.values, procs[F64], s.sources)
+    second = render_plan(plan, s.values, procs[F64], s.sources)
     assert torch.equal(first.mix, second.mix)
     assert torch.equal(first.mix, mix_of(s, procs[F64]))
 
@@ -509,7 +510,7 @@ def test_graphs_split_and_joined_render_the_same(scene, short):
     assert torch.equal(mix_of(again, short[F64]), mix_of(s, short[F64]))
 
 
-@pytest.mark.parametrize("render_it", [render, render_reference])
+@pytest.mark.parametrize("render_it", [render, render_oracle])
 def test_a_weight_of_zero_skips_the_node_even_when_it_would_overflow(render_it) -> None:
     graph = build_console({"a": ("x",)}, "gc", "")
     processors = make_processors()
@@ -518,8 +519,8 @@ def test_a_weight_of_zero_skips_the_node_even_when_it_would_overflow(render_it) 
         "compressor": {n: torch.full((1, 1), 1e4) for n in processors["compressor"].specification},
     }
     sources = torch.linspace(-0.5, 0.5, 400).view(1, 2, 200)
-    found = render_it(graph, processors, sources, parameters, torch.zeros(2)).mix
-    assert torch.equal(found, sources)
+    mix = render_it(GraphValues(graph, parameters, torch.zeros(2)), processors, sources).mix
+    assert torch.equal(mix, sources)
 
 
 # What mono and silent sources save changes rounding only.
@@ -537,18 +538,15 @@ def test_mono_sources_of_a_console(console_scene, procs, direction, mono, share)
     rng = random.Random(1)
     keep = [node for node in console_scene.graph.processors if rng.random() < share]
     s = equal_channels(pruned(console_scene, keep), mono)
-    found, expected = s.leaves(), s.leaves()
-    for scene, options in ((found, {"mono": mono}), (expected, {})):
-        mix = render(
-            scene.graph, procs[F64], scene.sources, scene.parameters, scene.weights, LENGTH,
-            staged_channel="mid", **options,
-        )  # fmt: skip
+    actual, expected = s.leaves(), s.leaves()
+    for scene, options in ((actual, {"mono": mono}), (expected, {})):
+        mix = render(scene.values, procs[F64], scene.sources, length=LENGTH, staged_channel="mid", **options)
         energies = [torch.stack((e.dry, e.wet)).log().sum() for e in mix.energies]
         ((mix.mix * direction).sum() + sum(energies)).backward()
         shared = scene.sources.grad.sum(dim=1, keepdim=True)  # the channels of a mono source share theirs
         scene.sources.grad = shared.expand(-1, 2, -1).clone()
     assert_same(mix_of(s, procs[F64], LENGTH, mono=mono), mix_of(s, procs[F64], LENGTH))
-    assert_same_gradients(found.gradients(), expected.gradients())
+    assert_same_gradients(actual.gradients(), expected.gradients())
     plan = make_plan(s.graph, procs[F64], LENGTH, mono=mono)
     assert min(plan.widths) == 1
 
@@ -558,10 +556,8 @@ def test_mono_sources_of_any_acyclic_graph(random_graph, scene, short, seed):
     s = scene(random_graph(seed), 3000, seed, rate=2000)
     mono = [row for row in range(len(s.graph.inputs)) if row != seed % 3] or [0]
     s = equal_channels(s, mono)
-    assert_same(mix_of(s, short[F64], mono=mono), reference_of(s, short[F64]))
-    pieces = render_blocks(
-        s.graph, short[F64], lambda a, b: s.sources[..., a:b], s.parameters, s.weights, 3000, 700, mono=mono
-    )
+    assert_same(mix_of(s, short[F64], mono=mono), oracle_of(s, short[F64]))
+    pieces = render_blocks(s.values, short[F64], lambda a, b: s.sources[..., a:b], 3000, block=700, mono=mono)
     assert_same(torch.cat(list(pieces), dim=-1), mix_of(s, short[F64]))
 
 
@@ -570,20 +566,17 @@ def test_silent_sources_of_a_console(console_scene, procs, direction, silent):
     sources = console_scene.sources.clone()
     sources[list(silent)] = 0
     s = type(console_scene)(console_scene.graph, console_scene.parameters, console_scene.weights, sources)
-    found, expected = s.leaves(), s.leaves()
+    actual, expected = s.leaves(), s.leaves()
     floor = 1e-7
     mixes = []
-    for scene, options in ((found, {"silent": silent}), (expected, {})):
-        rendering = render(
-            scene.graph, procs[F64], scene.sources, scene.parameters, scene.weights, LENGTH,
-            staged_channel="mid", **options,
-        )  # fmt: skip
+    for scene, options in ((actual, {"silent": silent}), (expected, {})):
+        rendering = render(scene.values, procs[F64], scene.sources, length=LENGTH, staged_channel="mid", **options)
         staging = [(torch.log(e.wet + floor) - torch.log(e.dry + floor)).abs().sum() for e in rendering.energies]
         ((rendering.mix * direction).sum() + sum(staging)).backward()
         mixes.append(rendering.mix.detach())
         scene.sources.grad[list(silent)] = 0  # what is skipped has none
     assert (mixes[0] - mixes[1]).abs().max() <= 1e-13
-    for name, value in found.gradients().items():
+    for name, value in actual.gradients().items():
         other = expected.gradients()[name]
         if other is not None:
             assert value is not None, name
@@ -600,6 +593,6 @@ def test_silent_sources_of_any_acyclic_graph(random_graph, scene, short, seed):
     s = scene(graph, 3000, seed, rate=2000)
     silent = [row for row in range(len(graph.inputs)) if (row + seed) % 2]
     s.sources[silent] = 0
-    found, expected = mix_of(s, short[F64], silent=silent), reference_of(s, short[F64])
-    assert found.shape == expected.shape
-    assert (found - expected).abs().max() <= 1e-13 * max(1.0, expected.abs().max().item())
+    mix, expected = mix_of(s, short[F64], silent=silent), oracle_of(s, short[F64])
+    assert mix.shape == expected.shape
+    assert (mix - expected).abs().max() <= 1e-13 * max(1.0, expected.abs().max().item())

@@ -7,6 +7,7 @@ import torch
 
 from mixgraph.dsp.fourier import fast_length
 from mixgraph.graph import MixGraph, build_console, keep_by_type, prune
+from mixgraph.graph.values import GraphValues
 from mixgraph.processors import make_processors
 from mixgraph.render import lookahead, make_plan, render, render_plan, render_song, schedule
 
@@ -29,10 +30,10 @@ def plan_of(graph, procs, length=CLIP):
 
 def lengths(plan):
     """type -> the set of FFT lengths of its steps, 0 in time."""
-    found = {}
+    lengths_by_type = {}
     for step in plan.steps:
-        found.setdefault(step.type, set()).add(step.region.n_fft if step.region else 0)
-    return found
+        lengths_by_type.setdefault(step.type, set()).add(step.region.n_fft if step.region else 0)
+    return lengths_by_type
 
 
 def test_full_console(full, procs):
@@ -75,7 +76,7 @@ def test_no_wrap_around_where_the_dynamics_of_one_path_are_pruned(procs):
     plan = plan_of(graph, procs, length)
     n_fft = plan.steps[1].region.n_fft
     assert n_fft >= length + 2046 + 4 * 59999 + 4 * 1023
-    mix = render(graph, procs, impulse, parameters, weights).mix
+    mix = render(GraphValues(graph, parameters, weights), procs, impulse).mix
     # Only what the equalizers look ahead comes before the impulse at the end: an alias would be anywhere.
     assert mix[..., : length - 1 - 2046].abs().max() < 1e-6
     assert mix[..., -1].abs().min() > 1e-3
@@ -95,7 +96,7 @@ def test_the_length_comes_from_the_processors_not_from_a_constant(full):
     plan = plan_of(full, procs)
     assert plan.lookahead == 2 * procs["equalizer"].before
     tails = procs["delay"].after + procs["reverb"].after + 2 * procs["equalizer"].before
-    assert max(max(found) for found in lengths(plan).values()) == fast_length(plan.block + tails)
+    assert max(max(type_lengths) for type_lengths in lengths(plan).values()) == fast_length(plan.block + tails)
 
 
 def test_a_node_that_waits_reads_zeros_before_its_region(procs):
@@ -164,7 +165,11 @@ def arguments(procs):
     }
 
 
-@pytest.mark.parametrize("renderer", [render, render_song])
+def render_arguments(graph, processors, sources, parameters, weights, **options):
+    return render(GraphValues(graph, parameters, weights), processors, sources, **options)
+
+
+@pytest.mark.parametrize("renderer", [render_arguments, render_song])
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -189,11 +194,12 @@ def test_render_refuses(arguments, renderer, changes, message):
 def test_sources_of_another_length_are_cut_or_continued_with_zeros(arguments):
     graph, procs = arguments["graph"], arguments["processors"]
     plan = make_plan(graph, procs, 80)
-    rest = (arguments["parameters"], arguments["weights"])
-    longer = render_plan(plan, procs, arguments["sources"], *rest).mix
+    longer = render_plan(
+        plan, GraphValues(graph, arguments["parameters"], arguments["weights"]), procs, arguments["sources"]
+    ).mix
     assert longer.shape == (1, 2, 80)
     assert longer[..., 50:].abs().max() == 0
-    expected = render(**arguments).mix
+    expected = render_arguments(**arguments).mix
     assert torch.equal(longer[..., :50], expected)
-    shorter = render(**arguments, length=20).mix
+    shorter = render_arguments(**arguments, length=20).mix
     assert torch.equal(shorter, expected[..., :20])

@@ -58,10 +58,10 @@ def test_product_and_its_adjoint(staged, mid_side, width, channels, constant, is
     leaves = (signal, response, weight)
     by_signal, by_response, by_weight = torch.autograd.grad(total, leaves)
     with torch.no_grad():
-        found = product.adjoint(grad.conj().resolve_conj(), energy_grad, applied, response, weight, bins)
-    torch.testing.assert_close(found[0].conj(), by_signal, rtol=1e-11, atol=1e-11)
-    torch.testing.assert_close(found[1].conj(), by_response, rtol=1e-11, atol=1e-11)
-    torch.testing.assert_close(found[2], by_weight, rtol=1e-11, atol=1e-11)
+        gradients = product.adjoint(grad.conj().resolve_conj(), energy_grad, applied, response, weight, bins)
+    torch.testing.assert_close(gradients[0].conj(), by_signal, rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(gradients[1].conj(), by_response, rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(gradients[2], by_weight, rtol=1e-11, atol=1e-11)
 
 
 def test_pieces_of_the_axis_add_up_to_parsevals_energy() -> None:

@@ -15,10 +15,11 @@ import torch
 from callbacks import IterativePruning
 from datamodules import SongData
 from mixgraph.graph import batch, build_console
+from mixgraph.graph.values import GraphValues
 from mixgraph.losses import MatchLoss
 from mixgraph.processors import registered
 from mixgraph.render import render
-from mixgraph.render.reference import render_reference
+from mixgraph.render.oracle import render_oracle
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.optimizer import shrink_optimizer
@@ -65,12 +66,10 @@ def test_objective_is_the_stated_sum(clip) -> None:
     module.prune_phase, module.pruning_steps = True, 500
     found = module.losses(clip)
     rendered = render(
-        module.graph,
+        GraphValues(module.graph, module.parameters_by_type(), module.weights),
         module.processors,
         clip.sources,
-        module.parameters_by_type(),
-        module.weights,
-        clip.targets.shape[-1],
+        length=clip.targets.shape[-1],
     )
     match = MatchLoss(RATE)(rendered.mix[..., RATE:], clip.targets[..., RATE:])
     assert found["match/full"].item() == pytest.approx(match.full.item(), rel=1e-5)
@@ -551,9 +550,8 @@ def test_a_console_of_all_types_is_searched(tiny_song) -> None:
     assert len(module.graph.processors) < sum(module.initial_counts[0].values())
     song = songs.song
     with torch.no_grad():
-        slow = render_reference(
-            module.graph, module.processors, song.sources, module.parameters_by_type(), module.weights
-        )
+        values = GraphValues(module.graph, module.parameters_by_type(), module.weights)
+        slow = render_oracle(values, module.processors, song.sources)
     assert torch.allclose(
         module.render(song), slow.mix[0, :, : song.num_samples], atol=1e-5 * float(song.mix.abs().max())
     )

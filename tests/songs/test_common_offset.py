@@ -36,7 +36,7 @@ def test_an_offset_of_all_tracks_is_found_over_the_whole_song(make, late, trimme
     folder, kick, shift = _song(make, late, trimmed)
     sign = 1 if late > 0 else -1
     song = load_song(folder, RATE, loudness_lufs=None)
-    assert [(found.offset_samples, found.polarity) for found in song.alignment] == [
+    assert [(track.offset_samples, track.polarity) for track in song.alignment] == [
         (sign * shift, -1),
         (sign * shift, 1),
     ]
@@ -48,7 +48,7 @@ def test_an_offset_of_all_tracks_is_found_over_the_whole_song(make, late, trimme
 
     aligned = load_song(folder, RATE, loudness_lufs=None, apply_alignment=True)
     assert aligned.placements == ((sign * shift, -1), (sign * shift, 1))
-    assert [found.applied for found in aligned.alignment] == [True, True]
+    assert [track.applied for track in aligned.alignment] == [True, True]
     assert aligned.warnings[0].text.startswith(told.replace("seem", "were"))
     assert aligned.warnings[0].text.endswith("corrected")
     if late > 0:
@@ -77,7 +77,7 @@ def test_stated_offsets_come_before(make):
     )
     song = load_song(folder, RATE)
     assert [
-        (start, found.offset_samples) for (start, _), found in zip(song.placements, song.alignment, strict=True)
+        (start, track.offset_samples) for (start, _), track in zip(song.placements, song.alignment, strict=True)
     ] == [
         (shift, 0),
         (shift, 0),

@@ -235,8 +235,8 @@ def test_musdb_without_stems(make):
 def test_songs_of_a_data_set_are_sorted_and_nested(make):
     for name in ("train/b", "train/a", "test/c", ".hidden/d"):
         make.musdb(name)
-    found = find_songs(make.root)
-    assert [path.relative_to(make.root.resolve()).as_posix() for path in found] == ["test/c", "train/a", "train/b"]
+    paths = find_songs(make.root)
+    assert [path.relative_to(make.root.resolve()).as_posix() for path in paths] == ["test/c", "train/a", "train/b"]
     assert find_songs(make.root / "train" / "a") == [(make.root / "train" / "a").resolve()]
     assert find_songs(make.root, layout="musdb", skip=["a", "test"]) == [(make.root / "train" / "b").resolve()]
 

@@ -117,8 +117,8 @@ def _shifted_song(make):
 def test_alignment_is_reported_and_left(make):
     folder, kick = _shifted_song(make)
     song = load_song(folder, make.rate, loudness_lufs=None)
-    found = song.alignment[0]
-    assert (found.track, found.offset_samples, found.polarity, found.applied) == ("a_kick", 50, -1, False)
+    kick = song.alignment[0]
+    assert (kick.track, kick.offset_samples, kick.polarity, kick.applied) == ("a_kick", 50, -1, False)
     assert (song.alignment[1].offset_samples, song.alignment[1].polarity) == (0, 1)
     assert np.array_equal(song.sources[0, 0, 50:].numpy(), -kick[:-50])
     assert "track a_kick: seems 50 samples late and of opposite polarity against the mix (conf" in song.warnings[1].text
@@ -128,7 +128,7 @@ def test_alignment_is_reported_and_left(make):
 def test_alignment_is_applied_when_asked_for_with_the_audio_past_the_end(make):
     folder, kick = _shifted_song(make)
     song = load_song(folder, make.rate, loudness_lufs=None, apply_alignment=True)
-    assert [found.applied for found in song.alignment] == [True, True]
+    assert [track.applied for track in song.alignment] == [True, True]
     assert np.array_equal(song.sources[0, 0].numpy(), kick)
     assert "track_offset" not in [warning.code for warning in song.warnings]
 
@@ -139,7 +139,7 @@ def test_a_doubtful_alignment_is_not_applied(make):
     plain = load_song(folder, make.rate)
     song = load_song(folder, make.rate, apply_alignment=True)
     assert song.alignment[0].confidence < 0.2
-    assert [found.applied for found in song.alignment] == [False, True]
+    assert [track.applied for track in song.alignment] == [False, True]
     assert torch.equal(song.sources, plain.sources)
 
 

@@ -30,19 +30,19 @@ def test_clip_is_the_song_with_zeros_around_it(song) -> None:
 def test_starts_cover_the_whole_song_and_follow_seed_and_step(song) -> None:
     def starts(seed, which="whole_song"):
         clips = ClipReader(song, 8000, 4000, 0, seed, which)
-        found = []
-        clips.at = found.append  # type: ignore[method-assign, assignment]
+        positions = []
+        clips.at = positions.append  # type: ignore[method-assign, assignment]
         for step in range(3000):
             clips(step)
-        return found
+        return positions
 
     first = starts(1)
     assert min(first) < -7900
     assert max(first) > song.num_samples - 12_000 - 100
     assert all(-8000 <= s <= song.num_samples - 12_000 for s in first)
     assert first == starts(1) != starts(2)
-    reference = starts(1, "reference")
-    assert min(reference) >= 0
+    inside = starts(1, "reference")
+    assert min(inside) >= 0
 
 
 def test_even_starts_compare_the_ends_as_often_as_the_middle(song) -> None:
@@ -51,13 +51,13 @@ def test_even_starts_compare_the_ends_as_often_as_the_middle(song) -> None:
     def compared(which):
         """How often each half second is, per step, of the starts of many steps."""
         clips = ClipReader(song, 8000, scored, 0, 0, which)
-        found = []
-        clips.at = found.append  # type: ignore[method-assign, assignment]
+        positions = []
+        clips.at = positions.append  # type: ignore[method-assign, assignment]
         for step in range(steps):
             clips(step)
-        assert all(-8000 <= s <= song.num_samples - 12_000 for s in found)
+        assert all(-8000 <= s <= song.num_samples - 12_000 for s in positions)
         count = torch.zeros(song.num_samples)
-        for start in found:
+        for start in positions:
             count[start + 8000 : start + 8000 + scored] += 1 / steps
         return count.view(-1, scored).mean(dim=1)
 

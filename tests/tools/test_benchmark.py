@@ -150,7 +150,7 @@ def test_ratios_are_of_medians_and_what_was_not_run_says_why():
     assert "| song | tracks | share | malloc | total (s) |" in text
     assert "| synthetic, stereo | 8 | 1.0 | default | 0.2 / 4: **20.0x** |" in text
     assert "| tracks | 128 | default | 1 / not run (over 9 s) |" in text
-    assert "K=8 step total: 4 s, reference 4.04 s, -1%, within 25 %" in text
+    assert "K=8 step total: 4 s, published 4.04 s, -1%, within 25 %" in text
 
 
 def test_ratios_that_mix_runs_are_marked():
@@ -249,7 +249,7 @@ def test_what_is_extrapolated_is_marked(tiny_song):
     assert "trials, the fewest that its rules can have, by seed: 4, 2, 2, 14, 2, 2, 2, 14, 2" in longer.details[1]
 
 
-def test_a_peer_off_the_reference_is_said_to_be():
+def test_a_peer_off_the_published_times_is_reported():
     case = {"song": "synthetic, stereo", "tracks": 8, "share": 1.0}
     rows = [Row("step", case, "total", samples={"peer default": [2.0]})]
     lines = published_lines(rows, 1)
@@ -322,7 +322,7 @@ def test_a_real_song_brings_its_own_size(tiny_song):
 
 
 def test_common_losses_of_a_mix_at_half_level():
-    """Half the amplitude: spectral convergence 1/2 or 1, log distance ln 2 (reference section 2)."""
+    """Half the amplitude: spectral convergence 1/2 or 1, log distance ln 2."""
     song = make_song(Case(tracks=2, seconds=3.8, sample_rate=RATE))
     song = replace(song, mix=100 * song.sources.sum(dim=0))  # far above the floor of the magnitudes
     losses = common_losses(song, lambda sources, first: 50 * sources.sum(dim=0))

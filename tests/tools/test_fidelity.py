@@ -20,9 +20,9 @@ from mixgraph.songs import load_song
 from tools.bench.fidelity.curve import first_at
 from tools.bench.fidelity.known_settings import settings_errors
 from tools.bench.fidelity.report import to_markdown
-from tools.bench.fidelity.runs import REFERENCE
+from tools.bench.fidelity.runs import PEER
 from tools.bench.fidelity.songs import SyntheticOptions, measured_song
-from tools.bench.fidelity.table import against_reference, summarise, type_agreements, type_ratios
+from tools.bench.fidelity.table import against_peer, summarise, type_agreements, type_ratios
 from tools.bench.fidelity.truth import agreement, in_places, kind, of_kinds, processors_of, read_settings, read_truth
 from tools.bench.losses import clip_mix, independent_losses
 from tools.fidelity import main, parse
@@ -206,7 +206,7 @@ def made(loss: float, left: int, seed: int):
 def test_table_is_medians_and_ratios() -> None:
     runs = {
         ("s", "ours"): [made(0.5, 1, 0), made(0.7, 2, 1), made(0.6, 1, 2)],
-        ("s", REFERENCE): [made(1.0, 2, 0), made(1.25, 2, 1)],
+        ("s", PEER): [made(1.0, 2, 0), made(1.25, 2, 1)],
     }
     summaries = summarise(runs)
     ours = summaries["s", "ours"]
@@ -214,20 +214,20 @@ def test_table_is_medians_and_ratios() -> None:
     assert ours["seed_agreement"] == pytest.approx((2 / 3 + 1 + 2 / 3) / 3)
     assert ours["steps_to_reference"] == pytest.approx(23.5)  # 0.6 + 2, + 1, + 0 at 10, 20, 30; 1.25 between them
     assert ours["seconds_to_reference"] == pytest.approx(1.35)
-    assert summaries["s", REFERENCE]["steps_to_reference"] == pytest.approx(28.75)  # 30, and 27.5 for the other
+    assert summaries["s", PEER]["steps_to_reference"] == pytest.approx(28.75)  # 30, and 27.5 for the other
     assert summarise(runs, 1.6)["s", "ours"]["steps_to_stated"] == pytest.approx(20)
-    ratios = against_reference(summaries)["ours"]
+    ratios = against_peer(summaries)["ours"]
     assert ratios["loss_target"] == pytest.approx(0.6 / 1.125)
     assert ratios["pruning_ratio"] == pytest.approx(0.25)
     assert type_ratios(runs["s", "ours"]) == {"delay": 1.0, "reverb": 0.5}
 
 
 def test_seeds_that_never_come_to_the_references_loss_count_as_late() -> None:
-    reference = [made(1.0, 2, 0)]
+    peer = [made(1.0, 2, 0)]
     reached, never = made(0.5, 1, 0), made(1.5, 1, 1)
 
     def steps(*answers):
-        return summarise({("s", "ours"): list(answers), ("s", REFERENCE): reference})["s", "ours"]["steps_to_reference"]
+        return summarise({("s", "ours"): list(answers), ("s", PEER): peer})["s", "ours"]["steps_to_reference"]
 
     assert steps(reached, reached, never) == steps(reached) is not None
     assert steps(reached, never, never) is None
@@ -236,16 +236,16 @@ def test_seeds_that_never_come_to_the_references_loss_count_as_late() -> None:
 
 def test_songs_that_never_come_to_the_references_loss_count_as_late() -> None:
     worse = {(song, "ours"): [made(1.5 if song != "a" else 0.5, 1, 0)] for song in "abc"}
-    reference = {(song, REFERENCE): [made(1.0, 2, 0)] for song in "abc"}
-    two = {key: runs for key, runs in (worse | reference).items() if key[0] != "c"}
-    assert against_reference(summarise(worse | reference))["ours"]["steps"] is None
-    assert against_reference(summarise({k: v for k, v in two.items() if k[0] == "a"}))["ours"]["steps"] < 1
+    peer = {(song, PEER): [made(1.0, 2, 0)] for song in "abc"}
+    two = {key: runs for key, runs in (worse | peer).items() if key[0] != "c"}
+    assert against_peer(summarise(worse | peer))["ours"]["steps"] is None
+    assert against_peer(summarise({k: v for k, v in two.items() if k[0] == "a"}))["ours"]["steps"] < 1
 
 
 def test_a_reference_without_an_error_is_no_division_by_zero() -> None:
     silent = made(1.0, 2, 0) | {"loudness_lu": 0.0, "centroid_octaves": 0.0}
-    runs = {("s", "ours"): [made(0.5, 1, 0) | {"centroid_octaves": 0.0}], ("s", REFERENCE): [silent]}
-    ratios = against_reference(summarise(runs))["ours"]
+    runs = {("s", "ours"): [made(0.5, 1, 0) | {"centroid_octaves": 0.0}], ("s", PEER): [silent]}
+    ratios = against_peer(summarise(runs))["ours"]
     assert (ratios["loudness_lu"], ratios["centroid_octaves"]) == (None, 1.0)
 
 

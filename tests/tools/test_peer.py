@@ -1,4 +1,4 @@
-"""The benchmark's peer computes what the reference does: our variants of its rules are the other witness."""
+"""The benchmark's peer computes what the published code does: our variants of its rules are the other witness."""
 
 import random
 import warnings
@@ -20,24 +20,25 @@ with warnings.catch_warnings():
 
 from mixgraph.graph import build_console
 from mixgraph.graph.edit import prune
+from mixgraph.graph.values import GraphValues
 from mixgraph.losses import MatchLoss, gain_staging
 from mixgraph.processors import make_processors, registered
 from mixgraph.render import render
 
-# The constructor options that select the reference's rules.
+# The constructor options that select the published rules.
 VARIANTS = {
     "equalizer": {"window": "periodic"},
     "compressor": {"envelope": "truncated", "gain": "energy"},
     "noisegate": {"envelope": "truncated", "gain": "energy"},
     "delay": {"window": "periodic", "truncate": True, "radius_weight": 1.0},
 }
-# Lengths whose padded sums are even: the peer's inverse FFT loses a sample of odd ones (reference section 1.8).
+# Lengths whose padded sums are even: the peer's inverse FFT loses a sample of odd ones.
 LENGTHS = {"equalizer": 70002, "compressor": 70001, "noisegate": 70001, "delay": 70001, "reverb": 70001}
 SUBGROUPS = {"drums": ("kick", "snare"), "bass": ("bass",)}
 
 
 def golden_energy(name):
-    """Sums of squares that the reference gave (reference section 1.11)."""
+    """Sums of squares that the published code gave."""
     return {
         "equalizer": 32463.28842,
         "compressor": 13613.00114,
@@ -132,7 +133,7 @@ def test_the_mix_is_ours(sources, monkeypatch):
     graph = build_console(SUBGROUPS)
     console, processors, parameters, weights = filled(graph)
     with torch.no_grad():
-        ours = render(graph, processors, sources, parameters, weights).mix
+        ours = render(GraphValues(graph, parameters, weights), processors, sources).mix
         drifting = console(sources).mix
         monkeypatch.setattr("grafx.processors.core.convolution.compute_pad_len", even)
         theirs = console(sources)
@@ -160,7 +161,7 @@ def test_the_mix_is_ours_where_lengths_are_even(sources, types, length):
     audio = torch.nn.functional.pad(sources, (0, length - sources.shape[-1]))
     with torch.no_grad():
         theirs = console(audio)
-        ours = render(graph, processors, audio, parameters, weights, staged_channel="both")
+        ours = render(GraphValues(graph, parameters, weights), processors, audio, staged_channel="both")
     torch.testing.assert_close(theirs.mix[..., :-2046], ours.mix[..., :-2046], atol=2e-6, rtol=0)
     if "equalizer" in types:  # reverb tails that the peer cuts off count in ours
         staging = 2 * gain_staging(ours.energies, ours.num_samples, ("equalizer", "reverb"))
@@ -219,7 +220,7 @@ def test_segments_overlap_by_the_warm_up_and_are_padded():
     ],
 )
 def test_sizes_of_dry_wet_candidates_when_all_fail(count, sizes):
-    """Reference section 4, simulated with the authors' rule."""
+    """The search's sizes, simulated with the published rule."""
     weights = np.random.RandomState(0).uniform(size=count).tolist()
     bound = Bound(0.0, 0.01)
     removed = peer.weight_round(["eq"] * count, weights, lambda _: 1.0, bound, random.Random(0))

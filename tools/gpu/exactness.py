@@ -21,9 +21,9 @@ def relative(value: float, expected: float) -> float:
 
 def relative_norm(value: Tensor, expected: Tensor) -> float:
     """The norm of the difference against that of what is expected, in float64 on the CPU."""
-    actual, reference = value.detach().double().cpu(), expected.detach().double().cpu()
-    difference = float((actual - reference).norm())
-    return 0.0 if difference == 0 else difference / max(float(reference.norm()), 1e-30)
+    actual, exact = value.detach().double().cpu(), expected.detach().double().cpu()
+    difference = float((actual - exact).norm())
+    return 0.0 if difference == 0 else difference / max(float(exact.norm()), 1e-30)
 
 
 def gradients(module: ConsoleModule, clip: Clip) -> tuple[dict[str, float], dict[str, Tensor]]:

@@ -159,8 +159,8 @@ def _schedules(context: Context, label: str, tracks: int, share: float) -> None:
         plan = make_plan(module.graph, module.processors, clip.targets.shape[-1] + module.lookahead, method)
 
         def render(plan: Any = plan) -> Tensor:
-            values = module.parameters_by_type()
-            return render_plan(plan, module.processors, clip.sources, values, module.weights, None, clip.starts).mix
+            values = GraphValues(module.graph, module.parameters_by_type(), module.weights)
+            return render_plan(plan, values, module.processors, clip.sources, starts=clip.starts).mix
 
         def forward(render: Any = render) -> None:
             with torch.no_grad():

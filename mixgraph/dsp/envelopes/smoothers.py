@@ -74,7 +74,7 @@ def smoother(logits: Tensor, length: int) -> Smoother:
 
     Args:
         logits: z with a = sigmoid(z).
-        length: of the rows, in samples.
+        length: samples of a row.
     """
     return OnePole(logits, length) if logits.shape[1] == 1 else AttackRelease(logits, length)
 

@@ -81,12 +81,12 @@ def test_gradients(monkeypatch, length):
 def test_block_size_does_not_matter(monkeypatch):
     x = torch.from_numpy(noisy_constant(2, 3001))
     logits = torch.tensor([2.0, 9.0], dtype=torch.float64)
-    found = []
+    envelopes = []
     for block in (2, 64, 128, 5000):
         monkeypatch.setattr(one_pole_module, "BLOCK", block)
-        found.append(one_pole(x, logits))
-    for other in found[1:]:
-        torch.testing.assert_close(other, found[0], atol=0, rtol=1e-12)
+        envelopes.append(one_pole(x, logits))
+    for other in envelopes[1:]:
+        torch.testing.assert_close(other, envelopes[0], atol=0, rtol=1e-12)
 
 
 @pytest.mark.parametrize("cuts", [[1], [127, 255], [500, 501, 1800]])

@@ -12,11 +12,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mixgraph.report.figures import save_figure
-from tools.bench.fidelity.runs import REFERENCE, Answer
+from tools.bench.fidelity.runs import PEER, Answer
 from tools.bench.fidelity.table import Runs
 
 _COLOURS = ("#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442")
-_REFERENCE_COLOUR = "#d55e00"
+_PEER_COLOUR = "#d55e00"
 _LOSS = "match loss / prediction"
 
 
@@ -75,9 +75,9 @@ def _panels(runs: Runs) -> tuple[Figure, Iterator[tuple[str, Axes]]]:
 
 def _colours(runs: Runs) -> dict[str, str]:
     names = list(dict.fromkeys(name for _, name in runs))
-    others = [name for name in names if name != REFERENCE]
+    others = [name for name in names if name != PEER]
     colours = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(others)}
-    return colours | ({REFERENCE: _REFERENCE_COLOUR} if REFERENCE in names else {})
+    return colours | ({PEER: _PEER_COLOUR} if PEER in names else {})
 
 
 def _middle(answers: list[Answer], key: str) -> list[float]:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from statistics import median
 
 from mixgraph.recovery.agreement import markdown
-from tools.bench.fidelity.runs import REFERENCE
+from tools.bench.fidelity.runs import PEER
 from tools.bench.fidelity.table import (
     RESPONSES,
     Runs,
     Summaries,
-    against_reference,
+    against_peer,
     summarise,
     type_agreements,
     type_ratios,
@@ -84,7 +84,7 @@ def _summary_table(
 
 
 def _ratios(summaries: Summaries) -> str:
-    ratios = against_reference(summaries)
+    ratios = against_peer(summaries)
     if not ratios:
         return ""
     keys = list(next(iter(ratios.values())))
@@ -148,7 +148,7 @@ def losses_after_steps(runs: Runs, steps: Sequence[int]) -> str:
             terms = [
                 point["published_terms"] for answer in answers for point in answer["curve"] if point["step"] == step
             ]
-            if terms and name != REFERENCE:
+            if terms and name != PEER:
                 rows.append((song, name, step, *(f"{median(parts[part] for parts in terms):.6g}" for part in PARTS)))
     lines = ["## Losses after given steps, by the published protocol, over the prediction's norm", ""]
     return "\n".join([*lines, markdown(("song", "rules", "step", *PARTS), rows)])

@@ -32,7 +32,7 @@ from tools.bench.recipe import Recipe
 Answer = dict[str, Any]
 """What `run_search` returns."""
 
-REFERENCE = "reference"
+PEER = "reference"
 """The name of the peer's rules among the configurations."""
 _PEER_OPTIONS = {"equalizer": {"window": "periodic"}}
 """Of our processors, that they respond as the peer's."""
@@ -43,7 +43,7 @@ class Rules:
     """How a song is searched.
 
     Attributes:
-        name: name of the configuration; `REFERENCE` stands for the peer.
+        name: name of the configuration; `PEER` for the peer.
         arguments: for ours, words of `python -m mixgraph fit`. Options, not files, may part the steps into other
             stages.
         recipe: numbers of steps and rounds.
@@ -71,10 +71,10 @@ def run_search(song: MeasuredSong, rules: Rules, seed: int) -> Answer:
         made the mix, else of those that `settings_errors` compares with truth.json; recovery: see `recovery_of`, of
         synthetic songs.
     """
-    end = _search_by_the_peer(song, rules, seed) if rules.name == REFERENCE else _search_by_ours(song, rules, seed)
+    end = _search_by_the_peer(song, rules, seed) if rules.name == PEER else _search_by_ours(song, rules, seed)
     answer = _measures(end, song)
     truth = song.truth
-    if truth is not None and rules.name != REFERENCE:
+    if truth is not None and rules.name != PEER:
         audio = end.curve.song
         true_processors = make_processors(audio.sample_rate)
         errors = parameter_errors(truth, end.values, true_processors, audio.sources * end.level, end.processors)

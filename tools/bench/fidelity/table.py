@@ -10,7 +10,7 @@ from typing import Any
 
 from mixgraph.recovery.agreement import Agreement
 from tools.bench.fidelity.curve import first_at
-from tools.bench.fidelity.runs import REFERENCE, Answer
+from tools.bench.fidelity.runs import PEER, Answer
 from tools.bench.fidelity.truth import Processor, agreement
 
 _LOSSES = ("loss_target", "loss_prediction", "stft", "loudness_lu", "centroid_octaves")
@@ -31,14 +31,10 @@ def summarise(runs: Runs, stated: float | None = None) -> Summaries:
         runs: answers of the searches.
         stated: a loss over the target's norm; when it is reached is told, too.
     """
-    return {
-        (song, name): _summary(answers, runs.get((song, REFERENCE)), stated) for (song, name), answers in runs.items()
-    }
+    return {(song, name): _summary(answers, runs.get((song, PEER)), stated) for (song, name), answers in runs.items()}
 
 
-def _summary(
-    answers: Sequence[Answer], reference: Sequence[Answer] | None, stated: float | None
-) -> dict[str, float | None]:
+def _summary(answers: Sequence[Answer], peer: Sequence[Answer] | None, stated: float | None) -> dict[str, float | None]:
     def middle(of: Callable[[Answer], float | None]) -> float | None:
         known = [value for value in map(of, answers) if value is not None]
         return median(known) if known else None
@@ -52,9 +48,9 @@ def _summary(
         summary[key] = middle(lambda answer, key=key: answer.get("responses") and answer["responses"][key])  # type: ignore[misc]
     pairs = [agreement(_keys(a), _keys(b))["all"]["f1"] for a, b in combinations(answers, 2)]
     summary["seed_agreement"] = fmean(1.0 if f1 is None else f1 for f1 in pairs) if pairs else None
-    # The reference optimises the loss over the prediction's norm: to that one it is held. Of an even number of its
+    # The peer optimises the loss over the prediction's norm: to that one it is held. Of an even number of its
     # seeds the higher middle one is taken, which half of them reach.
-    end = median_high(answer["loss_prediction"] for answer in reference) if reference else None
+    end = median_high(answer["loss_prediction"] for answer in peer) if peer else None
 
     def until(what: str, loss: float | None, key: str) -> float | None:
         """The median, where a seed that never comes there counts as later than any other."""
@@ -86,19 +82,19 @@ def type_ratios(answers: Sequence[Answer]) -> dict[str, float]:
     }
 
 
-def against_reference(
+def against_peer(
     summaries: Summaries,
 ) -> dict[str, dict[str, float | None]]:
     """Configuration -> medians over songs: ratio of losses, differences of pruning ratios, share of steps."""
-    songs = [song for song, name in summaries if name == REFERENCE]
+    songs = [song for song, name in summaries if name == PEER]
     medians: dict[str, dict[str, float | None]] = {}
     for name in dict.fromkeys(name for _, name in summaries):
-        pairs = [(summaries[song, name], summaries[song, REFERENCE]) for song in songs if (song, name) in summaries]
-        if name == REFERENCE or not pairs:
+        pairs = [(summaries[song, name], summaries[song, PEER]) for song in songs if (song, name) in summaries]
+        if name == PEER or not pairs:
             continue
 
         def over(of: Callable[[Any, Any], float], key: str, pairs: Any = pairs) -> float | None:
-            """The median over songs; a song on which ours never comes to the reference's loss counts as later."""
+            """The median over songs; a song on which ours never comes to the peer's loss counts as later."""
             known = [of(math.inf if a[key] is None else a[key], b[key]) for a, b in pairs if b[key] is not None]
             return _if_finite(median(known)) if known else None
 
@@ -113,7 +109,7 @@ def against_reference(
 
 
 def _ratio(ours: float, theirs: float) -> float:
-    """Ours over the reference's; 1 where neither has any."""
+    """Ours over the peer's; 1 where neither has any."""
     if theirs == 0:
         return 1.0 if ours == 0 else math.inf
     return ours / theirs

@@ -120,7 +120,7 @@ def published_lines(rows: Sequence[Row], threads: int) -> list[str]:
         if row.part not in ("step", "evaluation") or seconds is None or median is None or not (plain and stereo):
             continue
         line = (
-            f"- K={row.case['tracks']} {measure}: {median:.3g} s, reference {seconds:g} s, {median / seconds - 1:+.0%}"
+            f"- K={row.case['tracks']} {measure}: {median:.3g} s, published {seconds:g} s, {median / seconds - 1:+.0%}"
         )
         if row.measure in ("total", "whole song"):  # phases are for reading only
             factors.append(median / seconds)

@@ -1,15 +1,17 @@
-"""Runs of linear steps as one pass over frequency.
+"""Runs of linear steps, each computed as one pass over frequency.
 
-Between two nonlinear processors everything is a product of spectra: nothing couples one frequency bin to another. So
-a run of linear steps, sums included, is computed a few thousand bins at a time, all steps of the run while the bins
-are in the processor's cache. Only what enters (spectra, responses, weights) is kept for the backward pass, which
-computes each piece once more and walks back through it. Gradients are conjugated inside, see `products`.
+Between two nonlinear processors everything is a product of spectra: nothing couples one frequency bin to another. A
+pass over the plan (`find_runs`) joins linear steps that touch no time signal in between to one run. A run, sums
+included, is computed a few thousand bins at a time, all its steps while the bins are in the processor's cache
+(`compute_run`). Only what enters (spectra, responses, weights) is kept for the backward pass, which computes every
+piece once more and walks back through it. Gradients are conjugated inside, see `products`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -17,9 +19,113 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from mixgraph.render.plan import Region, RenderPlan, Step
 from mixgraph.render.products import Applied, Bins, LinearProduct
 
-CACHE_BYTES = 1 << 22  # of the largest batch of a piece: found by trying, with 32 MiB of shared cache
+CACHE_BYTES = 1 << 22  # of the largest batch of a piece: the fastest with 32 MiB of shared cache
+
+
+@dataclass(frozen=True)
+class LinearRun:
+    """Steps of one region that are computed together.
+
+    Attributes:
+        region: the region of all steps.
+        indices: indices of the steps in the plan.
+        entering: batches of groups of nodes, mono and stereo apart; each group is summed to one signal that enters.
+        exits: the same of the signals that leave, for a node in time or a later run.
+    """
+
+    region: Region
+    indices: tuple[int, ...]
+    entering: tuple[tuple[tuple[int, ...], ...], ...]
+    exits: tuple[tuple[tuple[int, ...], ...], ...]
+
+
+@lru_cache(maxsize=64)
+def find_runs(plan: RenderPlan) -> tuple[tuple[LinearRun | int, ...], dict[int, int]]:
+    """Divides a plan into runs of linear steps, and steps in time between them.
+
+    Returns:
+        The runs and the indices of the steps in time, in order, and for every node that works on spectra the position
+        of its run among them.
+    """
+    # A linear step waits until a node in time needs what its region makes; by then all that enters it is known.
+    graph = plan.graph
+    parts: list[list[int] | int] = []
+    waiting: dict[Region, list[int]] = {}
+    run_of: dict[int, int] = {}  # node -> position of its run in `parts`
+    for index, step in enumerate(plan.steps):
+        if step.region is not None:
+            waiting.setdefault(step.region, []).append(index)
+            continue
+        for p in (p for node in step.nodes for p in graph.feeders[node]):
+            region = plan.regions[p]
+            if region is not None and p not in run_of:
+                indices = waiting.pop(region)
+                run_of.update(dict.fromkeys((i for k in indices for i in plan.steps[k].nodes), len(parts)))
+                parts.append(indices)
+        parts.append(index)
+    exits = _exits(plan, run_of)
+    runs = tuple(
+        part if isinstance(part, int) else _run(plan, part, run_of, position, exits.get(position, {}))
+        for position, part in enumerate(parts)
+    )
+    return runs, run_of
+
+
+def exit_groups(feeding: Sequence[int], run_of: dict[int, int]) -> list[tuple[int, ...]]:
+    """Returns the nodes with spectra among those that feed an inlet, by run: the groups of `LinearRun.exits`."""
+    groups: dict[int, list[int]] = {}
+    for p in feeding:
+        if p in run_of:
+            groups.setdefault(run_of[p], []).append(p)
+    return [tuple(group) for group in groups.values()]
+
+
+def entering_groups(plan: RenderPlan, node: int, inside: Collection[int]) -> list[tuple[int, ...]]:
+    """Returns the nodes outside a run that feed one of its nodes; those in time that have one latency form a group."""
+    groups: dict[tuple[Region | None, int], list[int]] = {}
+    for p in plan.graph.predecessors[node]:
+        if p not in inside:
+            region = plan.regions[p]
+            groups.setdefault((region, plan.latency[p] if region is None else p), []).append(p)
+    return [tuple(group) for group in groups.values()]
+
+
+def _exits(plan: RenderPlan, run_of: dict[int, int]) -> dict[int, dict[tuple[int, ...], None]]:
+    exits: dict[int, dict[tuple[int, ...], None]] = {}
+    for step in plan.steps:
+        for node in step.nodes:
+            if step.region is None:
+                inlets = (plan.graph.predecessors[node], plan.graph.keys[node])
+                groups = [group for feeding in inlets for group in exit_groups(feeding, run_of)]
+            else:
+                groups = [(p,) for p in plan.graph.predecessors[node] if p in run_of and run_of[p] != run_of[node]]
+            for group in groups:
+                exits.setdefault(run_of[group[0]], {})[group] = None
+    return exits
+
+
+def _run(
+    plan: RenderPlan, indices: list[int], run_of: dict[int, int], position: int, exits: dict[tuple[int, ...], None]
+) -> LinearRun:
+    steps: list[Step] = [plan.steps[k] for k in indices]
+    inside = {node for node, run in run_of.items() if run == position}
+    entering = dict.fromkeys(g for step in steps for node in step.nodes for g in entering_groups(plan, node, inside))
+    region = steps[0].region
+    assert region is not None
+    return LinearRun(region, tuple(indices), _by_width(plan, entering), _by_width(plan, exits))
+
+
+def _by_width(plan: RenderPlan, groups: Collection[tuple[int, ...]]) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    batches = (tuple(group for group in groups if group_width(plan, group) == width) for width in (1, 2))
+    return tuple(batch for batch in batches if batch)
+
+
+def group_width(plan: RenderPlan, group: tuple[int, ...]) -> int:
+    """Returns the number of channels of the sum of some nodes, 1 or 2."""
+    return max(plan.widths[node] for node in group)
 
 
 @dataclass(frozen=True)
@@ -38,10 +144,10 @@ class Gather:
 
 @dataclass(frozen=True)
 class LinearStep:
-    """One step of a run: what goes into each of its nodes, and what is done to it.
+    """One step of a run: the sums that go into its nodes, and the product with their responses.
 
     Attributes:
-        gather: what goes in.
+        gather: the sums.
         product: None where the step only sums.
     """
 
@@ -66,30 +172,30 @@ class Program:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run makes.
+    """The results of a run.
 
     Attributes:
         exits: as in the program, (signals, clips, width, bins) each.
-        energies: of each staged step in order, dry and wet, (2, nodes, clips).
+        energies: dry and wet energies of every staged step in order, (2, nodes, clips).
     """
 
     exits: tuple[Tensor, ...]
     energies: tuple[Tensor, ...]
 
 
-def run(
+def compute_run(
     program: Program, entering: Sequence[Tensor], responses: Sequence[Tensor], weights: Sequence[Tensor]
 ) -> RunResult:
     """Computes a run of linear steps.
 
     Args:
-        program: what to do.
+        program: the steps.
         entering: batches of spectra that enter, (signals, clips, 1 or 2, bins) each.
-        responses: of each step that has one, in order, (nodes, 1 or 2, bins or 1).
+        responses: responses of the steps that have one, in order, (nodes, 1 or 2, bins or 1).
         weights: dry/wet weights of each such step, (nodes,).
     """
-    found = _Run.apply(program, len(entering), *entering, *responses, *weights)
-    return RunResult(found[: len(program.exits)], found[len(program.exits) :])
+    tensors = _Run.apply(program, len(entering), *entering, *responses, *weights)
+    return RunResult(tensors[: len(program.exits)], tensors[len(program.exits) :])
 
 
 class _Run(Function):
@@ -106,8 +212,8 @@ class _Run(Function):
         for part in _parts(program, values):
             piece = _Piece(program, values.cut(part), _bins(part, values.bins, program.n_fft))
             piece.forward()
-            found = piece.energies()
-            energies = [total + e for total, e in zip(energies, found, strict=True)] if energies else found
+            parts = piece.energies()
+            energies = [total + e for total, e in zip(energies, parts, strict=True)] if energies else parts
             for whole, gather in zip(exits, program.exits, strict=True):
                 piece.gather(gather, into=whole[..., part])
         return (*exits, *energies)
@@ -121,7 +227,7 @@ class _Run(Function):
         wanted = ctx.needs_input_grad[2:]
         exit_grads, energy_grads = grads[: len(program.exits)], list(grads[len(program.exits) :])
         # What spans the bins is written piece by piece; what all bins share (weights, constant gains) is summed.
-        found = [
+        gradients = [
             None if not wants else torch.empty_like(t) if values.spans(t) else torch.zeros_like(t)
             for t, wants in zip(tensors, wanted, strict=True)
         ]
@@ -129,7 +235,7 @@ class _Run(Function):
             piece = _Piece(program, values.cut(part), _bins(part, values.bins, program.n_fft))
             piece.forward()
             arriving = [torch.conj_physical(grad[..., part]) for grad in exit_grads]
-            for into, grad in zip(found, piece.backward(arriving, energy_grads, wanted), strict=True):
+            for into, grad in zip(gradients, piece.backward(arriving, energy_grads, wanted), strict=True):
                 if into is None:
                     continue
                 if not values.spans(into):
@@ -140,11 +246,11 @@ class _Run(Function):
                     torch.conj_physical(grad, out=into[..., part])
                 else:
                     into[..., part] = grad
-        return (None, None, *found)
+        return (None, None, *gradients)
 
 
 class _Values:
-    """The tensors of a run, sorted, or some bins of them."""
+    """The tensors of a run by kind, or some bins of them."""
 
     def __init__(self, tensors: Sequence[Tensor], num_entering: int) -> None:
         self.num_entering = num_entering
@@ -163,7 +269,7 @@ class _Values:
 
 
 def _parts(program: Program, values: _Values) -> Iterator[slice]:
-    """Pieces of the frequency axis whose largest batch fits the cache; all at once where the device has its own way."""
+    """Yields pieces of the frequency axis whose largest batch fits a CPU's cache; on other devices the whole axis."""
     size = values.bins
     if values.entering[0].device.type == "cpu":
         batches = [(e.shape[0], e.shape[2]) for e in values.entering]
@@ -200,13 +306,14 @@ class _Piece:
             self.applied.append(applied)
 
     def energies(self) -> list[Tensor]:
-        """Of the staged steps, once the signals are there."""
+        """Returns the energies of the gain-staged steps; `forward` comes first."""
         steps = zip(self.program.steps, self.applied, strict=True)
-        found = [s.product.energies(a, self.bins) for s, a in steps if s.product is not None and a is not None]
-        return [energies for energies in found if energies is not None]
+        products = [(step.product, applied) for step, applied in steps]
+        energies = [p.energies(a, self.bins) for p, a in products if p is not None and a is not None]
+        return [pair for pair in energies if pair is not None]
 
     def gather(self, gather: Gather, into: Tensor | None = None) -> Tensor:
-        """A batch of sums; uncopied where it is a stretch of another batch."""
+        """Returns a batch of sums; uncopied where it is a stretch of another batch."""
         stretch = self._stretch(gather)
         if stretch is not None:
             return stretch if into is None else into.copy_(stretch)
@@ -240,12 +347,12 @@ class _Piece:
     def backward(
         self, arriving: Sequence[Tensor], energy_grads: list[Tensor], wanted: Sequence[bool]
     ) -> list[Tensor | None]:
-        """Gradients of all tensors of the run: conjugated where they span the bins, None where nothing arrived.
+        """Returns the gradients of all tensors of the run: conjugated where they span the bins, or None.
 
         Args:
             arriving: conjugated gradients of the exits.
             energy_grads: gradients of the energies of each staged step.
-            wanted: which of the tensors need theirs.
+            wanted: which of the tensors need a gradient.
         """
         num_entering = len(self.values.entering)
         gradients = _Gradients(self.batches, [*wanted[:num_entering], *[True] * len(self.program.steps)])
@@ -283,7 +390,7 @@ class _Gradients:
         self.written: list[set[int]] = [set() for _ in batches]
 
     def spread(self, gather: Gather, place: Sequence[tuple[int, int]], grad: Tensor) -> None:
-        """Hands the gradient of a gathered batch, which may be kept, to what it summed."""
+        """Adds the gradient of a gathered batch, which may be kept, to the signals that were summed."""
         places = [[place[n] for n in sources] for sources in gather.sources]
         index = places[0][0][0]
         batch = self.batches[index]

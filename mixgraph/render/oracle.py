@@ -1,4 +1,4 @@
-"""The node-by-node renderer: slow, plain, and the oracle that the fast one must equal."""
+"""The oracle: a slow and plain renderer, node by node, that the fast one must equal."""
 
 from __future__ import annotations
 
@@ -9,32 +9,40 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mixgraph.dsp.convolution import convolve
-from mixgraph.graph.types import INPUT, OUTPUT, MixGraph
+from mixgraph.graph.types import INPUT, OUTPUT
+from mixgraph.graph.values import GraphValues
 from mixgraph.processors.base import to_basis, to_left_right
 from mixgraph.processors.collection import Processors
 from mixgraph.render.plan import latencies, make_plan
 from mixgraph.render.products import StagedChannel
-from mixgraph.render.values import GraphParameters, Rendering, StagedEnergy
+from mixgraph.render.values import Rendering, StagedEnergy
 
 
-def render_reference(
-    graph: MixGraph,
+def render_oracle(
+    values: GraphValues,
     processors: Processors,
     sources: Tensor,
-    parameters: GraphParameters,
-    weights: Tensor,
+    *,
     length: int | None = None,
     staged_channel: StagedChannel | None = None,
     starts: Tensor | None = None,
     watch: Callable[[int, Tensor], None] | None = None,
 ) -> Rendering:
-    """Renders one node at a time in the time domain; arguments and result as `render`, sources (inputs, 2, T).
+    """Renders one node at a time in the time domain; arguments and result are those of `render`.
 
-    `watch` is called with every node and its signal, in topological order.
+    A signal is kept with the time of its first sample and grows by the supports of the processors that it passes; it is
+    cut to the plan's window before a nonlinear node and to [0, L) at the output.
 
-    Each signal is kept with the time of its first sample and grows by the supports of what it passes; it is cut to
-    the plan's window before a nonlinear node and to [0, L) at the output.
+    Args:
+        values: the graph, of one song or several, and what its processors are set to.
+        processors: one module a type.
+        sources: (inputs, 2, T).
+        length: L, samples to render; T by default.
+        staged_channel: of which channel to return the energies of gain-staged nodes.
+        starts: where in the songs the sources begin, in samples, (songs,).
+        watch: called with every node and its signal, in topological order.
     """
+    graph, weights = values.graph, values.weights
     length = sources.shape[-1] if length is None else length
     block = make_plan(graph, processors, length).lookahead + length
     latency = latencies(graph, processors)
@@ -63,13 +71,13 @@ def render_reference(
             branches |= {(node, outlet): silence for outlet in range(1, processors[node_type].outlets)}
         else:
             processor = processors[node_type]
-            own = {name: value[row : row + 1] for name, value in parameters[node_type].items()}
+            settings = {name: value[row : row + 1] for name, value in values.parameters[node_type].items()}
             weight = weight_of[node]
             if processor.linear:
-                full = convolve(to_basis(total, processor.channels), processor.impulse_response(own))
+                full = convolve(to_basis(total, processor.channels), processor.impulse_response(settings))
                 wet = (start - processor.before, to_left_right(full, processor.channels))
                 for outlet in range(1, processor.outlets):
-                    part = convolve(to_basis(total, processor.channels), processor.outlet_response(own, outlet))
+                    part = convolve(to_basis(total, processor.channels), processor.outlet_response(settings, outlet))
                     stereo = to_left_right(part, processor.channels)
                     branches[node, outlet] = (start - processor.before, weight * stereo)
             else:
@@ -78,11 +86,11 @@ def render_reference(
                 begins = weights.new_zeros(1, dtype=torch.long) if starts is None else starts[graph.songs[node]].view(1)
                 state = processor.state_at(begins + start)
                 if processor.inlets > 1:
-                    heard = _add([(start, 0 * total), *(branches.get(p, signals[p[0]]) for p in feeding[node][1])])
-                    key = _window(*heard, start, start + total.shape[-1])
-                    wet = (start, processor.process_keyed(total, key, own, state)[0])
+                    key_signal = _add([(start, 0 * total), *(branches.get(p, signals[p[0]]) for p in feeding[node][1])])
+                    key = _window(*key_signal, start, start + total.shape[-1])
+                    wet = (start, processor.process_keyed(total, key, settings, state)[0])
                 else:
-                    wet = (start, processor.process(total, own, state)[0])
+                    wet = (start, processor.process(total, settings, state)[0])
             if processor.linear and processor.gain_staged and staged_channel is not None:
                 dry_energy, wet_energy = (_energy(x, staged_channel) for x in (total, wet[1]))
                 energies.append(StagedEnergy(node_type, (node,), dry_energy, wet_energy))
