@@ -117,8 +117,13 @@ def _shifted_song(make):
 def test_alignment_is_reported_and_left(make):
     folder, kick = _shifted_song(make)
     song = load_song(folder, make.rate, loudness_lufs=None)
-    kick = song.alignment[0]
-    assert (kick.track, kick.offset_samples, kick.polarity, kick.applied) == ("a_kick", 50, -1, False)
+    alignment = song.alignment[0]
+    assert (alignment.track, alignment.offset_samples, alignment.polarity, alignment.applied) == (
+        "a_kick",
+        50,
+        -1,
+        False,
+    )
     assert (song.alignment[1].offset_samples, song.alignment[1].polarity) == (0, 1)
     assert np.array_equal(song.sources[0, 0, 50:].numpy(), -kick[:-50])
     assert "track a_kick: seems 50 samples late and of opposite polarity against the mix (conf" in song.warnings[1].text
