@@ -210,7 +210,7 @@ class ResultFolder(L.Callback):
             self._log(trainer, module)
 
     def _log(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Adds a row to each song's log: of what is logged, what is the song's own."""
+        """Adds a row to the log of every song, with the values that are logged of that song."""
         assert isinstance(module, ConsoleModule)
         row = {"step": trainer.global_step, "stage": "prune" if module.prune_phase else "console"}
         logged: dict[str, Any] = {**trainer.callback_metrics, **module.statistics()}

@@ -10,7 +10,7 @@ log          rows of log.csv
 write        the files of a result: data, audio, settings, pictures
 summary      the few figures that matter, for a person
 found_graph  a result folder, read: graph, values, metrics, trace, log, timings, settings
-rendering    a found graph on tracks that are read again
+rendering    rendering of a found graph on tracks that are read again
 """
 
 from mixgraph.results.contents import (

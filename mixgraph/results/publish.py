@@ -1,4 +1,4 @@
-"""Folders that are complete or absent: the only place where the project publishes a folder.
+"""Publishing of folders that are complete or absent: under a temporary name, checked, then renamed.
 
 Around a folder NAME there may be, all beside it:
 
@@ -56,8 +56,8 @@ class Place:
     Args:
         target: the folder.
         kind: of folder.
-        option: by which messages name the place: `result.path`.
-        remedy: what messages say is to be done where a folder exists and is kept.
+        option: the option that names the place, as messages call it: `result.path`.
+        remedy: what to do where a folder exists and is kept, for the message.
 
     Raises:
         ValueError: a name that no folder can be published under.

@@ -60,7 +60,7 @@ class FlacPart:
         where: names shard, sample and field in messages.
         sample_rate: in Hz.
         num_parts: of equal length, end to end.
-        num_samples: of each part.
+        num_samples: length of every part.
     """
 
     path: Path

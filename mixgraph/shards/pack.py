@@ -31,17 +31,17 @@ class Origin:
     """Where a graph comes from and how it was found; what `meta.json` says beside the graph.
 
     Attributes:
-        dataset, song, title, artist, licence: for people, and for splits.
+        dataset, song, title, artist, licence: texts of meta.json; splits keep a song and an artist together by them.
         level: the factor that the files' audio was multiplied by in the search.
         num_samples: the length of the song.
-        files: of each track (file relative to the song's folder, sha256), or (None, None).
-        placements: of each track (start_sample, polarity).
-        mono: of each track.
-        mix_file: of the mix (file, sha256), or (None, None).
+        files: for every track, its file relative to the song's folder and the sha256 of that file, or (None, None).
+        placements: for every track, the sample of its file that meets the mix's first, and its polarity (1 or -1).
+        mono: for every track, whether its file is mono or has two equal channels.
+        mix_file: the mix's file and its sha256, or (None, None).
         losses: of the dry sum, the console and the found graph, or None.
         console: type -> number of processors before pruning, or None.
-        config: text of the configuration.
-        confidence: of each processor, or None without several runs.
+        config: text of the search's configuration.
+        confidence: for every processor, the share of the runs that keep it; None without several runs.
         extra: what else is to stand in meta.json.
     """
 
@@ -82,7 +82,7 @@ def pack_result(
         dataset: name of the data set that the song is from.
         artist: of the song, where known; splits depend on it.
         audio: put the tracks and the mix into the sample. Without, they are found again by name and hash.
-        confidence: of each processor, in 0..1; None without several runs.
+        confidence: for every processor, the share of the runs that keep it, in 0..1; None without several runs.
         extra_meta: more to stand in meta.json, under `extra`.
         excerpt_seconds: cut the song into excerpts of this length (the last may be shorter); None keeps it whole.
 

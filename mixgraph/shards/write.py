@@ -34,8 +34,9 @@ def write_shards(
     Args:
         samples: (split, key, field name -> bytes), in the order in which they are to stand.
         out: folder of the data set.
-        max_bytes: of a shard; one sample may be larger. Have many more shards than workers times nodes.
-        max_count: samples of a shard.
+        max_bytes: the size of a shard; a sample that is larger has a shard to itself. Have many more shards than
+            workers times nodes.
+        max_count: the number of samples in a shard.
 
     Raises:
         FileExistsError: `out` is something else than a data set.

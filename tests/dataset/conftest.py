@@ -49,10 +49,10 @@ def build(arguments):
     """A build in this process (its searches have their own); what it says, and its exit status."""
 
     def run(*given):
-        said = io.StringIO()
-        with contextlib.redirect_stdout(said), pytest.raises(SystemExit) as end:
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output), pytest.raises(SystemExit) as end:
             build_dataset.main(arguments(*given))
-        return said.getvalue(), end.value.code
+        return output.getvalue(), end.value.code
 
     return run
 
@@ -61,6 +61,6 @@ def build(arguments):
 def plain(songs, config, build, tmp_path_factory):
     """A build that nothing happens to: its folder, and what it says."""
     out = tmp_path_factory.mktemp("plain") / "set"
-    said, code = build(songs, config, out)
-    assert code == 0, said
-    return out, said
+    output, code = build(songs, config, out)
+    assert code == 0, output
+    return out, output

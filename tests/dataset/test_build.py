@@ -33,8 +33,8 @@ ROOT = Path(__file__).parent.parent.parent
 def files(folder, *but):
     """All files below a folder, by relative name; `timings.json` and `search.log` say when and how long."""
     clocks = ("timings.json", "search.log")
-    found = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in (*clocks, *but))
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in (*clocks, *but))
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def rows(path):
@@ -42,15 +42,15 @@ def rows(path):
 
 
 def test_every_song_ends_in_a_result_folder(plain, songs) -> None:
-    out, said = plain
-    assert "3 searches: 0 done before, 3 to do." in said
-    assert [said.count(f"{name}/run_0: done") for name in ("duo", "tiny", "zoo")] == [1, 1, 1]
-    assert "3 accepted, 0 rejected, 0 failed" in said
+    out, output = plain
+    assert "3 searches: 0 done before, 3 to do." in output
+    assert [output.count(f"{name}/run_0: done") for name in ("duo", "tiny", "zoo")] == [1, 1, 1]
+    assert "3 accepted, 0 rejected, 0 failed" in output
     assert not (out / "work").exists()
     assert not list(out.rglob("*.partial"))
     for name in ("duo", "tiny", "zoo"):
-        found = load_result(out / "results" / name / "run_0")
-        assert 0 < len(found.graph.processors) <= 5
+        result = load_result(out / "results" / name / "run_0")
+        assert 0 < len(result.graph.processors) <= 5
     settings = yaml.safe_load((out / "results" / "duo" / "run_0" / "config.yaml").read_text())
     assert (settings["data"]["path"], settings["data"]["sample_rate"], settings["seed_everything"]) == ("duo", 8000, 42)
     assert [row["status"] for row in rows(out / "songs.jsonl")] == ["accepted"] * 3
@@ -64,8 +64,8 @@ def test_no_path_of_this_machine_is_in_a_result(plain, songs) -> None:
 
 
 def test_the_longest_song_is_begun_first(plain) -> None:
-    said = plain[1]
-    assert said.index("tiny/run_0: new") < said.index("duo/run_0: new")  # three tracks against two
+    output = plain[1]
+    assert output.index("tiny/run_0: new") < output.index("duo/run_0: new")  # three tracks against two
 
 
 @pytest.mark.long
@@ -82,10 +82,10 @@ def test_a_build_that_is_killed_goes_on_to_the_same_results(songs, config, plain
     process.wait()
     done = {path.parent.name: path.stat().st_ino for path in out.glob("results/*/run_0")}
     assert 0 < len(done) < 3
-    said, code = build(songs, config, out)
-    assert code == 0, said
-    assert f"{len(done)} done before, {3 - len(done)} to do." in said
-    assert "begun before" in said
+    output, code = build(songs, config, out)
+    assert code == 0, output
+    assert f"{len(done)} done before, {3 - len(done)} to do." in output
+    assert "begun before" in output
     assert all((out / "results" / name / "run_0").stat().st_ino == inode for name, inode in done.items())
     assert files(out / "results") == files(plain[0] / "results")
     assert files(out / "shards") == files(plain[0] / "shards")
@@ -94,14 +94,16 @@ def test_a_build_that_is_killed_goes_on_to_the_same_results(songs, config, plain
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("number", "code", "said"),
+    ("number", "code", "output"),
     [
         (signal.SIGINT, 1, "the same command goes on from here"),
         (signal.SIGTERM, 143, "terminated; this goes on from here:\n  python -m mixgraph build-dataset "),
     ],
     ids=["Ctrl-C", "SIGTERM"],
 )
-def test_a_signal_ends_a_build_and_keeps_no_half_searched_song(songs, config, tmp_path, arguments, number, code, said):
+def test_a_signal_ends_a_build_and_keeps_no_half_searched_song(
+    songs, config, tmp_path, arguments, number, code, output
+):
     """A search that gets Ctrl-C itself ends with the graph as it is, which must not pass for its result here."""
     out = tmp_path / "set"
     command = [sys.executable, "-m", "tools.build_dataset", *arguments(songs, config, out), "--"]
@@ -114,8 +116,8 @@ def test_a_signal_ends_a_build_and_keeps_no_half_searched_song(songs, config, tm
         assert time.monotonic() < end
         time.sleep(0.01)
     process.send_signal(number)
-    _, told = process.communicate(timeout=60)
-    assert (process.returncode, said in told) == (code, True)
+    _, printed = process.communicate(timeout=60)
+    assert (process.returncode, output in printed) == (code, True)
     assert not (out / "results").exists()
     with locked(out / ".lock", str):  # no worker is left
         pass
@@ -125,8 +127,8 @@ def test_a_signal_ends_a_build_and_keeps_no_half_searched_song(songs, config, tm
 def task(songs, config, tmp_path):
     """The search of one song, not yet begun."""
     settings = resolve_settings([str(config)], [])
-    found, _ = find_sources([songs / "tiny"], FileHashes(tmp_path / "hashes.json"))
-    (job,) = make_jobs(found, 1, settings)
+    sources, _ = find_sources([songs / "tiny"], FileHashes(tmp_path / "hashes.json"))
+    (job,) = make_jobs(sources, 1, settings)
     folder = BuildFolder(tmp_path / "set").work(job)
     return Task(job, folder, Request(str(job.song.folder), job.seed, settings, job.record(), 1))
 
@@ -145,8 +147,8 @@ def test_a_result_that_was_not_yet_in_its_place_is_taken_as_it_is(songs, config,
     inode = (work / "result").stat().st_ino
     (out / ".shards.1.partial").mkdir()
     (out / ".songs.jsonl.1.partial").write_text("half")
-    said, code = build(songs, config, out)
-    assert (code, "tiny/run_0: begun before" in said) == (0, True)
+    output, code = build(songs, config, out)
+    assert (code, "tiny/run_0: begun before" in output) == (0, True)
     assert result.stat().st_ino == inode
     assert files(out / "results") == files(plain[0] / "results")
     assert not list(out.glob("*.partial"))
@@ -211,8 +213,8 @@ def test_run_again_nothing_is_searched_and_the_shards_are_the_same(songs, config
     before = files(out, ".lock")
     for left in ("tiny/run_0", "duo"):  # as a build leaves them that is killed at the very end
         (out / "work" / left).mkdir(parents=True)
-    said, code = build(songs, config, out)
-    assert (code, "3 searches: 3 done before, 0 to do." in said) == (0, True)
+    output, code = build(songs, config, out)
+    assert (code, "3 searches: 3 done before, 0 to do." in output) == (0, True)
     assert files(out, ".lock") == before
     assert not (out / "work").exists()
 
@@ -231,12 +233,12 @@ def test_what_changed_is_redone_and_what_fails_does_not_stop_the_rest(songs, con
     damaged[7] = np.nan
     soundfile.write(broken, damaged, rate, subtype="FLOAT")
 
-    said, code = build(root, config, out)
+    output, code = build(root, config, out)
     assert code == 1
-    assert "3 searches: 1 done before, 2 to do." in said
-    assert "tiny/run_0: audio changed: tracks/kick.wav" in said
-    assert "duo/run_0: audio changed: tracks/hat.wav" in said
-    assert "2 accepted, 0 rejected, 1 failed" in said
+    assert "3 searches: 1 done before, 2 to do." in output
+    assert "tiny/run_0: audio changed: tracks/kick.wav" in output
+    assert "duo/run_0: audio changed: tracks/hat.wav" in output
+    assert "2 accepted, 0 rejected, 1 failed" in output
     (failure,) = rows(out / "failures.jsonl")
     assert (failure["song"], failure["run"], failure["attempts"]) == ("duo", 0, 1)
     assert "finite samples expected" in failure["reason"]
@@ -248,9 +250,9 @@ def test_what_changed_is_redone_and_what_fails_does_not_stop_the_rest(songs, con
     assert new.read_bytes() != old.read_bytes()
 
     broken.write_bytes(whole)
-    said, code = build(root, config, out)
-    assert (code, "3 accepted, 0 rejected, 0 failed" in said) == (0, True)
-    assert "3 done before" in said  # its old result is that of the mended audio
+    output, code = build(root, config, out)
+    assert (code, "3 accepted, 0 rejected, 0 failed" in output) == (0, True)
+    assert "3 done before" in output  # its old result is that of the mended audio
     assert rows(out / "failures.jsonl") == []
 
 
@@ -258,11 +260,13 @@ def test_what_changed_is_redone_and_what_fails_does_not_stop_the_rest(songs, con
 def test_several_runs_agree_or_not_and_changed_settings_are_named(songs, config, plain, tmp_path, build) -> None:
     out = tmp_path / "set"
     shutil.copytree(plain[0], out)
-    said, code = build(songs, config, out, "--runs=2", "--match=t*", "--max-loss=0.01", "--", "--pruning.tolerance=0.3")
+    output, code = build(
+        songs, config, out, "--runs=2", "--match=t*", "--max-loss=0.01", "--", "--pruning.tolerance=0.3"
+    )
     assert code == 0
-    assert "tiny/run_0: settings changed: pruning.tolerance: 0.03 -> 0.3" in said
-    assert "tiny/run_1: new" in said
-    assert "0 accepted, 1 rejected, 0 failed" in said
+    assert "tiny/run_0: settings changed: pruning.tolerance: 0.03 -> 0.3" in output
+    assert "tiny/run_1: new" in output
+    assert "0 accepted, 1 rejected, 0 failed" in output
     (row,) = rows(out / "songs.jsonl")
     search = row["search"]
     assert search["runs"] == [0, 1]
@@ -288,8 +292,8 @@ def test_a_song_that_cannot_be_listed_fails_and_a_silent_mix_is_rejected(songs, 
     soundfile.write(root / "mute" / "mix.wav", np.zeros((8000 * 3, 2)), 8000)
     os.mkdir(os.fsencode(root) + b"/f\xf6lder")
     (out / "results" / "tiny" / "run_0" / "graph.json").write_text("{")
-    said, code = build(root, config, out, "--date-published=2026-11-29")
-    assert (code, "1 accepted, 1 rejected, 3 failed" in said) == (1, True)
+    output, code = build(root, config, out, "--date-published=2026-11-29")
+    assert (code, "1 accepted, 1 rejected, 3 failed" in output) == (1, True)
     failures = {failure["song"]: failure for failure in rows(out / "failures.jsonl")}
     assert sorted(failures) == ["mute", "odd", "tiny", "zoo"]
     assert failures.pop("mute")["unusable"]

@@ -38,10 +38,12 @@ def cluster(tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_TMPDIR", sockets)
     monkeypatch.setenv("RAY_worker_niceness", "0")  # 15 by default: on a busy machine they would never get to work
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    found = ray_cluster.Cluster(initialize_head=True, head_node_args=NODE | {"num_cpus": 0, "include_dashboard": False})
-    nodes = [found.add_node(**NODE) for _ in range(2)]
-    yield found, nodes
-    found.shutdown()
+    local_cluster = ray_cluster.Cluster(
+        initialize_head=True, head_node_args=NODE | {"num_cpus": 0, "include_dashboard": False}
+    )
+    nodes = [local_cluster.add_node(**NODE) for _ in range(2)]
+    yield local_cluster, nodes
+    local_cluster.shutdown()
     shutil.rmtree(sockets, ignore_errors=True)
 
 
@@ -75,14 +77,14 @@ def test_a_node_is_killed_and_every_song_ends_once(shared, cluster, tiny_song, d
     wait_for(lambda: len(begun()) == 2, process)
     assert not (out / "results").exists()
     network.remove_node(nodes[1], allow_graceful=False)
-    said = process.communicate(timeout=200)[0]
-    assert process.returncode == 0, said
+    output = process.communicate(timeout=200)[0]
+    assert process.returncode == 0, output
     for name in ("duo", "tiny", "zoo"):
-        assert said.count(f"{name}/run_0: done") == 1
+        assert output.count(f"{name}/run_0: done") == 1
         result = out / "results" / name / "run_0"
         assert load_result(result).graph.processors
         assert json.loads((result / "job.json").read_text())["song"] == name
-    assert "3 accepted, 0 rejected, 0 failed" in said
+    assert "3 accepted, 0 rejected, 0 failed" in output
     assert not list(out.rglob("*.partial"))
     assert not (out / "work").exists()
     if shared:

@@ -44,13 +44,13 @@ def test_songs_are_read_with_their_hashes_and_order(songs) -> None:
 
 def test_a_song_that_cannot_be_read_does_not_stop_the_others(songs) -> None:
     shutil.rmtree(songs / "duo" / "tracks")
-    found, unreadable = find(songs)
-    assert [song.name for song in found] == ["tiny"]
+    sources, unreadable = find(songs)
+    assert [song.name for song in sources] == ["tiny"]
     assert list(unreadable) == ["duo"]
     assert "track" in unreadable["duo"]
     (songs / "tiny" / "mix.wav").write_bytes(b"no audio")
-    found, unreadable = find(songs)
-    assert found == []
+    sources, unreadable = find(songs)
+    assert sources == []
     assert "mix.wav" in unreadable["tiny"]
 
 
@@ -61,15 +61,15 @@ def test_the_artist_is_taken_from_titles_of_layouts_that_name_it(songs) -> None:
         shutil.copy(songs / "tiny" / "mix.wav", folder / "mixture.wav")
         for stem in ("drums", "vocals"):
             shutil.copy(songs / "tiny" / "tracks" / "kick.wav", folder / f"{stem}.wav")
-    found, unreadable = find_sources([songs.parent / "musdb"], FileHashes(songs.parent / "h.json"))
+    sources, unreadable = find_sources([songs.parent / "musdb"], FileHashes(songs.parent / "h.json"))
     assert unreadable == {}
-    assert [song.artist for song in found] == ["Some Band", "Some Band"]
+    assert [song.artist for song in sources] == ["Some Band", "Some Band"]
 
 
 def test_two_songs_of_one_name_are_named_and_the_others_go_on(songs) -> None:
     shutil.copytree(songs / "tiny", songs.parent / "more" / "tiny")
-    found, unreadable = find_sources([songs, songs.parent / "more"], FileHashes(songs.parent / "hashes.json"))
-    assert [song.name for song in found] == ["duo"]
+    sources, unreadable = find_sources([songs, songs.parent / "more"], FileHashes(songs.parent / "hashes.json"))
+    assert [song.name for song in sources] == ["duo"]
     assert list(unreadable) == ["tiny"]
     assert f"{songs / 'tiny'} and {songs.parent / 'more' / 'tiny'} are all named tiny" in unreadable["tiny"]
 
@@ -113,8 +113,8 @@ def test_odd_songs_are_named_and_the_others_go_on(songs) -> None:
     shutil.copytree(songs / "tiny", songs / "empty")
     (songs / "empty" / "song.yaml").write_text("")
     hashes = FileHashes(songs.parent / "hashes.json")
-    found, unreadable = find_sources([songs], hashes)
-    assert [song.name for song in found] == ["day", "duo", "empty", "half", "line_break", "tag", "tiny"]
+    sources, unreadable = find_sources([songs], hashes)
+    assert [song.name for song in sources] == ["day", "duo", "empty", "half", "line_break", "tag", "tiny"]
     assert unreadable.keys() == expected.keys()
     for name, part in expected.items():
         assert part in unreadable[name], name
@@ -135,16 +135,16 @@ def test_an_error_of_any_type_is_that_of_one_song(songs, monkeypatch, error) -> 
         return song_files(folder, *settings)
 
     monkeypatch.setattr("mixgraph.dataset.sources.song_files", files)
-    found, unreadable = find(songs)
-    assert [song.name for song in found] == ["tiny"]
+    sources, unreadable = find(songs)
+    assert [song.name for song in sources] == ["tiny"]
     assert unreadable == {"duo": f"{type(error).__name__}: {error}"}
 
 
 def test_a_root_without_songs_does_not_stop_the_others(songs) -> None:
     (songs.parent / "empty").mkdir()
     hashes = FileHashes(songs.parent / "hashes.json")
-    found, unreadable = find_sources([songs / "tiny", songs.parent / "empty", songs / "typo"], hashes)
-    assert [song.name for song in found] == ["tiny"]
+    sources, unreadable = find_sources([songs / "tiny", songs.parent / "empty", songs / "typo"], hashes)
+    assert [song.name for song in sources] == ["tiny"]
     assert "at least one song" in unreadable["empty"]
     assert "folder expected, got none" in unreadable["typo"]
     with pytest.raises(FileNotFoundError, match="folder expected, got none"):
@@ -158,14 +158,14 @@ def test_a_folder_that_goes_away_while_it_is_read_is_named(songs, monkeypatch) -
         return bool(list(folder.iterdir()))
 
     monkeypatch.setattr("mixgraph.songs.layouts._fitting", lambda folder: ["folder"] if fits(folder) else [])
-    found, unreadable = find_sources([songs / "duo", songs / "tiny"], FileHashes(songs.parent / "hashes.json"))
-    assert [song.name for song in found] == ["tiny"]
+    sources, unreadable = find_sources([songs / "duo", songs / "tiny"], FileHashes(songs.parent / "hashes.json"))
+    assert [song.name for song in sources] == ["tiny"]
     assert "cannot be read (No such file or directory)" in unreadable["duo"]
 
 
 def test_a_root_that_is_given_twice_counts_once(songs) -> None:
-    found, _ = find_sources([songs, songs / "tiny"], FileHashes(songs.parent / "hashes.json"))
-    assert [song.name for song in found] == ["duo", "tiny"]
+    sources, _ = find_sources([songs, songs / "tiny"], FileHashes(songs.parent / "hashes.json"))
+    assert [song.name for song in sources] == ["duo", "tiny"]
 
 
 @pytest.mark.parametrize(
@@ -274,9 +274,9 @@ def test_what_is_due_and_why(songs, tmp_path) -> None:
     folder = BuildFolder(tmp_path / "out")
     duo, tiny = (Job(song, 0, CONFIG) for song in find(songs)[0])
     assert folder.why_due([duo, tiny]) == ["new", "new"]
-    found = whole_result(tmp_path / "found")
-    (found / "job.json").write_text(json.dumps(duo.record()))
-    folder.publish(duo, found)
+    result = whole_result(tmp_path / "found")
+    (result / "job.json").write_text(json.dumps(duo.record()))
+    folder.publish(duo, result)
     assert folder.result(duo).is_dir()
     folder.work(tiny).mkdir(parents=True)
     assert folder.why_due([duo, tiny]) == ["", "begun before"]
@@ -299,9 +299,9 @@ def test_a_new_result_replaces_an_old_one_whole(songs, tmp_path) -> None:
     folder = BuildFolder(tmp_path / "out")
     job = Job(find(songs)[0][0], 0, CONFIG)
     for name in ("first", "second"):
-        found = whole_result(folder.work(job) / "result")
-        (found / "log.csv").write_text(name)
-        folder.publish(job, found)
+        result = whole_result(folder.work(job) / "result")
+        (result / "log.csv").write_text(name)
+        folder.publish(job, result)
     assert (folder.result(job) / "log.csv").read_text() == "second"
     assert [path.name for path in folder.root.iterdir()] == ["results"]
     assert [path.name for path in folder.result(job).parent.iterdir()] == ["run_0"]

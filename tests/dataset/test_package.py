@@ -19,26 +19,26 @@ from tools.dataset.package import describe_choice, write_samples
 
 @pytest.fixture
 def package(plain, songs, config, tmp_path):
-    """Writes shards of the plain build's results; returns their folder and what was said."""
+    """Writes shards of the plain build's results; returns their folder and what was output."""
 
     def write(roots=songs, audio="none", excerpt_seconds=None, runs=1, name="set", meanwhile=lambda: None):
         sources, _ = find_sources([roots], FileHashes(tmp_path / "hashes.json"))
         rules = QualityRules(max_loss=9, max_loss_ratio=9)
-        found = [
+        assessments = [
             assess(source, [(run, plain[0] / "results" / source.name / "run_0") for run in range(runs)], rules)
             for source in sources
         ]
-        said = io.StringIO()
-        choice = describe_choice(quality_table(rules, found), found, ["broken"], runs)
+        output = io.StringIO()
+        choice = describe_choice(quality_table(rules, assessments), assessments, ["broken"], runs)
         settings = resolve_settings([str(config)], [])
         out = tmp_path / f"shards_{audio}" / name
         out.parent.mkdir()
         meanwhile()
-        console = Console(file=said, width=500)
-        packaged = write_samples(out, name, found, settings, audio, excerpt_seconds, console)
+        console = Console(file=output, width=500)
+        packaged = write_samples(out, name, assessments, settings, audio, excerpt_seconds, console)
         if packaged.index is not None:
             write_card(out, CardTexts(name, choice=choice_section(choice)), index=packaged.index)
-        return out, "".join([said.getvalue(), *(f"{song}: {why}\n" for song, why in packaged.failures.items())])
+        return out, "".join([output.getvalue(), *(f"{song}: {why}\n" for song, why in packaged.failures.items())])
 
     return write
 
@@ -51,9 +51,9 @@ def test_the_shards_of_a_build_are_valid_and_hold_its_graphs(plain, songs) -> No
     folder = plain[0] / "shards"
     checked = validate_shards(folder)
     assert checked.problems == []
-    found = samples(folder)
-    assert sorted(found) == ["duo", "tiny", "zoo"]
-    for name, sample in found.items():
+    packed = samples(folder)
+    assert sorted(packed) == ["duo", "tiny", "zoo"]
+    for name, sample in packed.items():
         result = load_result(plain[0] / "results" / name / "run_0")
         assert sample.graph == result.graph
         assert sample.weights.tolist() == result.weights.tolist()
@@ -86,14 +86,14 @@ def test_audio_goes_in_where_the_licence_allows_it_or_the_user_says_so(package, 
     shutil.copytree(songs, root)
     description = yaml.safe_load((root / "duo" / "song.yaml").read_text())
     (root / "duo" / "song.yaml").write_text(yaml.safe_dump(description | {"licence": "CC BY-NC 4.0"}))
-    folder, said = package(root, "free")
-    assert said == ""
+    folder, output = package(root, "free")
+    assert output == ""
     assert {name: sample.audio is None for name, sample in samples(folder).items()} == {
         "duo": True, "tiny": False, "zoo": False,
     }  # fmt: skip
     assert validate_shards(folder).problems == []
-    folder, said = package(root, "all")
-    assert "hold audio of duo, whose licences" in said
+    folder, output = package(root, "all")
+    assert "hold audio of duo, whose licences" in output
     assert all(sample.audio is not None for sample in read_shards(folder))
 
 
@@ -101,12 +101,12 @@ def test_a_song_that_cannot_be_packaged_is_named_and_the_others_go_on(package, s
     """Its folder goes away after its search; the shards hold all of a song's excerpts, or none."""
     root = tmp_path / "songs"
     shutil.copytree(songs, root)
-    folder, said = package(root, "all", 1.0, meanwhile=lambda: shutil.rmtree(root / "tiny"))
-    assert said.startswith(f"tiny: {root / 'tiny'}: folder expected, got none")
+    folder, output = package(root, "all", 1.0, meanwhile=lambda: shutil.rmtree(root / "tiny"))
+    assert output.startswith(f"tiny: {root / 'tiny'}: folder expected, got none")
     assert {sample.meta["song"] for sample in read_shards(folder)} == {"duo", "zoo"}
     assert validate_shards(folder).problems == []
-    folder, said = package(root, "free", name="none", meanwhile=lambda: shutil.rmtree(root))
-    assert [line.partition(":")[0] for line in said.splitlines()] == ["duo", "zoo"]
+    folder, output = package(root, "free", name="none", meanwhile=lambda: shutil.rmtree(root))
+    assert [line.partition(":")[0] for line in output.splitlines()] == ["duo", "zoo"]
     assert not folder.exists()
 
 

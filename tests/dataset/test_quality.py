@@ -72,13 +72,13 @@ def measured(folder):
 
 def test_measurements_of_a_known_result(tmp_path) -> None:
     windows = (0.1, 0.2, 0.3, 0.6, 0.5, 0.5, 0.8, 1.0)
-    found = measured(write_run(tmp_path / "run", KEPT[:2], 0.5, windows, silent_seconds=4))
-    assert found.loss == 0.5
-    assert found.loss_ratio == pytest.approx(1 / 3)
-    assert found.loss_change == pytest.approx((0.9 - 0.15) / 0.5)  # quarters are 0.15, 0.45, 0.5 and 0.9
-    assert found.silence == 0.5  # 2 of 4 windows are 100 dB below the others
-    assert found.silent_tracks == pytest.approx(1 / 3)
-    assert (found.processors, found.pruning_ratio) == (6, 0.25)
+    measurements = measured(write_run(tmp_path / "run", KEPT[:2], 0.5, windows, silent_seconds=4))
+    assert measurements.loss == 0.5
+    assert measurements.loss_ratio == pytest.approx(1 / 3)
+    assert measurements.loss_change == pytest.approx((0.9 - 0.15) / 0.5)  # quarters are 0.15, 0.45, 0.5 and 0.9
+    assert measurements.silence == 0.5  # 2 of 4 windows are 100 dB below the others
+    assert measurements.silent_tracks == pytest.approx(1 / 3)
+    assert (measurements.processors, measurements.pruning_ratio) == (6, 0.25)
 
 
 def test_a_short_song_changes_from_window_to_window(tmp_path) -> None:
@@ -107,8 +107,8 @@ def test_the_defaults_take_what_real_songs_reach_and_refuse_what_faders_reach(tm
     ],
 )
 def test_each_rule_refuses_what_it_is_for(result, broken, tmp_path) -> None:
-    found = measured(write_run(tmp_path / "run", **({"drop": KEPT[:2]} | result)))
-    assert [name for name, _ in QualityRules().broken(found)] == broken
+    measurements = measured(write_run(tmp_path / "run", **({"drop": KEPT[:2]} | result)))
+    assert [name for name, _ in QualityRules().broken(measurements)] == broken
 
 
 def test_of_an_earlier_versions_result_silent_tracks_are_not_counted_and_that_is_told(tmp_path) -> None:
@@ -183,9 +183,9 @@ def test_confidence_is_the_share_of_runs_that_keep_a_processor(tmp_path) -> None
     )
     # Pairs share 6, 6 and 5 processors of 7 + 7, 7 + 6 and 7 + 6.
     assert runs.agreement == pytest.approx((12 / 14 + 12 / 13 + 10 / 13) / 3)
-    found = runs.to_dict()
-    assert (found["best_run"], found["losses"], found["runs"]) == (1, [0.6, 0.5, 0.7], [0, 1, 2])
-    assert [row["loss_increase"] for row in found["processors"]] == [None] * 7
+    record = runs.to_dict()
+    assert (record["best_run"], record["losses"], record["runs"]) == (1, [0.6, 0.5, 0.7], [0, 1, 2])
+    assert [row["loss_increase"] for row in record["processors"]] == [None] * 7
 
 
 @pytest.mark.parametrize(

@@ -95,8 +95,10 @@ def test_absurd_samples_of_tracks_are_refused_by_file_and_place(result, tiny_son
     audio, rate = soundfile.read(tracks / "hat.wav")
     audio[4000] = value
     soundfile.write(tracks / "hat.wav", audio, rate, subtype="FLOAT")
-    said = rf"hat\.wav: finite samples expected, up to 1000 .*, got {value:g} on channel 1 at 0\.500 s \(sample 4000\)"
-    with pytest.raises(ValueError, match=said):
+    message = (
+        rf"hat\.wav: finite samples expected, up to 1000 .*, got {value:g} on channel 1 at 0\.500 s \(sample 4000\)"
+    )
+    with pytest.raises(ValueError, match=message):
         render_result(result, tracks, tmp_path / "out.flac")
     assert not list(tmp_path.glob("out.*"))
 
@@ -135,9 +137,9 @@ def _foreign(tracks, name, seconds, start=0.0):
 
 
 def test_a_song_folder_and_its_tracks_alone_give_the_same(result, tiny_song, tmp_path) -> None:
-    found = load_result(result)
-    whole = read_tracks(found, tiny_song)
-    assert torch.equal(whole.sources, read_tracks(found, tiny_song / "tracks").sources)
+    loaded = load_result(result)
+    whole = read_tracks(loaded, tiny_song)
+    assert torch.equal(whole.sources, read_tracks(loaded, tiny_song / "tracks").sources)
     assert whole.notes == ()
     out = tiny_song / "tracks" / "m.wav"
     with pytest.raises(ValueError, match=r"m\.wav would be among the tracks"):
@@ -146,30 +148,30 @@ def test_a_song_folder_and_its_tracks_alone_give_the_same(result, tiny_song, tmp
 
 
 def test_the_tracks_of_the_search_are_found_by_content(result, tiny_song, tmp_path) -> None:
-    found = load_result(result)
+    loaded = load_result(result)
     for number, name in enumerate(("kick", "hat", "lead")):
         shutil.copy(tiny_song / "tracks" / f"{name}.wav", tmp_path / f"{number}.wav")
     (tmp_path / "2.wav").rename(tmp_path / "lead.wav")
-    read = read_tracks(found, tmp_path)
-    assert torch.equal(read.sources, read_tracks(found, tiny_song).sources)
+    read = read_tracks(loaded, tmp_path)
+    assert torch.equal(read.sources, read_tracks(loaded, tiny_song).sources)
     assert read.notes == ("Tracks found by content: kick (0.wav), hat (1.wav).",)
 
 
 def test_converted_tracks_are_found_by_file_name(result, tiny_song, tmp_path) -> None:
     """As in a song whose song.yaml, or data set, gives tracks other names than their files have."""
     origins = {name: TrackOrigin(f"raw/E\u0301 0{i}.wav", "-") for i, name in enumerate(("kick", "hat", "lead"))}
-    found = replace(load_result(result), origins=origins)
+    loaded = replace(load_result(result), origins=origins)
     for i, name in enumerate(("kick", "hat")):
         shutil.copy(tiny_song / "tracks" / f"{name}.wav", tmp_path / f"\u00c9 0{i}.wav")
     shutil.copy(tiny_song / "tracks" / "lead.wav", tmp_path)
-    read = read_tracks(found, tmp_path)
+    read = read_tracks(loaded, tmp_path)
     assert torch.equal(read.sources, read_tracks(load_result(result), tiny_song).sources)
     assert read.notes == ("Tracks found by file name: kick (É 00.wav), hat (É 01.wav).",)
     _foreign(tmp_path, "kick", 1)
     with pytest.raises(
         ValueError, match=r"kick is not one file in .*: by file name É 00\.wav; by track name kick\.wav"
     ):
-        read_tracks(found, tmp_path)
+        read_tracks(loaded, tmp_path)
 
 
 def test_contradictions_between_content_and_name_are_refused(result, tiny_song, tmp_path) -> None:
@@ -194,51 +196,51 @@ def test_a_file_is_one_track(result, tmp_path) -> None:
 
 
 def test_names_meet_in_any_unicode_form(result, tmp_path) -> None:
-    found = load_result(result)
-    names = tuple("E\u0301" if name == "kick" else name for name in found.graph.names)
-    found = replace(found, graph=replace(found.graph, names=names), origins={})
+    loaded = load_result(result)
+    names = tuple("E\u0301" if name == "kick" else name for name in loaded.graph.names)
+    loaded = replace(loaded, graph=replace(loaded.graph, names=names), origins={})
     for name in ("\u00c9", "hat", "lead"):
         _foreign(tmp_path, name, 1)
-    assert read_tracks(found, tmp_path).sources.shape == (3, 2, 8000)
+    assert read_tracks(loaded, tmp_path).sources.shape == (3, 2, 8000)
 
 
 def test_other_tracks_set_the_length(result, tiny_song, tmp_path) -> None:
     """The song has 3 s; its own tracks keep that, whatever they have."""
     for name, seconds in (("kick", 5), ("hat", 1), ("lead", 2)):
         _foreign(tmp_path, name, seconds, seconds - 0.5)
-    found = load_result(result)
-    read = read_tracks(found, tmp_path)
+    loaded = load_result(result)
+    read = read_tracks(loaded, tmp_path)
     assert read.sources.shape == (3, 2, 40000)
     assert read.notes == ("The longest track has 5.00 s, the song of the search 3.00 s: all is rendered.",)
     assert [track[0].nonzero().tolist() for track in read.sources] == [[[36000]], [[4000]], [[12000]]]
-    mix = found.render(read.sources)
+    mix = loaded.render(read.sources)
     assert mix.shape == (2, 40000)
     assert mix[:, 35000:].abs().max() > 1e-3  # the click at 4.5 s, past the song of the search
-    beginning = found.render(read.sources[..., :30000])
+    beginning = loaded.render(read.sources[..., :30000])
     assert torch.allclose(mix[:, :25000], beginning[:, :25000], atol=1e-6)
-    own = replace(found, num_samples=20000)
-    assert read_tracks(own, tiny_song).sources.shape == (3, 2, 20000)
+    shorter = replace(loaded, num_samples=20000)
+    assert read_tracks(shorter, tiny_song).sources.shape == (3, 2, 20000)
 
 
 def test_tracks_that_end_before_the_song_are_refused(result, tmp_path) -> None:
     for name in ("kick", "hat", "lead"):
         _foreign(tmp_path, name, 0.1)
-    found = replace(load_result(result), placements=dict.fromkeys(("kick", "hat", "lead"), (900, 1)))
+    loaded = replace(load_result(result), placements=dict.fromkeys(("kick", "hat", "lead"), (900, 1)))
     with pytest.raises(
         ValueError, match=r"audio after the song's beginning expected in .*, got tracks that end before"
     ):
-        read_tracks(found, tmp_path)
+        read_tracks(loaded, tmp_path)
 
 
 def test_offsets_of_the_search_hold_for_plain_files_and_those_of_a_song_for_its_own(result, tmp_path) -> None:
-    found = replace(load_result(result), placements=dict.fromkeys(("kick", "hat", "lead"), (80, -1)))
+    loaded = replace(load_result(result), placements=dict.fromkeys(("kick", "hat", "lead"), (80, -1)))
     (tmp_path / "tracks").mkdir()
     for name in ("kick", "hat", "lead"):
         _foreign(tmp_path / "tracks", name, 1, 0.5)
     _foreign(tmp_path, "mix", 1)
     (tmp_path / "song.yaml").write_text("tracks: {hat.wav: {offset_samples: 100}}")
     for folder, hat in ((tmp_path / "tracks", (3920, -0.5)), (tmp_path, (3900, 0.5))):
-        sources = read_tracks(found, folder).sources[:, 0]
+        sources = read_tracks(loaded, folder).sources[:, 0]
         clicks = [(int(track.nonzero()[0, 0]), float(track.sum())) for track in sources]
         assert clicks == [(3920, -0.5), hat, (3920, -0.5)]
 
@@ -265,10 +267,10 @@ def test_file_hashes_that_do_not_fit_the_tracks_are_no_origins(copy) -> None:
 
 
 def test_the_reported_loss_is_reproduced_in_four_lines(result, tiny_song) -> None:
-    found = load_result(result)
-    song = load_song(tiny_song, found.sample_rate)
-    mix = song.level * found.render(song.sources / song.level)
-    loss = SongTarget(MatchLoss(found.sample_rate), song.mix).score(mix).loss["full"]
+    loaded = load_result(result)
+    song = load_song(tiny_song, loaded.sample_rate)
+    mix = song.level * loaded.render(song.sources / song.level)
+    loss = SongTarget(MatchLoss(loaded.sample_rate), song.mix).score(mix).loss["full"]
 
     reported = json.loads((result / "metrics.json").read_text())["losses"]["found"]["loss"]["full"]
     assert loss == pytest.approx(reported, abs=1e-6)  # the level goes in and out in float32
@@ -322,68 +324,70 @@ def test_what_stands_alone_has_no_search(result, copy, tmp_path) -> None:
 
 
 def test_a_saved_graph_is_loaded_bit_for_bit(result, tiny_song, tmp_path) -> None:
-    found = load_result(result)
-    found.save(tmp_path / "a" / "saved")
+    loaded = load_result(result)
+    loaded.save(tmp_path / "a" / "saved")
     again = load_result(tmp_path / "a" / "saved")
     for name in ("graph.json", "parameters.safetensors"):
         assert (tmp_path / "a" / "saved" / name).read_bytes() == (result / name).read_bytes()
     for name in ("graph", "sample_rate", "level", "num_samples", "placements", "processor_options", "origins"):
-        assert getattr(again, name) == getattr(found, name)
-    sources = load_song(tiny_song, found.sample_rate).sources
-    assert torch.equal(again.render(sources), found.render(sources))
+        assert getattr(again, name) == getattr(loaded, name)
+    sources = load_song(tiny_song, loaded.sample_rate).sources
+    assert torch.equal(again.render(sources), loaded.render(sources))
     with pytest.raises(FileExistsError, match=r"path: .*saved exists and is kept; .*overwrite=True"):
-        found.save(tmp_path / "a" / "saved")
-    louder = found.with_parameters(weights=found.weights * 0.5)
+        loaded.save(tmp_path / "a" / "saved")
+    louder = loaded.with_parameters(weights=loaded.weights * 0.5)
     louder.save(str(tmp_path / "a" / "saved"), overwrite=True)
-    assert torch.equal(load_result(tmp_path / "a" / "saved").weights, found.weights * 0.5)
+    assert torch.equal(load_result(tmp_path / "a" / "saved").weights, loaded.weights * 0.5)
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["saved"]
 
 
 def test_a_copy_has_other_values_and_the_rest_stays(result, tiny_song) -> None:
-    found = load_result(result)
-    (node_type, values), *_ = found.parameters.items()
+    loaded = load_result(result)
+    (node_type, values), *_ = loaded.parameters.items()
     name, old = next(iter(values.items()))
-    changed = found.with_parameters({node_type: {name: old + 0.1}})
+    changed = loaded.with_parameters({node_type: {name: old + 0.1}})
     assert torch.equal(changed.parameters[node_type][name], old + 0.1)
-    assert torch.equal(found.parameters[node_type][name], old)
-    assert changed.weights is found.weights
+    assert torch.equal(loaded.parameters[node_type][name], old)
+    assert changed.weights is loaded.weights
     assert changed.loss_increases is None  # of other values
-    assert changed.level == found.level
+    assert changed.level == loaded.level
     with pytest.raises(ValueError, match=r"parameters: one of .* is needed, got 'phaser'"):
-        found.with_parameters({"phaser": {}})
+        loaded.with_parameters({"phaser": {}})
     with pytest.raises(ValueError, match=rf"parameters: {node_type}.{name}: shape .* is needed"):
-        found.with_parameters({node_type: {name: old[..., :0]}})
+        loaded.with_parameters({node_type: {name: old[..., :0]}})
     with pytest.raises(ValueError, match=r"parameters: dry_wet_weight: 0 to 1 is needed, got 1.5"):
-        found.with_parameters(weights=torch.full_like(found.weights, 1.5))
+        loaded.with_parameters(weights=torch.full_like(loaded.weights, 1.5))
 
 
 def test_gradients_reach_sources_parameters_and_weights(result, tiny_song) -> None:
-    found = load_result(result)
-    song = load_song(tiny_song, found.sample_rate)
+    loaded = load_result(result)
+    song = load_song(tiny_song, loaded.sample_rate)
     sources = (song.sources / song.level).requires_grad_()
-    values = {t: {n: v.clone().requires_grad_() for n, v in named.items()} for t, named in found.parameters.items()}
-    weights = found.weights.clone().requires_grad_()
-    trained = found.with_parameters(values, weights)
+    values = {
+        t: {n: v.clone().requires_grad_() for n, v in by_name.items()} for t, by_name in loaded.parameters.items()
+    }
+    weights = loaded.weights.clone().requires_grad_()
+    trained = loaded.with_parameters(values, weights)
     mix = trained.render_with_gradients(sources)
-    assert torch.allclose(mix, found.render(sources), atol=1e-6)  # at once and in blocks
+    assert torch.allclose(mix, loaded.render(sources), atol=1e-6)  # at once and in blocks
     (mix - song.mix / song.level).square().mean().backward()
-    leaves = [sources, weights, *(v for named in values.values() for v in named.values())]
+    leaves = [sources, weights, *(v for by_name in values.values() for v in by_name.values())]
     assert all(leaf.grad is not None and bool(leaf.grad.isfinite().all()) for leaf in leaves)
     assert all(bool(leaf.grad.any()) for leaf in (sources, weights))
-    assert not found.render(sources).requires_grad
+    assert not loaded.render(sources).requires_grad
 
 
 def test_settings_are_numbers_in_units(result) -> None:
-    found = load_result(result)
-    rows = found.settings()
-    assert sorted(row["node"] for row in rows) == sorted(found.graph.processors)
-    assert {row["type"] for row in rows} == set(found.graph.count())
-    table = found.settings_table()
+    loaded = load_result(result)
+    rows = loaded.settings()
+    assert sorted(row["node"] for row in rows) == sorted(loaded.graph.processors)
+    assert {row["type"] for row in rows} == set(loaded.graph.count())
+    table = loaded.settings_table()
     for row in rows:
         assert row["text"] in table
-        assert found.graph.label(row["node"]) == f"{row['place']}: {row['type']}"
+        assert loaded.graph.label(row["node"]) == f"{row['place']}: {row['type']}"
         assert json.loads(json.dumps(row)) == row
-    weights = dict(zip(found.graph.processors, found.weights.tolist(), strict=True))
+    weights = dict(zip(loaded.graph.processors, loaded.weights.tolist(), strict=True))
     assert {row["node"]: row["weight"] for row in rows} == weights
     gains = [row for row in rows if row["type"] == "gain_panning"]
     assert all(
@@ -394,12 +398,12 @@ def test_settings_are_numbers_in_units(result) -> None:
 
 
 def test_a_found_graph_shows_itself(result) -> None:
-    found = load_result(result)
-    count = len(found.graph.processors)
-    assert repr(found) == f"FoundGraph(tiny: 3 tracks, {count} processors, 3.0 s at 8000 Hz)"
-    svg = found._repr_svg_()
+    loaded = load_result(result)
+    count = len(loaded.graph.processors)
+    assert repr(loaded) == f"FoundGraph(tiny: 3 tracks, {count} processors, 3.0 s at 8000 Hz)"
+    svg = loaded._repr_svg_()
     assert svg.startswith("<svg")
-    assert svg.count('<g class="node"') == len(found.graph)
+    assert svg.count('<g class="node"') == len(loaded.graph)
 
 
 def test_the_package_lists_its_names_and_its_version() -> None:

@@ -94,10 +94,10 @@ def test_metrics_come_back_as_they_were_written(tmp_path) -> None:
 
 
 def test_a_loss_that_is_not_a_number_is_null_in_the_file(tmp_path) -> None:
-    write_metrics(tmp_path, replace(METRICS, losses=replace(METRICS.losses, found=score(math.nan, math.inf))))
+    write_metrics(tmp_path, replace(METRICS, losses=replace(METRICS.losses, graph_score=score(math.nan, math.inf))))
     assert json.loads((tmp_path / "metrics.json").read_text())["losses"]["found"]["windows"] == [None]
-    found = read_metrics(tmp_path).losses.found
-    assert all(map(math.isnan, (found.loss["full"], found.windows[0], found.loss_prediction["full"])))
+    graph_score = read_metrics(tmp_path).losses.found
+    assert all(map(math.isnan, (graph_score.loss["full"], graph_score.windows[0], graph_score.loss_prediction["full"])))
 
 
 def test_a_saved_graph_has_only_how_its_song_was_read(tmp_path) -> None:
@@ -133,7 +133,7 @@ def test_files_of_earlier_versions_are_read(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        (("losses", "found", "loss", "full"), "x", r"losses\.found\.loss\.full: a number is needed, got 'x'"),
+        (("losses", "graph_score", "loss", "full"), "x", r"losses\.found\.loss\.full: a number is needed, got 'x'"),
         (("losses", "console"), 3, r"losses\.console: an object is needed, got 3"),
         (("losses", "found", "windows"), [0.5, True], r"losses\.found\.windows: a number is needed, got True"),
         (("losses", "found", "window_samples"), 0, r"losses\.found\.window_samples: a whole number from 1 to .* got 0"),
@@ -171,15 +171,15 @@ def test_a_file_without_an_object_is_refused(text, tmp_path) -> None:
 def test_the_tolerance_is_of_the_loss_that_was_searched_by() -> None:
     """Paper eq. 7: at most the tolerance above the trained console."""
     console = score(0.5, 0.5)
-    for found, by_target, by_prediction in [
+    for graph_score, by_target, by_prediction in [
         (score(0.5, 0.75), True, False),
         (score(0.75, 0.5), False, True),
         (score(0.625, 0.625), True, True),  # exactly the tolerance
         (score(0.6251, 0.6251), False, False),
         (score(float("nan"), float("nan")), False, False),
     ]:
-        assert within_tolerance(console, found, 0.125, "target") is by_target
-        assert within_tolerance(console, found, 0.125, "prediction") is by_prediction
+        assert within_tolerance(console, graph_score, 0.125, "target") is by_target
+        assert within_tolerance(console, graph_score, 0.125, "prediction") is by_prediction
     assert within_tolerance(console, score(2.0, 2.0), None, "target") is None
 
 
@@ -191,8 +191,8 @@ def test_a_graph_above_the_tolerance_is_named_in_the_summary(within, denominator
     text = summarise(Path("out"), metrics)
     assert f"dry sum {2 + more}.000, console {more}.500, found graph {more}.625" in text
     assert "2 of 8 left (75% pruned)" in text
-    named = "0.125 above the console, more than the tolerance of 0.1. HINT: lower pruning.tolerance"
-    assert (named in text) is (within is False)
+    warning = "0.125 above the console, more than the tolerance of 0.1. HINT: lower pruning.tolerance"
+    assert (warning in text) is (within is False)
     assert "Stopped" not in text
     assert text.splitlines()[-1].startswith("Result in out: graph.json, ")
     assert summarise(Path("out"), METRICS).startswith("Stopped after 12 of 30 steps, with the graph as it was.\n")

@@ -176,12 +176,12 @@ def test_links_and_files_are_kept(tmp_path) -> None:
     (tmp_path / "r").symlink_to("real")
     (tmp_path / "dangling").symlink_to("nowhere")
     (tmp_path / "file").touch()
-    for name, said in (
+    for name, message in (
         ("r", r"is a link \(to real\)"),
         ("dangling", r"is a link \(to nowhere\)"),
         ("file", "is a file"),
     ):
-        with pytest.raises(FileExistsError, match=f"out: .*/{name} {said}"):
+        with pytest.raises(FileExistsError, match=f"out: .*/{name} {message}"):
             place(tmp_path / name).check(overwrite=True)
     with (
         pytest.raises(FileNotFoundError, match=r"out: .*/dangling is a link to nothing \(nowhere\)"),
@@ -197,16 +197,16 @@ def test_names_that_cannot_be_published_under_are_refused(name) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "said"),
+    ("target", "message"),
     [
         ("n" * 244, "File name too long"),
         ("file/r", "Not a directory"),
         ("/proc/1/r", "(No such file|denied|permitted)"),
     ],
 )
-def test_a_place_that_cannot_be_written_is_refused_and_nothing_is_left(tmp_path, target, said) -> None:
+def test_a_place_that_cannot_be_written_is_refused_and_nothing_is_left(tmp_path, target, message) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match=said), place(tmp_path / target).held():
+    with pytest.raises(OSError, match=message), place(tmp_path / target).held():
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -250,8 +250,8 @@ def test_unfinished_work_is_known_by_its_files(tmp_path, files, unfinished) -> N
 
 def test_a_place_in_use_names_who_uses_it(tmp_path) -> None:
     with place(tmp_path / "r").held():
-        said = rf"out: .*/r is in use by process {os.getpid()} on \S+ \(since 2\d{{3}}-.*\); wait for its end"
-        with pytest.raises(ValueError, match=said), place(tmp_path / "r").held():
+        message = rf"out: .*/r is in use by process {os.getpid()} on \S+ \(since 2\d{{3}}-.*\); wait for its end"
+        with pytest.raises(ValueError, match=message), place(tmp_path / "r").held():
             pass
         with place(tmp_path / "s").held():
             pass

@@ -60,9 +60,9 @@ def test_another_song_is_a_loud_line_of_the_summary(tiny_song, tmp_path) -> None
     noise = 0.1 * torch.randn(song.mix.shape, generator=torch.Generator().manual_seed(0))
     alignment = tuple(replace(track, confidence=0.05) for track in song.alignment)
     other = replace(song, mix=noise, alignment=alignment)
-    said = summarise(tmp_path, write(tmp_path / "other", other))
-    assert "  WARNING: Another song? No track has a place in the mix" in said
-    assert said.index("Verdict: ") < said.index("WARNING") < said.index("Result in")
+    text = summarise(tmp_path, write(tmp_path / "other", other))
+    assert "  WARNING: Another song? No track has a place in the mix" in text
+    assert text.index("Verdict: ") < text.index("WARNING") < text.index("Result in")
 
 
 def test_why_loss_increases_are_missing_is_told() -> None:

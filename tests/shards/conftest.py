@@ -24,7 +24,7 @@ CONFIG = "data: {path: /home/someone/songs/tiny, sample_rate: 8000}\nresult: {pa
 def results(tiny_song, duo_song, tmp_path_factory):
     """Result folders of two songs, and the songs as they were read."""
     folder = tmp_path_factory.mktemp("shard_results")
-    found = []
+    results = []
     for path in (tiny_song, duo_song):
         data = SongData(str(path), sample_rate=RATE, steps_per_stage=2, scored_seconds=1.0, cache_dir=None)
         pruning = IterativePruning(1, 1)
@@ -32,8 +32,8 @@ def results(tiny_song, duo_song, tmp_path_factory):
         keeper.config_text = lambda folder: CONFIG
         module = ConsoleModule("eg", "gr", sample_rate=RATE)
         search(module, data, [pruning, keeper], 2, "cpu", enable_progress_bar=False)
-        found.append((folder / path.name, data.song))
-    return found
+        results.append((folder / path.name, data.song))
+    return results
 
 
 def write_results(results, out: Path, audio: bool, **options):
@@ -79,8 +79,8 @@ def memory_sample(number: int, seconds: float = 0.5, audio: bool = True):
     origin = Origin(
         "memory", f"song{number}", length, artist=f"artist {number // 2}", level=0.5, console=console.count()
     )
-    given = {"tracks": sources, "mix": sources.sum(0)} if audio else {}
-    return pack_sample(f"s{number:03d}", file, parameters, origin, **given)
+    audio_fields = {"tracks": sources, "mix": sources.sum(0)} if audio else {}
+    return pack_sample(f"s{number:03d}", file, parameters, origin, **audio_fields)
 
 
 def memory_set(out: Path, count: int, per_shard: int, **options):

@@ -79,8 +79,8 @@ def test_extras_of_samples_are_united() -> None:
         meta = next(field for field in features(values) if field["name"] == META)
         return next(field for field in meta["struct"] if field["name"] == "extra")["struct"]
 
-    found = extra({"a": 1, "b": None}, {"a": 0.5, "c": ["x"], "d": [{"e": True}]}, {"b": "text", "c": []})
-    assert found == [
+    columns = extra({"a": 1, "b": None}, {"a": 0.5, "c": ["x"], "d": [{"e": True}]}, {"b": "text", "c": []})
+    assert columns == [
         {"name": "a", "dtype": "float64"},
         {"name": "b", "dtype": "string"},
         {"name": "c", "list": "string"},

@@ -44,13 +44,13 @@ def test_everything_survives(results, full) -> None:
     samples = list(read_shards(full))
     assert [s.key for s in samples] == ["Tiny-duo", "Tiny-tiny"]  # splits in alphabetical order: test, train
     for sample, (folder, song) in zip(samples, reversed(results), strict=True):
-        found = load_result(folder)
-        assert sample.graph == found.graph
-        assert sample.parameters.keys() == found.parameters.keys()
-        for node_type, named in found.parameters.items():
+        loaded = load_result(folder)
+        assert sample.graph == loaded.graph
+        assert sample.parameters.keys() == loaded.parameters.keys()
+        for node_type, named in loaded.parameters.items():
             assert named.keys() == sample.parameters[node_type].keys()
             assert all(torch.equal(value, sample.parameters[node_type][name]) for name, value in named.items())
-        assert torch.equal(sample.weights, found.weights)
+        assert torch.equal(sample.weights, loaded.weights)
         metrics = json.loads((folder / "metrics.json").read_text())
         rows = [json.loads(line) for line in (folder / "trace.jsonl").read_text().splitlines()]
         assert [{k: v for k, v in row.items() if v is not None} for row in sample.trace()] == rows
@@ -97,8 +97,8 @@ def test_audio_is_that_of_the_search_to_24_bits(results, full) -> None:
 
 def test_the_graph_renders_what_was_found(results, full) -> None:
     for sample, (folder, song) in zip(read_shards(full), reversed(results), strict=True):
-        found = load_result(folder).render(song.sources / song.level) * song.level
-        assert (sample.render(song.sources) - found).abs().max() < 1e-6  # float32: the level is applied twice
+        mix = load_result(folder).render(song.sources / song.level) * song.level
+        assert (sample.render(song.sources) - mix).abs().max() < 1e-6  # float32: the level is applied twice
 
 
 def test_excerpts_have_a_stated_length_and_start(results, full) -> None:
@@ -131,8 +131,8 @@ def test_the_same_results_give_the_same_bytes_and_nothing_leaks(results, tiny_so
         if name.endswith(".tar"):
             text = b"".join(d for raw in read_raw(tmp_path / "1" / "set" / name) for d in raw.fields.values())
             text = re.sub(rb"[0-9.]{5,}", b"", text)
-        found = [word for word in forbidden if len(word) > 3 and word.encode() in text]
-        assert not found, (name, found)
+        leaks = [word for word in forbidden if len(word) > 3 and word.encode() in text]
+        assert not leaks, (name, leaks)
 
 
 def time_year() -> str:
@@ -167,14 +167,14 @@ def test_webdataset_reads_the_shards(full) -> None:
 
 
 def test_configuration_without_places() -> None:
-    given = """
+    settings = """
     data: {path: songs/x, cache_dir: /var/cache, sample_rate: 30000, layout: auto}
     trainer: {accelerator: cpu, logger: {init_args: {save_dir: /home/me}}, devices: 1}
     result: {path: ../../results/x}
     start: ../results/one
     model: {loss: null, weights: /home/me/w.bin, chain: ecnsgdr}
     """
-    assert yaml.safe_load(portable_config(given)) == {
+    assert yaml.safe_load(portable_config(settings)) == {
         "data": {"sample_rate": 30000, "layout": "auto"},
         "trainer": {"accelerator": "cpu"},
         "start": "one",

@@ -9,15 +9,15 @@ FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
 
 def test_an_artist_is_in_one_split_and_shares_are_kept() -> None:
-    found = assign_splits(SONGS, FRACTIONS, seed=1)
-    assert found.keys() == {song for song, _ in SONGS}
+    splits = assign_splits(SONGS, FRACTIONS, seed=1)
+    assert splits.keys() == {song for song, _ in SONGS}
     by_artist: dict[str, set[str]] = {}
     for song, artist in SONGS:
         if artist:
-            by_artist.setdefault(artist, set()).add(found[song])
+            by_artist.setdefault(artist, set()).add(splits[song])
     assert all(len(splits) == 1 for splits in by_artist.values())
     # 160 artists and songs of their own: a share of 0.1 is 16 +- 4 (standard deviation) of them
-    assert 0.7 < sum(split == "train" for split in found.values()) / len(found) < 0.9
+    assert 0.7 < sum(split == "train" for split in splits.values()) / len(splits) < 0.9
 
 
 def test_songs_that_are_added_move_no_other() -> None:

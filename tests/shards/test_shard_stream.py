@@ -55,10 +55,10 @@ def test_training_epochs_have_one_length_on_every_node(stream, workers) -> None:
     source = data.source("train")
     for rank in range(2):
         loader = TrainingLoader(source, 7, lambda: 3, workers, Node(rank, 2), 5)
-        found = [keys([batch]) for batch in loader]
-        assert [len(batch) for batch in found] == [2] * 7
-        assert {key for batch in found for key in batch} <= set(ALL)
-        assert [keys([batch]) for batch in loader] == found  # the same epoch again
+        batches = [keys([batch]) for batch in loader]
+        assert [len(batch) for batch in batches] == [2] * 7
+        assert {key for batch in batches for key in batch} <= set(ALL)
+        assert [keys([batch]) for batch in loader] == batches  # the same epoch again
     others = []
     for epoch in (3, 4):
         loaders = [TrainingLoader(source, 7, lambda e=epoch: e, workers, Node(rank, 2), 5) for rank in (0, 1)]

@@ -19,10 +19,10 @@ def copy(full, tmp_path):
 
 def test_sound_sets_have_no_problems(full, plain, stream) -> None:
     for folder, count, audio in ((full, 2, 2), (plain, 2, 0), (stream, 16, 16)):
-        found = validate_shards(folder)
-        assert found.problems == []
-        assert (sum(found.num_samples.values()), found.num_with_audio) == (count, audio)
-        assert found.num_bytes == sum(p.stat().st_size for p in folder.rglob("*.tar"))
+        validation = validate_shards(folder)
+        assert validation.problems == []
+        assert (sum(validation.num_samples.values()), validation.num_with_audio) == (count, audio)
+        assert validation.num_bytes == sum(p.stat().st_size for p in folder.rglob("*.tar"))
     assert "16 samples (train 11, validation 5) in 6 shards" in validate_shards(stream).summary()
 
 
