@@ -15,22 +15,20 @@ Some differences between graphs cannot be heard, and no search can settle them:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mixgraph.graph import MixGraph, build_console, prune
-from mixgraph.losses import MatchLoss, SongTarget
-from mixgraph.processors import Processors, make_processors, processor_type, types_from_letters
-from mixgraph.pruning import SongEvaluator, leave_one_out
-from mixgraph.render import render_song
+from mixgraph.graph import MixGraph, build_console
+from mixgraph.losses import MatchLoss
+from mixgraph.processors import Processor, Processors, make_processors, processor_type, types_from_letters
 from mixgraph.songs.align import TrackAlignment
 from mixgraph.songs.song import Song
-from mixgraph.synthetic.engineer import draw_settings, moved_thresholds, same_on_subgroups
+from mixgraph.synthetic.engineer import draw_settings, same_on_subgroups
 from mixgraph.synthetic.instruments import INSTRUMENTS, Instrument, make_sheet, make_track
+from mixgraph.synthetic.mixer import Mixed, Mixer, MixRules
 
 CHAIN = "ecnsgdr"
 ATTEMPTS = 6
@@ -77,7 +75,7 @@ def make_synthetic_song(
     still do are removed. Where a type was lost, another graph is drawn, up to six times.
 
     Args:
-        seed: of everything.
+        seed: seeds all random choices.
         num_tracks: K, at least two a subgroup.
         num_subgroups: of about equal size.
         seconds: length of the song, at least 2.
@@ -99,16 +97,18 @@ def make_synthetic_song(
         console=build_console(subgroups, CHAIN, CHAIN, f"synthetic_{seed}"),
         instruments={name: instrument for name, instrument, _ in parts},
         sources=sources,
-        processors=make_processors(sample_rate),
-        match=MatchLoss(sample_rate),
-        least_increase=2 * tolerance * _MARGIN,
+        mixer=Mixer(
+            make_processors(sample_rate), MatchLoss(sample_rate), MixRules(None, _PEAK, None, 2 * tolerance * _MARGIN)
+        ),
     )
     for attempt in range(ATTEMPTS):
         mixed = draft.attempt(attempt, density)
-        if _complete(mixed.graph):
+        values = mixed.values
+        if _complete(values.graph):
             song = _song(draft, mixed, subgroups, sample_rate)
+            parameters = {node_type: dict(named) for node_type, named in values.parameters.items()}
             return SyntheticSong(
-                song, mixed.graph, draft.processors, mixed.parameters, mixed.weights, mixed.loss_increases
+                song, values.graph, draft.mixer.processors, parameters, values.weights, mixed.loss_increases or ()
             )
     raise ValueError(
         f"seed {seed}: after {ATTEMPTS} attempts no graph of all {len(CHAIN)} types in which removing any "
@@ -117,48 +117,31 @@ def make_synthetic_song(
 
 
 @dataclass(frozen=True, eq=False)
-class _Mixed:
-    """Sources as scaled, a graph with its values, the mix, and what each processor is worth (once measured)."""
-
-    sources: Tensor
-    graph: MixGraph
-    nodes: tuple[int, ...]  # of the console, for each processor
-    parameters: Values
-    weights: Tensor
-    mix: Tensor
-    loss_increases: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
 class _Draft:
     seed: int
     console: MixGraph
     instruments: Mapping[str, Instrument]
     sources: Tensor
-    processors: Processors
-    match: MatchLoss
-    least_increase: float
+    mixer: Mixer
 
-    def attempt(self, attempt: int, density: float) -> _Mixed:
-        keep = self.place(self.generator(attempt, len(self.console)), density)
-        strengths = dict.fromkeys(keep, 1.0)
-        mixed = self.measured(self.mixed(attempt, strengths))
-        if weak := self.weak(mixed):
-            strengths |= dict.fromkeys(weak, _STRONGER)
-            mixed = self.measured(self.mixed(attempt, strengths))
-        while weak := self.weak(mixed):
-            mixed = self.without(mixed, weak)
-            if not _complete(mixed.graph):
-                return mixed
-            mixed = self.measured(mixed)
-        return mixed
+    def attempt(self, attempt: int, density: float) -> Mixed:
+        """Draws a graph, draws again and stronger what matters too little, and removes what still does."""
+        strengths = dict.fromkeys(self.place(self.generator(attempt, len(self.console)), density), 1.0)
+        mixed = self.mixed(attempt, strengths)
+        if weak := mixed.weak(self.mixer.rules.least_increase):
+            mixed = self.mixed(attempt, strengths | dict.fromkeys(weak, _STRONGER))
+        return self.mixer.pruned(mixed, _complete)
+
+    def mixed(self, attempt: int, strengths: Mapping[int, float]) -> Mixed:
+        """The mix of processors (nodes of the console) of some strengths, and what each is worth."""
+
+        def draw(node: int, processor: Processor, signal: Tensor) -> tuple[dict[str, Tensor], float]:
+            return draw_settings(processor, signal, strengths[node], self.generator(attempt, node))
+
+        return self.mixer.measured(self.mixer.mix(self.console, list(strengths), self.sources, draw))
 
     def generator(self, attempt: int, node: int) -> torch.Generator:
         return torch.Generator().manual_seed(((self.seed * 101 + attempt) * 10_007 + node) % (1 << 62))
-
-    def weak(self, mixed: _Mixed) -> list[int]:
-        pairs = zip(mixed.nodes, mixed.loss_increases, strict=True)
-        return [node for node, increase in pairs if not increase >= self.least_increase]
 
     def place(self, generator: torch.Generator, density: float) -> list[int]:
         """Chooses processors of the console where engineers would use them, and where they can be told apart."""
@@ -184,69 +167,6 @@ class _Draft:
         if self.console.types[self.console.chain_head(node)] == "mix":
             return usage.on_subgroups
         return not usage.needs or bool(getattr(self.instruments[self.console.names[node]], usage.needs))
-
-    def mixed(self, attempt: int, strengths: Mapping[int, float]) -> _Mixed:
-        """Draws the values of each processor, along the signal, so that thresholds fit what comes in."""
-        graph, index = prune(self.console, list(strengths))
-        nodes = tuple(self.console.processors[i] for i in index.processors)
-        console_node = dict(zip(graph.processors, nodes, strict=True))
-        signals: dict[int, Tensor] = {}
-        drawn: dict[int, dict[str, Tensor]] = {}
-        weights: dict[int, float] = {}
-        for node in graph.topological_order:
-            if node in graph.inputs:
-                signals[node] = self.sources[graph.rows[node]]
-                continue
-            signal = torch.stack([signals[p] for p in graph.predecessors[node]]).sum(dim=0)
-            if node in console_node:
-                generator = self.generator(attempt, console_node[node])
-                processor = self.processors[graph.types[node]]
-                strength = strengths[console_node[node]]
-                drawn[node], weights[node] = draw_settings(processor, signal, strength, generator)
-                own = {name: value.unsqueeze(0) for name, value in drawn[node].items()}
-                wet = processor(signal.unsqueeze(0), own)[0]
-                signal = signal + weights[node] * (wet - signal)
-            signals[node] = signal
-        parameters = {
-            t: {name: torch.stack([drawn[i][name] for i in graph.nodes_of(t)]) for name in drawn[graph.nodes_of(t)[0]]}
-            for t in graph.count()
-        }
-        dry_wet = torch.tensor([weights[i] for i in graph.processors])
-        return self.rendered(_Mixed(self.sources, graph, nodes, parameters, dry_wet, self.sources[0]))
-
-    def rendered(self, mixed: _Mixed) -> _Mixed:
-        """Renders; where the mix would clip, the tracks are turned down, and thresholds with them."""
-        sources, parameters = mixed.sources, mixed.parameters
-        while True:
-            with torch.no_grad():
-                mix = render_song(mixed.graph, self.processors, sources, parameters, mixed.weights)[0]
-            peak = float(mix.abs().max())
-            if peak <= _PEAK:
-                return replace(mixed, sources=sources, parameters=parameters, mix=mix, loss_increases=())
-            factor = 0.98 * _PEAK / peak  # a little below, since the floor of the detectors does not move along
-            sources = sources * factor
-            parameters = moved_thresholds(self.processors, parameters, 20 * math.log10(factor))
-
-    def measured(self, mixed: _Mixed) -> _Mixed:
-        """Adds the loss increase of every processor (paper eq. 9)."""
-        target = SongTarget(self.match, mixed.mix)
-        evaluator = SongEvaluator(mixed.graph, self.processors, mixed.parameters, mixed.weights, mixed.sources, target)
-        increases = leave_one_out(evaluator, len(mixed.graph.processors))
-        return replace(mixed, loss_increases=tuple(i for i in increases if i is not None))
-
-    def without(self, mixed: _Mixed, gone: list[int]) -> _Mixed:
-        pairs = zip(mixed.graph.processors, mixed.nodes, strict=True)
-        graph, index = prune(mixed.graph, [node for node, console_node in pairs if console_node not in gone])
-        parameters = {
-            t: {name: value[list(index.rows[t])] for name, value in values.items()}
-            for t, values in mixed.parameters.items()
-            if index.rows[t]
-        }
-        kept = list(index.processors)
-        nodes = tuple(mixed.nodes[i] for i in kept)
-        return self.rendered(
-            replace(mixed, graph=graph, nodes=nodes, parameters=parameters, weights=mixed.weights[kept])
-        )
 
 
 def _complete(graph: MixGraph) -> bool:
@@ -296,7 +216,7 @@ def _smallest(nodes: list[int], console: MixGraph, group_of: Mapping[str, str]) 
     return True
 
 
-def _song(draft: _Draft, mixed: _Mixed, subgroups: dict[str, tuple[str, ...]], sample_rate: int) -> Song:
+def _song(draft: _Draft, mixed: Mixed, subgroups: dict[str, tuple[str, ...]], sample_rate: int) -> Song:
     tracks = [track for members in subgroups.values() for track in members]
     return Song(
         name=draft.console.names[-1],

@@ -13,8 +13,8 @@ import torch
 from mixgraph.losses import MatchLoss
 from mixgraph.processors import Processors, make_processors
 from mixgraph.synthetic.corpus import Corpus, load_corpus
-from mixgraph.synthetic.mixing import GeneratedSample, GenerationSettings, make_sample
 from mixgraph.synthetic.prior import GraphPrior, learn_prior
+from mixgraph.synthetic.sample import GeneratedSample, GenerationSettings, make_sample
 from mixgraph.system.threads import one_thread
 
 _AHEAD = 4  # samples a process that are made before they are asked for

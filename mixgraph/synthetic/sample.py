@@ -1,6 +1,6 @@
 """One synthetic sample: tracks of several songs, a sparse console that is drawn, and the mix it makes of them.
 
-Where two graphs sound the same, the smaller one is the truth, as in `songs.synthetic`: a gain, equalizer or imager on
+Where two graphs sound the same, the smaller one is the truth, as in `synthetic.song`: a gain, equalizer or imager on
 a subgroup equals the same on each of its tracks, so it is only drawn where at least two of the tracks lack it; the one
 track of a subgroup has no type in both of its chains; an imager is not put on mono tracks. What remains ambiguous is
 the level that gains, equalizers and dry/wet weights of one chain share.
@@ -13,19 +13,18 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mixgraph.graph import GraphValues, MixGraph, build_console, prune, prune_values
-from mixgraph.losses import MatchLoss, SongTarget
-from mixgraph.processors import Processors, processor_type
-from mixgraph.pruning import SongEvaluator, leave_one_out
-from mixgraph.render import render_song
-from mixgraph.songs.loudness import level_for
+from mixgraph.graph import GraphValues, MixGraph, build_console
+from mixgraph.losses import MatchLoss
+from mixgraph.processors import Processor, Processors, processor_type
 from mixgraph.synthetic.corpus import Corpus, DryTrack
-from mixgraph.synthetic.engineer import moved_thresholds, same_on_subgroups
+from mixgraph.synthetic.engineer import same_on_subgroups
+from mixgraph.synthetic.mixer import Mixer, MixRules
 from mixgraph.synthetic.prior import GraphPrior
 
 _ATTEMPTS = 8
@@ -39,7 +38,7 @@ class GenerationSettings:
     """How samples are made.
 
     Attributes:
-        seed: of everything.
+        seed: seeds all random choices.
         seconds: length of a sample.
         min_tracks, max_tracks: of a sample, all counts alike.
         sample_rate: in Hz.
@@ -114,6 +113,8 @@ def make_sample(
     Raises:
         ValueError: eight draws in a row gave silent excerpts or a graph without an audible processor.
     """
+    least = 0.0 if settings.least_increase is None else settings.least_increase
+    mixer = Mixer(processors, match, MixRules(settings.loudness_lufs, None, _PASSES, least))
     for attempt in range(_ATTEMPTS):
         digest = hashlib.sha256(f"{settings.seed}/{split}/{index}/{attempt}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
@@ -122,11 +123,9 @@ def make_sample(
             continue
         subgroups, tracks, sources = cast
         console = build_console(subgroups, settings.track_chain, settings.subgroup_chain, f"{split}_{index:06d}")
-        graph, _ = prune(console, _place(console, tracks, prior, generator))
-        draft = _Draft(processors, match, settings)
-        mixed = draft.mixed(graph, prior, sources, generator)
+        mixed = mixer.mix(console, _place(console, tracks, prior, generator), sources, partial(_draw, prior, generator))
         if settings.least_increase is not None:
-            mixed = draft.audible(mixed, settings.least_increase)
+            mixed = mixer.pruned(mixer.measured(mixed), lambda graph: bool(graph.processors))
         if not mixed.values.graph.processors:
             continue
         meta = {
@@ -135,10 +134,16 @@ def make_sample(
             "sources": [{"song": t.song, "track": t.name, "subgroup": t.subgroup} for t in tracks],
             "licence": "; ".join(sorted({corpus.songs[t.song].licence for t in tracks})),
         }
-        return GeneratedSample(
-            console.names[-1], split, mixed.values, mixed.loss_increases, mixed.sources, mixed.mix, meta
-        )
+        increases = mixed.loss_increases
+        measured = None if increases is None else torch.tensor(increases, dtype=torch.float64)
+        return GeneratedSample(console.names[-1], split, mixed.values, measured, mixed.sources, mixed.mix, meta)
     raise ValueError(f"{split} sample {index}: {_ATTEMPTS} draws gave no audible graph. HINT: longer or louder tracks")
+
+
+def _draw(
+    prior: GraphPrior, generator: torch.Generator, _: int, processor: Processor, signal: Tensor
+) -> tuple[dict[str, Tensor], float]:
+    return prior.draw(processor, signal, generator)
 
 
 def _cast(
@@ -203,68 +208,3 @@ def _shifted(rate: float, shift: float) -> float:
     if not 0 < rate < 1:
         return rate
     return 1 / (1 + math.exp(-(math.log(rate / (1 - rate)) + shift)))
-
-
-@dataclass(frozen=True, eq=False)
-class _Mixed:
-    values: GraphValues
-    sources: Tensor
-    mix: Tensor
-    loss_increases: Tensor | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class _Draft:
-    processors: Processors
-    match: MatchLoss
-    settings: GenerationSettings
-
-    @torch.no_grad()
-    def mixed(self, graph: MixGraph, prior: GraphPrior, sources: Tensor, generator: torch.Generator) -> _Mixed:
-        """Draws each processor for the signal that reaches it, and brings the mix to the stated loudness."""
-        sources = sources * level_for(sources.sum(dim=0), self.settings.sample_rate, self.settings.loudness_lufs).factor
-        signals: dict[int, Tensor] = {}
-        drawn: dict[int, dict[str, Tensor]] = {}
-        weights: dict[int, float] = {}
-        for node in graph.topological_order:
-            if node in graph.inputs:
-                signals[node] = sources[graph.rows[node]]
-                continue
-            signal = torch.stack([signals[p] for p in graph.predecessors[node]]).sum(dim=0)
-            if node in graph.processors:
-                processor = self.processors[graph.types[node]]
-                drawn[node], weights[node] = prior.draw(processor, signal, generator)
-                wet = processor(signal.unsqueeze(0), {n: v.unsqueeze(0) for n, v in drawn[node].items()})[0]
-                signal = torch.lerp(signal, wet, weights[node])
-            signals[node] = signal
-        parameters = {
-            t: {name: torch.stack([drawn[i][name] for i in graph.nodes_of(t)]) for name in drawn[graph.nodes_of(t)[0]]}
-            for t in graph.count()
-        }
-        mix = signals[graph.outputs[0]]
-        factor = level_for(mix, self.settings.sample_rate, self.settings.loudness_lufs).factor
-        moved = moved_thresholds(self.processors, parameters, 20 * math.log10(factor))
-        return self.rendered(
-            GraphValues(graph, moved, torch.tensor([weights[i] for i in graph.processors])), sources * factor
-        )
-
-    @torch.no_grad()
-    def rendered(self, values: GraphValues, sources: Tensor) -> _Mixed:
-        mix = render_song(values.graph, self.processors, sources, values.parameters, values.weights)[0]
-        return _Mixed(values, sources, mix)
-
-    def audible(self, mixed: _Mixed, least: float) -> _Mixed:
-        """Without the processors that cost too little, measured twice at most; with the loss increases of the rest."""
-        for measured in range(1, _PASSES + 1):
-            graph, parameters, weights = mixed.values.graph, mixed.values.parameters, mixed.values.weights
-            target = SongTarget(self.match, mixed.mix)
-            evaluator = SongEvaluator(graph, self.processors, parameters, weights, mixed.sources, target)
-            found = leave_one_out(evaluator, len(graph.processors))
-            increases = torch.tensor([-1.0 if i is None else i for i in found], dtype=torch.float64)
-            keep = [node for node, i in zip(graph.processors, increases.tolist(), strict=True) if i >= least]
-            if len(keep) == len(graph.processors):
-                return _Mixed(mixed.values, mixed.sources, mixed.mix, increases)
-            mixed = self.rendered(prune_values(mixed.values, keep), mixed.sources)
-            if measured == _PASSES or not keep:
-                return _Mixed(mixed.values, mixed.sources, mixed.mix, increases[increases >= least])
-        return mixed
