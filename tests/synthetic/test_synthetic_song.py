@@ -6,7 +6,7 @@ import itertools
 import pytest
 import torch
 
-import mixgraph.synthetic.song as synthetic
+import mixgraph.synthetic.mixer as mixer
 from datamodules.synthetic import SyntheticSongData
 from mixgraph.graph import MIX, build_console, prune
 from mixgraph.losses import MatchLoss, SongTarget
@@ -77,7 +77,7 @@ def test_removing_any_processor_costs_twice_the_tolerance(truth):
 
 def test_the_same_seed_gives_the_same_song_and_another_seed_another(monkeypatch):
     # Without the measuring, which is as reproducible as rendering and costs nearly all of the time.
-    monkeypatch.setattr(synthetic, "leave_one_out", lambda evaluator, count: [1.0] * count)
+    monkeypatch.setattr(mixer, "leave_one_out", lambda evaluator, count: [1.0] * count)
     first, second, other = (make_synthetic_song(seed=seed, **SMALL) for seed in (3, 3, 4))
     assert first.graph == second.graph
     assert torch.equal(first.song.mix, second.song.mix)
@@ -97,7 +97,7 @@ def test_what_matters_too_little_is_drawn_stronger_then_removed(monkeypatch):
         sizes.append(count)
         return [0.0 if i < 2 and len(sizes) < 4 else 1.0 for i in range(count)]
 
-    monkeypatch.setattr(synthetic, "leave_one_out", measure)
+    monkeypatch.setattr(mixer, "leave_one_out", measure)
     truth = make_synthetic_song(seed=1, density=0.6, num_tracks=6, num_subgroups=2, seconds=2.0)
     assert sizes[1] == sizes[0]  # drawn stronger, both still there
     assert sizes[2:] == [sizes[0] - 2, sizes[0] - 4]
@@ -106,7 +106,7 @@ def test_what_matters_too_little_is_drawn_stronger_then_removed(monkeypatch):
 
 
 def test_an_impossible_demand_is_refused(monkeypatch):
-    monkeypatch.setattr(synthetic, "leave_one_out", lambda evaluator, count: [0.05] * count)
+    monkeypatch.setattr(mixer, "leave_one_out", lambda evaluator, count: [0.05] * count)
     with pytest.raises(ValueError, match=r"seed 5: after 6 attempts no graph of all 7 types.*HINT: more tracks"):
         make_synthetic_song(seed=5, num_tracks=3, num_subgroups=1, seconds=2.0, sample_rate=8000, tolerance=0.1)
 
@@ -130,7 +130,7 @@ def test_arguments_out_of_range_are_named(arguments, message):
 
 def test_no_equal_graph_is_smaller(monkeypatch):
     """A subgroup has a gain, equalizer or imager only where two of its tracks lack it; imagers need a side signal."""
-    monkeypatch.setattr(synthetic, "leave_one_out", lambda evaluator, count: [1.0] * count)
+    monkeypatch.setattr(mixer, "leave_one_out", lambda evaluator, count: [1.0] * count)
     for seed in range(3):
         truth = make_synthetic_song(seed, 7, 3, 2.0, sample_rate=8000, density=0.6)
         graph = truth.graph
