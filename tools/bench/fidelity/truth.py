@@ -65,7 +65,7 @@ def read_truth(song: Path) -> list[Processor] | None:
         ValueError: a type that is not known.
     """
     known = read_settings(song)
-    return None if known is None else sorted({(own.level, own.name, own.type, "", 0) for own in known})
+    return None if known is None else sorted({(entry.level, entry.name, entry.type, "", 0) for entry in known})
 
 
 def read_settings(song: Path) -> list[KnownProcessor] | None:
@@ -86,30 +86,30 @@ def read_settings(song: Path) -> list[KnownProcessor] | None:
             ("subgroup", name.removeprefix("bus:")) if name.startswith("bus:") else ("track", name): chain
             for name, chain in record.items()
         }
-    found: list[KnownProcessor] = []
+    entries: list[KnownProcessor] = []
     for (level, name), chain in chains.items():
         for entry, settings in chain:
             if entry not in _TYPES:
                 raise ValueError(f"{path}: {name}: one of {', '.join(_TYPES)} is needed, got {entry!r}")
             if not _does_nothing(entry, settings):
-                found.append(
+                entries.append(
                     KnownProcessor(
                         level, shown_name(name), _TYPES[entry], settings if isinstance(settings, dict) else {}
                     )
                 )
-    return found
+    return entries
 
 
 def _does_nothing(entry: str, settings: Any) -> bool:
     return (entry == "Pan" and settings.get("pos") == 0) or (entry == "Gain" and settings.get("gain_db") == 0)
 
 
-def agreement(true: list[Processor], found: list[Processor]) -> dict[str, dict[str, Any]]:
+def agreement(true: list[Processor], searched: list[Processor]) -> dict[str, dict[str, Any]]:
     """Precision, recall and F1 of each type, and of `all`."""
-    types = sorted({own[2] for own in (*true, *found)})
+    types = sorted({place[2] for place in (*true, *searched)})
 
     def of(kinds: set[str]) -> dict[str, Any]:
-        ours, theirs = ({own for own in given if own[2] in kinds} for given in (true, found))
+        ours, theirs = ({place for place in places if place[2] in kinds} for places in (true, searched))
         return Agreement(len(ours), len(theirs), len(ours & theirs)).to_dict()
 
     return {t: of({t}) for t in types} | {"all": of(set(types))}
