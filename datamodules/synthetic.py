@@ -15,7 +15,7 @@ class SyntheticSongData(SongData):
     """Random clips of a song that our own processors made; the graph that made it is `truth`.
 
     Args:
-        song_seed: of the song and its graph.
+        song_seed: seeds the song and its graph.
         num_tracks: at least two a subgroup.
         num_subgroups: of about equal size.
         seconds: length of the song.
@@ -26,7 +26,7 @@ class SyntheticSongData(SongData):
         warm_up_seconds: at the start of each clip, rendered but not compared.
         scored_seconds: of each clip, compared.
         starts: of the clips, see `ClipReader`.
-        seed: of the starts.
+        seed: seeds the random starts of training clips.
     """
 
     def __init__(

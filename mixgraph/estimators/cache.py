@@ -148,7 +148,7 @@ class ExampleFiles(Dataset[Data]):
     """Examples in files.
 
     Args:
-        folder: of the files.
+        folder: where the files are.
         items: which of them.
         task: for the consoles.
     """

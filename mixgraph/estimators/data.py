@@ -22,8 +22,8 @@ class EpochOrder(Sampler[int]):
     """Examples in an order that depends on the seed and the epoch alone, so that a training that goes on has it.
 
     Args:
-        count: of the examples.
-        seed: of the orders.
+        count: number of examples.
+        seed: seeds the order of each epoch.
         epoch: number of the epoch, asked for when it starts.
     """
 
@@ -51,7 +51,7 @@ class EstimatorData(L.LightningDataModule):
         max_segments: of a song.
         target: `"mix"`, or `"rendered"`: what the graph makes of the tracks.
         clip_seconds: of each segment, kept for the match loss; 0 where it is not trained with.
-        cache_dir: of the features.
+        cache_dir: where computed features are kept.
         cache_workers: processes that make features.
     """
 

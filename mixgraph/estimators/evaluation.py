@@ -51,7 +51,7 @@ class TestSong:
     Attributes:
         key: of its sample.
         true: the graph that is to be found.
-        console: of the song.
+        console: the full console of the song.
         tracks: (K, 2, L) at the level of the search, in the console's order.
         mix: (2, L).
     """
@@ -87,7 +87,7 @@ class MethodScore:
     """What one method reached on a test set.
 
     Attributes:
-        name: of the method.
+        name: name of the method.
         agreement: of all processors of all songs together (F1 is of these counts).
         types: the same of each type.
         losses: match loss of each song, rendered from the prediction, before any search.

@@ -136,36 +136,36 @@ class EstimatorModule(L.LightningModule):
         kept = data.keep > 0
         count = kept.sum().clamp(min=1)
         wanted = (weight_logit(data.weight) - self.weight_mean[node_types]) / self.weight_spread[node_types]
-        found = {
+        losses = {
             "keep": F.binary_cross_entropy_with_logits(answers.keep, data.keep),
             "weight": F.smooth_l1_loss(answers.weight[kept], wanted[kept], reduction="sum") / count,
         }
         parameters = answers.keep.new_zeros(())
         for t, code in self.codes.items():
-            own = kept[node_types == self.network.vocabulary[t]]
-            if not own.any():
+            kept_nodes = kept[node_types == self.network.vocabulary[t]]
+            if not kept_nodes.any():
                 continue
-            labels = data[label_key(t)][own]
+            labels = data[label_key(t)][kept_nodes]
             standard = (labels[:, : code.size] - self.get_buffer(f"mean_{t}")) / self.get_buffer(f"spread_{t}")
-            mean = F.smooth_l1_loss(answers.codes[t][own], standard)
+            mean = F.smooth_l1_loss(answers.codes[t][kept_nodes], standard)
             if t in answers.positions:
-                each = F.cross_entropy(
-                    answers.positions[t][own].flatten(0, 1),
+                entropy = F.cross_entropy(
+                    answers.positions[t][kept_nodes].flatten(0, 1),
                     position_bins(labels[:, code.size :]).flatten(),
                     reduction="none",
                 )
-                found["positions"] = (each * code.position_weights(labels).flatten()).mean()
-                mean = mean + found["positions"]
-            found[f"parameters/{t}"] = mean
-            parameters = parameters + self.losses.types.get(t, 1.0) * mean * own.sum() / count
-        found["parameters"] = parameters
+                losses["positions"] = (entropy * code.position_weights(labels).flatten()).mean()
+                mean = mean + losses["positions"]
+            losses[f"parameters/{t}"] = mean
+            parameters = parameters + self.losses.types.get(t, 1.0) * mean * kept_nodes.sum() / count
+        losses["parameters"] = parameters
         if self.match is not None:
-            found["match"] = self.match_loss(data, self.estimate(data, answers))
+            losses["match"] = self.match_loss(data, self.estimate(data, answers))
         weights = asdict(self.losses)
-        found["loss"] = torch.stack(
-            [weights[name] * found[name] for name in ("keep", "weight", "parameters", "match") if name in found]
+        losses["loss"] = torch.stack(
+            [weights[name] * losses[name] for name in ("keep", "weight", "parameters", "match") if name in losses]
         ).sum()
-        return found
+        return losses
 
     def match_loss(self, data: Data, estimate: ConsoleEstimate) -> Tensor:
         """Of the clips' mixes, rendered with every processor at keep x dry/wet weight; mean over songs."""
@@ -179,19 +179,19 @@ class EstimatorModule(L.LightningModule):
         return self.match(mix[..., warm_up:], data.clip_mix[..., warm_up:]).full.mean()
 
     def training_step(self, batch: Data, batch_idx: int) -> Tensor:
-        found = self.losses_of(batch, self.network(batch))
-        self.log_dict({f"train/{name}": value.detach() for name, value in found.items()}, batch_size=batch.num_graphs)
-        return found["loss"]
+        losses = self.losses_of(batch, self.network(batch))
+        self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()}, batch_size=batch.num_graphs)
+        return losses["loss"]
 
     def on_validation_epoch_start(self) -> None:
         self._seen = []
 
     def validation_step(self, batch: Data, batch_idx: int) -> None:
         answers = self.network(batch)
-        found = self.losses_of(batch, answers)
+        losses = self.losses_of(batch, answers)
         self._seen.append((torch.sigmoid(answers.keep), batch.keep))
-        self.log("validation/loss", found["loss"], batch_size=batch.num_graphs, prog_bar=True)
-        parts = {f"validation/{name}": value for name, value in found.items() if name != "loss"}
+        self.log("validation/loss", losses["loss"], batch_size=batch.num_graphs, prog_bar=True)
+        parts = {f"validation/{name}": value for name, value in losses.items() if name != "loss"}
         self.log_dict(parts, batch_size=batch.num_graphs)
 
     def on_validation_epoch_end(self) -> None:
@@ -258,8 +258,8 @@ def load_estimator(path: str | Path) -> EstimatorModule:
 def _saved(checkpoint: dict[str, Any]) -> dict[str, Any]:
     if CHECKPOINT_KEY not in checkpoint:
         raise ValueError(f"checkpoint: {CHECKPOINT_KEY!r} is missing; it was not made by an EstimatorModule")
-    found: dict[str, Any] = json.loads(checkpoint[CHECKPOINT_KEY])
-    return found
+    saved: dict[str, Any] = json.loads(checkpoint[CHECKPOINT_KEY])
+    return saved
 
 
 def best_threshold(keep: Tensor, wanted: Tensor) -> tuple[float, float]:

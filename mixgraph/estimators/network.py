@@ -56,8 +56,8 @@ class AudioEncoder(nn.Module):
         self.out = nn.Linear(2 * last * rows, width)
 
     def forward(self, mels: Tensor) -> Tensor:
-        found = self.layers(mels)
-        pooled: Tensor = self.out(torch.cat((found.mean(dim=-1), found.amax(dim=-1)), dim=1).flatten(1))
+        encoded = self.layers(mels)
+        pooled: Tensor = self.out(torch.cat((encoded.mean(dim=-1), encoded.amax(dim=-1)), dim=1).flatten(1))
         return pooled
 
 
@@ -114,13 +114,13 @@ class Head(nn.Module):
     def forward(self, nodes: Tensor, lags: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """(n, width) and (n, 2, NUM_LAGS) to keep (n,), weight (n,), code (n, size) and positions."""
         hidden = self.layers(nodes)
-        found = self.out(hidden) + self.direct(nodes)
+        answers = self.out(hidden) + self.direct(nodes)
         positions = None
         if self.num_positions:
-            own = lags.unflatten(2, (NUM_SEGMENTS, POSITION_BINS)).flatten(1, 2)  # left first, as taps are
+            correlations = lags.unflatten(2, (NUM_SEGMENTS, POSITION_BINS)).flatten(1, 2)  # left first, as taps are
             shared = hidden.unsqueeze(1).expand(-1, self.num_positions, -1)
-            positions = self.tap(torch.cat((shared, own), dim=2)) + self.skip * own
-        return found[:, 0], found[:, 1], found[:, 2:], positions
+            positions = self.tap(torch.cat((shared, correlations), dim=2)) + self.skip * correlations
+        return answers[:, 0], answers[:, 1], answers[:, 2:], positions
 
 
 class EstimatorNetwork(nn.Module):

@@ -64,7 +64,7 @@ def estimate(
 
     Args:
         module: trained; on any device.
-        console: of the song.
+        console: the full console of the song.
         tracks: (K, 2, L) at the level of a search, in the console's order.
         mix: (2, L).
         max_segments: at most so many stretches.

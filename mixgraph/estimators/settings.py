@@ -83,7 +83,7 @@ class EstimatorOptimizer:
         learning_rate: its peak.
         weight_decay: decoupled.
         warm_up_steps: until the peak.
-        clip_norm: of the gradient.
+        clip_norm: the highest norm of the gradient.
     """
 
     learning_rate: float = 1e-3

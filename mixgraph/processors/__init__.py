@@ -1,4 +1,12 @@
-"""The audio processors. A new one is one file here that registers itself; import it below."""
+"""The audio processors. A new one is one file here that registers itself; import it below.
+
+- `base`: what a processor is; `parameter`: what its trainable parameters are.
+- `readings`: what settings amount to, as data for reports and comparisons.
+- `usage`: how engineers use a processor, for synthetic songs.
+- `registry`: processors by name, letter and type id; `collection`: one object of each type.
+- `dynamics`: what compressors and gates share.
+- every other module is one processor.
+"""
 
 from collections.abc import Mapping
 from typing import Any

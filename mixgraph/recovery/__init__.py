@@ -1,4 +1,8 @@
-"""How well a found graph agrees with the one that made the mix: which processors, and set how."""
+"""How well a found graph agrees with the one that made the mix.
+
+- `agreement`: which processors both graphs have.
+- `parameters`: how far the settings of those are from each other, in physical units.
+"""
 
 from mixgraph.graph import GraphValues
 from mixgraph.recovery.agreement import Agreement, GraphComparison, compare_graphs

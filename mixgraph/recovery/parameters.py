@@ -38,8 +38,8 @@ class QuantityError:
     """The error of one quantity of one processor that is in both graphs.
 
     Attributes:
-        node: label of the processor.
-        type: of the processor.
+        node: label of the processor in the true graph.
+        type: type of the processor.
         quantity: what is compared; see `parameter_errors`.
         unit: of all three numbers.
         error: absolute, or a mean or median of absolute errors.

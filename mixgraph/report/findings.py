@@ -75,7 +75,7 @@ def find_causes(
     Args:
         song: its tracks and mix.
         found_mix: (2, L), at the level of the song's mix.
-        closeness: of the two.
+        closeness: how far the found mix is from the song's mix.
         loss: of the found mix.
         loss_without: row of the sources -> the loss where that track is muted; asked for tracks without a clear place
             in the mix only.

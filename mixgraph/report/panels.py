@@ -59,7 +59,7 @@ def settings_figures(settings: Sequence[NodeSettings], title: str, notes: Sequen
 
     Args:
         settings: of `read_settings`, without what is not to be drawn.
-        title: of the song.
+        title: title of the song.
         notes: below the last page, e.g. what is not drawn.
 
     Returns:

@@ -108,7 +108,7 @@ def settings_text(
 
     Args:
         settings: of `read_settings`.
-        title: of the song.
+        title: title of the song.
         sample_rate: that the graph runs at.
         verdict: lines on how close the result is, for the head.
         unmeasured: why loss increases are missing, where they are.

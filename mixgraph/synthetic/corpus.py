@@ -28,7 +28,7 @@ class DryTrack:
 
     Attributes:
         song: the song's name.
-        name: of the track.
+        name: name of the track in its song.
         subgroup: of the song that it belongs to.
         row: of the song's sources.
         mono: whether both channels are equal.
@@ -100,7 +100,7 @@ def load_corpus(
         cache_dir: of the decoded songs.
         test_songs: names of songs whose tracks are all in the test split.
         shares: split -> share of the tracks.
-        seed: of the dealing.
+        seed: seeds which track goes to which split.
 
     Raises:
         ValueError: a name in `test_songs` that is no song, two songs with one name, or a split without tracks.

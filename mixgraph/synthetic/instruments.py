@@ -50,7 +50,7 @@ class Part:
     """One instrument's track under construction: random numbers, a rhythm, and the notes played so far.
 
     Args:
-        sheet: of the song.
+        sheet: tempo, harmony and length of the song.
         generator: source of all randomness of the track.
         channels: 1 or 2.
         octave: shifts all pitches.

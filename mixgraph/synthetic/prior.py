@@ -67,7 +67,7 @@ class GraphPrior:
         """Draws the settings of one processor and its dry/wet weight.
 
         Args:
-            processor: of the type.
+            processor: the processor whose settings are drawn.
             signal: (2, L), what enters it.
             generator: source of all randomness.
 
