@@ -43,18 +43,18 @@ class IterativePruning(L.Callback):
 
     Args:
         console_stages: stages of training before the first round.
-        rounds: of pruning, one a stage.
+        rounds: rounds of pruning, one a stage.
         sampler: `"brute_force"`, `"dry_wet"`, `"hybrid"`, or the name that a sampler of your own is registered by.
             Trials are cheap, so that brute force is the default.
         tolerance: how much the whole-song match loss may rise above its lowest value, absolute. The paper's is 0.01 on
-            a loss over the prediction's norm; see `Decided` in the CHANGELOG for what 0.02, 0.03 and 0.05 give.
+            a loss over the prediction's norm; see docs/decisions.md for what 0.02, 0.03 and 0.05 give.
         window_tolerance: how much the loss of any window of 2.8 s may rise in a round, which protects what plays for a
             short time or quietly; None lets the whole song's mean alone decide.
         rule: rule of the dry/wet sampler, see `DryWet`.
         period: every period-th round of the hybrid sampler is brute force.
         order: order of brute force: `"random"`, `"weight"`, `"loss_increase"`, or the name that an order of your own
             is registered by; see `mixgraph.pruning.orders`.
-        refresh_min_loss: lower L_min to the current loss at every round (the published rule).
+        refresh_min_loss: lower L_min to the current loss at every round (the published code's rule).
         leave_one_out: measure each node's loss increase after console training and at the end (paper eq. 9).
         seed: seeds the order of candidates.
         sampler_options: further arguments of a sampler of your own.
@@ -251,8 +251,8 @@ class _SongTrials:
 
     def _left(self, removed: Collection[int]) -> tuple[int, ...]:
         """What is left without some processors: what only they fed, or only they heard, goes along."""
-        gone = {self.graph.processors[i] for i in removed}
-        return prune(self.graph, [node for node in self.graph.processors if node not in gone])[1].processors
+        removed_nodes = {self.graph.processors[i] for i in removed}
+        return prune(self.graph, [node for node in self.graph.processors if node not in removed_nodes])[1].processors
 
     def leave_one_out(self, when: str) -> list[float | None]:
         """Measures the loss increase of every processor (paper eq. 9)."""

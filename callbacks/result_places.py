@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_info
 
+from mixgraph.registry import imported_extensions
 from mixgraph.results import (
     CHECKPOINT,
     CONFIG,
@@ -219,5 +220,6 @@ def how_to_go_on(folder: Path) -> str:
     folder = Path(os.path.abspath(folder))
     if not (folder / CONFIG).stat().st_size:
         return f"mixgraph.search.search(..., checkpoint={str(folder / CHECKPOINT)!r})"
+    modules = "".join(f"--import {name} " for name in imported_extensions())
     files = f"--config {shlex.quote(str(folder / CONFIG))} --ckpt_path {shlex.quote(str(folder / CHECKPOINT))}"
-    return f"python -m mixgraph fit {files}"
+    return f"python -m mixgraph fit {modules}{files}"

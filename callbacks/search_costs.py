@@ -31,9 +31,9 @@ class SearchCosts:
     """The schedule of a search and what it costs: read, timed, changed.
 
     Args:
-        trainer: of the search.
-        module: that it trains.
-        pruning: of the search.
+        trainer: the Trainer of the search.
+        module: what it trains.
+        pruning: the pruning of the search.
     """
 
     def __init__(self, trainer: L.Trainer, module: ConsoleModule, pruning: IterativePruning) -> None:

@@ -24,8 +24,8 @@ class GraphShards(L.LightningDataModule):
     Args:
         path: folder of the data set, with its index.json.
         train: name of the split to train on.
-        validation: of the split to validate on.
-        test: of the split to test on and to predict for.
+        validation: name of the split to validate on.
+        test: name of the split to test on and to predict for.
         batch_size: samples a batch. The last batches of a pass may be smaller.
         num_workers: processes that read. The order of the samples depends on it, in evaluation too.
         format: `"sample"` gives lists of `Example`; `"pyg"` PyTorch Geometric batches, see `to_batch`.
@@ -39,7 +39,7 @@ class GraphShards(L.LightningDataModule):
         epoch_samples: samples of an epoch over all nodes; as many as the split has by default.
         resample: draw shards with replacement; false goes through them once an epoch (on one node).
         shuffle_buffer: samples to draw from in training.
-        seed: of the order and of the stretches.
+        seed: seeds the order of samples and the stretches of songs.
     """
 
     def __init__(
@@ -102,10 +102,10 @@ class GraphShards(L.LightningDataModule):
         Raises:
             ValueError: the data set has no such split.
         """
-        found = tuple(self.path / shard.shard for shard in self.index.shards if shard.split == split)
-        if not found:
+        shards = tuple(self.path / shard.shard for shard in self.index.shards if shard.split == split)
+        if not shards:
             raise ValueError(f"{self.path}: split {split!r} has no shards; there are {', '.join(self.index.splits)}")
-        return found
+        return shards
 
     def source(self, split: str) -> Source:
         """What the loaders read."""

@@ -33,9 +33,9 @@ class SongData(L.LightningDataModule):
         sample_rate: in Hz; audio is resampled once. The only place where the rate is set.
         steps_per_stage: clips of a stage (an epoch).
         warm_up_seconds: at the start of each clip, rendered but not compared.
-        scored_seconds: of each clip, compared.
-        starts: of the clips, see `ClipReader`.
-        seed: of the starts.
+        scored_seconds: length of what is compared of each clip, after the warm-up.
+        starts: where training clips may start, see `ClipReader`.
+        seed: seeds the random starts of training clips.
         loudness_lufs: level that the mix is brought to, with one factor for the song; null leaves it.
         apply_alignment: shift and flip tracks as estimated (they are always estimated and reported).
         subgrouping: `"auto"` (song.yaml, else the rule on names), `"rule"` or `"one_per_track"`.

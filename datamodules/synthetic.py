@@ -24,8 +24,8 @@ class SyntheticSongData(SongData):
         sample_rate: in Hz.
         steps_per_stage: clips of a stage (an epoch).
         warm_up_seconds: at the start of each clip, rendered but not compared.
-        scored_seconds: of each clip, compared.
-        starts: of the clips, see `ClipReader`.
+        scored_seconds: length of what is compared of each clip, after the warm-up.
+        starts: where training clips may start, see `ClipReader`.
         seed: seeds the random starts of training clips.
     """
 

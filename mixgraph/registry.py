@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import cache
+from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from mixgraph.names import did_you_mean
@@ -95,3 +97,29 @@ def load_plugins() -> None:
                 f"plugin {plugin.name!r} ({plugin.value}) of {distribution} cannot be loaded: "
                 f"{type(error).__name__}: {error}. HINT: repair or remove {distribution}"
             ) from error
+
+
+_imported: dict[str, None] = {}  # in order
+
+
+def import_extension(name: str) -> None:
+    """Imports a module of the user's by its dotted name, as `--import` asks; it registers what it brings.
+
+    Raises:
+        ValueError: there is no such module.
+    """
+    try:
+        import_module(name)
+    except ImportError as error:
+        if error.name is not None and not name.startswith(error.name):
+            raise  # an import inside the module fails: the traceback says where
+        raise ValueError(
+            f"import: no module is named {name!r} ({error}). HINT: a dotted name such as my_processors, "
+            f"whose file is in {Path.cwd()} or installed"
+        ) from error
+    _imported[name] = None
+
+
+def imported_extensions() -> tuple[str, ...]:
+    """The modules of `import_extension`, in order: another process that goes on with this work needs them, too."""
+    return tuple(_imported)

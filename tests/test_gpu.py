@@ -8,7 +8,7 @@ from datamodules import SongData
 from mixgraph.dsp.envelopes.attack_release import attack_release
 from mixgraph.dsp.fourier import real_fft
 from mixgraph.graph import batch, build_console
-from mixgraph.losses import MatchLoss
+from mixgraph.losses import make_match_loss
 from mixgraph.processors import registered
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
@@ -153,7 +153,7 @@ def test_the_mel_loss_on_the_card_equals_the_cpu_in_float64() -> None:
     prediction, target = torch.randn(2, 3, 2, 30_000, generator=generator, dtype=torch.float64)
     results = []
     for device in ("cpu", "cuda"):
-        match = MatchLoss(30_000).to(device)
+        match = make_match_loss(30_000).to(device)
         given = prediction.to(device).requires_grad_()
         loss = match(given, target.to(device)).full.sum()
         loss.backward()

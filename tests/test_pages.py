@@ -17,9 +17,10 @@ import mixgraph
 from callbacks import IterativePruning, ResultFolder, TimeBudget
 from datamodules import SongData
 from mixgraph.cli.commands import COMMANDS
+from mixgraph.losses import LossSettings
 from mixgraph.processors import registered
 from mixgraph.search.module import ConsoleModule
-from mixgraph.search.settings import LossSettings, OptimizerSettings, RegularizerSettings, RenderSettings
+from mixgraph.search.settings import OptimizerSettings, RegularizerSettings, RenderSettings
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")] + sorted(

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mixgraph.cli.arguments import take_imports
 from mixgraph.cli.commands import PROGRAM
 from mixgraph.dataset import BuildFolder, FileHashes, Job, QualityRules, SongSource, find_sources
 from mixgraph.dataset.assessment import Assessment, assess, quality_table
@@ -42,6 +43,7 @@ _LOCK_SECONDS = 20.0  # to wait for a lock: the workers of a build that was kill
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """The options, and what follows `--`."""
+    arguments = take_imports(arguments)
     split = arguments.index("--") if "--" in arguments else len(arguments)
     return build_dataset_parser().parse_args(arguments[:split]), arguments[split + 1 :]
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
+from mixgraph.registry import import_extension
 from mixgraph.shipped import configuration
 
 _OURS = {"--mix": "--data.mix", "--tracks": "--data.path"}
@@ -28,7 +27,7 @@ def prepare(arguments: Sequence[str]) -> list[str]:
     """
     if not arguments:
         return []
-    subcommand, *rest = arguments
+    subcommand, *rest = take_imports(arguments)
     songs: list[str] = []
     while rest and not rest[0].startswith("-"):
         songs.append(rest.pop(0))
@@ -39,15 +38,13 @@ def prepare(arguments: Sequence[str]) -> list[str]:
     while position < len(rest):
         word, equals, value = rest[position].partition("=")
         position += 1
-        if word in ("--config", "-c", "--import", *_OURS) and not equals:
+        if word in ("--config", "-c", *_OURS) and not equals:
             if position == len(rest):
                 raise ValueError(f"{word}: a value is needed after it")
             value = rest[position]
             position += 1
         if word in ("--config", "-c"):
             prepared.append(f"--config={value if _is_inline(value) else configuration(value)}")
-        elif word == "--import":
-            _import(value)
         elif word in _OURS:
             last.append(f"{_OURS[word]}={value}")
         elif word == "--help-all":
@@ -62,14 +59,26 @@ def _is_inline(value: str) -> bool:
     return value.lstrip().startswith("{")
 
 
-def _import(name: str) -> None:
-    """Imports a module of the user's, by its dotted name; one in the working folder is found, too."""
-    try:
-        importlib.import_module(name)
-    except ImportError as error:
-        if error.name is not None and not name.startswith(error.name):
-            raise  # an import inside the module fails: the traceback says where
-        raise ValueError(
-            f"import: no module is named {name!r} ({error}). HINT: a dotted name such as my_processors, "
-            f"whose file is in {Path.cwd()} or installed"
-        ) from error
+def take_imports(arguments: Sequence[str]) -> list[str]:
+    """Imports the modules that `--import` names and returns the other words; what follows `--` stays as it is.
+
+    Raises:
+        ValueError: the option lacks its value, or a module cannot be imported.
+    """
+    words = list(arguments)
+    end = words.index("--") if "--" in words else len(words)
+    others: list[str] = []
+    position = 0
+    while position < end:
+        word, equals, value = words[position].partition("=")
+        position += 1
+        if word != "--import":
+            others.append(words[position - 1])
+            continue
+        if not equals:
+            if position == end:
+                raise ValueError("--import: a value is needed after it")
+            value = words[position]
+            position += 1
+        import_extension(value)
+    return others + words[end:]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module, metadata
 from itertools import groupby, takewhile
 
+from mixgraph.cli.arguments import take_imports
 from mixgraph.cli.short_help import SHORT_HELPS, short_help
 from mixgraph.names import did_you_mean
 
@@ -92,7 +93,7 @@ def run(arguments: Sequence[str]) -> int | str | None:
         hint = did_you_mean(first, names)
         sys.stderr.write(f"mixgraph: no command is named {first!r}; there are {', '.join(names)}.{hint}\n")
         return 2
-    rest = list(arguments[1:])
+    rest = take_imports(arguments[1:])
     sys.argv[0] = f"{PROGRAM} {command.name}"  # argparse takes it for the program's name
     if {"-h", "--help"} & set(takewhile(lambda word: word != "--", rest)):
         if command.name in SHORT_HELPS:

@@ -54,8 +54,8 @@ def read_saved_config(file: Path) -> dict[str, Any] | None:
         return None  # which the parser says better
     if not isinstance(config, dict) or KEY not in config:
         return None
-    if (found := config.pop(KEY)) != FROM_FILE:
-        raise ValueError(f"{file}: {KEY} is {FROM_FILE} or left out, got {found!r}")
+    if (base_name := config.pop(KEY)) != FROM_FILE:
+        raise ValueError(f"{file}: {KEY} is {FROM_FILE} or left out, got {base_name!r}")
     base = uninterpolated(os.path.relpath(os.path.realpath(file.parent)))
     return _map(config, lambda path: os.path.normpath(os.path.join(base, path)))
 

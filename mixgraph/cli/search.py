@@ -21,7 +21,8 @@ from mixgraph.cli.options import CheckedCLI
 from mixgraph.graph import GraphValues, batch_values
 from mixgraph.pruning import ORDERS, SAMPLERS
 from mixgraph.results.found_graph import load_result
-from mixgraph.search.module import ConsoleModule, check_trainer
+from mixgraph.search.checks import check_trainer
+from mixgraph.search.module import ConsoleModule
 from mixgraph.search.settings import with_defaults
 
 SEED = 42
@@ -107,8 +108,8 @@ class SearchCLI(CheckedCLI):
                 callback.start_clock()  # reading the songs counts
         start = self._get(self.config_init, "start")
         if start is not None:
-            found = {path: load_result(path) for path in (start if isinstance(start, list) else [start])}
-            for path, result in found.items():
+            results = {path: load_result(path) for path in (start if isinstance(start, list) else [start])}
+            for path, result in results.items():
                 if result.sample_rate != self.model.sample_rate:
                     rates = f"{result.sample_rate} Hz, data.sample_rate is {self.model.sample_rate}"
                     raise ValueError(f"start: {path} was found at {rates}")
@@ -117,11 +118,11 @@ class SearchCLI(CheckedCLI):
                         f"start: {path} was found with model.processors={result.processor_options}, got "
                         f"{self.model.processor_options}. HINT: give its own settings, --config {path}/config.yaml"
                     )
-            self._check_start(list(found))
+            self._check_start(list(results))
             for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
                 if isinstance(callback, ResultFolder):
-                    callback.starts_from = [Path(path) for path in found]
-            values = batch_values([GraphValues(r.graph, r.parameters, r.weights) for r in found.values()])
+                    callback.starts_from = [Path(path) for path in results]
+            values = batch_values([GraphValues(r.graph, r.parameters, r.weights) for r in results.values()])
             self.model.load(values.graph, values.parameters, values.weights)
 
     def _check_start(self, paths: list[str]) -> None:

@@ -22,6 +22,7 @@ from mixgraph.cli.network import KeepNetworkConfig, NetworkCLI
 from mixgraph.cli.options import OptionParser
 from mixgraph.cli.search import SEED, KeepConfig, SearchCLI
 from mixgraph.names import uninterpolated
+from mixgraph.registry import load_plugins
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.run import TRAINER_DEFAULTS, quiet_lightning
 from mixgraph.system.memory import keep_freed_memory
@@ -55,6 +56,7 @@ def run(arguments: Sequence[str]) -> LightningCLI:
     Raises:
         ValueError: settings that Lightning refuses, in a line.
     """
+    load_plugins()
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
     words = [_with_literal_path(argument) for argument in arguments]
     model, data = named_class("model", words), named_class("data", words)
@@ -151,8 +153,8 @@ def _class_in(path: str, part: str | None) -> str | None:
     settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     if part is not None:
         settings = settings.get(part) if isinstance(settings, dict) else None
-    found = settings.get("class_path") if isinstance(settings, dict) else None
-    return found if isinstance(found, str) else None
+    class_path = settings.get("class_path") if isinstance(settings, dict) else None
+    return class_path if isinstance(class_path, str) else None
 
 
 def is_console(class_path: str) -> bool:
@@ -174,15 +176,15 @@ def _imported(part: str, class_path: str) -> object:
     """
     module, _, name = class_path.rpartition(".")
     try:
-        found = import_module(module)
+        namespace = import_module(module)
     except ModuleNotFoundError as error:
         raise ValueError(
             f"{part}.class_path: {class_path!r} cannot be imported ({error}). HINT: the module is looked for among "
             "what is installed and in the working folder"
         ) from error
-    if not hasattr(found, name):
+    if not hasattr(namespace, name):
         raise ValueError(f"{part}.class_path: {module!r} has nothing that is named {name!r}")
-    return getattr(found, name)
+    return getattr(namespace, name)
 
 
 def _with_subclasses(kind: type[ConsoleModule]) -> list[type[ConsoleModule]]:

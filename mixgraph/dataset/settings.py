@@ -7,44 +7,31 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-WITHOUT_EFFECT = (
-    "seed_everything",  # a job has its own
-    "ckpt_path",
-    "weights_only",
-    "progress",
-    "result",
-    "relative_to",
-    "data.path",  # the audio itself is compared, by its hash
-    "data.cache_dir",
-    "data.memory_limit_gb",
-    "model.rendering.trial_memory_gb",
-    "trainer.accelerator",
-    "trainer.default_root_dir",
-    "trainer.devices",
-    "trainer.enable_autolog_hparams",
-    "trainer.enable_checkpointing",
-    "trainer.enable_model_summary",
-    "trainer.enable_progress_bar",
-    "trainer.log_every_n_steps",
-    "trainer.logger",
-    "trainer.num_nodes",
-    "trainer.profiler",
-    "trainer.strategy",
-)
-"""Settings of `python -m mixgraph fit` that may differ between two searches with the same outcome."""
+from mixgraph.search.rules import is_free
+
+_OF_THE_JOB = ("seed_everything", "data.path")  # it has a seed of its own, and compares the audio by its hash
+_LATER: dict[str, Any] = {
+    "pruning.sampler_options": None,
+    "model.loss.front_end": "mel",
+    "model.loss.front_end_options": {},
+}
+"""Settings that came later, with the values that searches before them had: these are left out, so that their results
+stand."""
 
 
 def essential(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a search that have an effect on what it finds, as `{"data": {"sample_rate": ...}, ...}`."""
-    return _without(config, "")
+    return _without_free(config, "")
 
 
-def _without(config: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    return {
-        key: _without(value, f"{prefix}{key}.") if isinstance(value, Mapping) else value
-        for key, value in config.items()
-        if f"{prefix}{key}" not in WITHOUT_EFFECT
-    }
+def _without_free(config: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    essentials = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        if name in _OF_THE_JOB or is_free(name) or (name in _LATER and value == _LATER[name]):
+            continue
+        essentials[key] = _without_free(value, f"{name}.") if isinstance(value, Mapping) else value
+    return essentials
 
 
 def digest(value: Any) -> str:

@@ -14,7 +14,7 @@ from mixgraph.estimators.cache import checked_audio
 from mixgraph.estimators.examples import Console, console_of
 from mixgraph.estimators.prediction import Prediction
 from mixgraph.graph import GraphValues, prune_values
-from mixgraph.losses import MatchLoss, SongTarget
+from mixgraph.losses import SongTarget, make_match_loss
 from mixgraph.processors import Processors
 from mixgraph.recovery import Agreement, ParameterErrors, QuantityError, compare_graphs, parameter_errors
 from mixgraph.recovery.agreement import markdown, matched_keys
@@ -125,7 +125,7 @@ class Judge:
 
     def __init__(self, processors: Processors, sample_rate: int) -> None:
         self.processors = processors
-        self.match = MatchLoss(sample_rate)
+        self.match = make_match_loss(sample_rate)
 
     def score(
         self, songs: Iterable[TestSong], methods: Mapping[str, Method], settings_of: Collection[str]

@@ -22,7 +22,7 @@ from mixgraph.estimators.settings import EstimatorLosses, EstimatorOptimizer, Es
 from mixgraph.estimators.statistics import TrainingStatistics, weight_logit
 from mixgraph.graph import batch as batch_graphs
 from mixgraph.graph.values import GraphValues
-from mixgraph.losses import MatchLoss
+from mixgraph.losses import make_match_loss
 from mixgraph.processors import make_processors
 from mixgraph.render import render
 
@@ -78,7 +78,7 @@ class EstimatorModule(L.LightningModule):
         self.code_modules = nn.ModuleDict(self.codes)  # constants move with the module
         settings = self.network_settings
         self.network = EstimatorNetwork(self.codes, settings.width, settings.num_layers, settings.dropout)
-        self.match = MatchLoss(self.task.sample_rate) if self.losses.match > 0 else None
+        self.match = make_match_loss(self.task.sample_rate) if self.losses.match > 0 else None
         for t, code in self.codes.items():
             self.register_buffer(f"mean_{t}", torch.zeros(code.size))
             self.register_buffer(f"spread_{t}", torch.ones(code.size))

@@ -1,18 +1,34 @@
-"""Losses: match loss, whole-song scores, gain staging, sparsity."""
+"""Losses of a search.
 
+- `match`: the match loss of two mixes (paper eq. 3-4).
+- `front_ends`: what turns audio into magnitudes for it, by name.
+- `settings`: settings of the match loss, and the one place where it is made.
+- `whole_song`: the match loss of a whole song, in windows; the published evaluation in clips.
+- `regularizers`: gain staging and sparsity (paper eq. 5 and 8).
+"""
+
+from mixgraph.losses.front_ends import FRONT_ENDS, FrontEnd, MelFrontEnd
 from mixgraph.losses.match import Denominator, Features, MatchLoss, MatchTerms
 from mixgraph.losses.regularizers import gain_staging, sparsity, sparsity_ramp
+from mixgraph.losses.settings import LOSS, LossSettings, make_front_end, make_match_loss
 from mixgraph.losses.whole_song import SongScore, SongTarget, clip_score
 
 __all__ = [
+    "FRONT_ENDS",
+    "LOSS",
     "Denominator",
     "Features",
+    "FrontEnd",
+    "LossSettings",
     "MatchLoss",
     "MatchTerms",
+    "MelFrontEnd",
     "SongScore",
     "SongTarget",
     "clip_score",
     "gain_staging",
+    "make_front_end",
+    "make_match_loss",
     "sparsity",
     "sparsity_ramp",
 ]

@@ -18,8 +18,8 @@ def gain_staging(
     """Sum over nodes of | ln(rms of wet) - ln(rms of dry) | (paper eq. 5).
 
     Args:
-        energies: of the staged nodes, from rendering; of the mid channel by default.
-        num_samples: that the energies were summed over.
+        energies: energies of the gain-staged nodes, from rendering; of the mid channel by default.
+        num_samples: how many samples the energies were summed over.
         types: which processor types take part.
         like: a tensor of the device and number format of a 0 where none of them does: a GPU would wait for one of
             the host.

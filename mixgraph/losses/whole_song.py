@@ -71,7 +71,7 @@ class SongTarget:
         self.match, self.mix = loss, mix
         self.num_samples = mix.shape[-1]
         self.window = round(window_seconds * loss.sample_rate)
-        self.device = next(loss.buffers()).device
+        self.device = loss.device
         self.kept: list[Features] = []
         levels: list[Tensor] = []
         with torch.no_grad():
@@ -146,9 +146,9 @@ class SongTarget:
         """The loss of a song by part, window and denominator."""
         totals: dict[Denominator, dict[str, float]] = {}
         windows: dict[Denominator, list[float]] = {"target": [], "prediction": []}
-        for weights, found in self.terms(mix):
+        for weights, window_terms in self.terms(mix):
             for denominator, losses in windows.items():
-                terms = found.over(denominator)
+                terms = window_terms.over(denominator)
                 losses += terms.full.tolist()
                 sums = totals.setdefault(denominator, dict.fromkeys(_PARTS, 0.0))
                 for name in sums:
@@ -188,17 +188,17 @@ def clip_score(
     if inside and last < 0:
         raise ValueError(f"mix: at least a clip of {warm_up + scored} samples is needed, got {length}")
     starts = sorted({*range(0, last + 1, scored), last}) if inside else range(0, length, scored)
-    found: list[MatchTerms] = []
+    clips: list[MatchTerms] = []
     with torch.no_grad():
         for start in starts:
             stop = start + warm_up + scored
             part, target = (F.pad(x[..., start:stop], (0, max(0, stop - length))) for x in (sources, mix))
             prediction = render(part, start)[..., warm_up:].unsqueeze(0)
-            found.append(match(prediction, target[..., warm_up:].unsqueeze(0).to(prediction.device)))
+            clips.append(match(prediction, target[..., warm_up:].unsqueeze(0).to(prediction.device)))
     means: list[dict[str, float]] = []
     windows: list[tuple[float, ...]] = []
     for denominator in get_args(Denominator):
-        terms = [t.over(denominator) for t in found]
+        terms = [clip.over(denominator) for clip in clips]
         windows.append(tuple(float(t.full) for t in terms))
         means.append({n: sum(float(getattr(t, n)) for t in terms) / len(terms) for n in _PARTS})
     return SongScore(means[0], means[1], windows[0], windows[1], scored)

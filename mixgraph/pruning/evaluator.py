@@ -35,7 +35,7 @@ class Segment:
     """A serial run of processors behind a head: an input, a mix, a sum, or a branch.
 
     Attributes:
-        nodes: of the graph, in order; the first may be an input, mix or output.
+        nodes: nodes of the graph, in order; the first may be an input, mix or output.
         sources: segments that feed it (none for an input).
         keys: segments that feed the key of its first node.
     """
@@ -73,13 +73,13 @@ class SongEvaluator:
     """Evaluates removals of processors from the graph of one song; see the module's text.
 
     Args:
-        graph: of one song.
+        graph: the graph of one song.
         processors: one module a type.
         parameters: type -> name -> (nodes of the type, *shape).
         weights: dry/wet weights, (processors,).
         sources: (inputs, 2, L).
-        target: of the song.
-        block: samples a block of rendering.
+        target: what the song's mix is compared with.
+        block: length of a block of rendering, in samples.
         mono: rows of the sources whose channels are equal.
         cache_bytes: of kept outputs and responses, those of the trial at hand among them; what does not fit is
             rendered again in every trial.
@@ -129,24 +129,24 @@ class SongEvaluator:
 
         With a bound, ends as soon as the loss is above it; with ceilings, as soon as a window is above its own.
         """
-        gone = self._gone(removed)
-        if gone in self._losses and ceilings is None:
-            return TrialLoss(self._losses[gone])
+        without = self._removed_with(removed)
+        if without in self._losses and ceilings is None:
+            return TrialLoss(self._losses[without])
         self._tried = None  # its outputs go before those of this trial come
-        streams = self._variant(gone)
+        streams = self._variant(without)
         loss, stopped = self.target.bounded_loss(self._reader(streams), bound, ceilings)
         if not stopped:
-            self._losses[gone] = loss
-        self._tried = (gone, streams)
+            self._losses[without] = loss
+        self._tried = (without, streams)
         return TrialLoss(loss, stopped)
 
     @torch.no_grad()
     def accept(self, removed: Collection[int]) -> None:
         """Removes processors for all evaluations that follow."""
-        gone = self._gone(removed)
-        streams = self._tried[1] if self._tried is not None and self._tried[0] == gone else self._variant(gone)
+        without = self._removed_with(removed)
+        streams = self._tried[1] if self._tried is not None and self._tried[0] == without else self._variant(without)
         self._streams = {index: stream for index, stream in streams.items() if stream.keep}
-        self.removed, self._tried = gone, None
+        self.removed, self._tried = without, None
 
     @torch.no_grad()
     def windows(self) -> list[float]:
@@ -165,14 +165,14 @@ class SongEvaluator:
 
     def count_rerendered(self, removed: Collection[int]) -> int:
         """How many nodes a removal renders anew, with all that can be kept: what its trial costs depends on it."""
-        changed = self._gone(removed) ^ self.removed
+        changed = self._removed_with(removed) ^ self.removed
         stale: set[int] = set()
         for index, segment in enumerate(self.segments):
             if not changed.isdisjoint(segment.nodes) or not stale.isdisjoint(segment.sources + segment.keys):
                 stale.add(index)
         return sum(len(self.segments[index].nodes) for index in stale)
 
-    def _gone(self, removed: Collection[int]) -> frozenset[int]:
+    def _removed_with(self, removed: Collection[int]) -> frozenset[int]:
         rows = set(removed)
         return self.removed | {node for node, row in self.weight_row.items() if row in rows}
 
@@ -197,9 +197,9 @@ class SongEvaluator:
                 spare = twice
         return frozenset(kept), spare
 
-    def _variant(self, gone: frozenset[int]) -> dict[int, Rendered]:
+    def _variant(self, without: frozenset[int]) -> dict[int, Rendered]:
         """The streams of all segments; those that neither changed nor follow a change are the ones that are kept."""
-        changed = gone ^ self.removed
+        changed = without ^ self.removed
         streams: dict[int, Rendered] = {}
         stale: set[int] = set()
         spare = self.spare
@@ -210,21 +210,23 @@ class SongEvaluator:
                 streams[index] = self._streams[index]
                 continue
             keep = index in self.kept and (index not in stale or spare > 0)
-            streams[index] = self._stream(index, gone, streams, keep)
+            streams[index] = self._stream(index, without, streams, keep)
             if keep and index not in stale:
                 self._streams[index] = streams[index]
             spare -= keep and index in stale
         return streams
 
-    def _stream(self, index: int, gone: frozenset[int], streams: dict[int, Rendered], keep: bool) -> Rendered:
+    def _stream(self, index: int, without: frozenset[int], streams: dict[int, Rendered], keep: bool) -> Rendered:
         segment = self.segments[index]
         head = segment.nodes[0]
         entering: list[Stream] = [streams[source] for source in segment.sources]
         if self.graph.types[head] == INPUT:
             entering = [self.sources[head]]
-        if any(i in gone and self.processors[self.graph.types[i]].cuts for i in segment.nodes if i in self.weight_row):
+        if any(
+            i in without and self.processors[self.graph.types[i]].cuts for i in segment.nodes if i in self.weight_row
+        ):
             entering = [Silence(self.span)]
-        nodes = tuple(i for i in segment.nodes if i in self.weight_row and i not in gone)
+        nodes = tuple(i for i in segment.nodes if i in self.weight_row and i not in without)
         types = tuple(self.graph.types[i] for i in nodes)
         rows = [self.whole.rows[self.whole_node[i]] for i in nodes]
         values = tuple(
@@ -240,10 +242,10 @@ class SongEvaluator:
         place = output.attach()
 
         def read(first: int, last: int) -> Tensor:
-            found = output.read(first, last)
+            mix = output.read(first, last)
             output.forget(place, last)
-            if found is None:
+            if mix is None:
                 return self.weights.new_zeros(2, last - first)
-            return found.expand(2, -1)
+            return mix.expand(2, -1)
 
         return read

@@ -15,10 +15,10 @@ class SongRecord:
     Attributes:
         min_loss: L_a^min so far; None before the first round.
         trace: a row a trial, a round and a measured loss increase.
-        console_score: of the trained console, before pruning.
-        loss_increases: of each processor that is left at the end, None where it was not measured.
-        seconds: spent on trials.
-        tolerance: that the search prunes with, at its end; None where nothing prunes.
+        console_score: losses of the trained console, before pruning.
+        loss_increases: loss increase of each processor that is left at the end, None where it was not measured.
+        seconds: time that trials took.
+        tolerance: the tolerance at the end of the search; None where nothing prunes.
     """
 
     min_loss: float | None = None

@@ -55,7 +55,7 @@ class Sampler:
         Args:
             round_index: from 0.
             processors: expected to be left at the start of the round.
-            types: of the processors.
+            types: how many types the processors are of.
             measured: the loss without each processor is known already, so that measuring it costs nothing.
         """
         return processors

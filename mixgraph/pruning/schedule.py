@@ -60,9 +60,9 @@ class SongCosts:
     """What trials of one song cost.
 
     Attributes:
-        processors, types: of its graph as it is now.
-        trial_seconds: of a trial that is read to its end, on average over the processors.
-        whole_seconds: of the song with nothing kept that could be used again, as every round begins.
+        processors, types: how many its graph has now.
+        trial_seconds: time of a trial that is read to its end, on average over the processors.
+        whole_seconds: time of the song with nothing kept that could be used again, as every round begins.
     """
 
     processors: int
@@ -76,10 +76,10 @@ class Costs:
     """What a search costs.
 
     Attributes:
-        step_seconds: of a training step, with the graph as it is now.
+        step_seconds: time of a training step, with the graph as it is now.
         songs: costs of each song of the search.
         windows: trials heed single windows, for which the first round measures anew.
-        end_seconds: of writing the results.
+        end_seconds: time of writing the results.
     """
 
     step_seconds: float

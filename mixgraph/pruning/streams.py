@@ -99,9 +99,9 @@ class Chain:
 
     Attributes:
         nodes: their keys in the cache of responses, e.g. node numbers.
-        types: of each.
-        parameters: of each: name -> (1, *shape).
-        weights: (processors,).
+        types: type of each processor.
+        parameters: values of each processor: name -> (1, *shape).
+        weights: dry/wet weights, (processors,).
     """
 
     nodes: tuple[int, ...]
@@ -120,12 +120,12 @@ class Chain:
         return make_plan(graph, processors, block, "one_by_one", mono=[i for i, one in enumerate(mono) if one])
 
     def by_type(self) -> GraphParameters:
-        found: dict[str, dict[str, Tensor]] = {}
+        by_type: dict[str, dict[str, Tensor]] = {}
         for node_type, values in zip(self.types, self.parameters, strict=True):
-            own = found.setdefault(node_type, {})
+            of_type = by_type.setdefault(node_type, {})
             for name, value in values.items():
-                own[name] = torch.cat((own[name], value)) if name in own else value
-        return found
+                of_type[name] = torch.cat((of_type[name], value)) if name in of_type else value
+        return by_type
 
 
 class Responses:
@@ -137,16 +137,16 @@ class Responses:
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self.found: dict[tuple[int, int, int], Tensor] = {}
+        self.spectra: dict[tuple[int, int, int], Tensor] = {}
 
     def get(self, keys: Mapping[int, tuple[int, int, int]]) -> dict[int, Tensor]:
-        return {index: self.found[key] for index, key in keys.items() if key in self.found}
+        return {index: self.spectra[key] for index, key in keys.items() if key in self.spectra}
 
     def put(self, keys: Mapping[int, tuple[int, int, int]], responses: Mapping[int, Tensor]) -> None:
-        self.found.update({keys[index]: response for index, response in responses.items()})
-        size = sum(_bytes(r) for r in self.found.values())
-        while size > self.max_bytes and self.found:
-            size -= _bytes(self.found.pop(next(iter(self.found))))
+        self.spectra.update({keys[index]: response for index, response in responses.items()})
+        size = sum(_bytes(r) for r in self.spectra.values())
+        while size > self.max_bytes and self.spectra:
+            size -= _bytes(self.spectra.pop(next(iter(self.spectra))))
 
 
 class Rendered:
@@ -193,7 +193,7 @@ class Rendered:
     def read(self, first: int, last: int) -> Tensor | None:
         while self.start + len(self.pieces) * self.block < min(last, self.stop):
             self.pieces.append(self._next())
-        found: Tensor | None = None
+        signal: Tensor | None = None
         low, high = max(first, self.start), min(last, self.stop)
         for index in range((low - self.start) // self.block, -(-(high - self.start) // self.block)):
             piece = self.pieces[index]
@@ -203,10 +203,10 @@ class Rendered:
             a, b = max(low, offset), min(high, offset + self.block)
             if (a, b) == (first, last):
                 return piece[:, a - offset : b - offset]
-            if found is None:
-                found = piece.new_zeros(self.width, last - first)
-            found[:, a - first : b - first] = piece[:, a - offset : b - offset]
-        return found
+            if signal is None:
+                signal = piece.new_zeros(self.width, last - first)
+            signal[:, a - first : b - first] = piece[:, a - offset : b - offset]
+        return signal
 
     def attach(self) -> int:
         if self.keep:

@@ -71,7 +71,7 @@ class RoundResult:
     """What a round of pruning found.
 
     Attributes:
-        start_loss: of the graph as it came in.
+        start_loss: loss of the graph as it came in.
         min_loss: L_a^min after the round.
         removed: indices of the processors to remove.
         trials: in order.
@@ -100,19 +100,19 @@ def prune_round(
     """Tries removals until the sampler ends; accepts each that keeps the loss at or below L_min + tolerance.
 
     Args:
-        evaluator: of the song, with nothing removed.
+        evaluator: measures the song, with nothing removed.
         sampler: proposes candidates.
         round_index: from 0.
-        types: of each processor.
+        types: type of each processor.
         weights: dry/wet weight of each processor.
-        rng: for the sampler.
+        rng: the sampler's source of randomness.
         min_loss: L_min so far; None takes the loss of the graph as it comes in (Algorithm 1, line 3).
         tolerance: absolute, in units of the match loss.
-        refresh: lower L_min to the loss of the graph as it comes in, at every round (the published rule).
+        refresh: lower L_min to the loss of the graph as it comes in, at every round (the published code's rule).
         window_tolerance: no window's loss may rise by more than this above that of the graph as it comes in; None
             lets the mean alone decide.
-        on_trial: told of every trial.
-        should_stop: asked before every trial; what was accepted until then counts.
+        on_trial: called after every trial.
+        should_stop: called before every trial; where it is true, the round ends with what was accepted until then.
     """
     start_loss = evaluator.evaluate(()).loss
     if min_loss is None or (refresh and start_loss < min_loss):

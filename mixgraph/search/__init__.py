@@ -3,10 +3,16 @@
 - `settings`: dataclasses of everything that can be set.
 - `trained_graph`: parameters and dry/wet weights of a graph that shrinks.
 - `initial_levels`: gains and equalizers to start from, by least squares on the mix.
-- `optimizer`: moments that outlive a pruned parameter.
+- `optimizer`: a learning rate for each group of parameters, moments that outlive a pruned parameter.
 - `module`: `ConsoleModule`, the losses of a step and what pruning asks of it.
+- `whole_songs`: the part of it that renders and scores whole songs.
+- `checks`: what a search refuses before it starts.
+- `plans`: render plans of training clips, kept as long as the graph stays the same.
+- `statistics`: figures of a graph that is being pruned, as they are logged.
+- `checkpoint`: what a search keeps in Lightning's checkpoints beside them.
 - `finite`, `finite_training`: the first number that is not finite stops a training, with the node named.
-- `resuming`: what a checkpoint keeps, and which settings may differ when a search goes on.
+- `rules`: the one list of what becomes of each setting when a search goes on, and when searches are compared.
+- `resuming`: what a checkpoint keeps, and going on from it.
 - `run`: `search`, from Python what `python -m mixgraph fit` does.
 """
 

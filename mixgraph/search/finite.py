@@ -24,7 +24,7 @@ class FiniteWatch:
     the first other step was taken.
 
     Args:
-        parameters: that are trained.
+        parameters: what is trained.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -92,27 +92,27 @@ def find_origin(
     """Finds the processors where NaN or infinity comes from, node by node.
 
     Args:
-        graph: that was rendered.
+        graph: the graph that was rendered.
         processors: one module a type.
-        clip: of the step.
+        clip: the clip of the step.
         parameters: type -> name -> (nodes of the type, *shape), with which the step was taken.
         weights: dry/wet weights, (processors,).
-        gradients: of the parameters.
-        weight_gradient: of the weights or their logits, (processors,).
+        gradients: gradients of the parameters, as these.
+        weight_gradient: gradient of the weights or their logits, (processors,).
     """
     broken = _broken_nodes(graph, parameters, weights)
     if broken:
         return Origin("values", broken)
-    heard: dict[int, bool] = {}
+    is_finite: dict[int, bool] = {}
 
     def watch(node: int, signal: Tensor) -> None:
-        heard[node] = bool(signal.isfinite().all())
+        is_finite[node] = bool(signal.isfinite().all())
 
     with torch.no_grad():
         samples = clip.targets.shape[-1]
         values = GraphValues(graph, parameters, weights.detach())
         render_oracle(values, processors, clip.sources, length=samples, starts=clip.starts, watch=watch)
-    first = [n for n in graph.processors if not heard[n] and all(heard[p] for p in graph.predecessors[n])]
+    first = [n for n in graph.processors if not is_finite[n] and all(is_finite[p] for p in graph.predecessors[n])]
     if first:
         return Origin("output", first)
     return Origin("gradient", _broken_nodes(graph, gradients, weight_gradient))

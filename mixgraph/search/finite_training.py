@@ -26,7 +26,7 @@ class FiniteTraining(TrainedGraph, L.LightningModule):
 
     Attributes:
         failure: why training ended before its time; nothing where it did not.
-        watched_loss: of the last step.
+        watched_loss: loss of the last step.
     """
 
     processors: Processors

@@ -85,9 +85,9 @@ def _set(console: TrainedGraph, song: Song, processors: Processors, start: Initi
             node = next((i for i in chain if graph.types[i] == name), None)
             if node is None:
                 continue
-            found = processors[name].values_for_gains(start.hertz, gains.expand(2, -1))
-            assert found is not None
-            values, weights[order[node]] = found
+            setting = processors[name].values_for_gains(start.hertz, gains.expand(2, -1))
+            assert setting is not None
+            values, weights[order[node]] = setting
             held = console.values[name]
             assert isinstance(held, nn.ParameterDict)
             for key, value in values.items():

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Any, Literal
-from weakref import WeakKeyDictionary
 
 import torch
-from lightning.pytorch import Trainer
-from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from mixgraph.graph import MixGraph, batch, build_console
-from mixgraph.graph.io import graph_from_json, graph_to_json
 from mixgraph.graph.values import GraphValues
-from mixgraph.losses import MatchLoss, SongScore, SongTarget, clip_score, gain_staging, sparsity, sparsity_ramp
-from mixgraph.names import did_you_mean, shown_name
+from mixgraph.losses import (
+    LOSS,
+    LossSettings,
+    gain_staging,
+    make_match_loss,
+    sparsity,
+    sparsity_ramp,
+)
+from mixgraph.names import shown_name
 from mixgraph.processors import make_processors
 from mixgraph.render import (
     GraphParameters,
@@ -27,13 +27,22 @@ from mixgraph.render import (
     RenderPlan,
     StagedChannel,
     lookahead,
-    make_plan,
     render_oracle,
     render_plan,
-    render_song,
+)
+from mixgraph.search.checkpoint import read_state, saved_values, write_state
+from mixgraph.search.checks import (
+    check_chains,
+    check_lengths,
+    check_rate_factors,
+    check_songs_of_graph,
+    check_trainer,
+    staged_types,
 )
 from mixgraph.search.finite_training import FiniteTraining
 from mixgraph.search.initial_levels import init_from_levels
+from mixgraph.search.optimizer import parameter_groups
+from mixgraph.search.plans import PlanCache
 from mixgraph.search.resuming import (
     check_settings,
     constructor_settings,
@@ -43,41 +52,21 @@ from mixgraph.search.resuming import (
     steps_into_stage,
 )
 from mixgraph.search.settings import (
-    LOSS,
     OPTIMIZER,
     REGULARIZERS,
     RENDERING,
-    LossSettings,
     OptimizerSettings,
     ProcessorOptions,
     RegularizerSettings,
     RenderSettings,
 )
+from mixgraph.search.statistics import graph_statistics
+from mixgraph.search.whole_songs import WholeSongs
 from mixgraph.songs.song import Song
 from mixgraph.songs.training_clips import Clip
 
-CHECKPOINT_KEY = "mixgraph"
-_MAX_PLANS = 256  # one for each set of tracks that is silent in a clip
 
-
-def check_trainer(trainer: Trainer) -> None:
-    """Refuses a Trainer that no search runs with.
-
-    Raises:
-        ValueError: it has several devices, or another precision than float32.
-    """
-    if trainer.world_size > 1 or not isinstance(trainer.strategy, SingleDeviceStrategy):
-        raise ValueError(
-            f"a search runs on a single device, got {trainer.world_size} with {type(trainer.strategy).__name__}; set "
-            "trainer.devices=1 and search several songs side by side"
-        )
-    if trainer.precision != "32-true":
-        raise ValueError(
-            f"trainer.precision: a search computes in 32-true, got {trainer.precision}. HINT: leave it out"
-        )
-
-
-class ConsoleModule(FiniteTraining):
+class ConsoleModule(FiniteTraining, WholeSongs):
     """Trains the parameters and dry/wet weights of a mixing graph to match a mix (paper sections 2.3 and 3.3).
 
     Starts as the mixing consoles of the songs that its Trainer's datamodule holds (or as the graph given to `build`),
@@ -88,16 +77,16 @@ class ConsoleModule(FiniteTraining):
         track_chain: processor letters of every track's chain, in order; see `build_console` for splitters.
         subgroup_chain: processor letters of every subgroup's chain.
         master_chain: processor letters of the chain that the sum of all subgroups goes through; none where empty.
-        returns: name of each return bus, to which every track sends -> processor letters of its chain.
+        returns: name of each return bus, to which every track sends -> processor letters of the bus's chain.
         sidechains: name of a track or subgroup, whose chain ends with a sidechain compressor -> whom that hears.
         sample_rate: in Hz.
         warm_up_seconds: at the start of every clip, rendered but not compared.
-        seed: of the initial values.
+        seed: seeds the initial values.
         initial_values: `"heard"` estimates them from the mix where a processor can (delays, which then learn a hundred
             times slower unless `rate_factors` says otherwise), see `Processor.initial_values_from_mix`; `"fitted"`
             also fits the tracks' gains and equalizers to it, see `fit_initial_levels`; `"drawn"` draws all of them.
         processors: processor name -> constructor options that differ from the defaults.
-        loss: of the match.
+        loss: the match loss.
         regularizers: gain staging and sparsity.
         optimizer: AdamW.
         rendering: which renderer, with which shortcuts.
@@ -128,10 +117,7 @@ class ConsoleModule(FiniteTraining):
         self.track_chain, self.subgroup_chain, self.master_chain = track_chain, subgroup_chain, master_chain
         self.returns = dict(returns or {})
         self.sidechains = {shown_name(one): shown_name(other) for one, other in (sidechains or {}).items()}
-        named = dict.fromkeys(name for pair in self.sidechains.items() for name in pair) or [""]
-        # What is wrong is refused at once, on names that a song may have.
-        build_console({name: [name] for name in named}, track_chain, subgroup_chain, "", master_chain, {}, sidechains)
-        build_console({"": [""]}, "", "", returns=returns)
+        check_chains(track_chain, subgroup_chain, master_chain, returns, sidechains)
         self.sample_rate = sample_rate
         self.warm_up = round(warm_up_seconds * sample_rate)
         self.seed, self.initial_values = seed, initial_values
@@ -139,29 +125,14 @@ class ConsoleModule(FiniteTraining):
         self.loss_settings, self.regularizers = loss, regularizers
         self.optimizer_settings, self.rendering = optimizer, rendering
         self.processors = make_processors(sample_rate, self.processor_options)
-        staged = {name for name, processor in self.processors.items() if processor.gain_staged}
-        chosen = self.regularizers.gain_staging_types
-        self.staged_types = staged if chosen is None else set(chosen)
-        if not self.staged_types <= staged:
-            unknown = self.staged_types - staged
-            raise ValueError(f"gain_staging_types: some of {sorted(staged)}, got {sorted(unknown)}")
-        known = {"dry_wet", *self.processors}
-        known |= {f"{t}.{name}" for t in self.processors for name in self.processors[t].specification}
-        unknown = set(self.optimizer_settings.rate_factors) - known
-        if unknown:
-            types = ", ".join(self.processors)
-            raise ValueError(
-                f"rate_factors: some of dry_wet, {types}, or their parameters (delay.delay_z), got {sorted(unknown)}."
-                f"{did_you_mean(min(unknown), known)}"
-            )
-        heard = {"delay.delay_z": 0.01} if initial_values != "drawn" else {}
-        self.rate_factors = self.optimizer_settings.factors(heard)
-        self.match = MatchLoss(sample_rate, denominator=loss.denominator, floor_gradient=loss.floor_gradient)
+        self.staged_types = staged_types(self.processors, regularizers.gain_staging_types)
+        check_rate_factors(self.processors, optimizer.rate_factors)
+        slow = {"delay.delay_z": 0.01} if initial_values != "drawn" else {}
+        self.rate_factors = self.optimizer_settings.factors(slow)
+        self.match = make_match_loss(sample_rate, loss)
         self.pruning_steps = 0
         self.prune_phase = self.last_stage = False
-        self._plans: dict[tuple[int, tuple[int, ...], tuple[int, ...]], RenderPlan] = {}
-        self._planned: MixGraph | None = None
-        self._targets: WeakKeyDictionary[Song, SongTarget] = WeakKeyDictionary()
+        self._plans = PlanCache()
         self._drawn = False  # whether all values are as they were drawn
         self.origin = ""  # digest of the graph that was given to build or load; nothing where chains made it
         self._stage_steps: int | None = None  # of a stage that a checkpoint was taken inside of
@@ -190,10 +161,6 @@ class ConsoleModule(FiniteTraining):
         """Removes all processors but `keep` (node numbers), from the Trainer's optimizer too."""
         self.shrink(keep, self.trainer.optimizers if self._trainer is not None else ())
 
-    def metric_suffixes(self) -> list[str]:
-        """What follows the names of a song's logged values, song by song: `/SONG`, and nothing where there is one."""
-        return [f"/{name}" for name in self.song_names] if self.graph.num_songs > 1 else [""]
-
     # Training.
 
     def setup(self, stage: str) -> None:
@@ -201,8 +168,8 @@ class ConsoleModule(FiniteTraining):
         if self._graph is None:
             self.build(batch([self._console(song.subgroups, song.name) for song in self._songs()]))
             self.origin = ""
-        self._check_songs()
-        self._check_lengths()
+        check_songs_of_graph(self.graph, self._songs())
+        check_lengths(self._songs(), self.match.min_samples, self.sample_rate)
         if self._drawn and self.initial_values != "drawn":
             self.init_from_mix(self._songs(), self.processors)
             if self.initial_values == "fitted":
@@ -242,31 +209,6 @@ class ConsoleModule(FiniteTraining):
         songs: tuple[Song, ...] = self.trainer.datamodule.songs  # type: ignore[attr-defined]
         return songs
 
-    def _check_songs(self) -> None:
-        """Refuses songs and tracks that are not those of the graph, in their order.
-
-        A graph of one song serves any song with its tracks, see `song_number`.
-        """
-        needed, got = self.song_names, [song.name for song in self._songs()]
-        if needed != got and (len(needed) > 1 or len(got) > 1):
-            raise ValueError(f"data.path: the graph is of {', '.join(needed)} (in this order), got {', '.join(got)}")
-        needed = [shown_name(self.graph.names[i]) for i in self.graph.inputs]
-        got = [name for song in self._songs() for name in song.tracks]
-        if needed != got:
-            raise ValueError(
-                f"data.path: the graph is of the tracks {', '.join(needed)} (in this order, by subgroup), got "
-                f"{', '.join(got)}. HINT: a found graph and a checkpoint go with the song that they were found on"
-            )
-
-    def _check_lengths(self) -> None:
-        least = self.match.min_samples
-        short = [f"{song.name} ({song.num_samples})" for song in self._songs() if song.num_samples < least]
-        if short:
-            raise ValueError(
-                f"data.path: the match loss needs a mix of {least} samples or more ({least / self.sample_rate:.3f} s), "
-                f"got {', '.join(short)}"
-            )
-
     @property
     def lookahead(self) -> int:
         """Samples of the sources after the end of a clip that still reach its mix."""
@@ -274,13 +216,7 @@ class ConsoleModule(FiniteTraining):
 
     def plan(self, samples: int, mono: Sequence[int] = (), silent: Sequence[int] = ()) -> RenderPlan:
         """The plan for clips of `samples` rendered samples, look-ahead not counted; see `make_plan`."""
-        key = (samples, tuple(mono), tuple(silent))
-        if self._planned is not self.graph or len(self._plans) >= _MAX_PLANS:
-            self._plans, self._planned = {}, self.graph
-        if key not in self._plans:
-            block = samples + self.lookahead
-            self._plans[key] = make_plan(self.graph, self.processors, block, mono=mono, silent=silent)
-        return self._plans[key]
+        return self._plans.plan(self.graph, self.processors, samples + self.lookahead, mono, silent)
 
     def losses(self, clip: Clip) -> dict[str, Tensor]:
         """All terms of the objective on one clip; `loss` is their weighted sum (paper eq. 8)."""
@@ -292,26 +228,26 @@ class ConsoleModule(FiniteTraining):
         staging = gain_staging(rendering.energies, rendering.num_samples, self.staged_types, like=weights)
         if settings.gain_staging_unit == "energy":
             staging = 2 * staging
-        radius = [self.processors[t].parameter_penalty(values) for t, values in parameters.items()]
-        found = {
+        penalties = [self.processors[t].parameter_penalty(values) for t, values in parameters.items()]
+        losses = {
             "match/full": terms.full.sum(),
             "match/lr": terms.lr.sum(),
             "match/mid": terms.mid.sum(),
             "match/side": terms.side.sum(),
             "gain_staging": staging,
-            "parameter_penalty": torch.stack([r for r in radius if r is not None] or [weights.new_zeros(())]).sum(),
+            "parameter_penalty": torch.stack([p for p in penalties if p is not None] or [weights.new_zeros(())]).sum(),
             "sparsity": sparsity(weights),
         }
-        found |= {f"match/full{suffix}": loss for suffix, loss in zip(self.metric_suffixes(), terms.full, strict=True)}
+        losses |= {f"match/full{suffix}": loss for suffix, loss in zip(self.metric_suffixes(), terms.full, strict=True)}
         pressed = self.prune_phase and (settings.sparsity_last_stage or not self.last_stage)
         pressure = sparsity_ramp(self.pruning_steps, settings.sparsity_ramp_steps) if pressed else 0.0
-        found["loss"] = (
-            found["match/full"]
-            + settings.gain_staging_weight * found["gain_staging"]
-            + found["parameter_penalty"]
-            + settings.sparsity_weight * pressure * found["sparsity"]
+        losses["loss"] = (
+            losses["match/full"]
+            + settings.gain_staging_weight * losses["gain_staging"]
+            + losses["parameter_penalty"]
+            + settings.sparsity_weight * pressure * losses["sparsity"]
         )
-        return found
+        return losses
 
     def _render_clip(
         self, clip: Clip, parameters: GraphParameters, weights: Tensor, staged_channel: StagedChannel | None
@@ -332,13 +268,13 @@ class ConsoleModule(FiniteTraining):
         )
 
     def training_step(self, batch: Clip, batch_idx: int) -> Tensor:
-        found = self.losses(batch)
+        losses = self.losses(batch)
         if self.prune_phase:
             self.pruning_steps += 1
-        logged = {name: value.detach() for name, value in found.items() if name != "loss"}
+        logged = {name: value.detach() for name, value in losses.items() if name != "loss"}
         self.log_dict(logged, on_step=True, on_epoch=False, batch_size=1)
-        self.watched_loss = found["loss"].detach()
-        return found["loss"]
+        self.watched_loss = losses["loss"].detach()
+        return losses["loss"]
 
     def _start_stage(self, step: int) -> None:
         """What each stage starts with, and a search that goes on at a step inside of one."""
@@ -356,27 +292,13 @@ class ConsoleModule(FiniteTraining):
         self.log_dict(self.statistics())
 
     def statistics(self) -> dict[str, float]:
-        """weight/{type}: mean dry/wet weight of what is left; ratio/{type}: left over initial count.
-
-        Of all songs together, and, where there are several, of each.
-        """
-        graph = self.graph
-        left: list[list[tuple[str, float]]] = [[] for _ in self.initial_counts]
-        for node, weight in zip(graph.processors, self.weights.detach().tolist(), strict=True):
-            left[graph.songs[node]].append((graph.types[node], weight))
-        found = _statistics(list(chain(*left)), sum(map(Counter, self.initial_counts), Counter()))
-        for own, initial, suffix in zip(left, self.initial_counts, self.metric_suffixes(), strict=True):
-            found |= {name + suffix: value for name, value in _statistics(own, initial).items()}
-        return found
+        """Mean weights and shares of what is left, see `graph_statistics`."""
+        weights = self.weights.detach().tolist()
+        return graph_statistics(self.graph, weights, self.initial_counts, self.metric_suffixes())
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         settings = self.optimizer_settings
-        by_name: dict[str, list[torch.nn.Parameter]] = {"dry_wet": [self.dry_wet_logits]}
-        for node_type, values in self.values.items():
-            for name, value in values.named_parameters():
-                own = f"{node_type}.{name}"
-                by_name.setdefault(own if own in self.rate_factors else node_type, []).append(value)
-        groups: list[dict[str, Any]] = [{"params": values, "name": name} for name, values in by_name.items()]
+        groups = parameter_groups(self.dry_wet_logits, self.values, self.rate_factors)
         for group in groups:
             group["lr"] = self._rate(group, settings.learning_rate)
         return torch.optim.AdamW(groups, betas=settings.betas, weight_decay=settings.weight_decay)
@@ -389,69 +311,18 @@ class ConsoleModule(FiniteTraining):
                 for group in optimizer.param_groups:
                     group["lr"] = self._rate(group, rate)
 
-    # Whole songs.
-
-    def target(self, song: Song) -> SongTarget:
-        """The windows of a song's mix as features, kept as long as the song, up to its memory limit."""
-        found = self._targets.get(song)
-        if found is None or found.device != next(self.match.buffers()).device:
-            floor = self.loss_settings.silence_floor
-            found = self._targets[song] = SongTarget(self.match, song.mix, floor, max_bytes=song.memory_limit)
-        return found
-
-    @torch.no_grad()
-    def render(self, song: Song, block: int | None = None) -> Tensor:
-        """The mix that the graph makes of a song, at the song's length: (2, L), on the CPU."""
-        return self._render_sources(song, song.sources, block or self.rendering.block).cpu()
-
-    def _render_sources(self, song: Song, sources: Tensor, block: int, first: int = 0) -> Tensor:
-        part = self.part(song)
-        mono = song.mono_rows if self.rendering.shortcuts else ()
-        return render_song(part.graph, self.processors, sources, part.parameters, part.weights, block, mono, first)[0]
-
-    def score(self, song: Song) -> SongScore:
-        """The whole-song match loss by our protocol: true history, every second counts."""
-        return self.target(song).score(self.render(song))
-
-    def paper_score(self, song: Song) -> SongScore:
-        """The loss by the paper's protocol; see `losses.clip_score`."""
-
-        def render(sources: Tensor, first: int) -> Tensor:
-            return self._render_sources(song, sources, self.rendering.block, first)
-
-        return clip_score(self.match, render, song.sources, song.mix)
-
-    def validation_step(self, batch: Song, batch_idx: int) -> None:
-        self._log_score(batch, "song", self.score(batch).loss)
-
-    def test_step(self, batch: Song, batch_idx: int) -> None:
-        for prefix, score in (("song", self.score(batch)), ("paper", self.paper_score(batch))):
-            self._log_score(batch, prefix, score.loss)
-            self._log_score(batch, f"{prefix}_prediction_norm", score.loss_prediction)
-
-    def _log_score(self, song: Song, prefix: str, losses: Mapping[str, float]) -> None:
-        """Logs the mean over the songs, which Lightning takes, and, where there are several, each one's losses."""
-        for suffix in dict.fromkeys(("", self.metric_suffixes()[self.song_number(song)])):
-            self.log_dict({f"{prefix}/{name}{suffix}": value for name, value in losses.items()}, batch_size=1)
-
-    def predict_step(self, batch: Song, batch_idx: int) -> Tensor:
-        return self.render(batch)
-
     # Checkpoints carry the graph, so that they load after pruning.
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         searched = self._trainer is not None
-        checkpoint[CHECKPOINT_KEY] = json.dumps(
-            {
-                "graph": json.loads(graph_to_json(self.graph)),
-                "initial_counts": self.initial_counts,
-                "pruning_steps": self.pruning_steps,
-                "prune_phase": self.prune_phase,
-                "last_stage": self.last_stage,
-                "stage_steps": int(self.trainer.num_training_batches) if searched else 0,
-                **self._comparable(),
-            }
-        )
+        state = {
+            "initial_counts": self.initial_counts,
+            "pruning_steps": self.pruning_steps,
+            "prune_phase": self.prune_phase,
+            "last_stage": self.last_stage,
+            "stage_steps": int(self.trainer.num_training_batches) if searched else 0,
+        }
+        write_state(checkpoint, self.graph, state | self._comparable())
 
     def _comparable(self) -> dict[str, Any]:
         """What a search that goes on must have in common with that of its checkpoint, see `prepare_to_resume`."""
@@ -464,41 +335,19 @@ class ConsoleModule(FiniteTraining):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if CHECKPOINT_KEY not in checkpoint:
-            raise ValueError(f"checkpoint: {CHECKPOINT_KEY!r} is missing; it was not made by a ConsoleModule")
-        saved = json.loads(checkpoint[CHECKPOINT_KEY])
-        if "origin" not in saved:
-            raise ValueError("checkpoint: it was made by an earlier version of mixgraph. HINT: search anew")
+        saved = read_state(checkpoint)
         for name in ("sample_rate", "processors"):
             check_settings("model", {name: saved["settings"]["model"][name]}, {name: self.settings[name]})
-        graph = graph_from_json(json.dumps(saved["graph"]))
-        now, state = self._comparable(), checkpoint["state_dict"]
-        values: dict[str, dict[str, Tensor]] = {}
-        for key, value in state.items():
-            if key.startswith("values."):
-                _, node_type, name = key.split(".", 2)
-                values.setdefault(node_type, {})[name] = value
-        self.load(graph, values, torch.sigmoid(state["dry_wet_logits"]))
+        now = self._comparable()
+        values = saved_values(checkpoint)
+        self.load(values.graph, values.parameters, values.weights)
         self.origin = saved["origin"]
         if self._trainer is not None:
-            self._check_songs()
+            check_songs_of_graph(self.graph, self._songs())
             if self.trainer.training:
-                told = prepare_to_resume(checkpoint, saved, now, self.trainer.max_epochs or 0)
+                changes = prepare_to_resume(checkpoint, saved, now, self.trainer.max_epochs or 0)
                 self._stage_steps = saved["stage_steps"] if steps_into_stage(checkpoint) else None
-                if told:
-                    rank_zero_info(f"From the checkpoint on: {', '.join(told)}.")
+                if changes:
+                    rank_zero_info(f"From the checkpoint on: {', '.join(changes)}.")
         self.initial_counts = saved["initial_counts"]
         self.pruning_steps, self.prune_phase = saved["pruning_steps"], saved["prune_phase"]
-
-    def _settings(self) -> dict[str, Any]:
-        data = getattr(self.trainer.datamodule, "settings", {}) if self._trainer is not None else {}  # type: ignore[attr-defined]
-        return {"model": self.settings, "data": data}
-
-
-def _statistics(left: Sequence[tuple[str, float]], initial: Mapping[str, int]) -> dict[str, float]:
-    found = {}
-    for node_type, count in initial.items():
-        weights = [weight for own, weight in left if own == node_type]
-        found[f"weight/{node_type}"] = sum(weights) / len(weights) if weights else 0.0
-        found[f"ratio/{node_type}"] = len(weights) / count
-    return found | {"num_processors": float(len(left))}

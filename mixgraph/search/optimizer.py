@@ -1,11 +1,33 @@
-"""Pruning of optimizer state."""
+"""Groups of parameters with a learning rate each, and pruning of an optimizer's state."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
+
+
+def parameter_groups(
+    dry_wet_logits: nn.Parameter, values: nn.ModuleDict, rates: Collection[str]
+) -> list[dict[str, Any]]:
+    """The groups of an optimizer: `dry_wet`, one a processor type, and one a parameter that has a rate of its own.
+
+    Args:
+        dry_wet_logits: logits of all processors.
+        values: type -> name -> parameter.
+        rates: names of what has a rate of its own, such as `delay.delay_z`.
+
+    Returns:
+        `params` and `name` of each group.
+    """
+    by_name: dict[str, list[nn.Parameter]] = {"dry_wet": [dry_wet_logits]}
+    for node_type, parameters in values.items():
+        for name, parameter in parameters.named_parameters():
+            full_name = f"{node_type}.{name}"
+            by_name.setdefault(full_name if full_name in rates else node_type, []).append(parameter)
+    return [{"params": parameters, "name": name} for name, parameters in by_name.items()]
 
 
 def shrink_optimizer(

@@ -7,111 +7,53 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
 from mixgraph.graph import MixGraph
 from mixgraph.graph.io import graph_to_json
+from mixgraph.search.rules import rule
 from mixgraph.songs.song import Song
-
-Rule = Literal["kept", "applied", "song", "free"]
-
-RULES: dict[str, dict[str, Rule]] = {
-    "model": {
-        "track_chain": "kept",
-        "subgroup_chain": "kept",
-        "master_chain": "kept",
-        "returns": "kept",
-        "sidechains": "kept",
-        "sample_rate": "kept",
-        "warm_up_seconds": "applied",
-        "seed": "kept",
-        "initial_values": "kept",
-        "processors": "kept",
-        "loss": "kept",
-        "regularizers": "applied",
-        "optimizer": "applied",
-        "rendering": "applied",
-    },
-    "data": {
-        "path": "song",
-        "layout": "song",
-        "sample_rate": "kept",
-        "steps_per_stage": "applied",
-        "warm_up_seconds": "applied",
-        "scored_seconds": "applied",
-        "starts": "applied",
-        "seed": "kept",
-        "loudness_lufs": "song",
-        "apply_alignment": "song",
-        "subgrouping": "song",
-        "cache_dir": "free",
-        "memory_limit_gb": "free",
-        "mix": "song",
-    },
-    "pruning": {
-        "console_stages": "kept",
-        "rounds": "applied",
-        "sampler": "applied",
-        "tolerance": "applied",
-        "window_tolerance": "applied",
-        "rule": "applied",
-        "period": "applied",
-        "order": "applied",
-        "refresh_min_loss": "applied",
-        "leave_one_out": "applied",
-        "seed": "kept",
-        "sampler_options": "applied",
-    },
-    "result": {"path": "free", "overwrite": "free", "log_every": "free"},
-    "progress": {"refresh_every": "free"},
-    "time": {"budget": "free"},
-}
-"""What becomes of each setting of a search that goes on from a checkpoint.
-
-`"kept"`: it has acted already, so another value is refused. `"applied"`: what follows goes by the new value, and the
-change is told. `"song"`: what it makes of the songs is compared instead, see `song_record`. `"free"`: it does not
-change what is found. The Trainer's settings are all applied, by Lightning.
-"""
 
 
 def constructor_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of a constructor as values that JSON can hold, from its `locals()` before anything else is set."""
     plain = {name: value for name, value in values.items() if name not in ("self", "__class__")}
-    found: dict[str, Any] = json.loads(
+    settings: dict[str, Any] = json.loads(
         json.dumps({n: asdict(v) if is_dataclass(v) and not isinstance(v, type) else v for n, v in plain.items()})
     )
-    return found
+    return settings
 
 
 def check_settings(group: str, saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Compares the settings of a checkpoint with those that it goes on with; returns those that changed and apply.
 
     Args:
-        group: of `RULES`.
-        saved: of the checkpoint, see `constructor_settings`.
-        now: to go on with.
+        group: of `mixgraph.search.rules.RULES`.
+        saved: settings of the checkpoint, see `constructor_settings`.
+        now: settings to go on with.
 
     Raises:
         ValueError: one that is kept differs.
     """
-    told = []
+    changes = []
     for name, value in now.items():
-        rule = RULES[group].get(name, "free")
-        if name not in saved or saved[name] == value or rule in ("song", "free"):
+        if name not in saved or saved[name] == value or rule(f"{group}.{name}") not in ("kept", "applied"):
             continue
-        if rule == "kept":
+        before = saved[name]
+        if rule(f"{group}.{name}") == "kept":
             raise ValueError(
-                f"{group}.{name}: the checkpoint was made with {saved[name]}, got {value}. HINT: a search that goes on "
+                f"{group}.{name}: the checkpoint was made with {before}, got {value}. HINT: a search that goes on "
                 "keeps this setting; leave it as it was, or search anew without the checkpoint"
             )
-        before = saved[name]
-        inner = [key for key in value if value[key] != before.get(key)] if isinstance(value, dict) else []
-        told += [f"{group}.{name}.{key}={value[key]} (before: {before.get(key)})" for key in inner]
-        if not inner:
-            told.append(f"{group}.{name}={value} (before: {before})")
-    return told
+        if not isinstance(value, dict) or not isinstance(before, dict):
+            changes.append(f"{group}.{name}={value} (before: {before})")
+            continue
+        changed = [key for key in value if value[key] != before.get(key)]
+        applied = [key for key in changed if rule(f"{group}.{name}.{key}") != "free"]
+        changes += [f"{group}.{name}.{key}={value[key]} (before: {before.get(key)})" for key in applied]
+    return changes
 
 
 def prepare_to_resume(
@@ -120,11 +62,12 @@ def prepare_to_resume(
     """Prepares a checkpoint for a search that goes on from it; returns the settings that changed and apply.
 
     Args:
-        checkpoint: of Lightning, changed in place, see `align_loops`.
+        checkpoint: Lightning's checkpoint, changed in place, see `align_loops`.
         saved: what its search was: where its graph came from (`origin`), the `groups` of its optimizer, `settings` by
-            group of `RULES`, `songs` (see `song_record`), steps of its last stage, and whether none followed.
+            group of `mixgraph.search.rules.RULES`, `songs` (see `song_record`), steps of its last stage
+            (`stage_steps`), and whether none followed (`last_stage`).
         now: the same of the search that goes on.
-        stages: of the search in all.
+        stages: number of stages of the search in all.
 
     Raises:
         ValueError: it would not end as the checkpoint's search; with what differs.
@@ -133,9 +76,9 @@ def prepare_to_resume(
     steps = _counts(checkpoint)[1]
     if steps["current"]["processed"] >= saved["stage_steps"]:
         steps["is_last_batch"] = True  # which Lightning does not know of a stage that a budget made shorter
-    told = []
+    changes = []
     for group, settings in now["settings"].items():
-        told += check_settings(group, saved["settings"][group], settings)
+        changes += check_settings(group, saved["settings"][group], settings)
     if saved["origin"] != now["origin"]:
         made = [
             f"a given graph ({origin[:8]})" if origin else "its chains" for origin in (saved["origin"], now["origin"])
@@ -156,7 +99,7 @@ def prepare_to_resume(
             f"needed to go on, got {stages} in all"
         )
     align_loops(checkpoint, trained == stages)
-    return told
+    return changes
 
 
 # Songs.
@@ -263,7 +206,7 @@ def align_loops(checkpoint: dict[str, Any], ends: bool) -> None:
     the end of an epoch that was cut becomes one from its last step, so that the epoch's other steps follow.
 
     Args:
-        checkpoint: of Lightning, changed in place.
+        checkpoint: Lightning's checkpoint, changed in place.
         ends: whether no stage follows.
     """
     stages, steps = _counts(checkpoint)

@@ -35,7 +35,7 @@ def search(
         trainer_options: further arguments of the Trainer.
 
     Returns:
-        The module, with the graph as found.
+        The module, with the graph that was found.
 
     Raises:
         FileNotFoundError, ValueError: the checkpoint is missing, cut short or damaged.

@@ -7,22 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from mixgraph.losses import LOSS
 from mixgraph.render import BLOCK, check_block
-
-
-@dataclass(frozen=True)
-class LossSettings:
-    """The match loss (paper eq. 3-4).
-
-    Attributes:
-        denominator: of the spectral convergence: the target's norm (paper) or the prediction's (the published code).
-        silence_floor: keep the denominator above -30 dB of the loudest window of the song.
-        floor_gradient: `"soft"` lets a nearly silent prediction learn; `"hard"` is the published clamp.
-    """
-
-    denominator: Literal["target", "prediction"] = "target"
-    silence_floor: bool = True
-    floor_gradient: Literal["soft", "hard"] = "soft"
 
 
 @dataclass(frozen=True)
@@ -53,12 +39,12 @@ class OptimizerSettings:
     """AdamW.
 
     Attributes:
-        learning_rate: of parameters and dry/wet logits.
+        learning_rate: rate of parameters and dry/wet logits.
         final_learning_rate: the rate falls to it along half a cosine over the last stage of a search; None, or one
             that is not below the rate, keeps it as it is.
-        rate_factors: of some of the groups: `dry_wet` (the logits), processors' names and, before those, parameters'
-            (`delay.delay_z`); where not given, 6 for `dry_wet`, 0.01 for `delay.delay_z` where delays
-            start from what is heard, and 1 for the others.
+        rate_factors: factors of the rates of some groups: `dry_wet` (the logits), processors' names and, before those,
+            parameters' (`delay.delay_z`). Without one it is 6 for `dry_wet`, 0.01 for `delay.delay_z` where delays
+            start from an estimate, and 1 for the others.
         betas: how slowly the means of gradients and of their squares forget.
         weight_decay: decoupled.
         keep_moments: carry the moments through the stages; the published code loses them at every one.
@@ -125,7 +111,7 @@ class RenderSettings:
 
 ProcessorOptions = dict[str, dict[str, Any]]
 
-LOSS, REGULARIZERS, OPTIMIZER, RENDERING = LossSettings(), RegularizerSettings(), OptimizerSettings(), RenderSettings()
+REGULARIZERS, OPTIMIZER, RENDERING = RegularizerSettings(), OptimizerSettings(), RenderSettings()
 
 
 def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:

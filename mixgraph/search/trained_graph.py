@@ -20,8 +20,8 @@ class TrainedGraph(nn.Module):
 
     Attributes:
         values: type -> name -> (nodes of the type, *shape), in trained coordinates.
-        dry_wet_logits: (processors,).
-        initial_counts: of each song, the processors of each type that the graph started with.
+        dry_wet_logits: logits of the dry/wet weights, (processors,).
+        initial_counts: for each song, how many processors of each type the graph started with.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -50,17 +50,21 @@ class TrainedGraph(nn.Module):
 
     def parameters_by_type(self) -> dict[str, dict[str, Tensor]]:
         """type -> name -> (nodes of the type, *shape), in trained coordinates."""
-        found: dict[str, dict[str, Tensor]] = {}
+        parameters: dict[str, dict[str, Tensor]] = {}
         for node_type in self.graph.count():
             values = self.values[node_type]
             assert isinstance(values, nn.ParameterDict)
-            found[node_type] = dict(values.items())
-        return found
+            parameters[node_type] = dict(values.items())
+        return parameters
 
     @property
     def song_names(self) -> list[str]:
         """The songs of the graph, in order."""
         return [self.graph.names[i] for i in self.graph.outputs]
+
+    def metric_suffixes(self) -> list[str]:
+        """What follows the names of a song's logged values, song by song: `/SONG`, and nothing where there is one."""
+        return [f"/{name}" for name in self.song_names] if self.graph.num_songs > 1 else [""]
 
     def song_number(self, song: Song) -> int:
         """The number of a song in the graph, by its name. A graph of one song serves any song with its tracks.

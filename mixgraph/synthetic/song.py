@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from mixgraph.graph import MixGraph, build_console
-from mixgraph.losses import MatchLoss
+from mixgraph.losses import make_match_loss
 from mixgraph.processors import Processor, Processors, make_processors, processor_type, types_from_letters
 from mixgraph.songs.align import TrackAlignment
 from mixgraph.songs.song import Song
@@ -98,7 +98,9 @@ def make_synthetic_song(
         instruments={name: instrument for name, instrument, _ in parts},
         sources=sources,
         mixer=Mixer(
-            make_processors(sample_rate), MatchLoss(sample_rate), MixRules(None, _PEAK, None, 2 * tolerance * _MARGIN)
+            make_processors(sample_rate),
+            make_match_loss(sample_rate),
+            MixRules(None, _PEAK, None, 2 * tolerance * _MARGIN),
         ),
     )
     for attempt in range(ATTEMPTS):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from mixgraph.losses import MatchLoss
+from mixgraph.losses import MatchLoss, make_match_loss
 from mixgraph.processors import Processors, make_processors
 from mixgraph.synthetic.corpus import Corpus, load_corpus
 from mixgraph.synthetic.prior import GraphPrior, learn_prior
@@ -50,7 +50,7 @@ class _Maker:
             learn_prior(plan.results, rate, *chains, rule_share=plan.rule_share, jitter=plan.jitter),
             plan.settings,
             make_processors(rate),
-            MatchLoss(rate),
+            make_match_loss(rate),
         )
 
     def make(self, split: str, index: int) -> GeneratedSample:

@@ -10,10 +10,11 @@ import pytest
 from callbacks import IterativePruning, ResultFolder
 from callbacks.time_budget import TimeBudget
 from datamodules import SongData
+from mixgraph.losses import LossSettings
 from mixgraph.results.found_graph import load_result
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
-from mixgraph.search.settings import LossSettings, OptimizerSettings
+from mixgraph.search.settings import OptimizerSettings
 
 RATE, STEPS = 8000, 3
 SAME = ("graph.json", "parameters.safetensors", "metrics.json", "trace.jsonl", "log.csv")

@@ -12,7 +12,8 @@ import yaml
 from callbacks import ResultFolder
 from mixgraph import __main__ as entry
 from mixgraph.cli.config_paths import read_saved_config, saved_config
-from mixgraph.search.settings import LossSettings, OptimizerSettings, RegularizerSettings, RenderSettings, with_defaults
+from mixgraph.losses import LossSettings
+from mixgraph.search.settings import OptimizerSettings, RegularizerSettings, RenderSettings, with_defaults
 from tools.dataset.build import resolve_settings
 
 SMALL = [

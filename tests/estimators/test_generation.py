@@ -9,7 +9,7 @@ import torch
 from mixgraph.estimators.examples import console_of
 from mixgraph.graph.io import save_graph, save_parameters
 from mixgraph.graph.types import MIX
-from mixgraph.losses import MatchLoss, SongTarget
+from mixgraph.losses import SongTarget, make_match_loss
 from mixgraph.processors import make_processors
 from mixgraph.pruning import SongEvaluator, leave_one_out
 from mixgraph.render import render_song
@@ -53,7 +53,7 @@ def test_held_out_songs_are_in_the_test_split_whole(plan) -> None:
 
 
 def test_the_graph_makes_the_mix_and_every_removal_is_audible(plan, generated) -> None:
-    processors, match = make_processors(plan.settings.sample_rate), MatchLoss(plan.settings.sample_rate)
+    processors, match = make_processors(plan.settings.sample_rate), make_match_loss(plan.settings.sample_rate)
     for sample in generated[:3]:
         values = sample.values
         mix = render_song(values.graph, processors, sample.sources, values.parameters, values.weights)[0]

@@ -1,4 +1,4 @@
-"""The match loss against the published code's values, a slow oracle, auraloss, and what must hold of any input."""
+"""The match loss against golden values of the published code, a slow oracle and auraloss; what holds of any input."""
 
 import dataclasses
 
@@ -11,19 +11,23 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mixgraph.dsp.filterbank import a_weighting_taps
-from mixgraph.losses.match import MatchLoss, MatchTerms
+from mixgraph.losses import FrontEnd, LossSettings, MatchLoss, MatchTerms, MelFrontEnd, make_match_loss
 
 SIZES = (512, 1024, 4096)
 
 
+def mel_loss(sample_rate: int = 30000, denominator="target", weights=(0.5, 0.25, 0.25), **options) -> MatchLoss:
+    return MatchLoss(MelFrontEnd(sample_rate, **options), denominator, weights)
+
+
 @pytest.fixture(scope="module")
 def loss() -> MatchLoss:
-    return MatchLoss()
+    return mel_loss()
 
 
 @pytest.fixture(scope="module")
 def golden_pair() -> tuple[Tensor, Tensor]:
-    """Prediction and target of the published loss's values: white noise, the warm-up of 30000 samples cropped."""
+    """Prediction and target of the golden values: white noise, the warm-up of 30000 samples cropped."""
     state = np.random.RandomState(0)
     target = state.uniform(-0.5, 0.5, (1, 2, 114000)).astype("float32")
     prediction = state.uniform(-0.25, 0.25, (1, 2, 114000)).astype("float32")
@@ -140,9 +144,9 @@ def test_effect_of_the_swap_for_a_wrong_gain(loss, golden_pair, gain, over_predi
 )
 def test_equals_the_oracle(pairs, denominator, sample_rate, sizes) -> None:
     prediction, target = (x.double() for x in pairs)
-    loss = MatchLoss(sample_rate, denominator=denominator)
-    assert loss.fft_sizes == sizes
-    assert loss.hop_sizes == tuple(size // 4 for size in sizes)
+    loss = mel_loss(sample_rate, denominator=denominator)
+    assert loss.front_end.fft_sizes == sizes
+    assert loss.front_end.hop_sizes == tuple(size // 4 for size in sizes)
     terms = loss(prediction, target)
     for item in range(3):
         expected = oracle_terms(prediction[item], target[item], denominator, sample_rate, sizes)
@@ -155,7 +159,7 @@ def test_equals_the_oracle(pairs, denominator, sample_rate, sizes) -> None:
 def test_gradient_equals_the_oracles_hard_one(pairs) -> None:
     prediction, target = (x[:1].double() for x in pairs)
     prediction = prediction.requires_grad_()
-    (gradient,) = torch.autograd.grad(MatchLoss(floor_gradient="hard")(prediction, target).full.sum(), prediction)
+    (gradient,) = torch.autograd.grad(mel_loss(floor_gradient="hard")(prediction, target).full.sum(), prediction)
     convergence, log_magnitude = oracle_terms(prediction[0], target[0])
     (expected,) = torch.autograd.grad((convergence + log_magnitude).mean(), prediction)
     # The mel weights' 4e-6; and single log differences near 0 may change sign: compare by norm.
@@ -165,7 +169,7 @@ def test_gradient_equals_the_oracles_hard_one(pairs) -> None:
 def test_equals_auraloss_signal_by_signal(golden_pair) -> None:
     """An independent program, one signal and one item at a time: its spectral convergence mixes a batch."""
     prediction, target = golden_pair
-    terms = MatchLoss()(prediction, target)
+    terms = mel_loss()(prediction, target)
 
     def signals(audio: Tensor) -> list[Tensor]:
         left, right = audio[0]
@@ -204,7 +208,7 @@ def test_a_batch_equals_its_items_one_by_one(loss, pairs) -> None:
 
 def test_the_total_is_the_weighted_sum(pairs) -> None:
     weights = (0.7, 0.2, 0.4)
-    terms = MatchLoss(weights=weights)(*pairs)
+    terms = mel_loss(weights=weights)(*pairs)
     torch.testing.assert_close(terms.full, 0.7 * terms.lr + 0.2 * terms.mid + 0.4 * terms.side)
     parts = (terms.spectral_convergence + terms.log_magnitude).mean(1)
     torch.testing.assert_close(terms.lr, parts[:, :2].mean(1))
@@ -261,7 +265,7 @@ def test_a_nearly_silent_prediction_learns(pairs) -> None:
     direction = []
     for kind in ("soft", "hard"):
         prediction = (1e-7 * target).requires_grad_()
-        terms = MatchLoss(floor_gradient=kind)(prediction, target)
+        terms = mel_loss(floor_gradient=kind)(prediction, target)
         terms.full.sum().backward()
         assert prediction.grad is not None
         assert prediction.grad.isfinite().all()
@@ -274,7 +278,7 @@ def test_a_nearly_silent_prediction_learns(pairs) -> None:
 def test_gradcheck(denominator) -> None:
     """Away from the floor, where the gradient is exact; below it, it is not the value's on purpose."""
     torch.manual_seed(0)
-    loss = MatchLoss(
+    loss = mel_loss(
         fft_sizes=(16, 32),
         num_mels=4,
         a_weighting=True,
@@ -373,11 +377,11 @@ def test_silent_windows_are_finite(loss, pairs, denominator, with_floor) -> None
 
 
 def test_sizes_at_other_sample_rates() -> None:
-    assert MatchLoss().fft_sizes == SIZES
-    assert MatchLoss().hop_sizes == (128, 256, 1024)
-    assert MatchLoss(48000).fft_sizes == (800, 1620, 6480)  # 819.2, 1638.4, 6553.6; multiples of 4
-    assert MatchLoss(60000).fft_sizes == (1024, 2048, 8192)
-    halved = MatchLoss(48000, fft_sizes=(512,), hop_sizes=(256,))
+    assert MelFrontEnd().fft_sizes == SIZES
+    assert MelFrontEnd().hop_sizes == (128, 256, 1024)
+    assert MelFrontEnd(48000).fft_sizes == (800, 1620, 6480)  # 819.2, 1638.4, 6553.6; multiples of 4
+    assert MelFrontEnd(60000).fft_sizes == (1024, 2048, 8192)
+    halved = MelFrontEnd(48000, fft_sizes=(512,), hop_sizes=(256,))
     assert halved.fft_sizes[0] == 2 * halved.hop_sizes[0] == 810
 
 
@@ -385,12 +389,12 @@ def test_without_a_weighting_the_bass_counts(pairs) -> None:
     time = torch.arange(9000) / 30000
     bass = 0.3 * torch.sin(2 * torch.pi * 50 * time).expand(1, 2, -1)
     target = pairs[1][:1]
-    weighted, flat = MatchLoss()(target + bass, target), MatchLoss(a_weighting=False)(target + bass, target)
+    weighted, flat = mel_loss()(target + bass, target), mel_loss(a_weighting=False)(target + bass, target)
     assert (flat.spectral_convergence[..., :3] > 4 * weighted.spectral_convergence[..., :3]).all()
 
 
 def test_empty_bands_are_left_out() -> None:
-    features = MatchLoss(num_mels=128).features(torch.rand(1, 2, 4000) - 0.5)
+    features = mel_loss(num_mels=128).features(torch.rand(1, 2, 4000) - 0.5)
     assert [y.shape[2] for y in features.linear] == [126, 128, 128]
 
 
@@ -400,7 +404,7 @@ def test_constants_stay_out_of_the_state_dict_and_the_seed(loss) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    MatchLoss()
+    mel_loss()
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -438,7 +442,7 @@ def test_the_shortest_audio(loss) -> None:
 )
 def test_settings_out_of_range_are_named(setting, match) -> None:
     with pytest.raises(ValueError, match=match):
-        MatchLoss(**setting)
+        mel_loss(**setting)
 
 
 def test_wrong_inputs_are_named(loss, pairs) -> None:
@@ -453,3 +457,51 @@ def test_wrong_inputs_are_named(loss, pairs) -> None:
         loss(prediction, target, torch.ones(2))
     with pytest.raises(ValueError, match="denominator must be one of"):
         loss(prediction, target, denominator="truth")
+
+
+# Front ends
+
+
+class PlainBands(FrontEnd):
+    """Two groups of unlike sizes, the second with weights: what a front end may be."""
+
+    name = "plain_bands"
+    num_groups = 2
+
+    def __init__(self, sample_rate: int, second: float = 1.0) -> None:
+        super().__init__(sample_rate)
+        self.second = second
+
+    @property
+    def band_weights(self):
+        return None, torch.tensor([0.0, self.second, 3.0 * self.second])
+
+    def forward(self, audio: Tensor) -> tuple[Tensor, ...]:
+        left, right = audio.unbind(1)
+        signals = torch.stack((left, right, left + right, left - right), 1).abs() + 0.1
+        return signals.unflatten(-1, (2, -1)), signals.unflatten(-1, (3, -1))
+
+
+def test_groups_of_bands_may_differ_in_size_and_their_bands_in_weight() -> None:
+    prediction, target = torch.rand(2, 1, 2, 12, generator=torch.Generator().manual_seed(4), dtype=torch.float64) - 0.5
+    terms = MatchLoss(PlainBands(8000))(prediction, target)
+    weights = torch.tensor([0.0, 0.75, 2.25], dtype=torch.float64)  # mean 1
+    p, y = (PlainBands(8000)(audio)[1][0] for audio in (prediction, target))
+    distance = ((y - p).square() * weights[:, None]).sum((1, 2)).sqrt()
+    norm = (y.square() * weights[:, None]).sum((1, 2)).sqrt()
+    torch.testing.assert_close(terms.spectral_convergence[0, 1], distance / norm)
+    logs = ((y.log() - p.log()).abs() * weights[:, None]).mean((1, 2))
+    torch.testing.assert_close(terms.log_magnitude[0, 1], logs)
+    scaled = MatchLoss(PlainBands(8000, second=5.0))(prediction, target)
+    torch.testing.assert_close(scaled.full, terms.full)  # only ratios of weights count
+
+
+def test_the_loss_is_made_from_settings() -> None:
+    made = make_match_loss(8000, LossSettings("prediction", floor_gradient="hard", front_end_options={"num_mels": 40}))
+    assert isinstance(made.front_end, MelFrontEnd)
+    assert (made.denominator, made.front_end.floor_gradient, made.sample_rate) == ("prediction", "hard", 8000)
+    assert made.features(torch.rand(1, 2, 4000)).linear[2].shape[2] == 40
+    with pytest.raises(ValueError, match=r"front_end: one of mel.*, got 'mell'\. HINT: did you mean mel\?"):
+        make_match_loss(8000, LossSettings(front_end="mell"))
+    with pytest.raises(ValueError, match=r"front_end_options: front end mel takes floor_gradient, .*, got mels"):
+        make_match_loss(8000, LossSettings(front_end_options={"mels": 40}))

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from mixgraph.losses import MatchLoss, SongTarget, clip_score
+from mixgraph.losses import LossSettings, SongTarget, clip_score, make_match_loss
 
 RATE = 8000
-LOSS = MatchLoss(RATE)
+LOSS = make_match_loss(RATE)
 WINDOW = round(2.8 * RATE)
 
 
@@ -15,15 +15,17 @@ def noise(samples: int, seed: int = 0) -> torch.Tensor:
 
 
 def test_song_loss_is_the_weighted_mean_of_its_windows() -> None:
-    mix, found = noise(5 * WINDOW // 2), noise(5 * WINDOW // 2, 1) * 0.7
+    mix, prediction = noise(5 * WINDOW // 2), noise(5 * WINDOW // 2, 1) * 0.7
     target = SongTarget(LOSS, mix, floor=False)
     losses = []
     for i in range(3):
-        part = [torch.nn.functional.pad(x, (0, WINDOW))[:, i * WINDOW : (i + 1) * WINDOW][None] for x in (found, mix)]
+        part = [
+            torch.nn.functional.pad(x, (0, WINDOW))[:, i * WINDOW : (i + 1) * WINDOW][None] for x in (prediction, mix)
+        ]
         losses.append(LOSS(*part).full.item())
     expected = (losses[0] + losses[1] + 0.5 * losses[2]) / 2.5
-    assert target.bounded_loss(found)[0] == pytest.approx(expected, rel=1e-6)
-    score = target.score(found)
+    assert target.bounded_loss(prediction)[0] == pytest.approx(expected, rel=1e-6)
+    score = target.score(prediction)
     assert score.windows == pytest.approx(losses, rel=1e-6)
     assert score.loss["full"] == pytest.approx(expected, rel=1e-6)
     parts = 0.5 * score.loss["lr"] + 0.25 * score.loss["mid"] + 0.25 * score.loss["side"]
@@ -31,9 +33,9 @@ def test_song_loss_is_the_weighted_mean_of_its_windows() -> None:
 
 
 def test_both_denominators_come_from_the_same_features() -> None:
-    mix, found = noise(WINDOW), noise(WINDOW, 1) * 0.7
-    score = SongTarget(LOSS, mix).score(found)
-    direct = MatchLoss(RATE, denominator="prediction")(found[None], mix[None])
+    mix, prediction = noise(WINDOW), noise(WINDOW, 1) * 0.7
+    score = SongTarget(LOSS, mix).score(prediction)
+    direct = make_match_loss(RATE, LossSettings(denominator="prediction"))(prediction[None], mix[None])
     assert score.loss_prediction["full"] == pytest.approx(direct.full.item(), rel=1e-6)
     assert score.windows_prediction == pytest.approx([direct.full.item()], rel=1e-6)
 
@@ -49,11 +51,11 @@ def test_identical_mixes_have_no_loss_and_short_songs_are_one_window() -> None:
 @pytest.mark.parametrize("windows", [1, 4, 9.3])
 def test_bound_gives_up_early_with_a_lower_bound(windows: float) -> None:
     samples = round(windows * WINDOW)
-    mix, found = noise(samples), noise(samples, 1) * 0.5
+    mix, prediction = noise(samples), noise(samples, 1) * 0.5
     target = SongTarget(LOSS, mix)
-    whole = target.bounded_loss(found)[0]
+    whole = target.bounded_loss(prediction)[0]
     for share in (0.05, 0.5, 0.99, 1.0, 2.0):
-        loss, stopped = target.bounded_loss(found, whole * share)
+        loss, stopped = target.bounded_loss(prediction, whole * share)
         assert loss <= whole
         assert (not stopped and loss <= whole * share) == (whole <= whole * share)  # the same verdict
         if stopped:
@@ -63,7 +65,7 @@ def test_bound_gives_up_early_with_a_lower_bound(windows: float) -> None:
 def test_losses_do_not_depend_on_which_features_are_kept() -> None:
     """Three batches of windows, the last one padded: all kept, the first, or none."""
     samples = round(9.3 * WINDOW)
-    mix, found = noise(samples), noise(samples, 1) * 0.5
+    mix, prediction = noise(samples), noise(samples, 1) * 0.5
     whole = SongTarget(LOSS, mix)
     sizes = [features.num_bytes for features in whole.kept]
     assert len(sizes) == 3
@@ -72,15 +74,15 @@ def test_losses_do_not_depend_on_which_features_are_kept() -> None:
         some = SongTarget(LOSS, mix, max_bytes=max_bytes)
         assert len(some.kept) == kept
         assert torch.equal(some.loudest, whole.loudest)
-        assert some.score(found) == whole.score(found)
-        assert some.bounded_loss(found, 0.5) == whole.bounded_loss(found, 0.5)
+        assert some.score(prediction) == whole.score(prediction)
+        assert some.bounded_loss(prediction, 0.5) == whole.bounded_loss(prediction, 0.5)
 
 
 def test_floor_keeps_silent_windows_from_dominating() -> None:
     """A window 60 dB below the song weighs by its own norm without the floor, by -30 dB of the loudest with it."""
     mix = noise(2 * WINDOW) * torch.cat((torch.ones(WINDOW), torch.full((WINDOW,), 1e-2)))
-    found = mix + noise(2 * WINDOW, 1) * 0.02
-    plain, floored = SongTarget(LOSS, mix, floor=False).score(found), SongTarget(LOSS, mix).score(found)
+    prediction = mix + noise(2 * WINDOW, 1) * 0.02
+    plain, floored = SongTarget(LOSS, mix, floor=False).score(prediction), SongTarget(LOSS, mix).score(prediction)
     assert floored.windows[0] == pytest.approx(plain.windows[0], rel=1e-6)
     assert floored.windows[1] < 0.7 * plain.windows[1]
 

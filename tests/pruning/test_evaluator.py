@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mixgraph.graph import batch, build_console, prune
-from mixgraph.losses import MatchLoss, SongTarget
+from mixgraph.losses import SongTarget, make_match_loss
 from mixgraph.processors import make_processors
 from mixgraph.pruning import SongEvaluator, TrialLoss
 from mixgraph.pruning.evaluator import segments
@@ -20,7 +20,7 @@ def setup(seed=0, length=40_000):
     parameters = {t: PROCESSORS[t].sample_initial_values(n, generator, 0.5) for t, n in GRAPH.count().items()}
     weights = torch.rand(len(GRAPH.processors), generator=generator)
     sources = torch.rand(3, 2, length, generator=generator) - 0.5
-    target = SongTarget(MatchLoss(RATE), sources.sum(0) * 0.4)
+    target = SongTarget(make_match_loss(RATE), sources.sum(0) * 0.4)
     return parameters, weights, sources, target
 
 
@@ -52,7 +52,7 @@ def of_returns(removed=()):
     parameters = {t: PROCESSORS[t].sample_initial_values(n, generator, 0.5) for t, n in RETURNS.count().items()}
     weights = torch.rand(len(RETURNS.processors), generator=generator)
     sources = torch.rand(3, 2, 40_000, generator=generator) - 0.5
-    target = SongTarget(MatchLoss(RATE), sources.sum(0) * 0.4)
+    target = SongTarget(make_match_loss(RATE), sources.sum(0) * 0.4)
     if not removed:
         return SongEvaluator(RETURNS, PROCESSORS, parameters, weights, sources, target)
     pruned, index = prune(RETURNS, [node for i, node in enumerate(RETURNS.processors) if i not in removed])
@@ -86,7 +86,7 @@ def of_split(removed=(), quiet=False):
     if quiet:  # what is turned down falls silent before its key does, and wakes up after it
         sources[1, :, 3000:30_000] = 0
         sources[0, :, 20_000:35_000] = 0
-    target = SongTarget(MatchLoss(RATE), sources.sum(0) * 0.4)
+    target = SongTarget(make_match_loss(RATE), sources.sum(0) * 0.4)
     if not removed:
         return SongEvaluator(SPLIT, PROCESSORS, parameters, weights, sources, target, block=5000)
     pruned, index = prune(SPLIT, [node for i, node in enumerate(SPLIT.processors) if i not in removed])
@@ -119,7 +119,7 @@ def test_trials_know_the_time_after_silence() -> None:
     sources = torch.zeros(2, 2, 80_000)
     sources[..., 60_000:] = torch.rand(2, 2, 20_000, generator=generator) - 0.5
     sources[0, :, :50] = 0.5
-    target = SongTarget(MatchLoss(RATE), sources.sum(0))
+    target = SongTarget(make_match_loss(RATE), sources.sum(0))
     found = SongEvaluator(graph, processors, parameters, weights, sources, target, block=8192)
     found.evaluate((0,))
     mix = render_song(graph, processors, sources, parameters, weights)[0]
@@ -223,7 +223,7 @@ def gappy(length=400_000):
     parameters = {t: dict(v) for t, v in parameters.items()}
     for t in ("compressor", "noisegate"):  # envelopes of seconds, so that they last through the gap
         parameters[t]["smoothing_logit"] = parameters[t]["smoothing_logit"] + 4
-    return parameters, weights, sources, SongTarget(MatchLoss(RATE), sources.sum(0) * 0.4)
+    return parameters, weights, sources, SongTarget(make_match_loss(RATE), sources.sum(0) * 0.4)
 
 
 @pytest.mark.parametrize("removed", [(), (8,), (9, 10), tuple(range(14))])
@@ -299,7 +299,7 @@ def test_little_memory_gives_the_same_floats(cache_bytes) -> None:
     assert torch.equal(little.mix(), plenty.mix())
     if cache_bytes == 0:
         assert not little._streams
-        assert not little.responses.found
+        assert not little.responses.spectra
         streams = little._variant(little.removed)
         little.target.bounded_loss(little._reader(streams))
         held = [sum(piece is not None for piece in stream.pieces) for stream in streams.values()]

@@ -1,4 +1,4 @@
-"""Candidate samplers against synthetic accept rules: the sequences of the published code, and their ends."""
+"""Candidate samplers against synthetic accept rules: the sequences of paper and published code, their ends."""
 
 import random
 from collections import Counter
@@ -69,9 +69,9 @@ def test_paper_rule_when_all_fails(count: int, expected: list[int]) -> None:
 
 @pytest.mark.parametrize("count", [1, 3, 9, 10, 11, 37, 100])
 def test_paper_rule_removes_everything_when_all_succeeds(count: int) -> None:
-    found = sizes(count, lambda _: True, "paper")
-    assert sum(found) == count
-    assert max(found) == max(1, count // 10)
+    tried = sizes(count, lambda _: True, "paper")
+    assert sum(tried) == count
+    assert max(tried) == max(1, count // 10)
 
 
 def test_paper_rule_takes_smallest_weights_first() -> None:

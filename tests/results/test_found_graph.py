@@ -17,7 +17,7 @@ import mixgraph
 from callbacks import IterativePruning, ResultFolder
 from datamodules import SongData
 from mixgraph import load_result, load_song
-from mixgraph.losses import MatchLoss, SongTarget
+from mixgraph.losses import SongTarget, make_match_loss
 from mixgraph.results.rendering import read_tracks, render_result
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
@@ -270,7 +270,7 @@ def test_the_reported_loss_is_reproduced_in_four_lines(result, tiny_song) -> Non
     loaded = load_result(result)
     song = load_song(tiny_song, loaded.sample_rate)
     mix = song.level * loaded.render(song.sources / song.level)
-    loss = SongTarget(MatchLoss(loaded.sample_rate), song.mix).score(mix).loss["full"]
+    loss = SongTarget(make_match_loss(loaded.sample_rate), song.mix).score(mix).loss["full"]
 
     reported = json.loads((result / "metrics.json").read_text())["losses"]["found"]["loss"]["full"]
     assert loss == pytest.approx(reported, abs=1e-6)  # the level goes in and out in float32

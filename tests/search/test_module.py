@@ -16,14 +16,14 @@ from callbacks import IterativePruning
 from datamodules import SongData
 from mixgraph.graph import batch, build_console
 from mixgraph.graph.values import GraphValues
-from mixgraph.losses import MatchLoss
+from mixgraph.losses import LossSettings, make_match_loss
 from mixgraph.processors import registered
 from mixgraph.render import render
 from mixgraph.render.oracle import render_oracle
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.optimizer import shrink_optimizer
-from mixgraph.search.settings import LossSettings, OptimizerSettings, RegularizerSettings
+from mixgraph.search.settings import OptimizerSettings, RegularizerSettings
 
 RATE = 8000
 SUBGROUPS = {"drums": ("kick", "hat"), "lead": ("lead",)}
@@ -71,7 +71,7 @@ def test_objective_is_the_stated_sum(clip) -> None:
         clip.sources,
         length=clip.targets.shape[-1],
     )
-    match = MatchLoss(RATE)(rendered.mix[..., RATE:], clip.targets[..., RATE:])
+    match = make_match_loss(RATE)(rendered.mix[..., RATE:], clip.targets[..., RATE:])
     assert found["match/full"].item() == pytest.approx(match.full.item(), rel=1e-5)
     radius = torch.tanh(module.values["delay"]["delay_z"].norm(dim=-1))
     assert found["parameter_penalty"].item() == pytest.approx(0.005 * (1 - radius).square().sum().item(), rel=1e-5)

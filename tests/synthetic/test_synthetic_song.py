@@ -9,7 +9,7 @@ import torch
 import mixgraph.synthetic.mixer as mixer
 from datamodules.synthetic import SyntheticSongData
 from mixgraph.graph import MIX, build_console, prune
-from mixgraph.losses import MatchLoss, SongTarget
+from mixgraph.losses import SongTarget, make_match_loss
 from mixgraph.processors import make_processors, types_from_letters
 from mixgraph.render import render_song
 from mixgraph.synthetic.engineer import draw_settings
@@ -61,7 +61,7 @@ def test_the_truth_renders_the_mix(truth):
 
 
 def test_removing_any_processor_costs_twice_the_tolerance(truth):
-    target = SongTarget(MatchLoss(truth.song.sample_rate), truth.song.mix)
+    target = SongTarget(make_match_loss(truth.song.sample_rate), truth.song.mix)
     for index, node in enumerate(truth.graph.processors):
         graph, left = prune(truth.graph, [i for i in truth.graph.processors if i != node])
         parameters = {

@@ -21,7 +21,7 @@ with warnings.catch_warnings():
 from mixgraph.graph import build_console
 from mixgraph.graph.edit import prune
 from mixgraph.graph.values import GraphValues
-from mixgraph.losses import MatchLoss, gain_staging
+from mixgraph.losses import LossSettings, gain_staging, make_match_loss
 from mixgraph.processors import make_processors, registered
 from mixgraph.render import render
 
@@ -94,7 +94,7 @@ def test_the_loss_is_ours_over_the_predictions_norm():
     target = torch.from_numpy(state.uniform(-0.5, 0.5, (1, 2, 114000)).astype("float32"))
     prediction = torch.from_numpy(state.uniform(-0.25, 0.25, (1, 2, 114000)).astype("float32"))
     theirs = peer.PeerLoss()(prediction, target)
-    ours = MatchLoss(denominator="prediction")(prediction[..., 30000:], target[..., 30000:])
+    ours = make_match_loss(30000, LossSettings(denominator="prediction"))(prediction[..., 30000:], target[..., 30000:])
     golden = {"full": 1.915644, "lr": 1.916867, "mid": 1.910068, "side": 1.918774}
     for name, value in golden.items():
         assert getattr(theirs, name).item() == pytest.approx(value, abs=1e-5)

@@ -10,7 +10,7 @@ import auraloss
 import torch
 from torch import Tensor
 
-from mixgraph.losses import MatchLoss, clip_score
+from mixgraph.losses import clip_score, make_match_loss
 from mixgraph.losses.whole_song import WINDOW_SECONDS, SongScore
 from mixgraph.songs.loudness import BLOCK_SECONDS, block_energies
 from mixgraph.songs.song import Song
@@ -52,7 +52,7 @@ def common_scores(song: Song, render: Render) -> CommonScores:
         song: that was searched. Where it is shorter than a clip, `inside` is as `published`.
         render: renders clips with the graph.
     """
-    match = MatchLoss(song.sample_rate)
+    match = make_match_loss(song.sample_rate)
     published = clip_score(match, render, song.sources, song.mix)
     long_enough = song.num_samples >= round((1 + WINDOW_SECONDS) * song.sample_rate)
     inside = clip_score(match, render, song.sources, song.mix, inside=True) if long_enough else published

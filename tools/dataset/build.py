@@ -13,6 +13,7 @@ from rich.console import Console
 from callbacks import IterativePruning
 from mixgraph.dataset import BuildFolder, Job, SongSource
 from mixgraph.dataset.reasons import readable, reason
+from mixgraph.registry import imported_extensions
 from mixgraph.search.settings import with_defaults
 from tools.dataset.outcome import Outcome, Task, Workers
 from tools.dataset.progress import BuildProgress
@@ -101,4 +102,4 @@ def _take_in(folder: BuildFolder, outcome: Outcome) -> str:
 
 
 def _request(job: Job, threads: int) -> Request:
-    return Request(str(job.song.folder), job.seed, dict(job.config), job.record(), threads)
+    return Request(str(job.song.folder), job.seed, dict(job.config), job.record(), threads, imported_extensions())

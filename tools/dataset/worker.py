@@ -12,6 +12,7 @@ import shutil
 import sys
 import threading
 import traceback
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class Request:
         config: all settings, as `fit` takes them in a YAML file.
         record: what will stand in the result's job.json.
         threads: of torch.
+        extensions: modules to import before, see `import_extension`.
     """
 
     song: str
@@ -48,6 +50,7 @@ class Request:
     config: dict[str, Any]
     record: dict[str, Any]
     threads: int
+    extensions: Sequence[str] = ()
 
     def save(self, folder: Path) -> None:
         """Puts the request into the folder of its search; what another search left there is removed."""
@@ -88,7 +91,7 @@ def search_song(request: Request, folder: Path) -> Path:
             config["ckpt_path"] = str(partial / CHECKPOINT)
         settings = folder / "settings.yaml"
         write_atomically(settings, yaml.safe_dump(uninterpolated(config), sort_keys=False).encode())
-        command(["fit", "--config", str(settings)])
+        command(["fit", *(f"--import={name}" for name in request.extensions), "--config", str(settings)])
     (result / CHECKPOINT).unlink(missing_ok=True)  # of a search whose budget was spent
     _label(result, request)
     return result
@@ -128,6 +131,7 @@ def _end_with_the_build() -> None:
 
 
 def main() -> None:
+    sys.path.append(os.getcwd())  # modules of `--import` may be there: behind all that is installed
     folder = Path(sys.argv[1])
     threading.Thread(target=_end_with_the_build, daemon=True).start()
     try:

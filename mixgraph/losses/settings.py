@@ -1,0 +1,70 @@
+"""Settings of the match loss, and the one place where it is made from them."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mixgraph.losses.front_ends import FRONT_ENDS, FrontEnd
+from mixgraph.losses.match import MatchLoss
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """The match loss (paper eq. 3-4).
+
+    Attributes:
+        denominator: norm that the spectral convergence is divided by: the target's (paper) or the prediction's (very
+            probably the published code's).
+        silence_floor: keep the denominator above -30 dB of the loudest window of the song.
+        floor_gradient: `"soft"` lets a nearly silent prediction learn; `"hard"` is the published code's clamp.
+        front_end: what turns audio into magnitudes: `"mel"`, or the name that a front end of your own is registered by.
+        front_end_options: further arguments of the front end's constructor.
+    """
+
+    denominator: Literal["target", "prediction"] = "target"
+    silence_floor: bool = True
+    floor_gradient: Literal["soft", "hard"] = "soft"
+    front_end: str = "mel"
+    front_end_options: dict[str, Any] = field(default_factory=dict)
+
+
+LOSS = LossSettings()
+
+
+def make_match_loss(sample_rate: int, settings: LossSettings = LOSS) -> MatchLoss:
+    """The match loss of a search, of an estimator, of a synthetic song.
+
+    Args:
+        sample_rate: in Hz.
+        settings: what the loss is made from; `silence_floor` is an argument of `SongTarget`.
+
+    Raises:
+        ValueError: an unknown front end, or settings that it does not take.
+    """
+    return MatchLoss(make_front_end(sample_rate, settings), settings.denominator)
+
+
+def make_front_end(sample_rate: int, settings: LossSettings = LOSS) -> FrontEnd:
+    """The front end that settings name; see `make_match_loss`."""
+    kind = FRONT_ENDS.find(settings.front_end)
+    allowed = inspect.signature(kind).parameters
+    options = dict(settings.front_end_options)
+    if "floor_gradient" in allowed:
+        options.setdefault("floor_gradient", settings.floor_gradient)
+    elif settings.floor_gradient != LOSS.floor_gradient:
+        raise ValueError(
+            f"floor_gradient: front end {settings.front_end} takes none, got {settings.floor_gradient!r}; leave it out"
+        )
+    unknown = [name for name in options if name not in allowed or name == "sample_rate"]
+    if unknown:
+        names = [name for name in allowed if name != "sample_rate"]
+        raise ValueError(
+            f"front_end_options: front end {settings.front_end} takes {', '.join(names) or 'none'}, got "
+            f"{', '.join(unknown)}"
+        )
+    try:
+        return kind(sample_rate, **options)
+    except TypeError as error:
+        raise ValueError(f"front_end_options: front end {settings.front_end}: {error}") from error

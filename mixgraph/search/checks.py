@@ -1,0 +1,116 @@
+"""What a search refuses before it starts: settings, Trainers and songs that it cannot work with."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.strategies import SingleDeviceStrategy
+
+from mixgraph.graph import MixGraph, build_console
+from mixgraph.names import did_you_mean, shown_name
+from mixgraph.processors import Processors
+from mixgraph.songs.song import Song
+
+
+def check_trainer(trainer: Trainer) -> None:
+    """Refuses a Trainer that no search runs with.
+
+    Raises:
+        ValueError: it has several devices, or another precision than float32.
+    """
+    if trainer.world_size > 1 or not isinstance(trainer.strategy, SingleDeviceStrategy):
+        raise ValueError(
+            f"a search runs on a single device, got {trainer.world_size} with {type(trainer.strategy).__name__}; set "
+            "trainer.devices=1 and search several songs side by side"
+        )
+    if trainer.precision != "32-true":
+        raise ValueError(
+            f"trainer.precision: a search computes in 32-true, got {trainer.precision}. HINT: leave it out"
+        )
+
+
+def check_chains(
+    track_chain: str,
+    subgroup_chain: str,
+    master_chain: str,
+    returns: Mapping[str, str] | None,
+    sidechains: Mapping[str, str] | None,
+) -> None:
+    """Refuses chains of a console at once, on names that a song may have.
+
+    Raises:
+        ValueError: an unknown letter, or what `build_console` refuses.
+    """
+    pairs = [(shown_name(listener), shown_name(key)) for listener, key in (sidechains or {}).items()]
+    names = dict.fromkeys(name for pair in pairs for name in pair) or [""]
+    build_console({name: [name] for name in names}, track_chain, subgroup_chain, "", master_chain, {}, sidechains)
+    build_console({"": [""]}, "", "", returns=returns)
+
+
+def staged_types(processors: Processors, chosen: Sequence[str] | None) -> set[str]:
+    """The processor types that take part in gain staging: the chosen ones, or all that can.
+
+    Raises:
+        ValueError: one of the chosen cannot.
+    """
+    able = {name for name, processor in processors.items() if processor.gain_staged}
+    if chosen is None:
+        return able
+    if unknown := set(chosen) - able:
+        raise ValueError(f"gain_staging_types: some of {sorted(able)}, got {sorted(unknown)}")
+    return set(chosen)
+
+
+def check_rate_factors(processors: Processors, names: Collection[str]) -> None:
+    """Refuses learning rates of groups that there are none of.
+
+    Raises:
+        ValueError: a name is neither `dry_wet`, nor a processor's, nor that of one of its parameters.
+    """
+    known = {"dry_wet", *processors}
+    known |= {f"{kind}.{name}" for kind in processors for name in processors[kind].specification}
+    if unknown := set(names) - known:
+        raise ValueError(
+            f"rate_factors: some of dry_wet, {', '.join(processors)}, or their parameters (delay.delay_z), got "
+            f"{sorted(unknown)}.{did_you_mean(min(unknown), known)}"
+        )
+
+
+def check_songs_of_graph(graph: MixGraph, songs: Sequence[Song]) -> None:
+    """Refuses songs and tracks that are not those of a graph, in their order.
+
+    A graph of one song serves any song with its tracks, see `TrainedGraph.song_number`.
+
+    Raises:
+        ValueError: with the songs or tracks that are needed.
+    """
+    needed, got = [graph.names[i] for i in graph.outputs], [song.name for song in songs]
+    if needed != got and (len(needed) > 1 or len(got) > 1):
+        raise ValueError(f"data.path: the graph is of {', '.join(needed)} (in this order), got {', '.join(got)}")
+    needed = [shown_name(graph.names[i]) for i in graph.inputs]
+    got = [name for song in songs for name in song.tracks]
+    if needed != got:
+        raise ValueError(
+            f"data.path: the graph is of the tracks {', '.join(needed)} (in this order, by subgroup), got "
+            f"{', '.join(got)}. HINT: a found graph and a checkpoint go with the song that they were found on"
+        )
+
+
+def check_lengths(songs: Sequence[Song], least: int, sample_rate: int) -> None:
+    """Refuses songs that the match loss cannot compare.
+
+    Args:
+        songs: to search.
+        least: samples of the shortest mix that can be compared.
+        sample_rate: in Hz.
+
+    Raises:
+        ValueError: with the songs that are too short.
+    """
+    short = [f"{song.name} ({song.num_samples})" for song in songs if song.num_samples < least]
+    if short:
+        raise ValueError(
+            f"data.path: the match loss needs a mix of {least} samples or more ({least / sample_rate:.3f} s), got "
+            f"{', '.join(short)}"
+        )

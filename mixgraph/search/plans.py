@@ -1,0 +1,30 @@
+"""Render plans of training clips, kept as long as the graph stays the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mixgraph.graph import MixGraph
+from mixgraph.processors import Processors
+from mixgraph.render import RenderPlan, make_plan
+
+_MAX_PLANS = 256  # one for each set of tracks that is silent in a clip
+
+
+class PlanCache:
+    """Plans of one graph at a time, by block length and by which inputs are mono or silent."""
+
+    def __init__(self) -> None:
+        self._graph: MixGraph | None = None
+        self._plans: dict[tuple[int, tuple[int, ...], tuple[int, ...]], RenderPlan] = {}
+
+    def plan(
+        self, graph: MixGraph, processors: Processors, block: int, mono: Sequence[int] = (), silent: Sequence[int] = ()
+    ) -> RenderPlan:
+        """The plan of a graph, see `make_plan`."""
+        key = (block, tuple(mono), tuple(silent))
+        if self._graph is not graph or len(self._plans) >= _MAX_PLANS:
+            self._plans, self._graph = {}, graph
+        if key not in self._plans:
+            self._plans[key] = make_plan(graph, processors, block, mono=mono, silent=silent)
+        return self._plans[key]
