@@ -140,8 +140,8 @@ def test_the_examples_of_the_guide_to_extensions_run(tiny_song: Path, tmp_path: 
     commands = re.findall(r"^    (python -m mixgraph fit my_song .*)$", guide, re.MULTILINE)
     settings = [word for command in commands for word in shlex.split(command)[5:] if word.startswith("--")]
     short = ["--data.steps_per_stage=1", "--pruning.console_stages=1", "--pruning.rounds=1", "--data.sample_rate=8000"]
-    chain, sampler, order = (word for word in settings if word != "--import")
-    for extension in ([chain, sampler], [order]):  # the sampler asks for no order
+    chain, sampler, order, front_end = (word for word in settings if word != "--import")
+    for extension in ([chain, sampler], [order, front_end]):  # the sampler asks for no order
         words = [sys.executable, "-m", "mixgraph", "fit", str(tiny_song), "--import", "my_parts", *extension, *short]
         words += ["--model.subgroup_chain=g", "--result.path=result", "--result.overwrite=true"]
         done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
