@@ -1,5 +1,6 @@
 """The command line on a tiny real song: results, refusals, interruption, resumption, sweeps."""
 
+import csv
 import json
 import os
 import re
@@ -8,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -375,11 +378,37 @@ def test_a_learning_rate_of_30_ends_with_the_last_good_graph(tiny_song, monkeypa
     assert "learning_rate (it is 30)" in json.loads((tmp_path / "r" / "metrics.json").read_text())["failure"]
 
 
+def check_csv_logger(logged: Path, folder: Path) -> None:
+    """A logger to files has all settings, metrics at their steps, and every song's rounds, figures and pictures."""
+    hyperparameters = yaml.safe_load((logged / "hparams.yaml").read_text())
+    assert hyperparameters["pruning"]["rounds"] == 2
+    assert hyperparameters["model"]["optimizer"]["learning_rate"] == 0.03  # a default that no option states
+    with (logged / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+
+    def values(name: str) -> dict[int, float]:
+        return {int(row["step"]): float(row[name]) for row in rows if row.get(name)}
+
+    assert list(values("match/full/tiny")) == list(range(16))
+    assert list(values("pruning/loss/duo")) == [8, 12]
+    losses = {
+        name: json.loads((folder / name / "metrics.json").read_text())["losses"]["found"]["loss"]["full"]
+        for name in ("tiny", "duo")
+    }
+    assert values("search/found_loss") == {16: pytest.approx(sum(losses.values()) / 2)}
+    for name, loss in losses.items():
+        assert values(f"search/found_loss/{name}") == {16: pytest.approx(loss)}
+        for picture in (folder / name).glob("*.png"):
+            assert (logged / "pictures" / f"{name}_{picture.name}").read_bytes() == picture.read_bytes()
+
+
 @pytest.mark.long
 def test_two_songs_in_one_search(result, tiny_song, duo_song, monkeypatch, capsys, caplog, tmp_path) -> None:
     """For real: found together, saved for each, found again from the saved settings, measured and gone on from."""
     both, folder = f"[{tiny_song},{duo_song}]", tmp_path / "both"
-    run(monkeypatch, "fit", *settings(both, folder))
+    logger = ["--trainer.logger=CSVLogger", f"--trainer.logger.save_dir={tmp_path}", "--trainer.logger.name=logged"]
+    run(monkeypatch, "fit", *settings(both, folder), *logger)
+    check_csv_logger(tmp_path / "logged" / "version_0", folder)
     for name in ("tiny", "duo"):
         assert {p.name for p in (folder / name).iterdir()} == FILES
         assert f"Result in {folder / name}: graph.json" in caplog.text
@@ -516,9 +545,62 @@ def test_a_checkpoint_that_holds_code_is_refused(tiny_song, monkeypatch, tmp_pat
     assert not (tmp_path / "ran").exists()
 
 
+def wandb_records(path: Path) -> Iterator[Any]:
+    """The records of a run file of wandb: a log of LevelDB, in blocks of 32 KiB behind a header of 7 bytes."""
+    from wandb.proto import wandb_internal_pb2
+
+    data, position, record = path.read_bytes(), 7, b""
+    while position < len(data):
+        left = 32768 - position % 32768
+        if left < 7:  # too little for the checksum (4 bytes), the length (2) and the kind (1) of a part
+            position += left
+            continue
+        length, kind = int.from_bytes(data[position + 4 : position + 6], "little"), data[position + 6]
+        position += 7 + length
+        record += data[position - length : position]
+        if kind in (1, 4):  # a whole record, or the last part of one
+            yield wandb_internal_pb2.Record.FromString(record)
+            record = b""
+
+
+def check_wandb_run(run_folder: Path, result: Path) -> None:
+    """All settings, metrics at their steps, the final figures in the summary, and the pictures are in a run."""
+
+    def values(items: Any) -> dict[str, Any]:  # a picture has several values, whose names begin with its own
+        return {item.key or item.nested_key[0]: json.loads(item.value_json) for item in items}
+
+    settings, summary, history = {}, {}, []
+    for record in wandb_records(next(run_folder.glob("*.wandb"))):
+        settings |= values(record.config.update)
+        summary |= values(record.summary.update)
+        history += [values(record.history.item)] if record.history.item else []
+    assert {"data", "model", "pruning", "result", "trainer", "seed_everything"} <= settings.keys()
+    assert settings["pruning"]["sampler"] == "dry_wet"
+    assert settings["model"]["loss"]["denominator"] == "target"  # a default that no configuration states
+
+    def steps(name: str) -> list[int]:
+        return [row["trainer/global_step"] for row in history if name in row]
+
+    trace = [json.loads(line) for line in (result / "trace.jsonl").read_text().splitlines()]
+    rounds = {row["step"]: row for row in trace if row["kind"] == "round"}
+    assert steps("match/full") == list(range(16))
+    assert steps("pruning/loss") == list(rounds)
+    assert [row["pruning/loss"] for row in history if "pruning/loss" in row] == [
+        pytest.approx(row["end_loss"]) for row in rounds.values()
+    ]
+    assert steps("search/found_loss") == [16]
+    metrics = json.loads((result / "metrics.json").read_text())
+    assert summary["search/found_loss"] == pytest.approx(metrics["losses"]["found"]["loss"]["full"])
+    assert summary["search/pruning_ratio"] == pytest.approx(metrics["pruning_ratio"])
+    pictures = sorted(path.stem for path in result.glob("*.png"))
+    assert sorted(name for name in ("graph", "progress", "settings", "spectrograms") if steps(name) == [16]) == pictures
+    media = (run_folder / "files" / "media" / "images").iterdir()
+    assert sorted(path.read_bytes() for path in media) == sorted(path.read_bytes() for path in result.glob("*.png"))
+
+
 @pytest.mark.long
 def test_sweep_runs_through_the_command_line(tiny_song, tmp_path) -> None:
-    """wandb's own command builder and an emulated agent, offline."""
+    """wandb's own command builder and an emulated agent, offline; the run file holds all that a search logs."""
     from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
     sweep = yaml.safe_load((ROOT / "configs/sweeps/sampling.yaml").read_text())
@@ -543,7 +625,8 @@ def test_sweep_runs_through_the_command_line(tiny_song, tmp_path) -> None:
     assert child.returncode == 0, output
     config = yaml.safe_load((tmp_path / "swept" / "config.yaml").read_text())
     assert (config["pruning"]["sampler"], config["pruning"]["tolerance"]) == ("dry_wet", 0.1)
-    assert list((tmp_path / "wandb").glob("offline-run-*-r1/run-r1.wandb"))
+    (run_folder,) = (tmp_path / "wandb").glob("offline-run-*-r1")
+    check_wandb_run(run_folder, tmp_path / "swept")
 
 
 @pytest.mark.parametrize(
