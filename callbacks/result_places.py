@@ -22,12 +22,14 @@ from mixgraph.results import (
     HeldPlace,
     Place,
     is_complete,
+    is_config,
     is_unfinished,
 )
 from mixgraph.songs import Song
 from mixgraph.songs.track_files import list_tracks
 from mixgraph.system.files import is_temporary, write_atomically
 
+_SHOWN = 5
 _REMEDY = "choose another path or set --result.overwrite=true"
 
 
@@ -77,7 +79,7 @@ class ResultPlaces:
             if os.path.lexists(place.partial) and not is_unfinished(place.partial):
                 raise FileExistsError(
                     f"result.path: {place.partial} is needed to work in, and is kept, since it is no unfinished "
-                    "search; rename it, or choose another path"
+                    f"search{_contents(place.partial)}; rename it, or choose another path"
                 )
         unfinished = self.partials[0] / CHECKPOINT
         self._resumed = checkpoint is not None and Path(checkpoint).resolve() == unfinished.resolve()
@@ -218,8 +220,23 @@ def default_path(song: Song) -> Path:
 def how_to_go_on(folder: Path) -> str:
     """What goes on from the checkpoint in a folder: a command, or, for a search from Python, an argument."""
     folder = Path(os.path.abspath(folder))
-    if not (folder / CONFIG).stat().st_size:
-        return f"mixgraph.search.search(..., checkpoint={str(folder / CHECKPOINT)!r})"
+    config, checkpoint = folder / CONFIG, folder / CHECKPOINT
+    from_checkpoint = f"--ckpt_path {shlex.quote(str(checkpoint))}"
+    if not config.is_file() or not is_config(config):
+        state = "holds no settings of a search" if config.exists() else "is missing"
+        return (
+            f"python -m mixgraph fit OPTIONS {from_checkpoint}\n"
+            f"where OPTIONS are those that the search was started with, since {config} {state}"
+        )
+    if not config.stat().st_size:
+        return f"mixgraph.search.search(..., checkpoint={str(checkpoint)!r})"
     modules = "".join(f"--import {name} " for name in imported_extensions())
-    files = f"--config {shlex.quote(str(folder / CONFIG))} --ckpt_path {shlex.quote(str(folder / CHECKPOINT))}"
-    return f"python -m mixgraph fit {modules}{files}"
+    return f"python -m mixgraph fit {modules}--config {shlex.quote(str(config))} {from_checkpoint}"
+
+
+def _contents(path: Path) -> str:
+    """What a folder holds, for a message; nothing for what is no folder."""
+    if path.is_symlink() or not path.is_dir():
+        return ""
+    names = sorted(entry.name for entry in path.iterdir())
+    return f" (it holds {', '.join(names[:_SHOWN])}{f' and {len(names) - _SHOWN} more' if names[_SHOWN:] else ''})"

@@ -22,6 +22,7 @@ from mixgraph.results.contents import (
     SEARCH_LOG,
     TIMINGS,
     is_complete,
+    is_config,
     is_unfinished,
 )
 from mixgraph.results.publish import FolderKind, HeldPlace, Place, publish_folder
@@ -38,6 +39,7 @@ __all__ = [
     "HeldPlace",
     "Place",
     "is_complete",
+    "is_config",
     "is_unfinished",
     "publish_folder",
 ]

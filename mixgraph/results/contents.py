@@ -58,7 +58,7 @@ def is_unfinished(folder: Path) -> bool:
         return True
     names = {path.name for path in folder.iterdir()}
     known = not any(_is_unknown(path) for path in folder.iterdir() if not path.name.startswith("."))
-    return known and (CHECKPOINT in names or (CONFIG in names and _is_config(folder / CONFIG)))
+    return known and (CHECKPOINT in names or (CONFIG in names and is_config(folder / CONFIG)))
 
 
 def _foreign(entries: list[Path]) -> list[Path]:
@@ -78,9 +78,10 @@ def _is_unknown(path: Path) -> bool:
     return not known or not path.is_file()
 
 
-def _is_config(path: Path) -> bool:
+def is_config(path: Path) -> bool:
+    """Whether a file holds the settings of a search; it is empty where the search was started from Python."""
     text = path.read_text(encoding="utf-8", errors="replace")
-    return not text or {line.split(" ")[0] for line in text.splitlines()} >= _SETTINGS  # none: a search from Python
+    return not text or {line.split(" ")[0] for line in text.splitlines()} >= _SETTINGS
 
 
 RESULT = FolderKind("result of a search", _foreign, is_complete, resumable=True)

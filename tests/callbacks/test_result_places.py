@@ -12,6 +12,7 @@ import lightning as L
 import pytest
 
 from callbacks import IterativePruning, ResultFolder
+from callbacks.result_places import ResultPlaces
 from datamodules import SongData
 from mixgraph.results import RESULT
 from mixgraph.search import search
@@ -104,6 +105,35 @@ def test_a_foreign_folder_is_refused_before_training(tiny_song, tmp_path, name, 
         find(tiny_song, tmp_path / "r", [AtStep(1, pytest.fail)], overwrite=overwrite)
     assert (tmp_path / name / "config.yaml").read_text() == "mine: 1"
     assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (
+            {"stage.ckpt": "x"},
+            r"did not end; go on with\n  python -m mixgraph fit OPTIONS --ckpt_path \S+/stage\.ckpt\n"
+            r"where OPTIONS are those that the search was started with, since \S+/config\.yaml is missing\n"
+            r"or set --result\.overwrite=true",
+        ),
+        ({"stage.ckpt": "x", "config.yaml": "a: [1"}, r"config\.yaml holds no settings of a search\nor set"),
+        ({"stage.ckpt": "x", "config.yaml": ""}, r"go on with\n  mixgraph\.search\.search\(\.\.\., checkpoint='"),
+        ({"config.yaml": "a: [1"}, r"is kept, since it is no unfinished search \(it holds config\.yaml\); rename it"),
+        ({"search.log": "x"}, r"is kept, since it is no unfinished search \(it holds search\.log\); rename it"),
+    ],
+)
+def test_what_is_in_the_way_of_unfinished_work_is_told(tmp_path, files, said) -> None:
+    places = ResultPlaces()
+    (tmp_path / "r.partial").mkdir()
+    for name, text in files.items():
+        (tmp_path / "r.partial" / name).write_text(text)
+    places.hold([tmp_path / "r"])
+    try:
+        with pytest.raises(FileExistsError, match=said):
+            places.check(None, overwrite=False)
+    finally:
+        places.release()
+    assert {path.name: path.read_text() for path in (tmp_path / "r.partial").iterdir()} == files
 
 
 def test_the_song_itself_is_not_replaced(tiny_song, tmp_path) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -183,6 +184,18 @@ def test_a_worker_that_is_killed_is_started_again_and_goes_on(task, plain, numbe
     config = yaml.safe_load((task.folder / "settings.yaml").read_text())
     assert config["ckpt_path"].endswith("stage.ckpt")  # it did not begin anew
     assert files(outcome.result) == files(plain[0] / "results" / "tiny" / "run_0")
+    # The log says where the search goes on, so that a stage which stands twice in it is explained.
+    begins, *lines, done = (line[21:] for line in (outcome.result / "search.log").read_text().splitlines())
+    assert (begins[:19], done[:19]) == ("The search begins: ", "The search is done:")
+    stage, resumed = 0, 0
+    for line in lines:
+        if goes_on := re.match(r"The search goes on after stage (\d): 5 stages, ", line):
+            assert int(goes_on[1]) <= stage
+            stage, resumed = int(goes_on[1]), resumed + 1
+        else:
+            stage += 1
+            assert line.startswith(f"Stage {stage}/5: ")
+    assert (stage, resumed) == (5, 1)
 
 
 @pytest.mark.parametrize(
