@@ -32,7 +32,12 @@ SHORT = (
     "--pruning.rounds=2",
     "--trainer.accelerator=cpu",
 )
-NOT_COMPARED = ("config.yaml", "timings.json", "metrics.json", "checkpoint.json", "progress.log")
+NOT_COMPARED = {
+    "config.yaml", "timings.json", "search.log", "metrics.json", "best.ckpt", "settings.yaml",
+    "searches.jsonl", "fidelity.json", "fidelity.md",
+}  # fmt: skip
+"""Files that hold times, paths or the version of what made them."""
+
 READ_SHARDS = """
 import hashlib, json, sys
 import torch
