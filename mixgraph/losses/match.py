@@ -208,8 +208,9 @@ class MatchLoss(nn.Module):
                 f"got {audio.shape[-1]}"
             )
         linear = self.front_end(audio)
+        log = tuple(magnitudes.log() for magnitudes in linear)
         norms = [_norm(magnitudes, weights) for magnitudes, weights in zip(linear, self._band_weights(), strict=True)]
-        return Features(linear=linear, log=tuple(y.log() for y in linear), norm=torch.stack(norms, 1))
+        return Features(linear=linear, log=log, norm=torch.stack(norms, 1))
 
     def _band_weights(self) -> list[Tensor | None]:
         """The weights of each group's bands, (bands, 1), with a mean of 1; None where all count alike."""
