@@ -9,6 +9,7 @@ from mixgraph.registry import import_extension
 from mixgraph.shipped import configuration
 
 _OURS = {"--mix": "--data.mix", "--tracks": "--data.path"}
+_CLASSES = ("--model", "--data", "--model.class_path", "--data.class_path")
 
 
 def prepare(arguments: Sequence[str]) -> list[str]:
@@ -16,7 +17,8 @@ def prepare(arguments: Sequence[str]) -> list[str]:
 
     `fit SONG` becomes `fit --data.path=SONG`; `--mix` and `--tracks` become settings of the data; the name of a
     configuration that comes with mixgraph becomes its file; `--help-all` becomes `--help`. A module that `--import`
-    names is imported, and the option goes.
+    names is imported, and the option goes. What names a class of the user's for the model or the data stands first,
+    too, so that configurations before it are read as that class's settings.
 
     Args:
         arguments: a subcommand and what follows it.
@@ -31,30 +33,34 @@ def prepare(arguments: Sequence[str]) -> list[str]:
     songs: list[str] = []
     while rest and not rest[0].startswith("-"):
         songs.append(rest.pop(0))
-    prepared = [subcommand]
+    prepared: list[str] = []
+    classes: list[str] = []
     # What names the song comes last: it wins over a configuration's, and is known to a class that `--data` names.
     last = [f"--data.path={songs[0] if len(songs) == 1 else json.dumps(songs)}"] if songs else []
     position = 0
     while position < len(rest):
         word, equals, value = rest[position].partition("=")
         position += 1
-        if word in ("--config", "-c", *_OURS) and not equals:
+        if word in ("--config", "-c", *_CLASSES, *_OURS) and not equals:
             if position == len(rest):
                 raise ValueError(f"{word}: a value is needed after it")
             value = rest[position]
             position += 1
         if word in ("--config", "-c"):
-            prepared.append(f"--config={value if _is_inline(value) else configuration(value)}")
+            prepared.append(f"--config={value if is_inline(value) else configuration(value)}")
+        elif word in _CLASSES:
+            classes += [f"{word}={value}"] if any(other.startswith("--config=") for other in prepared) else []
+            prepared.append(f"{word}={value}")
         elif word in _OURS:
             last.append(f"{_OURS[word]}={value}")
         elif word == "--help-all":
             prepared.append("--help")
         else:
             prepared.append(rest[position - 1])
-    return prepared + last
+    return [subcommand, *classes, *prepared, *last]
 
 
-def _is_inline(value: str) -> bool:
+def is_inline(value: str) -> bool:
     """Whether a configuration is YAML itself, as a flow mapping on the command line."""
     return value.lstrip().startswith("{")
 

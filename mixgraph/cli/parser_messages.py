@@ -52,6 +52,8 @@ def _class_problem(message: str) -> tuple[str, str] | None:
     if required is not None:
         first = required[1].split(",")[0]
         return f"{option}: {kind} needs a value of {required[1]}", f"HINT: --{option}.{first}=VALUE sets it."
+    if refused is not None and kind in ("LightningDataModule", "LightningModule"):
+        return f"{option}.{refused[1]}: no class is named that it is a setting of", f"HINT: --{option}=MODULE.CLASS."
     if refused is not None:
         close = did_you_mean(refused[1], _options_of(problem[1])).strip()
         return f"{option}.{refused[1]}: {kind} has no option of this name", close

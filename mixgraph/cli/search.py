@@ -21,7 +21,7 @@ from mixgraph.cli.options import CheckedCLI
 from mixgraph.graph import GraphValues, batch_values
 from mixgraph.pruning import ORDERS, SAMPLERS
 from mixgraph.results.found_graph import load_result
-from mixgraph.search.checks import check_trainer
+from mixgraph.search.checks import check_data, check_trainer
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.settings import with_defaults
 
@@ -102,6 +102,7 @@ class SearchCLI(CheckedCLI):
 
     def _prepare(self) -> None:
         self.config_init[self.subcommand]["weights_only"] = True  # a checkpoint is data, never code
+        check_data(self.datamodule, trains=self.subcommand == "fit")
         check_trainer(self.trainer)  # before the songs are read, and before other processes start
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, TimeBudget):

@@ -11,17 +11,17 @@ from typing import Any
 
 import yaml
 from jsonargparse import set_parsing_settings
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from datamodules import SongData
-from mixgraph.cli.arguments import prepare
+from mixgraph.cli.arguments import is_inline, prepare
 from mixgraph.cli.commands import PROGRAM
 from mixgraph.cli.network import KeepNetworkConfig, NetworkCLI
 from mixgraph.cli.options import OptionParser
 from mixgraph.cli.search import SEED, KeepConfig, SearchCLI
-from mixgraph.names import uninterpolated
+from mixgraph.names import did_you_mean, uninterpolated
 from mixgraph.registry import load_plugins
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.run import TRAINER_DEFAULTS, quiet_lightning
@@ -60,8 +60,8 @@ def run(arguments: Sequence[str]) -> LightningCLI:
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
     words = [_with_literal_path(argument) for argument in arguments]
     model, data = named_class("model", words), named_class("data", words)
-    if data is not None and "." in data:
-        _imported("data", data)
+    if data is not None:
+        _find_class("data", data, LightningDataModule)
     common: dict[str, Any] = {
         "args": words,
         "parser_class": OptionParser,
@@ -140,32 +140,62 @@ def named_class(part: str, arguments: Sequence[str]) -> str | None:
         if option == f"--{part}.class_path":
             named = value
         elif option == f"--{part}":
-            named = _class_in(value, None) or value
+            named = (_class_in(value, None) or named) if _holds_settings(value) else value
         elif option in ("--config", "-c"):
             named = _class_in(value, part) or named
     return named
 
 
-def _class_in(path: str, part: str | None) -> str | None:
-    """The `class_path` in a YAML file, or in a part of it; None where there is none."""
-    if not Path(path).is_file():
+def _class_in(settings: str, part: str | None) -> str | None:
+    """The `class_path` in a YAML file or in YAML itself, or in a part of it; None where there is none."""
+    if not _holds_settings(settings):
         return None
-    settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    loaded = yaml.safe_load(settings if is_inline(settings) else Path(settings).read_text(encoding="utf-8"))
     if part is not None:
-        settings = settings.get(part) if isinstance(settings, dict) else None
-    class_path = settings.get("class_path") if isinstance(settings, dict) else None
+        loaded = loaded.get(part) if isinstance(loaded, dict) else None
+    class_path = loaded.get("class_path") if isinstance(loaded, dict) else None
     return class_path if isinstance(class_path, str) else None
+
+
+def _holds_settings(value: str) -> bool:
+    """Whether the value of an option is a YAML file or YAML itself, and not the name of a class."""
+    return is_inline(value) or Path(value).is_file()
 
 
 def is_console(class_path: str) -> bool:
     """Whether a class path names a ConsoleModule or a subclass of it, by which songs are searched.
 
     A name without a module is that of a subclass which was imported before (`--import`).
+
+    Raises:
+        ValueError: it names nothing that can be a model.
+    """
+    kind = _find_class("model", class_path, LightningModule)
+    return isinstance(kind, type) and issubclass(kind, ConsoleModule)
+
+
+def _find_class(part: str, class_path: str, base: type) -> object:
+    """What a class path names: a subclass of a base, or a function that makes one, which the parser checks.
+
+    Raises:
+        ValueError: its module is not there or has nothing of that name, or the class is none of that base.
     """
     if "." not in class_path:
-        return class_path in {kind.__name__ for kind in _with_subclasses(ConsoleModule)}
-    kind = _imported("model", class_path)
-    return isinstance(kind, type) and issubclass(kind, ConsoleModule)
+        known = {kind.__name__: kind for kind in _with_subclasses(base)}
+        if class_path not in known:
+            raise ValueError(
+                f"{part}: no class is named {class_path!r}.{did_you_mean(class_path, known) or ' HINT:'} One of yours "
+                f"is named with its module (--{part}=MODULE.CLASS), or after --import MODULE"
+            )
+        return known[class_path]
+    kind = _imported(part, class_path)
+    if isinstance(kind, type) and not issubclass(kind, base):
+        needed = "mixgraph.ConsoleModule" if base is LightningModule else "mixgraph.SongData"
+        raise ValueError(
+            f"{part}.class_path: a subclass of {base.__name__} is needed, got {class_path}. HINT: {needed} is one to "
+            "derive yours from"
+        )
+    return kind
 
 
 def _imported(part: str, class_path: str) -> object:
@@ -176,19 +206,22 @@ def _imported(part: str, class_path: str) -> object:
     """
     module, _, name = class_path.rpartition(".")
     try:
-        namespace = import_module(module)
+        imported = import_module(module)
     except ModuleNotFoundError as error:
+        if error.name is not None and not module.startswith(error.name):
+            raise  # an import inside the module fails: the traceback says where
         raise ValueError(
             f"{part}.class_path: {class_path!r} cannot be imported ({error}). HINT: the module is looked for among "
             "what is installed and in the working folder"
         ) from error
-    if not hasattr(namespace, name):
+    if not hasattr(imported, name):
         raise ValueError(f"{part}.class_path: {module!r} has nothing that is named {name!r}")
-    return getattr(namespace, name)
+    return getattr(imported, name)
 
 
-def _with_subclasses(kind: type[ConsoleModule]) -> list[type[ConsoleModule]]:
-    return [kind, *(sub for child in kind.__subclasses__() for sub in _with_subclasses(child))]
+def _with_subclasses(kind: type) -> list[type]:
+    children: list[type] = kind.__subclasses__()
+    return [kind, *(sub for child in children for sub in _with_subclasses(child))]
 
 
 def _with_literal_path(argument: str) -> str:

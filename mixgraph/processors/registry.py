@@ -72,7 +72,10 @@ def types_from_letters(chain: str, whole: str = "") -> tuple[str, ...]:
     for letter in chain:
         if letter not in by_letter:
             known = ", ".join(f"{key} ({name})" for key, name in sorted(by_letter.items()))
-            raise ValueError(f"unknown processor letter {letter!r} in chain {whole or chain!r}; known are {known}")
+            raise ValueError(
+                f"unknown processor letter {letter!r} in chain {whole or chain!r}; known are {known}. "
+                "HINT: one of yours needs --import MODULE"
+            )
     return tuple(by_letter[letter] for letter in chain)
 
 

@@ -30,6 +30,26 @@ def check_trainer(trainer: Trainer) -> None:
         )
 
 
+def check_data(data: object, *, trains: bool) -> None:
+    """Refuses data that no search runs with, whatever class it is of.
+
+    Args:
+        data: a datamodule, which may be of a class of the user's.
+        trains: whether a search trains on it; where songs are only measured or rendered, `songs` suffice.
+
+    Raises:
+        ValueError: it lacks what a search takes its songs, clips or the length of a stage from.
+    """
+    needed = ("songs", "clips", "steps_per_stage") if trains else ("songs",)
+    # Looked up in the class and not in the object, since to get `songs` is to read them.
+    missing = [name for name in needed if not hasattr(type(data), name) and name not in vars(data)]
+    if missing:
+        raise ValueError(
+            f"data: {type(data).__name__} lacks {', '.join(missing)}, which a search needs. HINT: derive it from "
+            "mixgraph.SongData, or give it what SongData has of these names"
+        )
+
+
 def check_chains(
     track_chain: str,
     subgroup_chain: str,

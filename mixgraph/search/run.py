@@ -11,6 +11,7 @@ import lightning as L
 
 from mixgraph.checkpoints import check_checkpoint
 from mixgraph.names import visible_lines
+from mixgraph.search.checks import check_data
 from mixgraph.search.module import ConsoleModule
 
 
@@ -38,10 +39,12 @@ def search(
         The module, with the graph that was found.
 
     Raises:
-        FileNotFoundError, ValueError: the checkpoint is missing, cut short or damaged.
+        FileNotFoundError, ValueError: the checkpoint is missing, cut short or damaged; data that lacks what a search
+            needs.
     """
     quiet_lightning()
     check_checkpoint(checkpoint)
+    check_data(data, trains=True)
     trainer = L.Trainer(
         max_epochs=stages,
         accelerator=accelerator,

@@ -1,14 +1,19 @@
 """The table of commands, help without torch, names of configurations, modules of the user's, and what is shipped."""
 
 import inspect
+import json
 import os
+import re
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
 import pytest
+import soundfile
 import yaml
+from lightning.pytorch import LightningDataModule
 
 import mixgraph
 from callbacks import IterativePruning, ResultFolder
@@ -17,7 +22,8 @@ from mixgraph import shipped
 from mixgraph.cli import commands, short_help
 from mixgraph.cli.arguments import prepare
 from mixgraph.cli.parser_messages import briefly
-from mixgraph.cli.training import class_problem, is_console, trainer_problem
+from mixgraph.cli.training import class_problem, is_console, named_class, run, trainer_problem
+from mixgraph.search.checks import check_data
 from mixgraph.search.module import ConsoleModule
 from mixgraph.synthetic import SPLITS, GenerationSettings
 from tools.bench.fidelity.songs import SyntheticOptions
@@ -111,10 +117,14 @@ def test_words_before_lightning_reads_them(tmp_path, monkeypatch) -> None:
     ours = f"--config={ROOT / 'configs' / 'demo.yaml'}"
     assert prepare(["fit", "--config", "demo.yaml"]) == prepare(["fit", "-c=configs/demo.yaml"]) == ["fit", ours]
     # The song that is named wins over that of a configuration, and follows the class that takes it.
-    assert prepare(["fit", "song", "--config=demo.yaml", "--data=a.B"]) == [
+    # A class is known before a configuration whose settings it takes, and wins over one that the configuration names.
+    assert prepare(["fit", "song", "--config=demo.yaml", "--data", "a.B", "--model.class_path=a.C"]) == [
         "fit",
+        "--data=a.B",
+        "--model.class_path=a.C",
         ours,
         "--data=a.B",
+        "--model.class_path=a.C",
         "--data.path=song",
     ]
     assert prepare(["fit", "--tracks", "t", "--config=demo.yaml"]) == ["fit", ours, "--data.path=t"]
@@ -155,6 +165,44 @@ def test_a_class_that_is_not_there_is_told() -> None:
         is_console("mixgraph.Nothing")
     with pytest.raises(ValueError, match=r"model.class_path: 'nowhere_at_all.A' cannot be imported"):
         is_console("nowhere_at_all.A")
+
+
+def test_what_names_no_model_or_data_is_told(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["mixgraph"])
+    with pytest.raises(ValueError, match=r"no class is named 'ConsolModule'\. HINT: did you mean ConsoleModule\?"):
+        is_console("ConsolModule")
+    with pytest.raises(ValueError, match=r"model\.class_path: a subclass of LightningModule is needed, got data"):
+        is_console("datamodules.SongData")
+    for words in (["--data=torch.nn.Linear"], ["--config={data: {class_path: torch.nn.Linear}}"]):
+        with pytest.raises(ValueError, match=r"data\.class_path: a subclass of LightningDataModule is needed"):
+            run(["fit", *words])
+    with pytest.raises(SystemExit):  # a network without its data
+        run(["fit", "--model=lightning.pytorch.demos.boring_classes.BoringModel", "--data.path=x"])
+    told = capsys.readouterr().err
+    assert "data.path: no class is named that it is a setting of\nHINT: --data=MODULE.CLASS. " in told
+
+
+def test_where_a_class_is_named(tmp_path) -> None:
+    (tmp_path / "plain.yaml").write_text("path: x\n")
+    (tmp_path / "classed.yaml").write_text("class_path: a.B\n")
+    plain, classed = f"--data={tmp_path / 'plain.yaml'}", f"--data={tmp_path / 'classed.yaml'}"
+    assert named_class("data", ["fit", plain]) is None
+    assert named_class("data", ["fit", classed]) == "a.B"
+    assert named_class("data", ["fit", classed, plain]) == "a.B"
+    assert named_class("data", ["fit", "--data={path: x}"]) is None
+    assert named_class("data", ["fit", "--config={data: {class_path: a.B}, model: {}}"]) == "a.B"
+    assert named_class("model", ["fit", "--config={data: {class_path: a.B}, model: {}}"]) is None
+    assert named_class("data", ["fit", classed, "--data", "c.D"]) == "c.D"
+
+
+def test_data_that_a_search_cannot_take_is_told() -> None:
+    class Plain(LightningDataModule):
+        songs = ()
+
+    check_data(Plain(), trains=False)
+    check_data(SongData("nowhere"), trains=True)  # whose songs are not read for that
+    with pytest.raises(ValueError, match=r"data: Plain lacks clips, steps_per_stage, which a search needs\. HINT: "):
+        check_data(Plain(), trains=True)
 
 
 @pytest.mark.long
@@ -222,44 +270,93 @@ print(IterativePruning.__module__, SongData.__module__)
     assert printed == "mixgraph.callbacks.iterative_pruning mixgraph.datamodules.song\n"
 
 
+MY_PARTS = """
+import torch
+from mixgraph import ConsoleModule, SongData
+from mixgraph.processors import Processor, register
+from mixgraph.processors.parameter import decibels
+
+@register
+class MyGain(Processor):
+    name, letter, linear, channels, keeps_mono, identity = "my_gain", "m", True, "mid_side", True, {"log_gain": 0.0}
+
+    @property
+    def specification(self):
+        return {"log_gain": decibels((1,), -60, 24, "gain of the mid channel")}
+
+    def impulse_response(self, parameters):
+        mid = torch.exp(parameters["log_gain"])
+        return torch.stack((mid, torch.ones_like(mid)), dim=1)
+
+class MyConsole(ConsoleModule):
+    def __init__(self, *, colour: str = "red", **kwargs):
+        super().__init__(**kwargs)
+        self.colour = colour
+
+class MyData(SongData):
+    pass
+"""
+
+
+def command(*words: str, folder: Path) -> subprocess.CompletedProcess:
+    """Runs `python -m mixgraph` in a folder."""
+    line = [sys.executable, "-m", "mixgraph", *words]
+    return subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
+
+
 @pytest.fixture(scope="module")
 def own_classes(tiny_song, tmp_path_factory) -> Path:
-    """A folder with a console and data of the user's, and with packages that have the names of ours."""
+    """A folder with a processor, a console and data of the user's, and with packages that have the names of ours.
+
+    A search with all of them was killed in its second stage there, and went on to its result, `mine`.
+    """
     folder = tmp_path_factory.mktemp("own")
     for name in ("callbacks", "datamodules", "tools", "configs"):
         (folder / name).mkdir()
         (folder / name / "__init__.py").write_text(HIDING)
-    (folder / "my_console.py").write_text(
-        "from mixgraph import ConsoleModule, SongData\n"
-        "class MyConsole(ConsoleModule):\n"
-        "    def __init__(self, *, colour: str = 'red', **kwargs):\n"
-        "        super().__init__(**kwargs)\n"
-        "        self.colour = colour\n"
-        "class MyData(SongData):\n"
-        "    pass\n"
-    )
-    words = [
-        "fit",
-        "--import",
-        "my_console",
-        "--model=MyConsole",
-        "--data=my_console.MyData",
-        f"--data.path={tiny_song}",
-    ]
-    words += [*SMALL, "--model.colour=blue", "--result.path=mine"]
-    done = subprocess.run(
-        [sys.executable, "-m", "mixgraph", *words], cwd=folder, capture_output=True, text=True, check=False
-    )
+    (folder / "my_parts.py").write_text(MY_PARTS)
+    # The classes are named after the configuration whose settings they take.
+    words = ["fit", str(tiny_song), "--import", "my_parts", "--config", "demo.yaml", "--model=MyConsole"]
+    words += ["--data", "my_parts.MyData", *SMALL, "--model.track_chain=gm", "--model.colour=blue"]
+    line = [sys.executable, "-m", "mixgraph", *words, "--result.path=mine"]
+    search = subprocess.Popen(line, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    checkpoint, end = folder / "mine.partial" / "stage.ckpt", time.monotonic() + 120
+    while not checkpoint.exists():
+        assert search.poll() is None, search.communicate()[1]
+        assert time.monotonic() < end
+        time.sleep(0.002)
+    search.kill()
+    search.communicate()
+    words = ["--import", "my_parts", "--config", "mine.partial/config.yaml", "--ckpt_path", str(checkpoint)]
+    done = command("fit", *words, folder=folder)
     assert done.returncode == 0, done.stderr
     return folder
 
 
 @pytest.mark.long
-def test_a_console_of_the_users_keeps_the_searchs_command_line(own_classes) -> None:
+def test_classes_of_the_users_keep_the_searchs_command_line(own_classes) -> None:
     saved = yaml.safe_load((own_classes / "mine" / "config.yaml").read_text())
-    assert saved["model"]["class_path"] == "my_console.MyConsole"
+    assert saved["model"]["class_path"] == "my_parts.MyConsole"
     assert saved["model"]["init_args"]["colour"] == "blue"
     assert saved["model"]["init_args"]["loss"]["denominator"] == "target"
-    assert saved["data"]["class_path"] == "my_console.MyData"
+    assert saved["model"]["init_args"]["regularizers"]["sparsity_ramp_steps"] == 100  # of demo.yaml
+    assert saved["data"]["class_path"] == "my_parts.MyData"
     assert saved["pruning"]["rounds"] == 1
-    assert (own_classes / "mine" / "graph.json").is_file()
+    log = (own_classes / "mine" / "search.log").read_text()
+    assert "The search goes on after stage 1: 2 stages" in log
+
+
+@pytest.mark.long
+def test_a_processor_of_the_users_is_searched_rendered_and_shown(own_classes, tiny_song) -> None:
+    graph = json.loads((own_classes / "mine" / "graph.json").read_text())
+    assert {"gain_panning", "my_gain"} == {node["type"] for node in graph["nodes"]} - {"input", "mix", "output"}
+    assert re.search(r"\n  my gain +\d+%.* mid [+-]\d", (own_classes / "mine" / "settings.txt").read_text())
+    words = ("render", "mine", "--tracks", str(tiny_song), "--out", "again.flac")
+    done = command(*words, folder=own_classes)
+    assert done.returncode == 1
+    assert "unknown processor type 'my_gain'" in done.stderr
+    assert done.stderr.endswith("One of yours needs --import MODULE\n")
+    done = command(*words, "--import", "my_parts", folder=own_classes)
+    assert done.returncode == 0, done.stderr
+    again, first = (soundfile.read(own_classes / name)[0] for name in ("again.flac", "mine/mix_found.flac"))
+    assert abs(again - first).max() < 2e-6
