@@ -35,7 +35,7 @@ class Machine:
             return losses(module, clip)
 
         def timed_evaluate(evaluator, removed, bound=None, ceilings=None):
-            if evaluator._gone(removed) not in evaluator._losses:
+            if evaluator._removed_with(removed) not in evaluator._losses:
                 self.trials.append(tuple(removed))
                 self.now += (self.trial(evaluator, removed) if removed else WHOLE) * self.slower
             return evaluate(evaluator, removed, bound, ceilings)
