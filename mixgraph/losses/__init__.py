@@ -1,7 +1,8 @@
 """Losses of a search.
 
 - `match`: the match loss of two mixes (paper eq. 3-4).
-- `front_ends`: what turns audio into magnitudes for it, by name.
+- `front_ends`: what turns audio into magnitudes for it, by name; mel bands of STFTs.
+- `nsgt_front_end`: bands of a nonstationary Gabor transform.
 - `settings`: settings of the match loss, and the one place where it is made.
 - `whole_song`: the match loss of a whole song, in windows; the published evaluation in clips.
 - `regularizers`: gain staging and sparsity (paper eq. 5 and 8).
@@ -9,6 +10,7 @@
 
 from mixgraph.losses.front_ends import FRONT_ENDS, FrontEnd, MelFrontEnd
 from mixgraph.losses.match import Denominator, Features, MatchLoss, MatchTerms
+from mixgraph.losses.nsgt_front_end import NsgtFrontEnd
 from mixgraph.losses.regularizers import gain_staging, sparsity, sparsity_ramp
 from mixgraph.losses.settings import LOSS, LossSettings, make_front_end, make_match_loss
 from mixgraph.losses.whole_song import SongScore, SongTarget, clip_score
@@ -23,6 +25,7 @@ __all__ = [
     "MatchLoss",
     "MatchTerms",
     "MelFrontEnd",
+    "NsgtFrontEnd",
     "SongScore",
     "SongTarget",
     "clip_score",

@@ -2,7 +2,7 @@
 
 A front end need not have the same number of bands or frames everywhere: it returns groups of bands, such as the
 resolutions of a multi-resolution transform or the octaves of a constant-Q transform. The loss compares each group by
-itself and takes the mean over groups.
+itself and takes the mean over groups, with the weights that the front end gives them.
 """
 
 from __future__ import annotations
@@ -62,6 +62,11 @@ class FrontEnd(nn.Module):
     def band_weights(self) -> tuple[Tensor | None, ...]:
         """How much each band counts in the loss of its group: (bands,) for each group, None where all count alike."""
         return (None,) * self.num_groups
+
+    @property
+    def group_weights(self) -> tuple[float, ...] | None:
+        """How much each group counts in the mean over groups; None where all count alike."""
+        return None
 
     def forward(self, audio: Tensor) -> tuple[Tensor, ...]:
         """Transforms audio, (B, 2, T).

@@ -83,6 +83,7 @@ class MatchTerms:
         target_norm: (B, groups, 4), denominators with their floor.
         prediction_norm: the same.
         weights: of lr, mid and side.
+        group_weights: of the groups, with a sum of 1; None where all count alike.
     """
 
     full: Tensor
@@ -96,6 +97,7 @@ class MatchTerms:
     target_norm: Tensor
     prediction_norm: Tensor
     weights: tuple[float, float, float]
+    group_weights: tuple[float, ...] | None = None
 
     @classmethod
     def combine(
@@ -107,6 +109,7 @@ class MatchTerms:
         log_magnitude: Tensor,
         denominator: Denominator,
         weights: tuple[float, float, float],
+        group_weights: tuple[float, ...] | None = None,
     ) -> MatchTerms:
         """Divides, averages and weights the parts; they are as in the class.
 
@@ -115,7 +118,12 @@ class MatchTerms:
         """
         _check_denominator(denominator)
         spectral_convergence = distance / (target_norm if denominator == "target" else prediction_norm)
-        left, right, mid, side = (spectral_convergence + log_magnitude).mean(1).unbind(-1)
+        distances = spectral_convergence + log_magnitude
+        if group_weights is None:
+            left, right, mid, side = distances.mean(1).unbind(-1)
+        else:
+            pairs = zip(distances.unbind(1), group_weights, strict=True)
+            left, right, mid, side = sum((d * w for d, w in pairs), torch.zeros_like(distances[:, 0])).unbind(-1)
         lr = (left + right) / 2
         return cls(
             full=weights[0] * lr + weights[1] * mid + weights[2] * side,
@@ -129,6 +137,7 @@ class MatchTerms:
             target_norm=target_norm,
             prediction_norm=prediction_norm,
             weights=weights,
+            group_weights=group_weights,
         )
 
     def over(self, denominator: Denominator) -> MatchTerms:
@@ -146,6 +155,7 @@ class MatchTerms:
             log_magnitude=self.log_magnitude,
             denominator=denominator,
             weights=self.weights,
+            group_weights=self.group_weights,
         )
 
 
@@ -275,7 +285,12 @@ class MatchLoss(nn.Module):
             log_magnitude=torch.stack([_mean((y - p).abs(), w) for p, y, w in log_pairs], 1),
             denominator=self.denominator if denominator is None else denominator,
             weights=self.weights,
+            group_weights=self._group_weights(),
         )
+
+    def _group_weights(self) -> tuple[float, ...] | None:
+        weights = self.front_end.group_weights
+        return None if weights is None else tuple(weight / sum(weights) for weight in weights)
 
     def _denominator_floor(self, loudest: Tensor, target: Features) -> Tensor:
         """Returns the least denominator, (1 or B, groups, 1)."""

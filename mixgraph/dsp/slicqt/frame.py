@@ -21,10 +21,11 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from mixgraph.dsp.fourier import fast_length
 from mixgraph.dsp.slicqt.ragged import Block, Layout
 from mixgraph.dsp.slicqt.scales import Scale
 
-Raster = Literal["ragged", "power_of_two"]
+Raster = Literal["ragged", "power_of_two", "doubling"]
 LEAST_BINS = 4
 """Of a band before it is widened: below it, neighbouring bands would be the same band."""
 
@@ -58,7 +59,8 @@ def make_frame(
         length: N, samples of a frame; even.
         sample_rate: in Hz.
         scale: centres of the bands.
-        raster: M_k is a multiple of 4 (`"ragged"`: least memory) or a power of two (`"power_of_two"`: few blocks).
+        raster: M_k is a multiple of 4 (`"ragged"`: least memory), a power of two (`"power_of_two"`: few blocks), or
+            that of the narrowest band, doubled until it is enough (`"doubling"`: the same few blocks at any length).
         oversampling: M_k is at least as many times the width of its window.
         least_window: narrower windows are widened to so many bins; in a slice, a band of 16 bins keeps a click
             24 dB below itself in the slice's outer quarters.
@@ -69,7 +71,8 @@ def make_frame(
     _check(length, sample_rate, scale, raster, oversampling)
     positions = np.array([0.0, *scale.centres_hz, sample_rate / 2]) * (length / sample_rate)
     supports, windows = _windows(positions, length // 2 + 1, least_window)
-    sizes = _sizes([stop - start for start, stop in supports], raster, oversampling)
+    widths = [stop - start for start, stop in supports]
+    sizes = _doubled_sizes(positions, oversampling) if raster == "doubling" else _sizes(widths, raster, oversampling)
     layout = _layout(sizes, length, sample_rate, scale, raster, oversampling, least_window)
     offsets = np.concatenate(([0], np.cumsum(sizes)))
     analysis_bin = np.zeros(offsets[-1], dtype=np.int64)
@@ -145,6 +148,15 @@ def _sizes(widths: list[int], raster: Raster, oversampling: int) -> list[int]:
         sizes.append(least)
     last = widths[-1] * oversampling  # the one-sided band at half the rate is narrower than the one before it
     return [*sizes, max(4, 4 * -(-last // 4) if raster == "ragged" else 1 << (last - 1).bit_length())]
+
+
+def _doubled_sizes(positions: np.ndarray, oversampling: int) -> list[int]:
+    """M_k of each band by its width before rounding to bins, so that no length moves a band into another block."""
+    widths = [positions[1], *(positions[2:] - positions[:-2]), positions[-1] - positions[-2]]
+    least = min(widths[1:-1])
+    base = fast_length(int(np.ceil((least + 2) * oversampling)))  # rounding and widening add up to 2 bins
+    doublings = np.maximum.accumulate([max(0, int(np.ceil(np.log2(width / least) - 1e-9))) for width in widths])
+    return [base << int(times) for times in doublings]
 
 
 def _layout(

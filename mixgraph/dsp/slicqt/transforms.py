@@ -11,6 +11,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
@@ -43,17 +44,16 @@ class _Bands(nn.Module):
         self.length = length
         self.layout = replace(frame.layout, transition=transition)
         self.num_covering = len(frame.synthesis_place)
-        self._constant("analysis_bin", torch.from_numpy(frame.analysis_bin))
-        self._constant("analysis_weight", torch.from_numpy(frame.analysis_weight))
-        for j in range(self.num_covering):
-            self._constant(f"synthesis_place{j}", torch.from_numpy(frame.synthesis_place[j]))
-            self._constant(f"synthesis_weight{j}", torch.from_numpy(frame.synthesis_weight[j]))
-        ends = torch.full((length // 2 + 1,), math.sqrt(2), dtype=torch.float64)
-        ends[0] = ends[-1] = 1
-        self._constant("bin_weight", ends)
+        halves = np.full(length // 2 + 1, math.sqrt(2))  # of the half spectrum, whose bins but two stand for a pair
+        halves[0] = halves[-1] = 1
+        self._constant("analysis_bin", frame.analysis_bin)
+        self._constant("analysis_weight", frame.analysis_weight * halves[frame.analysis_bin])
+        for j, (place, weight) in enumerate(zip(frame.synthesis_place, frame.synthesis_weight, strict=True)):
+            self._constant(f"synthesis_place{j}", place)
+            self._constant(f"synthesis_weight{j}", weight / halves[: len(weight)])
 
-    def _constant(self, name: str, values: Tensor) -> None:
-        self.register_buffer(name, values, persistent=False)
+    def _constant(self, name: str, values: np.ndarray) -> None:
+        self.register_buffer(name, torch.from_numpy(values), persistent=False)
 
     def weights(self, name: str, like: Tensor) -> Tensor:
         """A list of weights in the precision of a signal or a spectrum; they are kept in float64."""
@@ -63,8 +63,7 @@ class _Bands(nn.Module):
     def analyse(self, frames: Tensor) -> Tensor:
         """(..., N) real to (..., T) complex."""
         spectrum = torch.fft.rfft(frames, norm="ortho")
-        weight = self.weights("analysis_weight", frames) * self.weights("bin_weight", frames)[self.analysis_bin]
-        buffers = spectrum.index_select(-1, self.analysis_bin) * weight
+        buffers = _gather(spectrum, self.analysis_bin).mul_(self.weights("analysis_weight", frames))
         return self._each_block(buffers, torch.fft.ifft)
 
     def synthesise(self, coefficients: Tensor) -> Tensor:
@@ -74,15 +73,20 @@ class _Bands(nn.Module):
         for j in range(1, self.num_covering):
             part = self._covering(buffers, j)
             spectrum[..., : part.shape[-1]] += part
-        return torch.fft.irfft(spectrum / self.weights("bin_weight", coefficients), n=self.length, norm="ortho")
+        return torch.fft.irfft(spectrum, n=self.length, norm="ortho")
 
     def _covering(self, buffers: Tensor, j: int) -> Tensor:
         place: Tensor = getattr(self, f"synthesis_place{j}")
-        return buffers.index_select(-1, place) * self.weights(f"synthesis_weight{j}", buffers)
+        return _gather(buffers, place).mul_(self.weights(f"synthesis_weight{j}", buffers))
 
     def _each_block(self, flat: Tensor, transform: Any) -> Tensor:
         transformed = [transform(block, norm="ortho").flatten(-2) for block in RaggedSpectrum(flat, self.layout).blocks]
         return torch.cat(transformed, dim=-1)
+
+
+def _gather(values: Tensor, index: Tensor) -> Tensor:
+    """`values[..., index]`; on a CPU `index_select` takes 60 times as long along the last axis."""
+    return values.gather(-1, index.expand(*values.shape[:-1], -1))
 
 
 class _Analysis(Function):

@@ -1,0 +1,133 @@
+"""A front end by the nonstationary Gabor transform: bands as the ear has them, each with the time resolution it allows.
+
+Where the mel front end sums the bins of three STFTs into bands, this one has bands that are windows in frequency. One
+transform of the whole audio gives all of them: wide and fast ones at the top, narrow and slow ones at the bottom.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from mixgraph.dsp.filterbank import a_weighting_taps
+from mixgraph.dsp.fourier import fast_length
+from mixgraph.dsp.slicqt import NSGT, make_scale
+from mixgraph.dsp.slicqt.frame import LEAST_BINS
+from mixgraph.dsp.stft import FloorGradient, floored_magnitude, four_signals
+from mixgraph.losses.front_ends import DESIGN_SAMPLE_RATE, FRONT_ENDS, FrontEnd
+
+_MAX_LENGTHS = 8
+"""Transforms of so many lengths of audio are kept: a search has clips and windows of one length, or two."""
+
+
+@FRONT_ENDS.register
+class NsgtFrontEnd(FrontEnd):
+    """Magnitudes of an NSGT (docs/slicqt.md) of A-weighted audio; all bands count alike.
+
+    Each block of bands of one rate is a group, which counts by the number of its bands. A coefficient is told as the
+    root mean square of the sine that it stands for, whatever the rate of its band and the length of the audio. Audio
+    is taken as periodic, with zeros up to a length whose FFT is fast.
+
+    Args:
+        sample_rate: in Hz.
+        floor_gradient: see `floored_magnitude`.
+        scale: of the bands, see `make_scale`.
+        num_bands: between the two at 0 Hz and at half the sample rate.
+        low_hz: centre of the lowest band.
+        high_share: centre of the highest band, as a share of half the sample rate.
+        oversampling: coefficients of a band over those that it needs: at 2 magnitudes hardly alias, at twice the cost.
+        a_weighting: weight each band by the response of the mel front end's filter at its centre.
+        magnitude_floor: least magnitude, as the root mean square of a sine at full scale 1.
+
+    Raises:
+        ValueError: a setting is out of its range; the message says which.
+    """
+
+    name = "nsgt"
+
+    def __init__(
+        self,
+        sample_rate: int = DESIGN_SAMPLE_RATE,
+        floor_gradient: FloorGradient = "soft",
+        scale: str = "bark",
+        num_bands: int = 96,
+        low_hz: float = 30.0,
+        high_share: float = 0.97,
+        oversampling: int = 1,
+        a_weighting: bool = True,
+        magnitude_floor: float = 3e-5,
+    ) -> None:
+        super().__init__(sample_rate)
+        if not magnitude_floor > 0:
+            raise ValueError(f"magnitude_floor must be positive; got {magnitude_floor}")
+        if floor_gradient not in get_args(FloorGradient):
+            raise ValueError(f"floor_gradient must be one of {get_args(FloorGradient)}; got {floor_gradient!r}")
+        if not 0 < high_share < 1:
+            raise ValueError(f"high_share must be between 0 and 1; got {high_share}")
+        self.magnitude_floor = magnitude_floor
+        self.floor_gradient: FloorGradient = floor_gradient
+        self.oversampling = oversampling
+        self.scale = make_scale(scale, num_bands, low_hz, high_share * sample_rate / 2)
+        self._gains = self._band_gains(a_weighting)
+        self._transforms: dict[tuple[int, torch.device], tuple[NSGT, Tensor]] = {}
+        self._blocks = self._transform(self.min_samples, torch.device("cpu"))[0].layout.blocks
+
+    def _band_gains(self, a_weighting: bool) -> Tensor:
+        """What each band is multiplied by, (bands,), float64."""
+        centres = torch.tensor((0.0, *self.scale.centres_hz, self.sample_rate / 2), dtype=torch.float64)
+        if not a_weighting:
+            return torch.ones_like(centres)
+        taps = a_weighting_taps(self.sample_rate).double()
+        time = torch.arange(len(taps)) - len(taps) // 2
+        return (taps * torch.cos(2 * math.pi / self.sample_rate * centres.unsqueeze(-1) * time)).sum(-1).abs()
+
+    @property
+    def min_samples(self) -> int:
+        """The length at which the narrowest band is as wide as a band must be."""
+        centres = (0.0, *self.scale.centres_hz, self.sample_rate / 2)
+        narrowest = min(high - low for low, high in zip(centres, centres[2:], strict=False))
+        return math.ceil(LEAST_BINS * self.sample_rate / narrowest)
+
+    @property
+    def num_groups(self) -> int:
+        return len(self._blocks)
+
+    @property
+    def group_weights(self) -> tuple[float, ...]:
+        """By the number of bands."""
+        return tuple(float(block.num_bands) for block in self._blocks)
+
+    def forward(self, audio: Tensor) -> tuple[Tensor, ...]:
+        transform, weights = self._transform(audio.shape[-1], audio.device)
+        padded = torch.nn.functional.pad(audio, (0, transform.samples - audio.shape[-1]))
+        spectrum = transform(padded)
+        weighted = spectrum.flat * weights.to(spectrum.flat.real.dtype)
+        coefficients = four_signals(weighted.unsqueeze(-2)).squeeze(-2)
+        magnitudes = floored_magnitude(coefficients, self.magnitude_floor, self.floor_gradient)
+        parts = magnitudes.split([block.num_coefficients for block in spectrum.layout.blocks], dim=-1)
+        return tuple(
+            part.unflatten(-1, (block.num_bands, block.size))
+            for part, block in zip(parts, spectrum.layout.blocks, strict=True)
+        )
+
+    def _transform(self, samples: int, device: torch.device) -> tuple[NSGT, Tensor]:
+        """The transform of audio of a length, and what each coefficient is multiplied by, (T,), float64."""
+        key = (samples, device)
+        if key not in self._transforms:
+            if len(self._transforms) >= _MAX_LENGTHS:
+                self._transforms.pop(next(iter(self._transforms)))
+            transform = NSGT(
+                self.scale, fast_length(samples), self.sample_rate, raster="doubling", oversampling=self.oversampling
+            )
+            gains = [
+                self._gains[block.first_band : block.first_band + block.num_bands, None]
+                .expand(-1, block.size)
+                .mul(math.sqrt(block.size / transform.layout.length))
+                .flatten()
+                for block in transform.layout.blocks
+            ]
+            self._transforms[key] = transform.to(device), torch.cat(gains).to(device)
+        return self._transforms[key]
