@@ -1,14 +1,14 @@
 """A network that predicts mixing graphs from tracks and mix, what it is trained on, and what it is judged against.
 
-- `features`: what a mixing engineer would look at, of a stretch of audio.
+- `features`: the network's inputs, computed from a segment of tracks and mix.
 - `coding`: parameters of processors as short vectors that a network can predict, and back.
 - `examples`: a song's full console with features and labels.
 - `cache`, `data`: examples on disk, and batches of them.
-- `statistics`: means and spreads of a training set.
+- `statistics`: the means and spreads of a training set.
 - `network`, `module`: the network, and its training.
-- `settings`: settings of task, network, losses and optimizer.
-- `prediction`: the graph of a song.
-- `baselines`, `evaluation`: predictions against simple guesses and against the truth.
+- `settings`: the settings of task, network, losses and optimizer.
+- `prediction`: predicts the graph of a song.
+- `baselines`, `evaluation`: compares predictions with simple guesses and with the true graphs.
 
 The names below are imported when first used, so that the parts that need no Trainer do not load one.
 """

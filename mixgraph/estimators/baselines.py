@@ -1,4 +1,4 @@
-"""What an estimator has to beat: predictions that know the training set and nothing of the song.
+"""Baselines that an estimator has to beat: their predictions use the training set and nothing of the song.
 
 All of them set processors to the mean of the training set's codes and dry/wet logits (of those that were kept).
 """
@@ -24,8 +24,8 @@ class MeanSettings:
     """Predictions with the mean settings of a training set.
 
     Args:
-        module: knows the training set's means and rates.
-        seed: of the random baseline; each song draws from a seed of its own.
+        module: holds the training set's means and rates.
+        seed: seeds the random baseline, together with the song.
     """
 
     def __init__(self, module: EstimatorModule, seed: int = 0) -> None:
@@ -33,7 +33,7 @@ class MeanSettings:
         self.best = best_slots(module.slots)
 
     def values(self, console: Console) -> GraphValues:
-        """Mean parameters and weights on the full console, on the CPU."""
+        """The mean parameters and weights for the full console, on the CPU."""
         graph, module = console.graph, self.module
         parameters = {}
         for t, count in graph.count().items():
@@ -47,15 +47,15 @@ class MeanSettings:
         return GraphValues(graph, parameters, torch.sigmoid(logits).cpu())
 
     def nothing(self, console: Console) -> Prediction:
-        """No processor: the dry sum."""
+        """Predicts no processor; the mix is the sum of the dry tracks."""
         return self._prediction(console, torch.zeros(len(console.graph.processors)))
 
     def everything(self, console: Console) -> Prediction:
-        """Every processor of the console."""
+        """Predicts every processor of the console."""
         return self._prediction(console, torch.ones(len(console.graph.processors)))
 
     def at_random(self, console: Console) -> Prediction:
-        """Every processor with the training set's rate of its type on its level, by chance."""
+        """Keeps each processor at random, with the training set's rate of its type on its level as the probability."""
         name = console.graph.names[console.graph.outputs[0]]
         digest = hashlib.sha256(f"{self.seed}/{name}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
@@ -63,12 +63,12 @@ class MeanSettings:
         return self._prediction(console, (torch.rand(len(rates), generator=generator) < rates).float())
 
     def at_rates(self, console: Console) -> Prediction:
-        """All processors, with their mean weights times the training set's rate of their type on its level."""
+        """Keeps all processors, with their mean weights times the training set's rate of their type on its level."""
         rates = torch.tensor([self._rate(*slot) for slot in slots_of(console)])
         return self._prediction(console, rates)
 
     def best_by_type(self, console: Console) -> Prediction:
-        """All processors of the types, each on its level, that give the best F1 on the training set."""
+        """Keeps all processors of the (type, level) pairs that give the best F1 on the training set."""
         return self._prediction(console, torch.tensor([float(slot in self.best) for slot in slots_of(console)]))
 
     def _rate(self, node_type: str, level: int) -> float:
@@ -80,7 +80,7 @@ class MeanSettings:
 
 
 def slots_of(console: Console) -> list[tuple[str, int]]:
-    """(type, level) of each processor of a console."""
+    """Returns (type, level) for each processor of a console."""
     graph = console.graph
     return [
         (graph.types[node], SUBGROUP if graph.types[graph.chain_head(node)] == MIX else TRACK)
@@ -89,18 +89,18 @@ def slots_of(console: Console) -> list[tuple[str, int]]:
 
 
 def best_slots(slots: Mapping[tuple[str, int], tuple[int, int]]) -> set[tuple[str, int]]:
-    """The slots to keep always, others never, for the best F1 on the training set.
+    """Chooses the slots, (type, level), that give the best F1 on the training set if exactly their processors are kept.
 
     The best set is a prefix in order of rate: taking a slot of a higher rate instead of a lower one matches more for
-    each that is found.
+    each that is kept.
     """
     used = {slot: counts for slot, counts in slots.items() if slot[1] != MASTER and counts[1] > 0}
-    wanted = sum(kept for kept, _ in used.values())
+    num_true = sum(kept for kept, _ in used.values())
     order = sorted(used, key=lambda slot: (-used[slot][0] / used[slot][1], slot))
-    best, chosen, matched, found = 0.0, 0, 0, 0
+    best, best_rank, num_matched, num_chosen = 0.0, 0, 0, 0
     for rank, slot in enumerate(order, 1):
-        matched, found = matched + used[slot][0], found + used[slot][1]
-        f1 = 2 * matched / (wanted + found)
+        num_matched, num_chosen = num_matched + used[slot][0], num_chosen + used[slot][1]
+        f1 = 2 * num_matched / (num_true + num_chosen)
         if f1 > best:
-            best, chosen = f1, rank
-    return set(order[:chosen])
+            best, best_rank = f1, rank
+    return set(order[:best_rank])

@@ -1,8 +1,8 @@
-"""Examples made once from shards, in files that are read in any order.
+"""Makes examples from shards once and caches them in files that can be read in any order.
 
 Making features takes about a second a sample, so an example is made when it is first needed and kept as a safetensors
 file (half precision for spectrograms). The name of the folder is a hash of the task, of the shards and of the version
-of the features, so it never gets stale.
+of the features, so a stale cache is never read.
 """
 
 from __future__ import annotations
@@ -52,9 +52,10 @@ class ExampleSettings:
 
     Attributes:
         task: see `EstimatorTask`.
-        max_segments: of a sample, evenly spread over it.
-        target: `"mix"`, the sample's, or `"rendered"`, what its graph makes of its tracks.
-        clip_seconds: from the middle of a segment, kept as audio for the match loss; 0 keeps none.
+        max_segments: the most segments that one sample gives; they are spread evenly over it.
+        target: the audio that stands for the mix: `"mix"` is the sample's mix, `"rendered"` its tracks rendered by its
+            graph.
+        clip_seconds: length of the audio that is kept for the match loss, from a segment's middle; 0 keeps none.
     """
 
     task: EstimatorTask
@@ -64,14 +65,14 @@ class ExampleSettings:
 
 
 def segment_starts(length: int, segment: int, most: int) -> list[int]:
-    """First samples of at most so many segments, evenly spread; one that may reach past the end of a short song."""
+    """First samples of at most `most` segments, evenly spread; a short song gives one, which may reach past its end."""
     count = max(1, min(most, length // segment))
     spare = max(0, length - count * segment)
     return [i * segment + spare * (i + 1) // (count + 1) for i in range(count)]
 
 
 def checked_audio(sample: GraphSample, sample_rate: int) -> SampleAudio:
-    """The audio of a sample that an estimator can learn from, or be judged by.
+    """Returns the audio of a sample, after checking that an estimator can learn from it or be scored on it.
 
     Raises:
         ValueError: a sample without audio, at another rate, or of processors with other options.
@@ -87,10 +88,10 @@ def checked_audio(sample: GraphSample, sample_rate: int) -> SampleAudio:
 
 
 class ExampleMaker:
-    """From a sample to examples; one for all samples of a task.
+    """Makes examples from samples; one maker serves all samples of a task.
 
     Args:
-        settings: what they are made of.
+        settings: how examples are made.
     """
 
     def __init__(self, settings: ExampleSettings) -> None:
@@ -136,7 +137,7 @@ class ExampleMaker:
 
 @dataclass(frozen=True)
 class CachedExample:
-    """Where an example is: file, key of its sample, song, first sample."""
+    """The place of a cached example: its file, its sample's key, its song, its segment's first audio sample."""
 
     file: str
     key: str
@@ -145,12 +146,12 @@ class CachedExample:
 
 
 class ExampleFiles(Dataset[Data]):
-    """Examples in files.
+    """A dataset of cached examples, each read from its file when it is indexed.
 
     Args:
-        folder: where the files are.
-        items: which of them.
-        task: for the consoles.
+        folder: the folder that holds the files.
+        items: the examples of the dataset.
+        task: gives the chains of the consoles.
     """
 
     def __init__(self, folder: Path, items: Sequence[CachedExample], task: EstimatorTask) -> None:
@@ -162,16 +163,16 @@ class ExampleFiles(Dataset[Data]):
     def __getitem__(self, index: int) -> Data:
         path = self.folder / self.items[index].file
         with safetensors.safe_open(path, framework="pt") as file:
-            found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-            data = Data(**{key: value.float() if key in _HALF else value for key, value in found.items()})
-            if "clip_tracks" in found:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+            data = Data(**{key: value.float() if key in _HALF else value for key, value in tensors.items()})
+            if "clip_tracks" in tensors:
                 subgroups = json.loads(file.metadata()["subgroups"])
                 chains = self.task.track_chain, self.task.subgroup_chain
                 data.graph = console_of_subgroups(subgroups, *chains, self.items[index].song).graph
         return data
 
     def light(self) -> Iterator[Data]:
-        """All examples with cues and labels only."""
+        """Yields all examples with their cues and labels only, which is quick to read."""
         for item in self.items:
             with safetensors.safe_open(self.folder / item.file, framework="pt") as file:
                 names = [n for n in file.keys() if n in _LIGHT or n.startswith("code_")]  # noqa: SIM118
@@ -186,7 +187,7 @@ def cached_examples(
     num_workers: int = 1,
     audio_root: Path | None = None,
 ) -> tuple[Path, list[CachedExample]]:
-    """Makes the examples of some shards that are not in the cache; returns the folder and what is in it, in order.
+    """Makes the examples of some shards that the cache lacks; returns the cache's folder and its examples, in order.
 
     Raises:
         FileNotFoundError, ValueError: as `read_shards` and `ExampleMaker.make`.

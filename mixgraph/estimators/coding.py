@@ -1,4 +1,4 @@
-"""Parameters of a processor as a short vector of numbers that a network can predict, and back.
+"""Codes a processor's parameters as a short vector that a network can predict, and decodes it.
 
 Curves over frequency (an equalizer's 1024 log magnitudes, a reverb's levels and decays) are coded as the values of a
 piecewise linear curve at a few knots, dense where hearing is; the code is the least-squares fit. What has no effect is
@@ -27,10 +27,10 @@ _KNOTS = ((200, 28), (64, 6), (16, 3))  # a curve of at least so many points: so
 
 
 class ParameterCode(nn.Module):
-    """The code of one processor type: `size` linear numbers, then `num_positions` turns.
+    """Codes the parameters of one processor type as `size` linear numbers, then `num_positions` turns.
 
     Args:
-        processor: declares names and shapes.
+        processor: declares the names and shapes of the parameters.
     """
 
     def __init__(self, processor: Processor) -> None:
@@ -58,7 +58,7 @@ class ParameterCode(nn.Module):
         self.num_positions = self.shapes[self.positions][0] if self.positions else 0
 
     def encode(self, parameters: Mapping[str, Tensor]) -> Tensor:
-        """name -> (nodes, *shape), in trained coordinates, to (nodes, size + num_positions)."""
+        """Codes parameters, name -> (nodes, *shape) in trained coordinates, as (nodes, size + num_positions)."""
         parts = []
         for name in self.widths:
             value = parameters[name]
@@ -73,7 +73,7 @@ class ParameterCode(nn.Module):
         return torch.cat(parts, dim=1)
 
     def decode(self, code: Tensor) -> dict[str, Tensor]:
-        """The inverse, but for what the code leaves out; differentiable in the linear numbers."""
+        """Inverts `encode`, up to what a code leaves out; differentiable in the linear numbers."""
         values = {}
         parts = code[:, : self.size].split(list(self.widths.values()), dim=1)
         for (name, _), part in zip(self.widths.items(), parts, strict=True):
@@ -88,7 +88,7 @@ class ParameterCode(nn.Module):
     def position_weights(self, code: Tensor) -> Tensor:
         """How much each position matters: its share of a node's energy times their number, (nodes, positions).
 
-        All alike where the processor declares no levels of the positions.
+        All positions have the same weight where the processor declares no levels of the positions.
         """
         if self.common_level != "energy":
             return code.new_ones(code.shape[0], self.num_positions)
@@ -106,20 +106,20 @@ class ParameterCode(nn.Module):
         return (torch.logsumexp(2 * value, dim=(-2, -1), keepdim=True) - math.log(2 * value.shape[-1])) / 2
 
 
-def _only(processor: str, what: str, names: list[str]) -> str:
-    """The parameter that declares something, `""` where none does."""
+def _only(processor: str, role: str, names: list[str]) -> str:
+    """Returns the only name in a list, or `""` if it is empty."""
     if len(names) > 1:
-        raise ValueError(f"processor {processor!r}: {what}: at most one parameter is allowed, got {', '.join(names)}")
+        raise ValueError(f"processor {processor!r}: {role}: at most one parameter is allowed, got {', '.join(names)}")
     return names[0] if names else ""
 
 
 def make_codes(processors: Processors, types: Iterable[str] | None = None) -> dict[str, ParameterCode]:
-    """One code a processor type, by name; of all processors, or of some types."""
+    """Makes the code of each processor type; of all types, or of those in `types`."""
     return {name: ParameterCode(processors[name]) for name in (processors if types is None else types)}
 
 
 def position_bins(turns: Tensor) -> Tensor:
-    """The part of a turn that a position lies in, 0 to POSITION_BINS - 1."""
+    """The bin of a turn that a position lies in, 0 to POSITION_BINS - 1."""
     return (turns * POSITION_BINS).long().clamp(0, POSITION_BINS - 1)
 
 

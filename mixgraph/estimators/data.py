@@ -1,4 +1,4 @@
-"""Examples from shards, as the Trainer takes them."""
+"""The data module that gives the Trainer batches of examples from shards."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from mixgraph.estimators.statistics import TrainingStatistics, training_statisti
 
 
 class EpochOrder(Sampler[int]):
-    """Examples in an order that depends on the seed and the epoch alone, so that a training that goes on has it.
+    """Shuffles examples by the seed and the epoch alone, so that a resumed training sees the same order.
 
     Args:
-        count: number of examples.
+        count: the number of examples.
         seed: seeds the order of each epoch.
-        epoch: number of the epoch, asked for when it starts.
+        epoch: returns the number of the current epoch; it is called when an epoch starts.
     """
 
     def __init__(self, count: int, seed: int, epoch: Callable[[], int]) -> None:
@@ -48,11 +48,11 @@ class EstimatorData(L.LightningDataModule):
         audio_root: for data sets without audio: the folder of the user's own copy of the songs.
         hold_out: names of songs that are neither trained nor validated on.
         train_splits: folders that are trained on, e.g. `[train, test]` where a held-out song is what counts.
-        max_segments: of a song.
-        target: `"mix"`, or `"rendered"`: what the graph makes of the tracks.
-        clip_seconds: of each segment, kept for the match loss; 0 where it is not trained with.
-        cache_dir: where computed features are kept.
-        cache_workers: processes that make features.
+        max_segments: the most segments that one song gives.
+        target: `"mix"` trains on the mix, `"rendered"` on the tracks rendered by their graph.
+        clip_seconds: the length of the audio of each segment that is kept for the match loss; 0 keeps none.
+        cache_dir: the folder for computed features.
+        cache_workers: the number of processes that compute features.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class EstimatorData(L.LightningDataModule):
             self.prepare(task)
 
     def prepare(self, task: EstimatorTask) -> None:
-        """Makes what is missing of the examples; `setup` does it for the task of the Trainer's module.
+        """Makes the examples that the cache lacks; `setup` does so for the task of the Trainer's module.
 
         Raises:
             FileNotFoundError: no shards of a split.
@@ -94,22 +94,22 @@ class EstimatorData(L.LightningDataModule):
         root = None if self.audio_root is None else Path(self.audio_root)
         songs: set[str] = set()
         for split, folders in (("train", self.train_splits), ("validation", ["validation"])):
-            found = []
+            example_sets = []
             for path in (base / folder for base in self.paths for folder in folders):
                 if not path.is_dir() and len(self.paths) * len(folders) > 1:
                     continue  # a data set need not have every split
                 folder, items = cached_examples([path], settings, self.cache_dir, self.cache_workers, root)
                 songs |= {item.song for item in items}
-                found.append(ExampleFiles(folder, [i for i in items if i.song not in self.hold_out], task))
-            self.splits[split] = found
-            if not sum(map(len, found)):
+                example_sets.append(ExampleFiles(folder, [i for i in items if i.song not in self.hold_out], task))
+            self.splits[split] = example_sets
+            if not sum(map(len, example_sets)):
                 raise ValueError(f"path: {', '.join(map(str, self.paths))}: no examples for {split} are left")
         if unknown := sorted(self.hold_out - songs):
-            known = ", ".join(sorted(songs)[:20])
-            raise ValueError(f"hold_out: some of the songs of the data set ({known}), got {', '.join(unknown)}")
+            some_songs = ", ".join(sorted(songs)[:20])
+            raise ValueError(f"hold_out: some of the songs of the data set ({some_songs}), got {', '.join(unknown)}")
 
     def statistics(self) -> TrainingStatistics:
-        """Of the training examples."""
+        """Computes the statistics of the training examples."""
         parts = self.splits["train"]
         return training_statistics((data for part in parts for data in part.light()), parts[0].task.types)
 

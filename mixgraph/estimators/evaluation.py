@@ -1,4 +1,4 @@
-"""Predictions against the truth: which processors, set how, and how the mix sounds; as a table."""
+"""Scores predictions against the true graphs: which processors, their settings, and how close the mix is; as tables."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ HEADLINES = (
 
 @dataclass(frozen=True, eq=False)
 class TestSong:
-    """A song with its truth, whole.
+    """A whole song of a test set with its true graph.
 
     Attributes:
-        key: of its sample.
-        true: the graph that is to be found.
+        key: the key of its sample.
+        true: the graph that made the mix.
         console: the full console of the song.
         tracks: (K, 2, L) at the level of the search, in the console's order.
         mix: (2, L).
@@ -66,7 +66,7 @@ class TestSong:
 
 
 def read_test_song(sample: GraphSample, sample_rate: int, track_chain: str, subgroup_chain: str) -> TestSong:
-    """Reads all audio of a sample.
+    """Reads a sample with all its audio as a test song.
 
     Raises:
         ValueError: a sample without audio, at another rate, or of processors with other options.
@@ -84,14 +84,14 @@ Method = Callable[[TestSong], Prediction]
 
 @dataclass
 class MethodScore:
-    """What one method reached on a test set.
+    """The score of one method on a test set.
 
     Attributes:
         name: name of the method.
-        agreement: of all processors of all songs together (F1 is of these counts).
-        types: the same of each type.
-        losses: match loss of each song, rendered from the prediction, before any search.
-        errors: parameter errors on the processors of the truth, predicted as kept or not.
+        agreement: counts over all processors of all songs, of which F1 is computed.
+        types: the same counts for each processor type.
+        losses: the match loss of each song, rendered from the prediction, before any search.
+        errors: parameter errors on all processors of the true graphs, even on those that were not predicted.
     """
 
     name: str
@@ -101,7 +101,7 @@ class MethodScore:
     errors: list[QuantityError] = field(default_factory=list)
 
     def error_means(self) -> dict[tuple[str, str], tuple[str, float, float]]:
-        """(type, quantity) -> unit, median and mean error."""
+        """Maps (type, quantity) to unit, median error and mean error."""
         return {(s.type, s.quantity): (s.unit, s.median, s.mean) for s in ParameterErrors(tuple(self.errors)).summary()}
 
     def to_dict(self) -> dict[str, Any]:
@@ -116,10 +116,10 @@ class MethodScore:
 
 
 class Judge:
-    """Scores predictions.
+    """Scores the predictions of several methods on the same songs.
 
     Args:
-        processors: one module a type.
+        processors: one module for each type.
         sample_rate: in Hz.
     """
 
@@ -133,12 +133,12 @@ class Judge:
         """Applies all methods to all songs; a song is needed only while it is scored.
 
         Args:
-            songs: with their truths.
-            methods: by name.
-            settings_of: methods whose parameter errors are measured (baselines share theirs).
+            songs: the songs with their true graphs.
+            methods: maps the name of a method to the function that predicts a song's graph.
+            settings_of: the methods whose parameter errors are measured (all baselines have the same).
 
         Raises:
-            ValueError: no songs.
+            ValueError: there are no songs.
         """
         scores = [MethodScore(name) for name in methods]
         for song in songs:
@@ -152,12 +152,12 @@ class Judge:
     def _add(
         self, score: MethodScore, song: TestSong, target: SongTarget, prediction: Prediction, settings: bool
     ) -> None:
-        found = prediction.graph
-        comparison = compare_graphs(song.true.graph, found.graph)
+        estimate = prediction.graph
+        comparison = compare_graphs(song.true.graph, estimate.graph)
         score.agreement = _sum(score.agreement, comparison.overall)
         for t, agreement in comparison.types.items():
             score.types[t] = _sum(score.types.get(t, Agreement(0, 0, 0)), agreement)
-        score.losses[song.key] = target.score(self.render(song, found)).loss["full"]
+        score.losses[song.key] = target.score(self.render(song, estimate)).loss["full"]
         if settings:
             used = prune_values(prediction.values, true_nodes(song))
             sources = song.tracks[_inverse(song.console.order)]  # in order of the true graph's inputs
@@ -165,18 +165,18 @@ class Judge:
 
     @torch.no_grad()
     def render(self, song: TestSong, values: GraphValues) -> Tensor:
-        """(2, L), on tracks in the console's order."""
+        """Renders the song's tracks, in the console's order, by a graph; returns (2, L)."""
         return render_song(values.graph, self.processors, song.tracks, values.parameters, values.weights)[0]
 
 
 def true_nodes(song: TestSong) -> tuple[int, ...]:
-    """The console's nodes that are in the true graph."""
+    """The console's processors that are also in the true graph."""
     ours, theirs = matched_keys(song.true.graph, song.console.graph)
     return tuple(sorted(theirs[key] for key in ours))
 
 
 def true_on_console(song: TestSong, values: GraphValues) -> Prediction:
-    """The processors of the truth with given values of the full console."""
+    """Predicts exactly the true processors, with values for the full console."""
     nodes = true_nodes(song)
     keep = torch.tensor([float(node in nodes) for node in song.console.graph.processors])
     return Prediction(song.console, keep, nodes, values)
@@ -191,7 +191,7 @@ def _inverse(order: tuple[int, ...]) -> list[int]:
 
 
 def format_scores(scores: list[MethodScore]) -> str:
-    """Markdown tables: of methods, of F1 by type, of parameter errors."""
+    """Formats scores as Markdown tables: of methods, of F1 by type, of parameter errors."""
 
     def share(value: float | None) -> str:
         return "-" if value is None else f"{value:.3f}"
@@ -213,7 +213,7 @@ def format_scores(scores: list[MethodScore]) -> str:
     by_type = [(s.name, *(share(s.types[t].f1) if t in s.types else "-" for t in types)) for s in scores]
     measured = [s for s in scores if s.errors]
     means = [s.error_means() for s in measured]
-    seen = [key for key in HEADLINES if any(key in m for m in means)]
+    headlines = [key for key in HEADLINES if any(key in m for m in means)]
     units = {key: m[key][0] for m in means for key in m}
     errors = [
         (
@@ -221,7 +221,7 @@ def format_scores(scores: list[MethodScore]) -> str:
             units[t, quantity],
             *(f"{m[t, quantity][2]:.3g}" if (t, quantity) in m else "-" for m in means),
         )
-        for t, quantity in seen
+        for t, quantity in headlines
     ]
     return "\n".join(
         [

@@ -1,4 +1,4 @@
-"""What the network sees of a stretch of a song, on the song's full console, and what it should answer.
+"""Makes examples: the network's inputs for a segment of a song, on the song's full console, and their labels.
 
 An example is a PyTorch Geometric `Data`, so that songs of any size batch. On the console's nodes:
 
@@ -10,7 +10,7 @@ An example is a PyTorch Geometric `Data`, so that songs of any size batch. On th
 - `processor_index` (processors,) nodes; `keep` (processors,) 1 where the true graph has the processor, `weight`
   (processors,) its dry/wet weight; `code_{type}` (nodes of the type, numbers) its settings, see `ParameterCode`. Both
   are 0 where it is not kept.
-- `clip_tracks` (tracks, 2, T) and `clip_mix` (1, 2, T), where audio for the match loss is asked for.
+- `clip_tracks` (tracks, 2, T) and `clip_mix` (1, 2, T), where the settings keep audio for the match loss.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ TRACK, SUBGROUP, MASTER = 0, 1, 2
 
 @dataclass(frozen=True)
 class Console:
-    """The console of a song.
+    """The full console of a song, with the order of its tracks.
 
     Attributes:
         graph: see `build_console`; its inputs are ordered by subgroup.
         order: for each input of the console, the row of the song's tracks.
-        groups: for each subgroup, inputs of the console.
+        groups: for each subgroup, the rows of its tracks among the console's inputs.
     """
 
     graph: MixGraph
@@ -46,7 +46,7 @@ class Console:
 
 
 def console_of(graph: MixGraph, track_chain: str = "ecnsgdr", subgroup_chain: str = "ecnsgdr") -> Console:
-    """The full console on the tracks and subgroups of any graph of one song."""
+    """Builds the full console on the tracks and subgroups of a graph of one song."""
     return _console(
         graph.members, [graph.names[i] for i in graph.inputs], track_chain, subgroup_chain, _song_name(graph)
     )
@@ -55,7 +55,7 @@ def console_of(graph: MixGraph, track_chain: str = "ecnsgdr", subgroup_chain: st
 def console_of_subgroups(
     subgroups: Mapping[str, Sequence[str]], track_chain: str, subgroup_chain: str, name: str
 ) -> Console:
-    """The full console of a song whose tracks are in the order of its subgroups."""
+    """Builds the full console of a song whose tracks are in the order of its subgroups."""
     names = [track for tracks in subgroups.values() for track in tracks]
     members = {group: [names.index(track) for track in tracks] for group, tracks in subgroups.items()}
     return _console(members, names, track_chain, subgroup_chain, name)
@@ -110,7 +110,7 @@ def console_data(console: Console, features: SegmentFeatures, types: Sequence[st
 
 
 def add_labels(data: Data, console: Console, true: GraphValues, codes: Mapping[str, ParameterCode]) -> Data:
-    """Adds what the network should answer, from the true graph; returns the data.
+    """Adds the labels, taken from the true graph, to the data of a console; returns the data.
 
     Raises:
         ValueError: the true graph has other tracks or subgroups than the console, or a processor that it lacks.
@@ -120,23 +120,23 @@ def add_labels(data: Data, console: Console, true: GraphValues, codes: Mapping[s
     if unknown := [true.graph.label(node) for key, node in ours.items() if key not in theirs]:
         raise ValueError(f"graph: processors that the console has are needed, got {', '.join(unknown)} too")
     keep, weight = torch.zeros(len(graph)), torch.zeros(len(graph))
-    place = {node: i for i, node in enumerate(true.graph.processors)}
+    position = {node: i for i, node in enumerate(true.graph.processors)}
     rows: dict[str, list[tuple[int, int]]] = {}
     for key, node in ours.items():
-        at = theirs[key]
-        keep[at], weight[at] = 1.0, true.weights[place[node]]
-        rows.setdefault(key.type, []).append((graph.rows[at], true.graph.rows[node]))
+        console_node = theirs[key]
+        keep[console_node], weight[console_node] = 1.0, true.weights[position[node]]
+        rows.setdefault(key.type, []).append((graph.rows[console_node], true.graph.rows[node]))
     data.keep, data.weight = keep[list(graph.processors)], weight[list(graph.processors)]
     for node_type, code in codes.items():
         values = torch.zeros(len(graph.nodes_of(node_type)), code.size + code.num_positions)
         if pairs := rows.get(node_type):
-            here, there = map(list, zip(*pairs, strict=True))
-            named = {name: value[there].float() for name, value in true.parameters[node_type].items()}
-            values[here] = code.encode(named)
+            console_rows, true_rows = map(list, zip(*pairs, strict=True))
+            parameters = {name: value[true_rows].float() for name, value in true.parameters[node_type].items()}
+            values[console_rows] = code.encode(parameters)
         data[label_key(node_type)] = values
     return data
 
 
 def label_key(node_type: str) -> str:
-    """Where the settings of a type stand in an example."""
+    """The key of an example under which the codes of a processor type's settings are kept."""
     return f"code_{node_type}"

@@ -1,4 +1,4 @@
-"""What a mixing engineer would look at: levels, spectra, and how each track must have been changed to give the mix.
+"""Computes the network's inputs: levels, spectra, and how each track must have been changed to give the mix.
 
 For tracks, sums of subgroups and the sum of all tracks, each as a set of signals that explain the mix together:
 
@@ -10,7 +10,7 @@ For tracks, sums of subgroups and the sum of all tracks, each as a set of signal
 - `lags`: how the part of the mix that gains do not explain follows each signal after up to two seconds (what delays
   and reverbs do): the largest value of an impulse response, in parts of a delay's segment.
 
-Gains are drawn to 1 where a signal has nothing to explain the mix with.
+A ridge penalty draws the gains to 1 where a signal has no energy to explain the mix with.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from mixgraph.estimators.coding import POSITION_BINS
 
 NUM_MELS = 40
 NUM_BANDS = 24
-NUM_SEGMENTS = 20  # of a delay, 100 ms each
+NUM_SEGMENTS = 20  # parts of a delay's range, 100 ms each
 NUM_LAGS = NUM_SEGMENTS * POSITION_BINS
 _LEVEL_EDGES_DB = tuple(range(-54, 0, 6))
 _NUM_LEVELS = len(_LEVEL_EDGES_DB) + 1
-_RIDGE = 1e-4  # of the mix's energy
+_RIDGE = 1e-4  # relative to the mix's energy
 _FLOOR = 1e-9
 _GAIN_FLOOR = 0.03
-_LEAST_ECHO = 1e-4  # a gain; responses below it are as good as none
+_LEAST_ECHO = 1e-4  # a gain; smaller responses count as none
 NUM_CUES = 5 * NUM_BANDS + 2 * _NUM_LEVELS + 3 + 2 + 9 + 2 * 7 + 2
 
 
 @dataclass(frozen=True, eq=False)
 class SegmentFeatures:
-    """Features of a stretch of a song with K tracks and G subgroups; rows are tracks, subgroup sums, the dry sum.
+    """Features of a segment of a song with K tracks and G subgroups; rows are tracks, subgroup sums, the dry sum.
 
     Attributes:
         mels: (K + G + 1, 2, NUM_MELS, frames), mid and side; 25 frames a second; 0 is -50 dB, 1 is 25 dB more.
@@ -57,7 +57,7 @@ class SegmentFeatures:
 
 
 class FeatureExtractor:
-    """Makes the features of stretches of audio.
+    """Computes the features of segments of audio.
 
     Args:
         sample_rate: in Hz.
@@ -80,12 +80,12 @@ class FeatureExtractor:
 
     @torch.no_grad()
     def __call__(self, tracks: Tensor, mix: Tensor, groups: Sequence[Sequence[int]]) -> SegmentFeatures:
-        """Makes features.
+        """Computes the features of one segment.
 
         Args:
-            tracks: (K, 2, T), at the level of a search.
+            tracks: (K, 2, T), at the level at which a search takes them.
             mix: (2, T).
-            groups: rows of the tracks of each subgroup.
+            groups: for each subgroup, the rows of its tracks.
         """
         sums = torch.stack([tracks[list(rows)].sum(dim=0) for rows in groups])
         total = tracks.sum(dim=0, keepdim=True)
@@ -95,12 +95,12 @@ class FeatureExtractor:
         statistics = torch.stack([_statistics(signal, self.mel_hop) for signal in everything])
         of_mix = _statistics(mix, self.mel_hop).expand_as(statistics)
         counts = torch.tensor([[math.log(size), math.log(len(groups))] for size in sizes])
-        cues = torch.cat((torch.cat([own for own, _ in explained]), statistics, of_mix, counts), dim=1)
-        lags = torch.cat([own for _, own in explained])
+        cues = torch.cat((torch.cat([signal_cues for signal_cues, _ in explained]), statistics, of_mix, counts), dim=1)
+        lags = torch.cat([signal_lags for _, signal_lags in explained])
         return SegmentFeatures(self._mels(everything), self._mels(mix.unsqueeze(0)), cues, lags)
 
     def _spectra(self, signals: Tensor, hop: int) -> Tensor:
-        """(n, 2, T) to mid and side, (n, 2, bins, frames)."""
+        """Transforms signals (n, 2, T) to spectra of mid and side, (n, 2, bins, frames)."""
         left, right = signals.unbind(1)
         both = torch.stack(((left + right) / 2, (left - right) / 2), dim=1)
         spectra = torch.stft(both.flatten(0, 1), self.fft, hop, window=self.window, return_complex=True)
@@ -111,7 +111,7 @@ class FeatureExtractor:
         return (10 * torch.log10(power.mT + _FLOOR) + 50) / 25
 
     def _explain(self, signals: Tensor, mix: Tensor) -> tuple[Tensor, Tensor]:
-        """The cues of a set of signals but for statistics, (n, ...), and lags, (n, 2, NUM_LAGS)."""
+        """Computes cues of a set of signals without their statistics, (n, ...), and lags, (n, 2, NUM_LAGS)."""
         hop = self.fft // 2
         x = self._spectra(signals, hop)
         mid, side = self._spectra(mix.unsqueeze(0), hop)[0]
@@ -147,7 +147,7 @@ class FeatureExtractor:
         return cues, lags
 
     def _band_gains(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Real gains that explain y (2, bins, t) by x (n, 2, bins, t), all together, in bands.
+        """Fits real gains by band with which all signals x (n, 2, bins, t) together explain y (2, bins, t).
 
         Returns:
             gains, (bands, n, 2 of mid and side, 2 of left and right); energy of each signal, (bands, n), and of the
@@ -166,7 +166,7 @@ class FeatureExtractor:
         return gains.unflatten(1, (n, 2)), 2 * energy, mix_energy
 
     def _level_gains(self, signals: Tensor, parts: Tensor, y: Tensor, hop: int) -> tuple[Tensor, Tensor]:
-        """Gains in classes of a signal's level on top of its band gains, and shares of frames: (n, levels) each."""
+        """Fits gains by class of a signal's level, on top of band gains; and shares of frames: (n, levels) each."""
         n, frames = parts.shape[0], parts.shape[-1]
         energy = torch.nn.functional.pad(signals.square().mean(dim=1), (hop, hop)).unfold(-1, self.fft, hop)[:, :frames]
         level_db = 10 * torch.log10(energy.mean(dim=-1) + _FLOOR)
@@ -183,35 +183,35 @@ class FeatureExtractor:
         return 1 + change.view(n, _NUM_LEVELS), member.mean(dim=1)
 
     def _lags(self, signals: Tensor, residual: Tensor) -> tuple[Tensor, Tensor]:
-        """See `SegmentFeatures.lags`; and the medians, (n, 2), log10 of a gain."""
+        """Computes `SegmentFeatures.lags`, and the medians that they relate to, (n, 2), as log10 of a gain."""
         size = next_fast_len(signals.shape[-1] + 2 * self.sample_rate, real=True)
         against = torch.fft.rfft(residual, size)  # (2, bins)
-        found, medians = [], []
+        levels, medians = [], []
         for signal in signals:
             spectrum = torch.fft.rfft(signal.mean(dim=0), size)
             power = spectrum.abs().square()
             response = torch.fft.irfft(against * spectrum.conj() / (power + 0.1 * power.mean() + _FLOOR), size)
             peaks = response[:, self.lag_parts].abs().amax(dim=-1) + _LEAST_ECHO
             median = peaks.median(dim=1, keepdim=True).values
-            found.append(torch.log(peaks / median).clamp(-3, 5))
+            levels.append(torch.log(peaks / median).clamp(-3, 5))
             medians.append(torch.log10(median[:, 0]))
-        return torch.stack(found), torch.stack(medians)
+        return torch.stack(levels), torch.stack(medians)
 
 
 def _gain_db(gain: Tensor) -> Tensor:
-    """In units of 10 dB; gains below -30 dB, and negative ones, are -3."""
+    """Converts a gain to units of 10 dB; gains below -30 dB and negative gains give -3."""
     return 2 * torch.log10(gain.clamp(min=_GAIN_FLOOR, max=30.0))
 
 
 def _evidence(gain: Tensor, balance: Tensor, width: Tensor, shares: Tensor) -> Tensor:
-    """What gains, equalizers and imagers leave behind, all (bands, n) in 10 dB: spread of the gain over bands, size of
+    """Cues for gains, equalizers and imagers, from (bands, n) in units of 10 dB: spread of the gain over bands, size of
     the balance and of the width against the gain, in bands weighted by energy: (n, 3)."""
     spread = (shares * (gain - (shares * gain).sum(dim=0)).square()).sum(dim=0).sqrt()
     return torch.stack((spread, (shares * balance).sum(dim=0).abs(), (shares * (width - gain)).sum(dim=0).abs()), dim=1)
 
 
 def _dynamics(by_level: Tensor, occupancy: Tensor) -> Tensor:
-    """What compressors and gates leave behind: spread of the gain over levels, and its slope, (n, 2)."""
+    """Cues for compressors and gates: spread of the gain over levels, and its slope, (n, 2)."""
     gain = by_level - (occupancy * by_level).sum(dim=1, keepdim=True)
     level = 0.6 * torch.arange(_NUM_LEVELS).expand_as(gain)  # classes are 6 dB wide
     level = level - (occupancy * level).sum(dim=1, keepdim=True)
@@ -221,14 +221,14 @@ def _dynamics(by_level: Tensor, occupancy: Tensor) -> Tensor:
 
 
 def _echoes(lags: Tensor) -> Tensor:
-    """What delays and reverbs leave behind: mean of the lags up to 0.3, 1 and 2 seconds, and their maximum: (n, 4)."""
+    """Cues for delays and reverbs: mean of the lags up to 0.3, 1 and 2 seconds, and their maximum: (n, 4)."""
     mean = lags.mean(dim=1)
     parts = mean.split([NUM_LAGS * 3 // 20, NUM_LAGS * 7 // 20, NUM_LAGS // 2], dim=1)
     return torch.stack((*(part.mean(dim=1) for part in parts), lags.amax(dim=(1, 2))), dim=1)
 
 
 def _statistics(signal: Tensor, frame: int) -> Tensor:
-    """Level, peak, crest, side against mid, and 10th, 50th and 90th percentile of level in time: (7,), in 10 dB."""
+    """Level, peak, crest, side to mid, and 10th, 50th and 90th percentile of the level over time: (7,), in 10 dB."""
     energy = signal.square().mean(dim=0)
     frames = energy[: energy.shape[-1] // frame * frame].view(-1, frame).mean(dim=-1) + _FLOOR
     mean, peak = energy.mean() + _FLOOR, signal.abs().amax().square() + _FLOOR

@@ -33,7 +33,7 @@ _THRESHOLDS = 99
 
 @dataclass(frozen=True, eq=False)
 class ConsoleEstimate:
-    """What the estimator says of the consoles of a batch.
+    """The estimate for the consoles of a batch, in the processors' coordinates.
 
     Attributes:
         keep: probability that each processor is in the graph, (processors,).
@@ -53,10 +53,10 @@ class EstimatorModule(L.LightningModule):
     the threshold on the probability of keeping a processor: the one with the best F1 on the validation set.
 
     Args:
-        task: what is estimated from what.
-        network: its size.
-        losses: their weights.
-        optimizer: AdamW.
+        task: the audio that the estimator takes and the console that it predicts on.
+        network: the size of the network.
+        losses: the weights of the losses.
+        optimizer: the settings of AdamW.
     """
 
     def __init__(
@@ -90,10 +90,10 @@ class EstimatorModule(L.LightningModule):
         self.register_buffer("threshold", torch.tensor(0.5))
         self.slots: dict[tuple[str, int], tuple[int, int]] = {}
         self.initial_seed = torch.initial_seed()  # of `seed_everything`
-        self._seen: list[tuple[Tensor, Tensor]] = []  # keep and its label, of a validation pass
+        self._validation: list[tuple[Tensor, Tensor]] = []  # (probability of keeping, label) of each validation batch
 
     def standardise(self, statistics: TrainingStatistics) -> None:
-        """Takes the means and spreads of a training set, and how often it keeps what (see `TrainingStatistics`)."""
+        """Takes over a training set's means, spreads and keep rates (see `TrainingStatistics`)."""
         self.slots = dict(statistics.slots)
         self.network.cue_mean.copy_(statistics.cue_mean)
         self.network.cue_spread.copy_(statistics.cue_spread)
@@ -104,18 +104,18 @@ class EstimatorModule(L.LightningModule):
             self.weight_mean[at], self.weight_spread[at] = statistics.weight_mean[t], statistics.weight_spread[t]
 
     def on_train_epoch_start(self) -> None:
-        torch.manual_seed(self.initial_seed + self.trainer.current_epoch)  # dropout goes on where a training goes on
+        torch.manual_seed(self.initial_seed + self.trainer.current_epoch)  # a resumed training continues its dropout
 
     def setup(self, stage: str) -> None:
-        if stage == "fit":  # a checkpoint that is loaded after this has its own
+        if stage == "fit":  # a checkpoint that is loaded later replaces them
             self.standardise(self.trainer.datamodule.statistics())  # type: ignore[attr-defined]
 
     def forward(self, data: Data) -> ConsoleEstimate:
-        """Of an example or a batch of them; processors in node order, song after song."""
+        """Predicts for an example or a batch of them; processors are in node order, song after song."""
         return self.estimate(data, self.network(data))
 
     def estimate(self, data: Data, answers: Answers) -> ConsoleEstimate:
-        """Answers in the coordinates of the processors; differentiable but for the positions of delays."""
+        """Converts answers to the processors' coordinates; differentiable except for the positions of delays."""
         node_types = data.x[data.processor_index]
         logits = answers.weight * self.weight_spread[node_types] + self.weight_mean[node_types]
         parameters = {}
@@ -131,14 +131,14 @@ class EstimatorModule(L.LightningModule):
     # Training.
 
     def losses_of(self, data: Data, answers: Answers) -> dict[str, Tensor]:
-        """All terms; `loss` is their weighted sum."""
+        """Computes all terms of the loss; `loss` is their weighted sum."""
         node_types = data.x[data.processor_index]
         kept = data.keep > 0
         count = kept.sum().clamp(min=1)
-        wanted = (weight_logit(data.weight) - self.weight_mean[node_types]) / self.weight_spread[node_types]
+        weight_labels = (weight_logit(data.weight) - self.weight_mean[node_types]) / self.weight_spread[node_types]
         losses = {
             "keep": F.binary_cross_entropy_with_logits(answers.keep, data.keep),
-            "weight": F.smooth_l1_loss(answers.weight[kept], wanted[kept], reduction="sum") / count,
+            "weight": F.smooth_l1_loss(answers.weight[kept], weight_labels[kept], reduction="sum") / count,
         }
         parameters = answers.keep.new_zeros(())
         for t, code in self.codes.items():
@@ -168,7 +168,7 @@ class EstimatorModule(L.LightningModule):
         return losses
 
     def match_loss(self, data: Data, estimate: ConsoleEstimate) -> Tensor:
-        """Of the clips' mixes, rendered with every processor at keep x dry/wet weight; mean over songs."""
+        """The match loss of the clips' mixes, rendered with weights keep x dry/wet, as the mean over songs."""
         if self.match is None or "clip_tracks" not in data:
             raise ValueError("losses.match: needs audio; set data.clip_seconds above losses' warm-up, e.g. to 3")
         graphs = data.graph if isinstance(data.graph, list) else [data.graph]
@@ -184,20 +184,20 @@ class EstimatorModule(L.LightningModule):
         return losses["loss"]
 
     def on_validation_epoch_start(self) -> None:
-        self._seen = []
+        self._validation = []
 
     def validation_step(self, batch: Data, batch_idx: int) -> None:
         answers = self.network(batch)
         losses = self.losses_of(batch, answers)
-        self._seen.append((torch.sigmoid(answers.keep), batch.keep))
+        self._validation.append((torch.sigmoid(answers.keep), batch.keep))
         self.log("validation/loss", losses["loss"], batch_size=batch.num_graphs, prog_bar=True)
         parts = {f"validation/{name}": value for name, value in losses.items() if name != "loss"}
         self.log_dict(parts, batch_size=batch.num_graphs)
 
     def on_validation_epoch_end(self) -> None:
-        keep, wanted = (torch.cat(parts) for parts in zip(*self._seen, strict=True))
-        self._seen = []
-        threshold, f1 = best_threshold(keep, wanted)
+        keep, labels = (torch.cat(parts) for parts in zip(*self._validation, strict=True))
+        self._validation = []
+        threshold, f1 = best_threshold(keep, labels)
         if not self.trainer.sanity_checking:
             self.threshold.fill_(threshold)
         self.log("validation/f1", f1, prog_bar=True)
@@ -224,7 +224,7 @@ class EstimatorModule(L.LightningModule):
         norm = gradient_clip_val or self.optimizer_settings.clip_norm
         self.clip_gradients(optimizer, gradient_clip_val=norm, gradient_clip_algorithm="norm")
 
-    # Checkpoints name what the module was made with.
+    # Checkpoints hold the constructor's arguments.
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[CHECKPOINT_KEY] = json.dumps(
@@ -241,11 +241,11 @@ class EstimatorModule(L.LightningModule):
 
 
 def load_estimator(path: str | Path) -> EstimatorModule:
-    """Reads a checkpoint of an `EstimatorModule`, as data only, to the CPU, for use.
+    """Loads an `EstimatorModule` from a checkpoint, without unpickling code, to the CPU, in evaluation mode.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: not such a checkpoint, or a damaged one.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is damaged or holds no checkpoint of an `EstimatorModule`.
     """
     checkpoint = read_checkpoint(path)
     saved = _saved(checkpoint)
@@ -262,15 +262,15 @@ def _saved(checkpoint: dict[str, Any]) -> dict[str, Any]:
     return saved
 
 
-def best_threshold(keep: Tensor, wanted: Tensor) -> tuple[float, float]:
-    """The threshold on probabilities (processors,) with the best F1 against 0 or 1 (processors,), and that F1.
+def best_threshold(keep: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Finds the threshold on probabilities (processors,) that gives the best F1 against labels 0 or 1; and that F1.
 
-    Several equally good ones: the middle one. F1 is 0 where nothing is wanted or found.
+    Of several equally good thresholds it takes the middle one. F1 is 0 where no label is 1 or nothing is kept.
     """
     thresholds = torch.linspace(0.01, 0.99, _THRESHOLDS, device=keep.device)
-    found = keep.unsqueeze(0) > thresholds.unsqueeze(1)
-    matched = (found & (wanted > 0)).sum(dim=1)
-    f1 = 2 * matched / (found.sum(dim=1) + (wanted > 0).sum()).clamp(min=1)
+    kept = keep.unsqueeze(0) > thresholds.unsqueeze(1)
+    matched = (kept & (labels > 0)).sum(dim=1)
+    f1 = 2 * matched / (kept.sum(dim=1) + (labels > 0).sum()).clamp(min=1)
     best = (f1 >= f1.max() - 1e-9).nonzero()[:, 0]
     middle = best[len(best) // 2]
     return float(thresholds[middle]), float(f1[middle])

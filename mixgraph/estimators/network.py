@@ -21,11 +21,11 @@ _RANGE = 5.0  # standardised cues are cut to this many spreads
 
 @dataclass(frozen=True)
 class Answers:
-    """What the network says of the processors of a batch, in standardised coordinates.
+    """The network's output for the processors of a batch, in standardised coordinates.
 
     Attributes:
-        keep: logits, (processors,).
-        weight: of the dry/wet logit, (processors,).
+        keep: logits of the probability that a processor is kept, (processors,).
+        weight: the logit of the dry/wet weight, standardised, (processors,).
         codes: type -> linear numbers of the code, (nodes of the type, size).
         positions: type -> logits, (nodes of the type, positions, POSITION_BINS), of types that have positions.
     """
@@ -37,9 +37,9 @@ class Answers:
 
 
 class AudioEncoder(nn.Module):
-    """A spectrogram of a signal beside that of its mix: (signals, 4, mels, frames) to (signals, width).
+    """Encodes the spectrograms of a signal and of its mix: (signals, 4, mels, frames) to (signals, width).
 
-    Convolutions that halve both axes, then mean and maximum over time of what is left of the frequencies.
+    Convolutions halve both axes; then the mean and the maximum over time are taken at each remaining frequency.
     """
 
     def __init__(self, width: int, channels: Sequence[int] = (24, 32, 48, 64)) -> None:
@@ -62,7 +62,7 @@ class AudioEncoder(nn.Module):
 
 
 class LagEncoder(nn.Module):
-    """How the unexplained part of the mix follows a signal: (signals, 2, NUM_LAGS) to (signals, width)."""
+    """Encodes how the unexplained part of the mix follows a signal: (signals, 2, NUM_LAGS) to (signals, width)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class ConsoleLayer(nn.Module):
 
 
 class Head(nn.Module):
-    """Keep, weight and code of the nodes of one type."""
+    """Predicts keep, weight and code of the nodes of one processor type."""
 
     def __init__(self, width: int, hidden: int, code: ParameterCode, dropout: float) -> None:
         super().__init__()
@@ -104,33 +104,33 @@ class Head(nn.Module):
             nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, hidden), nn.GELU()
         )
         self.out = nn.Linear(hidden, 2 + code.size)
-        self.direct = nn.Linear(width, 2 + code.size)  # a band's gain is nearly an equalizer's: no detour is needed
+        self.direct = nn.Linear(width, 2 + code.size)  # a band's gain is nearly an equalizer's own value
         nn.init.zeros_(self.direct.weight)
         if code.num_positions:
-            # A tap sees the correlations in its own segment; all taps share what is made of them.
+            # A tap sees the correlations in its own segment only; all taps share the layers.
             self.tap = nn.Sequential(nn.Linear(hidden + POSITION_BINS, 64), nn.GELU(), nn.Linear(64, POSITION_BINS))
             self.skip = nn.Parameter(torch.ones(()))
 
     def forward(self, nodes: Tensor, lags: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """(n, width) and (n, 2, NUM_LAGS) to keep (n,), weight (n,), code (n, size) and positions."""
+        """Maps nodes (n, width) and lags (n, 2, NUM_LAGS) to keep (n,), weight (n,), code (n, size) and positions."""
         hidden = self.layers(nodes)
         answers = self.out(hidden) + self.direct(nodes)
         positions = None
         if self.num_positions:
-            correlations = lags.unflatten(2, (NUM_SEGMENTS, POSITION_BINS)).flatten(1, 2)  # left first, as taps are
+            correlations = lags.unflatten(2, (NUM_SEGMENTS, POSITION_BINS)).flatten(1, 2)  # left first, as in the taps
             shared = hidden.unsqueeze(1).expand(-1, self.num_positions, -1)
             positions = self.tap(torch.cat((shared, correlations), dim=2)) + self.skip * correlations
         return answers[:, 0], answers[:, 1], answers[:, 2:], positions
 
 
 class EstimatorNetwork(nn.Module):
-    """From an example (or a batch) to `Answers`.
+    """Maps an example (or a batch) to `Answers`.
 
     Args:
-        codes: of the processor types of the console.
-        width: of embeddings.
-        num_layers: rounds of messages.
-        dropout: in updates and heads.
+        codes: the codes of the console's processor types.
+        width: the size of embeddings.
+        num_layers: the number of rounds of messages.
+        dropout: the dropout in the layers' updates and in the heads.
     """
 
     def __init__(
@@ -158,9 +158,9 @@ class EstimatorNetwork(nn.Module):
         cues = ((data.cues.float() - self.cue_mean) / self.cue_spread).clamp(-_RANGE, _RANGE)
         lags = data.lags.float()
         own_mix = data.mix_mels.float()[songs[data.signal_index]]
-        heard = self.encoder(torch.cat((data.mels.float(), own_mix), dim=1))
-        signals = self.signal(torch.cat((heard, self.cue_encoder(cues), self.lag_encoder(lags)), dim=1))
-        # Row of the features for every node: that of its chain's head.
+        encoded = self.encoder(torch.cat((data.mels.float(), own_mix), dim=1))
+        signals = self.signal(torch.cat((encoded, self.cue_encoder(cues), self.lag_encoder(lags)), dim=1))
+        # The row of the features for every node is that of its chain's head.
         row = torch.zeros_like(data.x).index_copy(
             0, data.signal_index, torch.arange(len(data.signal_index), device=data.x.device)
         )[data.head_index]
@@ -169,13 +169,13 @@ class EstimatorNetwork(nn.Module):
         for layer in self.layers:
             nodes = layer(nodes, edges)
         levels = F.one_hot(data.level, _LEVELS).to(nodes.dtype)
-        seen = torch.cat((self.norm(nodes), signals[row], cues[row], levels), dim=1)
-        keep, weight = seen.new_zeros(len(seen)), seen.new_zeros(len(seen))
+        features = torch.cat((self.norm(nodes), signals[row], cues[row], levels), dim=1)
+        keep, weight = features.new_zeros(len(features)), features.new_zeros(len(features))
         codes, positions = {}, {}
         for node_type, head in self.heads.items():
-            own = (data.x == self.vocabulary[node_type]).nonzero()[:, 0]
-            own_keep, own_weight, codes[node_type], taps = head(seen[own], lags[row[own]])
-            keep, weight = keep.index_copy(0, own, own_keep), weight.index_copy(0, own, own_weight)
+            members = (data.x == self.vocabulary[node_type]).nonzero()[:, 0]
+            type_keep, type_weight, codes[node_type], taps = head(features[members], lags[row[members]])
+            keep, weight = keep.index_copy(0, members, type_keep), weight.index_copy(0, members, type_weight)
             if taps is not None:
                 positions[node_type] = taps
         return Answers(keep[data.processor_index], weight[data.processor_index], codes, positions)

@@ -1,4 +1,4 @@
-"""From audio to a graph: what the network says of several stretches, averaged, thresholded, pruned."""
+"""Predicts a graph from audio: the network's answers for several segments are averaged, thresholded and pruned."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Prediction:
     """A predicted graph.
 
     Attributes:
-        console: that it is thinned from.
-        probability: of keeping each of the console's processors, (processors,).
-        keep: nodes of the console that are kept.
-        values: of the full console, with parameters and weights for every processor, as they are where it is kept.
+        console: the full console, of which the graph is a part.
+        probability: the probability that each of the console's processors is in the graph, (processors,).
+        keep: the nodes of the console that are in the graph.
+        values: the full console with parameters and weights for every processor, under the condition that it is kept.
     """
 
     console: Console
@@ -40,9 +40,9 @@ class Prediction:
 
     @property
     def graph(self) -> GraphValues:
-        """What is kept, with its values; weights are those that are expected: if kept, times the probability of that.
+        """The kept processors with their values; their weights are multiplied by the probability that they are kept.
 
-        A network that takes two places for one processor, and keeps both, would apply it twice with their full weights.
+        Otherwise a processor that the network places in two chains at once would act twice with its full weight.
         """
         expected = GraphValues(self.values.graph, self.values.parameters, self.values.weights * self.probability)
         return prune_values(expected, self.keep)
@@ -59,16 +59,16 @@ def estimate(
 ) -> Prediction:
     """Predicts the graph that made a mix of tracks.
 
-    The network's answers (logits, standardised numbers) are averaged over stretches of the length it was trained on,
+    The network's answers (logits, standardised numbers) are averaged over segments of the length it was trained on,
     evenly spread; silent ones are left out.
 
     Args:
-        module: trained; on any device.
+        module: a trained estimator, on any device.
         console: the full console of the song.
         tracks: (K, 2, L) at the level of a search, in the console's order.
         mix: (2, L).
-        max_segments: at most so many stretches.
-        threshold: on the probability of keeping a processor; the module's by default.
+        max_segments: the most segments that are averaged.
+        threshold: the probability from which a processor is kept; the module's threshold by default.
     """
     length = module.task.num_samples
     starts = segment_starts(mix.shape[-1], length, max_segments)
@@ -82,18 +82,18 @@ def estimate(
     module.eval()
     first = examples[0].to(module.device)
     answers = _mean(module.network(Batch.from_data_list(examples).to(module.device)), len(examples))
-    found = module.estimate(first, answers)
+    estimate = module.estimate(first, answers)
     module.train(was_training)
     bound = float(module.threshold) if threshold is None else threshold
-    probability = found.keep.cpu()
+    probability = estimate.keep.cpu()
     graph = console.graph
     keep = tuple(node for node, p in zip(graph.processors, probability.tolist(), strict=True) if p > bound)
-    parameters = {t: {n: v.cpu() for n, v in named.items()} for t, named in found.parameters.items()}
-    return Prediction(console, probability, keep, GraphValues(graph, parameters, found.weights.cpu()))
+    parameters = {t: {n: v.cpu() for n, v in values.items()} for t, values in estimate.parameters.items()}
+    return Prediction(console, probability, keep, GraphValues(graph, parameters, estimate.weights.cpu()))
 
 
 def _mean(answers: Answers, count: int) -> Answers:
-    """Of several segments of one song, in order."""
+    """Averages the answers for `count` segments of one song, which are in order."""
 
     def mean(value: Tensor) -> Tensor:
         return value.unflatten(0, (count, -1)).mean(dim=0)

@@ -1,4 +1,4 @@
-"""Settings of the estimator, as typed dataclasses: defaults live here, once; YAML files hold only what differs."""
+"""The settings of the estimator as dataclasses, with all defaults; YAML files hold only what differs from them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from mixgraph.processors import types_from_letters
 
 @dataclass(frozen=True)
 class EstimatorTask:
-    """What is estimated from what; features, labels and the network all follow it.
+    """The audio that an estimator takes and the console that it predicts on; features, labels and network depend on it.
 
     Attributes:
         sample_rate: in Hz.
-        segment_seconds: of audio that is looked at at once; longer songs are looked at in several places.
-        track_chain, subgroup_chain: processor letters of the console; without splitters.
+        segment_seconds: the length of audio that the network takes; a longer song gives several segments.
+        track_chain, subgroup_chain: the letters of the console's processors; splitters are not allowed.
     """
 
     sample_rate: int = 30000
@@ -42,12 +42,12 @@ class EstimatorTask:
 
 @dataclass
 class NetworkSettings:
-    """Size of the network.
+    """The size of the network.
 
     Attributes:
-        width: of embeddings.
-        num_layers: rounds of messages over the console.
-        dropout: in updates and heads.
+        width: the size of embeddings.
+        num_layers: the number of rounds of messages over the console.
+        dropout: the dropout in the layers' updates and in the heads.
     """
 
     width: int = 128
@@ -57,14 +57,14 @@ class NetworkSettings:
 
 @dataclass
 class EstimatorLosses:
-    """Weights of the losses.
+    """The weights of the losses.
 
     Attributes:
-        keep: binary cross-entropy over all processors of the console.
-        weight: smooth l1 of the standardised dry/wet logit, over the processors of the true graph.
-        parameters: smooth l1 of the standardised code, and cross-entropy of delays, over the same.
-        types: processor type -> factor on its parameters' loss; 1 where not named.
-        match: of the match loss of the mix that the console makes with weights keep x dry/wet; 0 renders nothing.
+        keep: weight of the binary cross-entropy of keeping, over all processors of the console.
+        weight: weight of the smooth L1 loss of the standardised dry/wet logit, over the true graph's processors.
+        parameters: weight of the smooth L1 loss of the standardised code and the cross-entropy of delays.
+        types: processor type -> factor on its parameters' loss; 1 for types that are not listed.
+        match: weight of the match loss of the mix, rendered with weights keep x dry/wet; 0 renders nothing.
             Needs `data.clip_seconds`.
     """
 
@@ -77,13 +77,13 @@ class EstimatorLosses:
 
 @dataclass
 class EstimatorOptimizer:
-    """AdamW with a linear warm-up and a cosine to zero.
+    """The settings of AdamW, with a linear warm-up and a cosine decay to zero.
 
     Attributes:
-        learning_rate: its peak.
-        weight_decay: decoupled.
-        warm_up_steps: until the peak.
-        clip_norm: the highest norm of the gradient.
+        learning_rate: the peak of the learning rate.
+        weight_decay: decoupled weight decay.
+        warm_up_steps: the number of steps until the peak.
+        clip_norm: the norm to which larger gradients are clipped.
     """
 
     learning_rate: float = 1e-3

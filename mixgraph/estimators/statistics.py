@@ -1,4 +1,4 @@
-"""Means and spreads of a training set, by which cues and codes are standardised; and what baselines know of it."""
+"""Means and spreads of a training set, which standardise cues and codes, and the keep rates that baselines use."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _LEAST_SPREAD = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class TrainingStatistics:
-    """What is known of a training set.
+    """Means, spreads and keep rates of a training set.
 
     Attributes:
         cue_mean, cue_spread: (NUM_CUES,).
         code_mean, code_spread: type -> (size + positions,), over kept processors; of types that were never kept,
             0 and 1. The mean of positions has no meaning.
-        weight_mean, weight_spread: type -> of the dry/wet logit.
-        slots: (type, level) -> (kept, in all consoles); levels as in `examples`.
-        num_examples: that were seen.
+        weight_mean, weight_spread: type -> mean and spread of the dry/wet logit.
+        slots: (type, level) -> (number kept, number in all consoles); levels are numbered as in `examples`.
+        num_examples: the number of examples.
     """
 
     cue_mean: Tensor
@@ -39,15 +39,15 @@ class TrainingStatistics:
 
 
 def weight_logit(weight: Tensor) -> Tensor:
-    """Dry/wet weights as logits, away from infinity."""
+    """Converts dry/wet weights to logits, with weights clamped so that the logits stay finite."""
     return torch.logit(weight.clamp(*WEIGHT_RANGE))
 
 
 def training_statistics(examples: Iterable[Data], types: Sequence[str]) -> TrainingStatistics:
-    """Goes through the examples once; only cues and labels are looked at.
+    """Computes the statistics in one pass over the examples' cues and labels.
 
     Raises:
-        ValueError: no examples.
+        ValueError: there are no examples.
     """
     vocabulary = vocabulary_of(types)
     cues = _Moments()
@@ -60,14 +60,14 @@ def training_statistics(examples: Iterable[Data], types: Sequence[str]) -> Train
         cues.add(data.cues)
         node_types, levels = data.x[data.processor_index], data.level[data.processor_index]
         for t in types:
-            own = node_types == vocabulary[t]
-            kept = data.keep[own] > 0
+            of_type = node_types == vocabulary[t]
+            kept = data.keep[of_type] > 0
             codes[t].add(data[label_key(t)][kept])
-            weights[t].add(weight_logit(data.weight[own][kept]).unsqueeze(1))
-            for level in levels[own].unique().tolist():
-                here = data.keep[own][levels[own] == level]
+            weights[t].add(weight_logit(data.weight[of_type][kept]).unsqueeze(1))
+            for level in levels[of_type].unique().tolist():
+                level_keep = data.keep[of_type][levels[of_type] == level]
                 before = slots.get((t, level), (0, 0))
-                slots[t, level] = before[0] + int(here.sum()), before[1] + len(here)
+                slots[t, level] = before[0] + int(level_keep.sum()), before[1] + len(level_keep)
     if count == 0:
         raise ValueError("examples: at least one is needed to train on, got none")
     cue_mean, cue_spread = cues.result()
@@ -86,7 +86,7 @@ def training_statistics(examples: Iterable[Data], types: Sequence[str]) -> Train
 
 
 class _Moments:
-    """Count, sum and sum of squares of rows, in float64."""
+    """Accumulates count, sum and sum of squares of rows, in float64."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -101,7 +101,7 @@ class _Moments:
         self.count += len(rows)
 
     def result(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation; 0 and 1 where nothing was seen, and 1 where all values were the same."""
+        """Mean and standard deviation; 0 and 1 if there were no rows; a deviation is 1 where all values were equal."""
         assert self.total is not None
         assert self.squares is not None
         if self.count == 0:

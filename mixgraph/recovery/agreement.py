@@ -41,8 +41,8 @@ class GraphComparison:
     """Which processors two graphs of one console share.
 
     Attributes:
-        types: of each processor type in either graph, in alphabetical order.
-        overall: of all types together.
+        types: the agreement on each processor type that either graph has, in alphabetical order.
+        overall: the agreement on the processors of all types together.
         missed: labels of true processors that were not found.
         spurious: labels of found processors that are not true.
     """
@@ -53,7 +53,7 @@ class GraphComparison:
     spurious: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it; None where a share is not defined."""
+        """The comparison as dicts and lists for JSON; a share that is not defined is None."""
         return {
             "types": {t: agreement.to_dict() for t, agreement in self.types.items()},
             "overall": self.overall.to_dict(),
@@ -62,7 +62,7 @@ class GraphComparison:
         }
 
     def format_table(self) -> str:
-        """A Markdown table."""
+        """The agreement on each type and on all types, as a Markdown table."""
         rows = [
             (name, a.true, a.found, a.matched, _share(a.precision), _share(a.recall), _share(a.f1))
             for name, a in [*self.types.items(), ("all", self.overall)]
@@ -71,7 +71,7 @@ class GraphComparison:
 
 
 def compare_graphs(true_graph: MixGraph, found_graph: MixGraph) -> GraphComparison:
-    """Counts the processors that two graphs share; a processor is known by its chain and its type.
+    """Counts the processors that two graphs share; its chain and its type identify a processor.
 
     A chain is a track or a subgroup, or what stands behind an outlet of a splitter there. Where a chain has a type
     several times, they are matched in order.
@@ -79,25 +79,25 @@ def compare_graphs(true_graph: MixGraph, found_graph: MixGraph) -> GraphComparis
     Raises:
         ValueError: the graphs have different tracks or subgroups.
     """
-    true, found = matched_keys(true_graph, found_graph)
-    types = sorted({key.type for key in (*true, *found)})
+    true_keys, found_keys = matched_keys(true_graph, found_graph)
+    types = sorted({key.type for key in (*true_keys, *found_keys)})
 
-    def agreement(wanted: Iterable[str]) -> Agreement:
-        kinds = set(wanted)
-        ours, theirs = ({key for key in keys if key.type in kinds} for keys in (true, found))
+    def agreement(node_types: Iterable[str]) -> Agreement:
+        kinds = set(node_types)
+        ours, theirs = ({key for key in keys if key.type in kinds} for keys in (true_keys, found_keys))
         return Agreement(len(ours), len(theirs), len(ours & theirs))
 
     return GraphComparison(
         {t: agreement([t]) for t in types},
         agreement(types),
-        tuple(true_graph.label(node) for key, node in true.items() if key not in found),
-        tuple(found_graph.label(node) for key, node in found.items() if key not in true),
+        tuple(true_graph.label(node) for key, node in true_keys.items() if key not in found_keys),
+        tuple(found_graph.label(node) for key, node in found_keys.items() if key not in true_keys),
     )
 
 
 @dataclass(frozen=True)
 class ChainKey:
-    """Where a processor stands, the same in both graphs."""
+    """Identifies a processor in both graphs by level, chain, branch of the chain, type, and rank among equal ones."""
 
     level: str
     name: str
@@ -107,7 +107,7 @@ class ChainKey:
 
 
 def chain_keys(graph: MixGraph) -> dict[ChainKey, int]:
-    """The processors of a graph by where they stand."""
+    """Maps the key of each processor of a graph to its node."""
     keys: dict[ChainKey, int] = {}
     for node in graph.topological_order:
         if node not in graph.processors:
@@ -123,14 +123,14 @@ def chain_keys(graph: MixGraph) -> dict[ChainKey, int]:
     return keys
 
 
-def matched_keys(true: MixGraph, found: MixGraph) -> tuple[dict[ChainKey, int], dict[ChainKey, int]]:
-    for what, ours, theirs in (
-        ("tracks", *(sorted(g.names[i] for i in g.inputs) for g in (true, found))),
-        ("subgroups", *(sorted(set(g.subgroups)) for g in (true, found))),
+def matched_keys(true_graph: MixGraph, found_graph: MixGraph) -> tuple[dict[ChainKey, int], dict[ChainKey, int]]:
+    for kind, ours, theirs in (
+        ("tracks", *(sorted(g.names[i] for i in g.inputs) for g in (true_graph, found_graph))),
+        ("subgroups", *(sorted(set(g.subgroups)) for g in (true_graph, found_graph))),
     ):
         if ours != theirs:
-            raise ValueError(f"found: the {what} of the true graph {ours} expected, got {theirs}")
-    return chain_keys(true), chain_keys(found)
+            raise ValueError(f"found_graph: the {kind} of the true graph {ours} expected, got {theirs}")
+    return chain_keys(true_graph), chain_keys(found_graph)
 
 
 def _share(value: float | None) -> str:

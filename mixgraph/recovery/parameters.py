@@ -41,9 +41,9 @@ class QuantityError:
         node: label of the processor in the true graph.
         type: type of the processor.
         quantity: what is compared; see `parameter_errors`.
-        unit: of all three numbers.
-        error: absolute, or a mean or median of absolute errors.
-        true, found: the values, where the quantity is a single one.
+        unit: the unit of `error`, `true` and `found`.
+        error: the absolute error, or the mean or median of the absolute errors of the node's values.
+        true, found: the two values, where the quantity is a single value; otherwise None.
     """
 
     node: str
@@ -75,7 +75,7 @@ class ParameterErrors:
     values: tuple[QuantityError, ...]
 
     def summary(self) -> tuple[ErrorSummary, ...]:
-        """One row a type and quantity."""
+        """Summarises the errors, one row for each type and quantity."""
         groups: dict[tuple[str, str, str], list[float]] = {}
         for value in self.values:
             groups.setdefault((value.type, value.quantity, value.unit), []).append(value.error)
@@ -85,7 +85,7 @@ class ParameterErrors:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """The summary and all errors as dicts and lists for JSON."""
         return {
             "summary": [asdict(row) for row in self.summary()],
             "values": [asdict(value) for value in self.values],
@@ -102,7 +102,7 @@ class ParameterErrors:
 
 def parameter_errors(
     true: Setting,
-    found: Setting,
+    estimate: Setting,
     processors: Processors,
     sources: Tensor | None = None,
     found_processors: Processors | None = None,
@@ -119,22 +119,22 @@ def parameter_errors(
 
     Args:
         true: the graph that made the mix.
-        found: what a search found.
-        processors: one module a type, of the truth.
+        estimate: the graph that a search found or an estimator predicted.
+        processors: the modules of the true graph, one for each type.
         sources: (inputs, 2, L); if given, equalizers are compared in bands where their dry tracks have energy.
-        found_processors: of what was found, where its processors have other options.
+        found_processors: the modules of `estimate`, if their options differ from the true graph's.
 
     Raises:
         ValueError: the graphs have different tracks or subgroups.
     """
-    true_keys, found_keys = matched_keys(true.graph, found.graph)
+    true_keys, found_keys = matched_keys(true.graph, estimate.graph)
     errors: list[QuantityError] = []
     for key, node in true_keys.items():
         if key not in found_keys:
             continue
         pairs = zip(
             _compared(true, node, processors),
-            _compared(found, found_keys[key], processors if found_processors is None else found_processors),
+            _compared(estimate, found_keys[key], processors if found_processors is None else found_processors),
             strict=True,
         )
         dry = None if sources is None else _dry(true.graph, node, sources)
@@ -165,33 +165,33 @@ def _dry(graph: MixGraph, node: int, sources: Tensor) -> Tensor:
     return sources[[graph.rows[i] for i in sorted(upstream) if graph.types[i] == INPUT]].sum(dim=0)
 
 
-# Comparing: quantity, unit, error, true and found value.
+# Each function below returns (quantity, unit, error, true value, found value) for every quantity that it compares.
 
 _Error = tuple[str, str, float, float | None, float | None]
 
 
-def _errors(true: Compared, found: Compared, dry: Tensor | None) -> list[_Error]:
-    match true, found:
+def _errors(true: Compared, estimate: Compared, dry: Tensor | None) -> list[_Error]:
+    match true, estimate:
         case Quantity(), Quantity():
-            return [_quantity_error(true, found)]
+            return [_quantity_error(true, estimate)]
         case Response(), Response():
-            return _response_errors(true, found, dry)
+            return _response_errors(true, estimate, dry)
         case Taps(), Taps():
-            return _tap_errors(true, found)
-    raise TypeError(f"quantities: two of one kind are needed, got {type(true).__name__} and {type(found).__name__}")
+            return _tap_errors(true, estimate)
+    raise TypeError(f"quantities: two of one kind are needed, got {type(true).__name__} and {type(estimate).__name__}")
 
 
-def _quantity_error(true: Quantity, found: Quantity) -> _Error:
+def _quantity_error(true: Quantity, estimate: Quantity) -> _Error:
     average = torch.mean if true.average == "mean" else torch.median
-    error = float(average((found.values - true.values).abs()))
+    error = float(average((estimate.values - true.values).abs()))
     if not true.stated:
         return true.name, true.unit, error, None, None
-    return true.name, true.unit, error, float(average(true.values)), float(average(found.values))
+    return true.name, true.unit, error, float(average(true.values)), float(average(estimate.values))
 
 
-def _response_errors(true: Response, found: Response, dry: Tensor | None) -> list[_Error]:
+def _response_errors(true: Response, estimate: Response, dry: Tensor | None) -> list[_Error]:
     means = third_octave_means(true.hertz)
-    difference = means @ (found.levels_db - true.levels_db)
+    difference = means @ (estimate.levels_db - true.levels_db)
     if dry is not None:
         difference = difference[_bands_with_energy(dry, true.hertz, means)]
     shape = difference - difference.mean()
@@ -211,9 +211,9 @@ def _bands_with_energy(dry: Tensor, hertz: Tensor, means: Tensor) -> Tensor:
     return energy > energy.max() * 10 ** (-ENERGY_RANGE_DB / 10)
 
 
-def _tap_errors(true: Taps, found: Taps) -> list[_Error]:
+def _tap_errors(true: Taps, estimate: Taps) -> list[_Error]:
     errors: list[_Error] = []
-    taps = zip(true.ms, found.ms, true.levels_db, found.levels_db, strict=True)
+    taps = zip(true.ms, estimate.ms, true.levels_db, estimate.levels_db, strict=True)
     for true_ms, found_ms, true_db, found_db in taps:
         if true_db >= max(true.levels_db) - LOUD_TAP_DB:
             errors.append(("tap delay", "ms", abs(found_ms - true_ms), true_ms, found_ms))

@@ -130,10 +130,12 @@ def test_empty_graphs_have_no_shares():
 
 def test_graphs_of_other_tracks_are_refused():
     other = build_console({"drums": ("kick", "snare"), "music": ("bass", "organ")})
-    with pytest.raises(ValueError, match=r"found: the tracks of the true graph .*'keys'.* expected, got .*'organ'"):
+    with pytest.raises(
+        ValueError, match=r"found_graph: the tracks of the true graph .*'keys'.* expected, got .*'organ'"
+    ):
         compare_graphs(kept(TRUE), other)
     renamed = build_console({"drums": ("kick", "snare"), "tones": ("bass", "keys")})
-    with pytest.raises(ValueError, match="found: the subgroups of the true graph"):
+    with pytest.raises(ValueError, match="found_graph: the subgroups of the true graph"):
         compare_graphs(kept(TRUE), renamed)
 
 
