@@ -143,7 +143,7 @@ class IterativePruning(L.Callback):
         for song, record in zip(searched_songs(trainer), self.songs, strict=True):
             started = time.perf_counter()
             if record.console_score is None:
-                record.console_score = module.score(song)
+                record.console_score, record.console_second_loss = module.score(song), module.second_loss(song)
             if self.leave_one_out:
                 record.loss_increases = _SongTrials(self, trainer, module, song, record).leave_one_out("end")
             record.seconds += time.perf_counter() - started
@@ -188,6 +188,7 @@ class _SongTrials:
     def finish_console(self) -> None:
         """Measures the trained console."""
         self.record.console_score = self.evaluator.score()
+        self.record.console_second_loss = self.module.second_loss(self.song)
         if self.pruning.leave_one_out:
             self.leave_one_out("console")
 

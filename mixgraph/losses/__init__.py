@@ -5,6 +5,7 @@
 - `nsgt_front_end`: bands of a nonstationary Gabor transform.
 - `settings`: settings of the match loss, and the one place where it is made.
 - `whole_song`: the match loss of a whole song, in windows; the published evaluation in clips.
+- `second_opinion`: the match loss by a front end that a search was not by.
 - `regularizers`: gain staging and sparsity (paper eq. 5 and 8).
 """
 
@@ -12,6 +13,7 @@ from mixgraph.losses.front_ends import FRONT_ENDS, FrontEnd, MelFrontEnd
 from mixgraph.losses.match import Denominator, Features, MatchLoss, MatchTerms
 from mixgraph.losses.nsgt_front_end import NsgtFrontEnd
 from mixgraph.losses.regularizers import gain_staging, sparsity, sparsity_ramp
+from mixgraph.losses.second_opinion import second_front_end, second_target
 from mixgraph.losses.settings import LOSS, LossSettings, make_front_end, make_match_loss
 from mixgraph.losses.whole_song import SongScore, SongTarget, clip_score
 
@@ -32,6 +34,8 @@ __all__ = [
     "gain_staging",
     "make_front_end",
     "make_match_loss",
+    "second_front_end",
+    "second_target",
     "sparsity",
     "sparsity_ramp",
 ]

@@ -16,6 +16,7 @@ class SongRecord:
         min_loss: L_a^min so far; None before the first round.
         trace: a row a trial, a round and a measured loss increase.
         console_score: losses of the trained console, before pruning.
+        console_second_loss: full match loss of the trained console by a front end that was not searched by.
         loss_increases: loss increase of each processor that is left at the end, None where it was not measured.
         seconds: time that trials took.
         tolerance: the tolerance at the end of the search; None where nothing prunes.
@@ -24,6 +25,7 @@ class SongRecord:
     min_loss: float | None = None
     trace: list[dict[str, Any]] = field(default_factory=list)
     console_score: SongScore | None = None
+    console_second_loss: float | None = None
     loss_increases: list[float | None] | None = None
     seconds: float = 0.0
     tolerance: float | None = None

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from mixgraph.losses import second_target
 from mixgraph.pruning import SongRecord
 from mixgraph.report.verdict import Verdict, judge
-from mixgraph.results.metrics import Losses, Metrics, ProcessorCounts, SongFacts, TrackReading, within_tolerance
+from mixgraph.results.metrics import (
+    Losses,
+    Metrics,
+    ProcessorCounts,
+    SecondOpinion,
+    SongFacts,
+    TrackReading,
+    within_tolerance,
+)
 from mixgraph.results.outcome import SongOutcome
 
 
@@ -38,6 +47,8 @@ def measure(outcome: SongOutcome, found_mix: Tensor, dry_sum: Tensor) -> Metrics
         planned_steps=0 if search is None else search.planned_steps,
         failure=None if search is None else search.failure or None,
         losses=Losses(target.score(dry_sum), console, score),
+        front_end=target.match.front_end.name,
+        second_opinion=_second_opinion(outcome, record, found_mix, dry_sum),
         verdict=_judge(outcome, found_mix, score.loss["full"]),
         tolerance=record.tolerance,
         denominator=outcome.denominator,
@@ -48,6 +59,17 @@ def measure(outcome: SongOutcome, found_mix: Tensor, dry_sum: Tensor) -> Metrics
         num_processors_by_type={t: counts.get(t, 0) for t in initial_counts},
         num_console_processors_by_type=dict(initial_counts),
     )
+
+
+def _second_opinion(outcome: SongOutcome, record: SongRecord, found_mix: Tensor, dry_sum: Tensor) -> SecondOpinion:
+    second = second_target(outcome.target)
+
+    def loss(mix: Tensor) -> float:
+        return second.score(mix).over(outcome.denominator)["full"]
+
+    found = loss(found_mix)
+    console = found if record.console_second_loss is None else record.console_second_loss
+    return SecondOpinion(second.match.front_end.name, loss(dry_sum), console, found)
 
 
 def _judge(outcome: SongOutcome, found_mix: Tensor, loss: float) -> Verdict:

@@ -92,6 +92,23 @@ class Losses:
 
 
 @dataclass(frozen=True)
+class SecondOpinion:
+    """Full match losses by a front end that was not searched by, over the denominator that was.
+
+    Attributes:
+        front_end: its name.
+        dry_sum: of the plain sum of the dry tracks.
+        console: of the trained console; of the graph where there was no search.
+        found: of the found graph.
+    """
+
+    front_end: str
+    dry_sum: float
+    console: float
+    found: float
+
+
+@dataclass(frozen=True)
 class ProcessorCounts:
     """How many processors the console had before pruning, and how many the found graph has."""
 
@@ -111,6 +128,8 @@ class Metrics(SongReading):
         planned_steps: more than `steps` where the search was stopped.
         failure: why training ended before its time; None where it did not.
         losses: of the dry sum, the console and the found graph.
+        front_end: of the match loss.
+        second_opinion: the losses by another front end; None from an earlier version's file.
         verdict: how close the found mix is, in words and figures; None from an earlier version's file.
         tolerance: of pruning (paper eq. 7); None where nothing was pruned.
         denominator: of the loss that was searched by.
@@ -128,6 +147,8 @@ class Metrics(SongReading):
     planned_steps: int
     failure: str | None = None
     losses: Losses
+    front_end: str = "mel"
+    second_opinion: SecondOpinion | None = None
     verdict: Verdict | None = None
     tolerance: float | None
     denominator: Denominator
@@ -150,6 +171,8 @@ class Metrics(SongReading):
             "planned_steps": self.planned_steps,
             "failure": self.failure,
             "losses": self.losses.to_dict(),
+            "front_end": self.front_end,
+            "second_opinion": None if self.second_opinion is None else plain_json(asdict(self.second_opinion)),
             "verdict": None if self.verdict is None else self.verdict.to_dict(),
             "tolerance": self.tolerance,
             "denominator": self.denominator,
@@ -233,6 +256,8 @@ def read_metrics(folder: Path) -> Metrics:
         planned_steps=record.whole("planned_steps", 0, _MOST_COUNT) if "planned_steps" in record else steps,
         failure=record.text("failure") if record.has("failure") else None,
         losses=Losses(*(_score(losses.record(score.name)) for score in fields(Losses))),
+        front_end=record.text("front_end") if "front_end" in record else "mel",
+        second_opinion=_second_opinion(record.record("second_opinion")) if record.has("second_opinion") else None,
         verdict=_verdict(record.record("verdict")) if record.has("verdict") else None,
         tolerance=record.number("tolerance") if record.has("tolerance") else None,
         denominator=record.choice("denominator", get_args(Denominator)) if "denominator" in record else "target",
@@ -292,6 +317,11 @@ def _score(score: JsonRecord) -> SongScore:
 
 def _parts(loss: JsonRecord) -> dict[str, float]:
     return {part: loss.number(part) for part in ("full", *loss.values)}  # in their order, and the full one always
+
+
+def _second_opinion(record: JsonRecord) -> SecondOpinion:
+    losses = (record.number(name) for name in ("dry_sum", "console", "found"))
+    return SecondOpinion(record.text("front_end"), *losses)
 
 
 def _verdict(record: JsonRecord) -> Verdict:

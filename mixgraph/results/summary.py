@@ -25,6 +25,24 @@ def summarise(folder: Path, metrics: Metrics) -> str:
             f"The found graph is {losses['found'] - losses['console']:.3f} above the console, more than the tolerance "
             f"of {metrics.tolerance:g}. HINT: lower pruning.tolerance, or train longer between rounds."
         )
-    if metrics.verdict is not None:
-        lines += verdict_lines(metrics.verdict, metrics.losses.found.loss["full"])
+    lines += head_lines(metrics)
     return "\n".join([*lines, f"Result in {folder}: {', '.join(RESULT_FILES)}."])
+
+
+def head_lines(metrics: Metrics) -> list[str]:
+    """The verdict, and what a front end says that was not searched by."""
+    verdict = metrics.verdict
+    lines = [] if verdict is None else verdict_lines(verdict, metrics.losses.found.loss["full"])
+    second = metrics.second_opinion
+    if second is not None:
+        lines.append(
+            f"Second opinion (match loss by the front end {second.front_end}, not by {metrics.front_end}): dry sum "
+            f"{second.dry_sum:.3f}, console {second.console:.3f}, found graph {second.found:.3f}."
+        )
+        losses = metrics.searched_losses
+        if losses["found"] < losses["dry_sum"] and second.found >= second.dry_sum:
+            lines.append(
+                "  WARNING: it hears no match: by its measure the dry sum is as close. HINT: listen to mix_found, and "
+                f"search with --model.loss.front_end={second.front_end}"
+            )
+    return lines

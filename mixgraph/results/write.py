@@ -21,12 +21,12 @@ from mixgraph.report.panels import settings_figures
 from mixgraph.report.progress import progress_figure
 from mixgraph.report.settings import NodeSettings, read_settings, settings_text
 from mixgraph.report.spectrograms import spectrogram_figure
-from mixgraph.report.verdict import verdict_lines
 from mixgraph.results.contents import LOG, TRACE
 from mixgraph.results.log import log_to_csv
 from mixgraph.results.measure import measure
 from mixgraph.results.metrics import Metrics, write_metrics
 from mixgraph.results.outcome import SearchRun, SongOutcome
+from mixgraph.results.summary import head_lines
 from mixgraph.songs import Song, write_audio
 from mixgraph.system.files import json_text, write_atomically
 
@@ -113,8 +113,7 @@ def _write_settings(folder: Path, outcome: SongOutcome, metrics: Metrics) -> Non
     settings = read_settings(graph, processors, *values, song.num_samples, song.level, outcome.loss_increases)
     silent = tuple(row for row, track in enumerate(song.sources) if not bool(track.any()))
     title, notes = song.title or song.name, _chain_notes(graph, settings, silent)
-    lines = verdict_lines(metrics.verdict, metrics.losses.found.loss["full"]) if metrics.verdict else []
-    text = settings_text(settings, title, song.sample_rate, lines, why_unmeasured(outcome.search), notes)
+    text = settings_text(settings, title, song.sample_rate, head_lines(metrics), why_unmeasured(outcome.search), notes)
     write_atomically(folder / "settings.txt", text.encode())
     _draw_settings(folder, settings, title, notes)
     texts = {node_settings.node: node_settings.text() for node_settings in settings}

@@ -9,7 +9,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from mixgraph.losses import LossSettings, MatchLoss, SongScore, SongTarget, clip_score
+from mixgraph.losses import LossSettings, MatchLoss, SongScore, SongTarget, clip_score, second_target
 from mixgraph.processors import Processors
 from mixgraph.render import render_song
 from mixgraph.search.settings import RenderSettings
@@ -50,6 +50,11 @@ class WholeSongs(TrainedGraph, L.LightningModule):
     def score(self, song: Song) -> SongScore:
         """The whole-song match loss by our protocol: true history, every second counts."""
         return self.target(song).score(self.render(song))
+
+    def second_loss(self, song: Song) -> float:
+        """The full match loss by a front end that the module is not trained by; see `second_target`."""
+        denominator = self.loss_settings.denominator
+        return second_target(self.target(song)).score(self.render(song)).over(denominator)["full"]
 
     def paper_score(self, song: Song) -> SongScore:
         """The loss by the paper's protocol; see `losses.clip_score`."""

@@ -21,6 +21,7 @@ import yaml
 
 from callbacks.result_places import default_path
 from mixgraph import __main__ as entry
+from mixgraph.losses import LossSettings, SongTarget, make_match_loss
 from mixgraph.results.found_graph import load_result
 from mixgraph.results.rendering import read_tracks
 from mixgraph.songs import load_song
@@ -96,6 +97,25 @@ def test_a_search_by_settings_of_processors_ends_with_a_result_that_renders(conf
     assert torch.allclose(result.render(song.sources / song.level), written, atol=1e-4)  # of FLAC's 24 or 16 bits
     options = yaml.safe_load((ROOT / f"configs/{config}.yaml").read_text())["model"].get("processors", {})
     assert result.processor_options == options
+
+
+@pytest.mark.parametrize(("front_end", "second"), [("mel", "nsgt"), ("nsgt", "mel")])
+def test_a_result_has_the_opinion_of_the_front_end_that_was_not_searched_by(
+    front_end, second, result, tiny_song, tmp_path, monkeypatch
+) -> None:
+    place = result
+    if front_end != "mel":
+        place = tmp_path / "result"
+        run(monkeypatch, "fit", *settings(tiny_song, place), f"--model.loss.front_end={front_end}")
+    metrics, song = load_result(place).metrics, load_song(tiny_song, 8000)
+    assert (metrics.front_end, metrics.second_opinion.front_end) == (front_end, second)
+    target = SongTarget(make_match_loss(8000, LossSettings(front_end=second)), song.mix)
+    assert metrics.second_opinion.dry_sum == pytest.approx(target.score(song.sources.sum(0)).loss["full"], rel=1e-5)
+    mix = load_result(place).render(song.sources / song.level) * song.level
+    assert metrics.second_opinion.found == pytest.approx(target.score(mix).loss["full"], rel=1e-3)
+    assert metrics.second_opinion.console < metrics.second_opinion.dry_sum
+    line = f"Second opinion (match loss by the front end {second}, not by {front_end}): dry sum"
+    assert line in (place / "settings.txt").read_text()
 
 
 def test_table_1_has_eight_consoles() -> None:

@@ -16,6 +16,7 @@ from mixgraph.results.metrics import (
     Losses,
     Metrics,
     ProcessorCounts,
+    SecondOpinion,
     SongFacts,
     SongReading,
     TrackReading,
@@ -46,6 +47,8 @@ METRICS = Metrics(
     planned_steps=30,
     failure="It broke.",
     losses=Losses(score(2.0, 11.0), score(0.5, 9.5), score(0.625, 9.625)),
+    front_end="mel",
+    second_opinion=SecondOpinion("nsgt", 3.0, 0.75, 0.875),
     verdict=Verdict(
         "far",
         Closeness(1.5, {"31": -0.25, "1k": 2.0}, 0.0, -6.0, -6.0, -1.0, 0.5),
@@ -62,8 +65,8 @@ METRICS = Metrics(
 )
 KEYS = (
     "song sample_rate num_samples level tracks file_hashes alignment warnings warning_codes steps planned_steps "
-    "failure losses verdict tolerance denominator within_tolerance num_processors pruning_ratio pruning_ratio_by_type "
-    "num_processors_by_type num_console_processors_by_type"
+    "failure losses front_end second_opinion verdict tolerance denominator within_tolerance num_processors "
+    "pruning_ratio pruning_ratio_by_type num_processors_by_type num_console_processors_by_type"
 )
 
 
@@ -93,8 +96,20 @@ def test_metrics_come_back_as_they_were_written(tmp_path) -> None:
     assert read_metrics(tmp_path) == silent
 
 
+def test_a_match_that_only_one_front_end_hears_is_told() -> None:
+    text = summarise(Path("results/tiny"), METRICS)
+    assert (
+        "Second opinion (match loss by the front end nsgt, not by mel): dry sum 3.000, console 0.750, found graph "
+        "0.875."
+    ) in text
+    assert "hears no match" not in text
+    fooled = replace(METRICS, second_opinion=SecondOpinion("nsgt", 3.0, 3.5, 3.25))
+    assert "WARNING: it hears no match: by its measure the dry sum is as close." in summarise(Path("x"), fooled)
+    assert "--model.loss.front_end=nsgt" in summarise(Path("results/tiny"), fooled)
+
+
 def test_a_loss_that_is_not_a_number_is_null_in_the_file(tmp_path) -> None:
-    write_metrics(tmp_path, replace(METRICS, losses=replace(METRICS.losses, graph_score=score(math.nan, math.inf))))
+    write_metrics(tmp_path, replace(METRICS, losses=replace(METRICS.losses, found=score(math.nan, math.inf))))
     assert json.loads((tmp_path / "metrics.json").read_text())["losses"]["found"]["windows"] == [None]
     graph_score = read_metrics(tmp_path).losses.found
     assert all(map(math.isnan, (graph_score.loss["full"], graph_score.windows[0], graph_score.loss_prediction["full"])))
@@ -133,7 +148,7 @@ def test_files_of_earlier_versions_are_read(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        (("losses", "graph_score", "loss", "full"), "x", r"losses\.found\.loss\.full: a number is needed, got 'x'"),
+        (("losses", "found", "loss", "full"), "x", r"losses\.found\.loss\.full: a number is needed, got 'x'"),
         (("losses", "console"), 3, r"losses\.console: an object is needed, got 3"),
         (("losses", "found", "windows"), [0.5, True], r"losses\.found\.windows: a number is needed, got True"),
         (("losses", "found", "window_samples"), 0, r"losses\.found\.window_samples: a whole number from 1 to .* got 0"),
