@@ -177,6 +177,20 @@ def test_the_phase_of_a_tone_runs_on_from_slice_to_slice() -> None:
     assert torch.allclose(torch.cos(turns - expected), torch.ones_like(turns), atol=1e-3)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_long_signal_is_transformed_in_parts(dtype, monkeypatch) -> None:
+    """What is in between takes no more memory than a part; nothing changes but rounding."""
+    transform, signal = make("bark"), noise(2, 3 * RATE, dtype=dtype)
+    whole = transform(signal)
+    restored = transform.inverse(whole, signal.shape[-1])
+    monkeypatch.setattr("mixgraph.dsp.slicqt.transforms.CPU_COEFFICIENTS", 7 * transform.layout.num_coefficients)
+    in_parts = transform(signal)
+    assert len(transform._parts(in_parts.flat)) > 3
+    assert in_parts.flat.dtype == whole.flat.dtype
+    assert torch.allclose(in_parts.flat, whole.flat, atol=1e-6)
+    assert torch.allclose(transform.inverse(in_parts, signal.shape[-1]), restored, atol=1e-6)
+
+
 def test_a_batch_is_its_items() -> None:
     transform = make("bark")
     signal = noise(2, 3, 5000)

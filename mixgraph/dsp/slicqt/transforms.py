@@ -22,6 +22,8 @@ from mixgraph.dsp.slicqt.scales import Scale
 
 SLICE_LEAST_WINDOW = 16
 """Bins of a band in a slice: narrower ones smear a click over the slice (-13 dB with 8 bins, -24 dB with 16)."""
+CPU_COEFFICIENTS, DEVICE_COEFFICIENTS = 1 << 20, 1 << 25
+"""Coefficients that are computed at a time: no more memory is taken by what is in between, however long a signal."""
 
 
 class _Bands(nn.Module):
@@ -306,13 +308,32 @@ class SliCQT(_Transform):
     def _analyse(self, signal: Tensor) -> Tensor:
         samples, hop = signal.shape[-1], self.hop_samples
         padded = nn.functional.pad(signal, (hop, self.num_slices(samples) * hop - samples))
-        return self.bands.analyse(padded.unfold(-1, self.slice_samples, hop) * self.window.to(signal.dtype))
+        slices, window = padded.unfold(-1, self.slice_samples, hop), self.window.to(signal.dtype)
+        parts = self._parts(slices)
+        if len(parts) == 1:
+            return self.bands.analyse(slices * window)
+        shape = (*slices.shape[:-1], self.layout.num_coefficients)
+        coefficients = signal.new_empty(shape, dtype=signal.dtype.to_complex())
+        for part in parts:
+            coefficients[..., part, :] = self.bands.analyse(slices[..., part, :] * window)
+        return coefficients
 
     def _synthesise(self, coefficients: Tensor, samples: int) -> Tensor:
-        slices = self.bands.synthesise(coefficients)
-        slices = slices * self.window.to(slices.dtype)
-        hop = self.hop_samples
-        return (slices[..., :-1, hop:] + slices[..., 1:, :hop]).flatten(-2)[..., :samples]
+        hop, num_slices = self.hop_samples, coefficients.shape[-2]
+        window = self.window.to(coefficients.real.dtype)
+        signal = window.new_zeros((*coefficients.shape[:-2], num_slices + 1, hop))
+        for part in self._parts(coefficients):
+            slices = self.bands.synthesise(coefficients[..., part, :]).mul_(window)
+            signal[..., part, :] += slices[..., :hop]
+            signal[..., part.start + 1 : part.stop + 1, :] += slices[..., hop:]
+        return signal.flatten(-2)[..., hop : hop + samples]
+
+    def _parts(self, slices: Tensor) -> list[slice]:
+        """The slices (..., slices, values) that are transformed at a time: few on a CPU, whose caches hold them."""
+        most = CPU_COEFFICIENTS if slices.device.type == "cpu" else DEVICE_COEFFICIENTS
+        num_slices, batch = slices.shape[-2], math.prod(slices.shape[:-2])
+        size = max(1, most // (max(1, batch) * self.layout.num_coefficients))
+        return [slice(start, min(start + size, num_slices)) for start in range(0, num_slices, size)]
 
 
 def slice_window(slice_samples: int, transition_samples: int) -> Tensor:
