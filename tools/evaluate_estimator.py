@@ -74,12 +74,12 @@ def methods_of(module: EstimatorModule, means: MeanSettings) -> dict[str, Method
 
 def test_songs(module: EstimatorModule, options: argparse.Namespace) -> Iterator[TestSong]:
     samples = read_shards(options.shards, options.audio_root)
-    wanted = (s for s in samples if not options.only or s.meta["song"] in options.only)
-    found, task = set(), module.task
-    for sample in islice(wanted, options.limit):
-        found.add(sample.meta["song"])
+    chosen_samples = (s for s in samples if not options.only or s.meta["song"] in options.only)
+    song_names, task = set(), module.task
+    for sample in islice(chosen_samples, options.limit):
+        song_names.add(sample.meta["song"])
         yield read_test_song(sample, task.sample_rate, task.track_chain, task.subgroup_chain)
-    if options.limit is None and (unknown := sorted(set(options.only) - found)):
+    if options.limit is None and (unknown := sorted(set(options.only) - song_names)):
         raise ValueError(f"--only: songs of {options.shards} are needed, got {', '.join(unknown)}")
 
 
@@ -147,22 +147,26 @@ def short_search(song: Song, start: GraphValues | None, options: argparse.Namesp
 
 
 def short_searches(module: EstimatorModule, songs: list[TestSong], options: argparse.Namespace) -> list[ShortSearch]:
-    found = []
+    searches = []
     for song in progress(songs, "Short searches", disable=not songs):
         memory = as_song(song, module.task.sample_rate)
         predicted = estimate(module, song.console, song.tracks, song.mix).graph
-        found.append(short_search(memory, None, options))
+        searches.append(short_search(memory, None, options))
         if predicted.graph.processors:  # a search of nothing is none
-            found.append(short_search(memory, predicted, options))
-    return found
+            searches.append(short_search(memory, predicted, options))
+    return searches
 
 
-def format_searches(found: list[ShortSearch], options: argparse.Namespace) -> str:
+def format_searches(searches: list[ShortSearch], options: argparse.Namespace) -> str:
     rows = []
-    for start in dict.fromkeys(s.start for s in found):
-        own = [s for s in found if s.start == start]
-        figures = (fmean(s.loss for s in own), fmean(s.num_processors for s in own), fmean(s.seconds for s in own))
-        rows.append((start, len(own), f"{figures[0]:.3f}", f"{figures[1]:.1f}", f"{figures[2]:.0f}"))
+    for start in dict.fromkeys(s.start for s in searches):
+        from_start = [s for s in searches if s.start == start]
+        figures = (
+            fmean(s.loss for s in from_start),
+            fmean(s.num_processors for s in from_start),
+            fmean(s.seconds for s in from_start),
+        )
+        rows.append((start, len(from_start), f"{figures[0]:.3f}", f"{figures[1]:.1f}", f"{figures[2]:.0f}"))
     steps = options.search_steps * (options.search_stages + options.search_rounds)
     head = ("start", "songs", "match loss", "processors", "seconds")
     return f"After a search of {steps} steps, {options.search_rounds} rounds of pruning:\n\n{markdown(head, rows)}"

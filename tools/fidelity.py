@@ -122,7 +122,7 @@ def run(options: argparse.Namespace) -> Runs:
     path = options.out / FILE if options.out else None
     searches = Searches(path, machine(torch.get_num_threads())["date"], options.keep, log)
     configurations = dict(options.configurations) | ({PEER: []} if options.reference else {})
-    made = SyntheticOptions(
+    synthetic_options = SyntheticOptions(
         options.synthetic_seconds,
         options.synthetic_subgroups,
         options.synthetic_density,
@@ -130,7 +130,7 @@ def run(options: argparse.Namespace) -> Runs:
     )
     runs: Runs = {}
     with TemporaryDirectory() as scratch:
-        songs = [measured_song(text, Path(scratch), made) for text in options.songs]
+        songs = [measured_song(text, Path(scratch), synthetic_options) for text in options.songs]
         twice = [song.name for i, song in enumerate(songs) if song.name in {other.name for other in songs[:i]}]
         if twice:
             raise ValueError(f"songs: a folder's name names its song, and two are named {', '.join(twice)}")
@@ -138,7 +138,11 @@ def run(options: argparse.Namespace) -> Runs:
             for seed in options.seeds:
                 for name, arguments in configurations.items():
                     rules = Rules(name, arguments, options.recipe, tuple(options.measure_at))
-                    key = {"song": text, "synthetic": asdict(made)} if song.synthetic else {"song": song.name}
+                    key = (
+                        {"song": text, "synthetic": asdict(synthetic_options)}
+                        if song.synthetic
+                        else {"song": song.name}
+                    )
                     search = _search(searches, song, rules, seed, key)
                     answer = search.answer
                     runs.setdefault((song.name, name), []).append(answer)
@@ -150,11 +154,11 @@ def run(options: argparse.Namespace) -> Runs:
     return runs
 
 
-def _search(searches: Searches, song: MeasuredSong, rules: Rules, seed: int, named: dict[str, Any]) -> Search:
+def _search(searches: Searches, song: MeasuredSong, rules: Rules, seed: int, options_key: dict[str, Any]) -> Search:
     """Runs a search, or takes it from those that are kept."""
     side: Literal["ours", "peer"] = "peer" if rules.name == PEER else "ours"
     texts = [Path(a).read_text(encoding="utf-8") for a in rules.arguments if not a.startswith("--")]
-    key = named | {
+    key = options_key | {
         "files": "" if song.synthetic else digest_of_files(song.folder),  # the name of a synthetic song says all
         "rules": side if side == "peer" else [a for a in rules.arguments if a.startswith("--")] + texts,
         "steps": str(rules.recipe),

@@ -97,15 +97,15 @@ def jobs(demo: Path, songs: list[Path], folder: Path) -> Iterator[tuple[str, lis
         "--workers=1", "--threads=1", "--runs=2", *lenient, "--audio=free", "--date-published=2026-01-01", "--", *SHORT,
     ]  # fmt: skip
     yield "shards", ["-c", READ_SHARDS, str(built / "shards"), str(folder / "shards")]
-    made = folder / "generated"
+    data_set = folder / "generated"
     yield "generated", [
-        "-m", "mixgraph", "generate-synthetic", *map(str, (demo, *songs)), "--out", str(made), "--train=6",
+        "-m", "mixgraph", "generate-synthetic", *map(str, (demo, *songs)), "--out", str(data_set), "--train=6",
         "--validation=2", "--test=2", "--seconds=6", "--min-tracks=3", "--max-tracks=5", "--seed=1",
         "--date-published=2026-01-01", "--results", str(folder / demo.name),
     ]  # fmt: skip
     trained = folder / "estimator"
     yield "estimator", [
-        "-m", "mixgraph", "fit", "--config=estimator.yaml", f"--data.path={made}", "--data.batch_size=2",
+        "-m", "mixgraph", "fit", "--config=estimator.yaml", f"--data.path={data_set}", "--data.batch_size=2",
         "--trainer.max_epochs=2", "--trainer.accelerator=cpu", f"--trainer.default_root_dir={trained}",
         f"--trainer.logger.save_dir={trained}", f"--trainer.callbacks.dirpath={trained / 'checkpoints'}",
     ]  # fmt: skip
@@ -113,7 +113,7 @@ def jobs(demo: Path, songs: list[Path], folder: Path) -> Iterator[tuple[str, lis
     yield "estimate", ["-m", "mixgraph", "estimate", best, str(demo), "--out", str(folder / "estimate")]
     yield (
         "evaluation",
-        ["-m", "mixgraph", "evaluate-estimator", best, str(made / "test"), "--out", str(folder / "evaluation")],
+        ["-m", "mixgraph", "evaluate-estimator", best, str(data_set / "test"), "--out", str(folder / "evaluation")],
     )
     yield "fidelity", [
         "-m", "mixgraph", "fidelity", str(demo), "synthetic:4:1", "--config", "ours=", "--seeds", "0",
@@ -163,8 +163,8 @@ def main(arguments: list[str] | None = None) -> None:
             hashes = {name: digest for name, digest in hashes.items() if name.split("/")[0] in options.only}
         different = sorted(name for name in before.keys() | hashes.keys() if before.get(name) != hashes.get(name))
         for name in different:
-            what = "is missing" if name not in hashes else "is new" if name not in before else "differs"
-            sys.stdout.write(f"{name} {what}\n")
+            difference = "is missing" if name not in hashes else "is new" if name not in before else "differs"
+            sys.stdout.write(f"{name} {difference}\n")
         sys.stdout.write(f"{len(hashes) - len(different)} files are equal\n")
         raise SystemExit(bool(different))
 

@@ -58,8 +58,8 @@ class Measurement:
 
     def sentence(self) -> str:
         command = f"`{self.command}`" if self.command.startswith("python") else self.command
-        what = f"{self.of}: " if self.of else ""
-        return f"{what}{command} (commit {self.commit}, {self.machine}, {self.date})"
+        subject = f"{self.of}: " if self.of else ""
+        return f"{subject}{command} (commit {self.commit}, {self.machine}, {self.date})"
 
 
 @dataclass(frozen=True)

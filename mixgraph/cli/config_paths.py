@@ -62,8 +62,8 @@ def read_saved_config(file: Path) -> dict[str, Any] | None:
 
 def _real(path: Path) -> str:
     """A path without links on the way to it, which may be one itself or not exist."""
-    whole = os.path.abspath(path)
-    return os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole))
+    absolute_path = os.path.abspath(path)
+    return os.path.join(os.path.realpath(os.path.dirname(absolute_path)), os.path.basename(absolute_path))
 
 
 def _map(config: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:

@@ -25,10 +25,10 @@ class OptionParser(LightningArgumentParser):
             raise ArgumentError(None, message) from ex
         choices = [action.choices for action in self._actions if isinstance(action.choices, dict)]
         parsers = [self, *(parser for by_name in choices for parser in by_name.values())]  # its subcommands'
-        known = [option for parser in parsers for action in parser._actions for option in action.option_strings]
-        told, hint = briefly(message, known)
+        known_options = [option for parser in parsers for action in parser._actions for option in action.option_strings]
+        problem, hint = briefly(message, known_options)
         program = sys.argv[0] if sys.argv[0].startswith(PROGRAM) else self.prog.replace(" [options]", "")
-        sys.stderr.write(f"{program}: {told}\n{hint and f'{hint} '}All options: {program} --help-all\n")
+        sys.stderr.write(f"{program}: {problem}\n{hint and f'{hint} '}All options: {program} --help-all\n")
         sys.exit(2)
 
     def parse_path(self, path: str | os.PathLike, *args: Any, **kwargs: Any) -> Any:

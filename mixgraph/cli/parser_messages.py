@@ -74,7 +74,7 @@ def _close_option(message: str, options: list[str]) -> str:
 
 
 def _close_value(message: str) -> str:
-    allowed, given = re.search(r"Expected one of \[([^]]*)\]", message), re.search(r"Got value: (\S+)", message)
-    if allowed is None or given is None:
+    allowed, value = re.search(r"Expected one of \[([^]]*)\]", message), re.search(r"Got value: (\S+)", message)
+    if allowed is None or value is None:
         return ""
-    return did_you_mean(given[1], re.findall(r"'([^']*)'", allowed[1])).strip()
+    return did_you_mean(value[1], re.findall(r"'([^']*)'", allowed[1])).strip()

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     block = BLOCK if options.block is None else options.block
     rendering = render_result(options.result, song_path(options.tracks), options.out, block, options.overwrite)
     written, about = rendering.written, soundfile.info(str(rendering.written.path))
-    told = f"{written.path}: {about.duration:.1f} s at {about.samplerate} Hz, at which the graph was found"
-    for line in (*rendering.notes, *([written.warning] if written.warning else []), told):
+    summary = f"{written.path}: {about.duration:.1f} s at {about.samplerate} Hz, at which the graph was found"
+    for line in (*rendering.notes, *([written.warning] if written.warning else []), summary):
         sys.stdout.write(f"{visible(line)}\n")
     return 0

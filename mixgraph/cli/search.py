@@ -94,9 +94,9 @@ class SearchCLI(CheckedCLI):
         if any(_is_checkpointing(callback) for callback in trainer["callbacks"] or ()):
             trainer["enable_checkpointing"] = True  # the default is false, for the result folder keeps a search's own
         for name, off in (("max_steps", -1), ("fast_dev_run", False)):
-            if self.subcommand == "fit" and (given := trainer[name]) != off:
+            if self.subcommand == "fit" and (value := trainer[name]) != off:
                 raise ValueError(
-                    f"trainer.{name}: {off} is needed, got {given}: a search that it cuts would pass for a whole one. "
+                    f"trainer.{name}: {off} is needed, got {value}: a search that it cuts would pass for a whole one. "
                     "HINT: data.steps_per_stage, pruning.console_stages and pruning.rounds, or --budget"
                 )
 
@@ -133,8 +133,8 @@ class SearchCLI(CheckedCLI):
         signature = inspect.signature(ConsoleModule).parameters
         for name in ("track_chain", "subgroup_chain", "master_chain", "returns", "sidechains"):
             value = self.model.settings[name]
-            known = [signature[name].default, *(_model_settings(config).get(name) for config in saved)]
-            if all((value or None) != (other or None) for other in known):
+            allowed_values = [signature[name].default, *(_model_settings(config).get(name) for config in saved)]
+            if all((value or None) != (other or None) for other in allowed_values):
                 raise ValueError(
                     f"model.{name}: the search starts from the graph of {', '.join(paths)}, so that {value!r} would be "
                     "without effect. HINT: leave it out, or start without --start"

@@ -125,10 +125,10 @@ def short_help(program: str, command: str) -> str:
         program: as it is typed.
         command: one of `SHORT_HELPS`.
     """
-    told = SHORT_HELPS[command]
-    first, *more = (f"{program} {command} {words}" for words in told.usage)
-    lines = [f"usage: {first}", *(f"       {line}" for line in more), "", told.summary, ""]
-    for heading, options in told.options.items():
+    help_text = SHORT_HELPS[command]
+    first, *more = (f"{program} {command} {words}" for words in help_text.usage)
+    lines = [f"usage: {first}", *(f"       {line}" for line in more), "", help_text.summary, ""]
+    for heading, options in help_text.options.items():
         lines.append(f"{heading}:")
         for option in options:
             stated = f" ({str(option.default).lower()})" if option.setting and option.default not in (None, "") else ""

@@ -133,17 +133,17 @@ def named_class(part: str, arguments: Sequence[str]) -> str | None:
     Returns:
         The class path as it is written, or None where the settings are those of the default class.
     """
-    named = None
+    class_path = None
     for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
         option, equals, value = word.partition("=")
         value = value if equals else following
         if option == f"--{part}.class_path":
-            named = value
+            class_path = value
         elif option == f"--{part}":
-            named = (_class_in(value, None) or named) if _holds_settings(value) else value
+            class_path = (_class_in(value, None) or class_path) if _holds_settings(value) else value
         elif option in ("--config", "-c"):
-            named = _class_in(value, part) or named
-    return named
+            class_path = _class_in(value, part) or class_path
+    return class_path
 
 
 def _class_in(settings: str, part: str | None) -> str | None:

@@ -75,13 +75,13 @@ def make_processors(sample_rate: int = 30000, options: Mapping[str, Mapping[str,
     Raises:
         ValueError: options for an unknown processor, or an unknown option of a known one.
     """
-    made = {}
+    processors = {}
     for name in options or {}:
         processor_type(name)
     for name, kind in registered().items():
-        given = dict((options or {}).get(name, {}))
+        arguments = dict((options or {}).get(name, {}))
         try:
-            made[name] = kind(sample_rate=sample_rate, **given)
+            processors[name] = kind(sample_rate=sample_rate, **arguments)
         except TypeError as error:
             raise ValueError(f"options of processor {name!r}: {error}") from error
-    return Processors(made)
+    return Processors(processors)

@@ -83,8 +83,8 @@ class Processor(nn.Module):
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__()
         if not 1000 <= sample_rate <= MAX_SAMPLE_RATE:
-            told = f"at least 1000, at most {MAX_SAMPLE_RATE}, got {sample_rate}"
-            raise ValueError(f"sample_rate: samples per second, {told}")
+            allowed = f"at least 1000, at most {MAX_SAMPLE_RATE}, got {sample_rate}"
+            raise ValueError(f"sample_rate: samples per second, {allowed}")
         self.sample_rate = sample_rate
 
     @property

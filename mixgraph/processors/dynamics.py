@@ -102,7 +102,7 @@ class DynamicRangeProcessor(Processor):
                 "threshold of the smoothed energy",
                 follows_level=1.0,
             ),
-        } | {name: smoothing(*given) for name, given in self.time_constants.items()}
+        } | {name: smoothing(*constants) for name, constants in self.time_constants.items()}
         return dict(sorted(declared.items()))
 
     @property

@@ -76,9 +76,9 @@ class Fader(Processor):
         """Gains at the points within the song, and at its end."""
         points = node.parameters["log_gain"][0]
         last = min((node.num_samples - 1) / self.interval, len(points) - 1)
-        whole = int(last)
-        end = torch.lerp(points[whole], points[min(whole + 1, len(points) - 1)], last - whole)
-        wet = torch.cat((points[: whole + 1], end.view(1))).exp()
-        place = torch.cat((torch.arange(whole + 1, dtype=wet.dtype), torch.tensor([last], dtype=wet.dtype)))
+        last_whole = int(last)
+        end = torch.lerp(points[last_whole], points[min(last_whole + 1, len(points) - 1)], last - last_whole)
+        wet = torch.cat((points[: last_whole + 1], end.view(1))).exp()
+        place = torch.cat((torch.arange(last_whole + 1, dtype=wet.dtype), torch.tensor([last], dtype=wet.dtype)))
         seconds = place * (self.interval / self.sample_rate)
         return (Automation(seconds, to_db(blend(self, wet, node.weight))),)

@@ -66,9 +66,9 @@ class Number:
     @property
     def value_text(self) -> str:
         values = self.values if len(self.values) < 4 else (min(self.values), max(self.values))
-        told = (", " if len(self.values) < 4 else " to ").join(map(self._format, values))
+        values_text = (", " if len(self.values) < 4 else " to ").join(map(self._format, values))
         space = "" if self.unit.startswith(":") else " "
-        return told if self.unit == "1" else f"{told}{space}{self.unit}"
+        return values_text if self.unit == "1" else f"{values_text}{space}{self.unit}"
 
     @property
     def text(self) -> str:

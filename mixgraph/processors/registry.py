@@ -24,17 +24,17 @@ def register(processor: type[Processor]) -> type[Processor]:
     type_id = processor.type_id
     if type_id is not None and type_id < FIRST_TYPE_ID:
         raise ValueError(f"processor {processor.__name__}: type_id: {FIRST_TYPE_ID} or more is needed, got {type_id}")
-    for known in _REGISTRY.values():
-        if type_id is not None and type_id == known.type_id:
-            taken = {kind.type_id for kind in _REGISTRY.values()}
-            free = next(i for i in itertools.count(OUTSIDE_TYPE_ID) if i not in taken)
+    for other in _REGISTRY.values():
+        if type_id is not None and type_id == other.type_id:
+            taken_ids = {kind.type_id for kind in _REGISTRY.values()}
+            free = next(i for i in itertools.count(OUTSIDE_TYPE_ID) if i not in taken_ids)
             raise ValueError(
-                f"processor {processor.__name__}: type_id {type_id} is taken by {known.__name__}. HINT: {free} is free"
+                f"processor {processor.__name__}: type_id {type_id} is taken by {other.__name__}. HINT: {free} is free"
             )
-        if processor.name == known.name or processor.letter == known.letter:
+        if processor.name == other.name or processor.letter == other.letter:
             raise ValueError(
                 f"processor {processor.__name__}: name {processor.name!r} or letter {processor.letter!r} is taken by "
-                f"{known.__name__}; choose another"
+                f"{other.__name__}; choose another"
             )
     _REGISTRY[processor.name] = processor
     return processor
@@ -54,8 +54,10 @@ def processor_type(name: str) -> type[Processor]:
     if name not in _REGISTRY:
         load_plugins()
     if name not in _REGISTRY:
-        known = sorted(_REGISTRY)
-        raise ValueError(f"unknown processor type {name!r}; known are {', '.join(known)}. {name_hint(name, known)}")
+        known_names = sorted(_REGISTRY)
+        raise ValueError(
+            f"unknown processor type {name!r}; known are {', '.join(known_names)}. {name_hint(name, known_names)}"
+        )
     return _REGISTRY[name]
 
 
@@ -71,9 +73,9 @@ def types_from_letters(chain: str, whole: str = "") -> tuple[str, ...]:
         by_letter = _types_by_letter()
     for letter in chain:
         if letter not in by_letter:
-            known = ", ".join(f"{key} ({name})" for key, name in sorted(by_letter.items()))
+            known_letters = ", ".join(f"{key} ({name})" for key, name in sorted(by_letter.items()))
             raise ValueError(
-                f"unknown processor letter {letter!r} in chain {whole or chain!r}; known are {known}. "
+                f"unknown processor letter {letter!r} in chain {whole or chain!r}; known are {known_letters}. "
                 "HINT: one of yours needs --import MODULE"
             )
     return tuple(by_letter[letter] for letter in chain)

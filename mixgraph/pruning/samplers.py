@@ -191,7 +191,7 @@ class DryWet(Sampler):
     def _published(by_weight: dict[str, list[int]], rng: random.Random) -> Trials:
         accepted = dict.fromkeys(by_weight, 0.0)
         step = dict.fromkeys(by_weight, 0.1)
-        taken = dict.fromkeys(by_weight, 0)
+        tried = dict.fromkeys(by_weight, 0)
         pool = list(by_weight)
         while pool:
             t = rng.choice(pool)
@@ -201,11 +201,11 @@ class DryWet(Sampler):
                 size = 1 / count
                 pool.remove(t)
             reach = min(count, round(count * (accepted[t] + size)))
-            candidates = tuple(by_weight[t][taken[t] : reach])
+            candidates = tuple(by_weight[t][tried[t] : reach])
             # Rounding can make a step that adds no node; the published code evaluates the same graph once more.
             if not candidates or (yield Proposal(candidates)) is not None:
                 accepted[t] += size
-                taken[t] = reach
+                tried[t] = reach
                 if accepted[t] >= 1 and t in pool:
                     pool.remove(t)
             else:

@@ -140,12 +140,16 @@ def fit(schedule: Schedule, costs: Costs, available: float, past_stages: int = 0
         if trial_seconds(cheaper, costs, past_rounds) <= max(available / 2, available - training):
             break
     left = available - trial_seconds(cheaper, costs, past_rounds)
-    one = training_steps(replace(cheaper, steps_per_stage=1), past_stages) * costs.step_seconds
+    one_step_seconds = training_steps(replace(cheaper, steps_per_stage=1), past_stages) * costs.step_seconds
     least = max(1, past_stages) if cheaper.rounds > past_rounds else cheaper.console_stages
-    while left < LEAST_STEPS * one and cheaper.console_stages > least:
+    while left < LEAST_STEPS * one_step_seconds and cheaper.console_stages > least:
         cheaper = replace(cheaper, console_stages=cheaper.console_stages - 1)
-        one -= costs.step_seconds
-    steps = min(schedule.steps_per_stage, max(LEAST_STEPS, int(left / one))) if one else schedule.steps_per_stage
+        one_step_seconds -= costs.step_seconds
+    steps = (
+        min(schedule.steps_per_stage, max(LEAST_STEPS, int(left / one_step_seconds)))
+        if one_step_seconds
+        else schedule.steps_per_stage
+    )
     pruned, planned = steps * cheaper.rounds, schedule.steps_per_stage * schedule.rounds
     ramp = round(schedule.sparsity_ramp_steps * pruned / planned) if planned else schedule.sparsity_ramp_steps
     return replace(cheaper, steps_per_stage=steps, sparsity_ramp_steps=max(1, ramp))

@@ -117,7 +117,7 @@ class Chain:
         edges += [(i, i + 1) for i in range(inputs, inputs + count)]
         ports = tuple((0, int(0 < source < inputs)) for source, _ in edges)
         graph = MixGraph(types, tuple(edges), ("",) * len(types), ("",) * inputs, ports=ports)
-        return make_plan(graph, processors, block, "one_by_one", mono=[i for i, one in enumerate(mono) if one])
+        return make_plan(graph, processors, block, "one_by_one", mono=[i for i, is_mono in enumerate(mono) if is_mono])
 
     def by_type(self) -> GraphParameters:
         by_type: dict[str, dict[str, Tensor]] = {}

@@ -87,8 +87,8 @@ def measure_closeness(target: Tensor, found_mix: Tensor, sample_rate: int) -> Cl
 
 def octave_names(sample_rate: int) -> list[str]:
     """The names of the octaves that a sample rate holds: `31`, `63`, `125` to `16k`."""
-    held = [hz for hz in OCTAVES_HZ if hz < _HIGHEST_SHARE * sample_rate]
-    return [f"{int(hz)}" if hz < 1000 else f"{hz / 1000:g}k" for hz in held]
+    frequencies = [hz for hz in OCTAVES_HZ if hz < _HIGHEST_SHARE * sample_rate]
+    return [f"{int(hz)}" if hz < 1000 else f"{hz / 1000:g}k" for hz in frequencies]
 
 
 def power(audio: Tensor) -> float:

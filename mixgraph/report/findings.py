@@ -81,9 +81,9 @@ def find_causes(
             in the mix only.
     """
     common = align_dry_sum(song)
-    told = [peak(closeness), mono_mix(song.mix, found_mix, closeness)]
+    mix_findings = [peak(closeness), mono_mix(song.mix, found_mix, closeness)]
     if another := another_song(song, common, loss):
-        return (another, *filter(None, told))
+        return (another, *filter(None, mix_findings))
     causes = [
         late_tracks(song, common),
         unheard_tracks(song, loss, loss_without),
@@ -91,10 +91,10 @@ def find_causes(
         *fades(song.mix, found_mix, song.sample_rate),
         ceiling(song.mix, found_mix, song.sample_rate),
     ]
-    seen = [finding for finding in causes if finding is not None]
-    if not seen and loss > FADERS_LOSS:
-        seen.append(_UNEXPLAINED)
-    return (*seen, *filter(None, told))
+    findings = [finding for finding in causes if finding is not None]
+    if not findings and loss > FADERS_LOSS:
+        findings.append(_UNEXPLAINED)
+    return (*findings, *filter(None, mix_findings))
 
 
 def align_dry_sum(song: Song) -> Alignment:
@@ -133,10 +133,10 @@ def late_tracks(song: Song, common: Alignment) -> Finding | None:
     rate, option = song.sample_rate, "data.apply_alignment"
     late = _common_lateness(song, common)
     if late:
-        told = f"{abs(late) / rate:.3f} s {'late' if late > 0 else 'early'} against the mix"
+        lateness = f"{abs(late) / rate:.3f} s {'late' if late > 0 else 'early'} against the mix"
         cause = ", as where one of them has a lead-in" if abs(late) > MAX_LAG_SECONDS * rate else ""
         code = "lead_in" if cause else "late_tracks"
-        return Finding(code, f"All tracks are {told}{cause}.", "--data.apply_alignment=true corrects it", option)
+        return Finding(code, f"All tracks are {lateness}{cause}.", "--data.apply_alignment=true corrects it", option)
     late_ones = [
         track.track
         for track in song.alignment
@@ -205,13 +205,13 @@ def unplayed_mix(song: Song) -> Finding | None:
 def fades(target: Tensor, found_mix: Tensor, sample_rate: int) -> list[Finding]:
     """A target whose level falls steadily against the found mix at the end, or rises at the start."""
     window = round(_WINDOW_SECONDS * sample_rate)
-    whole = target.shape[-1] // window * window
-    if not whole:
+    num_samples = target.shape[-1] // window * window
+    if not num_samples:
         return []
-    before, after = (window_powers(mix[:, :whole], window) for mix in (target, found_mix))
-    heard = after > float(after.max()) * 10 ** (_QUIET_DB / 10)
-    levels = [decibels(float(t / f)) for t, f, h in zip(before, after, heard, strict=True) if h]
-    told = []
+    before, after = (window_powers(mix[:, :num_samples], window) for mix in (target, found_mix))
+    audible = after > float(after.max()) * 10 ** (_QUIET_DB / 10)
+    levels = [decibels(float(t / f)) for t, f, h in zip(before, after, audible, strict=True) if h]
+    findings = []
     for code, series in (("fade_in", levels[::-1]), ("fade_out", levels)):
         count = _fade_windows(series)
         if count:
@@ -219,8 +219,8 @@ def fades(target: Tensor, found_mix: Tensor, sample_rate: int) -> list[Finding]:
             seconds, shape = count * _WINDOW_SECONDS, code.replace("_", "-")
             text = f"The mix {verb} steadily over its {part} {seconds:.1f} s against the found mix, as in a {shape}."
             hint = "--model.master_chain=f (a fader behind the sum) can follow it"
-            told.append(Finding(code, text, hint, "model.master_chain"))
-    return told
+            findings.append(Finding(code, text, hint, "model.master_chain"))
+    return findings
 
 
 def _fade_windows(levels: list[float]) -> int:

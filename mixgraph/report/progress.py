@@ -68,8 +68,8 @@ def _check(records: Sequence[Mapping[str, Any]]) -> None:
     last = -math.inf
     for i, record in enumerate(records):
         for key, value in record.items():
-            shown = key in ("step", _LOSS) or key.startswith((_RATIO, _WEIGHT))
-            if shown and value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            is_shown = key in ("step", _LOSS) or key.startswith((_RATIO, _WEIGHT))
+            if is_shown and value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
                 raise ValueError(f"records[{i}]: {key}: a number or None is needed, got {value!r}")
         step, stage = record.get("step"), record.get("stage")
         if step is None or step < last:
@@ -81,8 +81,8 @@ def _check(records: Sequence[Mapping[str, Any]]) -> None:
 
 def _series(records: Sequence[Mapping[str, Any]], key: str) -> tuple[list[float], list[float]]:
     """The steps at which a value is known, and the values."""
-    known = [(record["step"], record[key]) for record in records if record.get(key) is not None]
-    return [step for step, _ in known], [value for _, value in known]
+    points = [(record["step"], record[key]) for record in records if record.get(key) is not None]
+    return [step for step, _ in points], [value for _, value in points]
 
 
 def _finish(axes: Axes, records: Sequence[Mapping[str, Any]]) -> None:

@@ -87,9 +87,9 @@ def spectrogram(signal: Tensor, sample_rate: int, max_columns: int = 1500) -> Sp
 def _mid_side(signal: Tensor, start: int, length: int) -> Tensor:
     """Mid and side of the samples from `start` on, zeros where there are none: (2, length)."""
     left, right = signal[:, max(start, 0) : start + length]
-    found = torch.stack(((left + right) / 2, (left - right) / 2))
+    mid_side = torch.stack(((left + right) / 2, (left - right) / 2))
     before = max(-start, 0)
-    return torch.nn.functional.pad(found, (before, length - before - found.shape[1]))
+    return torch.nn.functional.pad(mid_side, (before, length - before - mid_side.shape[1]))
 
 
 def spectrogram_figure(
@@ -156,17 +156,19 @@ def spectrogram_figure(
     return figure
 
 
-def _by_octaves(found: Spectrogram) -> Spectrogram:
+def _by_octaves(spectrogram: Spectrogram) -> Spectrogram:
     """The same with rows that are even in octaves: the mean power of the bins that a row spans."""
-    bins = found.levels_db.shape[1]
-    width = found.sample_rate / (2 * (bins - 1))
-    edges = torch.logspace(math.log10(_LOWEST_HZ), math.log10(found.sample_rate / 2), _ROWS + 1, dtype=torch.float64)
+    bins = spectrogram.levels_db.shape[1]
+    width = spectrogram.sample_rate / (2 * (bins - 1))
+    edges = torch.logspace(
+        math.log10(_LOWEST_HZ), math.log10(spectrogram.sample_rate / 2), _ROWS + 1, dtype=torch.float64
+    )
     low, high = edges[:-1, None] / width, edges[1:, None] / width
     number = torch.arange(bins, dtype=torch.float64)
     share = (torch.minimum(high, number + 0.5) - torch.maximum(low, number - 0.5)).clamp(min=0)
     means = (share / share.sum(dim=1, keepdim=True)).float()
-    power = means @ (10 ** (found.levels_db / 10))
-    return replace(found, levels_db=10 * torch.log10(power))
+    power = means @ (10 ** (spectrogram.levels_db / 10))
+    return replace(spectrogram, levels_db=10 * torch.log10(power))
 
 
 def _label(grid: np.ndarray, names: list[str]) -> None:

@@ -88,12 +88,12 @@ def check_rate_factors(processors: Processors, names: Collection[str]) -> None:
     Raises:
         ValueError: a name is neither `dry_wet`, nor a processor's, nor that of one of its parameters.
     """
-    known = {"dry_wet", *processors}
-    known |= {f"{kind}.{name}" for kind in processors for name in processors[kind].specification}
-    if unknown := set(names) - known:
+    known_names = {"dry_wet", *processors}
+    known_names |= {f"{kind}.{name}" for kind in processors for name in processors[kind].specification}
+    if unknown := set(names) - known_names:
         raise ValueError(
             f"rate_factors: some of dry_wet, {', '.join(processors)}, or their parameters (delay.delay_z), got "
-            f"{sorted(unknown)}.{did_you_mean(min(unknown), known)}"
+            f"{sorted(unknown)}.{did_you_mean(min(unknown), known_names)}"
         )
 
 
@@ -105,15 +105,17 @@ def check_songs_of_graph(graph: MixGraph, songs: Sequence[Song]) -> None:
     Raises:
         ValueError: with the songs or tracks that are needed.
     """
-    needed, got = [graph.names[i] for i in graph.outputs], [song.name for song in songs]
-    if needed != got and (len(needed) > 1 or len(got) > 1):
-        raise ValueError(f"data.path: the graph is of {', '.join(needed)} (in this order), got {', '.join(got)}")
-    needed = [shown_name(graph.names[i]) for i in graph.inputs]
-    got = [name for song in songs for name in song.tracks]
-    if needed != got:
+    needed_songs, given_songs = [graph.names[i] for i in graph.outputs], [song.name for song in songs]
+    if needed_songs != given_songs and (len(needed_songs) > 1 or len(given_songs) > 1):
         raise ValueError(
-            f"data.path: the graph is of the tracks {', '.join(needed)} (in this order, by subgroup), got "
-            f"{', '.join(got)}. HINT: a found graph and a checkpoint go with the song that they were found on"
+            f"data.path: the graph is of {', '.join(needed_songs)} (in this order), got {', '.join(given_songs)}"
+        )
+    needed_tracks = [shown_name(graph.names[i]) for i in graph.inputs]
+    given_tracks = [name for song in songs for name in song.tracks]
+    if needed_tracks != given_tracks:
+        raise ValueError(
+            f"data.path: the graph is of the tracks {', '.join(needed_tracks)} (in this order, by subgroup), got "
+            f"{', '.join(given_tracks)}. HINT: a found graph and a checkpoint go with the song that they were found on"
         )
 
 

@@ -124,8 +124,8 @@ def _broken_nodes(
     """The processors with NaN or infinity in their rows."""
     rows = {
         (t, row)
-        for t, named in values.items()
-        for value in named.values()
+        for t, parameters in values.items()
+        for value in parameters.values()
         if value is not None
         for row in (~value.detach().isfinite().flatten(1).all(dim=1)).nonzero().flatten().tolist()
     }

@@ -77,25 +77,28 @@ class FiniteTraining(TrainedGraph, L.LightningModule):
             loss = self.losses(clip)["loss"]
             loss.backward()
         parameters = self.parameters_by_type()
-        gradients = {t: {name: value.grad for name, value in named.items()} for t, named in parameters.items()}
+        gradients = {
+            t: {name: value.grad for name, value in type_parameters.items()}
+            for t, type_parameters in parameters.items()
+        }
         weights = self.weights.detach()
         origin = find_origin(
             self.graph, self.processors, clip, parameters, weights, gradients, self.dry_wet_logits.grad
         )
-        what = "its gradient is not finite" if loss.isfinite() else f"its loss is {loss.item():g}"
-        self._stop(index, f"{what}, which comes from {origin.text(self.graph)}")
+        problem = "its gradient is not finite" if loss.isfinite() else f"its loss is {loss.item():g}"
+        self._stop(index, f"{problem}, which comes from {origin.text(self.graph)}")
 
     def _step(self, index: int) -> int:
         """The step of the whole search, from 0, that is the `index`-th of the stage."""
         loop = self.trainer.fit_loop
         return loop.total_batch_idx - loop.batch_idx + index
 
-    def _stop(self, index: int, what: str) -> None:
+    def _stop(self, index: int, problem: str) -> None:
         """Ends the search with the values of the last step that was good."""
         self._watch.restore(self._watch.good)
         step = self._step(index) + 1
         self.failure = (
-            f"training broke down at step {step}: {what}. HINT: a lower model.optimizer.learning_rate (it is "
+            f"training broke down at step {step}: {problem}. HINT: a lower model.optimizer.learning_rate (it is "
             f"{self.optimizer_settings.learning_rate:g}), or fewer processors of this kind"
         )
         rank_zero_info(f"Stopped, with the graph of the last good step: {self.failure}.")

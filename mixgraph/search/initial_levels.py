@@ -40,13 +40,13 @@ def fit_initial_levels(sources: Tensor, mix: Tensor, sample_rate: int) -> Initia
         mix: (2, L).
         sample_rate: in Hz.
     """
-    whole, hertz = band_powers(mix.cpu(), sample_rate)  # (2, bands, frames)
+    mix_powers, hertz = band_powers(mix.cpu(), sample_rate)  # (2, bands, frames)
     # One by one: (K, 2, bands, frames) is small, the spectra that it is made of are not.
-    parts = torch.stack([band_powers(track.cpu(), sample_rate)[0] for track in sources])
-    levels = torch.stack([fit_powers(parts[:, c].flatten(1), whole[c].flatten()) for c in range(2)], dim=-1)
+    track_powers = torch.stack([band_powers(track.cpu(), sample_rate)[0] for track in sources])
+    levels = torch.stack([fit_powers(track_powers[:, c].flatten(1), mix_powers[c].flatten()) for c in range(2)], dim=-1)
     levels = levels.clamp(_LEAST_LEVEL, _MOST_LEVEL)
-    scaled = parts * levels.square()[:, :, None, None]
-    bands = [fit_powers(scaled[:, :, b].flatten(1), whole[:, b].flatten()) for b in range(hertz.numel())]
+    scaled = track_powers * levels.square()[:, :, None, None]
+    bands = [fit_powers(scaled[:, :, b].flatten(1), mix_powers[:, b].flatten()) for b in range(hertz.numel())]
     colours = torch.stack(bands, dim=-1).clamp(1 / _MOST_COLOUR, _MOST_COLOUR)
     return InitialLevels(levels, colours, hertz)
 
@@ -68,8 +68,10 @@ def init_from_levels(
     """
     start = fit_initial_levels(song.sources, song.mix, song.sample_rate)
     _set(console, song, processors, start)
-    made, whole = (band_powers(mix.cpu(), song.sample_rate)[0].flatten() for mix in (render(song), song.mix))
-    factor = fit_powers(made.unsqueeze(0), whole)
+    rendered_powers, mix_powers = (
+        band_powers(mix.cpu(), song.sample_rate)[0].flatten() for mix in (render(song), song.mix)
+    )
+    factor = fit_powers(rendered_powers.unsqueeze(0), mix_powers)
     _set(console, song, processors, replace(start, levels=start.levels * factor))
 
 
@@ -88,8 +90,8 @@ def _set(console: TrainedGraph, song: Song, processors: Processors, start: Initi
             setting = processors[name].values_for_gains(start.hertz, gains.expand(2, -1))
             assert setting is not None
             values, weights[order[node]] = setting
-            held = console.values[name]
-            assert isinstance(held, nn.ParameterDict)
+            parameters = console.values[name]
+            assert isinstance(parameters, nn.ParameterDict)
             for key, value in values.items():
-                held[key][graph.rows[node]] = value.to(held[key])
+                parameters[key][graph.rows[node]] = value.to(parameters[key])
     console.dry_wet_logits.copy_(torch.logit(weights, eps=1e-6))

@@ -116,7 +116,7 @@ class ConsoleModule(FiniteTraining, WholeSongs):
         self.settings = settings
         self.track_chain, self.subgroup_chain, self.master_chain = track_chain, subgroup_chain, master_chain
         self.returns = dict(returns or {})
-        self.sidechains = {shown_name(one): shown_name(other) for one, other in (sidechains or {}).items()}
+        self.sidechains = {shown_name(name): shown_name(key_name) for name, key_name in (sidechains or {}).items()}
         check_chains(track_chain, subgroup_chain, master_chain, returns, sidechains)
         self.sample_rate = sample_rate
         self.warm_up = round(warm_up_seconds * sample_rate)

@@ -80,11 +80,11 @@ def prepare_to_resume(
     for group, settings in now["settings"].items():
         changes += check_settings(group, saved["settings"][group], settings)
     if saved["origin"] != now["origin"]:
-        made = [
+        starts = [
             f"a given graph ({origin[:8]})" if origin else "its chains" for origin in (saved["origin"], now["origin"])
         ]
         raise ValueError(
-            f"start: the checkpoint's search began with {made[0]}, this one with {made[1]}. HINT: start as it did"
+            f"start: the checkpoint's search began with {starts[0]}, this one with {starts[1]}. HINT: start as it did"
         )
     check_songs(saved["songs"], now["songs"])
     if saved["groups"] != now["groups"]:
@@ -147,8 +147,8 @@ def graph_digest(
 ) -> str:
     """The sha256 of a graph, and of its values where these are given."""
     digest = hashlib.sha256(graph_to_json(graph).encode())
-    for _, named in sorted((parameters or {}).items()):
-        for _, value in sorted(named.items()):
+    for _, type_parameters in sorted((parameters or {}).items()):
+        for _, value in sorted(type_parameters.items()):
             digest.update(value.detach().cpu().numpy().tobytes())
     if weights is not None:
         digest.update(weights.detach().cpu().numpy().tobytes())

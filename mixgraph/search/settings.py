@@ -123,8 +123,8 @@ def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
     >>> with_defaults({"model": {"loss": None}})["model"]["loss"]["denominator"]
     'target'
     """
-    named = "class_path" in config["model"]  # a class of the user's, whose arguments stand one level deeper
-    model = dict(config["model"].get("init_args") or {} if named else config["model"])
+    has_class_path = "class_path" in config["model"]  # a class of the user's, whose arguments stand one level deeper
+    model = dict(config["model"].get("init_args") or {} if has_class_path else config["model"])
     for name, default in (
         ("loss", LOSS),
         ("regularizers", REGULARIZERS),
@@ -133,4 +133,4 @@ def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
     ):
         values = asdict(replace(default, **(model.get(name) or {})))
         model[name] = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
-    return {**config, "model": {**config["model"], "init_args": model} if named else model}
+    return {**config, "model": {**config["model"], "init_args": model} if has_class_path else model}

@@ -122,8 +122,8 @@ class TrainedGraph(nn.Module):
         self.initial_counts = [part.count() for part in unbatch(graph)]
         self.values = nn.ModuleDict(
             {
-                t: nn.ParameterDict({n: nn.Parameter(v.detach().clone()) for n, v in named.items()})
-                for t, named in parameters.items()
+                t: nn.ParameterDict({n: nn.Parameter(v.detach().clone()) for n, v in type_parameters.items()})
+                for t, type_parameters in parameters.items()
             }
         )
         device = self.dry_wet_logits.device

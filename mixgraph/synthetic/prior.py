@@ -127,19 +127,21 @@ def learn_prior(
         parameters, weights = load_parameters(Path(path) / "parameters.safetensors", file.graph, processors)
         graph = file.graph
         for key, (count, of) in _counts(graph, track_chain, subgroup_chain).items():
-            seen = kept.setdefault(key, [1, 2])
-            seen[0], seen[1] = seen[0] + count, seen[1] + of
+            counts = kept.setdefault(key, [1, 2])
+            counts[0], counts[1] = counts[0] + count, counts[1] + of
         for node, weight in zip(graph.processors, weights.tolist(), strict=True):
             row, node_type = graph.rows[node], graph.types[node]
-            own = {name: value[row].clone() for name, value in parameters[node_type].items()}
-            nodes.setdefault(node_type, []).append(FoundNode(own, min(max(weight, 0.01), 0.99)))
-    rates = {level: {t: a / b for (own, t), (a, b) in kept.items() if own == level} for level in LEVELS}
+            node_parameters = {name: value[row].clone() for name, value in parameters[node_type].items()}
+            nodes.setdefault(node_type, []).append(FoundNode(node_parameters, min(max(weight, 0.01), 0.99)))
+    rates = {level: {t: a / b for (node_level, t), (a, b) in kept.items() if node_level == level} for level in LEVELS}
     spreads = {
         t: {
-            name: float(torch.stack([n.parameters[name] for n in found]).std(dim=0).mean()) if len(found) > 1 else 0.0
-            for name in found[0].parameters
+            name: float(torch.stack([n.parameters[name] for n in found_nodes]).std(dim=0).mean())
+            if len(found_nodes) > 1
+            else 0.0
+            for name in found_nodes[0].parameters
         }
-        for t, found in nodes.items()
+        for t, found_nodes in nodes.items()
     }
     return GraphPrior(rates, nodes, spreads, rule_share, jitter)
 
@@ -150,11 +152,11 @@ def _counts(graph: MixGraph, track_chain: str, subgroup_chain: str) -> dict[tupl
     console = build_console(groups, track_chain, subgroup_chain)
     sides: list[dict[tuple[str, str], int]] = []
     for side in (graph, console):
-        found: dict[tuple[str, str], int] = {}
+        counts: dict[tuple[str, str], int] = {}
         for node in side.processors:
             key = (side.level(node), side.types[node])
-            found[key] = found.get(key, 0) + 1
-        sides.append(found)
+            counts[key] = counts.get(key, 0) + 1
+        sides.append(counts)
     return {key: (sides[0].get(key, 0), count) for key, count in sides[1].items()}
 
 

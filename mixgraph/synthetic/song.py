@@ -108,7 +108,7 @@ def make_synthetic_song(
         values = mixed.values
         if _complete(values.graph):
             song = _song(draft, mixed, subgroups, sample_rate)
-            parameters = {node_type: dict(named) for node_type, named in values.parameters.items()}
+            parameters = {node_type: dict(type_parameters) for node_type, type_parameters in values.parameters.items()}
             return SyntheticSong(
                 song, values.graph, draft.mixer.processors, parameters, values.weights, mixed.loss_increases or ()
             )
@@ -150,14 +150,14 @@ class _Draft:
         console = self.console
         group_of = dict(zip((console.names[i] for i in console.inputs), console.subgroups, strict=True))
         num_chains = len(group_of) + len(set(console.subgroups))
-        wanted = max(2, round(density * num_chains))
+        num_wanted = max(2, round(density * num_chains))
         keep: list[int] = []
         for node_type in sorted(types_from_letters(CHAIN)):
             slots = [i for i in console.nodes_of(node_type) if self.suits(i)]
             chosen: list[int] = []
             for slot in torch.randperm(len(slots), generator=generator).tolist():
                 candidate = [*chosen, slots[slot]]
-                if len(chosen) < wanted and (
+                if len(chosen) < num_wanted and (
                     not same_on_subgroups(node_type) or _smallest(candidate, console, group_of)
                 ):
                     chosen = candidate

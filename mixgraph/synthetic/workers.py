@@ -71,24 +71,24 @@ def generate(plan: Plan, counts: Mapping[str, int], num_workers: int = 1) -> Ite
     Raises:
         ValueError: as `load_corpus`, `learn_prior` and `make_sample`.
     """
-    wanted = [(split, index) for split, count in counts.items() for index in range(count)]
+    requested = [(split, index) for split, count in counts.items() for index in range(count)]
     here = _Maker.of(plan)  # also decodes the songs, once, before other processes map them
     if num_workers <= 1:
-        for split, index in wanted:
+        for split, index in requested:
             with one_thread():
                 sample = here.make(split, index)
             yield sample
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(num_workers, context, _begin, (plan,)) as pool:
-        yield from _in_order(pool, wanted, num_workers * _AHEAD)
+        yield from _in_order(pool, requested, num_workers * _AHEAD)
 
 
-def _in_order(pool: ProcessPoolExecutor, wanted: Sequence[tuple[str, int]], most: int) -> Iterator[GeneratedSample]:
+def _in_order(pool: ProcessPoolExecutor, requested: Sequence[tuple[str, int]], most: int) -> Iterator[GeneratedSample]:
     """Results in order, with at most so many in memory."""
     waiting: list[Future[GeneratedSample]] = []
     try:
-        for split, index in wanted:
+        for split, index in requested:
             waiting.append(pool.submit(_make, split, index))
             if len(waiting) >= most:
                 yield waiting.pop(0).result()

@@ -84,13 +84,15 @@ def _scaled(context: Context, label: str, data: MadeSongData, step: float, round
     context.add(name, clock.total, "s", reason=reason, details=record.details)
     if not record.ended:
         raise Unavailable("the scaled search was cut: nothing to extrapolate from")
-    each = [seconds / max(1, steps) for seconds, steps in zip(clock.training, clock.steps, strict=True)]
+    step_seconds_by_stage = [
+        seconds / max(1, steps) for seconds, steps in zip(clock.training, clock.steps, strict=True)
+    ]
     costs = [
         (pruning, DEFAULT_SCHEDULE.steps_per_stage * step_seconds)
-        for pruning, step_seconds in zip(clock.before[_STAGES:], each[_STAGES:], strict=True)
+        for pruning, step_seconds in zip(clock.before[_STAGES:], step_seconds_by_stage[_STAGES:], strict=True)
     ]
     costs += [costs[-1]] * (DEFAULT_SCHEDULE.rounds - len(costs))
-    console = DEFAULT_SCHEDULE.console_stages * DEFAULT_SCHEDULE.steps_per_stage * each[0]
+    console = DEFAULT_SCHEDULE.console_stages * DEFAULT_SCHEDULE.steps_per_stage * step_seconds_by_stage[0]
     trial = clock.before[_STAGES] / max(1, record.trials[0])
     ends = trial * (record.processors[0] + record.processors[1])  # leave-one-out after the console and at the end
     total = console + sum(pruning + training for pruning, training in costs) + ends + record.start

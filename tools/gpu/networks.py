@@ -124,12 +124,14 @@ def _estimator(context: Context) -> None:
         context.add("estimator: training step on the CPU", 1000 * statistics.median(samples), "ms")
     module.eval()
     with torch.no_grad():
-        wanted = module(batch).keep
+        expected = module(batch).keep
     module.to(context.device)
     batch = batch.to(context.device)
     training = EstimatorTraining(module, batch)
     with tf32(matrices=False, convolutions=False):
-        context.bounded("estimator: probabilities of a batch", relative_norm(training.infer(), wanted), ESTIMATE_BOUND)
+        context.bounded(
+            "estimator: probabilities of a batch", relative_norm(training.infer(), expected), ESTIMATE_BOUND
+        )
         module.train()
         seconds = context.time(f"estimator: training step, {size} segments", training.step)
     context.add("estimator: segments a second in training", size / seconds, "1/s")

@@ -181,14 +181,14 @@ class Check:
     def _run(self, section: Section, limit: float, folder: Path, log_file: IO[bytes]) -> None:
         self.log(f"{section.name}: at most {limit:.0f} s")
         rows = RowFile(folder / f"{section.name}.jsonl")
-        seen = 0
+        num_reported = 0
         started = time.monotonic()
 
         def look() -> None:
-            nonlocal seen
+            nonlocal num_reported
             rows_so_far = tuple(rows.read())
-            if len(rows_so_far) > seen:
-                seen = len(rows_so_far)
+            if len(rows_so_far) > num_reported:
+                num_reported = len(rows_so_far)
                 running = Ran(section, "ok", time.monotonic() - started, limit, "still running", rows_so_far)
                 write(self.options.out, self.about, [*self.ran, running])
 

@@ -67,9 +67,9 @@ def _other_blocks(context: Context, module: ConsoleModule, song: Song) -> None:
             context.add_times(name, trial_seconds(module, song, 12))
     module.rendering = before
     with context.part("demo: tracks on the card"):
-        held = replace(song, sources=song.sources.to(module.device), mix=song.mix.to(module.device))
-        trial_seconds(module, held, 2)
-        context.add_times("demo: one trial, tracks held on the card", trial_seconds(module, held, 12))
+        song_on_device = replace(song, sources=song.sources.to(module.device), mix=song.mix.to(module.device))
+        trial_seconds(module, song_on_device, 2)
+        context.add_times("demo: one trial, tracks held on the card", trial_seconds(module, song_on_device, 12))
 
 
 def _demo(context: Context) -> None:

@@ -120,8 +120,10 @@ def _tf32(context: Context, label: str, training: Training) -> None:
             samples = device_seconds(training.step, context.device, 20, 3)
         context.add_times(f"{label}: step, TF32 for {name}", samples)
         context.add(f"{label}: loss with it", relative(terms["loss"], expected_terms["loss"]), "relative")
-        worst, each = largest(gradients_now, expected_gradients)
-        middle = statistics.median(each.values())
-        context.add(f"{label}: gradients with it, largest", worst, "relative", details={"median": middle, "each": each})
+        worst, errors = largest(gradients_now, expected_gradients)
+        middle = statistics.median(errors.values())
+        context.add(
+            f"{label}: gradients with it, largest", worst, "relative", details={"median": middle, "each": errors}
+        )
         with tf32(matrices=False, convolutions=False):  # the steps moved the values
             expected_terms, expected_gradients = gradients(training.module, clip)

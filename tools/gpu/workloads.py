@@ -99,7 +99,10 @@ def move_clip(clip: Clip, device: torch.device | None = None, dtype: torch.dtype
 
 def copy_values(source: ConsoleModule, destination: ConsoleModule) -> None:
     """Gives a module the graph and the values of another, on the device that it is on."""
-    values = {t: {n: v.detach() for n, v in named.items()} for t, named in source.parameters_by_type().items()}
+    values = {
+        t: {n: v.detach() for n, v in type_parameters.items()}
+        for t, type_parameters in source.parameters_by_type().items()
+    }
     destination.load(source.graph, values, source.weights)
 
 

@@ -80,8 +80,8 @@ def draw_figure(
     Characters that no installed font has are drawn as their code points, see `lettering`.
     """
     names, subgroups = (tuple(map(printable, texts)) for texts in (graph.names, graph.subgroups))
-    shown = replace(graph, names=names, subgroups=subgroups)
-    scene = make_scene(shown, _listed(graph, weights), printable(title), silent=silent)
+    shown_graph = replace(graph, names=names, subgroups=subgroups)
+    scene = make_scene(shown_graph, _listed(graph, weights), printable(title), silent=silent)
     figure = Figure(figsize=(scene.width / 100, scene.height / 100), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))

@@ -49,7 +49,7 @@ class Layout:
         rows: list[list[float]] = [[] for _ in range(self.num_columns)]
         for column, row in zip(self.columns, self.rows, strict=True):
             rows[column].append(row)
-        return tuple(tuple(sorted(found)) for found in rows)
+        return tuple(tuple(sorted(column_rows)) for column_rows in rows)
 
     def free_row(self, row: float, columns: range) -> float:
         """The nearest row to `row`, in half steps, along which a line passes no node of `columns`."""
@@ -188,13 +188,13 @@ def _place_downstream(graph: MixGraph, columns: Sequence[int], rows: dict[int, f
     Neighbours are then moved apart.
     """
     for column in range(1, max(columns) + 1):
-        wanted: list[tuple[float, int]] = []
+        wanted_rows: list[tuple[float, int]] = []
         for node in range(len(graph)):
             if columns[node] == column and graph.types[node] != INPUT:
                 apart = graph.chain_head(node) == node
                 feeding = [rows[p] if apart else rows[p] - lanes[p] + lanes[node] for p in graph.predecessors[node]]
-                wanted.append(((min(feeding) + max(feeding)) / 2 if apart else min(feeding), node))
+                wanted_rows.append(((min(feeding) + max(feeding)) / 2 if apart else min(feeding), node))
         free = 0.0
-        for row, node in sorted(wanted):
+        for row, node in sorted(wanted_rows):
             rows[node] = max(row, free)
             free = rows[node] + 1

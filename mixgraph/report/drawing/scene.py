@@ -132,8 +132,8 @@ def make_scene(
         silent: rows of the sources that are silent: they are named, and what only they reach is not drawn.
     """
     weight_of = dict(zip(graph.processors, weights, strict=True)) if weights is not None else {}
-    whole = graph
-    graph, numbers = audible_part(whole, silent)
+    full_graph = graph
+    graph, numbers = audible_part(full_graph, silent)
     layout = make_layout(graph)
     half = tuple(_half_width(graph, node) for node in range(len(graph)))
     name_width = max((_text_width(_short(graph.names[i]), 11) for i in graph.inputs), default=0.0)
@@ -150,9 +150,9 @@ def make_scene(
         notes.append("dashed: the key that a sidechain listens to")
     if weights is not None:
         notes.append("bar and number: dry/wet weight (1: processed sound only)")
-    if len(graph) < len(whole):
-        names = ", ".join(whole.names[whole.inputs[row]] for row in sorted(silent))
-        processors = len(whole.processors) - len(graph.processors)
+    if len(graph) < len(full_graph):
+        names = ", ".join(full_graph.names[full_graph.inputs[row]] for row in sorted(silent))
+        processors = len(full_graph.processors) - len(graph.processors)
         with_them = f", with {processors} processors that only they reach" if processors else ""
         notes.append(f"not drawn because they are silent: {names}{with_them}")
     header, top = _header(graph, "; ".join(notes), title, width)
@@ -297,12 +297,12 @@ def _bands(graph: MixGraph, grid: _Grid) -> list[Box]:
 
 def _outlets(graph: MixGraph, grid: _Grid, cables: Sequence[_Cable]) -> list[Label]:
     """The names of the outlets of splitters, on the lines that leave them."""
-    found = []
+    labels = []
     for cable in cables:
         if names := _outlet_names(graph, cable.source):
             x = grid.x[grid.layout.columns[cable.source] + 1] - _BOX / 2 - 3
-            found.append(Label(x, grid.y(cable.row) - 3, names[cable.outlet], 8, QUIET, "end"))
-    return found
+            labels.append(Label(x, grid.y(cable.row) - 3, names[cable.outlet], 8, QUIET, "end"))
+    return labels
 
 
 def _outlet_names(graph: MixGraph, node: int) -> tuple[str, ...]:

@@ -86,13 +86,13 @@ class CurveCallback(L.Callback):
         self.curve.add(trainer.global_step, len(module.graph.processors), renderer(module, self.level))
 
 
-def first_at(points: list[dict[str, Any]], loss: float, key: str, what: str = "step") -> float | None:
+def first_at(points: list[dict[str, Any]], loss: float, key: str, coordinate: str = "step") -> float | None:
     """Where a curve first reaches a loss, between its points by a straight line; None where it never does."""
     for before, after in zip([None, *points], points, strict=False):
         if not after[key] <= loss:
             continue
         if before is None or not before[key] > after[key]:
-            return float(after[what])
+            return float(after[coordinate])
         share = (before[key] - loss) / (before[key] - after[key])
-        return float(before[what] + share * (after[what] - before[what]))
+        return float(before[coordinate] + share * (after[coordinate] - before[coordinate]))
     return None

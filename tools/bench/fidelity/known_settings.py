@@ -20,39 +20,39 @@ from tools.bench.fidelity.truth import KnownProcessor, kind
 
 
 def settings_errors(
-    known: list[KnownProcessor], found: GraphValues, processors: Processors, level: float
+    known: list[KnownProcessor], estimate: GraphValues, processors: Processors, level: float
 ) -> list[dict[str, Any]]:
     """The errors, as `parameter_errors` has them: `{node, type, quantity, unit, error, true, found}`, error absolute.
 
     Args:
         known: entries that `read_settings` returned.
-        found: graph and values that the search ended with.
-        processors: one module a type, of the found graph.
+        estimate: graph and values that the search ended with.
+        processors: the modules of the found graph, one for each type.
         level: the factor that the tracks were multiplied by in the search.
     """
-    places = chain_keys(found.graph).items()
+    places = chain_keys(estimate.graph).items()
     nodes = {(key.level, key.name, kind(key.type)): node for key, node in places if key.rank == 0}
-    weights = dict(zip(found.graph.processors, found.weights.tolist(), strict=True))
+    weights = dict(zip(estimate.graph.processors, estimate.weights.tolist(), strict=True))
     errors: list[dict[str, Any]] = []
-    for own in known:
-        node = nodes.get((own.level, own.name, own.type))
+    for known_processor in known:
+        node = nodes.get((known_processor.level, known_processor.name, known_processor.type))
         if node is None:
             continue
-        row, node_type = found.graph.rows[node], found.graph.types[node]
-        parameters = {n: v[row : row + 1].detach().double() for n, v in found.parameters[node_type].items()}
+        row, node_type = estimate.graph.rows[node], estimate.graph.types[node]
+        parameters = {n: v[row : row + 1].detach().double() for n, v in estimate.parameters[node_type].items()}
         values = NodeValues(parameters, weights[node], -20 * math.log10(level))
         pairs: list[tuple[str, str, float, float]] = []
         for reading in processors[node_type].readings(values):
-            if isinstance(reading, Number) and reading.key in own.settings:
-                pairs.append((reading.label, reading.unit, own.settings[reading.key], reading.values[0]))
+            if isinstance(reading, Number) and reading.key in known_processor.settings:
+                pairs.append((reading.label, reading.unit, known_processor.settings[reading.key], reading.values[0]))
             elif isinstance(reading, Taps):
-                pairs += _loudest_taps(reading, own.settings)
-        label = found.graph.label(node)
+                pairs += _loudest_taps(reading, known_processor.settings)
+        label = estimate.graph.label(node)
         errors += [
-            {"node": label, "type": node_type, "quantity": name, "unit": unit, "true": true, "found": got}
-            | {"error": abs(got - true)}
-            for name, unit, true, got in pairs
-            if math.isfinite(got)
+            {"node": label, "type": node_type, "quantity": name, "unit": unit, "true": true, "found": value}
+            | {"error": abs(value - true)}
+            for name, unit, true, value in pairs
+            if math.isfinite(value)
         ]
     return errors
 

@@ -20,11 +20,13 @@ from tools.bench.losses import common_losses
 _LOSSES = {"dry_sum": "dry sum", "truth": "true graph", "console": "trained console", "found": "found graph"}
 
 
-def recovery_of(made: SyntheticSong, audio: Song, graph: MixGraph, searched: Mapping[str, float]) -> dict[str, Any]:
+def recovery_of(
+    synthetic: SyntheticSong, audio: Song, graph: MixGraph, searched: Mapping[str, float]
+) -> dict[str, Any]:
     """Compares a found graph with the one that made the mix.
 
     Args:
-        made: the song with its graph.
+        synthetic: the song with its graph.
         audio: the song as it was searched, at the level of its files.
         graph: the found graph.
         searched: losses over the target's norm that are known already, of `console` and `found`.
@@ -39,12 +41,14 @@ def recovery_of(made: SyntheticSong, audio: Song, graph: MixGraph, searched: Map
         return sources.sum(dim=0)
 
     def true_mix(sources: Tensor, first: int) -> Tensor:
-        return render_song(made.graph, made.processors, sources, made.parameters, made.weights, first=first)[0]
+        return render_song(
+            synthetic.graph, synthetic.processors, sources, synthetic.parameters, synthetic.weights, first=first
+        )[0]
 
     renderers = {"dry_sum": dry_sum, "truth": true_mix}
     losses = {name: common_losses(audio, render)["loss_target"] for name, render in renderers.items()}
-    comparison = compare_graphs(made.graph, graph)
-    increases = dict(zip(map(made.graph.label, made.graph.processors), made.loss_increases, strict=True))
+    comparison = compare_graphs(synthetic.graph, graph)
+    increases = dict(zip(map(synthetic.graph.label, synthetic.graph.processors), synthetic.loss_increases, strict=True))
     return {
         "losses": losses | dict(searched),
         "missed": {label: increases[label] for label in comparison.missed},

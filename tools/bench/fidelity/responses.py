@@ -105,7 +105,7 @@ def found_paths(values: Setting, processors: Processors, bands: Bands) -> dict[s
 
     Nodes are met from the output back: what follows a node is the sum over its successors.
     """
-    graph, whole = split_outlets(values.graph)
+    graph, whole_node = split_outlets(values.graph)
     place = {node: i for i, node in enumerate(values.graph.processors)}
     weights = values.weights.detach().double().cpu()
     bins = bands.hertz.numel()
@@ -116,11 +116,11 @@ def found_paths(values: Setting, processors: Processors, bands: Bands) -> dict[s
         node_type, path_after = graph.types[node], after.pop(node)
         if node_type == OUTPUT:
             path_after = torch.eye(2, dtype=torch.complex128).unsqueeze(-1).expand(2, 2, bins)
-        elif whole[node] in place:
+        elif whole_node[node] in place:
             if node_type == SEND:
                 continue
-            processor, weight = processors[node_type], float(weights[place[whole[node]]])
-            path_after = _product(path_after, _matrix(processor, _row(values, whole[node]), weight, bands))
+            processor, weight = processors[node_type], float(weights[place[whole_node[node]]])
+            path_after = _product(path_after, _matrix(processor, _row(values, whole_node[node]), weight, bands))
             dynamic[node] = dynamic[node] or (not processor.linear and weight != 0)
         for before in graph.predecessors[node]:
             after[before] = after[before] + path_after
@@ -132,8 +132,8 @@ def found_paths(values: Setting, processors: Processors, bands: Bands) -> dict[s
 
 def _row(values: Setting, node: int) -> dict[str, Tensor]:
     row = values.graph.rows[node]
-    named = values.parameters[values.graph.types[node]]
-    return {name: value[row : row + 1].detach().double().cpu() for name, value in named.items()}
+    type_parameters = values.parameters[values.graph.types[node]]
+    return {name: value[row : row + 1].detach().double().cpu() for name, value in type_parameters.items()}
 
 
 def _product(after: Tensor, before: Tensor) -> Tensor:

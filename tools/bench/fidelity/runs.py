@@ -200,7 +200,7 @@ def _measures(end: SearchEnd, song: MeasuredSong) -> Answer:
     mix, target = clip_mix(audio, end.render)
     left = processors_of(graph)
     known = processors_of(truth.graph) if truth is not None else read_truth(song.folder)
-    made = song.synthetic
+    synthetic = song.synthetic
     places = of_kinds(left) if truth is not None else in_places(left)
     return {
         "curve": end.curve.points,
@@ -215,7 +215,7 @@ def _measures(end: SearchEnd, song: MeasuredSong) -> Answer:
         "truth": None if known is None else agreement(known, places),
         "responses": measure_responses(audio, song.folder, truth, end.values, end.processors, (target, mix)),
         "errors": settings_errors(read_settings(song.folder) or [], end.values, end.processors, end.level),
-        "recovery": None if made is None else recovery_of(made, audio, graph, _losses_by_stage(end)),
+        "recovery": None if synthetic is None else recovery_of(synthetic, audio, graph, _losses_by_stage(end)),
     }
 
 

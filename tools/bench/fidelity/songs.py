@@ -52,8 +52,8 @@ class MeasuredSong:
     @property
     def truth(self) -> GraphValues | None:
         """The graph that made the mix, where it is one of ours."""
-        made = self.synthetic
-        return None if made is None else GraphValues(made.graph, made.parameters, made.weights)
+        synthetic = self.synthetic
+        return None if synthetic is None else GraphValues(synthetic.graph, synthetic.parameters, synthetic.weights)
 
 
 _DEFAULTS = SyntheticOptions()
@@ -78,16 +78,16 @@ def measured_song(text: str, scratch: Path, options: SyntheticOptions = _DEFAULT
         return MeasuredSong(song_name(str(folder)), folder)
     tracks, seed = map(int, match.groups())
     num_subgroups = options.subgroups or max(1, round(tracks / 3))
-    made = make_synthetic_song(
+    synthetic = make_synthetic_song(
         seed, tracks, num_subgroups, options.seconds, tolerance=options.tolerance, density=options.density
     )
     folder = scratch / f"synthetic_{tracks}_{seed}"
-    write_audio(folder / "mix.wav", made.song.mix, made.song.sample_rate)
-    for name, track in zip(made.song.tracks, made.song.sources, strict=True):
-        write_audio(folder / "tracks" / f"{name}.wav", track, made.song.sample_rate)
-    subgroups = {group: [f"{name}.wav" for name in names] for group, names in made.song.subgroups.items()}
+    write_audio(folder / "mix.wav", synthetic.song.mix, synthetic.song.sample_rate)
+    for name, track in zip(synthetic.song.tracks, synthetic.song.sources, strict=True):
+        write_audio(folder / "tracks" / f"{name}.wav", track, synthetic.song.sample_rate)
+    subgroups = {group: [f"{name}.wav" for name in names] for group, names in synthetic.song.subgroups.items()}
     write_atomically(folder / "song.yaml", yaml.safe_dump({"subgroups": subgroups}, sort_keys=False).encode())
-    return MeasuredSong(folder.name, folder, made)
+    return MeasuredSong(folder.name, folder, synthetic)
 
 
 def digest_of_files(folder: Path) -> str:

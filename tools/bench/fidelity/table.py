@@ -52,16 +52,16 @@ def _summary(answers: Sequence[Answer], peer: Sequence[Answer] | None, stated: f
     # seeds the higher middle one is taken, which half of them reach.
     end = median_high(answer["loss_prediction"] for answer in peer) if peer else None
 
-    def until(what: str, loss: float | None, key: str) -> float | None:
+    def until(coordinate: str, loss: float | None, key: str) -> float | None:
         """The median, where a seed that never comes there counts as later than any other."""
         if loss is None:
             return None
-        reached = [first_at(answer["curve"], loss, key, what) for answer in answers]
+        reached = [first_at(answer["curve"], loss, key, coordinate) for answer in answers]
         return _if_finite(median(math.inf if value is None else value for value in reached))
 
-    for what, name in (("step", "steps"), ("seconds", "seconds")):
-        summary[f"{name}_to_reference"] = until(what, end, "loss_prediction")
-        summary[f"{name}_to_stated"] = until(what, stated, "loss_target")
+    for coordinate, name in (("step", "steps"), ("seconds", "seconds")):
+        summary[f"{name}_to_reference"] = until(coordinate, end, "loss_prediction")
+        summary[f"{name}_to_stated"] = until(coordinate, stated, "loss_target")
     return summary
 
 

@@ -162,14 +162,14 @@ def _ordered_graph(graph: MixGraph) -> Any:
     if unknown:
         raise ValueError(f"graph: the peer has no processors of type {', '.join(sorted(unknown))}")
     config = NodeConfigs(list(TYPES.values()))
-    made = GRAFX(config=config)
+    peer_graph = GRAFX(config=config)
     for node, node_type in enumerate(graph.types):
-        made.add(UTILITY.get(node_type) or TYPES[node_type], name=node)
+        peer_graph.add(UTILITY.get(node_type) or TYPES[node_type], name=node)
     for source, destination in graph.edges:
-        made.connect(source, destination)
+        peer_graph.connect(source, destination)
     chain = list(TYPES.values())
     order = [config.node_type_to_index[t] for t in ("in", *chain, "mix", *chain, "out")]
-    return reorder_for_fast_render(made, method="fixed", fixed_order=order)
+    return reorder_for_fast_render(peer_graph, method="fixed", fixed_order=order)
 
 
 def _total(intermediates: list[dict[str, Tensor]], key: str, like: Tensor) -> Tensor:

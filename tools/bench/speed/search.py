@@ -55,8 +55,8 @@ def search(pool: Pool, settings: Settings) -> list[Row]:
     for path in (*settings.songs, *settings.extrapolate_songs):
         case = real_case(settings.base, path)
         pool.log(f"search: {case.audio}")
-        whole = settings.whole_peer_search and path in settings.songs
-        sides = [_Side(runner) for runner in runners if runner.side == "ours" or whole]
+        whole_peer_search = settings.whole_peer_search and path in settings.songs
+        sides = [_Side(runner) for runner in runners if runner.side == "ours" or whole_peer_search]
         for seed in settings.seeds:
             for side in sides:
                 if not side.reason:
