@@ -1,13 +1,13 @@
-"""Pruning: rules that propose candidates, trials that measure them. No Trainer.
+"""Pruning without a Trainer: rules that propose candidates for removal, and trials that measure the loss without them.
 
-- `proposals`: what a round tries next, and how it learns what came of it.
+- `proposals`: how a sampler proposes a trial and gets its result.
 - `orders`: the orders in which brute force tries processors, by name.
 - `samplers`: brute force, dry/wet and hybrid (paper section 3.2), by name.
 - `trials`: one round of trials, and the loss increase of every processor (paper Algorithm 1, eq. 9).
 - `evaluator`: whole-song losses of pruned variants of a graph, with everything cached that a candidate does not touch.
-- `streams`: signals of a song that are rendered block by block when somebody reads them.
+- `streams`: signals of a song that are rendered block by block when they are read.
 - `schedule`: how long a search takes, and the schedule that fits into a time budget.
-- `record`: what pruning learns of one song, round by round.
+- `record`: the results of pruning one song, round by round.
 """
 
 from mixgraph.pruning.evaluator import SongEvaluator

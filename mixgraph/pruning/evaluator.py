@@ -1,7 +1,7 @@
-"""Whole-song losses of pruned variants of one graph, with everything cached that a candidate does not touch.
+"""Computes whole-song losses of pruned variants of one graph, and caches everything that a candidate does not change.
 
 A graph is cut into segments: runs of nodes in which each has one predecessor and one successor. A console's segments
-are its chains, cut in two behind the dynamics, so that a candidate among what follows leaves them alone. A candidate
+are its chains, cut in two after the dynamics, so that a candidate after the cut does not change them. A candidate
 renders the segments that hold it and those downstream, as far into the song as its loss is read; the outputs of all
 others are kept, as far as memory allows, and so are the candidate's own until the next trial. Outputs are summed anew
 each time, never subtracted from. A segment is always rendered alone, in blocks of a size that no trial changes, so that
@@ -74,14 +74,14 @@ class SongEvaluator:
 
     Args:
         graph: the graph of one song.
-        processors: one module a type.
+        processors: one module for each type.
         parameters: type -> name -> (nodes of the type, *shape).
         weights: dry/wet weights, (processors,).
         sources: (inputs, 2, L).
-        target: what the song's mix is compared with.
+        target: the target that the song's mix is compared with.
         block: length of a block of rendering, in samples.
         mono: rows of the sources whose channels are equal.
-        cache_bytes: of kept outputs and responses, those of the trial at hand among them; what does not fit is
+        cache_bytes: memory for kept outputs and responses, including those of the current trial; what does not fit is
             rendered again in every trial.
     """
 
@@ -127,12 +127,12 @@ class SongEvaluator:
     ) -> TrialLoss:
         """The match loss of the song without the given processors (indices), on top of those accepted before.
 
-        With a bound, ends as soon as the loss is above it; with ceilings, as soon as a window is above its own.
+        It stops as soon as the loss is above the bound, or a window's loss above its ceiling, if these are given.
         """
         without = self._removed_with(removed)
         if without in self._losses and ceilings is None:
             return TrialLoss(self._losses[without])
-        self._tried = None  # its outputs go before those of this trial come
+        self._tried = None  # frees the last trial's outputs before this trial makes its own
         streams = self._variant(without)
         loss, stopped = self.target.bounded_loss(self._reader(streams), bound, ceilings)
         if not stopped:
@@ -150,21 +150,21 @@ class SongEvaluator:
 
     @torch.no_grad()
     def windows(self) -> list[float]:
-        """The loss of each window of the song without what was removed."""
+        """The loss of each window of the song without the removed processors."""
         return self.target.windows(self._reader(self._variant(self.removed)))
 
     @torch.no_grad()
     def score(self) -> SongScore:
-        """The loss of the song without what was removed, by part, window and denominator."""
+        """The loss of the song without the removed processors, by part, window and denominator."""
         return self.target.score(self._reader(self._variant(self.removed)))
 
     @torch.no_grad()
     def mix(self) -> Tensor:
-        """The mix of the song without what was removed, (2, L)."""
+        """The mix of the song without the removed processors, (2, L)."""
         return self._reader(self._variant(self.removed))(0, self.length)
 
     def count_rerendered(self, removed: Collection[int]) -> int:
-        """How many nodes a removal renders anew, with all that can be kept: what its trial costs depends on it."""
+        """The number of nodes that a removal renders again with a full cache; the cost of its trial depends on it."""
         changed = self._removed_with(removed) ^ self.removed
         stale: set[int] = set()
         for index, segment in enumerate(self.segments):
@@ -177,7 +177,7 @@ class SongEvaluator:
         return self.removed | {node for node, row in self.weight_row.items() if row in rows}
 
     def _fitting(self, num_bytes: int, span: int) -> tuple[frozenset[int], int]:
-        """The segments whose outputs are kept, and how many of them a trial may hold twice: as found and as tried.
+        """Chooses the segments whose outputs are kept, and how many of them a trial may hold twice, old and new.
 
         What every trial sums comes first, so from the output backwards. A trial of one candidate changes its segment
         and all that follow it.

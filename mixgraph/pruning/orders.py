@@ -9,18 +9,18 @@ from typing import ClassVar
 from mixgraph.pruning.proposals import Proposal, Trials
 from mixgraph.registry import Registry
 
-_PATIENCE = 8  # processors in a row that cost something and cannot go: those that follow cost more
-# Of the processors that were measured, tried. In time, too: some are tried together, which renders more anew, and some
-# end as soon as their loss is above the bound. (Of the time of one trial each, .33 on a song of 4 tracks, .59 on one
+_PATIENCE = 8  # a round ends after so many failures in a row of processors that cost something: later ones cost more
+# The expected share of the measured processors that are tried, and of their time. Some trials remove several at once,
+# which renders more again, and some end as soon as their loss is above the bound. (Of the time of one trial each, .33 on a song of 4 tracks, .59 on one
 # of 11.)
 _TRIED = 0.5
 
 
 class Order:
-    """An order of candidates. A subclass registers itself and says how it arranges them, or makes its own trials.
+    """An order of candidates. A subclass registers itself and arranges the candidates, or overrides `trials`.
 
     Attributes:
-        name: as `pruning.order` names it.
+        name: the value of `pruning.order` that selects it.
     """
 
     name: ClassVar[str]
@@ -41,10 +41,10 @@ class Order:
             yield Proposal((processor,))
 
     def expected_trials(self, processors: float, measured: bool) -> float:
-        """How many whole trials take as long as those of a round are expected to.
+        """The expected time of a round's trials, in units of the time of one whole trial.
 
         Args:
-            processors: expected to be left at its start.
+            processors: the expected number of processors at its start.
             measured: the loss without each of them is known already, so that measuring it costs nothing.
         """
         return processors
@@ -55,7 +55,7 @@ ORDERS: Registry[Order] = Registry("order")
 
 @ORDERS.register
 class RandomOrder(Order):
-    """Any order (paper section 3.2)."""
+    """A random order (paper section 3.2)."""
 
     name = "random"
 

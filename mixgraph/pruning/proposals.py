@@ -1,4 +1,4 @@
-"""What a round of pruning tries next, and how it learns what came of it."""
+"""How a sampler proposes a trial, and how it gets the result."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Proposal:
-    """What to try.
+    """A trial that a sampler proposes.
 
     Attributes:
-        candidates: processors to remove on top of what was accepted before in this round. Without any, the loss as it
-            is now is asked for, which is no trial.
-        measure: only find out what the loss would be; nothing is removed.
+        candidates: processors to remove on top of those accepted before in this round. Without any, the current loss
+            is measured, which is no trial.
+        measure: only the loss is measured; nothing is removed.
     """
 
     candidates: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""What pruning learns of one song, round by round."""
+"""The results of pruning one song, round by round."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from mixgraph.losses import SongScore
 
 @dataclass
 class SongRecord:
-    """What pruning has learned of one song so far.
+    """The results of pruning one song so far.
 
     Attributes:
         min_loss: L_a^min so far; None before the first round.
-        trace: a row a trial, a round and a measured loss increase.
-        console_score: losses of the trained console, before pruning.
+        trace: one row for each trial, each round and each measured loss increase.
+        console_score: the losses of the trained console, before pruning.
         console_second_loss: full match loss of the trained console by a front end that was not searched by.
-        loss_increases: loss increase of each processor that is left at the end, None where it was not measured.
-        seconds: time that trials took.
-        tolerance: the tolerance at the end of the search; None where nothing prunes.
+        loss_increases: the loss increase of each processor that is left at the end, None if it was not measured.
+        seconds: the time that the trials took.
+        tolerance: the tolerance at the end of the search; None if the search does not prune.
     """
 
     min_loss: float | None = None

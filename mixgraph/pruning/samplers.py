@@ -1,6 +1,6 @@
-"""Which processors to try to remove next (paper section 3.2): pure, seeded, without audio.
+"""Chooses the processors to try to remove next (paper section 3.2): pure, seeded, without audio.
 
-A round of trials is a generator: it yields what to try next and is sent what came of it. So every rule can be run
+A round of trials is a generator: it yields the next proposal and is sent the result. So every rule can be run
 against a synthetic accept rule, and the loop that evaluates is the same for all. Samplers are registered by name
 (`pruning.sampler`).
 """
@@ -17,7 +17,7 @@ from mixgraph.pruning.orders import ORDERS
 from mixgraph.pruning.proposals import Proposal, Trials
 from mixgraph.registry import Registry
 
-_DRY_WET_TRIALS = 4  # for each type
+_DRY_WET_TRIALS = 4  # expected trials of each type
 
 Rule = Literal["paper", "reference"]
 
@@ -28,7 +28,7 @@ class Sampler:
     Its constructor takes what it needs of `SamplerSettings` by name (`rule`, `period`, `order`), and further options.
 
     Attributes:
-        name: as `pruning.sampler` names it.
+        name: the value of `pruning.sampler` that selects it.
         fallback: name of a cheaper sampler that a time budget may take in its place; None where there is none.
     """
 
@@ -50,12 +50,12 @@ class Sampler:
         raise TypeError(f"sampler {type(self).__name__} has no trials")
 
     def expected_trials(self, round_index: int, processors: float, types: int, measured: bool) -> float:
-        """How many whole trials take as long as those of a round are expected to.
+        """The expected time of a round's trials, in units of the time of one whole trial.
 
         Args:
             round_index: from 0.
-            processors: expected to be left at the start of the round.
-            types: how many types the processors are of.
+            processors: the expected number of processors at the start of the round.
+            types: the number of types of these processors.
             measured: the loss without each processor is known already, so that measuring it costs nothing.
         """
         return processors
@@ -64,7 +64,7 @@ class Sampler:
         """The fields of `SamplerSettings` that change where there are fewer rounds than planned.
 
         Returns:
-            Changes by name; None where the sampler cannot do with this number of rounds.
+            Changes by name; None if the sampler cannot work with this number of rounds.
         """
         return {}
 
@@ -74,7 +74,7 @@ SAMPLERS: Registry[Sampler] = Registry("sampler")
 
 @dataclass(frozen=True)
 class SamplerSettings:
-    """The choice of a sampler. What a sampler's constructor does not take is without effect.
+    """The choice of a sampler. Settings that its constructor does not take are without effect.
 
     Attributes:
         sampler: name of a registered sampler.
@@ -91,7 +91,7 @@ class SamplerSettings:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def make(self) -> Sampler:
-        """The sampler.
+        """Makes the sampler.
 
         Raises:
             ValueError: an unknown sampler or order, or an option that the sampler does not take.
@@ -232,7 +232,7 @@ class Hybrid(Sampler):
         self.dry_wet, self.brute_force = DryWet(rule), BruteForce(order)
 
     def sampler_of(self, round_index: int) -> Sampler:
-        """The sampler of a round."""
+        """Returns the sampler of a round."""
         return self.brute_force if round_index % self.period == self.period - 1 else self.dry_wet
 
     def trials(self, round_index: int, types: Sequence[str], weights: Sequence[float], rng: random.Random) -> Trials:
@@ -242,7 +242,7 @@ class Hybrid(Sampler):
         return self.sampler_of(round_index).expected_trials(round_index, processors, types, measured)
 
     def settings_for(self, rounds: int, planned: int) -> Mapping[str, Any] | None:
-        """Whole periods go, so that the last round is brute force as before; a single period becomes shorter."""
+        """Drops whole periods, so that the last round is still brute force; a single period becomes shorter."""
         if rounds > self.period and rounds % self.period:
             return None
         return {"period": min(self.period, rounds)} if planned >= self.period and rounds else {}

@@ -1,4 +1,4 @@
-"""How long a search takes by its schedule, and the schedule that fits into a time. Pure: nothing is timed here."""
+"""Predicts how long a search takes, and finds the schedule that fits into a time. Pure: nothing is timed here."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 
 from mixgraph.pruning.samplers import SamplerSettings
 
-# Of the full console, what is expected to be left: on Potassium and mdb_reggae a third was after the first round.
+# The expected shares of the full console that are left: on Potassium and mdb_reggae a third after the first round.
 _AFTER_FIRST_ROUND, _OF_EACH_ROUND, _LEAST = 0.5, 0.85, 0.25
-_FIXED = 0.25  # of a step: what does not depend on how many processors are left
+_FIXED = 0.25  # share of a step's time that does not depend on the number of processors
 LEAST_STEPS = 5  # of a stage
-_PROPER_STEPS = 100  # of a search that is worth its name
+_PROPER_STEPS = 100  # the fewest training steps of a useful search
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What a time budget may change of a search; `options` names each as a user would.
+    """The settings of a search that a time budget may change; `options` gives them as options of `fit`.
 
     Attributes:
-        steps_per_stage, console_stages, rounds: numbers of training and pruning.
-        sampler: which processors are tried.
-        leave_one_out: loss increases are measured before the first round and at the end (paper eq. 9).
+        steps_per_stage, console_stages, rounds: the numbers of steps, console stages and pruning rounds.
+        sampler: the sampler that chooses the candidates.
+        leave_one_out: whether loss increases are measured before the first round and at the end (paper eq. 9).
         sparsity_ramp_steps: see `RegularizerSettings`.
     """
 
@@ -46,23 +46,23 @@ class Schedule:
         }
 
     def state(self) -> dict[str, Any]:
-        """The schedule as values that a checkpoint can hold; see `from_state`."""
+        """Converts the schedule to values that a checkpoint can hold; see `from_state`."""
         return asdict(self)
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Schedule:
-        """The schedule of a checkpoint."""
+        """Restores the schedule of a checkpoint."""
         return cls(**{**state, "sampler": SamplerSettings(**state["sampler"])})
 
 
 @dataclass(frozen=True)
 class SongCosts:
-    """What trials of one song cost.
+    """The cost of the trials of one song.
 
     Attributes:
-        processors, types: how many its graph has now.
-        trial_seconds: time of a trial that is read to its end, on average over the processors.
-        whole_seconds: time of the song with nothing kept that could be used again, as every round begins.
+        processors, types: the numbers of processors and of their types in its current graph.
+        trial_seconds: the time of a trial that is not stopped early, on average over the processors.
+        whole_seconds: the time to render the whole song with an empty cache, as at the start of every round.
     """
 
     processors: int
@@ -73,13 +73,13 @@ class SongCosts:
 
 @dataclass(frozen=True)
 class Costs:
-    """What a search costs.
+    """The costs of a search.
 
     Attributes:
-        step_seconds: time of a training step, with the graph as it is now.
+        step_seconds: the time of a training step with the current graph.
         songs: costs of each song of the search.
-        windows: trials heed single windows, for which the first round measures anew.
-        end_seconds: time of writing the results.
+        windows: whether trials also limit the loss of single windows, for which the first round measures again.
+        end_seconds: the time to write the results.
     """
 
     step_seconds: float
@@ -88,7 +88,7 @@ class Costs:
     end_seconds: float = 0.0
 
     def at_pace(self, step_seconds: float, pace: float) -> Costs:
-        """The costs with another step, and all else by a factor dearer, as on a machine that became slower."""
+        """The costs with another time of a step, all other times multiplied by `pace`, as on a slower machine."""
         songs = [
             replace(song, trial_seconds=pace * song.trial_seconds, whole_seconds=pace * song.whole_seconds)
             for song in self.songs
@@ -105,7 +105,7 @@ def trial_seconds(schedule: Schedule, costs: Costs, past_rounds: int = 0) -> flo
 
 
 def round_seconds(schedule: Schedule, costs: Costs, past_rounds: int) -> float:
-    """The expected seconds of the trials of the next round alone, with what is measured before the first one."""
+    """The expected seconds of the next round's trials alone, including the measurements before the first round."""
     return _round_seconds(schedule, costs, past_rounds, past_rounds)
 
 
@@ -156,9 +156,9 @@ def fit(schedule: Schedule, costs: Costs, available: float, past_stages: int = 0
 
 
 def least_seconds(schedule: Schedule, costs: Costs, past_stages: int = 0) -> float:
-    """The seconds below which no search is worth its name: the cheapest trials, as long a training or 100 steps.
+    """The seconds that the shortest useful search takes: the cheapest trials, and as long a training or 100 steps.
 
-    (Or as many as are left of the schedule.)
+    If fewer than 100 steps of the schedule are left, that number counts.
     """
     past_rounds = max(0, past_stages - schedule.console_stages)
     trials = min(trial_seconds(cheaper, costs, past_rounds) for cheaper in _cheaper(schedule, past_rounds))
@@ -176,7 +176,7 @@ def _share(rounds: int) -> float:
 
 
 def _round_seconds(schedule: Schedule, costs: Costs, round_index: int, past_rounds: int) -> float:
-    """The seconds of the trials of a round, as it is expected to be when some rounds are past now."""
+    """The expected seconds of the trials of a round, after `past_rounds` rounds."""
     share = _left(round_index, past_rounds)
     left_out = schedule.leave_one_out and round_index == 0
     measured = left_out and not costs.windows  # the round need not measure them again
@@ -191,7 +191,7 @@ def _round_seconds(schedule: Schedule, costs: Costs, round_index: int, past_roun
 
 
 def _last_trials(schedule: Schedule, costs: Costs, past_rounds: int) -> float:
-    """The seconds in which the loss increases of what is left are measured at the end."""
+    """The seconds that it takes to measure the remaining processors' loss increases at the end."""
     if not schedule.leave_one_out:
         return 0.0
     share = _left(max(schedule.rounds, past_rounds), past_rounds)
@@ -199,7 +199,7 @@ def _last_trials(schedule: Schedule, costs: Costs, past_rounds: int) -> float:
 
 
 def _cheaper(schedule: Schedule, past_rounds: int) -> Iterator[Schedule]:
-    """The schedule, and ever cheaper ones: fewer rounds, no measuring at both ends, then a cheaper sampler."""
+    """Yields the schedule and ever cheaper ones: fewer rounds, no measuring at both ends, then a cheaper sampler."""
     sampler = schedule.sampler.make()
     last = schedule
     for rounds in range(schedule.rounds, min(schedule.rounds, past_rounds + 1) - 1, -1):

@@ -1,7 +1,7 @@
-"""Signals of a song as streams: made block by block when somebody reads, silence left out.
+"""Signals of a song as streams, which are rendered block by block when they are read; silence is not rendered.
 
-A stream is always made in the same blocks, from the same place on, so that its samples do not depend on who reads
-what, and when.
+A stream is always rendered in the same blocks, from the same position on, so that its samples do not depend on the
+order in which they are read.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ class Stream(Protocol):
     width: int
 
     def read(self, first: int, last: int) -> Tensor | None:
-        """Samples [first, last) as (width, samples), or None where all of them are known to be zero."""
+        """Reads samples [first, last) as (width, samples), or None if all of them are known to be zero."""
         ...
 
     def attach(self) -> int:
-        """Announces a reader, who reads from the start on; returns its number."""
+        """Registers a reader, which reads from the start on; returns its number."""
         ...
 
     def forget(self, reader: int, before: int) -> None:
-        """A reader will not come back to samples before `before`."""
+        """Declares that a reader will not read samples before `before` again."""
         ...
 
 
@@ -52,7 +52,7 @@ class Source:
         audio: (2, L), on any device.
         mono: its channels are equal.
         stop: where the song's rendering ends, at or after L.
-        like: a tensor of the device and number format to render in.
+        like: a tensor with the device and dtype to render in.
     """
 
     def __init__(self, audio: Tensor, mono: bool, stop: int, like: Tensor) -> None:
@@ -78,7 +78,7 @@ class Source:
 
 
 class Silence:
-    """Nothing, for as long as a song's rendering takes."""
+    """A stream of silence with the length of a song's rendering."""
 
     def __init__(self, stop: int) -> None:
         self.start, self.stop, self.width = 0, stop, 1
@@ -95,12 +95,12 @@ class Silence:
 
 @dataclass(frozen=True)
 class Chain:
-    """Processors in series, and their values.
+    """A series of processors with their values.
 
     Attributes:
         nodes: their keys in the cache of responses, e.g. node numbers.
-        types: type of each processor.
-        parameters: values of each processor: name -> (1, *shape).
+        types: the type of each processor.
+        parameters: the values of each processor: name -> (1, *shape).
         weights: dry/wet weights, (processors,).
     """
 
@@ -110,7 +110,7 @@ class Chain:
     weights: Tensor
 
     def plan(self, processors: Processors, block: int, mono: Sequence[bool]) -> RenderPlan:
-        """Of one input, or of the input and the key of the first processor; `mono` says of each whether it is."""
+        """Plans the rendering from the input, or from it and the first processor's key; `mono` says which are mono."""
         inputs, count = len(mono), len(self.nodes)
         types = (*(INPUT,) * inputs, *self.types, OUTPUT)
         edges = [(0, inputs), *((i, inputs) for i in range(1, inputs))]
@@ -129,10 +129,10 @@ class Chain:
 
 
 class Responses:
-    """The spectra of responses by node, FFT length and channels, the latest ones up to some memory.
+    """Caches spectra of impulse responses by node, FFT length and channels, the latest ones up to `max_bytes`.
 
     Args:
-        max_bytes: of all responses; those that are made again are the same.
+        max_bytes: the memory of all responses; computing a dropped response again gives the same values.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -150,16 +150,16 @@ class Responses:
 
 
 class Rendered:
-    """The sum of some streams, through a chain.
+    """A stream: the sum of other streams, processed by a chain.
 
     Args:
-        sources: what is summed.
-        chain: what it goes through; without processors the sum itself.
-        processors: one module a type.
-        responses: cache of them.
-        block: samples a block.
-        keep: all that was made can be read again; otherwise what all readers have passed is forgotten.
-        keys: the sum of them is the key of the chain's first processor.
+        sources: the streams that are summed.
+        chain: the processors that the sum goes through; an empty chain gives the sum itself.
+        processors: one module for each type.
+        responses: the cache of impulse responses.
+        block: the length of a block in samples.
+        keep: whether all rendered samples can be read again; otherwise those that all readers have passed are dropped.
+        keys: the streams whose sum is the key of the chain's first processor.
     """
 
     def __init__(
@@ -186,7 +186,7 @@ class Rendered:
         self.start, self.stop = (start - plan.lookahead, stop - plan.lookahead) if plan else (start, stop)
         self.width = plan.widths[-2] if plan else widths[0]
         self.memory = sum(processors[t].before + processors[t].after for t in chain.types if processors[t].linear)
-        self.quiet = self.memory  # samples of silence that have gone in
+        self.quiet = self.memory  # samples of silence that have been processed
         self.state = StreamState()
         self.pieces: list[Tensor | None] = []
 
@@ -223,7 +223,7 @@ class Rendered:
 
     @property
     def num_bytes(self) -> int:
-        """What the stream takes when all of it is there and sounds."""
+        """The memory of the stream if all of it is rendered and nothing is silent."""
         return (self.stop - self.start) * self.width * 4
 
     def _next(self) -> Tensor | None:

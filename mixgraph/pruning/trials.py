@@ -16,7 +16,7 @@ class TrialLoss:
 
     Attributes:
         loss: the loss, or, where the trial was stopped, a lower bound of it.
-        stopped: the trial was given up: that bound, or a window's loss, is already above what is accepted.
+        stopped: whether the trial was stopped, because that bound or a window's loss is already too high.
     """
 
     loss: float
@@ -24,7 +24,7 @@ class TrialLoss:
 
 
 class Evaluator(Protocol):
-    """What a round needs of a song; implemented by `SongEvaluator`, and by plain functions in tests."""
+    """Evaluates the losses that a round needs; implemented by `SongEvaluator`, and by simple classes in tests."""
 
     def evaluate(
         self, removed: Collection[int], bound: float | None = None, ceilings: Sequence[float] | None = None
@@ -36,7 +36,7 @@ class Evaluator(Protocol):
         ...
 
     def windows(self) -> list[float]:
-        """The losses of the windows, without what was accepted."""
+        """The losses of the windows without the processors whose removal was accepted."""
         ...
 
     def accept(self, removed: Collection[int]) -> None:
@@ -53,8 +53,8 @@ class Trial:
         loss, stopped: see `TrialLoss`.
         bound: the largest loss that would have been accepted.
         accepted: the verdict.
-        remaining: processors left after it; what goes along with a send or a splitter is still counted.
-        measured: it was only to be measured; nothing was removed.
+        remaining: the processors left after it; those that will go along with a send or a splitter are still counted.
+        measured: whether the loss was only measured; nothing was removed.
     """
 
     candidates: tuple[int, ...]
@@ -68,13 +68,13 @@ class Trial:
 
 @dataclass(frozen=True)
 class RoundResult:
-    """What a round of pruning found.
+    """The result of a round of pruning.
 
     Attributes:
-        start_loss: loss of the graph as it came in.
+        start_loss: the loss of the graph at the start of the round.
         min_loss: L_a^min after the round.
         removed: indices of the processors to remove.
-        trials: in order.
+        trials: all trials in order.
     """
 
     start_loss: float
@@ -100,19 +100,19 @@ def prune_round(
     """Tries removals until the sampler ends; accepts each that keeps the loss at or below L_min + tolerance.
 
     Args:
-        evaluator: measures the song, with nothing removed.
+        evaluator: evaluates the song, with nothing removed yet.
         sampler: proposes candidates.
         round_index: from 0.
-        types: type of each processor.
-        weights: dry/wet weight of each processor.
+        types: the type of each processor.
+        weights: the dry/wet weight of each processor.
         rng: the sampler's source of randomness.
-        min_loss: L_min so far; None takes the loss of the graph as it comes in (Algorithm 1, line 3).
+        min_loss: L_min so far; None takes the loss at the start of the round (Algorithm 1, line 3).
         tolerance: absolute, in units of the match loss.
-        refresh: lower L_min to the loss of the graph as it comes in, at every round (the published code's rule).
-        window_tolerance: no window's loss may rise by more than this above that of the graph as it comes in; None
+        refresh: lower L_min to the loss at the start of the round (the published code's rule).
+        window_tolerance: no window's loss may rise by more than this above its loss at the start of the round; None
             lets the mean alone decide.
         on_trial: called after every trial.
-        should_stop: called before every trial; where it is true, the round ends with what was accepted until then.
+        should_stop: called before every trial; if it returns true, the round ends with the removals accepted so far.
     """
     start_loss = evaluator.evaluate(()).loss
     if min_loss is None or (refresh and start_loss < min_loss):

@@ -1,4 +1,4 @@
-"""What a search adds to Lightning's checkpoints: its graph, so that they load after pruning, and its state."""
+"""Adds to Lightning's checkpoints the graph, so that they load after pruning, and the state of the search."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ CHECKPOINT_KEY = "mixgraph"
 
 
 def write_state(checkpoint: dict[str, Any], graph: MixGraph, state: Mapping[str, Any]) -> None:
-    """Adds a graph and what JSON can hold of a search to a checkpoint."""
+    """Adds a graph and the search's state, which JSON must be able to hold, to a checkpoint."""
     checkpoint[CHECKPOINT_KEY] = json.dumps({"graph": json.loads(graph_to_json(graph)), **state})
 
 
 def read_state(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """What `write_state` added.
+    """Reads the graph and the state that `write_state` added.
 
     Raises:
         ValueError: the checkpoint is not that of a search, or of an earlier version.
@@ -35,7 +35,7 @@ def read_state(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def saved_values(checkpoint: Mapping[str, Any]) -> GraphValues:
-    """The graph of a checkpoint with its parameters and dry/wet weights."""
+    """Reads the graph of a checkpoint with its parameters and dry/wet weights."""
     graph = graph_from_json(json.dumps(json.loads(checkpoint[CHECKPOINT_KEY])["graph"]))
     parameters: dict[str, dict[str, Tensor]] = {}
     for key, value in checkpoint["state_dict"].items():

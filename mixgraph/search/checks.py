@@ -1,4 +1,4 @@
-"""What a search refuses before it starts: settings, Trainers and songs that it cannot work with."""
+"""Refuses settings, Trainers and songs that a search cannot work with, before it starts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mixgraph.songs.song import Song
 
 
 def check_trainer(trainer: Trainer) -> None:
-    """Refuses a Trainer that no search runs with.
+    """Refuses a Trainer that a search cannot run with.
 
     Raises:
         ValueError: it has several devices, or another precision than float32.
@@ -31,7 +31,7 @@ def check_trainer(trainer: Trainer) -> None:
 
 
 def check_data(data: object, *, trains: bool) -> None:
-    """Refuses data that no search runs with, whatever class it is of.
+    """Refuses a datamodule that a search cannot run with; it may be of any class.
 
     Args:
         data: a datamodule, which may be of a class of the user's.
@@ -57,7 +57,7 @@ def check_chains(
     returns: Mapping[str, str] | None,
     sidechains: Mapping[str, str] | None,
 ) -> None:
-    """Refuses chains of a console at once, on names that a song may have.
+    """Refuses impossible chains of a console before any song is read, by building a console on placeholder names.
 
     Raises:
         ValueError: an unknown letter, or what `build_console` refuses.
@@ -83,7 +83,7 @@ def staged_types(processors: Processors, chosen: Sequence[str] | None) -> set[st
 
 
 def check_rate_factors(processors: Processors, names: Collection[str]) -> None:
-    """Refuses learning rates of groups that there are none of.
+    """Refuses factors of learning rates for parameter groups that do not exist.
 
     Raises:
         ValueError: a name is neither `dry_wet`, nor a processor's, nor that of one of its parameters.

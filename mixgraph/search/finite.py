@@ -1,4 +1,4 @@
-"""The first step of a training that gives NaN or infinity: noticed on the device, undone, and traced to its nodes."""
+"""Notices the first training step that gives NaN or infinity, undoes it, and traces it to its nodes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _SHOWN = 4  # nodes in a message
 class FiniteWatch:
     """Watches losses and gradients for NaN and infinity without waiting for the device.
 
-    Two sets of values are kept there: those of the last step whose loss and gradient were finite, and those with which
+    Two sets of values are kept on the device: those of the last finite step (loss and gradient), and those with which
     the first other step was taken.
 
     Args:
-        parameters: what is trained.
+        parameters: the parameters that are trained.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -39,7 +39,7 @@ class FiniteWatch:
         """Takes in a step's loss and the gradients of its parameters, before the optimizer changes them."""
         self._keep(self.bad)
         gradients = [p.grad for p in self.parameters if p.grad is not None and p.numel()]
-        largest = torch.nn.utils.get_total_norm(gradients, float("inf"))  # NaN where one is
+        largest = torch.nn.utils.get_total_norm(gradients, float("inf"))  # NaN if any number is NaN or infinite
         self._finite = self._finite & loss.isfinite() & largest.isfinite()
         self._count = self._count + self._finite
         self._keep(self.good)
@@ -49,16 +49,16 @@ class FiniteWatch:
             value.copy_(torch.where(self._finite, parameter, value))
 
     def steps_until_bad(self) -> int | None:
-        """How many steps were good before the first that was not; None where all were. Waits for the device."""
+        """How many finite steps came before the first other step; None if all were finite. Waits for the device."""
         return None if bool(self._finite) else int(self._count)
 
     def values_are_finite(self) -> bool:
-        """Whether the values are, as they are now. Waits for the device."""
+        """Whether the current values are finite. Waits for the device."""
         return bool(torch.stack([p.detach().isfinite().all() for p in self.parameters]).all())
 
     @torch.no_grad()
     def restore(self, values: Sequence[Tensor]) -> None:
-        """Takes back `good` or `bad`, and drops the gradients."""
+        """Copies one of the kept sets of values, `good` or `bad`, into the parameters, and drops the gradients."""
         for parameter, value in zip(self.parameters, values, strict=True):
             parameter.copy_(value)
             parameter.grad = None
@@ -71,7 +71,7 @@ class Origin(NamedTuple):
     nodes: list[int]
 
     def text(self, graph: MixGraph) -> str:
-        """For a person, such as `the output of compressor (track kick: compressor)`."""
+        """Describes the place for users, such as `the output of compressor (track kick: compressor)`."""
         if not self.nodes:
             return "no single processor"
         types = ", ".join(dict.fromkeys(graph.types[node] for node in self.nodes))
@@ -97,8 +97,8 @@ def find_origin(
         clip: the clip of the step.
         parameters: type -> name -> (nodes of the type, *shape), with which the step was taken.
         weights: dry/wet weights, (processors,).
-        gradients: gradients of the parameters, as these.
-        weight_gradient: gradient of the weights or their logits, (processors,).
+        gradients: the gradients of the parameters, in the same form.
+        weight_gradient: the gradient of the weights or of their logits, (processors,).
     """
     broken = _broken_nodes(graph, parameters, weights)
     if broken:

@@ -1,4 +1,4 @@
-"""A training that ends at its first NaN or infinity, with the values of the step before."""
+"""Ends a training at its first NaN or infinity, with the values of the step before."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _READ_EVERY = 50  # steps on a GPU, where the answer waits for all steps before
 class FiniteTraining(TrainedGraph, L.LightningModule):
     """A trained graph that stops its Trainer when a loss, a gradient or a value is not finite.
 
-    It then has the values of the last step that was good. When all callbacks have ended, and the result stands, the
+    It then has the values of the last finite step. When all callbacks have ended, and the result is written, the
     fit fails with a FloatingPointError.
 
     Attributes:
-        failure: why training ended before its time; nothing where it did not.
-        watched_loss: loss of the last step.
+        failure: why training ended early; empty if it did not.
+        watched_loss: the loss of the last step.
     """
 
     processors: Processors
@@ -49,7 +49,7 @@ class FiniteTraining(TrainedGraph, L.LightningModule):
         self.failure = ""
 
     def watch_from(self, step: int) -> None:
-        """Starts to watch the parameters as they are now, at a step of a stage."""
+        """Starts to watch the current parameters, from a step of a stage on."""
         self._watch = FiniteWatch(self.parameters())
         self._watched_from = step
 
@@ -94,7 +94,7 @@ class FiniteTraining(TrainedGraph, L.LightningModule):
         return loop.total_batch_idx - loop.batch_idx + index
 
     def _stop(self, index: int, problem: str) -> None:
-        """Ends the search with the values of the last step that was good."""
+        """Ends the search with the values of the last finite step."""
         self._watch.restore(self._watch.good)
         step = self._step(index) + 1
         self.failure = (
@@ -105,7 +105,7 @@ class FiniteTraining(TrainedGraph, L.LightningModule):
         self.trainer.should_stop = True
 
     def on_train_end(self) -> None:
-        """Says that the search failed when its result stands: with the last good values, they are worth keeping."""
+        """Raises the failure only now, after the callbacks have written the result with the last finite values."""
         if self.failure:
             raise FloatingPointError(self.failure)
 

@@ -1,4 +1,4 @@
-"""Levels, places and a coarse colour of the tracks, read off a mix before anything is trained."""
+"""Estimates levels, panning and coarse spectra of the tracks from a mix, before anything is trained."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _LEAST_LEVEL, _MOST_LEVEL = 0.01, 10.0
 
 @dataclass(frozen=True, eq=False)
 class InitialLevels:
-    """What each track is multiplied by in a mix, amplitudes.
+    """The amplitude factors of each track in a mix.
 
     Attributes:
-        levels: left and right, (K, 2).
-        colours: in bands, of both channels, (K, bands).
-        hertz: middle of each band, (bands,).
+        levels: factors of the left and right channel, (K, 2).
+        colours: factors of the bands, the same for both channels, (K, bands).
+        hertz: the middle of each band in Hz, (bands,).
     """
 
     levels: Tensor
@@ -33,15 +33,15 @@ class InitialLevels:
 
 
 def fit_initial_levels(sources: Tensor, mix: Tensor, sample_rate: int) -> InitialLevels:
-    """Fits the powers of the tracks to those of the mix: each channel's levels over all bands, then bands over both.
+    """Fits the powers of the tracks to those of the mix: first levels of each channel, then factors of each band.
 
     Args:
-        sources: (K, 2, L), dry tracks.
+        sources: the dry tracks, (K, 2, L).
         mix: (2, L).
         sample_rate: in Hz.
     """
     mix_powers, hertz = band_powers(mix.cpu(), sample_rate)  # (2, bands, frames)
-    # One by one: (K, 2, bands, frames) is small, the spectra that it is made of are not.
+    # One track at a time: (K, 2, bands, frames) is small, the spectra that it is computed from are not.
     track_powers = torch.stack([band_powers(track.cpu(), sample_rate)[0] for track in sources])
     levels = torch.stack([fit_powers(track_powers[:, c].flatten(1), mix_powers[c].flatten()) for c in range(2)], dim=-1)
     levels = levels.clamp(_LEAST_LEVEL, _MOST_LEVEL)
@@ -55,16 +55,16 @@ def fit_initial_levels(sources: Tensor, mix: Tensor, sample_rate: int) -> Initia
 def init_from_levels(
     console: TrainedGraph, song: Song, processors: Processors, render: Callable[[Song], Tensor]
 ) -> None:
-    """Sets gain and equalizer of each track to what the mix asks of it.
+    """Sets gain and equalizer of each track to the levels that `fit_initial_levels` finds in the mix.
 
-    On each track, its first gain takes the level and its first equalizer the colour. What all other processors do to
-    the level, as they start, is made up for by one factor for the song.
+    The first gain of a track takes its level, the first equalizer its band factors. One factor for the whole song makes
+    up for the change of level that all other processors cause with their initial values.
 
     Args:
-        console: its values are replaced.
-        song: one of its songs.
-        processors: one module a type.
-        render: the mix that the console makes of the song, (2, L).
+        console: the graph whose values are replaced.
+        song: one of the graph's songs.
+        processors: one module for each type.
+        render: renders the song with the console, (2, L).
     """
     start = fit_initial_levels(song.sources, song.mix, song.sample_rate)
     _set(console, song, processors, start)

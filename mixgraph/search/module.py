@@ -69,27 +69,28 @@ from mixgraph.songs.training_clips import Clip
 class ConsoleModule(FiniteTraining, WholeSongs):
     """Trains the parameters and dry/wet weights of a mixing graph to match a mix (paper sections 2.3 and 3.3).
 
-    Starts as the mixing consoles of the songs that its Trainer's datamodule holds (or as the graph given to `build`),
-    and shrinks by `prune`. Several songs are one disconnected graph: they share the steps, and nothing else. Each has
-    the initial values and the loss that it has alone, and what is logged of it ends in `/SONG`.
+    It starts as the mixing consoles of the songs in its Trainer's datamodule (or as the graph given to `build`),
+    and `prune` shrinks it. Several songs are one disconnected graph: they share the steps, and nothing else. Each has
+    the initial values and the loss that it has alone, and the names of its logged values end in `/SONG`.
 
     Args:
         track_chain: processor letters of every track's chain, in order; see `build_console` for splitters.
         subgroup_chain: processor letters of every subgroup's chain.
-        master_chain: processor letters of the chain that the sum of all subgroups goes through; none where empty.
+        master_chain: processor letters of the chain behind the sum of all subgroups; empty for none.
         returns: name of each return bus, to which every track sends -> processor letters of the bus's chain.
-        sidechains: name of a track or subgroup, whose chain ends with a sidechain compressor -> whom that hears.
+        sidechains: name of a track or subgroup, whose chain ends with a sidechain compressor -> name of the track or
+            subgroup that is the compressor's key.
         sample_rate: in Hz.
-        warm_up_seconds: at the start of every clip, rendered but not compared.
+        warm_up_seconds: the start of every clip that is rendered but not compared.
         seed: seeds the initial values.
         initial_values: `"heard"` estimates them from the mix where a processor can (delays, which then learn a hundred
             times slower unless `rate_factors` says otherwise), see `Processor.initial_values_from_mix`; `"fitted"`
             also fits the tracks' gains and equalizers to it, see `fit_initial_levels`; `"drawn"` draws all of them.
         processors: processor name -> constructor options that differ from the defaults.
-        loss: the match loss.
-        regularizers: gain staging and sparsity.
-        optimizer: AdamW.
-        rendering: which renderer, with which shortcuts.
+        loss: settings of the match loss.
+        regularizers: settings of gain staging and sparsity.
+        optimizer: settings of AdamW.
+        rendering: the renderer and its shortcuts.
     """
 
     def __init__(
@@ -133,16 +134,16 @@ class ConsoleModule(FiniteTraining, WholeSongs):
         self.pruning_steps = 0
         self.prune_phase = self.last_stage = False
         self._plans = PlanCache()
-        self._drawn = False  # whether all values are as they were drawn
+        self._drawn = False  # whether all values are still those that were drawn
         self.origin = ""  # digest of the graph that was given to build or load; nothing where chains made it
-        self._stage_steps: int | None = None  # of a stage that a checkpoint was taken inside of
+        self._stage_steps: int | None = None  # steps trained of the stage in which a checkpoint was saved
         self.loudest: Tensor | None = None  # of `SongTarget`, (songs, resolutions)
 
     def build(self, graph: MixGraph) -> ConsoleModule:
         """Takes a graph with initial values from the module's seed, see `TrainedGraph.sample_initial_values`.
 
         The constructor's chains, returns and sidechains, which make a graph where none is given, are without effect
-        then. Where values start from what is heard (`initial_values`), they do when the module meets its songs.
+        then. Values that start from the mix (`initial_values`) are set once the module gets its songs.
         """
         self.sample_initial_values(graph, self.processors, self.seed)
         self.origin, self._drawn = graph_digest(graph), True
@@ -183,7 +184,7 @@ class ConsoleModule(FiniteTraining, WholeSongs):
             )
 
     def on_train_start(self) -> None:
-        """A search that goes on brings its optimizer's state; rates and betas are those of the settings."""
+        """Sets the optimizer's rates and betas to the settings; a checkpoint may have restored other ones."""
         steps = int(self.trainer.num_training_batches)
         if self._stage_steps not in (None, steps):
             raise ValueError(
@@ -219,7 +220,7 @@ class ConsoleModule(FiniteTraining, WholeSongs):
         return self._plans.plan(self.graph, self.processors, samples + self.lookahead, mono, silent)
 
     def losses(self, clip: Clip) -> dict[str, Tensor]:
-        """All terms of the objective on one clip; `loss` is their weighted sum (paper eq. 8)."""
+        """Computes all terms of the objective on one clip; `loss` is their weighted sum (paper eq. 8)."""
         settings = self.regularizers
         staged = settings.gain_staging_weight > 0
         parameters, weights = self.parameters_by_type(), self.weights
@@ -277,7 +278,7 @@ class ConsoleModule(FiniteTraining, WholeSongs):
         return losses["loss"]
 
     def _start_stage(self, step: int) -> None:
-        """What each stage starts with, and a search that goes on at a step inside of one."""
+        """Prepares a stage, or the rest of it when a search resumes at `step` inside it."""
         self.last_stage = self.trainer.current_epoch + 1 == self.trainer.max_epochs
         self.watch_from(step)
 
@@ -292,7 +293,7 @@ class ConsoleModule(FiniteTraining, WholeSongs):
         self.log_dict(self.statistics())
 
     def statistics(self) -> dict[str, float]:
-        """Mean weights and shares of what is left, see `graph_statistics`."""
+        """Mean weights and shares of the processors that are left, see `graph_statistics`."""
         weights = self.weights.detach().tolist()
         return graph_statistics(self.graph, weights, self.initial_counts, self.metric_suffixes())
 
@@ -325,7 +326,7 @@ class ConsoleModule(FiniteTraining, WholeSongs):
         write_state(checkpoint, self.graph, state | self._comparable())
 
     def _comparable(self) -> dict[str, Any]:
-        """What a search that goes on must have in common with that of its checkpoint, see `prepare_to_resume`."""
+        """What a resumed search must have in common with the search of its checkpoint, see `prepare_to_resume`."""
         data = None if self._trainer is None else self.trainer.datamodule  # type: ignore[attr-defined]
         return {
             "origin": self.origin,

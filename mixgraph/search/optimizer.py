@@ -1,4 +1,4 @@
-"""Groups of parameters with a learning rate each, and pruning of an optimizer's state."""
+"""Gives groups of parameters their learning rates, and prunes an optimizer's state."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch import nn
 def parameter_groups(
     dry_wet_logits: nn.Parameter, values: nn.ModuleDict, rates: Collection[str]
 ) -> list[dict[str, Any]]:
-    """The groups of an optimizer: `dry_wet`, one a processor type, and one a parameter that has a rate of its own.
+    """Makes an optimizer's groups: `dry_wet`, one for each processor type, and one for each name in `rates`.
 
     Args:
-        dry_wet_logits: logits of all processors.
+        dry_wet_logits: the logits of all processors' dry/wet weights.
         values: type -> name -> parameter.
-        rates: names of what has a rate of its own, such as `delay.delay_z`.
+        rates: the names of groups and parameters that have their own rate, such as `delay.delay_z`.
 
     Returns:
-        `params` and `name` of each group.
+        The groups, with `params` and `name`.
     """
     by_name: dict[str, list[nn.Parameter]] = {"dry_wet": [dry_wet_logits]}
     for node_type, parameters in values.items():
@@ -40,7 +40,7 @@ def shrink_optimizer(
     Afterwards the optimizer goes on as if the removed rows had never been there: moments and step counts stay.
 
     Args:
-        optimizer: any that keeps its state per parameter.
+        optimizer: any optimizer that keeps its state per parameter.
         replaced: old parameter -> new parameter.
         kept: old parameter -> rows of it that the new one holds.
 

@@ -1,4 +1,4 @@
-"""Render plans of training clips, kept as long as the graph stays the same."""
+"""Caches the render plans of training clips as long as the graph stays the same."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from mixgraph.graph import MixGraph
 from mixgraph.processors import Processors
 from mixgraph.render import RenderPlan, make_plan
 
-_MAX_PLANS = 256  # one for each set of tracks that is silent in a clip
+_MAX_PLANS = 256  # plans: one for each set of tracks that is silent in a clip
 
 
 class PlanCache:
-    """Plans of one graph at a time, by block length and by which inputs are mono or silent."""
+    """Caches the plans of one graph, by block length and by the inputs that are mono or silent."""
 
     def __init__(self) -> None:
         self._graph: MixGraph | None = None
@@ -21,7 +21,7 @@ class PlanCache:
     def plan(
         self, graph: MixGraph, processors: Processors, block: int, mono: Sequence[int] = (), silent: Sequence[int] = ()
     ) -> RenderPlan:
-        """The plan of a graph, see `make_plan`."""
+        """Returns the plan of a graph, see `make_plan`; a new graph empties the cache."""
         key = (block, tuple(mono), tuple(silent))
         if self._graph is not graph or len(self._plans) >= _MAX_PLANS:
             self._plans, self._graph = {}, graph

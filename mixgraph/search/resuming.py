@@ -1,4 +1,4 @@
-"""Going on from a checkpoint: where its search stood, and which settings may differ from those it was made with."""
+"""Resumes a search from a checkpoint: finds its position, and checks which settings may differ from the saved ones."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def constructor_settings(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_settings(group: str, saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Compares the settings of a checkpoint with those that it goes on with; returns those that changed and apply.
+    """Compares a checkpoint's settings with those of the resumed search; returns the changes that take effect.
 
     Args:
-        group: of `mixgraph.search.rules.RULES`.
-        saved: settings of the checkpoint, see `constructor_settings`.
-        now: settings to go on with.
+        group: a group of `mixgraph.search.rules.RULES`.
+        saved: the settings of the checkpoint, see `constructor_settings`.
+        now: the settings of the resumed search.
 
     Raises:
-        ValueError: one that is kept differs.
+        ValueError: a setting differs that must stay the same.
     """
     changes = []
     for name, value in now.items():
@@ -59,23 +59,23 @@ def check_settings(group: str, saved: Mapping[str, Any], now: Mapping[str, Any])
 def prepare_to_resume(
     checkpoint: dict[str, Any], saved: Mapping[str, Any], now: Mapping[str, Any], stages: int
 ) -> list[str]:
-    """Prepares a checkpoint for a search that goes on from it; returns the settings that changed and apply.
+    """Prepares a checkpoint for the search that resumes from it; returns the changed settings that take effect.
 
     Args:
         checkpoint: Lightning's checkpoint, changed in place, see `align_loops`.
-        saved: what its search was: where its graph came from (`origin`), the `groups` of its optimizer, `settings` by
+        saved: the checkpoint's search: origin of its graph (`origin`), the `groups` of its optimizer, `settings` by
             group of `mixgraph.search.rules.RULES`, `songs` (see `song_record`), steps of its last stage
-            (`stage_steps`), and whether none followed (`last_stage`).
-        now: the same of the search that goes on.
-        stages: number of stages of the search in all.
+            (`stage_steps`), and whether that was the last of all (`last_stage`).
+        now: the same of the resumed search.
+        stages: the number of all stages of the search.
 
     Raises:
-        ValueError: it would not end as the checkpoint's search; with what differs.
+        ValueError: the search would end differently from the checkpoint's; the message says what differs.
     """
     check_position(checkpoint)
     steps = _counts(checkpoint)[1]
     if steps["current"]["processed"] >= saved["stage_steps"]:
-        steps["is_last_batch"] = True  # which Lightning does not know of a stage that a budget made shorter
+        steps["is_last_batch"] = True  # Lightning does not know this if a budget made the stage shorter
     changes = []
     for group, settings in now["settings"].items():
         changes += check_settings(group, saved["settings"][group], settings)
@@ -106,7 +106,7 @@ def prepare_to_resume(
 
 
 def song_record(song: Song) -> dict[str, Any]:
-    """What identifies a song as a search reads it: its audio, its subgroups, and what was done to both."""
+    """Identifies a song as a search reads it: its audio, its subgroups, and what was done to both."""
     files = song.file_hashes or {"mix": _digest(song.mix.numpy()), "sources": _digest(song.sources.numpy())}
     return {
         "name": song.name,
@@ -118,10 +118,10 @@ def song_record(song: Song) -> dict[str, Any]:
 
 
 def check_songs(saved: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> None:
-    """Refuses to go on with songs that are not read as they were for the checkpoint, see `song_record`.
+    """Refuses to resume with songs that are not read as they were for the checkpoint, see `song_record`.
 
     Raises:
-        ValueError: with the setting or the files that differ.
+        ValueError: a song differs; the message says which setting or files.
     """
     for before, after in zip(saved, now, strict=True):
         name, old, new = after["name"], before["files"], after["files"]
@@ -145,7 +145,7 @@ def check_songs(saved: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, A
 def graph_digest(
     graph: MixGraph, parameters: Mapping[str, Mapping[str, Tensor]] | None = None, weights: Tensor | None = None
 ) -> str:
-    """The sha256 of a graph, and of its values where these are given."""
+    """Returns the sha256 of a graph, and of its values if they are given."""
     digest = hashlib.sha256(graph_to_json(graph).encode())
     for _, type_parameters in sorted((parameters or {}).items()):
         for _, value in sorted(type_parameters.items()):
@@ -163,7 +163,7 @@ def _digest(values: Any) -> str:
 
 
 def stages_trained(checkpoint: Mapping[str, Any]) -> int:
-    """How many stages of a checkpoint's search were trained in full."""
+    """The number of stages of a checkpoint's search that were trained in full."""
     stages, steps = _counts(checkpoint)
     count = stages["current"]
     full = steps["is_last_batch"] or count["ready"] > count["started"]
@@ -171,17 +171,17 @@ def stages_trained(checkpoint: Mapping[str, Any]) -> int:
 
 
 def steps_into_stage(checkpoint: Mapping[str, Any]) -> int:
-    """How many steps a checkpoint holds of a stage that was not trained in full."""
+    """The number of steps that a checkpoint holds of a stage that was not trained in full."""
     stages, steps = _counts(checkpoint)
     full = stages_trained(checkpoint) == stages["current"]["started"]
     return 0 if full else int(steps["current"]["processed"])
 
 
 def check_position(checkpoint: Mapping[str, Any]) -> None:
-    """Refuses a checkpoint from which no search can go on as if it had not been stopped.
+    """Refuses a checkpoint from which a search cannot resume as if it had not been stopped.
 
     Raises:
-        ValueError: it lacks what going on needs, or was taken in the middle of a step.
+        ValueError: it lacks what a resumed search needs, or was saved in the middle of a step.
     """
     if "loops" not in checkpoint or "optimizer_states" not in checkpoint:
         raise ValueError(
@@ -198,21 +198,21 @@ def check_position(checkpoint: Mapping[str, Any]) -> None:
 
 
 def align_loops(checkpoint: dict[str, Any], ends: bool) -> None:
-    """Places a checkpoint where the Trainer goes on as it would have done without it.
+    """Moves a checkpoint's loop counts to where the Trainer resumes as if it had never stopped.
 
-    Lightning takes one from behind the last step of an epoch for one from the middle of it, and leaves out what
-    happens at the start of the next: pruning. So it becomes one from the epoch's end. Behind the very last step it
-    becomes one from behind the step, because a training that has no epoch left would not be ended: no result. One from
-    the end of an epoch that was cut becomes one from its last step, so that the epoch's other steps follow.
+    Lightning takes a checkpoint from after the last step of an epoch for one from its middle, and leaves out what
+    happens at the start of the next epoch: pruning. So it becomes one from the epoch's end. After the very last step it
+    becomes one from after the step, since a training without an epoch left would not write its result. One from
+    the end of an epoch that was cut short becomes one from its last step, so that the epoch's other steps follow.
 
     Args:
         checkpoint: Lightning's checkpoint, changed in place.
-        ends: whether no stage follows.
+        ends: whether this was the last stage.
     """
     stages, steps = _counts(checkpoint)
     if stages["current"]["started"] == 0 or steps["current"]["processed"] == 0:
         return
-    starts = stages["current"]["ready"] > stages["current"]["started"]  # the next one, which is done again
+    starts = stages["current"]["ready"] > stages["current"]["started"]  # the next step, which is taken again
     at_end = starts or (bool(steps["is_last_batch"]) and not ends)
     for name in ("current", "total"):
         stages[name]["ready"] = stages[name]["started"]

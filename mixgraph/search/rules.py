@@ -1,4 +1,4 @@
-"""The one list of what becomes of each setting of a search: when it goes on, and when searches are compared."""
+"""Lists, for each setting of a search, whether it may change when the search resumes and when searches are compared."""
 
 from __future__ import annotations
 
@@ -85,13 +85,13 @@ RULES: dict[str, dict[str, Rule]] = {
 
 
 def rule(name: str) -> Rule | None:
-    """The rule of a setting such as `data.seed`; None where it is not listed."""
+    """Returns the rule of a setting such as `data.seed`; None if it is not listed."""
     group, _, rest = name.partition(".")
     return RULES[group].get(rest) if group in RULES else RULES[""].get(name)
 
 
 def is_free(name: str) -> bool:
-    """Whether two searches may differ in a setting, or in all of a group of them, and find the same.
+    """Whether two searches that differ in a setting (or in a whole group of settings) still find the same graph.
 
     >>> is_free("progress"), is_free("trainer"), is_free("data.seed")
     (True, False, False)

@@ -1,4 +1,4 @@
-"""One search: a Trainer over a song or several, with the callbacks it is given."""
+"""Runs one search: a Trainer over one or several songs, with callbacks."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def search(
     checkpoint: str | None = None,
     **trainer_options: Any,
 ) -> ConsoleModule:
-    """Runs a whole search with one `Trainer.fit`; what `python -m mixgraph fit` does, from Python.
+    """Runs a whole search with one `Trainer.fit`, as `python -m mixgraph fit` does.
 
     Args:
-        module: a console; it takes the songs' graph when the fit starts.
-        data: with `songs`; a stage is one pass over its training clips.
-        callbacks: what happens between stages: pruning, saving, progress.
-        stages: console stages and pruning rounds together.
-        accelerator: as Lightning's.
-        checkpoint: file to go on from.
+        module: a console; it builds the songs' graph when the fit starts.
+        data: a datamodule with `songs`; a stage is one pass over its training clips.
+        callbacks: act between stages: pruning, saving, progress.
+        stages: the number of console stages and pruning rounds together.
+        accelerator: Lightning's argument of that name.
+        checkpoint: the file to resume from.
         trainer_options: further arguments of the Trainer.
 
     Returns:
@@ -57,13 +57,13 @@ def search(
 
 
 def quiet_lightning() -> None:
-    """Drops what Lightning says that a search cannot act on: advertisements, its loop's end, warnings on others."""
+    """Silences messages of Lightning that do not help a search: advertisements, its loop's end, some warnings."""
     tips = logging.getLogger("lightning.pytorch.utilities.rank_zero")
     if _matters not in tips.filters:
         tips.addFilter(_matters)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 on torch 2.11
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # clips are cut from memory
-    warnings.filterwarnings("ignore", message=".*LightningCLI's args parameter.*")  # the tools mean it
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # clips are in memory
+    warnings.filterwarnings("ignore", message=".*LightningCLI's args parameter.*")  # the tools call it on purpose
 
 
 def _matters(record: logging.LogRecord) -> bool:

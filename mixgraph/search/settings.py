@@ -1,4 +1,4 @@
-"""Settings of the search, as typed dataclasses: defaults live here, once; YAML files hold only what differs."""
+"""The settings of a search as dataclasses, with all defaults; YAML files hold only what differs from them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from mixgraph.render import BLOCK, check_block
 
 @dataclass(frozen=True)
 class RegularizerSettings:
-    """Gain staging (paper eq. 5) and sparsity (paper eq. 8).
+    """The weights and rules of gain staging (paper eq. 5) and sparsity (paper eq. 8).
 
     Attributes:
         gain_staging_weight: alpha_g; 0 turns it off.
-        gain_staging_types: processors that take part; None stands for all that can.
-        gain_staging_channel: whose energy is compared: `"mid"` (paper) or `"both"` (the published code).
+        gain_staging_types: the processor types that take part; None stands for all that can.
+        gain_staging_channel: the channels whose energy is compared: `"mid"` (paper) or `"both"` (the published code).
         gain_staging_unit: `"norm"` compares ln of l2 norms (paper), `"energy"` twice that (the published code).
-        sparsity_weight: alpha_p, times the sum of the processors' weights.
-        sparsity_ramp_steps: steps of the pruning phase until the sparsity term has its full weight.
-        sparsity_last_stage: keep it in the last stage, after which nothing is pruned any more (as in the paper).
+        sparsity_weight: alpha_p, the factor of the sum of the processors' weights.
+        sparsity_ramp_steps: the steps of the pruning phase until the sparsity term has its full weight.
+        sparsity_last_stage: whether it also acts in the last stage, after which nothing is pruned (as in the paper).
     """
 
     gain_staging_weight: float = 1e-3
@@ -36,18 +36,18 @@ class RegularizerSettings:
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """AdamW.
+    """The settings of AdamW.
 
     Attributes:
-        learning_rate: rate of parameters and dry/wet logits.
+        learning_rate: the rate of parameters and dry/wet logits.
         final_learning_rate: the rate falls to it along half a cosine over the last stage of a search; None, or one
             that is not below the rate, keeps it as it is.
         rate_factors: factors of the rates of some groups: `dry_wet` (the logits), processors' names and, before those,
             parameters' (`delay.delay_z`). Without one it is 6 for `dry_wet`, 0.01 for `delay.delay_z` where delays
             start from an estimate, and 1 for the others.
-        betas: how slowly the means of gradients and of their squares forget.
-        weight_decay: decoupled.
-        keep_moments: carry the moments through the stages; the published code loses them at every one.
+        betas: AdamW's decay rates of the moving averages of gradients and of their squares.
+        weight_decay: decoupled weight decay.
+        keep_moments: whether moments are carried from stage to stage; the published code loses them at each.
     """
 
     learning_rate: float = 0.03
@@ -69,7 +69,7 @@ class OptimizerSettings:
             raise ValueError(f"betas: two numbers from 0 to below 1 are needed, got {self.betas}")
 
     def factors(self, others: Mapping[str, float]) -> dict[str, float]:
-        """The factors of the groups that differ from 1: what is given, else others."""
+        """The factors of the groups that differ from 1: `rate_factors`, or `others` if there are none."""
         return {**others, **self.rate_factors}
 
     def rate(self, progress: float) -> float:
@@ -86,15 +86,15 @@ class OptimizerSettings:
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """How audio is rendered: what it costs; results differ by rounding only.
+    """How audio is rendered; the settings change time and memory, and results only by rounding.
 
     Attributes:
         renderer: `"fast"`, or `"reference"`, which trains through the slow oracle, for comparison.
-        shortcuts: mono tracks are one channel until a node makes them stereo, tracks that are silent in a clip or
+        shortcuts: mono tracks are one channel until a node makes them stereo, and tracks that are silent in a clip or
             block are not rendered.
-        block: samples a block when whole songs are rendered. Pruning trials, which render a chain at a time, take
+        block: length of a block in samples when whole songs are rendered. Trials, which render a chain at a time, take
             twice as many.
-        trial_memory_gb: of outputs and responses that pruning trials keep for each song; what does not fit is made
+        trial_memory_gb: GB for outputs and responses that trials keep for each song; what does not fit is made
             again in every trial.
     """
 
@@ -115,10 +115,10 @@ REGULARIZERS, OPTIMIZER, RENDERING = RegularizerSettings(), OptimizerSettings(),
 
 
 def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a search with the defaults of what is null or left out, so that they can be compared later.
+    """Fills in the defaults of settings that are null or left out, so that searches can be compared later.
 
     Args:
-        config: all settings, as `python -m mixgraph fit --print_config` gives them.
+        config: all settings, as `python -m mixgraph fit --print_config` prints them.
 
     >>> with_defaults({"model": {"loss": None}})["model"]["loss"]["denominator"]
     'target'

@@ -1,4 +1,4 @@
-"""Figures of a graph that is being pruned, as they are logged."""
+"""Computes the figures of a graph that are logged while it is pruned."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def graph_statistics(
         graph: the graph of one song or several.
         weights: dry/wet weight of each processor.
         initial_counts: for each song, how many processors of each type the search started with.
-        suffixes: for each song, what the names of its figures end in.
+        suffixes: for each song, the ending of its figures' names.
 
     Returns:
         The figures of all songs together, and those of each song.

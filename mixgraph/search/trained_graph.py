@@ -1,4 +1,4 @@
-"""A mixing graph with trainable values, which can shrink."""
+"""A mixing graph with trainable values, which pruning can shrink."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ class TrainedGraph(nn.Module):
         return [self.graph.names[i] for i in self.graph.outputs]
 
     def metric_suffixes(self) -> list[str]:
-        """What follows the names of a song's logged values, song by song: `/SONG`, and nothing where there is one."""
+        """The ending of the names of each song's logged values: `/SONG`, or an empty text if there is one song."""
         return [f"/{name}" for name in self.song_names] if self.graph.num_songs > 1 else [""]
 
     def song_number(self, song: Song) -> int:
-        """The number of a song in the graph, by its name. A graph of one song serves any song with its tracks.
+        """Returns a song's number in the graph, by its name. A graph of one song serves any song with its tracks.
 
         Raises:
             ValueError: the graph is of several songs, and this is none of them.
@@ -78,7 +78,7 @@ class TrainedGraph(nn.Module):
         return names.index(song.name) if len(names) > 1 else 0
 
     def part(self, song: Song) -> GraphValues:
-        """The graph of one song with its rows of the values; gradients flow through them."""
+        """Returns the graph of one song with its rows of the values; gradients flow through them."""
         return song_values(GraphValues(self.graph, self.parameters_by_type(), self.weights), self.song_number(song))
 
     def sample_initial_values(self, graph: MixGraph, processors: Processors, seed: int) -> None:
@@ -109,7 +109,7 @@ class TrainedGraph(nn.Module):
                     continue
                 assert isinstance(values, nn.ParameterDict)
                 rows = [row - first for row in graph.sources[node]]
-                together = bool(rows) and rows == list(range(rows[0], rows[-1] + 1))  # as a slice they are not copied
+                together = bool(rows) and rows == list(range(rows[0], rows[-1] + 1))  # a slice does not copy them
                 tracks = song.sources[rows[0] : rows[-1] + 1] if together else song.sources[rows]
                 source = tracks[0] if len(rows) == 1 else tracks.sum(dim=0)
                 for name, value in processor.initial_values_from_mix(source, song.mix).items():

@@ -1,4 +1,4 @@
-"""Whole songs through a trained graph: their mixes, and how far these are from the finished ones."""
+"""Renders whole songs with a trained graph, and compares the result with the songs' mixes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class WholeSongs(TrainedGraph, L.LightningModule):
         self._targets: WeakKeyDictionary[Song, SongTarget] = WeakKeyDictionary()
 
     def target(self, song: Song) -> SongTarget:
-        """The windows of a song's mix as features, kept as long as the song, up to its memory limit."""
+        """Returns the features of a song's mix by window; they are cached as long as the song, up to a memory limit."""
         target = self._targets.get(song)
         if target is None or target.device != self.match.device:
             floor = self.loss_settings.silence_floor
@@ -39,7 +39,7 @@ class WholeSongs(TrainedGraph, L.LightningModule):
 
     @torch.no_grad()
     def render(self, song: Song, block: int | None = None) -> Tensor:
-        """The mix that the graph makes of a song, at the song's length: (2, L), on the CPU."""
+        """Renders a song with the graph, at the song's length: (2, L), on the CPU."""
         return self._render_sources(song, song.sources, block or self.rendering.block).cpu()
 
     def _render_sources(self, song: Song, sources: Tensor, block: int, first: int = 0) -> Tensor:
@@ -48,7 +48,7 @@ class WholeSongs(TrainedGraph, L.LightningModule):
         return render_song(part.graph, self.processors, sources, part.parameters, part.weights, block, mono, first)[0]
 
     def score(self, song: Song) -> SongScore:
-        """The whole-song match loss by our protocol: true history, every second counts."""
+        """Computes the match loss over every second of the song, each rendered with all the audio that precedes it."""
         return self.target(song).score(self.render(song))
 
     def second_loss(self, song: Song) -> float:
@@ -57,7 +57,7 @@ class WholeSongs(TrainedGraph, L.LightningModule):
         return second_target(self.target(song)).score(self.render(song)).over(denominator)["full"]
 
     def paper_score(self, song: Song) -> SongScore:
-        """The loss by the paper's protocol; see `losses.clip_score`."""
+        """Computes the loss by the paper's protocol, see `losses.clip_score`."""
 
         def render(sources: Tensor, first: int) -> Tensor:
             return self._render_sources(song, sources, self.rendering.block, first)
@@ -73,7 +73,7 @@ class WholeSongs(TrainedGraph, L.LightningModule):
             self._log_score(batch, f"{prefix}_prediction_norm", score.loss_prediction)
 
     def _log_score(self, song: Song, prefix: str, losses: Mapping[str, float]) -> None:
-        """Logs the mean over the songs, which Lightning takes, and, where there are several, each one's losses."""
+        """Logs the mean over the songs, which Lightning reports, and each song's losses if there are several."""
         for suffix in dict.fromkeys(("", self.metric_suffixes()[self.song_number(song)])):
             self.log_dict({f"{prefix}/{name}{suffix}": value for name, value in losses.items()}, batch_size=1)
 
