@@ -11,8 +11,8 @@ from mixgraph.registry import Registry
 
 _PATIENCE = 8  # a round ends after so many failures in a row of processors that cost something: later ones cost more
 # The expected share of the measured processors that are tried, and of their time. Some trials remove several at once,
-# which renders more again, and some end as soon as their loss is above the bound. (Of the time of one trial each, .33 on a song of 4 tracks, .59 on one
-# of 11.)
+# which renders more again, and some end as soon as their loss is above the bound. (Measured, in units of one trial of
+# each processor: .33 on a song of 4 tracks, .59 on one of 11.)
 _TRIED = 0.5
 
 
