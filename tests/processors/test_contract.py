@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from mixgraph.processors import registered
 from mixgraph.processors.collection import Outlet
+from mixgraph.processors.dynamics import DynamicRangeProcessor
 
 NAMES = list(registered())
 LINEAR = [name for name in NAMES if registered()[name].linear]
@@ -338,21 +339,16 @@ def test_linear_processors_have_no_process(name):
 # Nonlinear processors.
 
 ONE_POLE = ["compressor", "noisegate"]
-DYNAMICS = [
-    ("saturator", {}),
-    ("fader", {}),
-    *(
-        (name, {"detector": detector})
-        for name in NONLINEAR
-        if name not in ("saturator", "fader")
-        for detector in ("energy", "mid")
-    ),
+DETECTING = [name for name in NONLINEAR if issubclass(registered()[name], DynamicRangeProcessor)]
+NONLINEAR_WITH_OPTIONS = [
+    *((name, {}) for name in NONLINEAR if name not in DETECTING),
+    *((name, {"detector": detector}) for name in DETECTING for detector in ("energy", "mid")),
     *((name, {"detector": detector, "envelope": "truncated"}) for name in ONE_POLE for detector in ("energy", "mid")),
 ]
 
 
 @pytest.mark.parametrize("samples", [1, 50, 3000])
-@pytest.mark.parametrize(("name", "options"), DYNAMICS)
+@pytest.mark.parametrize(("name", "options"), NONLINEAR_WITH_OPTIONS)
 def test_rest_is_processing_of_silence(name, options, samples):
     processor = make(name, **options)
     values, x = draw(processor), noise()
@@ -364,7 +360,7 @@ def test_rest_is_processing_of_silence(name, options, samples):
     assert found.numel() == 0 or (found != state).any()
 
 
-@pytest.mark.parametrize(("name", "options"), DYNAMICS)
+@pytest.mark.parametrize(("name", "options"), NONLINEAR_WITH_OPTIONS)
 def test_causal(name, options):
     processor = make(name, **options)
     values, x = draw(processor), noise()
@@ -376,7 +372,7 @@ def test_causal(name, options):
 
 
 @pytest.mark.parametrize("cuts", [[1], [127, 128, 300], [499]])
-@pytest.mark.parametrize(("name", "options"), DYNAMICS)
+@pytest.mark.parametrize(("name", "options"), NONLINEAR_WITH_OPTIONS)
 def test_pieces_with_state_equal_the_whole(name, options, cuts):
     processor = make(name, **options)
     values, x = draw(processor), noise()

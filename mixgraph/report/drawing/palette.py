@@ -34,7 +34,18 @@ _MORE_COLOURS = (
     "#117733",
     "#CC6677",
     "#6699CC",
+    "#EE7733",
+    "#0077BB",
+    "#EE3377",
+    "#009988",
+    "#DDCC77",
+    "#762A83",
+    "#33BBEE",
+    "#CC3311",
+    "#1B7837",
+    "#BBBBBB",
 )
+_FIRST_TURN = 10  # the type id that follows those of the usual console
 
 
 def type_order(types: Collection[str]) -> list[str]:
@@ -51,7 +62,7 @@ def type_colour(node_type: str) -> str:
         return PAPER
     type_id = registered()[node_type].type_id
     turn = zlib.crc32(node_type.encode()) if type_id is None else type_id
-    return _MORE_COLOURS[turn % len(_MORE_COLOURS)]
+    return _MORE_COLOURS[(turn - _FIRST_TURN) % len(_MORE_COLOURS)]
 
 
 def text_colour(background: str) -> str:
