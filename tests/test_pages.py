@@ -146,3 +146,10 @@ def test_the_examples_of_the_guide_to_extensions_run(tiny_song: Path, tmp_path: 
         words += ["--model.subgroup_chain=g", "--result.path=result", "--result.overwrite=true"]
         done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+    (network,) = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
+    (tmp_path / "my_network.yaml").write_text(network.replace("my_song", str(tiny_song)))
+    words = [sys.executable, "-m", "mixgraph", "fit", "--config", "my_network.yaml"]
+    words += ["--data.init_args.steps_per_stage=2"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list((tmp_path / "results" / "track_gains").rglob("*.ckpt"))

@@ -278,7 +278,7 @@ from mixgraph.processors.parameter import decibels
 
 @register
 class MyGain(Processor):
-    name, letter, linear, channels, keeps_mono, identity = "my_gain", "m", True, "mid_side", True, {"log_gain": 0.0}
+    name, letter, linear, channels, keeps_mono, identity = "my_gain", "M", True, "mid_side", True, {"log_gain": 0.0}
 
     @property
     def specification(self):
@@ -317,7 +317,7 @@ def own_classes(tiny_song, tmp_path_factory) -> Path:
     (folder / "my_parts.py").write_text(MY_PARTS)
     # The classes are named after the configuration whose settings they take.
     words = ["fit", str(tiny_song), "--import", "my_parts", "--config", "demo.yaml", "--model=MyConsole"]
-    words += ["--data", "my_parts.MyData", *SMALL, "--model.track_chain=gm", "--model.colour=blue"]
+    words += ["--data", "my_parts.MyData", *SMALL, "--model.track_chain=gM", "--model.colour=blue"]
     line = [sys.executable, "-m", "mixgraph", *words, "--result.path=mine"]
     search = subprocess.Popen(line, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     checkpoint, end = folder / "mine.partial" / "stage.ckpt", time.monotonic() + 120

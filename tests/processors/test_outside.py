@@ -28,8 +28,8 @@ RATE = 8000
 class Tremolo(Processor):
     """Turns a signal up and down several times a second, by at most `log_depth`."""
 
-    name = "tremolo"
-    letter = "o"
+    name = "my_tremolo"
+    letter = "O"
     type_id = 1000
     linear = False
     timed = False
@@ -74,11 +74,12 @@ def processors(monkeypatch):
 
 @pytest.fixture
 def values(processors):
-    graph = build_console({"band": ["guitar"]}, "og", "")
+    graph = build_console({"band": ["guitar"]}, "Og", "")
     tremolo = {"log_depth": -6.0, "log_hertz": 5.0, "log_limit": -20.0}
-    declared = processors["tremolo"].specification
+    declared = processors["my_tremolo"].specification
     parameters = {name: declared[name].from_unit(torch.tensor([[value]])) for name, value in tremolo.items()}
-    return GraphValues(graph, {"tremolo": parameters, "gain_panning": {"log_gain": torch.zeros(1, 2)}}, torch.ones(2))
+    gains = {"log_gain": torch.zeros(1, 2)}
+    return GraphValues(graph, {"my_tremolo": parameters, "gain_panning": gains}, torch.ones(2))
 
 
 def test_its_settings_are_told_and_drawn(processors, values) -> None:
@@ -95,20 +96,20 @@ def test_its_settings_are_told_and_drawn(processors, values) -> None:
 
 
 def test_it_stands_in_drawings_and_in_graphs_for_networks(processors, values) -> None:
-    assert f'fill="{type_colour("tremolo")}"' in draw_svg(values.graph)
+    assert f'fill="{type_colour("my_tremolo")}"' in draw_svg(values.graph)
     data = to_pyg(values.graph)
     assert 1000 in data.x.tolist()
     assert from_pyg(data) == values.graph
 
 
 def test_it_is_coded_and_compared(processors, values) -> None:
-    code = ParameterCode(processors["tremolo"])
-    parameters = values.parameters["tremolo"]
+    code = ParameterCode(processors["my_tremolo"])
+    parameters = values.parameters["my_tremolo"]
     assert (code.size, code.num_positions) == (3, 0)
     decoded = code.decode(code.encode(parameters))
     assert {name: value.tolist() for name, value in decoded.items()} == {n: v.tolist() for n, v in parameters.items()}
     other = replace(
-        values, parameters=values.parameters | {"tremolo": parameters | {"log_hertz": torch.tensor([[2.0]])}}
+        values, parameters=values.parameters | {"my_tremolo": parameters | {"log_hertz": torch.tensor([[2.0]])}}
     )
     errors = {error.quantity: error.error for error in parameter_errors(values, other, processors).values}
     assert errors["log_hertz"] == pytest.approx(math.exp(2) - 5, abs=1e-4)
@@ -117,13 +118,13 @@ def test_it_is_coded_and_compared(processors, values) -> None:
 
 def test_it_is_set_by_its_rule_and_follows_the_level(processors, values) -> None:
     generator = torch.Generator().manual_seed(0)
-    drawn, weight = draw_settings(processors["tremolo"], torch.ones(2, 100), 1.0, generator)
+    drawn, weight = draw_settings(processors["my_tremolo"], torch.ones(2, 100), 1.0, generator)
     assert 3 <= float(drawn["log_hertz"].exp()) <= 8
     assert 0.93 <= weight <= 0.99
-    moved = moved_thresholds(processors, values.parameters, 6.0)["tremolo"]
-    limit = processors["tremolo"].specification["log_limit"].to_unit(moved["log_limit"])
+    moved = moved_thresholds(processors, values.parameters, 6.0)["my_tremolo"]
+    limit = processors["my_tremolo"].specification["log_limit"].to_unit(moved["log_limit"])
     assert float(limit) == pytest.approx(-14, abs=1e-4)
-    assert torch.equal(moved["log_depth"], values.parameters["tremolo"]["log_depth"])
+    assert torch.equal(moved["log_depth"], values.parameters["my_tremolo"]["log_depth"])
 
 
 def test_it_is_rendered(processors, values) -> None:

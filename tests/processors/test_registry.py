@@ -6,7 +6,6 @@ import torch
 from mixgraph.processors import Processor, make_processors, processor_type, register, registered, types_from_letters
 from mixgraph.processors.dynamics import DynamicRangeProcessor
 
-
 LETTERS = {  # name -> letter, and whether it is linear
     "attack_release_compressor": ("k", False),
     "attack_release_gate": ("q", False),

@@ -152,5 +152,5 @@ def test_unknown_names_are_refused() -> None:
         DryWet("other")
     with pytest.raises(ValueError, match="period: at least 1, got 0"):
         Hybrid(0)
-    with pytest.raises(ValueError, match="order: one of random, weight, loss_increase.*, got 'best'"):
+    with pytest.raises(ValueError, match=r"order: one of random, weight, loss_increase.*, got 'best'"):
         BruteForce("best")
