@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal, get_args
 
 import lightning as L
 import torch
@@ -20,7 +20,7 @@ from mixgraph.results import CHECKPOINT, CONFIG, FOUND_AUDIO, SEARCH_LOG, TIMING
 from mixgraph.results.metrics import Metrics
 from mixgraph.results.outcome import SearchRun
 from mixgraph.results.summary import summarise
-from mixgraph.results.write import write_song
+from mixgraph.results.write import Spectrograms, write_song
 from mixgraph.search.module import ConsoleModule
 from mixgraph.songs import Song, write_audio
 from mixgraph.songs.describe import describe
@@ -48,11 +48,21 @@ class ResultFolder(L.Callback):
         path: of the result; `results/SONG` by default.
         overwrite: replace an existing result, and leftovers of a search that did not end.
         log_every: steps between rows of log.csv; each stage's last step has one, too.
+        spectrograms: what spectrograms.png is made by: `"stft"`, or `"ragged"`, Bark bands of the sliced constant-Q
+            transform, in which low notes are thin lines and clicks are thin columns.
     """
 
-    def __init__(self, path: str | None = None, overwrite: bool = False, log_every: int = 10) -> None:
+    def __init__(
+        self,
+        path: str | None = None,
+        overwrite: bool = False,
+        log_every: int = 10,
+        spectrograms: Literal["stft", "ragged"] = "stft",
+    ) -> None:
+        if spectrograms not in get_args(Spectrograms):
+            raise ValueError(f"spectrograms: one of {', '.join(get_args(Spectrograms))}, got {spectrograms!r}")
         self.path = None if path is None else Path(path)
-        self.overwrite, self.log_every = overwrite, log_every
+        self.overwrite, self.log_every, self.spectrograms = overwrite, log_every, spectrograms
         self.config_text: Callable[[Path], str] = lambda folder: ""  # that is saved in a folder
         self.starts_from: list[Path] = []  # results that the search reads, so that it must not replace them
         self.logs: list[list[dict[str, Any]]] = []
@@ -146,7 +156,7 @@ class ResultFolder(L.Callback):
         metrics: list[Metrics] = []
         for partial, song, record, log in zip(partials, songs, records, self.logs, strict=True):
             run = SearchRun(record, log, steps, planned, pl_module.failure)
-            written = write_song(partial, song_outcome(pl_module, song, run))
+            written = write_song(partial, song_outcome(pl_module, song, run), self.spectrograms)
             metrics.append(written.metrics)
             for note in written.notes:
                 rank_zero_info(note)

@@ -7,7 +7,8 @@
 - `findings`: what a mix could not follow, and the option that would help.
 - `verdict`: closeness in words.
 - `progress`: processors left, weights and loss over a search.
-- `spectrograms`: a target, its matches and their errors.
+- `spectrograms`: a target, its matches and their errors, by an STFT.
+- `ragged_spectrogram`: the same in bands that differ in rate, as the ear has them.
 - `figures`: figures are written whole or not at all.
 - `drawing`: the picture of a graph.
 """

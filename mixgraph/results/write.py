@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -19,6 +19,7 @@ from mixgraph.report.figures import save_figure
 from mixgraph.report.findings import is_mono
 from mixgraph.report.panels import settings_figures
 from mixgraph.report.progress import progress_figure
+from mixgraph.report.ragged_spectrogram import ragged_figure
 from mixgraph.report.settings import NodeSettings, read_settings, settings_text
 from mixgraph.report.spectrograms import spectrogram_figure
 from mixgraph.results.contents import LOG, TRACE
@@ -30,6 +31,7 @@ from mixgraph.results.summary import head_lines
 from mixgraph.songs import Song, write_audio
 from mixgraph.system.files import json_text, write_atomically
 
+Spectrograms = Literal["stft", "ragged"]
 _SILENT = "silent over the whole mix"
 _UNSEARCHED_LOG: Sequence[Mapping[str, Any]] = ({"step": 0, "stage": "console"},)
 """The log of a graph that was not searched for: it stands where a search starts."""
@@ -48,8 +50,13 @@ class WrittenSong:
     notes: tuple[str, ...]
 
 
-def write_song(folder: Path, outcome: SongOutcome) -> WrittenSong:
+def write_song(folder: Path, outcome: SongOutcome, spectrograms: Spectrograms = "stft") -> WrittenSong:
     """Renders and measures a song's graph, and writes the files of its result to a folder that exists.
+
+    Args:
+        folder: to write to.
+        outcome: what is measured and written.
+        spectrograms: what `spectrograms.png` is made by, see `ResultFolder`.
 
     Raises:
         FloatingPointError: the mix that the graph makes is not finite.
@@ -66,7 +73,8 @@ def write_song(folder: Path, outcome: SongOutcome) -> WrittenSong:
     notes = _write_mixes(folder, song, found_mix)
     _write_settings(folder, outcome, metrics)
     mixes = {"dry sum": dry_sum, "found": found_mix}
-    save_figure(spectrogram_figure(song.mix, mixes, song.sample_rate), folder / "spectrograms.png")
+    draw_spectrograms = spectrogram_figure if spectrograms == "stft" else ragged_figure
+    save_figure(draw_spectrograms(song.mix, mixes, song.sample_rate), folder / "spectrograms.png")
     save_figure(progress_figure(log), folder / "progress.png")
     if lacking := lacking_characters((song.title or song.name, *graph.names)):
         notes.append(
