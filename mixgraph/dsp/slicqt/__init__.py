@@ -4,6 +4,7 @@
 - `frame`: the windows of the bands, as index lists of a tight frame.
 - `ragged`: `RaggedSpectrum`, the coefficients of bands that differ in rate.
 - `transforms`: `NSGT` of signals of one length, `SliCQT` of signals of any length; both ways differentiable.
+- `choosing`: which transform suits given stems, by ideal masks.
 """
 
 from mixgraph.dsp.slicqt.frame import Raster

@@ -1,0 +1,287 @@
+"""`python -m mixgraph find-transform STEMS...`: which sliced transform suits given stems, by ideal masks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mixgraph.dsp.slicqt.choosing import TransformSettings
+
+METHODS = ("random", "optuna")
+STFT = "stft 4096/1024"
+_DESCRIPTION = (
+    "Ranks settings of the sliced constant-Q transform by what ideal ratio masks, with the phase of the mix, separate "
+    "on given stems. Each STEMS is a folder whose audio files are summed to a mix, or a song's folder, whose tracks "
+    "are. The first trial is the choice of xumx-sliCQ-V2 (262 Bark bands from 32.9 Hz) where it fits. The figure is "
+    "the median over all stems of the signal-to-distortion ratio in dB."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Stems:
+    """The stems of one folder: (channels, samples) each, at one sample rate."""
+
+    folder: Path
+    sample_rate: int
+    names: list[str]
+    audio: list[Tensor] = field(repr=False)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command; returns its exit code."""
+    parser = argparse.ArgumentParser(description=_DESCRIPTION)
+    parser.add_argument("stems", type=Path, nargs="+", metavar="STEMS", help="folder of stems, or of a song")
+    parser.add_argument("--trials", type=int, default=60, help="settings to try, earlier ones included (%(default)s)")
+    parser.add_argument("--method", choices=METHODS, default="random", help="how they are chosen (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the settings that are drawn (%(default)s)")
+    parser.add_argument("--start", type=float, default=0.0, help="second at which the excerpt begins (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of the excerpt (%(default)s)")
+    parser.add_argument("--longest-slice", type=float, default=1.0, help="in seconds (%(default)s)")
+    parser.add_argument("--rows", type=int, default=10, help="of the table (%(default)s)")
+    parser.add_argument(
+        "--out", type=Path, help="file of JSON lines, written as it goes; a stopped run goes on from it"
+    )
+    options = parser.parse_args(arguments)
+    for name in ("trials", "seconds", "longest_slice", "rows"):
+        if not getattr(options, name) > 0:
+            parser.error(f"--{name.replace('_', '-')}: above 0 is needed, got {getattr(options, name)}")
+    if options.start < 0:
+        parser.error(f"--start: at least 0 is needed, got {options.start}")
+
+    # What follows loads torch, which the help above does without.
+    from mixgraph.names import visible
+    from mixgraph.shipped import song_path
+
+    songs = [read_stems(song_path(folder), options.start, options.seconds) for folder in options.stems]
+    rates = {song.sample_rate for song in songs}
+    if len(rates) > 1:
+        raise ValueError(f"stems: folders of one sample rate are needed, got {_list(sorted(rates))} Hz")
+    trials = _Trials(options.out, _header(options, songs))
+    for line in _search(options, songs, trials):
+        sys.stdout.write(f"{visible(line)}\n")
+        sys.stdout.flush()
+    for line in table(trials.rows, options.rows):
+        sys.stdout.write(f"{line}\n")
+    return 0
+
+
+def read_stems(folder: Path, start: float, seconds: float) -> Stems:
+    """Reads the same excerpt of all stems in a folder; those that are silent there are left out.
+
+    Raises:
+        ValueError: fewer than two stems, a stem that is silent or not finite, or different rates or lengths.
+        FileNotFoundError: no such folder.
+    """
+    from mixgraph.songs.decode import decode
+    from mixgraph.songs.track_files import list_tracks
+
+    files = list_tracks(folder)
+    if len(files) < 2:
+        raise ValueError(f"{folder}: at least two stems are needed, got {len(files)}")
+    decoded = {file.name: decode(file.path) for file in files}
+    rates = {name: audio.sample_rate for name, audio in decoded.items()}
+    if len(set(rates.values())) > 1:
+        raise ValueError(f"{folder}: stems of one sample rate are needed, got {_each(rates, 'Hz')}")
+    lengths = {name: audio.samples.shape[-1] for name, audio in decoded.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(
+            f"{folder}: stems of one length are needed, got {_each(lengths, 'samples')}. HINT: export them from the "
+            "start to the end of the song"
+        )
+    sample_rate = next(iter(rates.values()))
+    part = slice(round(start * sample_rate), round((start + seconds) * sample_rate))
+    channels = max(audio.samples.shape[0] for audio in decoded.values())
+    excerpts = {}
+    for name, audio in decoded.items():
+        if not bool(audio.samples.isfinite().all()):
+            raise ValueError(f"{folder}: finite samples are needed, got NaN or infinity in stem {name}")
+        if not bool(audio.samples.any()):
+            raise ValueError(f"{folder}: stems with sound are needed, got silence in {name}. HINT: take it away")
+        excerpts[name] = audio.samples[:, part].expand(channels, -1)
+    audible = {name: excerpt for name, excerpt in excerpts.items() if bool(excerpt.any())}
+    if len(audible) < 2:
+        raise ValueError(
+            f"{folder}: at least two stems with sound from {start:g} s to {start + seconds:g} s are needed, got "
+            f"{len(audible)}. HINT: choose another --start or more --seconds"
+        )
+    return Stems(folder, sample_rate, list(audible), list(audible.values()))
+
+
+def _search(options: argparse.Namespace, songs: list[Stems], trials: _Trials) -> Iterator[str]:
+    """Runs the trials that are missing; yields a line for each."""
+    from mixgraph.dsp.slicqt.choosing import ideal_mask_sdr_db, stft_mask_sdr_db
+
+    if not any(row["scale"] == STFT for row in trials.rows):
+        ratios = {_stem(song, i): sdr for song in songs for i, sdr in enumerate(stft_mask_sdr_db(song.audio))}
+        trials.add({"trial": -1, "scale": STFT, **_figures(ratios)})
+        yield f"{STFT}: {trials.rows[-1]['median_sdr_db']:.2f} dB"
+    rate, done = songs[0].sample_rate, {row["trial"] for row in trials.rows}
+    for trial in range(options.trials):
+        if trial in done:
+            continue
+        started = time.perf_counter()
+        settings = _next_settings(options, rate, trial, trials.rows)
+        transform = settings.make(rate, options.longest_slice)
+        ratios = {
+            _stem(song, i): sdr for song in songs for i, sdr in enumerate(ideal_mask_sdr_db(transform, song.audio))
+        }
+        about = {"slice_samples": transform.slice_samples, "redundancy": round(transform.layout.redundancy, 3)}
+        took = {"seconds": round(time.perf_counter() - started, 2)}
+        trials.add({"trial": trial, **asdict(settings), **about, **_figures(ratios), **took})
+        yield (
+            f"trial {trial}: {settings.scale}, {settings.num_bands} bands from {settings.low_hz:g} Hz: "
+            f"{trials.rows[-1]['median_sdr_db']:.2f} dB"
+        )
+
+
+def _next_settings(
+    options: argparse.Namespace, sample_rate: int, trial: int, rows: list[dict[str, Any]]
+) -> TransformSettings:
+    from mixgraph.dsp.slicqt.choosing import PUBLISHED, draw_settings, fits
+
+    if trial == 0 and fits(PUBLISHED, sample_rate, options.longest_slice):
+        return PUBLISHED
+    if options.method == "optuna":
+        suggested = _suggest(options, trial, rows, sample_rate)
+        if suggested is not None:
+            return suggested
+    return draw_settings(options.seed, trial, sample_rate, options.longest_slice)
+
+
+def _suggest(
+    options: argparse.Namespace, trial: int, rows: list[dict[str, Any]], sample_rate: int
+) -> TransformSettings | None:
+    """What Optuna's sampler suggests after the trials so far; None where 100 of its suggestions do not fit a slice.
+
+    The sampler is seeded for each trial, so that a run which goes on suggests what one that was not stopped would have.
+    """
+    try:
+        import optuna
+    except ImportError:
+        raise ValueError(
+            "--method optuna: the package optuna is needed, and it is not installed. HINT: pip install mixgraph[tune]"
+        ) from None
+    from mixgraph.dsp.slicqt.choosing import LOW_HZ, NUM_BANDS, OFFSET_HZ, SCALE_NAMES, TransformSettings, fits
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    space = {
+        "scale": optuna.distributions.CategoricalDistribution(SCALE_NAMES),
+        "num_bands": optuna.distributions.IntDistribution(*NUM_BANDS, log=True),
+        "low_hz": optuna.distributions.FloatDistribution(*LOW_HZ, log=True),
+        "offset_hz": optuna.distributions.FloatDistribution(*OFFSET_HZ, log=True),
+    }
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=options.seed + trial))
+    for row in (row for row in rows if row["trial"] >= 0):
+        names = [name for name in space if name != "offset_hz" or row["scale"] == "variable_q"]
+        study.add_trial(
+            optuna.trial.create_trial(
+                params={name: row[name] for name in names},
+                distributions={name: space[name] for name in names},
+                value=row["median_sdr_db"],
+            )
+        )
+    for _ in range(100):
+        asked = study.ask()
+        scale = asked.suggest_categorical("scale", SCALE_NAMES)
+        num_bands = asked.suggest_int("num_bands", *NUM_BANDS, log=True)
+        low_hz = asked.suggest_float("low_hz", *LOW_HZ, log=True)
+        offset_hz = asked.suggest_float("offset_hz", *OFFSET_HZ, log=True) if scale == "variable_q" else 0.0
+        settings = TransformSettings(scale, num_bands, low_hz, offset_hz)
+        if fits(settings, sample_rate, options.longest_slice):
+            return settings
+        study.tell(asked, state=optuna.trial.TrialState.PRUNED)
+    return None
+
+
+class _Trials:
+    """The trials so far, and their file.
+
+    Args:
+        path: of JSON lines; None keeps them in memory alone.
+        header: what the trials belong to, the first line; a file with another one is refused.
+    """
+
+    def __init__(self, path: Path | None, header: dict[str, Any]) -> None:
+        self.path = path
+        self.rows: list[dict[str, Any]] = []
+        if path is None:
+            return
+        if path.exists():
+            self._read(path, header)
+        else:
+            path.write_text(json.dumps(header) + "\n", encoding="utf-8")
+
+    def _read(self, path: Path, header: dict[str, Any]) -> None:
+        text = path.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]  # a line that was cut short is tried again
+        try:
+            lines = [json.loads(line) for line in whole.splitlines()]
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}: JSON lines of find-transform are needed, got {error}") from error
+        if not lines or not isinstance(lines[0], dict) or lines[0].keys() != header.keys():
+            raise ValueError(f"{path}: a file of find-transform is needed. HINT: choose another --out")
+        other = [
+            f"{name} {lines[0][name]!r}, now {header[name]!r}" for name in header if lines[0][name] != header[name]
+        ]
+        if other:
+            raise ValueError(f"{path}: its trials have {'; '.join(other)}. HINT: choose another --out")
+        self.rows = lines[1:]
+        if whole != text:
+            path.write_text(whole, encoding="utf-8")
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Adds a trial, to the file too."""
+        self.rows.append(row)
+        if self.path is not None:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+def table(rows: Sequence[dict[str, Any]], num_rows: int) -> list[str]:
+    """The best trials, with the STFT at its place among all, as lines of text."""
+    ranked = sorted(rows, key=lambda row: -row["median_sdr_db"])
+    lines = [f"{'rank':>4}  {'scale':<15}{'bands':>6}{'low Hz':>8}{'offset':>8}{'slice':>8}{'redund.':>9}{'SDR dB':>8}"]
+    for rank, row in enumerate(ranked, 1):
+        if rank > num_rows and row["scale"] != STFT:
+            continue
+        numbers = (
+            f"{row['num_bands']:>6}{row['low_hz']:>8.1f}{row['offset_hz']:>8.1f}{row['slice_samples']:>8}"
+            f"{row['redundancy']:>9.2f}"
+            if row["scale"] != STFT
+            else " " * 39
+        )
+        lines.append(f"{rank:>4}  {row['scale']:<15}{numbers}{row['median_sdr_db']:>8.2f}")
+    return lines
+
+
+def _header(options: argparse.Namespace, songs: list[Stems]) -> dict[str, Any]:
+    names = ("method", "seed", "start", "seconds", "longest_slice")
+    stems = {str(song.folder.resolve()): song.names for song in songs}
+    return {**{name: getattr(options, name) for name in names}, "sample_rate": songs[0].sample_rate, "stems": stems}
+
+
+def _figures(ratios: dict[str, float]) -> dict[str, Any]:
+    rounded = {name: round(sdr, 4) for name, sdr in ratios.items()}
+    return {"median_sdr_db": round(statistics.median(ratios.values()), 4), "sdr_db": rounded}
+
+
+def _stem(song: Stems, index: int) -> str:
+    return f"{song.folder.name}/{song.names[index]}"
+
+
+def _each(values: dict[str, int], unit: str) -> str:
+    return ", ".join(f"{value} {unit} in {name}" for name, value in values.items())
+
+
+def _list(values: Sequence[int]) -> str:
+    return ", ".join(map(str, values))

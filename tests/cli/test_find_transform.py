@@ -1,0 +1,113 @@
+"""`python -m mixgraph find-transform`: ideal masks rank transforms, a stopped run goes on, bad stems are told."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from mixgraph.cli import find_transform
+from mixgraph.cli.commands import run
+from mixgraph.dsp.slicqt.choosing import PUBLISHED, draw_settings, ideal_mask_sdr_db, stft_mask_sdr_db
+
+RATE = 8000
+TIME = np.arange(2 * RATE) / RATE
+TONE = 0.3 * np.sin(2 * math.pi * 440 * TIME)
+CLICKS = np.where(np.arange(2 * RATE) % 2000 == 1000, 0.8, 0.0)
+
+
+@pytest.fixture
+def stems(tmp_path):
+    folder = tmp_path / "stems"
+    folder.mkdir()
+    soundfile.write(folder / "tone.wav", TONE, RATE)
+    soundfile.write(folder / "clicks.wav", np.stack((CLICKS, 0.5 * CLICKS), axis=1), RATE)
+    return folder
+
+
+def rows_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def without_times(rows):
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+@pytest.mark.parametrize("method", find_transform.METHODS)
+def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(stems, tmp_path, capsys, method) -> None:
+    if method == "optuna":
+        pytest.importorskip("optuna")
+    command = ["find-transform", str(stems), "--method", method]
+    whole, stopped = tmp_path / "whole.jsonl", tmp_path / "stopped.jsonl"
+    assert run([*command, "--trials", "4", "--out", str(whole)]) == 0
+    told = capsys.readouterr().out
+    assert "rank  scale" in told
+    assert told.count(find_transform.STFT) == 2  # when it is measured, and in the table
+    assert run([*command, "--trials", "2", "--out", str(stopped)]) == 0
+    stopped.write_text(stopped.read_text() + '{"trial": 2, "sca')  # killed while it wrote
+    assert run([*command, "--trials", "4", "--out", str(stopped)]) == 0
+    header, *rows = rows_of(whole)
+    assert header["stems"] == {str(stems): ["clicks", "tone"]}
+    assert [row["trial"] for row in rows] == [-1, 0, 1, 2, 3]
+    assert without_times(rows_of(stopped)[1:]) == without_times(rows)
+    with pytest.raises(ValueError, match=r"its trials have seed 0, now 1. HINT: choose another --out"):
+        run([*command, "--seed", "1", "--out", str(stopped)])
+
+
+def test_masks_separate_a_tone_from_clicks() -> None:
+    tone, clicks = (torch.from_numpy(values).float()[None] for values in (TONE, CLICKS))
+    transform = draw_settings(0, 0, RATE, 1.0).make(RATE, 1.0)
+    assert min(ideal_mask_sdr_db(transform, [tone, clicks])) > 5
+    assert min(stft_mask_sdr_db([tone, clicks])) > 5
+    assert stft_mask_sdr_db([tone[:, :100], clicks[:, 950:1050]])[0] > 0  # shorter than its window
+
+
+def test_the_published_choice_is_made_of_slices_below_a_second() -> None:
+    assert PUBLISHED.make(44100, 1.0).slice_samples == 16384
+    assert draw_settings(3, 7, 44100, 1.0) == draw_settings(3, 7, 44100, 1.0)
+    with pytest.raises(ValueError, match=r"slices of at most 0\.1 s are allowed, got 0\.37 s"):
+        PUBLISHED.make(44100, 0.1)
+    with pytest.raises(ValueError, match=r"longest slice: none of \d+ settings fits into 1e-05 s at 44100 Hz"):
+        draw_settings(0, 0, 44100, 0.00001)
+
+
+def test_a_stem_that_is_silent_in_the_excerpt_is_left_out(stems) -> None:
+    soundfile.write(stems / "late.wav", np.where(TIME > 1, 0.1, 0.0), RATE)
+    assert find_transform.read_stems(stems, 0.0, 1.0).names == ["clicks", "tone"]
+    assert find_transform.read_stems(stems, 0.0, 2.0).names == ["clicks", "late", "tone"]
+    with pytest.raises(ValueError, match="at least two stems with sound from 9 s to 10 s are needed, got 0"):
+        find_transform.read_stems(stems, 9.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "samples", "rate", "message"),
+    [
+        ("silent", 0 * TONE, RATE, "stems with sound are needed, got silence in silent"),
+        (
+            "short",
+            TONE[:-1],
+            RATE,
+            "stems of one length are needed, got 16000 samples in clicks, 15999 samples in short",
+        ),
+        ("fast", TONE, 16000, "stems of one sample rate are needed, got 8000 Hz in clicks, 16000 Hz in fast"),
+        ("nan", np.where(TIME > 1, np.nan, TONE), RATE, "finite samples are needed, got NaN or infinity in stem nan"),
+    ],
+)
+def test_bad_stems_are_told(stems, name, samples, rate, message) -> None:
+    soundfile.write(stems / f"{name}.wav", samples, rate, subtype="FLOAT")
+    with pytest.raises(ValueError, match=message):
+        find_transform.read_stems(stems, 0.0, 2.0)
+
+
+def test_one_stem_is_no_mix(tmp_path) -> None:
+    soundfile.write(tmp_path / "tone.wav", TONE, RATE)
+    with pytest.raises(ValueError, match="at least two stems are needed, got 1"):
+        run(["find-transform", str(tmp_path)])
+    with pytest.raises(FileNotFoundError):
+        run(["find-transform", str(tmp_path / "missing")])
+    (tmp_path / "text.jsonl").write_text("hello\n")
+    soundfile.write(tmp_path / "clicks.wav", CLICKS, RATE)
+    with pytest.raises(ValueError, match=r"text\.jsonl: JSON lines of find-transform are needed"):
+        run(["find-transform", str(tmp_path), "--out", str(tmp_path / "text.jsonl")])
