@@ -36,8 +36,9 @@ class Processor(nn.Module):
     `quantities`, `engineer_settings`, `usage` and the declared parameters.
 
     Attributes:
-        name: of the type, as it stands in graphs.
-        letter: of the type, in consoles and drawings.
+        name: names the type in graphs, options and files.
+        letter: stands for the type in chains and drawings; small letters belong to this package, and `i`, `m` and `o`
+            are input, mix and output in drawings.
         type_id: number of the type in `graph.to_pyg`, from 3 (input, mix and output come first), never changed once
             given: numbers below 1000 belong to this package. None where such graphs are not needed.
         linear: linear and time-invariant: the renderer then only asks for `impulse_response` (or `response`).
@@ -52,7 +53,7 @@ class Processor(nn.Module):
         inlets: 2 for a nonlinear processor that listens to a key, see `process_keyed`.
         outlets: several for a linear processor that splits its input, see `outlet_response`. Where the dry/wet weight
             is 0, the first outlet has the input and the others nothing.
-        outlet_names: of each outlet, for drawings.
+        outlet_names: the name of each outlet, for drawings.
         late: a linear processor whose wet sound is echoes or reverberation: what comes at once is the dry sound.
         label: the type's name in words; `""` is the name with spaces.
         paper_type: the type of the paper that does the same job, `""` where it is this one or there is none: a

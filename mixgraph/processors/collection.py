@@ -13,7 +13,7 @@ class Outlet(Processor):
 
     Args:
         splitter: whose parameters this takes.
-        outlet: from 1.
+        outlet: number of the outlet, from 1.
     """
 
     linear = True

@@ -44,7 +44,7 @@ class MultitapDelay(Processor):
 
     Args:
         sample_rate: in Hz.
-        window: of the tap filters, see `Equalizer`.
+        window: window of the tap filters, see `Equalizer`.
         truncate: cut each tap's filter at the borders of its segment (as published).
         radius_weight: strength of the pull of z to the unit circle: 0.01 in the paper, 1 in the published code.
     """

@@ -23,8 +23,8 @@ class Fader(Processor):
     Args:
         sample_rate: in Hz.
         interval: seconds from point to point.
-        seconds: of the song for which there are points; a longer song is held where they end.
-        roughness: of the penalty.
+        seconds: how much of a song has points; the last gain is held in what is longer.
+        roughness: the factor of the penalty.
     """
 
     name = "fader"

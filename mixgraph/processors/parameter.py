@@ -21,8 +21,8 @@ class Parameter:
     """A trainable quantity of a processor: trained in an unbounded coordinate, read in a physical unit.
 
     Attributes:
-        shape: of one node's value.
-        unit: of the mapped value, e.g. `"dB"`, `"ms"`; `"1"` where it has none.
+        shape: the shape of one node's value.
+        unit: the unit of the mapped value, e.g. `"dB"`, `"ms"`; `"1"` where it has none.
         low, high: the range of mapped values that the processor is meant for (tests go to both ends).
         to_unit, from_unit: the map from the trained coordinate to the unit and its inverse.
         description: one line for reports.

@@ -46,8 +46,8 @@ class Number:
     """One or several numbers of one meaning.
 
     Attributes:
-        key: of the number in tables, with its unit at the end: `threshold_db`.
-        label: for people.
+        key: names the number in tables, with its unit at the end: `threshold_db`.
+        label: names the number in texts and pictures.
         values: in the unit; infinite where there is no bound.
         unit: `"1"` has none, `":1"` is a ratio.
         style: format specification of a value; `""`: two digits.
@@ -151,7 +151,7 @@ class Curve:
         x, y: the curve.
         x_label, y_label: with units.
         unchanged: what the curve would be if the processor did nothing, (points,), where that is known.
-        x_limits, y_limits: of the axes, where they are not to fit the curve.
+        x_limits, y_limits: limits of the axes, where they are not to fit the curve.
     """
 
     x: Tensor
@@ -171,9 +171,9 @@ class Quantity:
     """Something that the same processor has in two graphs, and whose error is reported.
 
     Attributes:
-        name: for tables.
-        unit: of values and error.
-        values: of any shape; the error is the mean or median of their absolute differences.
+        name: names the quantity in tables.
+        unit: the unit of values and error.
+        values: a tensor of any shape; the error is the mean or median of their absolute differences.
         average: which of the two.
         stated: whether the averages themselves are reported beside the error.
     """
@@ -239,7 +239,7 @@ def frequency_response(processor: Processor, parameters: Parameters, hertz: Tens
 
     Args:
         processor: linear.
-        parameters: of one node, (1, *shape) each.
+        parameters: the trained values of one node, (1, *shape) each.
         hertz: (frequencies,).
     """
     taps = processor.impulse_response(parameters)[0].double()

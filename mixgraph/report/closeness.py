@@ -22,10 +22,10 @@ class Closeness:
     """The found mix against the target, in dB; positive where the found mix is louder, wider or peaks higher.
 
     Attributes:
-        level_db: of the powers of both channels over the whole song.
+        level_db: ratio of the powers of both channels over the whole song.
         octaves_db: name of the octave (`"31"`, `"63"` to `"16k"`, those that the sample rate holds) -> its long-term
             level. What is more than 40 dB below the whole target counts as that, in both mixes.
-        width_db: of the ratio of side to mid.
+        width_db: difference of the ratios of side to mid.
         target_width_db: side over mid of the target; -60 where it is mono.
         found_width_db: the same of the found mix.
         target_peak_dbfs: the target's highest sample, at the song's level.

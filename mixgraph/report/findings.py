@@ -76,7 +76,7 @@ def find_causes(
         song: its tracks and mix.
         found_mix: (2, L), at the level of the song's mix.
         closeness: how far the found mix is from the song's mix.
-        loss: of the found mix.
+        loss: the match loss of the found mix.
         loss_without: row of the sources -> the loss where that track is muted; asked for tracks without a clear place
             in the mix only.
     """

@@ -58,7 +58,7 @@ def settings_figures(settings: Sequence[NodeSettings], title: str, notes: Sequen
     octaves, responses with their full detail behind.
 
     Args:
-        settings: of `read_settings`, without what is not to be drawn.
+        settings: what `read_settings` returns, without what is not to be drawn.
         title: title of the song.
         notes: below the last page, e.g. what is not drawn.
 

@@ -24,8 +24,8 @@ class NodeSettings:
     Attributes:
         node: its number in the graph.
         place: the chain that it is in, e.g. `track kick`.
-        name: of its type; of a send, with the bus.
-        processor: of its type.
+        name: the name of its type; a send also names its bus.
+        processor: the processor of its type.
         values: its parameters and dry/wet weight, on the CPU, and the level and length of the song.
         loss_increase: without it (paper eq. 9), where it was measured.
     """
@@ -63,13 +63,13 @@ def read_settings(
     """The settings of all processors, chain by chain as the graph numbers them, in a chain in the order of the signal.
 
     Args:
-        graph: found.
+        graph: the graph that was found.
         processors: one module a type.
         parameters: type -> name -> (nodes of the type, *shape).
         weights: dry/wet, (processors,).
-        num_samples: of the song, at the rate of the processors.
+        num_samples: the length of the song, at the rate of the processors.
         level: the factor that the tracks were multiplied by in the search.
-        loss_increases: of each processor, (processors,), where they were measured.
+        loss_increases: what the loss rises by without each processor, (processors,), where that was measured.
     """
     number = {node: i for i, node in enumerate(graph.processors)}
     chains: dict[str, list[NodeSettings]] = {}
@@ -107,9 +107,9 @@ def settings_text(
     """All settings as plain text, a paragraph a chain.
 
     Args:
-        settings: of `read_settings`.
+        settings: what `read_settings` returns.
         title: title of the song.
-        sample_rate: that the graph runs at.
+        sample_rate: the rate in Hz that the graph runs at.
         verdict: lines on how close the result is, for the head.
         unmeasured: why loss increases are missing, where they are.
         notes: place -> what is to be said of the chain, e.g. that its track is silent. Places without processors are

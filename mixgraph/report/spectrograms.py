@@ -104,7 +104,7 @@ def spectrogram_figure(
         target: (2, time).
         candidates: name -> (2, time), of the target's length, e.g. the dry sum, the console, the pruned graph.
         sample_rate: in Hz.
-        max_columns: of each picture; longer songs are averaged down to it.
+        max_columns: the most columns of a picture; longer songs are averaged down to it.
 
     Raises:
         ValueError: no candidates, a candidate of another shape, or as `spectrogram`.

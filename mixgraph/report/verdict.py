@@ -34,7 +34,7 @@ class Verdict:
     """How close a found mix is.
 
     Attributes:
-        words: of `SCALE`.
+        words: one of the words of `SCALE`.
         closeness: in figures, dB to two places; None where the target is silent.
         findings: what the found mix could not follow, most important first.
     """
@@ -55,7 +55,7 @@ def judge(song: Song, found_mix: Tensor, loss: float, loss_without: Callable[[in
     Args:
         song: its tracks and mix.
         found_mix: (2, L), at the level of the song's mix.
-        loss: of the found mix, over the target's norm.
+        loss: the match loss of the found mix, over the target's norm.
         loss_without: row of the sources -> the loss of the found mix where that track is muted.
     """
     if not bool(song.mix.any()):
@@ -74,8 +74,8 @@ def verdict_lines(verdict: Verdict, loss: float) -> list[str]:
     """A verdict for a person: how close the mixes are, the octaves, and what could not be followed.
 
     Args:
-        verdict: of the found mix.
-        loss: of the found mix, over the target's norm.
+        verdict: the verdict on the found mix.
+        loss: the match loss of the found mix, over the target's norm.
     """
     closeness = verdict.closeness
     if closeness is None:

@@ -30,6 +30,8 @@ LETTERS = {  # name -> letter, and whether it is linear
 def test_every_processor_keeps_its_letter():
     assert {name: (kind.letter, kind.linear) for name, kind in registered().items()} == LETTERS
     assert list(registered()) == sorted(registered())
+    # Capital letters are for processors from outside; i, m and o are input, mix and output in drawings.
+    assert all(letter.islower() and letter not in "imo" for letter, _ in LETTERS.values())
 
 
 def test_gain_staging_is_of_processors_that_change_spectra():

@@ -29,8 +29,8 @@ class Layout:
     """Grid positions.
 
     Attributes:
-        columns: of each node; every edge leads to a higher column.
-        rows: of each node; nodes of one column are at least a row apart.
+        columns: the column of each node; every edge leads to a higher column.
+        rows: the row of each node; nodes of one column are at least a row apart.
         bands: the subgroups, from the top; none where no track has one.
         headings: the type of each column that holds one processor type only.
         num_columns, num_rows: the extent.
