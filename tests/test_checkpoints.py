@@ -19,8 +19,8 @@ def saved() -> bytes:
 
 def same(checkpoint: dict) -> bool:
     tensors = [checkpoint["state_dict"]["x"], checkpoint["state_dict"]["y"], checkpoint["moments"][0]]
-    wanted = [STATE["state_dict"]["x"], STATE["state_dict"]["y"], STATE["moments"][0]]
-    return checkpoint["epoch"] == 3 and all(map(torch.equal, tensors, wanted))
+    expected = [STATE["state_dict"]["x"], STATE["state_dict"]["y"], STATE["moments"][0]]
+    return checkpoint["epoch"] == 3 and all(map(torch.equal, tensors, expected))
 
 
 def test_a_bit_that_changed_anywhere_is_noticed(tmp_path) -> None:

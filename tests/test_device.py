@@ -80,9 +80,9 @@ def test_a_search_stays_on_its_device(data, console, request) -> None:
     oracle.build(module.graph)
     to_gpu = request.getfixturevalue("pretended")
     clip = clip._replace(**{name: to_gpu(getattr(clip, name)) for name in ("sources", "targets", "starts")})
-    for each in (module, oracle):
-        move(each, to_gpu)
-        assert {loss.device.type for loss in each.losses(clip).values()} == {"cuda"}
+    for module_or_oracle in (module, oracle):
+        move(module_or_oracle, to_gpu)
+        assert {loss.device.type for loss in module_or_oracle.losses(clip).values()} == {"cuda"}
     assert module.render(song).device.type == "cpu"  # of whole songs, blocks travel
     trials = song_evaluator(module, song)
     trials.evaluate(())
@@ -232,7 +232,7 @@ def test_the_estimator_stays_on_its_device(monkeypatch) -> None:
     batch = batch_of(examples, 2).to(META)
     module.to(META)
     estimate = module(batch)
-    assert {v.device for named in estimate.parameters.values() for v in named.values()} == {META}
+    assert {v.device for type_parameters in estimate.parameters.values() for v in type_parameters.values()} == {META}
     loss = torch.nn.functional.binary_cross_entropy(estimate.keep, batch.keep) + estimate.weights.sum()
     loss.backward()
     assert {p.grad.device for p in module.network.encoder.parameters()} == {META}

@@ -71,9 +71,9 @@ def gradients(module, clip):
 @pytest.mark.parametrize(("dtype", "of_loss", "of_gradients"), [("float32", 1e-5, 5e-3), ("float64", 1e-9, 1e-6)])
 @pytest.mark.parametrize("console", CONSOLES)
 def test_a_step_on_the_card_equals_the_cpu(data, console, dtype, of_loss, of_gradients) -> None:
-    wanted, slow = gradients(*make(data, "cpu", console, getattr(torch, dtype)))
+    expected, slow = gradients(*make(data, "cpu", console, getattr(torch, dtype)))
     loss, fast = gradients(*make(data, "cuda", console, getattr(torch, dtype)))
-    assert loss == pytest.approx(wanted, rel=of_loss)
+    assert loss == pytest.approx(expected, rel=of_loss)
     for name, gradient in slow.items():
         if "delay_z" not in name:  # modulus 1 whatever arrives
             assert (fast[name] - gradient).norm() <= of_gradients * gradient.norm() + 1e-9, name
@@ -154,10 +154,10 @@ def test_the_mel_loss_on_the_card_equals_the_cpu_in_float64() -> None:
     results = []
     for device in ("cpu", "cuda"):
         match = make_match_loss(30_000).to(device)
-        given = prediction.to(device).requires_grad_()
-        loss = match(given, target.to(device)).full.sum()
+        input_signal = prediction.to(device).requires_grad_()
+        loss = match(input_signal, target.to(device)).full.sum()
         loss.backward()
-        results.append((loss.item(), given.grad.cpu()))
+        results.append((loss.item(), input_signal.grad.cpu()))
     assert results[1][0] == pytest.approx(results[0][0], rel=1e-10)
     assert (results[1][1] - results[0][1]).norm() < 1e-8 * results[0][1].norm()
 
@@ -171,9 +171,9 @@ def test_inverse_real_ffts_of_the_card_ignore_what_real_signals_do_not_have() ->
     signal = torch.randn(4, 1000, dtype=torch.float64, generator=generator)
     grads = []
     for device in ("cpu", "cuda"):
-        given = signal.to(device).requires_grad_()
-        real_fft(given, 1200, 100).backward(spectrum.to(device))
-        grads.append(given.grad.cpu())
+        input_signal = signal.to(device).requires_grad_()
+        real_fft(input_signal, 1200, 100).backward(spectrum.to(device))
+        grads.append(input_signal.grad.cpu())
     assert torch.allclose(grads[1], grads[0], atol=1e-10)
 
 

@@ -89,9 +89,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_options_exist(page: Path) -> None:
     words = re.findall(r"`[^`\n]+`|^    .*", text_of(page), re.MULTILINE)
-    named = {option for word in words for option in OPTION.findall(word)}
-    named = {option.removesuffix(".help") for option in named}
-    assert named - OPTIONS - set(GROUPS) - {"model.optimizer.rate_factors.dry_wet"} == set()
+    stated_options = {option for word in words for option in OPTION.findall(word)}
+    stated_options = {option.removesuffix(".help") for option in stated_options}
+    assert stated_options - OPTIONS - set(GROUPS) - {"model.optimizer.rate_factors.dry_wet"} == set()
 
 
 def test_commands_exist(page: Path) -> None:
@@ -128,9 +128,9 @@ def test_the_guide_to_consoles_has_every_letter() -> None:
 
 
 def test_the_front_page_has_every_package() -> None:
-    named = set(re.findall(r"`mixgraph/(\w+)`", (ROOT / "README.md").read_text()))
+    listed_packages = set(re.findall(r"`mixgraph/(\w+)`", (ROOT / "README.md").read_text()))
     packages = {path.parent.name for path in (ROOT / "mixgraph").glob("*/__init__.py")}
-    assert named == packages
+    assert listed_packages == packages
 
 
 @pytest.mark.long

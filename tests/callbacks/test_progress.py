@@ -48,7 +48,7 @@ def odd_song(tiny_song, tmp_path):
 @pytest.mark.long
 def test_names_are_text_in_a_real_terminal(odd_song, tmp_path) -> None:
     ours, theirs = pty.openpty()
-    shown = bytearray()
+    terminal_output = bytearray()
     child = subprocess.Popen(
         command(odd_song, tmp_path / "r"), stdout=theirs, stderr=theirs, stdin=theirs, cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "200", "LINES": "40"},
@@ -56,9 +56,9 @@ def test_names_are_text_in_a_real_terminal(odd_song, tmp_path) -> None:
     os.close(theirs)
     with contextlib.suppress(OSError):  # the terminal is gone when the search is
         while part := os.read(ours, 65536):
-            shown += part
+            terminal_output += part
     os.close(ours)
-    text = shown.decode()
+    text = terminal_output.decode()
     assert child.wait() == 0, text
     assert "owned\x07" not in text
     assert "\x1b]" not in text

@@ -25,11 +25,11 @@ def find(path, folder, callbacks=(), checkpoint=None, rounds=2, stages=4, steps=
         str(path), sample_rate=RATE, steps_per_stage=steps, scored_seconds=1.0, cache_dir=None, loudness_lufs=lufs
     )
     pruning = IterativePruning(console_stages=2, rounds=rounds, tolerance=options.get("tolerance", 0.03))
-    own = [*callbacks, pruning, ResultFolder(str(folder), log_every=2)]
+    all_callbacks = [*callbacks, pruning, ResultFolder(str(folder), log_every=2)]
     saved = None if checkpoint is None else str(checkpoint)
     settings = {name: options.get(name) for name in ("loss", "optimizer")}
     module = ConsoleModule("ecg", "gr", sample_rate=RATE, **settings)
-    search(module, data, own, stages, "cpu", saved, enable_progress_bar=False)
+    search(module, data, all_callbacks, stages, "cpu", saved, enable_progress_bar=False)
     return json.loads((folder / "metrics.json").read_text())
 
 
@@ -89,8 +89,8 @@ def test_a_search_that_was_stopped_is_finished_from_its_result(tiny_song, undist
     assert sorted(p.name for p in tmp_path.iterdir()) == ["r"]
     assert not (folder / "stage.ckpt").exists()
     log = (folder / "search.log").read_text()
-    told = [line.split("  The search ")[1].split(":")[0] for line in log.splitlines() if "  The search " in line]
-    assert told == ["begins", "was stopped", f"goes on after stage {min((step - 1) // STEPS, 3)}", "is done"]
+    messages = [line.split("  The search ")[1].split(":")[0] for line in log.splitlines() if "  The search " in line]
+    assert messages == ["begins", "was stopped", f"goes on after stage {min((step - 1) // STEPS, 3)}", "is done"]
 
 
 @pytest.mark.long

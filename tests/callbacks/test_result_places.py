@@ -42,10 +42,14 @@ class AtStep(L.Callback):
 
 def find(song, folder, callbacks=(), checkpoint=None, overwrite=False) -> None:
     data = SongData(str(song), sample_rate=8000, steps_per_stage=STEPS, scored_seconds=1.0, cache_dir=None)
-    own = [*callbacks, IterativePruning(console_stages=2, rounds=1), ResultFolder(str(folder), overwrite, log_every=2)]
+    all_callbacks = [
+        *callbacks,
+        IterativePruning(console_stages=2, rounds=1),
+        ResultFolder(str(folder), overwrite, log_every=2),
+    ]
     module = ConsoleModule("eg", "g", sample_rate=8000)
     saved = None if checkpoint is None else str(checkpoint)
-    search(module, data, own, STAGES, "cpu", saved, enable_progress_bar=False)
+    search(module, data, all_callbacks, STAGES, "cpu", saved, enable_progress_bar=False)
 
 
 def contents(folder) -> dict[str, bytes]:

@@ -59,16 +59,16 @@ def both(request, paths, folder, together):
 
 
 def test_the_same_processors_survive_by_the_same_verdicts(both) -> None:
-    number, (alone, _, (own,)), (module, songs, records) = both
+    number, (alone, _, (record,)), (module, songs, records) = both
     assert module.part(songs[number]).graph == alone.graph
     assert 0 < len(alone.graph.processors) < alone.initial_counts[0]["gain_panning"] * len(CHAIN)
     assert module.initial_counts[number] == alone.initial_counts[0]
     assert torch.equal(module.loudest[number], alone.loudest[0])
     assert not torch.equal(module.loudest[0], module.loudest[1])
-    assert len(own.trace) == len(records[number].trace)
-    verdicts = {row["accepted"] for row in own.trace if row["kind"] == "trial"}
+    assert len(record.trace) == len(records[number].trace)
+    verdicts = {row["accepted"] for row in record.trace if row["kind"] == "trial"}
     assert verdicts == {True, False}
-    for first, second in zip(own.trace, records[number].trace, strict=True):
+    for first, second in zip(record.trace, records[number].trace, strict=True):
         assert first.keys() == second.keys()
         for name, value in first.items():
             # The loss sums thousands of float32 magnitudes; an order of summation is worth some 1e-7 of it, and the
@@ -88,14 +88,14 @@ def test_parameters_and_weights_are_equal(both) -> None:
     part = module.part(songs[number])
     assert (part.weights - alone.weights).abs().max() < 5e-5
     state = alone.trainer.optimizers[0].state
-    for node_type, named in alone.parameters_by_type().items():
-        sizes = {name: state[value]["exp_avg_sq"].sqrt() for name, value in named.items()}
+    for node_type, parameters in alone.parameters_by_type().items():
+        sizes = {name: state[value]["exp_avg_sq"].sqrt() for name, value in parameters.items()}
         largest = max(float(size.max()) for size in sizes.values())
-        for name, value in named.items():
-            heard = sizes[name] > 1e-2 * largest
-            if not heard.any():
+        for name, value in parameters.items():
+            audible = sizes[name] > 1e-2 * largest
+            if not audible.any():
                 continue
-            error = (part.parameters[node_type][name] - value)[heard].abs().max()
+            error = (part.parameters[node_type][name] - value)[audible].abs().max()
             assert error < 3e-4, (node_type, name)
     first, second = alone.render(song), module.render(songs[number])
     assert first.abs().max() > 0.1
@@ -126,9 +126,9 @@ def test_each_song_has_a_result_of_its_own(both, folder) -> None:
     assert set(logs[1][0]) == set(logs[0][0]) - shared
     for first_row, row in zip(*logs, strict=True):
         assert row.pop("stage") == first_row.pop("stage")
-        wanted = {n: float(first_row[n]) for n in row}
+        expected = {n: float(first_row[n]) for n in row}
         # A weight moves by up to .18 of a logit in a step, whatever the size of its gradient: rounding is scaled up.
-        assert {n: float(v) for n, v in row.items()} == pytest.approx(wanted, rel=1e-4)
+        assert {n: float(v) for n, v in row.items()} == pytest.approx(expected, rel=1e-4)
     seconds = [json.loads((p / "timings.json").read_text()) for p in (alone, joined)]
     assert [s["num_songs"] for s in seconds] == [1, 2]
     assert seconds[0]["num_trials"] == seconds[1]["num_trials"]

@@ -94,8 +94,8 @@ def find(tiny_song, tmp_path):
         pruning, keep = IterativePruning(console_stages=console, rounds=rounds, **options), Keep(tmp_path / "c.ckpt")
         module = ConsoleModule("ecg", "gr", sample_rate=RATE, warm_up_seconds=0.0)
         checkpoint = str(keep.path) if go_on else None
-        own = [*callbacks, pruning, keep, budget]
-        search(module, data, own, console + rounds, "cpu", checkpoint, enable_progress_bar=False)
+        all_callbacks = [*callbacks, pruning, keep, budget]
+        search(module, data, all_callbacks, console + rounds, "cpu", checkpoint, enable_progress_bar=False)
         return pruning, keep
 
     return run
@@ -111,11 +111,11 @@ def test_every_timed_trial_is_of_another_candidate(find, machine) -> None:
 
 def test_trials_are_timed_on_tracks_and_in_subgroups(find, machine, monkeypatch) -> None:
     """One in a subgroup takes half as long; of 13, 9 are on tracks: the mean is within 10 % of that of all."""
-    seen = {}
+    costs_seen = {}
     machine.trial = lambda evaluator, removed: 1.0 if _is_on_a_track(evaluator, removed[0]) else 0.5
-    monkeypatch.setattr("callbacks.search_costs.time_trials", lambda e: seen.setdefault("told", time_trials(e)))
+    monkeypatch.setattr("callbacks.search_costs.time_trials", lambda e: costs_seen.setdefault("told", time_trials(e)))
     find(TimeBudget(), steps=1, rounds=0, console=1, leave_one_out=False)
-    assert seen["told"] == pytest.approx((WHOLE, (9 * 1.0 + 4 * 0.5) / 13), rel=0.1)
+    assert costs_seen["told"] == pytest.approx((WHOLE, (9 * 1.0 + 4 * 0.5) / 13), rel=0.1)
 
 
 def _is_on_a_track(evaluator, index):
@@ -123,38 +123,41 @@ def _is_on_a_track(evaluator, index):
 
 
 def test_one_trial_that_is_held_up_does_not_decide(find, machine, monkeypatch) -> None:
-    seen = {}
+    costs_seen = {}
     machine.trial = lambda evaluator, removed: 40.0 if len(machine.trials) == 3 else 1.0
-    monkeypatch.setattr("callbacks.search_costs.time_trials", lambda e: seen.setdefault("told", time_trials(e)))
+    monkeypatch.setattr("callbacks.search_costs.time_trials", lambda e: costs_seen.setdefault("told", time_trials(e)))
     find(TimeBudget(), steps=1, rounds=0, console=1, leave_one_out=False)
-    assert seen["told"][1] == pytest.approx((1 + 1 + 4) / 3)  # counted as four; it took the time of the others
+    assert costs_seen["told"][1] == pytest.approx((1 + 1 + 4) / 3)  # counted as four; it took the time of the others
 
 
 def test_what_is_said_is_what_is_taken(find, machine, caplog) -> None:
     budget = TimeBudget()
     with caplog.at_level("INFO"):
         pruning, _ = find(budget, console=2, rounds=2, steps=10)
-    said = float(caplog.text.split("about ")[1].split(" minutes")[0]) * 60
+    announced_seconds = float(caplog.text.split("about ")[1].split(" minutes")[0]) * 60
     # 4 stages of 10 steps; 13 processors are measured, tried, and what is left again; files are written in no time here
     started = 2 * WHOLE + 7 * TRIAL + 4 * STEP
-    taken = machine.now - started + END
-    assert taken / 1.3 < said < 1.3 * taken
+    measured_seconds = machine.now - started + END
+    assert measured_seconds / 1.3 < announced_seconds < 1.3 * measured_seconds
     assert pruning.songs[0].seconds > 0
 
 
 def test_a_budget_scales_the_search(find, machine, tmp_path, caplog) -> None:
     """13 processors in 90 s: there is time for one round of 26 trials, and for steps of 3 stages."""
-    budget, seen = TimeBudget("90s"), {}
+    budget, schedules_seen = TimeBudget("90s"), {}
 
     class Look(L.Callback):
         def on_train_start(self, trainer, pl_module):
-            seen["epochs"], seen["ramp"] = trainer.max_epochs, pl_module.regularizers.sparsity_ramp_steps
+            schedules_seen["epochs"], schedules_seen["ramp"] = (
+                trainer.max_epochs,
+                pl_module.regularizers.sparsity_ramp_steps,
+            )
 
     with caplog.at_level("INFO"):
         find(budget, Look(), ResultFolder(str(tmp_path / "r")))
     fitted = budget.fitted
     assert (fitted.rounds, fitted.sampler.sampler, fitted.leave_one_out) == (1, "brute_force", True)
-    assert seen == {"epochs": 3, "ramp": fitted.sparsity_ramp_steps}
+    assert schedules_seen == {"epochs": 3, "ramp": fitted.sparsity_ramp_steps}
     metrics = json.loads((tmp_path / "r" / "metrics.json").read_text())
     # The last stage is a little shorter: pruning leaves more of so small a console than of others.
     assert 2.5 * fitted.steps_per_stage < metrics["steps"] == metrics["planned_steps"] <= 3 * fitted.steps_per_stage

@@ -17,11 +17,11 @@ def test_the_trace_names_what_goes_along_with_a_send(tiny_song) -> None:
     data = SongData(str(tiny_song), sample_rate=RATE, steps_per_stage=1, scored_seconds=1.0, cache_dir=None)
     module = ConsoleModule("", "", sample_rate=RATE, returns={"room": "erg"})
     pruning = IterativePruning(console_stages=1, rounds=1, tolerance=100.0, leave_one_out=False)
-    told = []
-    pruning.listeners.append(lambda song, row, remaining: told.append(remaining))
+    rows = []
+    pruning.listeners.append(lambda song, row, remaining: rows.append(remaining))
     search(module, data, [pruning], pruning.num_stages, "cpu", enable_progress_bar=False)
     assert not module.graph.processors
-    assert told[-1] == 0
+    assert rows[-1] == 0
     row = pruning.trace[-1]
     assert (row["kind"], row["remaining"], len(row["removed"])) == ("round", 0, 6)
 
@@ -37,10 +37,10 @@ def test_a_search_prunes_splitters_and_sidechains(tiny_song, tmp_path) -> None:
     assert initial["sidechain_compressor"] == 1
     assert 0 < sum(left.values()) < sum(initial.values())
     assert len(pruning.trace) > 3
-    found = load_result(tmp_path / "found")
-    assert found.graph == module.graph
+    result = load_result(tmp_path / "found")
+    assert result.graph == module.graph
     song = data.song
-    mix = render_song(found.graph, found.processors, song.sources, found.parameters, found.weights)[0]
+    mix = render_song(result.graph, result.processors, song.sources, result.parameters, result.weights)[0]
     again = module.target(song).score(mix).loss["full"]
     metrics = json.loads((tmp_path / "found" / "metrics.json").read_text())
     assert abs(again - metrics["losses"]["found"]["loss"]["full"]) < 1e-5

@@ -37,12 +37,12 @@ FILES = {
 
 
 def settings(song: Path, result: Path, **options) -> list[str]:
-    found = {
+    all_settings = {
         "data.path": song, "data.sample_rate": 8000, "data.steps_per_stage": 4, "data.scored_seconds": 1.0,
         "model.track_chain": "eg", "model.subgroup_chain": "gr", "pruning.console_stages": 2, "pruning.rounds": 2,
         "result.path": result, "result.log_every": 2, "trainer.accelerator": "cpu",
     } | {name.replace("__", "."): value for name, value in options.items()}  # fmt: skip
-    return [f"--{name}={value}" for name, value in found.items()]
+    return [f"--{name}={value}" for name, value in all_settings.items()]
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
@@ -72,16 +72,16 @@ def test_every_config_parses_against_the_real_signatures(config, monkeypatch, ca
         run(monkeypatch, "fit", "--config", ROOT / config, "--data.path=x", "--print_config")
     assert stop.value.code == 0
     printed = yaml.safe_load(capsys.readouterr().out)
-    given = yaml.safe_load((ROOT / config).read_text()) or {}
+    config_settings = yaml.safe_load((ROOT / config).read_text()) or {}
 
-    def contains(found, wanted):
-        for key, value in wanted.items():
-            if isinstance(value, dict) and isinstance(found[key], dict):
-                contains(found[key], value)
+    def contains(parsed, written):
+        for key, value in written.items():
+            if isinstance(value, dict) and isinstance(parsed[key], dict):
+                contains(parsed[key], value)
             elif key != "path":
-                assert found[key] == value, key
+                assert parsed[key] == value, key
 
-    contains(printed, given)
+    contains(printed, config_settings)
 
 
 @pytest.mark.long
@@ -135,8 +135,8 @@ def test_result_folder_is_whole_and_consistent(result, tiny_song) -> None:
         left == sum(n["weight"] is not None for n in graph["nodes"]) == sum(metrics["num_processors_by_type"].values())
     )
     assert metrics["pruning_ratio"] == 1 - left / metrics["num_processors"]["console"]
-    console, found = (metrics["losses"][name]["loss"]["full"] for name in ("console", "found"))
-    assert metrics["within_tolerance"] is (found <= console + metrics["tolerance"])
+    console, found_loss = (metrics["losses"][name]["loss"]["full"] for name in ("console", "found"))
+    assert metrics["within_tolerance"] is (found_loss <= console + metrics["tolerance"])
     trace = [json.loads(line) for line in (result / "trace.jsonl").read_text().splitlines()]
     rounds = [row for row in trace if row["kind"] == "round"]
     assert [row["round"] for row in rounds] == [0, 1]
@@ -169,10 +169,10 @@ def test_result_renders_again_to_the_same_audio(result, tiny_song, monkeypatch, 
         first, _ = soundfile.read(result / "mix_found.flac")
         assert rate == 8000
         assert np.abs(again - first).max() < 2e-6  # float32 rounding and 24 bits
-    found = load_result(result)
+    result_graph = load_result(result)
     song = load_song(tiny_song, sample_rate=8000)
-    assert found.level == song.level
-    assert torch.allclose(read_tracks(found, tiny_song / "tracks").sources * song.level, song.sources, atol=1e-7)
+    assert result_graph.level == song.level
+    assert torch.allclose(read_tracks(result_graph, tiny_song / "tracks").sources * song.level, song.sources, atol=1e-7)
 
 
 def test_no_path_date_or_host_in_the_result(result, tiny_song) -> None:
@@ -323,8 +323,8 @@ def test_sigterm_elsewhere_has_the_same_code(where, monkeypatch) -> None:
 @pytest.mark.long
 def test_a_second_ctrl_c_has_a_code_of_its_own(tiny_song, tmp_path) -> None:
     child = process("fit", *settings(tiny_song, tmp_path / "r", pruning__console_stages=500))
-    for told in ("Stage 2/", "Interrupted"):
-        while told not in (line := child.stdout.readline()):
+    for words in ("Stage 2/", "Interrupted"):
+        while words not in (line := child.stdout.readline()):
             assert line, "the search ended"
         child.send_signal(signal.SIGINT)
     output = child.communicate(timeout=60)[0]
@@ -378,8 +378,8 @@ def test_fit_starts_from_a_found_graph(result, tiny_song, monkeypatch, tmp_path)
     with pytest.raises(SystemExit, match=r"start: .*further is where the result goes"):  # what it needs to go on
         run(monkeypatch, "fit", *settings(tiny_song, folder), f"--start={folder}", "--result.overwrite=true")
     assert (folder / "graph.json").read_bytes() == before
-    said = r"model\.track_chain: the search starts from the graph of .*, so that 'ecg' would be without effect"
-    with pytest.raises(SystemExit, match=said):
+    message = r"model\.track_chain: the search starts from the graph of .*, so that 'ecg' would be without effect"
+    with pytest.raises(SystemExit, match=message):
         run(monkeypatch, "fit", *settings(tiny_song, tmp_path / "x", model__track_chain="ecg"), f"--start={result}")
     with pytest.raises(SystemExit, match=r"was found at 8000 Hz, data\.sample_rate is 16000"):
         run(monkeypatch, "fit", *settings(tiny_song, tmp_path / "x", data__sample_rate=16000), f"--start={result}")
@@ -391,8 +391,8 @@ def test_fit_starts_from_a_found_graph(result, tiny_song, monkeypatch, tmp_path)
 @pytest.mark.long
 def test_a_learning_rate_of_30_ends_with_the_last_good_graph(tiny_song, monkeypatch, tmp_path) -> None:
     options = settings(tiny_song, tmp_path / "r", model__track_chain="ecg", model__optimizer__learning_rate=30)
-    said = r"mixgraph: training broke down at step [2-9]: .*, which comes from the (output|gradient) of .*\(track "
-    with pytest.raises(SystemExit, match=said):
+    message = r"mixgraph: training broke down at step [2-9]: .*, which comes from the (output|gradient) of .*\(track "
+    with pytest.raises(SystemExit, match=message):
         run(monkeypatch, "fit", *options)
     assert load_result(tmp_path / "r").weights.shape == (13,)
     assert "learning_rate (it is 30)" in json.loads((tmp_path / "r" / "metrics.json").read_text())["failure"]
@@ -678,7 +678,7 @@ def test_wrong_options_are_told_in_a_few_lines(options, said, monkeypatch, capsy
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, "fit", "--data.path=x", *options)
     assert stop.value.code == 2
-    told = capsys.readouterr().err
-    assert said in told
-    assert told.endswith("All options: python -m mixgraph fit --help-all\n")
-    assert len(told.splitlines()) <= 3
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert printed.endswith("All options: python -m mixgraph fit --help-all\n")
+    assert len(printed.splitlines()) <= 3

@@ -71,9 +71,9 @@ print({{"torch", "lightning", "numba", "matplotlib"}} & set(sys.modules))
 
 def test_every_command_is_listed_and_can_be_imported(capsys) -> None:
     assert commands.run(["--help"]) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for command in commands.COMMANDS:
-        assert f"  {command.name}" in told
+        assert f"  {command.name}" in printed
         path = Path(*command.module.split("."))
         assert (ROOT / path.with_suffix(".py")).is_file()
     assert commands.run(["rendr"]) == 2
@@ -84,17 +84,19 @@ def test_every_command_is_listed_and_can_be_imported(capsys) -> None:
 @pytest.mark.parametrize("command", short_help.SHORT_HELPS)
 def test_a_short_help_states_the_real_defaults(command) -> None:
     groups = {"data": SongData, "model": ConsoleModule, "pruning": IterativePruning, "result": ResultFolder}
-    options = [option for shown in short_help.SHORT_HELPS[command].options.values() for option in shown]
+    options = [
+        option for heading_options in short_help.SHORT_HELPS[command].options.values() for option in heading_options
+    ]
     stated = {option.setting: option.default for option in options if option.setting}
     assert stated.pop("trainer.accelerator") == "auto"
     assert stated.pop("seed_everything", 42) == 42
     for setting, default in stated.items():
         group, name = setting.split(".")
         assert inspect.signature(groups[group]).parameters[name].default == default, setting
-    told = short_help.short_help("python -m mixgraph", command).splitlines()
-    assert max(map(len, told)) <= 120
-    assert len(told) < 60
-    assert f"mixgraph {command} --help-all" in told[-1]
+    lines = short_help.short_help("python -m mixgraph", command).splitlines()
+    assert max(map(len, lines)) <= 120
+    assert len(lines) < 60
+    assert f"mixgraph {command} --help-all" in lines[-1]
 
 
 def test_the_defaults_of_the_tools_are_those_of_the_library() -> None:
@@ -130,8 +132,8 @@ def test_words_before_lightning_reads_them(tmp_path, monkeypatch) -> None:
     assert prepare(["fit", "--tracks", "t", "--config=demo.yaml"]) == ["fit", ours, "--data.path=t"]
     (tmp_path / "demo.yaml").write_text("data: {path: mine}\n")
     assert prepare(["fit", "--config", "demo.yaml"]) == ["fit", "--config=demo.yaml"]
-    told = r"config: demmo.yaml is no file, nor one of .*base.yaml, .*demo.yaml.*\. HINT: did you mean demo.yaml"
-    with pytest.raises(FileNotFoundError, match=told):
+    message = r"config: demmo.yaml is no file, nor one of .*base.yaml, .*demo.yaml.*\. HINT: did you mean demo.yaml"
+    with pytest.raises(FileNotFoundError, match=message):
         prepare(["fit", "--config", "demmo.yaml"])
     with pytest.raises(FileNotFoundError, match=r"esg.yaml is no file.* HINT: did you mean consoles/esg.yaml\?"):
         prepare(["fit", "--config", "esg.yaml"])
@@ -152,9 +154,9 @@ def test_what_the_trainer_cannot_have_is_told_by_its_option() -> None:
     message = (
         'Parser key "trainer.logger":\n  Errors:\n    - Expected a dot import path string: CSVLoger\n    - Expected x'
     )
-    told = "trainer.logger: no class is named 'CSVLoger'"
+    told_message = "trainer.logger: no class is named 'CSVLoger'"
     assert briefly(message, []) == (
-        told,
+        told_message,
         "HINT: did you mean CSVLogger or Logger? One of yours is named with its module.",
     )
     assert briefly('Parser key "trainer.devices": invalid', []) == ('Parser key "trainer.devices": invalid', "")
@@ -178,8 +180,8 @@ def test_what_names_no_model_or_data_is_told(monkeypatch, capsys) -> None:
             run(["fit", *words])
     with pytest.raises(SystemExit):  # a network without its data
         run(["fit", "--model=lightning.pytorch.demos.boring_classes.BoringModel", "--data.path=x"])
-    told = capsys.readouterr().err
-    assert "data.path: no class is named that it is a setting of\nHINT: --data=MODULE.CLASS. " in told
+    printed = capsys.readouterr().err
+    assert "data.path: no class is named that it is a setting of\nHINT: --data=MODULE.CLASS. " in printed
 
 
 def test_where_a_class_is_named(tmp_path) -> None:

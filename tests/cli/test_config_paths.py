@@ -81,8 +81,8 @@ def test_paths_are_told_from_other_settings(tmp_path, monkeypatch) -> None:
     (tmp_path / "results" / "r").mkdir(parents=True)
     file = tmp_path / "results" / "r" / "config.yaml"
     file.write_text(text)
-    named = {"data": {"class_path": "own.Data", "init_args": {"path": "s"}}}
-    assert yaml.safe_load(saved_config(named, tmp_path / "r"))["data"]["init_args"] == {"path": "../s"}
+    class_config = {"data": {"class_path": "own.Data", "init_args": {"path": "s"}}}
+    assert yaml.safe_load(saved_config(class_config, tmp_path / "r"))["data"]["init_args"] == {"path": "../s"}
     expected = config | {"start": ["a", "b"], "data": config["data"] | {"path": "s"}, "other": "../../x"}
     assert read_saved_config(file) == expected
     file.write_text("data: {path: s}")
@@ -96,9 +96,9 @@ def test_settings_that_are_null_or_left_out_are_those_of_the_defaults(tmp_path) 
     """As an earlier version wrote them; and as the builder compares them, so that it sees a default that changed."""
     old = tmp_path / "old.yaml"
     old.write_text("model: {loss: null, rendering: null, optimizer: {rate_factors: {reverb: 2.0}}}")
-    found = resolve_settings([str(old)], [])
+    resolved = resolve_settings([str(old)], [])
     rates = {"rate_factors": {"dry_wet": 6.0, "reverb": 2.0}}
-    assert {name: found["model"][name] for name in FULL} == FULL | {"optimizer": FULL["optimizer"] | rates}
-    assert found["data"]["path"] == "song"
-    named = with_defaults({"model": {"class_path": "own.Console", "init_args": {"loss": None}}})["model"]
-    assert named == {"class_path": "own.Console", "init_args": FULL}
+    assert {name: resolved["model"][name] for name in FULL} == FULL | {"optimizer": FULL["optimizer"] | rates}
+    assert resolved["data"]["path"] == "song"
+    model = with_defaults({"model": {"class_path": "own.Console", "init_args": {"loss": None}}})["model"]
+    assert model == {"class_path": "own.Console", "init_args": FULL}

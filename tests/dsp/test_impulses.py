@@ -139,11 +139,11 @@ def one_thread():
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("radius", [0.5, 0.9])
 def test_known_delays_are_recovered(radius):
-    length, wanted = 100, torch.tensor([[7, 33, 50, 97], [2, 83, 26, 47]])
-    target = F.one_hot(wanted, length).double().flatten(1)
+    length, expected = 100, torch.tensor([[7, 33, 50, 97], [2, 83, 26, 47]])
+    target = F.one_hot(expected, length).double().flatten(1)
     # Starts within a quarter of the segment: the relaxed impulse reaches that far.
     offset = torch.tensor([[10, -13, 20, -8], [5, 7, -20, 17]])
-    angle = -2 * math.pi * (wanted + offset) / length
+    angle = -2 * math.pi * (expected + offset) / length
     raw = math.atanh(radius) * torch.stack((angle.cos(), angle.sin()), dim=-1)
     raw.requires_grad_()
     filters = torch.ones(2, 4, 1, dtype=torch.float64)
@@ -156,5 +156,5 @@ def test_known_delays_are_recovered(radius):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    miss = (hard_delay(raw.detach(), length) - wanted + length // 2) % length - length // 2
+    miss = (hard_delay(raw.detach(), length) - expected + length // 2) % length - length // 2
     assert miss.abs().max() <= 1

@@ -104,10 +104,10 @@ def test_the_gradient_through_the_inverse_is_one_analysis() -> None:
     """What the source's code could not do: a loss on the waveform, by the coefficients."""
     transform, samples = make("bark"), 6000
     flat = transform(noise(2, samples)).flat.requires_grad_()
-    wanted = noise(2, samples, seed=1)
+    target = noise(2, samples, seed=1)
     signal = transform.inverse(RaggedSpectrum(flat, transform.layout), samples)
-    (signal - wanted).square().sum().backward()
-    expected = transform(2 * (signal - wanted).detach()).flat
+    (signal - target).square().sum().backward()
+    expected = transform(2 * (signal - target).detach()).flat
     assert torch.allclose(flat.grad, expected, atol=1e-5)
 
 
@@ -306,13 +306,13 @@ def test_what_cannot_be_is_refused(build, message) -> None:
 
 
 def test_an_inverse_refuses_coefficients_of_another_transform() -> None:
-    one, other = make("bark"), make("mel")
-    spectrum = one(noise(5000))
+    transform, other = make("bark"), make("mel")
+    spectrum = transform(noise(5000))
     with pytest.raises(ValueError, match=r"coefficients of 42 bands from 60.0 to 7500.0 Hz, .* got those of"):
         other.inverse(spectrum, 5000)
     with pytest.raises(ValueError, match="samples: a signal of 9000 samples has 10 slices, got 6"):
-        one.inverse(spectrum, 9000)
+        transform.inverse(spectrum, 9000)
     with pytest.raises(ValueError, match=r"complex coefficients are needed, got torch.float32. HINT: magnitudes"):
-        one.inverse(spectrum.magnitude(), 5000)
+        transform.inverse(spectrum.magnitude(), 5000)
     with pytest.raises(ValueError, match=r"flat: \(..., \d+\) is needed"):
-        RaggedSpectrum(torch.zeros(3), one.layout)
+        RaggedSpectrum(torch.zeros(3), transform.layout)

@@ -26,7 +26,7 @@ def songs(tmp_path_factory) -> tuple[Path, ...]:
     import soundfile
 
     folder = tmp_path_factory.mktemp("corpus")
-    found = []
+    folders = []
     for number in range(4):
         rng = np.random.default_rng(number)
         t = np.arange(5 * RATE) / RATE
@@ -44,8 +44,8 @@ def songs(tmp_path_factory) -> tuple[Path, ...]:
         soundfile.write(song / "mix.wav", sum(tracks.values()).T * 0.2, RATE, subtype="FLOAT")
         lines = "title: T\nlicence: CC0\nsubgroups:\n  drums: [kick.wav, hat.wav]\n  lead: [lead.wav]\n"
         (song / "song.yaml").write_text(lines)
-        found.append(song)
-    return tuple(found)
+        folders.append(song)
+    return tuple(folders)
 
 
 @pytest.fixture(scope="session")

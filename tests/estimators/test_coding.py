@@ -70,8 +70,8 @@ def test_delays_are_positions_and_loud_taps_matter_most() -> None:
     values["log_fir_magnitude"][:, 7] += 3.0
     encoded = code.encode(values)
     assert torch.allclose(encoded[:, code.size :] * 100, ms.remainder(100).expand(NODES, -1), atol=0.01)
-    found = processor.specification["delay_z"].to_unit(code.decode(encoded)["delay_z"])[..., 0]
-    assert torch.allclose(found, ms.expand(NODES, -1), atol=1000 / RATE)  # whole samples
+    decoded_ms = processor.specification["delay_z"].to_unit(code.decode(encoded)["delay_z"])[..., 0]
+    assert torch.allclose(decoded_ms, ms.expand(NODES, -1), atol=1000 / RATE)  # whole samples
     weights = code.position_weights(encoded)
     assert weights.argmax(dim=1).tolist() == [7] * NODES
     assert torch.allclose(weights.sum(dim=1), torch.full((NODES,), 40.0))

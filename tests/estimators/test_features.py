@@ -32,22 +32,22 @@ GROUPS = [[0, 1], [2]]
 
 
 def test_shapes_and_order(extract, tracks) -> None:
-    found = extract(tracks, tracks.sum(dim=0), GROUPS)
-    assert found.mels.shape[:3] == (6, 2, 40)
-    assert found.mix_mels.shape == (1, *found.mels.shape[1:])
-    assert found.cues.shape == (6, NUM_CUES)
-    assert found.lags.shape == (6, 2, NUM_LAGS)
-    assert torch.equal(found.mels[4], found.mels[2])  # the subgroup of one track
-    assert torch.allclose(found.mels[5], found.mix_mels[0], atol=1e-4)  # the dry sum is the mix
+    features = extract(tracks, tracks.sum(dim=0), GROUPS)
+    assert features.mels.shape[:3] == (6, 2, 40)
+    assert features.mix_mels.shape == (1, *features.mels.shape[1:])
+    assert features.cues.shape == (6, NUM_CUES)
+    assert features.lags.shape == (6, 2, NUM_LAGS)
+    assert torch.equal(features.mels[4], features.mels[2])  # the subgroup of one track
+    assert torch.allclose(features.mels[5], features.mix_mels[0], atol=1e-4)  # the dry sum is the mix
 
 
 def test_gains_of_each_channel_are_found(extract, tracks) -> None:
     gains = torch.tensor([[0.5, 0.5], [2.0, 1.0], [0.25, 1.5]])
-    found = extract(tracks, (tracks * gains.unsqueeze(-1)).sum(dim=0), GROUPS).cues[:3]
+    cues = extract(tracks, (tracks * gains.unsqueeze(-1)).sum(dim=0), GROUPS).cues[:3]
     # 0.1 dB: the ridge draws a gain towards 1 by 1e-4 of the mix's energy over the track's.
-    assert torch.allclose(10 * found[:, OVERALL][:, :2], 20 * torch.log10(gains), atol=0.1)
-    assert torch.allclose(10 * found[:, BALANCE], 20 * torch.log10(gains[:, 0] / gains[:, 1]).abs(), atol=0.2)
-    assert torch.allclose(10 * found[:, LEFT], (20 * torch.log10(gains[:, :1])).expand(-1, NUM_BANDS), atol=0.5)
+    assert torch.allclose(10 * cues[:, OVERALL][:, :2], 20 * torch.log10(gains), atol=0.1)
+    assert torch.allclose(10 * cues[:, BALANCE], 20 * torch.log10(gains[:, 0] / gains[:, 1]).abs(), atol=0.2)
+    assert torch.allclose(10 * cues[:, LEFT], (20 * torch.log10(gains[:, :1])).expand(-1, NUM_BANDS), atol=0.5)
 
 
 def test_an_equalizer_and_an_imager_show_in_their_bands(extract, tracks) -> None:
@@ -94,12 +94,12 @@ def test_an_echo_shows_at_its_delay(extract, tracks, seconds) -> None:
 
 def test_order_of_tracks_is_order_of_rows(extract, tracks) -> None:
     mix = (tracks * torch.tensor([0.5, 1.0, 2.0]).view(3, 1, 1)).sum(dim=0)
-    found = extract(tracks, mix, GROUPS)
+    features = extract(tracks, mix, GROUPS)
     turned = extract(tracks[[2, 1, 0]], mix, [[0], [2, 1]])
     order = [2, 1, 0, 4, 3, 5]
     for name in ("mels", "cues", "lags"):
         # Sums in another order; lags divide by small values.
-        assert torch.allclose(getattr(turned, name), getattr(found, name)[order], atol=2e-3), name
+        assert torch.allclose(getattr(turned, name), getattr(features, name)[order], atol=2e-3), name
 
 
 def test_levels_are_in_tens_of_decibels() -> None:
@@ -115,8 +115,8 @@ def test_levels_are_in_tens_of_decibels() -> None:
 def test_silence_is_finite(extract, tracks) -> None:
     tracks[1] = 0
     for mix in (tracks.sum(dim=0), torch.zeros(2, LENGTH)):
-        found = extract(tracks, mix, GROUPS)
+        features = extract(tracks, mix, GROUPS)
         for name in ("mels", "mix_mels", "cues", "lags"):
-            assert getattr(found, name).isfinite().all(), name
+            assert getattr(features, name).isfinite().all(), name
         # Nothing to explain the mix with: gains stay at 1, for the silent track.
-        assert torch.allclose(found.cues[1, LEFT], torch.zeros(NUM_BANDS), atol=1e-3)
+        assert torch.allclose(features.cues[1, LEFT], torch.zeros(NUM_BANDS), atol=1e-3)

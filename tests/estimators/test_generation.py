@@ -69,7 +69,7 @@ def test_the_graph_makes_the_mix_and_every_removal_is_audible(plan, generated) -
 def test_graphs_are_the_smallest_of_those_that_sound_the_same(generated) -> None:
     for sample in generated:
         graph = sample.values.graph
-        members = {g: [graph.names[i] for i, own in zip(graph.inputs, graph.subgroups, strict=True) if own == g]
+        members = {g: [graph.names[i] for i, group in zip(graph.inputs, graph.subgroups, strict=True) if group == g]
                    for g in graph.subgroups}  # fmt: skip
         on_tracks = {(graph.names[n], graph.types[n]) for n in graph.processors if graph.level(n) == "track"}
         for node in graph.processors:
@@ -119,8 +119,8 @@ def test_rates_and_settings_are_learnt_from_found_graphs(generated, plan, tmp_pa
     processor = make_processors(8000)["gain_panning"]
     signal = torch.randn(2, 8000)
     values, weight = prior.draw(processor, signal, torch.Generator().manual_seed(3))
-    found = [(n.parameters["log_gain"].sort().values.tolist(), n.weight) for n in prior.nodes["gain_panning"]]
-    assert (values["log_gain"].sort().values.tolist(), pytest.approx(weight)) in found
+    learnt = [(n.parameters["log_gain"].sort().values.tolist(), n.weight) for n in prior.nodes["gain_panning"]]
+    assert (values["log_gain"].sort().values.tolist(), pytest.approx(weight)) in learnt
     with pytest.raises(ValueError, match="was found at 8000 Hz"):
         learn_prior(folders, 16000)
 

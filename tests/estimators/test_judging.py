@@ -72,18 +72,18 @@ def test_the_truth_scores_perfectly(tests, means) -> None:
 
 def test_means_are_of_kept_processors(examples) -> None:
     codes = make_codes(make_processors(8000))
-    found = training_statistics(examples, TASK.types)
+    statistics = training_statistics(examples, TASK.types)
     gains, logits = [], []
     for data in examples:
         of_type = data.x[data.processor_index] == vocabulary_of(TASK.types)["gain_panning"]
-        own = data.keep[of_type] > 0
-        gains.append(data.code_gain_panning[own])
-        logits.append(weight_logit(data.weight[of_type][own]))
+        is_kept = data.keep[of_type] > 0
+        gains.append(data.code_gain_panning[is_kept])
+        logits.append(weight_logit(data.weight[of_type][is_kept]))
     gains = torch.cat(gains)
     assert gains.shape[1] == codes["gain_panning"].size
-    assert torch.allclose(found.code_mean["gain_panning"], gains.mean(dim=0), atol=1e-5)
-    assert torch.allclose(found.code_spread["gain_panning"], gains.std(dim=0, correction=0), atol=1e-4)
-    assert found.weight_mean["gain_panning"] == pytest.approx(float(torch.cat(logits).mean()), abs=1e-5)
+    assert torch.allclose(statistics.code_mean["gain_panning"], gains.mean(dim=0), atol=1e-5)
+    assert torch.allclose(statistics.code_spread["gain_panning"], gains.std(dim=0, correction=0), atol=1e-4)
+    assert statistics.weight_mean["gain_panning"] == pytest.approx(float(torch.cat(logits).mean()), abs=1e-5)
     # Of a type that was never kept, nothing is known.
     none = examples[0].clone()
     none.keep = torch.zeros_like(none.keep)
@@ -126,11 +126,11 @@ def test_the_best_slots_are_the_best_of_all_sets() -> None:
         for slot in itertools.product("abc", (0, 1)):
             of = luck.randint(1, 20)
             slots[slot] = (luck.randint(0, of), of)
-        wanted = sum(kept for kept, _ in slots.values())
+        num_true = sum(kept for kept, _ in slots.values())
 
-        def f1(chosen, slots=slots, wanted=wanted) -> float:
-            kept, found = sum(slots[s][0] for s in chosen), sum(slots[s][1] for s in chosen)
-            return 2 * kept / max(1, wanted + found)
+        def f1(chosen, slots=slots, num_true=num_true) -> float:
+            kept, num_chosen = sum(slots[s][0] for s in chosen), sum(slots[s][1] for s in chosen)
+            return 2 * kept / max(1, num_true + num_chosen)
 
         best = max(f1(c) for size in range(7) for c in itertools.combinations(slots, size))
         assert f1(best_slots(slots)) == pytest.approx(best)

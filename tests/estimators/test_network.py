@@ -34,20 +34,20 @@ def test_permuted_tracks_give_permuted_predictions(module) -> None:
     mix = (tracks * torch.tensor([0.5, 2.0, 1.0, 0.3]).view(4, 1, 1)).sum(dim=0)
     ours = console({"a": ["t0", "t1"], "b": ["t2", "t3"]})
     theirs = console({"b": ["t3", "t2"], "a": ["t1", "t0"]})
-    found = estimate(module, ours, tracks, mix)
+    song_prediction = estimate(module, ours, tracks, mix)
     turned = estimate(module, theirs, tracks[[3, 2, 1, 0]], mix)
 
     def by_name(prediction) -> dict[tuple[str, str], tuple[float, float, list[float]]]:
         graph, values = prediction.console.graph, prediction.values
         numbers = {}
         for place, node in enumerate(graph.processors):
-            own = values.parameters[graph.types[node]]
-            first = next(iter(own.values()))[graph.rows[node]].flatten()[:8].tolist()
+            type_parameters = values.parameters[graph.types[node]]
+            first = next(iter(type_parameters.values()))[graph.rows[node]].flatten()[:8].tolist()
             key = (graph.names[node], graph.types[node])
             numbers[key] = (float(prediction.probability[place]), float(values.weights[place]), first)
         return numbers
 
-    before, after = by_name(found), by_name(turned)
+    before, after = by_name(song_prediction), by_name(turned)
     assert before.keys() == after.keys()
     for key, (keep, weight, numbers) in before.items():
         # Features of sums in another order differ by rounding, and logs of small values magnify it.
@@ -64,8 +64,8 @@ def test_a_batch_equals_its_songs_one_by_one(module, examples) -> None:
     alone = [module(data) for data in examples]
     assert torch.allclose(together.keep, torch.cat([a.keep for a in alone]), atol=1e-5)
     assert torch.allclose(together.weights, torch.cat([a.weights for a in alone]), atol=1e-5)
-    for t, named in together.parameters.items():
-        for name, value in named.items():
+    for t, type_parameters in together.parameters.items():
+        for name, value in type_parameters.items():
             parts = torch.cat([a.parameters[t][name] for a in alone if t in a.parameters])
             assert torch.allclose(value, parts, atol=1e-4), (t, name)
 
@@ -77,25 +77,25 @@ def test_labels_are_those_of_the_graph_whatever_its_numbering(generated) -> None
     order = list(range(len(graph)))[::-1]
     turned = relabel(graph, order)
     parameters = {
-        t: {name: value[[graph.rows[order[i]] for i in turned.nodes_of(t)]] for name, value in named.items()}
-        for t, named in sample.values.parameters.items()
+        t: {name: value[[graph.rows[order[i]] for i in turned.nodes_of(t)]] for name, value in type_parameters.items()}
+        for t, type_parameters in sample.values.parameters.items()
     }
     place = {node: i for i, node in enumerate(graph.processors)}
     weights = sample.values.weights[[place[order[i]] for i in turned.processors]]
     extract = FeatureExtractor(8000)
-    found = []
+    labels = []
     for values, tracks in (
         (sample.values, sample.sources),
         (GraphValues(turned, parameters, weights), sample.sources.flip(0)),
     ):
         where = console_of(values.graph, TASK.track_chain, TASK.subgroup_chain)
-        own = tracks[list(where.order)]
-        inputs = console_data(where, extract(own, sample.mix, where.groups), TASK.types)
+        ordered_tracks = tracks[list(where.order)]
+        inputs = console_data(where, extract(ordered_tracks, sample.mix, where.groups), TASK.types)
         data = add_labels(inputs, where, values, module.codes)
         names = [where.graph.label(node) for node in where.graph.processors]
-        found.append(sorted(zip(names, data.keep.tolist(), data.weight.tolist(), strict=True)))
+        labels.append(sorted(zip(names, data.keep.tolist(), data.weight.tolist(), strict=True)))
         assert int(data.keep.sum()) == len(graph.processors)
-    assert found[0] == found[1]
+    assert labels[0] == labels[1]
 
 
 def test_a_processor_that_the_console_lacks_is_named(generated) -> None:
@@ -114,19 +114,19 @@ def test_the_match_loss_reaches_every_head_through_the_renderer(module, examples
     data.clip_tracks, data.clip_mix = train[0].sources, train[0].mix.unsqueeze(0)
     data.graph = console_of(train[0].values.graph, TASK.track_chain, TASK.subgroup_chain).graph
     batch = Batch.from_data_list([data, data])
-    found = trained.losses_of(batch, trained.network(batch))
+    losses = trained.losses_of(batch, trained.network(batch))
     trained.zero_grad()
-    found["match"].backward()
+    losses["match"].backward()
     for t in data.graph.count():
         assert trained.network.heads[t].out.weight.grad.abs().max() > 0, t
-    assert float(found["match"].detach()) > 0.1
+    assert float(losses["match"].detach()) > 0.1
     with pytest.raises(ValueError, match=r"losses.match: needs audio; set data.clip_seconds"):
         trained.losses_of(examples[1], trained.network(examples[1]))
 
 
 def test_the_best_threshold_is_the_middle_of_the_best() -> None:
-    keep, wanted = torch.tensor([0.1, 0.2, 0.6, 0.9]), torch.tensor([0.0, 0.0, 1.0, 1.0])
-    threshold, f1 = best_threshold(keep, wanted)
+    keep, labels = torch.tensor([0.1, 0.2, 0.6, 0.9]), torch.tensor([0.0, 0.0, 1.0, 1.0])
+    threshold, f1 = best_threshold(keep, labels)
     assert f1 == 1
     assert threshold == pytest.approx(0.4, abs=0.02)
     assert best_threshold(torch.tensor([0.3]), torch.tensor([0.0]))[1] == 0

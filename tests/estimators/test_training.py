@@ -57,14 +57,14 @@ def fit(monkeypatch: pytest.MonkeyPatch, folder: Path, checkpoints: Path) -> Non
 
 def test_a_handful_of_samples_is_learnt_by_heart(trained, examples) -> None:
     module = load_estimator(trained)
-    wanted, found = [], []
+    expected, predicted = [], []
     for data in examples:
-        wanted.append(data.keep > 0)
-        found.append(module(data).keep > module.threshold)
-    wanted, found = torch.cat(wanted), torch.cat(found)
-    matched = int((wanted & found).sum())
-    assert 2 * matched / int(wanted.sum() + found.sum()) == 1.0  # F1
-    assert 0 < int(wanted.sum()) < len(wanted)
+        expected.append(data.keep > 0)
+        predicted.append(module(data).keep > module.threshold)
+    expected, predicted = torch.cat(expected), torch.cat(predicted)
+    matched = int((expected & predicted).sum())
+    assert 2 * matched / int(expected.sum() + predicted.sum()) == 1.0  # F1
+    assert 0 < int(expected.sum()) < len(expected)
     fresh = EstimatorModule(module.task, module.network_settings).eval()
     fresh.standardise(training_statistics(examples, fresh.task.types))
     with torch.no_grad():
@@ -109,9 +109,9 @@ def test_examples_are_made_once(shards, tmp_path) -> None:
     again.prepare(task)
     assert {p: p.stat().st_mtime_ns for p in files.folder.iterdir()} == before
     assert len(next(iter(again.train_dataloader())).keep) > 0
-    held = EstimatorData(str(shards), cache_dir=str(tmp_path), cache_workers=1, hold_out=["train_000001"])
-    held.prepare(task)
-    assert {i.song for i in held.splits["train"][0].items} == {i.song for i in files.items} - {"train_000001"}
+    held_out_data = EstimatorData(str(shards), cache_dir=str(tmp_path), cache_workers=1, hold_out=["train_000001"])
+    held_out_data.prepare(task)
+    assert {i.song for i in held_out_data.splits["train"][0].items} == {i.song for i in files.items} - {"train_000001"}
 
 
 def test_a_song_that_is_held_out_must_be_there(shards, tmp_path) -> None:
@@ -152,9 +152,9 @@ def test_clips_for_the_match_loss_come_with_their_graphs(shards, tmp_path) -> No
     module.standardise(data.statistics())
     batch = next(iter(data.train_dataloader()))
     assert batch.clip_tracks.shape[1:] == (2, 12000)
-    found = module.losses_of(batch, module.network(batch))
-    assert found["match"].isfinite()
-    assert found["match"] > 0
+    losses = module.losses_of(batch, module.network(batch))
+    assert losses["match"].isfinite()
+    assert losses["match"] > 0
 
 
 def test_an_estimate_is_a_result_that_a_search_starts_from(trained, songs, tmp_path, monkeypatch, capsys) -> None:
@@ -162,16 +162,16 @@ def test_an_estimate_is_a_result_that_a_search_starts_from(trained, songs, tmp_p
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, "estimate", trained, songs[0], "--out", out)
     assert stop.value.code == 0
-    told = capsys.readouterr().out
-    assert "Processors:" in told
-    assert told.rstrip().endswith(f"python -m mixgraph fit --config {out / 'config.yaml'}")
-    found = load_result(out)
+    printed = capsys.readouterr().out
+    assert "Processors:" in printed
+    assert printed.rstrip().endswith(f"python -m mixgraph fit --config {out / 'config.yaml'}")
+    estimate = load_result(out)
     prediction = estimate_song(load_estimator(trained), load_song(songs[0], 8000))
-    assert found.graph == prediction.graph.graph
-    assert torch.allclose(found.weights, prediction.graph.weights, atol=1e-6)  # they are kept as logits
+    assert estimate.graph == prediction.graph.graph
+    assert torch.allclose(estimate.weights, prediction.graph.weights, atol=1e-6)  # they are kept as logits
     metrics = json.loads((out / "metrics.json").read_text())
     console = len(prediction.console.graph.processors)
-    assert metrics["num_processors"] == {"console": console, "found": len(found.graph.processors)}
+    assert metrics["num_processors"] == {"console": console, "found": len(estimate.graph.processors)}
     assert {"mix_found.flac", "graph.svg", "spectrograms.png"} <= {p.name for p in out.iterdir()}
     with pytest.raises(SystemExit, match="exists and is kept"):
         run(monkeypatch, "estimate", trained, songs[0], "--out", out)
@@ -181,7 +181,7 @@ def test_an_estimate_is_a_result_that_a_search_starts_from(trained, songs, tmp_p
         "--data.steps_per_stage=2", "--data.scored_seconds=1", "--pruning.console_stages=1", "--pruning.rounds=1",
         f"--result.path={searched}", "--trainer.accelerator=cpu",
     )  # fmt: skip
-    assert set(load_result(searched).graph.names) <= set(found.graph.names)
+    assert set(load_result(searched).graph.names) <= set(estimate.graph.names)
     settings = yaml.safe_load((searched / "config.yaml").read_text())
     assert settings["model"]["initial_values"] == "drawn"  # predicted delays must move
 

@@ -141,8 +141,8 @@ def test_a_return_without_sends_goes():
     kept, index = prune(graph, [node for node in graph.processors if node not in sends[:2]])
     assert build_console({"a": ["x", "y"]}, "e", "g", returns={"echo": "d"}) == kept
     assert index.rows == {"equalizer": (0, 1), "gain_panning": (0,), "send": (2, 3), "reverb": (), "delay": (0,)}
-    one, _ = prune(graph, [node for node in graph.processors if node != sends[0]])
-    assert one.count() == {**graph.count(), "send": 3}
+    pruned, _ = prune(graph, [node for node in graph.processors if node != sends[0]])
+    assert pruned.count() == {**graph.count(), "send": 3}
     none, _ = prune(graph, [])
     assert none == prune(build_console({"a": ["x", "y"]}, "e", "g"), [])[0]
 
@@ -252,11 +252,11 @@ def test_the_console_of_any_order_prunes_to_every_order() -> None:
     letters = yaml.safe_load(Path("configs/any_order.yaml").read_text())["model"]["track_chain"]
     console = build_console({"a": ["x"]}, letters, "")
     for order in itertools.permutations("cne"):
-        wanted, keep = list(types_from_letters("".join(order) + "sgdr")), []
+        expected, keep = list(types_from_letters("".join(order) + "sgdr")), []
         for node in console.processors:
-            if wanted and console.types[node] == wanted[0]:
+            if expected and console.types[node] == expected[0]:
                 keep.append(node)
-                wanted.pop(0)
+                expected.pop(0)
         pruned, _ = prune(console, keep)
         assert [pruned.types[i] for i in pruned.processors] == list(types_from_letters("".join(order) + "sgdr"))
 
@@ -272,6 +272,6 @@ def test_what_stands_behind_an_outlet_says_so() -> None:
     ]
     mid, _, side, _ = graph.nodes_of("compressor")
     splitters = [i for i in graph.processors if graph.types[i] != "compressor"]
-    one, _ = prune(graph, [mid, *splitters])
+    pruned, _ = prune(graph, [mid, *splitters])
     other, _ = prune(graph, [side, *splitters])
-    assert compare_graphs(one, other).types["compressor"].matched == 0
+    assert compare_graphs(pruned, other).types["compressor"].matched == 0

@@ -130,9 +130,9 @@ def test_parameters_come_back_exactly(processors):
     parameters = draw(graph, processors, 0)
     converted = parameters_from_pyg(to_pyg(graph, parameters, processors=processors), processors)
     assert converted.keys() == parameters.keys()
-    for node_type, named in parameters.items():
-        assert converted[node_type].keys() == named.keys()
-        assert all(torch.equal(converted[node_type][name], value) for name, value in named.items())
+    for node_type, type_parameters in parameters.items():
+        assert converted[node_type].keys() == type_parameters.keys()
+        assert all(torch.equal(converted[node_type][name], value) for name, value in type_parameters.items())
 
 
 def test_pyg_errors_name_the_cause(processors):

@@ -265,9 +265,9 @@ def test_parameters_of_every_type_survive_a_save_and_load(tmp_path, processors):
     loaded, loaded_weights = load_parameters(tmp_path / "p.safetensors", graph, processors)
     assert torch.equal(loaded_weights, weights)
     assert loaded.keys() == parameters.keys() == registered().keys()
-    for node_type, named in parameters.items():
-        assert loaded[node_type].keys() == named.keys()
-        assert all(torch.equal(loaded[node_type][name], value) for name, value in named.items())
+    for node_type, type_parameters in parameters.items():
+        assert loaded[node_type].keys() == type_parameters.keys()
+        assert all(torch.equal(loaded[node_type][name], value) for name, value in type_parameters.items())
 
 
 def test_ports_survive(graph):
@@ -297,8 +297,8 @@ def test_types_without_nodes_are_left_out(tmp_path, graph, weights, processors):
 
 
 def tensors_of(graph, processors, weights):
-    named = {f"{t}.{name}": v for t, values in draw(graph, processors).items() for name, v in values.items()}
-    return {**named, "dry_wet_weight": weights}
+    tensors = {f"{t}.{name}": v for t, values in draw(graph, processors).items() for name, v in values.items()}
+    return {**tensors, "dry_wet_weight": weights}
 
 
 @pytest.mark.parametrize(

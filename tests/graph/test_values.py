@@ -16,7 +16,9 @@ def tagged(graph, first):
 
 
 def listed(values):
-    parameters = {t: {n: v.tolist() for n, v in named.items()} for t, named in values.parameters.items()}
+    parameters = {
+        t: {n: v.tolist() for n, v in type_parameters.items()} for t, type_parameters in values.parameters.items()
+    }
     return values.graph, parameters, values.weights.tolist()
 
 

@@ -94,8 +94,8 @@ def oracle_terms(
 def test_golden_values(loss, golden_pair, denominator, expected, dtype, rel, abs_) -> None:
     prediction, target = (x.to(dtype) for x in golden_pair)
     terms = loss(prediction, target, denominator=denominator)
-    found = [terms.full.item(), terms.lr.item(), terms.mid.item(), terms.side.item()]
-    for value, golden in zip(found, expected, strict=True):
+    values = [terms.full.item(), terms.lr.item(), terms.mid.item(), terms.side.item()]
+    for value, golden in zip(values, expected, strict=True):
         assert abs(value - golden) <= abs_ + rel * golden
 
 
@@ -497,10 +497,16 @@ def test_groups_of_bands_may_differ_in_size_and_their_bands_in_weight() -> None:
 
 
 def test_the_loss_is_made_from_settings() -> None:
-    made = make_match_loss(8000, LossSettings("prediction", floor_gradient="hard", front_end_options={"num_mels": 40}))
-    assert isinstance(made.front_end, MelFrontEnd)
-    assert (made.denominator, made.front_end.floor_gradient, made.sample_rate) == ("prediction", "hard", 8000)
-    assert made.features(torch.rand(1, 2, 4000)).linear[2].shape[2] == 40
+    match_loss = make_match_loss(
+        8000, LossSettings("prediction", floor_gradient="hard", front_end_options={"num_mels": 40})
+    )
+    assert isinstance(match_loss.front_end, MelFrontEnd)
+    assert (match_loss.denominator, match_loss.front_end.floor_gradient, match_loss.sample_rate) == (
+        "prediction",
+        "hard",
+        8000,
+    )
+    assert match_loss.features(torch.rand(1, 2, 4000)).linear[2].shape[2] == 40
     with pytest.raises(ValueError, match=r"front_end: one of mel.*, got 'mell'\. HINT: did you mean mel\?"):
         make_match_loss(8000, LossSettings(front_end="mell"))
     with pytest.raises(ValueError, match=r"front_end_options: front end mel takes floor_gradient, .*, got mels"):

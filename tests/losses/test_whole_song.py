@@ -89,14 +89,14 @@ def test_floor_keeps_silent_windows_from_dominating() -> None:
 
 def test_published_protocol_scores_clips_from_silence() -> None:
     mix, sources = noise(3 * WINDOW), noise(3 * WINDOW, 1)[None]
-    seen = []
+    clips = []
 
     def render(part: torch.Tensor, first: int) -> torch.Tensor:
-        seen.append((first, part.shape[-1]))
+        clips.append((first, part.shape[-1]))
         return part[0]
 
     score = clip_score(LOSS, render, sources, mix)
-    assert seen == [(i * WINDOW, RATE + WINDOW) for i in range(3)]
+    assert clips == [(i * WINDOW, RATE + WINDOW) for i in range(3)]
     for i, loss in enumerate(score.windows_prediction):
         start = i * WINDOW + RATE
         parts = [

@@ -243,8 +243,8 @@ def test_signal_must_be_a_batch_of_stereo(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_sample_rate_is_checked(name):
     for rate in (48, 100_000_000):  # the second one takes gigabytes for impulse responses
-        told = f"sample_rate: samples per second, at least 1000, at most 768000, got {rate}"
-        with pytest.raises(ValueError, match=told):
+        message = f"sample_rate: samples per second, at least 1000, at most 768000, got {rate}"
+        with pytest.raises(ValueError, match=message):
             registered()[name](sample_rate=rate)
 
 
@@ -301,10 +301,10 @@ def test_response_is_the_transform_about_time_zero(name, extra):
     n_fft += n_fft % 2
     placed = torch.nn.functional.pad(impulse_response, (0, n_fft - impulse_response.shape[-1]))
     expected = torch.fft.rfft(torch.roll(placed, -processor.before, dims=-1))
-    found = processor.response(values, n_fft)
+    response = processor.response(values, n_fft)
     if impulse_response.shape[-1] == 1:
-        assert found.shape[-1] == 1  # constant over frequency
-    torch.testing.assert_close(found.to(expected.dtype).expand_as(expected), expected, atol=1e-12, rtol=0)
+        assert response.shape[-1] == 1  # constant over frequency
+    torch.testing.assert_close(response.to(expected.dtype).expand_as(expected), expected, atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize("name", LINEAR)
@@ -355,9 +355,9 @@ def test_rest_is_processing_of_silence(name, options, samples):
     run = processor.process if processor.inlets == 1 else lambda y, *rest: processor.process_keyed(y, y, *rest)
     _, state = run(x, values)
     _, expected = run(torch.zeros(3, 2, samples, dtype=torch.float64), values, state)
-    found = processor.rest(values, state, samples)
-    torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-300)
-    assert found.numel() == 0 or (found != state).any()
+    rested = processor.rest(values, state, samples)
+    torch.testing.assert_close(rested, expected, rtol=1e-11, atol=1e-300)
+    assert rested.numel() == 0 or (rested != state).any()
 
 
 @pytest.mark.parametrize(("name", "options"), NONLINEAR_WITH_OPTIONS)

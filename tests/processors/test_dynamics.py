@@ -174,13 +174,13 @@ def test_a_mono_row_is_two_equal_channels(name, options, detector, method):
     mono = noise(3, 1, 500, torch.float32).requires_grad_()
     stereo = mono.detach().repeat(1, 2, 1).requires_grad_()
     more = (weight,) if method == "dry_wet" else ()
-    one, state = getattr(processor, method)(mono, values, *more)
+    mono_output, state = getattr(processor, method)(mono, values, *more)
     two, same = getattr(processor, method)(stereo, values, *more)
-    assert one.shape == mono.shape
-    assert torch.equal(one.expand(-1, 2, -1), two)
+    assert mono_output.shape == mono.shape
+    assert torch.equal(mono_output.expand(-1, 2, -1), two)
     assert torch.equal(state, same)
     slope = noise(3, 1, 500, torch.float32, seed=3)
-    (one * slope).sum().backward()
+    (mono_output * slope).sum().backward()
     (two * slope / 2).sum().backward()
     torch.testing.assert_close(stereo.grad.sum(dim=1, keepdim=True), mono.grad, rtol=1e-5, atol=1e-6)
 
@@ -204,24 +204,24 @@ def test_gradients_are_finite_at_any_level(name, level):
     x, values = level * noise(n, 2, 300, torch.float32), extremes(processor, torch.float32)
     weight = weights(n, torch.float32)
     results, gradients = run(fast, processor, x, values, weight, torch.zeros(n))
-    for found in (*results.values(), *gradients.values()):
-        assert found.isfinite().all()
+    for tensor in (*results.values(), *gradients.values()):
+        assert tensor.isfinite().all()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_groups_of_nodes_do_not_matter(name, monkeypatch):
     processor = make(name)
     arguments = (processor, noise(5, 2, 100), drawn(processor, 5), weights(5), weights(5))
-    found = []
+    outputs = []
     for samples in (1, 250, 1 << 20):  # one node, two, all
         monkeypatch.setattr(dynamics, "GROUP_SAMPLES", samples)
         results, gradients = run(fast, *arguments)
         with torch.no_grad():
             plain, _ = processor.dry_wet(arguments[1], arguments[2], *arguments[3:])
         assert torch.equal(plain, results["mixed"])
-        found.append({**results, **gradients})
-    for other in found[1:]:
-        for parameter, value in found[0].items():
+        outputs.append({**results, **gradients})
+    for other in outputs[1:]:
+        for parameter, value in outputs[0].items():
             torch.testing.assert_close(other[parameter], value, rtol=1e-12, atol=1e-14)
 
 

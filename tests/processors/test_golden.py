@@ -53,17 +53,17 @@ def test_outputs(name, length, values, energy):
     processor = registered()[name](**VARIANTS.get(name, {}))
     u = torch.from_numpy(np.random.RandomState(1).uniform(-0.5, 0.5, (2, 2, length)).astype(np.float32))
     y = processor(u, published_parameters(name, processor))
-    found = [y[index].item() for index in (SHORT if length < 5000 else LONG)]
+    samples = [y[index].item() for index in (SHORT if length < 5000 else LONG)]
     # Six printed digits, and the float32 rounding of either side.
-    assert found == pytest.approx(values, abs=1.6e-6)
+    assert samples == pytest.approx(values, abs=1.6e-6)
     # Sums of squares in float32 on their side. The delay: ONE of the 80 taps ties between the samples 1406 and 1407
     # in their float32 argmax and falls on the other side of ours, which is the float64 argmax (tested below).
     assert y.double().square().sum().item() == pytest.approx(energy, rel=5e-5 if name == "delay" else 1e-6)
 
 
 def test_the_reference_draws_these_parameters_first():
-    found = {name: published_parameters(name, kind()) for name, kind in registered().items()}
-    first = {name: {n: v.flatten()[0].item() for n, v in values.items()} for name, values in found.items()}
+    parameters = {name: published_parameters(name, kind()) for name, kind in registered().items()}
+    first = {name: {n: v.flatten()[0].item() for n, v in values.items()} for name, values in parameters.items()}
     assert first["equalizer"]["log_magnitude"] == pytest.approx(-0.208379, abs=1e-6)
     assert list(first["noisegate"].values()) == pytest.approx([-0.208379, -1.068098, 2.603282, 4.251441], abs=1e-6)
     assert list(first["delay"].values()) == pytest.approx([-0.208379, -0.627714], abs=1e-6)

@@ -191,17 +191,19 @@ def test_reverb_colour_follows_its_bins():
 def test_delay_taps_are_at_the_stated_milliseconds(rate, truncate):
     delay = make("delay", rate, truncate=truncate)
     generator = torch.Generator().manual_seed(0)
-    wanted = torch.arange(20).repeat(2) * 100 + 10 + 80 * torch.rand(40, generator=generator)  # one a segment of 100 ms
-    units = torch.stack((wanted, torch.full((40,), 0.9)), dim=-1).double()
+    expected = (
+        torch.arange(20).repeat(2) * 100 + 10 + 80 * torch.rand(40, generator=generator)
+    )  # one a segment of 100 ms
+    units = torch.stack((expected, torch.full((40,), 0.9)), dim=-1).double()
     values = values_of(delay, delay_z=units)
     read = delay.specification["delay_z"].to_unit(values["delay_z"])[0]
-    assert (read[:, 0] - wanted).abs().max() <= 0.5 * 1000 / rate + 1e-6
+    assert (read[:, 0] - expected).abs().max() <= 0.5 * 1000 / rate + 1e-6
     torch.testing.assert_close(read[:, 1], units[:, 1])
     response = delay.impulse_response(values)[0]
     for channel in range(2):
         taps = response[channel].nonzero().flatten()
         big = taps[response[channel, taps] > 0.1].tolist()
-        assert big == torch.round(wanted[20 * channel : 20 * channel + 20] * rate / 1000).int().tolist()
+        assert big == torch.round(expected[20 * channel : 20 * channel + 20] * rate / 1000).int().tolist()
         # Flat filters: each tap has the same size, and all together unit energy.
         assert response[channel, big].tolist() == pytest.approx([1 / math.sqrt(20)] * 20, rel=1e-9)
     assert response.square().sum(-1).mean().item() == pytest.approx(1, abs=1e-10)
@@ -247,11 +249,11 @@ def test_delays_are_found_by_descent_through_the_processor():
     values = values_of(delay)
     generator = torch.Generator().manual_seed(0)
     start = torch.arange(20).repeat(2) * 100
-    wanted = start + 20 + 60 * torch.rand(40, generator=generator)
-    begun = wanted + torch.where(torch.rand(40, generator=generator) < 0.5, 15.0, -15.0)
+    target_ms = start + 20 + 60 * torch.rand(40, generator=generator)
+    begun = target_ms + torch.where(torch.rand(40, generator=generator) < 0.5, 15.0, -15.0)
     target, z = (
         delay.specification["delay_z"].from_unit(torch.stack((ms, torch.full((40,), 0.9)), dim=-1).double())[None]
-        for ms in (wanted, begun)
+        for ms in (target_ms, begun)
     )
     goal = delay.impulse_response({**values, "delay_z": target})
     z.requires_grad_()
@@ -458,13 +460,15 @@ def test_delays_are_heard_where_the_source_comes_back(rate, colour):
         for seconds, level in echoes.items():
             lag = round(seconds * rate)
             mix[channel, lag:] += level * source[channel, :-lag]
-    heard = delay.initial_values_from_mix(source, mix)
+    initial = delay.initial_values_from_mix(source, mix)
     declared = delay.specification
-    assert {name: value.shape for name, value in heard.items()} == {n: torch.Size(p.shape) for n, p in declared.items()}
-    ms = declared["delay_z"].to_unit(heard["delay_z"].double())[:, 0].view(2, 20)
-    levels = declared["log_fir_magnitude"].to_unit(heard["log_fir_magnitude"]).mean(dim=-1).view(2, 20)
+    assert {name: value.shape for name, value in initial.items()} == {
+        n: torch.Size(p.shape) for n, p in declared.items()
+    }
+    ms = declared["delay_z"].to_unit(initial["delay_z"].double())[:, 0].view(2, 20)
+    levels = declared["log_fir_magnitude"].to_unit(initial["log_fir_magnitude"]).mean(dim=-1).view(2, 20)
     for channel, echoes in true.items():
-        loudest = max(max(own.values()) for own in true.values())
+        loudest = max(max(channel_taps.values()) for channel_taps in true.values())
         for seconds, level in echoes.items():
             tap = int(seconds / 0.1)
             assert ms[channel, tap] == pytest.approx(1000 * round(seconds * rate) / rate, abs=1e-3)
@@ -472,7 +476,7 @@ def test_delays_are_heard_where_the_source_comes_back(rate, colour):
         silent = [tap for tap in range(20) if tap not in {int(seconds / 0.1) for seconds in echoes}]
         assert levels[channel, silent].max() < -15
     # The response puts them there.
-    response = delay.impulse_response({name: value.unsqueeze(0).double() for name, value in heard.items()})[0]
+    response = delay.impulse_response({name: value.unsqueeze(0).double() for name, value in initial.items()})[0]
     assert response[0].abs().argmax() == round(0.2502 * rate)
     assert response[1].abs().argmax() == round(0.111 * rate)
 
@@ -495,8 +499,8 @@ def test_the_shoulder_of_an_echo_at_a_segments_border_is_no_echo(rate):
         .view(2, 20)
     )
     for channel in ms:
-        wanted = {1: 200 - 1000 / rate, 2: 240, 3: 360, 4: 400}
-        assert {tap: float(channel[tap]) for tap in wanted} == pytest.approx(wanted, abs=1e-3)
+        expected = {1: 200 - 1000 / rate, 2: 240, 3: 360, 4: 400}
+        assert {tap: float(channel[tap]) for tap in expected} == pytest.approx(expected, abs=1e-3)
 
 
 def test_fader_moves_cost_their_squares():
@@ -547,15 +551,15 @@ def test_saturator_is_its_formula_and_stays_finite():
     for coordinate in (-4.0, 0.0, 0.7, 2.0):
         bias = torch.tensor(3 * math.tanh(coordinate / 3), dtype=torch.float64)
         for drive in (0.2, 1.0, 6.0):
-            wanted = (torch.tanh(drive * x + bias) - torch.tanh(bias)) / (drive * (1 - torch.tanh(bias) ** 2))
+            expected = (torch.tanh(drive * x + bias) - torch.tanh(bias)) / (drive * (1 - torch.tanh(bias) ** 2))
             values = {"bias": torch.full((1, 1), coordinate), "log_drive": torch.full((1, 1), math.log(drive))}
-            found = saturator(x, {name: value.double() for name, value in values.items()})
-            torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
+            output = saturator(x, {name: value.double() for name, value in values.items()})
+            torch.testing.assert_close(output, expected, rtol=1e-6, atol=1e-6)
     far = {"bias": torch.full((1, 1), -100.0), "log_drive": torch.full((1, 1), 4.0)}
     assert saturator(x.float(), far).isfinite().all()
 
 
 def test_silence_has_no_echoes():
     delay = make("delay", 8000)
-    heard = delay.initial_values_from_mix(torch.zeros(2, 8000), torch.zeros(2, 8000))
-    assert all(value.isfinite().all() for value in heard.values())
+    initial = delay.initial_values_from_mix(torch.zeros(2, 8000), torch.zeros(2, 8000))
+    assert all(value.isfinite().all() for value in initial.values())

@@ -53,12 +53,12 @@ def delay(processor, values):
     length, half = processor.segment, filters.shape[-1] // 2
 
     def joined(pulses, filters):
-        each = convolve(pulses, filters).unflatten(1, (2, 20))  # (nodes, channels, segments, length + 2 half)
+        tap_signals = convolve(pulses, filters).unflatten(1, (2, 20))  # (nodes, channels, segments, length + 2 half)
         if processor.truncate:
-            return each[..., half : half + length].flatten(2)
-        total = each.new_zeros(each.shape[0], 2, 20 * length + 2 * half)
+            return tap_signals[..., half : half + length].flatten(2)
+        total = tap_signals.new_zeros(tap_signals.shape[0], 2, 20 * length + 2 * half)
         for s in range(20):
-            total[..., s * length : (s + 1) * length + 2 * half] += each[:, :, s]
+            total[..., s * length : (s + 1) * length + 2 * half] += tap_signals[:, :, s]
         return total[..., half : half + 20 * length]
 
     hard = joined(F.one_hot(hard_delay(z, length), length).to(z.dtype), filters)
@@ -97,10 +97,10 @@ def test_equals_the_plain_formula(name, options, rate):
     processor = registered()[name](sample_rate=rate, **options).double()
     n_fft = 4 * rate
     values = draw(processor)
-    found, gradients = run(processor, values, processor.response(values, n_fft), n_fft)
+    output, gradients = run(processor, values, processor.response(values, n_fft), n_fft)
     plain = circular_response(PLAIN[name](processor, values), processor.before, n_fft)
-    expected, expected_gradients = run(processor, values, plain if found.is_complex() else plain.real, n_fft)
-    torch.testing.assert_close(found, expected, atol=1e-10 * expected.abs().max().item(), rtol=0)
+    expected, expected_gradients = run(processor, values, plain if output.is_complex() else plain.real, n_fft)
+    torch.testing.assert_close(output, expected, atol=1e-10 * expected.abs().max().item(), rtol=0)
     for parameter, gradient in expected_gradients.items():
         scale = gradient.abs().max().item()
         torch.testing.assert_close(gradients[parameter], gradient, atol=1e-10 * scale, rtol=0)

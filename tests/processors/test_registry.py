@@ -105,12 +105,12 @@ def test_unknown_types_list_the_known():
 
 
 def test_make_processors_passes_options():
-    made = make_processors(16000, {"compressor": {"gain": "energy"}, "delay": {"radius_weight": 1.0}})
-    assert sorted(made) == sorted(registered())
-    assert {p.sample_rate for p in made.values()} == {16000}
-    assert made["compressor"].exponent == 1.0
-    assert made["noisegate"].exponent == 0.5
-    assert made["delay"].radius_weight == 1.0
+    processors = make_processors(16000, {"compressor": {"gain": "energy"}, "delay": {"radius_weight": 1.0}})
+    assert sorted(processors) == sorted(registered())
+    assert {p.sample_rate for p in processors.values()} == {16000}
+    assert processors["compressor"].exponent == 1.0
+    assert processors["noisegate"].exponent == 0.5
+    assert processors["delay"].radius_weight == 1.0
 
 
 def test_make_processors_refuses_unknown_options():

@@ -61,16 +61,20 @@ def of_returns(removed=()):
 
 
 def test_trials_of_sends_cut() -> None:
-    found = of_returns()
+    song_evaluator = of_returns()
     sends = [i for i, node in enumerate(RETURNS.processors) if RETURNS.types[node] == "send"]
     room, echo = sends[:3], sends[3:]
     for removed in ([sends[0]], room, room[1:] + echo, [*sends, 0, 8]):
-        assert found.evaluate(removed).loss == pytest.approx(of_returns(removed), rel=2e-5)
+        assert song_evaluator.evaluate(removed).loss == pytest.approx(of_returns(removed), rel=2e-5)
     # Nothing is heard of what works on a return that nothing is sent to.
     bus = [i for i, node in enumerate(RETURNS.processors) if RETURNS.label(node).startswith("return room")]
     assert len(bus) == 2
-    found.accept(room)
-    assert found.evaluate(bus).loss == found.evaluate(()).loss == pytest.approx(of_returns(room), rel=2e-5)
+    song_evaluator.accept(room)
+    assert (
+        song_evaluator.evaluate(bus).loss
+        == song_evaluator.evaluate(()).loss
+        == pytest.approx(of_returns(room), rel=2e-5)
+    )
 
 
 SPLIT = build_console(
@@ -96,17 +100,17 @@ def of_split(removed=(), quiet=False):
 
 @pytest.mark.parametrize("quiet", [False, True])
 def test_trials_of_splitters_and_sidechains(quiet) -> None:
-    found = of_split(quiet=quiet)
+    song_evaluator = of_split(quiet=quiet)
     by_type: dict[str, list[int]] = {}
     for i, node in enumerate(SPLIT.processors):
         by_type.setdefault(SPLIT.types[node], []).append(i)
     splitters = by_type["mid_side_splitter"] + by_type["band_splitter"]
     removals = [[splitters[0]], splitters, by_type["sidechain_compressor"], by_type["compressor"], [*splitters[::2], 2]]
     for removed in removals:
-        assert found.evaluate(removed).loss == pytest.approx(of_split(removed, quiet), rel=2e-5)
-    found.accept(removals[0])
+        assert song_evaluator.evaluate(removed).loss == pytest.approx(of_split(removed, quiet), rel=2e-5)
+    song_evaluator.accept(removals[0])
     both = [*removals[0], *removals[2]]
-    assert found.evaluate(removals[2]).loss == pytest.approx(of_split(both, quiet), rel=2e-5)
+    assert song_evaluator.evaluate(removals[2]).loss == pytest.approx(of_split(both, quiet), rel=2e-5)
 
 
 def test_trials_know_the_time_after_silence() -> None:
@@ -120,11 +124,11 @@ def test_trials_know_the_time_after_silence() -> None:
     sources[..., 60_000:] = torch.rand(2, 2, 20_000, generator=generator) - 0.5
     sources[0, :, :50] = 0.5
     target = SongTarget(make_match_loss(RATE), sources.sum(0))
-    found = SongEvaluator(graph, processors, parameters, weights, sources, target, block=8192)
-    found.evaluate((0,))
+    song_evaluator = SongEvaluator(graph, processors, parameters, weights, sources, target, block=8192)
+    song_evaluator.evaluate((0,))
     mix = render_song(graph, processors, sources, parameters, weights)[0]
     assert mix[:, 60_000:].abs().max() > 0.1
-    assert torch.allclose(found.mix(), mix, atol=1e-5)
+    assert torch.allclose(song_evaluator.mix(), mix, atol=1e-5)
 
 
 def test_accepted_removals_stay_and_trials_leave_no_trace() -> None:
@@ -145,45 +149,49 @@ def test_verdicts_do_not_depend_on_what_is_cached() -> None:
     used = evaluator()
     used.evaluate(())
     for i in range(35):
-        found = used.evaluate((i,)).loss
+        loss = used.evaluate((i,)).loss
         if i in fresh:
-            assert found == fresh[i]
+            assert loss == fresh[i]
 
 
 def test_early_stop_is_a_lower_bound_with_the_same_verdict() -> None:
     longer = 12 * 22_400  # windows of 2.8 s, which are scored four at a time
     whole = evaluator(length=longer).evaluate((2,)).loss
     for share, stops in ((0.1, True), (0.25, True), (0.99, False), (1.0, False)):  # each by one that knows nothing yet
-        found = evaluator(length=longer).evaluate((2,), bound=share * whole)
-        assert found.stopped == stops
-        assert found.loss == whole if not stops else share * whole < found.loss < whole
+        trial = evaluator(length=longer).evaluate((2,), bound=share * whole)
+        assert trial.stopped == stops
+        assert trial.loss == whole if not stops else share * whole < trial.loss < whole
 
 
 def test_no_variant_is_rendered_twice() -> None:
-    found = evaluator()
-    first = [found.evaluate((i,)) for i in (2, 5)]
-    found._variant = None  # whoever renders fails
-    assert [found.evaluate((i,)) for i in (2, 5)] == first
-    assert found.evaluate((2,), bound=first[0].loss / 2) == first[0]  # known to its end: no lower bound is needed
-    del found._variant
-    found.accept((2,))
-    assert found.evaluate(()) == first[0]
-    assert torch.equal(found.mix(), evaluator_without((2,)).mix())
+    song_evaluator = evaluator()
+    first = [song_evaluator.evaluate((i,)) for i in (2, 5)]
+    song_evaluator._variant = None  # whoever renders fails
+    assert [song_evaluator.evaluate((i,)) for i in (2, 5)] == first
+    assert (
+        song_evaluator.evaluate((2,), bound=first[0].loss / 2) == first[0]
+    )  # known to its end: no lower bound is needed
+    del song_evaluator._variant
+    song_evaluator.accept((2,))
+    assert song_evaluator.evaluate(()) == first[0]
+    assert torch.equal(song_evaluator.mix(), evaluator_without((2,)).mix())
 
 
 def evaluator_without(removed):
-    found = evaluator()
-    found.accept(removed)
-    return found
+    song_evaluator = evaluator()
+    song_evaluator.accept(removed)
+    return song_evaluator
 
 
 def test_windows_and_their_ceilings() -> None:
-    found = evaluator()
-    before = found.windows()
-    assert found.evaluate(()).loss == pytest.approx(sum(map(float.__mul__, before, found.target.weights)), rel=1e-6)
-    found.accept((2,))
-    after = found.windows()
-    whole = found.evaluate(()).loss
+    song_evaluator = evaluator()
+    before = song_evaluator.windows()
+    assert song_evaluator.evaluate(()).loss == pytest.approx(
+        sum(map(float.__mul__, before, song_evaluator.target.weights)), rel=1e-6
+    )
+    song_evaluator.accept((2,))
+    after = song_evaluator.windows()
+    whole = song_evaluator.evaluate(()).loss
     other = evaluator()
     assert other.evaluate((2,), ceilings=after) == TrialLoss(whole)  # at the ceiling is not above it
     low = list(after)
@@ -197,11 +205,11 @@ def test_block_size_changes_rounding_only() -> None:
 
 
 def test_segments_are_the_chains_of_a_console_cut_behind_the_dynamics() -> None:
-    found = segments(GRAPH, PROCESSORS)
-    letters = ["".join(PROCESSORS[t].letter if t in PROCESSORS else t[0] for t in types_of(s)) for s in found]
+    parts = segments(GRAPH, PROCESSORS)
+    letters = ["".join(PROCESSORS[t].letter if t in PROCESSORS else t[0] for t in types_of(s)) for s in parts]
     assert letters == ["iecn", "iecn", "iecn", "sgdr", "sgdr", "sgdr", "mecn", "mecn", "sgdr", "sgdr", "o"]
-    assert sorted(n for s in found for n in s.nodes) == list(range(len(GRAPH)))
-    assert [s.sources for s in found] == [(), (), (), (0,), (1,), (2,), (3, 4), (5,), (6,), (7,), (8, 9)]
+    assert sorted(n for s in parts for n in s.nodes) == list(range(len(GRAPH)))
+    assert [s.sources for s in parts] == [(), (), (), (0,), (1,), (2,), (3, 4), (5,), (6,), (7,), (8, 9)]
 
 
 def types_of(segment):
@@ -229,16 +237,16 @@ def gappy(length=400_000):
 @pytest.mark.parametrize("removed", [(), (8,), (9, 10), tuple(range(14))])
 def test_mono_and_silence_change_rounding_only(removed) -> None:
     parameters, weights, sources, target = gappy()
-    found = SongEvaluator(GRAPH, PROCESSORS, parameters, weights, sources, target, 20_000, mono=(0, 2))
-    loss = found.evaluate(removed).loss
-    found.accept(removed)
+    song_evaluator = SongEvaluator(GRAPH, PROCESSORS, parameters, weights, sources, target, 20_000, mono=(0, 2))
+    loss = song_evaluator.evaluate(removed).loss
+    song_evaluator.accept(removed)
     keep = [node for i, node in enumerate(GRAPH.processors) if i not in removed]
     pruned, index = prune(GRAPH, keep)
     left = {t: {n: v[list(index.rows[t])] for n, v in parameters[t].items()} for t in pruned.count()}
     mix = render_song(pruned, PROCESSORS, sources, left, weights[list(index.processors)])[0]
     assert loss == pytest.approx(target.bounded_loss(mix)[0], rel=2e-5)
-    assert torch.allclose(found.mix(), mix, atol=1e-5)
-    streams = found._variant(found.removed)
+    assert torch.allclose(song_evaluator.mix(), mix, atol=1e-5)
+    streams = song_evaluator._variant(song_evaluator.removed)
     silent = [sum(piece is None for piece in streams[i].pieces) for i in range(3)]
     assert silent[0] == 0
     assert silent[1] >= 10  # of 20 blocks
@@ -268,23 +276,27 @@ def test_what_is_kept_and_tried_stays_within_the_memory() -> None:
     plenty = evaluator(block=7000)
     for outputs in (3, 7):
         memory = round(outputs * (plenty.span + 7000) * 8 / 0.75)
-        found = evaluator(block=7000, cache_bytes=memory)
-        assert 0 < len(found.kept) < 7
+        song_evaluator = evaluator(block=7000, cache_bytes=memory)
+        assert 0 < len(song_evaluator.kept) < 7
         for removed in ((), (0,), tuple(range(0, 35, 5))):
-            assert found.evaluate(removed).loss == plenty.evaluate(removed).loss
-            streams = {id(s): s for s in (*found._streams.values(), *(found._tried or (0, {}))[1].values()) if s.keep}
+            assert song_evaluator.evaluate(removed).loss == plenty.evaluate(removed).loss
+            streams = {
+                id(s): s
+                for s in (*song_evaluator._streams.values(), *(song_evaluator._tried or (0, {}))[1].values())
+                if s.keep
+            }
             pieces = [piece for s in streams.values() for piece in s.pieces if piece is not None]
             assert sum(piece.numel() * 4 for piece in pieces) <= 0.75 * memory
-        found.accept((0, 5, 10, 15, 20, 25, 30))
+        song_evaluator.accept((0, 5, 10, 15, 20, 25, 30))
         again = evaluator(block=7000)
         again.accept((0, 5, 10, 15, 20, 25, 30))
-        assert found.evaluate((2,)).loss == again.evaluate((2,)).loss
+        assert song_evaluator.evaluate((2,)).loss == again.evaluate((2,)).loss
 
 
 def test_scores_of_a_variant_are_those_of_its_mix() -> None:
-    found = evaluator(block=7000)
-    found.accept((3, 9))
-    assert found.score() == found.target.score(found.mix())
+    song_evaluator = evaluator(block=7000)
+    song_evaluator.accept((3, 9))
+    assert song_evaluator.score() == song_evaluator.target.score(song_evaluator.mix())
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 1_000_000])
@@ -293,8 +305,8 @@ def test_little_memory_gives_the_same_floats(cache_bytes) -> None:
     assert len(little.kept) < len(plenty.kept) == 10
     for removed in ((), (0,), (20, 21)):
         assert little.evaluate(removed).loss == plenty.evaluate(removed).loss
-    for found in (little, plenty):
-        found.accept((20,))
+    for song_evaluator in (little, plenty):
+        song_evaluator.accept((20,))
     assert little.evaluate((3,)).loss == plenty.evaluate((3,)).loss
     assert torch.equal(little.mix(), plenty.mix())
     if cache_bytes == 0:
@@ -302,19 +314,19 @@ def test_little_memory_gives_the_same_floats(cache_bytes) -> None:
         assert not little.responses.spectra
         streams = little._variant(little.removed)
         little.target.bounded_loss(little._reader(streams))
-        held = [sum(piece is not None for piece in stream.pieces) for stream in streams.values()]
-        assert max(held) <= 2  # what has been passed is forgotten
+        kept_pieces = [sum(piece is not None for piece in stream.pieces) for stream in streams.values()]
+        assert max(kept_pieces) <= 2  # what has been passed is forgotten
 
 
 def test_a_stopped_trial_renders_no_further() -> None:
     parameters, weights, sources, target = setup(length=400_000)
-    found = SongEvaluator(GRAPH, PROCESSORS, parameters, weights, sources, target, 20_000)
-    whole = found.evaluate(()).loss
-    outcome = found.evaluate((0,), bound=whole / 1000)
+    song_evaluator = SongEvaluator(GRAPH, PROCESSORS, parameters, weights, sources, target, 20_000)
+    whole = song_evaluator.evaluate(()).loss
+    outcome = song_evaluator.evaluate((0,), bound=whole / 1000)
     assert outcome.stopped
-    _, streams = found._tried
+    _, streams = song_evaluator._tried
     assert len(streams[0].pieces) < 20 / 2
-    assert found.evaluate((0,)).loss == evaluate_alone((0,), parameters, weights, sources, target)
+    assert song_evaluator.evaluate((0,)).loss == evaluate_alone((0,), parameters, weights, sources, target)
 
 
 def evaluate_alone(removed, parameters, weights, sources, target):
@@ -322,9 +334,9 @@ def evaluate_alone(removed, parameters, weights, sources, target):
 
 
 def test_what_was_tried_is_not_rendered_again_when_accepted() -> None:
-    found = evaluator()
-    found.evaluate(())
-    found.evaluate((0,))
-    tried = found._tried[1]
-    found.accept((0,))
-    assert found._variant(found.removed)[0] is tried[0]
+    song_evaluator = evaluator()
+    song_evaluator.evaluate(())
+    song_evaluator.evaluate((0,))
+    tried = song_evaluator._tried[1]
+    song_evaluator.accept((0,))
+    assert song_evaluator._variant(song_evaluator.removed)[0] is tried[0]

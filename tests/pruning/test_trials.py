@@ -129,10 +129,10 @@ def test_early_stop_gives_the_same_verdicts(seed: int) -> None:
 
 
 def test_a_stop_keeps_what_was_accepted() -> None:
-    told = []
-    result = play(AdditiveLoss([0.0] * 9), on_trial=told.append, should_stop=lambda: len(told) >= 4)
+    reported = []
+    result = play(AdditiveLoss([0.0] * 9), on_trial=reported.append, should_stop=lambda: len(reported) >= 4)
     assert len(result.removed) == len(result.trials) == 4
-    assert [t.remaining for t in told] == [8, 7, 6, 5]
+    assert [t.remaining for t in reported] == [8, 7, 6, 5]
 
 
 def test_leave_one_out_is_each_alone() -> None:
@@ -141,10 +141,12 @@ def test_leave_one_out_is_each_alone() -> None:
 
 
 def test_leave_one_out_says_what_a_stop_left_out() -> None:
-    seen = []
-    found = leave_one_out(AdditiveLoss([0.5] * 3), 3, lambda i, loss: seen.append(loss), lambda: len(seen) == 2)
-    assert found == [0.5, 0.5, None]
-    assert seen == [1.5, 1.5]
+    reported = []
+    increases = leave_one_out(
+        AdditiveLoss([0.5] * 3), 3, lambda i, loss: reported.append(loss), lambda: len(reported) == 2
+    )
+    assert increases == [0.5, 0.5, None]
+    assert reported == [1.5, 1.5]
 
 
 def test_many_that_are_free_go_in_few_trials() -> None:

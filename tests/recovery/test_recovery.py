@@ -40,8 +40,8 @@ def changed(setting, name, change, weight=None):
     return GraphValues(setting.graph, {node_type: values}, weights)
 
 
-def errors_of(true, found, processors, sources=None):
-    found_errors = parameter_errors(true, found, processors, sources).values
+def errors_of(true, estimate, processors, sources=None):
+    found_errors = parameter_errors(true, estimate, processors, sources).values
     return {error.quantity: error.error for error in found_errors}
 
 
@@ -77,8 +77,8 @@ def test_a_graph_agrees_with_itself():
 
 
 def test_differences_are_counted_by_chain_and_type():
-    found = kept({("kick", "equalizer"), ("snare", "equalizer"), ("music", "equalizer"), ("drums", "delay")})
-    comparison = compare_graphs(kept(TRUE), found)
+    estimate = kept({("kick", "equalizer"), ("snare", "equalizer"), ("music", "equalizer"), ("drums", "delay")})
+    comparison = compare_graphs(kept(TRUE), estimate)
     assert comparison.types == {
         "delay": Agreement(0, 1, 0),
         "equalizer": Agreement(2, 3, 1),
@@ -157,20 +157,20 @@ def test_processors_of_one_graph_only_are_left_out(processors):
 def test_gains_are_compared_as_they_act(processors):
     true = only("gain_panning", processors, weight=1.0)
     shift = torch.tensor([[3.0, -1.0]]) * math.log(10) / 20
-    found = errors_of(true, changed(true, "log_gain", lambda v: v + shift), processors)
-    assert found == pytest.approx({"left": 3.0, "right": 1.0, "balance": 4.0}, abs=1e-5)
+    errors = errors_of(true, changed(true, "log_gain", lambda v: v + shift), processors)
+    assert errors == pytest.approx({"left": 3.0, "right": 1.0, "balance": 4.0}, abs=1e-5)
     # Half of twice the wet gain, less the dry: the same gain at another weight.
     same = changed(true, "log_gain", lambda v: torch.log(2 * v.exp() - 1 + 1.0), weight=0.5)
     gain = true.parameters["gain_panning"]["log_gain"].double().exp()
     acting = 20 * torch.log10(0.5 + 0.5 * 2 * gain) - 20 * torch.log10(gain)
-    found = errors_of(true, same, processors)
-    assert [found["left"], found["right"]] == pytest.approx(acting[0].abs().tolist(), abs=1e-5)
+    errors = errors_of(true, same, processors)
+    assert [errors["left"], errors["right"]] == pytest.approx(acting[0].abs().tolist(), abs=1e-5)
 
 
 def test_the_side_gain_is_in_db(processors):
     true = only("stereo_imager", processors, weight=1.0)
-    found = changed(true, "log_gain", lambda v: v - 2.5 * math.log(10) / 20)
-    assert errors_of(true, found, processors) == pytest.approx({"side": 2.5}, abs=1e-5)
+    estimate = changed(true, "log_gain", lambda v: v - 2.5 * math.log(10) / 20)
+    assert errors_of(true, estimate, processors) == pytest.approx({"side": 2.5}, abs=1e-5)
 
 
 def test_a_level_of_an_equalizer_is_no_error_of_its_shape(processors):
@@ -183,14 +183,14 @@ def test_equalizers_are_compared_where_the_dry_sound_is(processors):
     true = only("equalizer", processors, weight=1.0)
     hertz = torch.arange(1024) * 30_000 / 2047
     above = (hertz > 4000).float() * 6 * math.log(10) / 20
-    found = changed(true, "log_magnitude", lambda v: v + above)
+    estimate = changed(true, "log_magnitude", lambda v: v + above)
     sources = torch.zeros(4, 2, 30_000)
     sources[3] = torch.sin(2 * math.pi * 440 * torch.arange(30_000) / 30_000)  # keys: a tone at 440 Hz
     sources[0] = torch.randn(2, 30_000, generator=torch.Generator().manual_seed(0))  # kick: not upstream
-    assert errors_of(true, found, processors)["response"] > 1
-    assert errors_of(true, found, processors, sources)["response"] < 0.01
+    assert errors_of(true, estimate, processors)["response"] > 1
+    assert errors_of(true, estimate, processors, sources)["response"] < 0.01
     silent = torch.zeros(4, 2, 30_000)  # says nothing: all bands count
-    assert errors_of(true, found, processors, silent) == errors_of(true, found, processors)
+    assert errors_of(true, estimate, processors, silent) == errors_of(true, estimate, processors)
 
 
 @pytest.mark.parametrize("node_type", ["compressor", "noisegate"])
@@ -203,12 +203,12 @@ def test_dynamics_are_compared_in_their_units(node_type, processors):
         def moved(value, name=name, amount=amount):
             return declared[name].from_unit(declared[name].to_unit(value.double()) + amount)
 
-        found = errors_of(true, changed(true, name, moved), processors)
+        errors = errors_of(true, changed(true, name, moved), processors)
         # Thresholds are compared as they act: the detector hears its floor, too.
-        assert found[quantity] == pytest.approx(amount, rel=0.02 if quantity == "threshold" else 1e-4)
-        others = {q: e for q, e in found.items() if q not in (quantity, "curve")}
+        assert errors[quantity] == pytest.approx(amount, rel=0.02 if quantity == "threshold" else 1e-4)
+        others = {q: e for q, e in errors.items() if q not in (quantity, "curve")}
         assert others == dict.fromkeys(others, 0.0)
-        assert found["curve"] == 0 if quantity == "time constant" else found["curve"] > 0.05
+        assert errors["curve"] == 0 if quantity == "time constant" else errors["curve"] > 0.05
     weight = errors_of(true, changed(true, "log_knee", lambda v: v, weight=0.75), processors)["weight"]
     assert weight == pytest.approx(0.2, abs=1e-6)
 
@@ -224,10 +224,10 @@ def test_dynamics_that_act_alike_have_no_error_whatever_their_options(processors
 
     common = {"log_knee": 0.05, "smoothing_logit": 10.0}
     true = setting(processors["compressor"].specification, log_threshold=-20.0, log_ratio=2.0, **common)
-    found = setting(
+    estimate = setting(
         other["compressor"].specification, log_threshold=-20 + 20 * math.log10(2), log_ratio=4 / 3, **common
     )
-    errors = {e.quantity: e.error for e in parameter_errors(true, found, processors, None, other).values}
+    errors = {e.quantity: e.error for e in parameter_errors(true, estimate, processors, None, other).values}
     assert errors["threshold"] < 0.01
     assert errors["ratio"] < 1e-6
     assert errors["curve"] < 0.01
@@ -261,8 +261,8 @@ def test_reverb_times_are_in_seconds(processors):
         seconds = declared.to_unit(value.double())
         return declared.from_unit(seconds + torch.tensor([0.25, 0.5]).view(1, 2, 1))
 
-    found = errors_of(true, changed(true, "delta_log_magnitude", longer, weight=0.4), processors)
-    assert found == pytest.approx({"T60 mid": 0.25, "T60 side": 0.5, "colour": 0.0, "weight": 0.1}, abs=1e-4)
+    errors = errors_of(true, changed(true, "delta_log_magnitude", longer, weight=0.4), processors)
+    assert errors == pytest.approx({"T60 mid": 0.25, "T60 side": 0.5, "colour": 0.0, "weight": 0.1}, abs=1e-4)
     # A common level is normalised away; one of the side alone is not.
     level = changed(true, "init_log_magnitude", lambda v: v + 1)
     assert errors_of(true, level, processors)["colour"] == pytest.approx(0, abs=1e-4)
@@ -318,8 +318,8 @@ def test_errors_are_summarised_by_type_and_quantity(processors):
     graph = kept({("kick", "stereo_imager"), ("keys", "stereo_imager"), ("bass", "stereo_imager")})
     zero = GraphValues(graph, {"stereo_imager": {"log_gain": torch.zeros(3, 1)}}, torch.ones(3))
     db = torch.tensor([[1.0], [2.0], [6.0]])
-    found = GraphValues(graph, {"stereo_imager": {"log_gain": db * math.log(10) / 20}}, torch.ones(3))
-    errors = parameter_errors(zero, found, processors)
+    estimate = GraphValues(graph, {"stereo_imager": {"log_gain": db * math.log(10) / 20}}, torch.ones(3))
+    errors = parameter_errors(zero, estimate, processors)
     (row,) = errors.summary()
     assert (row.type, row.quantity, row.unit, row.count) == ("stereo_imager", "side", "dB", 3)
     assert (row.median, row.mean, row.worst) == pytest.approx((2, 3, 6), abs=1e-5)

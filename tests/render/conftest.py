@@ -37,8 +37,8 @@ class Scene:
         )
 
     def gradients(self):
-        named = {f"{t}.{n}": v.grad for t, values in self.parameters.items() for n, v in values.items()}
-        return {**named, "weights": self.weights.grad, "sources": self.sources.grad}
+        gradients_by_name = {f"{t}.{n}": v.grad for t, values in self.parameters.items() for n, v in values.items()}
+        return {**gradients_by_name, "weights": self.weights.grad, "sources": self.sources.grad}
 
 
 def make_scene(graph, length, seed=0, dtype=torch.float64, rate=30000):

@@ -343,10 +343,10 @@ def test_clips_equal_each_alone(console, scene, short, dtype):
     for i, clip in enumerate(clips):
         alone = render(s.values, short[dtype], clip, length=5000, staged_channel="mid")
         assert_same(together.mix[i], alone.mix, dtype)
-        for many, one in zip(together.energies, alone.energies, strict=True):
-            assert many.nodes == one.nodes
+        for many, single in zip(together.energies, alone.energies, strict=True):
+            assert many.nodes == single.nodes
             for side in ("dry", "wet"):
-                found_energy, expected = getattr(many, side)[:, i], getattr(one, side)[:, 0]
+                found_energy, expected = getattr(many, side)[:, i], getattr(single, side)[:, 0]
                 torch.testing.assert_close(found_energy, expected, rtol=10 * TOLERANCE[dtype], atol=0)
 
 
@@ -441,15 +441,15 @@ def test_blocks_of_any_acyclic_graph(random_graph, scene, short, seed):
 
 def test_blocks_read_what_they_need_and_yield_the_song(console, scene, procs):
     s = scene(console, 5000)
-    asked = []
+    requests = []
 
     def read(start, stop):
-        asked.append((start, stop))
+        requests.append((start, stop))
         return s.sources[..., start:stop]
 
     pieces = list(render_blocks(s.values, procs[F64], read, 5000, block=1500))
-    assert asked[:3] == [(0, 1500), (1500, 3000), (3000, 4500)]
-    assert all(stop <= 5000 for _, stop in asked)
+    assert requests[:3] == [(0, 1500), (1500, 3000), (3000, 4500)]
+    assert all(stop <= 5000 for _, stop in requests)
     assert all(piece.shape[:2] == (1, 2) and piece.shape[2] <= 1500 for piece in pieces)
     assert sum(piece.shape[2] for piece in pieces) == 5000
     assert_same(torch.cat(pieces, dim=-1), mix_of(s, procs[F64]))

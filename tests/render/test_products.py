@@ -22,8 +22,8 @@ def plain(signal, response, weight, mid_side, staged, bins):
     count = torch.full((signal.shape[-1],), 2.0, dtype=torch.float64)
     count[0] = 1 if bins.first else 2
     count[-1] = 1 if bins.last else 2
-    heard = [x.sum(dim=2, keepdim=True) if staged == "mid" else x for x in (stereo, wet)]
-    return output, torch.stack([(x.abs().square() * count).sum(dim=(2, 3)) for x in heard]) / bins.n_fft
+    staged_signals = [x.sum(dim=2, keepdim=True) if staged == "mid" else x for x in (stereo, wet)]
+    return output, torch.stack([(x.abs().square() * count).sum(dim=(2, 3)) for x in staged_signals]) / bins.n_fft
 
 
 @pytest.mark.parametrize("staged", [None, "mid", "both"])

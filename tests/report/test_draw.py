@@ -80,12 +80,14 @@ def at(curve_from, segments):
 
 
 def test_every_node_is_drawn_once_with_its_letter(graph):
-    found = groups(draw_svg(graph))
-    assert [int(group.get("data-node")) for group in found] == list(range(len(graph)))
-    assert [group.get("data-type") for group in found] == list(graph.types)
-    assert [group.find(f"{SVG}text").text for group in found] == [node_letter(t) for t in graph.types]
-    assert [group.find(f"{SVG}title").text for group in found] == [graph.label(i).strip() for i in range(len(graph))]
-    assert [group.find(f"{SVG}rect").get("fill") for group in found] == [type_colour(t) for t in graph.types]
+    node_groups = groups(draw_svg(graph))
+    assert [int(group.get("data-node")) for group in node_groups] == list(range(len(graph)))
+    assert [group.get("data-type") for group in node_groups] == list(graph.types)
+    assert [group.find(f"{SVG}text").text for group in node_groups] == [node_letter(t) for t in graph.types]
+    assert [group.find(f"{SVG}title").text for group in node_groups] == [
+        graph.label(i).strip() for i in range(len(graph))
+    ]
+    assert [group.find(f"{SVG}rect").get("fill") for group in node_groups] == [type_colour(t) for t in graph.types]
 
 
 def test_edges_lead_to_the_right_and_nodes_do_not_overlap(graph):
@@ -164,14 +166,14 @@ def test_silent_tracks_are_named_and_not_drawn():
     weights = torch.linspace(0.1, 0.9, len(graph.processors))
     whole = {int(group.get("data-node")): group for group in groups(draw_svg(graph, weights))}
     svg = draw_svg(graph, weights, silent=(0, 2))
-    shown = {int(group.get("data-node")): group for group in groups(svg)}
-    gone = {whole[node].find(f"{SVG}title").text.split(",")[0] for node in whole.keys() - shown.keys()}
+    group_of = {int(group.get("data-node")): group for group in groups(svg)}
+    gone = {whole[node].find(f"{SVG}title").text.split(",")[0] for node in whole.keys() - group_of.keys()}
     chain = ("equalizer", "gain_panning", "send to room")
     assert gone == {
         *(f"track {name}" for name in "xz"), *(f"track {name}: {t}" for name in "xz" for t in chain),
         "subgroup b", "subgroup b: compressor",
     }  # fmt: skip
-    for node, group in shown.items():  # under the same number, with the same weight
+    for node, group in group_of.items():  # under the same number, with the same weight
         assert group.find(f"{SVG}title").text == whole[node].find(f"{SVG}title").text
     assert "not drawn because they are silent: x, z, with 7 processors that only they reach" in " ".join(
         element.text for element in ElementTree.fromstring(svg).iter(f"{SVG}text")
@@ -209,9 +211,9 @@ def test_a_long_title_has_room():
 
 def test_long_names_are_cut_but_kept_as_tooltips():
     name = "a very long name of a track that would not fit"
-    found = groups(draw_svg(build_console({"g": [name]}, "", "")))[0]
-    assert found.find(f"{SVG}title").text == f"track {name}"
-    assert [text.text for text in found.iter(f"{SVG}text")][1] == "a very long name of a track…"
+    group = groups(draw_svg(build_console({"g": [name]}, "", "")))[0]
+    assert group.find(f"{SVG}title").text == f"track {name}"
+    assert [text.text for text in group.iter(f"{SVG}text")][1] == "a very long name of a track…"
 
 
 def test_the_figure_shows_the_same_texts_as_the_svg():

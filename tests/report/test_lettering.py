@@ -16,8 +16,8 @@ PRIVATE = "\U0010fffd\U000f0000"  # in no font
 @pytest.fixture
 def matplotlibs_fonts(monkeypatch):
     """As on a machine without fonts of its own."""
-    own = [entry for entry in fontManager.ttflist if matplotlib.get_data_path() in entry.fname]
-    monkeypatch.setattr(fontManager, "ttflist", own)
+    own_fonts = [entry for entry in fontManager.ttflist if matplotlib.get_data_path() in entry.fname]
+    monkeypatch.setattr(fontManager, "ttflist", own_fonts)
     _family_with.cache_clear()
     yield
     _family_with.cache_clear()

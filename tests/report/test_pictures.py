@@ -71,10 +71,10 @@ def test_blocks_of_frames_change_nothing(monkeypatch):
 def test_any_length_is_shown_to_its_end(samples):
     signal = noise(samples)
     signal[:, :-1] = 0
-    found = spectrogram(signal, RATE)
-    assert found.seconds == samples / RATE
-    assert found.levels_db.shape == (2, 513, 1 + samples // 512)
-    assert bool(torch.isfinite(found.levels_db[0]).any(dim=0)[-1])
+    levels = spectrogram(signal, RATE)
+    assert levels.seconds == samples / RATE
+    assert levels.levels_db.shape == (2, 513, 1 + samples // 512)
+    assert bool(torch.isfinite(levels.levels_db[0]).any(dim=0)[-1])
 
 
 def test_identical_signals_have_no_error_and_a_gain_has_its_decibels():
@@ -107,8 +107,8 @@ def test_a_sine_is_shown_at_its_frequency_with_the_power_of_its_bins(bin_number)
     image = panels(spectrogram_figure(sine, {"same": sine}, RATE))[0]
     low, high = image.axes.get_ylim()
     levels = image.get_array()[:, 10]
-    shown = 10 ** (low + (levels.argmax() + 0.5) / len(levels) * (high - low))
-    assert shown == pytest.approx(bin_number * RATE / 1024, abs=RATE / 1024, rel=0.012)  # a bin, or half a row
+    shown_hz = 10 ** (low + (levels.argmax() + 0.5) / len(levels) * (high - low))
+    assert shown_hz == pytest.approx(bin_number * RATE / 1024, abs=RATE / 1024, rel=0.012)  # a bin, or half a row
     # A row is at most as loud as the bin; high rows are means over several bins.
     assert -10 < levels.max() < 0.01
 

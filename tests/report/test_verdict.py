@@ -23,10 +23,10 @@ def noise(seconds=8.0, seed=0, rate=RATE):
 def make(tracks, mix, rate=RATE):
     """A song of tracks (K, 2, L), aligned as `load_song` does it."""
     names = tuple(f"track{i}" for i in range(len(tracks)))
-    found = [estimate_alignment(track, mix, rate) for track in tracks]
+    alignments = [estimate_alignment(track, mix, rate) for track in tracks]
     alignment = tuple(
         TrackAlignment(f.offset_samples, f.polarity, f.confidence, name, False)
-        for f, name in zip(found, names, strict=True)
+        for f, name in zip(alignments, names, strict=True)
     )
     mono, places = (False,) * len(tracks), ((0, 1),) * len(tracks)
     return Song("s", "S", "CC0", rate, {"g": names}, tracks, mix, mono, places, 1.0, alignment, (), {})
@@ -159,14 +159,14 @@ def test_a_single_track_that_is_late_or_flipped_is_named(song) -> None:
 
 def test_a_track_that_is_not_heard_is_named_by_what_muting_it_does(song) -> None:
     stranger = make(torch.cat((song.sources, noise(seed=5).unsqueeze(0))), song.mix)
-    asked = []
+    muted_rows = []
 
     def loss_without(row):
-        asked.append(row)
+        muted_rows.append(row)
         return 0.3005
 
     assert codes(stranger, song.mix, loss_without) == ["unheard_tracks"]
-    assert asked == [2]  # the others have a clear place in the mix
+    assert muted_rows == [2]  # the others have a clear place in the mix
     assert codes(stranger, song.mix, lambda row: 0.302) == []  # it is of use
     assert codes(stranger, song.mix, lambda row: 0.3, loss=1.0) == []  # nothing was matched
     many = make(torch.cat((song.sources, *(noise(seed=s).unsqueeze(0) for s in range(10, 25)))), song.mix)
@@ -219,8 +219,8 @@ def test_a_mono_mix_and_a_peak_are_told(song) -> None:
     assert codes(mono, song.mix) == ["mono_mix"]
     loud = 1.2 * song.mix / song.mix.abs().max()
     closeness = measure_closeness(song.mix, loud, RATE)
-    told = [str(f) for f in find_causes(song, loud, closeness, 0.3, lambda row: 1.0)]
-    assert told == ["The found mix peaks at +1.6 dBFS, so it is written as float WAV."]
+    texts = [str(f) for f in find_causes(song, loud, closeness, 0.3, lambda row: 1.0)]
+    assert texts == ["The found mix peaks at +1.6 dBFS, so it is written as float WAV."]
 
 
 def test_a_verdict_is_plain_data_and_reads_in_a_line(song) -> None:

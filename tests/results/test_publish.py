@@ -83,12 +83,12 @@ def test_a_process_killed_at_any_moment_leaves_the_old_folder_or_the_new_one(tmp
     """Before each of the changes of the disk; then the next process tidies up, and publishes what was complete."""
 
     def run(root: Path) -> None:
-        with Place(root / "r", PAIR, "out", "").held() as held:
-            work = held.partial if resumable else held.new_work()
+        with Place(root / "r", PAIR, "out", "").held() as lock_held:
+            work = lock_held.partial if resumable else lock_held.new_work()
             if not resumable:
                 for name in "ab":
                     (work / name).write_text("new")
-            held.publish(work, overwrite=True)
+            lock_held.publish(work, overwrite=True)
 
     ends, number = [], 0
     while True:
@@ -99,9 +99,9 @@ def test_a_process_killed_at_any_moment_leaves_the_old_folder_or_the_new_one(tmp
             fill(root / "r.partial", names="ab")
         if not killed_before(number, lambda root=root: run(root)):
             break
-        with Place(root / "r", PAIR, "out", "").held() as held:
-            if PAIR.is_whole(held.partial):
-                held.publish(held.partial, overwrite=True)
+        with Place(root / "r", PAIR, "out", "").held() as lock_held:
+            if PAIR.is_whole(lock_held.partial):
+                lock_held.publish(lock_held.partial, overwrite=True)
         assert contents(root) in ({"r": {"old"}}, {"r": {"new"}}), number
         ends.append(contents(root)["r"] == {"new"})
     assert number > 10
@@ -120,19 +120,19 @@ def test_what_fails_to_take_its_place_puts_the_old_one_back(tmp_path, monkeypatc
             raise OSError(28, "No space left on device")
         replace(old, new)
 
-    with place(tmp_path / "r").held() as held, monkeypatch.context() as patch:
-        work = held.new_work()
+    with place(tmp_path / "r").held() as lock_held, monkeypatch.context() as patch:
+        work = lock_held.new_work()
         for name in NAMES:
             (work / name).write_text("new")
         patch.setattr(os, "replace", full)
         with pytest.raises(OSError, match=r"No space left on device.*/r'"):
-            held.publish(work, overwrite=True)
+            lock_held.publish(work, overwrite=True)
         assert {path.read_text() for path in (tmp_path / "r").iterdir()} == {"old"}
-    with place(tmp_path / "s").held() as held:
-        work = held.new_work()
+    with place(tmp_path / "s").held() as lock_held:
+        work = lock_held.new_work()
         (work / "graph.json").touch()
         with pytest.raises(ValueError, match=r"a whole result of a search is needed, got graph\.json"):
-            held.publish(work, overwrite=True)
+            lock_held.publish(work, overwrite=True)
 
 
 @pytest.mark.parametrize(
@@ -212,10 +212,10 @@ def test_a_place_that_cannot_be_written_is_refused_and_nothing_is_left(tmp_path,
 
 
 def test_folders_above_are_made_and_removed_again_where_nothing_came_of_it(tmp_path) -> None:
-    with place(tmp_path / "a" / "b" / "r").held() as held:
+    with place(tmp_path / "a" / "b" / "r").held() as lock_held:
         assert (tmp_path / "a" / "b").is_dir()
         with pytest.raises(OSError, match=r"about 1000000000000.0 MB are needed, got .* MB of free space"):
-            held.check_space(10**18)
+            lock_held.check_space(10**18)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -46,7 +46,7 @@ def test_processors_where_it_arose_are_named(tiny_song, of, text) -> None:
     graph = build_console({"drums": ("kick", "hat"), "lead": ("lead",)}, "ec", "g")
     module = ConsoleModule("ec", "g", sample_rate=RATE).build(graph)
     values, weights = module.parameters_by_type(), module.weights
-    gradients = {t: {n: torch.zeros_like(v) for n, v in named.items()} for t, named in values.items()}
+    gradients = {t: {n: torch.zeros_like(v) for n, v in type_values.items()} for t, type_values in values.items()}
     rows = {graph.label(node): graph.rows[node] for node in graph.processors}
     if of == "values":
         values["compressor"]["log_threshold"].data[rows["track hat: compressor"]] = float("nan")
@@ -77,8 +77,8 @@ def test_a_search_that_breaks_down_ends_with_its_last_good_graph(tiny_song, tmp_
     folder, breaks = tmp_path / "r", Break(4)  # the second step of the second stage
     module = ConsoleModule("ec", "g", sample_rate=RATE)
     callbacks = [breaks, IterativePruning(2, 1), ResultFolder(str(folder))]
-    said = r"at step 5: its loss is nan, which comes from the values of compressor \(track hat: compressor\)\. HINT"
-    with pytest.raises(FloatingPointError, match=said):
+    message = r"at step 5: its loss is nan, which comes from the values of compressor \(track hat: compressor\)\. HINT"
+    with pytest.raises(FloatingPointError, match=message):
         search(module, data, callbacks, 3, "cpu", enable_progress_bar=False)
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["failure"].startswith("training broke down at step 5")

@@ -52,12 +52,12 @@ def decibels(amplitude):
 
 def test_levels_and_colours_are_read_off_a_mix(parts) -> None:
     sources, mix = parts
-    found = fit_initial_levels(sources, mix, RATE)
-    total = decibels(found.levels.unsqueeze(-1) * found.colours.unsqueeze(1))  # (K, 2, bands)
-    wanted = decibels(list(LEVELS.values())).unsqueeze(-1).expand_as(total).clone()
-    wanted[1] += decibels(torch.where(found.hertz > HERTZ, FACTOR, 1 / FACTOR))
-    clear = (found.hertz > 80) & ((found.hertz / HERTZ).log2().abs() > 0.5)  # bands of enough bins, off the step
-    error = (total - wanted)[:, :, clear].abs()
+    initial = fit_initial_levels(sources, mix, RATE)
+    total = decibels(initial.levels.unsqueeze(-1) * initial.colours.unsqueeze(1))  # (K, 2, bands)
+    expected = decibels(list(LEVELS.values())).unsqueeze(-1).expand_as(total).clone()
+    expected[1] += decibels(torch.where(initial.hertz > HERTZ, FACTOR, 1 / FACTOR))
+    clear = (initial.hertz > 80) & ((initial.hertz / HERTZ).log2().abs() > 0.5)  # bands of enough bins, off the step
+    error = (total - expected)[:, :, clear].abs()
     assert error[:2].max() < 1.5
     assert error.median() < 0.5
     # Track c is 12 dB below the others on the left: there, what others do hides it.
@@ -93,7 +93,11 @@ def test_an_equalizer_acts_as_it_is_told(rate) -> None:
 
 def test_most_processors_act_as_no_gain() -> None:
     hertz, gains = torch.tensor([100.0, 200.0]), torch.ones(2, 2)
-    able = {name for name, own in make_processors(RATE).items() if own.values_for_gains(hertz, gains) is not None}
+    able = {
+        name
+        for name, processor in make_processors(RATE).items()
+        if processor.values_for_gains(hertz, gains) is not None
+    }
     assert able == {"equalizer", "gain_panning"}
 
 
@@ -119,8 +123,8 @@ def started(paths, chain, subgroup_chain="", **options):
 def test_a_console_starts_near_the_mix(song) -> None:
     losses = {}
     for initial in ("fitted", "heard", "drawn"):
-        module, (own,) = started(str(song), "ecngr", "g", initial_values=initial)
-        losses[initial] = module.score(own).loss["full"]
+        module, (song_record,) = started(str(song), "ecngr", "g", initial_values=initial)
+        losses[initial] = module.score(song_record).loss["full"]
     assert losses["fitted"] < 0.7 * losses["heard"]
     assert losses["heard"] == pytest.approx(losses["drawn"])  # without a delay there is nothing to hear
 
@@ -131,18 +135,18 @@ def test_gains_alone_are_those_of_the_mix(song) -> None:
     for node, weight in zip(graph.processors, module.weights.tolist(), strict=True):
         wet = module.values["gain_panning"]["log_gain"][graph.rows[node]].exp()
         acting = decibels(1 - weight + weight * wet.detach())
-        wanted = decibels(LEVELS[graph.names[node]]).clone()
+        expected = decibels(LEVELS[graph.names[node]]).clone()
         if graph.names[node] != COLOURED:  # the level of that one has its colour in it
-            assert acting.tolist() == pytest.approx(wanted.tolist(), abs=1.5)
+            assert acting.tolist() == pytest.approx(expected.tolist(), abs=1.5)
 
 
 def test_only_the_tracks_own_chains_are_set_and_each_song_by_itself(song, tiny_song) -> None:
     both, songs = started([str(song), str(tiny_song)], "eg", "eg", initial_values="fitted")
-    for own in songs:
-        path = str({"levels": song, "tiny": tiny_song}[own.name])
+    for loaded_song in songs:
+        path = str({"levels": song, "tiny": tiny_song}[loaded_song.name])
         alone, _ = started(path, "eg", "eg", initial_values="fitted")
         drawn, _ = started(path, "eg", "eg", initial_values="drawn")
-        part = both.part(own)
+        part = both.part(loaded_song)
         for i, node in enumerate(part.graph.processors):
             node_type, row = part.graph.types[node], part.graph.rows[node]
             ((name, values),) = part.parameters[node_type].items()

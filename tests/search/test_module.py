@@ -53,8 +53,8 @@ def test_initial_values_are_small_seeded_and_half_wet() -> None:
     values = torch.cat(
         [
             (v - first.processors[t].specification[n].mean).flatten()
-            for t, named in first.parameters_by_type().items()
-            for n, v in named.items()
+            for t, parameters in first.parameters_by_type().items()
+            for n, v in parameters.items()
         ]
     )
     assert values.std().item() == pytest.approx(0.01, rel=0.05)  # N(0, 0.01^2), some 10,000 of them
@@ -64,7 +64,7 @@ def test_initial_values_are_small_seeded_and_half_wet() -> None:
 def test_objective_is_the_stated_sum(clip) -> None:
     module = console()
     module.prune_phase, module.pruning_steps = True, 500
-    found = module.losses(clip)
+    losses = module.losses(clip)
     rendered = render(
         GraphValues(module.graph, module.parameters_by_type(), module.weights),
         module.processors,
@@ -72,12 +72,12 @@ def test_objective_is_the_stated_sum(clip) -> None:
         length=clip.targets.shape[-1],
     )
     match = make_match_loss(RATE)(rendered.mix[..., RATE:], clip.targets[..., RATE:])
-    assert found["match/full"].item() == pytest.approx(match.full.item(), rel=1e-5)
+    assert losses["match/full"].item() == pytest.approx(match.full.item(), rel=1e-5)
     radius = torch.tanh(module.values["delay"]["delay_z"].norm(dim=-1))
-    assert found["parameter_penalty"].item() == pytest.approx(0.005 * (1 - radius).square().sum().item(), rel=1e-5)
-    assert found["sparsity"].item() == pytest.approx(17.5)
-    expected = found["match/full"] + 1e-3 * found["gain_staging"] + found["parameter_penalty"] + 1e-4 * 0.25 * 17.5
-    assert found["loss"].item() == pytest.approx(expected.item(), rel=1e-6)
+    assert losses["parameter_penalty"].item() == pytest.approx(0.005 * (1 - radius).square().sum().item(), rel=1e-5)
+    assert losses["sparsity"].item() == pytest.approx(17.5)
+    expected = losses["match/full"] + 1e-3 * losses["gain_staging"] + losses["parameter_penalty"] + 1e-4 * 0.25 * 17.5
+    assert losses["loss"].item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_gain_staging_is_the_log_ratio_of_mid_norms(clip) -> None:
@@ -95,8 +95,8 @@ def test_gain_staging_is_the_log_ratio_of_mid_norms(clip) -> None:
 
 def test_sparsity_has_no_force_before_the_pruning_phase(clip) -> None:
     module = console("g")
-    found = module.losses(clip)
-    assert found["loss"].item() == pytest.approx(found["match/full"].item(), rel=1e-6)
+    losses = module.losses(clip)
+    assert losses["loss"].item() == pytest.approx(losses["match/full"].item(), rel=1e-6)
 
 
 @pytest.mark.parametrize(("kept", "last", "pressed"), [(True, True, 1), (False, True, 0), (False, False, 1)])
@@ -104,36 +104,36 @@ def test_sparsity_can_end_before_the_last_stage(clip, kept, last, pressed) -> No
     settings = RegularizerSettings(sparsity_weight=0.1, sparsity_ramp_steps=1, sparsity_last_stage=kept)
     module = console("g", regularizers=settings)
     module.prune_phase, module.pruning_steps, module.last_stage = True, 1, last
-    found = module.losses(clip)
-    expected = found["match/full"] + pressed * 0.1 * found["sparsity"]
-    assert found["sparsity"] > 1
-    assert found["loss"].item() == pytest.approx(expected.item(), rel=1e-6)
+    losses = module.losses(clip)
+    expected = losses["match/full"] + pressed * 0.1 * losses["sparsity"]
+    assert losses["sparsity"] > 1
+    assert losses["loss"].item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_the_last_stage_is_known(tiny_song) -> None:
-    seen = []
+    stages_seen = []
 
     class Watch(L.Callback):
         def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-            seen.append((trainer.current_epoch, pl_module.last_stage))
+            stages_seen.append((trainer.current_epoch, pl_module.last_stage))
 
     search(console("g"), data(tiny_song, steps_per_stage=1), [Watch()], 3, "cpu", enable_progress_bar=False)
-    assert seen == [(0, False), (1, False), (2, True)]
+    assert stages_seen == [(0, False), (1, False), (2, True)]
 
 
 @pytest.mark.parametrize(("chain", "equalizers"), [("g", 2), ("ee", 3)])
 def test_clips_reach_as_far_as_the_console_looks_ahead(tiny_song, chain, equalizers) -> None:
-    songs, heard = data(tiny_song), []
+    songs, lookaheads = data(tiny_song), []
 
     class Listen(L.Callback):
         def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-            heard.append(batch.sources.shape[-1] - batch.targets.shape[-1])
+            lookaheads.append(batch.sources.shape[-1] - batch.targets.shape[-1])
 
     module = ConsoleModule(chain, "e", sample_rate=RATE)
     search(module, songs, [Listen()], 1, "cpu", enable_progress_bar=False)
-    one = module.processors["equalizer"].before
-    assert set(heard) == {equalizers * one}
-    assert module.lookahead == (3 if chain == "ee" else 1) * one
+    equalizer_lookahead = module.processors["equalizer"].before
+    assert set(lookaheads) == {equalizers * equalizer_lookahead}
+    assert module.lookahead == (3 if chain == "ee" else 1) * equalizer_lookahead
     reader = songs.clips(module.lookahead)
     longer = songs.clips(module.lookahead + 5000)
     assert torch.equal(module.losses(reader(0))["loss"], module.losses(longer(0))["loss"])
@@ -186,9 +186,9 @@ def test_rates_fall_along_half_a_cosine_over_the_last_stage(tiny_song) -> None:
     search(module, data(tiny_song), [pruning, rates], 3, "cpu", enable_progress_bar=False)
     progress = [0.0] * 6 + [step / 3 for step in range(3)]
     expected = [0.02 + 0.01 * math.cos(math.pi * share) for share in progress]
-    assert [own["gain_panning"] for own in rates.seen] == pytest.approx(expected)
-    assert [own["dry_wet"] for own in rates.seen] == pytest.approx([2 * rate for rate in expected])
-    assert {own["reverb"] for own in rates.seen} == {0.0}
+    assert [rates_of_step["gain_panning"] for rates_of_step in rates.seen] == pytest.approx(expected)
+    assert [rates_of_step["dry_wet"] for rates_of_step in rates.seen] == pytest.approx([2 * rate for rate in expected])
+    assert {rates_of_step["reverb"] for rates_of_step in rates.seen} == {0.0}
     constant = _Rates()
     module = ConsoleModule("g", "", sample_rate=RATE, optimizer=OptimizerSettings(0.01, None, {"dry_wet": 0.5}))
     search(module, data(tiny_song), [constant], 1, "cpu", enable_progress_bar=False)
@@ -270,9 +270,9 @@ def test_a_graph_that_was_given_starts_from_what_is_heard(tiny_song) -> None:
         search(module, songs, [], 0, "cpu", enable_progress_bar=False)
         return module.state_dict()
 
-    made, given = started(False), started(True)
-    assert made.keys() == given.keys()
-    assert all(torch.equal(value, given[name]) for name, value in made.items())
+    built_graph, given_graph = started(False), started(True)
+    assert built_graph.keys() == given_graph.keys()
+    assert all(torch.equal(value, given_graph[name]) for name, value in built_graph.items())
 
 
 def test_every_type_that_can_be_staged_is_by_default(clip) -> None:
@@ -448,8 +448,8 @@ def test_songs_of_a_batch_start_as_they_do_alone(two) -> None:
         part = module.part(song)
         assert part.graph == single.graph
         assert torch.equal(part.weights, single.weights)
-        for node_type, named in single.parameters_by_type().items():
-            for name, value in named.items():
+        for node_type, parameters in single.parameters_by_type().items():
+            for name, value in parameters.items():
                 assert torch.equal(part.parameters[node_type][name], value)
 
 
@@ -459,24 +459,24 @@ def test_losses_and_gradients_of_a_batch_are_those_of_its_songs(two) -> None:
     def losses(module, songs, clip):
         module.double()
         module.loudest = torch.stack([module.target(song).loudest for song in songs])
-        found = module.losses(clip._replace(sources=clip.sources.double(), targets=clip.targets.double()))
-        found["loss"].backward()
-        return found
+        batch_losses = module.losses(clip._replace(sources=clip.sources.double(), targets=clip.targets.double()))
+        batch_losses["loss"].backward()
+        return batch_losses
 
     both, module, *alone = two
-    found = losses(module, both.songs, both.clips()(5))
-    own = [
+    batch_losses = losses(module, both.songs, both.clips()(5))
+    song_losses = [
         losses(single, [song], reader(5))
         for song, single, reader in zip(both.songs, alone, both.clips().readers, strict=True)
     ]
-    for name, value in own[0].items():
-        assert found[name].item() == pytest.approx(value.item() + own[1][name].item(), rel=1e-9), name
-    assert [found[f"match/full/{song.name}"].item() for song in both.songs] == pytest.approx(
-        [loss["match/full"].item() for loss in own], rel=1e-9
+    for name, value in song_losses[0].items():
+        assert batch_losses[name].item() == pytest.approx(value.item() + song_losses[1][name].item(), rel=1e-9), name
+    assert [batch_losses[f"match/full/{song.name}"].item() for song in both.songs] == pytest.approx(
+        [loss["match/full"].item() for loss in song_losses], rel=1e-9
     )
-    assert set(found) - set(own[0]) == {"match/full/tiny", "match/full/duo"}
-    for node_type, named in module.parameters_by_type().items():
-        for name, value in named.items():
+    assert set(batch_losses) - set(song_losses[0]) == {"match/full/tiny", "match/full/duo"}
+    for node_type, parameters in module.parameters_by_type().items():
+        for name, value in parameters.items():
             expected = torch.cat([single.values[node_type][name].grad for single in alone])
             assert (value.grad - expected).abs().max() <= 1e-9 * expected.abs().max(), (node_type, name)
     weights = torch.cat([single.dry_wet_logits.grad for single in alone])
@@ -496,10 +496,16 @@ def test_statistics_are_of_all_songs_and_of_each(two) -> None:
     _, module, first, second = two
     gone = [i for i in module.graph.nodes_of("reverb") if module.graph.songs[i] == 1]
     module.prune([i for i in module.graph.processors if i not in gone])
-    found = module.statistics()
-    assert (found["ratio/reverb"], found["ratio/reverb/tiny"], found["ratio/reverb/duo"]) == (5 / 8, 1.0, 0.0)
-    assert found["num_processors"] == 35 + 18 == found["num_processors/tiny"] + found["num_processors/duo"]
-    assert first.statistics() == {k.removesuffix("/tiny"): v for k, v in found.items() if k.endswith("/tiny")}
+    statistics = module.statistics()
+    assert (statistics["ratio/reverb"], statistics["ratio/reverb/tiny"], statistics["ratio/reverb/duo"]) == (
+        5 / 8,
+        1.0,
+        0.0,
+    )
+    assert (
+        statistics["num_processors"] == 35 + 18 == statistics["num_processors/tiny"] + statistics["num_processors/duo"]
+    )
+    assert first.statistics() == {k.removesuffix("/tiny"): v for k, v in statistics.items() if k.endswith("/tiny")}
     assert second.initial_counts == module.initial_counts[1:]
 
 
@@ -514,14 +520,14 @@ def test_songs_that_are_not_the_graphs_are_refused(two, tiny_song, tmp_path) -> 
 
 def test_tracks_that_are_not_the_graphs_are_refused(tiny_song, tmp_path) -> None:
     """Values go by row: the same tracks in another order would be another mix."""
-    found = console("g").build(build_console(SUBGROUPS, "g", ""))
-    search(found, data(tiny_song), [], 1, "cpu", enable_progress_bar=False)
+    module = console("g").build(build_console(SUBGROUPS, "g", ""))
+    search(module, data(tiny_song), [], 1, "cpu", enable_progress_bar=False)
     swapped = shutil.copytree(tiny_song, tmp_path / "swapped")
     (swapped / "song.yaml").write_text("subgroups: {lead: [lead.wav], drums: [kick.wav, hat.wav]}")
     with pytest.raises(
         ValueError, match=r"data.path: the graph is of the tracks kick, hat, lead \(.*\), got lead, kick, hat\. HINT"
     ):
-        search(found, data(swapped), [], 1, "cpu", enable_progress_bar=False)
+        search(module, data(swapped), [], 1, "cpu", enable_progress_bar=False)
 
 
 def test_validation_logs_the_mean_and_each_song(two) -> None:

@@ -41,10 +41,10 @@ def find(path, folder, callbacks=(), checkpoint=None, model=None, data=None, pru
     if build is not None:
         module.build(build)
     trials = IterativePruning(**{"console_stages": 2, "rounds": 2, "leave_one_out": False} | (pruning or {}))
-    own = [*callbacks, trials, ResultFolder(str(folder), log_every=3)]
+    all_callbacks = [*callbacks, trials, ResultFolder(str(folder), log_every=3)]
     saved = None if checkpoint is None else str(checkpoint)
     options = {"enable_progress_bar": False, "enable_checkpointing": True}
-    return search(module, songs, own, trials.num_stages, "cpu", saved, **options), songs, trials
+    return search(module, songs, all_callbacks, trials.num_stages, "cpu", saved, **options), songs, trials
 
 
 class Save(L.Callback):
@@ -135,7 +135,9 @@ OTHER = {
 
 
 def settings_with(rule):
-    return [(group, name) for group, names in RULES.items() for name, own in names.items() if own == rule]
+    return [
+        (group, name) for group, names in RULES.items() for name, setting_rule in names.items() if setting_rule == rule
+    ]
 
 
 @pytest.mark.parametrize(("group", "name"), settings_with("kept"))

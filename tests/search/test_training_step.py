@@ -47,9 +47,9 @@ def console(song, wiring=SEVEN, **rendering):
 
 
 def gradients(module, clip):
-    found = module.losses(clip)
-    found["loss"].backward()
-    return found, {name: p.grad.clone() for name, p in module.named_parameters()}
+    losses = module.losses(clip)
+    losses["loss"].backward()
+    return losses, {name: p.grad.clone() for name, p in module.named_parameters()}
 
 
 @pytest.mark.parametrize("wiring", [SEVEN, WIRED], ids=["seven", "wired"])
@@ -59,9 +59,9 @@ def test_other_ways_to_render_give_the_same_objective_and_gradients(song, clips,
     assert clip.mono == (0,)
     assert clip.silent == (1,)
     expected, slow = gradients(console(song, wiring, **other), clip)
-    found, fast = gradients(console(song, wiring), clip)
+    losses, fast = gradients(console(song, wiring), clip)
     for name, value in expected.items():
-        assert found[name].item() == pytest.approx(value.item(), rel=1e-5, abs=1e-6), name
+        assert losses[name].item() == pytest.approx(value.item(), rel=1e-5, abs=1e-6), name
     for name, gradient in slow.items():
         # Float32. The gradients of z have modulus 1 whatever arrives: where next to nothing arrives, its direction is
         # rounding, and where exactly nothing does (a silent track), both are 0.

@@ -47,9 +47,11 @@ def test_everything_survives(results, full) -> None:
         loaded = load_result(folder)
         assert sample.graph == loaded.graph
         assert sample.parameters.keys() == loaded.parameters.keys()
-        for node_type, named in loaded.parameters.items():
-            assert named.keys() == sample.parameters[node_type].keys()
-            assert all(torch.equal(value, sample.parameters[node_type][name]) for name, value in named.items())
+        for node_type, type_parameters in loaded.parameters.items():
+            assert type_parameters.keys() == sample.parameters[node_type].keys()
+            assert all(
+                torch.equal(value, sample.parameters[node_type][name]) for name, value in type_parameters.items()
+            )
         assert torch.equal(sample.weights, loaded.weights)
         metrics = json.loads((folder / "metrics.json").read_text())
         rows = [json.loads(line) for line in (folder / "trace.jsonl").read_text().splitlines()]
@@ -80,13 +82,13 @@ def test_audio_is_that_of_the_search_to_24_bits(results, full) -> None:
     for sample, (_, song) in zip(read_shards(full), reversed(results), strict=True):
         audio, length = sample.audio, song.num_samples
         assert (audio.num_samples, audio.sample_rate) == (length, 8000)
-        for got, wanted in (
+        for unpacked, expected in (
             (audio.tracks(0, length), song.sources),
             (audio.mix(0, length).unsqueeze(0), song.mix.unsqueeze(0)),
         ):
             # Half a step of 24 bits below the power of two at or above the peak.
-            steps = torch.tensor([2.0 ** torch.tensor(p).log2().ceil() for p in wanted.abs().amax((1, 2)).tolist()])
-            assert ((got - wanted).abs() <= steps[:, None, None] * 2.0**-23).all()
+            steps = torch.tensor([2.0 ** torch.tensor(p).log2().ceil() for p in expected.abs().amax((1, 2)).tolist()])
+            assert ((unpacked - expected).abs() <= steps[:, None, None] * 2.0**-23).all()
         whole = audio.tracks(0, length)
         assert torch.equal(audio.tracks(1000, 1777), whole[..., 1000:1777])
         padded = audio.tracks(-100, length + 50)

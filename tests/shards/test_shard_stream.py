@@ -160,19 +160,19 @@ def test_a_rendered_target_knows_where_in_the_song_it_is(tmp_path) -> None:
 def test_batches_keep_tracks_nodes_and_edges_together(stream) -> None:
     data = GraphShards(str(stream), format="pyg", batch_size=4, audio=True, segment_seconds=0.1, validation="train")
     samples = {sample.key: sample for sample in read_shards(stream)}
-    seen = []
+    keys = []
     for batch in data.val_dataloader():
         for i, part in enumerate(batch.to_data_list()):
             sample = samples[part.key]
-            seen.append(part.key)
+            keys.append(part.key)
             graph = from_pyg(part)
             assert isinstance(graph, MixGraph)
             assert graph == sample.graph
             assert torch.equal(part.weight, sample.weights)
             assert torch.equal(part.loss_increase, sample.loss_increases)
             parameters = parameters_from_pyg(part, sample.processors())
-            for node_type, named in sample.parameters.items():
-                assert all(torch.equal(value, parameters[node_type][name]) for name, value in named.items())
+            for node_type, type_parameters in sample.parameters.items():
+                assert all(torch.equal(value, parameters[node_type][name]) for name, value in type_parameters.items())
             start = int(part.start)
             assert torch.equal(part.tracks, sample.audio.tracks(start, start + 800))
             assert torch.equal(part.target[0], sample.audio.mix(start, start + 800))
@@ -183,7 +183,7 @@ def test_batches_keep_tracks_nodes_and_edges_together(stream) -> None:
             assert batch.x[nodes].eq(0).all()  # inputs
             assert torch.equal(nodes - batch.ptr[i], torch.tensor(sample.graph.inputs))
             assert (batch.processor_index_batch == i).sum() == len(sample.graph.processors)
-    assert sorted(seen) == ALL
+    assert sorted(keys) == ALL
 
 
 def test_batches_leave_workers_unchanged(stream) -> None:
@@ -262,21 +262,30 @@ def test_lists_of_examples_travel_to_devices(stream) -> None:
 
 def test_samples_travel_between_processes_unchanged(full) -> None:
     for sample in read_shards(full):
-        double = {t: {n: v.double() for n, v in named.items()} for t, named in sample.parameters.items()}
+        double = {
+            t: {n: v.double() for n, v in type_parameters.items()} for t, type_parameters in sample.parameters.items()
+        }
         for sent in (sample, replace(sample, parameters=double), replace(sample, loss_increases=None)):
-            got = pickle.loads(pickle.dumps(sent))
-            assert (got.key, got.graph, got.meta, got.shard) == (sent.key, sent.graph, sent.meta, sent.shard)
-            assert got.trace() == sent.trace()
-            assert torch.equal(got.weights, sent.weights)
-            assert {t: list(named) for t, named in got.parameters.items()} == {
-                t: list(named) for t, named in sent.parameters.items()
+            received = pickle.loads(pickle.dumps(sent))
+            assert (received.key, received.graph, received.meta, received.shard) == (
+                sent.key,
+                sent.graph,
+                sent.meta,
+                sent.shard,
+            )
+            assert received.trace() == sent.trace()
+            assert torch.equal(received.weights, sent.weights)
+            assert {t: list(type_parameters) for t, type_parameters in received.parameters.items()} == {
+                t: list(type_parameters) for t, type_parameters in sent.parameters.items()
             }
-            for node_type, named in sent.parameters.items():
-                assert all(torch.equal(value, got.parameters[node_type][name]) for name, value in named.items())
-            assert (got.loss_increases is None) == (sent.loss_increases is None)
+            for node_type, type_parameters in sent.parameters.items():
+                assert all(
+                    torch.equal(value, received.parameters[node_type][name]) for name, value in type_parameters.items()
+                )
+            assert (received.loss_increases is None) == (sent.loss_increases is None)
             if sent.loss_increases is not None:
-                assert torch.equal(got.loss_increases, sent.loss_increases)
-            assert torch.equal(got.audio.mix(0, 100), sent.audio.mix(0, 100))
+                assert torch.equal(received.loss_increases, sent.loss_increases)
+            assert torch.equal(received.audio.mix(0, 100), sent.audio.mix(0, 100))
 
 
 @pytest.mark.parametrize(

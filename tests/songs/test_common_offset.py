@@ -41,15 +41,17 @@ def test_an_offset_of_all_tracks_is_found_over_the_whole_song(make, late, trimme
         (sign * shift, 1),
     ]
     assert song.placements == ((0, 1), (0, 1))
-    told = f"all tracks: seem {shift / RATE:.3f} s ({shift} samples) {'late' if late > 0 else 'early'} against the mix"
+    message = (
+        f"all tracks: seem {shift / RATE:.3f} s ({shift} samples) {'late' if late > 0 else 'early'} against the mix"
+    )
     assert song.warnings[0].code == "common_offset"
-    assert song.warnings[0].text.startswith(told)
+    assert song.warnings[0].text.startswith(message)
     assert song.warnings[0].text.endswith("apply_alignment would undo it")
 
     aligned = load_song(folder, RATE, loudness_lufs=None, apply_alignment=True)
     assert aligned.placements == ((sign * shift, -1), (sign * shift, 1))
     assert [track.applied for track in aligned.alignment] == [True, True]
-    assert aligned.warnings[0].text.startswith(told.replace("seem", "were"))
+    assert aligned.warnings[0].text.startswith(message.replace("seem", "were"))
     assert aligned.warnings[0].text.endswith("corrected")
     if late > 0:
         assert np.array_equal(aligned.sources[0, 0].numpy(), kick[shift : shift + song.num_samples])

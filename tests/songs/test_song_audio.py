@@ -51,8 +51,8 @@ def test_every_suffix_is_read(tmp_path, suffix, error):
 
 def test_file_is_resampled_once_to_the_rate_asked_for(make, tmp_path):
     make.save(tmp_path / "a.wav", make.noise(4410, 2), rate=44100)
-    given = torch.from_numpy(soundfile.read(tmp_path / "a.wav", dtype="float32")[0].T.copy())
-    assert torch.equal(read_audio(tmp_path / "a.wav", 30000), resample(given, 44100, 30000))
+    samples = torch.from_numpy(soundfile.read(tmp_path / "a.wav", dtype="float32")[0].T.copy())
+    assert torch.equal(read_audio(tmp_path / "a.wav", 30000), resample(samples, 44100, 30000))
 
 
 def test_missing_file(tmp_path):

@@ -230,8 +230,8 @@ def test_joined_files_of_two_rates_are_refused(read, mp3):
 def test_mpeg_frames_are_counted_whatever_the_tag_says(read, mp3):
     expected, count = read(mp3), int.from_bytes(mp3[tag_at(mp3) + 8 : tag_at(mp3) + 12], "big")
     assert expected.shape == (2, FRAMES)  # the encoder's delay and padding are dropped
-    for said in (0, count // 2, count - 1, count + 1, 2 * count, 2**32 - 1):
-        assert torch.equal(read(tagged(mp3, said)), expected)
+    for stated_count in (0, count // 2, count - 1, count + 1, 2 * count, 2**32 - 1):
+        assert torch.equal(read(tagged(mp3, stated_count)), expected)
     assert torch.equal(read(tagged(mp3, count // 2, len(mp3) // 2)), expected)
     with pytest.raises(
         ValueError, match=rf"its tag says {2 * count} frames, {count} are there\. HINT: is the download"
@@ -354,8 +354,8 @@ def test_a_small_file_that_means_a_large_one_stops_at_the_bound(silent_hour):
             ValueError, match=r"a\.flac: at most [\d.]+ GB of decoded audio expected, got more"
         ) as error:
             decode(silent_hour, rate, bound)
-        told = int(str(error.value).split("longer than ")[1].split()[0])
-        assert seconds <= told <= seconds + 7  # a block of 2^18 samples later at most
+        stated_bound = int(str(error.value).split("longer than ")[1].split()[0])
+        assert seconds <= stated_bound <= seconds + 7  # a block of 2^18 samples later at most
 
 
 @pytest.mark.parametrize("place", ["mix.flac", "tracks/c_vox.flac"])
@@ -433,15 +433,15 @@ def test_an_mp3_that_does_not_say_its_length_is_read_to_its_end(make, tmp_path, 
     whole = encoded.read_bytes()
     first = whole.index(b"\xff\xfb", max(whole.find(b"Xing"), whole.find(b"Info")))
     path.write_bytes(wrap(whole))
-    said = read_audio(path, 44100)
-    assert said.shape == (2, 200_000)
+    audio = read_audio(path, 44100)
+    assert audio.shape == (2, 200_000)
     path.write_bytes(wrap(whole[first:]))
     guessed = read_audio(path, 44100)
     start = guessed.shape[1] - 200_000  # what the encoder put before the sound stays
     assert 0 <= start < 4 * 1152
     late = slice(20_000, 190_000)  # past what frames share with those before them
-    shift = min(range(start + 1), key=lambda n: float((guessed[:, n:][:, late] - said[:, late]).abs().max()))
-    assert torch.allclose(guessed[:, shift:][:, late], said[:, late], atol=1e-5)
+    shift = min(range(start + 1), key=lambda n: float((guessed[:, n:][:, late] - audio[:, late]).abs().max()))
+    assert torch.allclose(guessed[:, shift:][:, late], audio[:, late], atol=1e-5)
     path.write_bytes(wrap(whole[: 2 * len(whole) // 3]))
     with pytest.raises(ValueError, match="is the download complete"):
         read_audio(path, 44100)

@@ -17,14 +17,14 @@ def _members(files):
 
 
 def test_every_layout_is_detected(make):
-    made = {
+    makers = {
         "folder": make.folder(),
         "medleydb": make.medleydb(),
         "mixing_secrets": make.mixing_secrets(),
         "musdb": make.musdb(),
     }
-    assert made.keys() == LAYOUTS.keys()
-    for layout, folder in made.items():
+    assert makers.keys() == LAYOUTS.keys()
+    for layout, folder in makers.items():
         assert detect_layout(folder) == layout
         assert song_files(folder).layout == layout
         assert load_song(folder, make.rate).sources.abs().sum((1, 2)).min() > 0

@@ -226,8 +226,8 @@ def test_absurd_samples_are_refused_by_file_and_place(make, value):
     mix = make.noise(make.rate, 2)
     mix[4000, 1] = mix[5000, 0] = value
     make.save(folder / "mix.wav", mix)
-    got = rf"mix\.wav: .* \(\+60 dBFS\), got {value:g} on channel 2 at 0\.500 s \(sample 4000\) and 1 more\. HINT"
-    with pytest.raises(ValueError, match=got):
+    message = rf"mix\.wav: .* \(\+60 dBFS\), got {value:g} on channel 2 at 0\.500 s \(sample 4000\) and 1 more\. HINT"
+    with pytest.raises(ValueError, match=message):
         load_song(folder, make.rate)
     mix[4000, 1] = mix[5000, 0] = 1000.0
     make.save(folder / "mix.wav", mix)

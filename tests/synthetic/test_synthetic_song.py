@@ -204,10 +204,10 @@ def test_a_processor_without_a_rule_is_refused():
 
 
 def test_the_datamodule_serves_the_song_and_knows_the_truth(monkeypatch, truth):
-    asked = []
+    requests = []
 
     def make(*arguments):
-        asked.append(arguments)
+        requests.append(arguments)
         return truth
 
     monkeypatch.setattr("datamodules.synthetic.make_synthetic_song", make)
@@ -215,7 +215,7 @@ def test_the_datamodule_serves_the_song_and_knows_the_truth(monkeypatch, truth):
     data.setup("fit")
     assert data.song is truth.song
     assert data.truth is truth
-    assert asked == [(1, 4, 2, 3.0, 16_000, TOLERANCE, 0.4)]
+    assert requests == [(1, 4, 2, 3.0, 16_000, TOLERANCE, 0.4)]
     clip = data.clips().readers[0].at(0)
     assert torch.equal(clip.targets[0, :, :30_000], truth.song.mix[:, :30_000])
     console = build_console(data.song.subgroups)

@@ -11,22 +11,22 @@ from tools.benchmark_shards import AUDIO, DECODED, PLAIN, PYG, made_samples, mai
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def data_set(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made") / "set"
     write_shards(made_samples(5, 0.2, audio=True), folder, max_count=2)
     return folder
 
 
-def test_what_is_made_is_a_valid_data_set(made) -> None:
-    assert not validate_shards(made).problems
-    samples = list(read_shards(made))
+def test_what_is_made_is_a_valid_data_set(data_set) -> None:
+    assert not validate_shards(data_set).problems
+    samples = list(read_shards(data_set))
     assert [len(sample.graph.inputs) for sample in samples] == [4, 5, 6, 7, 8]
     assert all(len(sample.trace()) == 100 and sample.audio.num_samples == 6000 for sample in samples)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_every_kind_of_pass_reads_every_sample(made, workers) -> None:
-    samples = {name: list(loader(workers)) for name, loader in passes(sorted(made.glob("*/*.tar")), 0.1).items()}
+def test_every_kind_of_pass_reads_every_sample(data_set, workers) -> None:
+    samples = {name: list(loader(workers)) for name, loader in passes(sorted(data_set.glob("*/*.tar")), 0.1).items()}
     assert list(samples) == [PLAIN, DECODED, PYG, AUDIO]
     keys = [f"s{i:05d}" for i in range(5)]
     assert sorted(sample["__key__"] for sample in samples[PLAIN]) == keys
@@ -56,8 +56,8 @@ def test_report(tmp_path, capsys) -> None:
     assert all(row["rate"] == pytest.approx(row["rates"][0]) for measured in sets for row in measured["reading"])
 
 
-def test_a_given_set_is_read_and_not_written(made, capsys) -> None:
-    before = sorted(made.rglob("*"))
-    main(["--shards", str(made), "--stretch", "0.1", "--repeats", "1", "--workers", "0"])
+def test_a_given_set_is_read_and_not_written(data_set, capsys) -> None:
+    before = sorted(data_set.rglob("*"))
+    main(["--shards", str(data_set), "--stretch", "0.1", "--repeats", "1", "--workers", "0"])
     assert "5 samples in 3 shards" in capsys.readouterr().out
-    assert sorted(made.rglob("*")) == before
+    assert sorted(data_set.rglob("*")) == before

@@ -174,7 +174,7 @@ def test_outlets_buses_and_repeated_types_are_told_apart(track_chain, returns, n
     assert (first == second) == (node_type == "compressor")  # a truth.json does not know where in a chain
 
 
-def made(loss: float, left: int, seed: int):
+def measured(loss: float, left: int, seed: int):
     curve = [
         {
             "step": 10 * (i + 1),
@@ -205,8 +205,8 @@ def made(loss: float, left: int, seed: int):
 
 def test_table_is_medians_and_ratios() -> None:
     runs = {
-        ("s", "ours"): [made(0.5, 1, 0), made(0.7, 2, 1), made(0.6, 1, 2)],
-        ("s", PEER): [made(1.0, 2, 0), made(1.25, 2, 1)],
+        ("s", "ours"): [measured(0.5, 1, 0), measured(0.7, 2, 1), measured(0.6, 1, 2)],
+        ("s", PEER): [measured(1.0, 2, 0), measured(1.25, 2, 1)],
     }
     summaries = summarise(runs)
     ours = summaries["s", "ours"]
@@ -223,8 +223,8 @@ def test_table_is_medians_and_ratios() -> None:
 
 
 def test_seeds_that_never_come_to_the_references_loss_count_as_late() -> None:
-    peer = [made(1.0, 2, 0)]
-    reached, never = made(0.5, 1, 0), made(1.5, 1, 1)
+    peer = [measured(1.0, 2, 0)]
+    reached, never = measured(0.5, 1, 0), measured(1.5, 1, 1)
 
     def steps(*answers):
         return summarise({("s", "ours"): list(answers), ("s", PEER): peer})["s", "ours"]["steps_to_reference"]
@@ -235,16 +235,16 @@ def test_seeds_that_never_come_to_the_references_loss_count_as_late() -> None:
 
 
 def test_songs_that_never_come_to_the_references_loss_count_as_late() -> None:
-    worse = {(song, "ours"): [made(1.5 if song != "a" else 0.5, 1, 0)] for song in "abc"}
-    peer = {(song, PEER): [made(1.0, 2, 0)] for song in "abc"}
+    worse = {(song, "ours"): [measured(1.5 if song != "a" else 0.5, 1, 0)] for song in "abc"}
+    peer = {(song, PEER): [measured(1.0, 2, 0)] for song in "abc"}
     two = {key: runs for key, runs in (worse | peer).items() if key[0] != "c"}
     assert against_peer(summarise(worse | peer))["ours"]["steps"] is None
     assert against_peer(summarise({k: v for k, v in two.items() if k[0] == "a"}))["ours"]["steps"] < 1
 
 
 def test_a_reference_without_an_error_is_no_division_by_zero() -> None:
-    silent = made(1.0, 2, 0) | {"loudness_lu": 0.0, "centroid_octaves": 0.0}
-    runs = {("s", "ours"): [made(0.5, 1, 0) | {"centroid_octaves": 0.0}], ("s", PEER): [silent]}
+    silent = measured(1.0, 2, 0) | {"loudness_lu": 0.0, "centroid_octaves": 0.0}
+    runs = {("s", "ours"): [measured(0.5, 1, 0) | {"centroid_octaves": 0.0}], ("s", PEER): [silent]}
     ratios = against_peer(summarise(runs))["ours"]
     assert (ratios["loudness_lu"], ratios["centroid_octaves"]) == (None, 1.0)
 
@@ -254,10 +254,10 @@ def test_what_is_known_of_a_mix_is_told_by_type_and_in_units() -> None:
     error = {"node": "track a: delay", "type": "delay", "quantity": "tap delay", "unit": "ms", "error": 2.0}
     searches = []
     for seed, left in enumerate((1, 2)):
-        answer = made(0.5, left, seed)
+        answer = measured(0.5, left, seed)
         answer["truth"] = agreement(true, [tuple(place) for place in answer["processors"]])
         searches.append(answer | {"errors": [error, error | {"error": 4.0}]})
-    runs = {("s", "ours"): searches, ("unknown", "ours"): [made(0.5, 1, 0)]}
+    runs = {("s", "ours"): searches, ("unknown", "ours"): [measured(0.5, 1, 0)]}
     known = type_agreements(runs)
     assert (known["ours", "reverb"].true, known["ours", "reverb"].found, known["ours", "reverb"].matched) == (4, 3, 3)
     assert known["ours", "delay"].recall == 0
@@ -310,10 +310,10 @@ def test_settings_are_compared_with_those_of_pedalboard(dynamics) -> None:
             values["delay"]["log_fir_magnitude"][graph.rows[node], [5, 25]] = 5.0
             weights[graph.processors.index(node)] = settings["mix"]
     errors = settings_errors(known, GraphValues(graph, values, weights), processors, 4.0)
-    told = {(e["type"], e["quantity"], e["unit"]) for e in errors}
+    quantities = {(e["type"], e["quantity"], e["unit"]) for e in errors}
     compared_of = [("threshold", "dB"), ("ratio", ":1")]
     compared_of += [("attack", "ms"), ("release", "ms")] if "attack" in dynamics[0] else []
-    assert told == {(t, *q) for t in dynamics for q in compared_of} | {
+    assert quantities == {(t, *q) for t in dynamics for q in compared_of} | {
         ("delay", "tap delay", "ms"),
         ("delay", "tap level", "dB"),
     }

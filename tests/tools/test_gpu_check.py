@@ -142,14 +142,14 @@ def alive(pid: int) -> bool:
 )
 def test_a_section_that_crashes_is_a_row_and_the_rest_runs(tmp_path, monkeypatch, script, reason) -> None:
     instead(monkeypatch, script)
-    told = []
-    run = check(tmp_path, "songs", "peer", told=told.append)
+    lines = []
+    run = check(tmp_path, "songs", "peer", told=lines.append)
     run.run()
     assert [(part.section.name, part.status, part.reason) for part in run.ran] == [
         ("songs", "failed", reason),
         ("peer", "failed", reason),
     ]
-    assert told[-1].startswith("peer: 1 rows, 1 failed")
+    assert lines[-1].startswith("peer: 1 rows, 1 failed")
 
 
 def test_no_section_takes_the_time_of_those_after_it(tmp_path, monkeypatch) -> None:
@@ -181,9 +181,9 @@ def test_what_imports_take_is_not_left_for_a_section(tmp_path, monkeypatch) -> N
 def test_a_folder_that_cannot_be_written_is_told_before_anything_starts(tmp_path, name, capsys) -> None:
     (tmp_path / "file").touch()
     assert gpu_check.main(["--quick", "--out", str(tmp_path / name)]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("--out: nothing can be written there: ")
-    assert told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("--out: nothing can be written there: ")
+    assert printed.count("\n") == 1
 
 
 @pytest.mark.long
@@ -227,14 +227,14 @@ def test_missing_and_old_packages_are_named_before_anything_starts(tmp_path, mon
     monkeypatch.setattr(plan, "PACKAGES", PACKAGES | {"no_such_package": "no-such-package"})
     monkeypatch.setattr(plan, "LEAST_TORCH", (99, 0))
     assert gpu_check.main(["--quick", "--out", str(tmp_path / "out")]) == 2
-    told = capsys.readouterr().err.splitlines()
-    assert told[0] == "no-such-package is needed and is not installed. HINT: pip install no-such-package"
-    assert told[1].startswith("torch 99.0 or newer is needed, got 2.")
-    assert len(told) == 2
+    printed_lines = capsys.readouterr().err.splitlines()
+    assert printed_lines[0] == "no-such-package is needed and is not installed. HINT: pip install no-such-package"
+    assert printed_lines[1].startswith("torch 99.0 or newer is needed, got 2.")
+    assert len(printed_lines) == 2
     assert not (tmp_path / "out").exists()
 
 
-def imported(name: str, seen: set[str]) -> None:
+def imported(name: str, modules: set[str]) -> None:
     """Adds all modules that a module of the repository imports, and those that they import."""
     path = ROOT / f"{name.replace('.', '/')}.py"
     path = path if path.exists() else ROOT / name.replace(".", "/") / "__init__.py"
@@ -251,9 +251,9 @@ def imported(name: str, seen: set[str]) -> None:
         else:
             continue
         for module_name in names:
-            if module_name not in seen:
-                seen.add(module_name)
-                imported(module_name, seen)
+            if module_name not in modules:
+                modules.add(module_name)
+                imported(module_name, modules)
 
 
 OPTIONAL = {
@@ -266,10 +266,10 @@ OPTIONAL = {
 
 
 def test_all_that_sections_import_is_asked_for() -> None:
-    seen: set[str] = set()
+    modules: set[str] = set()
     for section in SECTIONS:
-        imported(f"tools.gpu.{section.module}", seen)
-    roots = {name.split(".")[0] for name in seen} - set(sys.stdlib_module_names)
+        imported(f"tools.gpu.{section.module}", modules)
+    roots = {name.split(".")[0] for name in modules} - set(sys.stdlib_module_names)
     assert roots - OPTIONAL <= {"mixgraph", "callbacks", "datamodules", "tools", *PACKAGES}
 
 
@@ -310,9 +310,11 @@ def test_what_goes_wrong_in_a_part_is_a_row_and_the_rest_runs(context, error, st
 def test_a_reason_names_the_line_of_the_library_and_the_first_error() -> None:
     from mixgraph.dsp.fourier import real_fft
 
-    with pytest.raises(ValueError, match="n_fft") as one:
+    with pytest.raises(ValueError, match="n_fft") as error_info:
         real_fft(torch.zeros(4), 3)
-    assert reason_of(one.value).startswith("ValueError: n_fft: even and at least 4, got 3 (mixgraph/dsp/fourier.py:")
+    assert reason_of(error_info.value).startswith(
+        "ValueError: n_fft: even and at least 4, got 3 (mixgraph/dsp/fourier.py:"
+    )
     chained = RuntimeError("capture cannot be ended")
     chained.__context__ = RuntimeError("not permitted when stream is capturing")
     assert reason_of(chained) == (

@@ -236,8 +236,8 @@ def written_song(folder: Path, tracks, subgroups, mix=None, final_gain=1.0):
     (folder / "tracks").mkdir(parents=True, exist_ok=True)
     for name, samples in audio.items():
         soundfile.write(folder / "tracks" / f"{name}.wav", samples, RATE, subtype="FLOAT")
-    made = sum(audio.values()) if mix is None else mix(audio)
-    soundfile.write(folder / "mix.wav", made, RATE, subtype="FLOAT")
+    rendered_mix = sum(audio.values()) if mix is None else mix(audio)
+    soundfile.write(folder / "mix.wav", rendered_mix, RATE, subtype="FLOAT")
     (folder / "song.yaml").write_text(yaml.safe_dump({"subgroups": {"all": [f"{name}.wav" for name in tracks]}}))
     truth = {"tracks": {f"{name}.wav": chain for name, chain in tracks.items()}, "subgroups": subgroups}
     if final_gain is not None:
@@ -427,5 +427,5 @@ def test_values_of_the_peer_are_those_it_was_given() -> None:
     console.copy_values(values.parameters, values.weights)
     ours = peer_values(console)
     assert torch.allclose(ours.weights, values.weights, atol=1e-6)
-    for node_type, named in values.parameters.items():
-        assert all(torch.equal(ours.parameters[node_type][name], value) for name, value in named.items())
+    for node_type, type_parameters in values.parameters.items():
+        assert all(torch.equal(ours.parameters[node_type][name], value) for name, value in type_parameters.items())
