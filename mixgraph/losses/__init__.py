@@ -9,7 +9,7 @@
 - `regularizers`: gain staging and sparsity (paper eq. 5 and 8).
 """
 
-from mixgraph.losses.front_ends import FRONT_ENDS, FrontEnd, MelFrontEnd
+from mixgraph.losses.front_ends import FRONT_ENDS, FlooredFrontEnd, FrontEnd, MelFrontEnd
 from mixgraph.losses.match import Denominator, Features, MatchLoss, MatchTerms
 from mixgraph.losses.nsgt_front_end import NsgtFrontEnd
 from mixgraph.losses.regularizers import gain_staging, sparsity, sparsity_ramp
@@ -22,6 +22,7 @@ __all__ = [
     "LOSS",
     "Denominator",
     "Features",
+    "FlooredFrontEnd",
     "FrontEnd",
     "LossSettings",
     "MatchLoss",

@@ -77,11 +77,33 @@ class FrontEnd(nn.Module):
         raise TypeError(f"front end {type(self).__name__} has no forward")
 
 
+class FlooredFrontEnd(FrontEnd):
+    """A front end whose magnitudes have a floor, so that their logarithm is bounded.
+
+    Args:
+        sample_rate: in Hz.
+        floor_gradient: see `floored_magnitude`.
+        magnitude_floor: least magnitude.
+
+    Raises:
+        ValueError: a floor that is not positive, or another gradient.
+    """
+
+    def __init__(self, sample_rate: int, floor_gradient: FloorGradient, magnitude_floor: float) -> None:
+        super().__init__(sample_rate)
+        if not magnitude_floor > 0:
+            raise ValueError(f"magnitude_floor must be positive; got {magnitude_floor}")
+        if floor_gradient not in get_args(FloorGradient):
+            raise ValueError(f"floor_gradient must be one of {get_args(FloorGradient)}; got {floor_gradient!r}")
+        self.magnitude_floor = magnitude_floor
+        self.floor_gradient: FloorGradient = floor_gradient
+
+
 FRONT_ENDS: Registry[FrontEnd] = Registry("front_end")
 
 
 @FRONT_ENDS.register
-class MelFrontEnd(FrontEnd):
+class MelFrontEnd(FlooredFrontEnd):
     """Mel magnitudes of A-weighted audio at several resolutions (paper eq. 3-4).
 
     Everything up to the magnitude is linear, so two signals are filtered and transformed and the other two are sums of
@@ -113,13 +135,7 @@ class MelFrontEnd(FrontEnd):
         a_weighting: bool = True,
         magnitude_floor: float = 0.01,
     ) -> None:
-        super().__init__(sample_rate)
-        if not magnitude_floor > 0:
-            raise ValueError(f"magnitude_floor must be positive; got {magnitude_floor}")
-        if floor_gradient not in get_args(FloorGradient):
-            raise ValueError(f"floor_gradient must be one of {get_args(FloorGradient)}; got {floor_gradient!r}")
-        self.magnitude_floor = magnitude_floor
-        self.floor_gradient: FloorGradient = floor_gradient
+        super().__init__(sample_rate, floor_gradient, magnitude_floor)
         self.fft_sizes, self.hop_sizes = _sizes_at(sample_rate, fft_sizes, hop_sizes)
         self.num_taps = 0
         if a_weighting:

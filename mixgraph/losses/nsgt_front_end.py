@@ -7,7 +7,6 @@ transform of the whole audio gives all of them: wide and fast ones at the top, n
 from __future__ import annotations
 
 import math
-from typing import get_args
 
 import torch
 from torch import Tensor
@@ -17,14 +16,14 @@ from mixgraph.dsp.fourier import fast_length
 from mixgraph.dsp.slicqt import NSGT, make_scale
 from mixgraph.dsp.slicqt.frame import LEAST_BINS
 from mixgraph.dsp.stft import FloorGradient, floored_magnitude, four_signals
-from mixgraph.losses.front_ends import DESIGN_SAMPLE_RATE, FRONT_ENDS, FrontEnd
+from mixgraph.losses.front_ends import DESIGN_SAMPLE_RATE, FRONT_ENDS, FlooredFrontEnd
 
 _MAX_LENGTHS = 8
 """Transforms of so many lengths of audio are kept: a search has clips and windows of one length, or two."""
 
 
 @FRONT_ENDS.register
-class NsgtFrontEnd(FrontEnd):
+class NsgtFrontEnd(FlooredFrontEnd):
     """Magnitudes of an NSGT (docs/slicqt.md) of A-weighted audio; all bands count alike.
 
     Each block of bands of one rate is a group, which counts by the number of its bands. A coefficient is told as the
@@ -60,15 +59,9 @@ class NsgtFrontEnd(FrontEnd):
         a_weighting: bool = True,
         magnitude_floor: float = 3e-5,
     ) -> None:
-        super().__init__(sample_rate)
-        if not magnitude_floor > 0:
-            raise ValueError(f"magnitude_floor must be positive; got {magnitude_floor}")
-        if floor_gradient not in get_args(FloorGradient):
-            raise ValueError(f"floor_gradient must be one of {get_args(FloorGradient)}; got {floor_gradient!r}")
+        super().__init__(sample_rate, floor_gradient, magnitude_floor)
         if not 0 < high_share < 1:
             raise ValueError(f"high_share must be between 0 and 1; got {high_share}")
-        self.magnitude_floor = magnitude_floor
-        self.floor_gradient: FloorGradient = floor_gradient
         self.oversampling = oversampling
         self.scale = make_scale(scale, num_bands, low_hz, high_share * sample_rate / 2)
         self._gains = self._band_gains(a_weighting)

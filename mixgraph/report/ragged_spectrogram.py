@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mixgraph.dsp.slicqt import SliCQT, make_scale
 from mixgraph.report.drawing.draw import printable
+from mixgraph.report.spectrograms import check_candidates
 
 LOWEST_HZ, NUM_BANDS = 40.0, 120
 _HIGHEST = 0.97  # of half the sample rate
@@ -118,11 +119,7 @@ def ragged_figure(
     Raises:
         ValueError: no candidates, a candidate of another shape, or as `ragged_levels`.
     """
-    if not candidates:
-        raise ValueError("candidates: at least one is needed, got none")
-    for name, signal in candidates.items():
-        if signal.shape != target.shape:
-            raise ValueError(f"candidates: {name!r}: {tuple(target.shape)} is needed, got {tuple(signal.shape)}")
+    check_candidates(target, candidates)
     goal = ragged_levels(target, sample_rate, max_columns)
     loudest = max(float(block.max()) for block in goal.blocks)
     high = loudest if math.isfinite(loudest) else 0.0

@@ -92,6 +92,19 @@ def _mid_side(signal: Tensor, start: int, length: int) -> Tensor:
     return torch.nn.functional.pad(mid_side, (before, length - before - mid_side.shape[1]))
 
 
+def check_candidates(target: Tensor, candidates: Mapping[str, Tensor]) -> None:
+    """Checks that there are candidates, and that each has the shape of the target.
+
+    Raises:
+        ValueError: there are none, or one has another shape.
+    """
+    if not candidates:
+        raise ValueError("candidates: at least one is needed, got none")
+    for name, signal in candidates.items():
+        if signal.shape != target.shape:
+            raise ValueError(f"candidates: {name!r}: {tuple(target.shape)} is needed, got {tuple(signal.shape)}")
+
+
 def spectrogram_figure(
     target: Tensor, candidates: Mapping[str, Tensor], sample_rate: int, max_columns: int = 1500
 ) -> Figure:
@@ -109,11 +122,7 @@ def spectrogram_figure(
     Raises:
         ValueError: no candidates, a candidate of another shape, or as `spectrogram`.
     """
-    if not candidates:
-        raise ValueError("candidates: at least one is needed, got none")
-    for name, signal in candidates.items():
-        if signal.shape != target.shape:
-            raise ValueError(f"candidates: {name!r}: {tuple(target.shape)} is needed, got {tuple(signal.shape)}")
+    check_candidates(target, candidates)
     goal = _by_octaves(spectrogram(target, sample_rate, max_columns))
     # For a silent target 0 dB is as good an upper end as any.
     high = float(goal.levels_db.max()) if bool(torch.isfinite(goal.levels_db).any()) else 0.0

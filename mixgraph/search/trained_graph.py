@@ -40,10 +40,6 @@ class TrainedGraph(nn.Module):
         return self._graph
 
     @property
-    def has_graph(self) -> bool:
-        return self._graph is not None
-
-    @property
     def weights(self) -> Tensor:
         """Dry/wet weights, (processors,)."""
         return torch.sigmoid(self.dry_wet_logits)
