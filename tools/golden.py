@@ -34,7 +34,7 @@ SHORT = (
 )
 NOT_COMPARED = {
     "config.yaml", "timings.json", "search.log", "metrics.json", "best.ckpt", "settings.yaml",
-    "searches.jsonl", "fidelity.json", "fidelity.md",
+    ".hashes.json", "searches.jsonl", "fidelity.json", "fidelity.md",
 }  # fmt: skip
 """Files that hold times, paths or the version of what made them."""
 
