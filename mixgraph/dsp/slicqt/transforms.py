@@ -8,6 +8,7 @@ into by many: on a GPU results are the same from run to run.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -66,11 +67,13 @@ class _Bands(nn.Module):
         """(..., N) real to (..., T) complex."""
         spectrum = torch.fft.rfft(frames, norm="ortho")
         buffers = _gather(spectrum, self.analysis_bin).mul_(self.weights("analysis_weight", frames))
-        return self._each_block(buffers, torch.fft.ifft)
+        for block in RaggedSpectrum(buffers, self.layout).blocks:
+            block.copy_(torch.fft.ifft(block, norm="ortho"))  # in place: fresh memory costs more than the transform
+        return buffers
 
     def synthesise(self, coefficients: Tensor) -> Tensor:
         """(..., T) complex to (..., N) real: the adjoint of `analyse`, and its inverse."""
-        buffers = self._each_block(coefficients, torch.fft.fft)
+        buffers = self._transformed(coefficients)
         spectrum = self._covering(buffers, 0)
         for j in range(1, self.num_covering):
             part = self._covering(buffers, j)
@@ -81,9 +84,9 @@ class _Bands(nn.Module):
         place: Tensor = getattr(self, f"synthesis_place{j}")
         return _gather(buffers, place).mul_(self.weights(f"synthesis_weight{j}", buffers))
 
-    def _each_block(self, flat: Tensor, transform: Any) -> Tensor:
-        transformed = [transform(block, norm="ortho").flatten(-2) for block in RaggedSpectrum(flat, self.layout).blocks]
-        return torch.cat(transformed, dim=-1)
+    def _transformed(self, flat: Tensor) -> Tensor:
+        blocks = RaggedSpectrum(flat, self.layout).blocks
+        return torch.cat([torch.fft.fft(block, norm="ortho").flatten(-2) for block in blocks], dim=-1)
 
 
 def _gather(values: Tensor, index: Tensor) -> Tensor:
@@ -306,33 +309,40 @@ class SliCQT(_Transform):
         return signal
 
     def _analyse(self, signal: Tensor) -> Tensor:
-        samples, hop = signal.shape[-1], self.hop_samples
-        padded = nn.functional.pad(signal, (hop, self.num_slices(samples) * hop - samples))
-        slices, window = padded.unfold(-1, self.slice_samples, hop), self.window.to(signal.dtype)
-        parts = self._parts(slices)
+        num_slices, window = self.num_slices(signal.shape[-1]), self.window.to(signal.dtype)
+        shape = (*signal.shape[:-1], num_slices, self.layout.num_coefficients)
+        parts = self._parts(shape)
         if len(parts) == 1:
-            return self.bands.analyse(slices * window)
-        shape = (*slices.shape[:-1], self.layout.num_coefficients)
+            return self.bands.analyse(self._slices(signal, parts[0]) * window)
         coefficients = signal.new_empty(shape, dtype=signal.dtype.to_complex())
         for part in parts:
-            coefficients[..., part, :] = self.bands.analyse(slices[..., part, :] * window)
+            coefficients[..., part, :] = self.bands.analyse(self._slices(signal, part) * window)
         return coefficients
+
+    def _slices(self, signal: Tensor, part: slice) -> Tensor:
+        """(..., slices, N): a view of the samples, with zeros before the first and after the last one."""
+        samples, hop = signal.shape[-1], self.hop_samples
+        start, stop = (part.start - 1) * hop, part.stop * hop
+        piece = signal[..., max(start, 0) : min(stop, samples)]
+        padding = (max(-start, 0), max(stop - samples, 0))
+        return nn.functional.pad(piece, padding).unfold(-1, self.slice_samples, hop)
 
     def _synthesise(self, coefficients: Tensor, samples: int) -> Tensor:
         hop, num_slices = self.hop_samples, coefficients.shape[-2]
         window = self.window.to(coefficients.real.dtype)
         signal = window.new_zeros((*coefficients.shape[:-2], num_slices + 1, hop))
-        for part in self._parts(coefficients):
+        for part in self._parts(coefficients.shape):
             slices = self.bands.synthesise(coefficients[..., part, :]).mul_(window)
             signal[..., part, :] += slices[..., :hop]
             signal[..., part.start + 1 : part.stop + 1, :] += slices[..., hop:]
         return signal.flatten(-2)[..., hop : hop + samples]
 
-    def _parts(self, slices: Tensor) -> list[slice]:
-        """The slices (..., slices, values) that are transformed at a time: few on a CPU, whose caches hold them."""
-        most = CPU_COEFFICIENTS if slices.device.type == "cpu" else DEVICE_COEFFICIENTS
-        num_slices, batch = slices.shape[-2], math.prod(slices.shape[:-2])
-        size = max(1, most // (max(1, batch) * self.layout.num_coefficients))
+    def _parts(self, shape: Sequence[int]) -> list[slice]:
+        """The slices that are transformed at a time, of coefficients of a shape (..., slices, T)."""
+        *batch, num_slices, num_coefficients = shape
+        device = self.window.device.type
+        most = CPU_COEFFICIENTS if device == "cpu" else DEVICE_COEFFICIENTS
+        size = max(1, most // (max(1, math.prod(batch)) * num_coefficients))
         return [slice(start, min(start + size, num_slices)) for start in range(0, num_slices, size)]
 
 
