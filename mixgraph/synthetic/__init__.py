@@ -1,13 +1,13 @@
 """Synthetic songs with known graphs, mixed by our own processors.
 
-- `song`: songs of formulas, with all processor types, of which each matters.
+- `song`: songs whose tracks are made from formulas, with all processor types; removing any processor is audible.
 - `sample`: many short samples of real dry tracks, for data sets.
-- `mixer`: how both are mixed, and processors that cost too little removed.
+- `mixer`: mixes songs and samples, and removes processors that hardly change the mix.
 - `engineer`: settings as mixing engineers choose them.
 - `prior`: how often processors are used, and settings like those of found graphs.
 - `instruments`: dry tracks from formulas.
 - `corpus`: dry tracks of several songs, each in one split, and excerpts of them.
-- `workers`: many samples, made by several processes, in order.
+- `workers`: makes many samples with several processes, in order.
 """
 
 from mixgraph.synthetic.corpus import SPLITS, Corpus, DryTrack, load_corpus

@@ -17,7 +17,7 @@ from mixgraph.songs.song import Song
 
 SPLITS = ("train", "validation", "test")
 DEFAULT_SHARES = {"train": 0.75, "validation": 0.1, "test": 0.15}
-SPEEDS = ((1, 1), (9, 10), (10, 9), (8, 10), (10, 8))  # of varispeed, as new : old rate; the first is as recorded
+SPEEDS = ((1, 1), (9, 10), (10, 9), (8, 10), (10, 8))  # of varispeed, as new : old rate; the first is normal
 _ATTEMPTS = 12
 _AUDIBLE_RMS = 10 ** (-50 / 20)
 
@@ -29,10 +29,10 @@ class DryTrack:
     Attributes:
         song: the song's name.
         name: name of the track in its song.
-        subgroup: of the song that it belongs to.
-        row: of the song's sources.
+        subgroup: the subgroup of the song that it belongs to.
+        row: its row in the song's sources.
         mono: whether both channels are equal.
-        split: the only one whose samples may hold it.
+        split: the only split whose samples may hold it.
     """
 
     song: str
@@ -48,8 +48,8 @@ class Corpus:
     """The tracks of several songs at one sample rate.
 
     Attributes:
-        songs: by name; sources may be mapped from files.
-        tracks: all of them, silent ones apart.
+        songs: the songs by name; their sources may be memory-mapped from files.
+        tracks: all tracks that are not silent.
     """
 
     songs: Mapping[str, Song]
@@ -61,11 +61,11 @@ class Corpus:
     def excerpt(
         self, track: DryTrack, num_samples: int, generator: torch.Generator, varispeed: bool = False
     ) -> Tensor | None:
-        """A random stretch of a track that is not silent, (2, num_samples); None where none was met in 12 attempts.
+        """Draws a random excerpt of a track that is not silent, (2, num_samples); None if 12 attempts gave none.
 
         Args:
-            track: of this corpus.
-            num_samples: its length.
+            track: a track of this corpus.
+            num_samples: the length of the excerpt.
             generator: source of all randomness.
             varispeed: play the track at a random speed of `SPEEDS`, which moves pitch and tempo.
         """
@@ -97,13 +97,13 @@ def load_corpus(
     Args:
         paths: folders of songs.
         sample_rate: in Hz.
-        cache_dir: of the decoded songs.
+        cache_dir: the folder for decoded songs.
         test_songs: names of songs whose tracks are all in the test split.
-        shares: split -> share of the tracks.
+        shares: split -> its share of the tracks.
         seed: seeds which track goes to which split.
 
     Raises:
-        ValueError: a name in `test_songs` that is no song, two songs with one name, or a split without tracks.
+        ValueError: a name in `test_songs` is no song, two songs have one name, or a split has no tracks.
         FileNotFoundError: no such song.
     """
     songs: dict[str, Song] = {}
@@ -137,7 +137,7 @@ def load_corpus(
 
 
 def _deal(tracks: Sequence[tuple[str, int]], shares: Mapping[str, float], seed: int) -> list[str]:
-    """A split for each (song, row): those of a song in random order, each to the split that has too few so far."""
+    """Chooses a split for each (song, row): in random order, each goes to the split that lacks most tracks so far."""
 
     def luck(track: tuple[str, int]) -> tuple[str, bytes]:
         return track[0], hashlib.sha256(f"{seed}/{track[0]}/{track[1]}".encode()).digest()

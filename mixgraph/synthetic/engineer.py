@@ -1,4 +1,4 @@
-"""Settings of processors as engineers choose them, drawn in physical units to suit a signal."""
+"""Draws settings of processors as engineers choose them, in physical units and to suit a signal."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def draw_settings(
     """Draws the settings of one node, and its dry/wet weight.
 
     Args:
-        processor: of the node's type.
+        processor: the processor of the node's type.
         signal: (2, L), what enters the node; thresholds are set by its level.
-        strength: 1, or more for settings that act more.
+        strength: 1, or larger for stronger settings.
         generator: source of all randomness.
 
     Returns:
-        name -> values in trained coordinates, of one node; and the weight.
+        name -> values of one node in trained coordinates; and the dry/wet weight.
 
     Raises:
         ValueError: a type that does not say how engineers set it (`Processor.engineer_settings`).
@@ -44,7 +44,7 @@ def draw_settings(
 def moved_thresholds(
     processors: Processors, parameters: Mapping[str, Mapping[str, Tensor]], shift_db: float
 ) -> dict[str, dict[str, Tensor]]:
-    """Parameters for audio that is louder by `shift_db`: thresholds move along, so that processors act as before."""
+    """Adapts parameters to audio that is louder by `shift_db`: thresholds move too, so that processors act as before."""
     moved = {t: dict(values) for t, values in parameters.items()}
     for t, values in moved.items():
         for name, declared in processors[t].specification.items():

@@ -18,20 +18,20 @@ from torch import Tensor
 DRY_RMS_DB = -20.0
 DRY_PEAK = 0.9
 _BEATS_PER_BAR = 4
-_PENTATONIC = (0, 3, 5, 7, 10)  # semitones above the root: any two of them sound well together
-_NOISE_FLOOR_DB = -26.0  # against the track's rms
+_PENTATONIC = (0, 3, 5, 7, 10)  # semitones above the root: any two of them are consonant
+_NOISE_FLOOR_DB = -26.0  # relative to the track's rms
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """What all instruments of a song share.
+    """Length, tempo and harmony, which all instruments of a song share.
 
     Attributes:
         num_samples: length L of the song.
         sample_rate: in Hz.
         beat_seconds: duration of a quarter note.
-        root_hz: of the scale, in the octave above 55 Hz.
-        chords: semitones above the root, of each bar.
+        root_hz: the root of the scale, in the octave above 55 Hz.
+        chords: the chord of each bar, in semitones above the root.
     """
 
     num_samples: int
@@ -50,7 +50,7 @@ class Part:
     """One instrument's track under construction: random numbers, a rhythm, and the notes played so far.
 
     Args:
-        sheet: tempo, harmony and length of the song.
+        sheet: the song's tempo, harmony and length.
         generator: source of all randomness of the track.
         channels: 1 or 2.
         octave: shifts all pitches.
@@ -208,14 +208,14 @@ def bells(part: Part) -> None:
 
 @dataclass(frozen=True)
 class Instrument:
-    """How a track is made.
+    """How the track of an instrument is made.
 
     Attributes:
         play: writes the notes into a part.
-        stereo: it has a side signal.
-        low_hz, high_hz: band of its noise floor.
-        echoes: engineers would put a delay on it.
-        reverberant: engineers would put a reverb on it.
+        stereo: whether it has a side signal.
+        low_hz, high_hz: the band of its noise floor.
+        echoes: whether engineers would put a delay on it.
+        reverberant: whether engineers would put a reverb on it.
     """
 
     play: Callable[[Part], None]
@@ -255,7 +255,7 @@ def make_sheet(num_samples: int, sample_rate: int, generator: torch.Generator) -
 def make_track(instrument: Instrument, sheet: Sheet, generator: torch.Generator, octave: int = 0) -> Tensor:
     """Plays a track: (2, L) float32 at an rms of -20 dB +- 2 dB, less where its peak would pass 0.9.
 
-    A mono track is on both channels.
+    Both channels of a mono track are equal.
     """
     part = Part(sheet, generator, 2 if instrument.stereo else 1, octave)
     instrument.play(part)

@@ -1,4 +1,4 @@
-"""Mixes dry tracks by a sparse console whose settings are drawn, and removes the processors that cost too little.
+"""Mixes dry tracks by a sparse console with random settings, and removes processors that hardly change the mix.
 
 Both kinds of synthetic songs are made here: songs of formulas (`song`) and samples of real tracks (`sample`).
 """
@@ -20,7 +20,7 @@ from mixgraph.render import render_song
 from mixgraph.songs.loudness import level_for
 from mixgraph.synthetic.engineer import moved_thresholds
 
-_BELOW_PEAK = 0.98  # a little below, since the floor of the detectors does not move along
+_BELOW_PEAK = 0.98  # slightly below the peak, since the detectors' floor does not move with the level
 
 DrawSettings = Callable[[int, Processor, Tensor], tuple[dict[str, Tensor], float]]
 """(Node of the console, processor, signal (2, L) that enters it) -> (name -> (*shape), dry/wet weight)."""
@@ -28,11 +28,11 @@ DrawSettings = Callable[[int, Processor, Tensor], tuple[dict[str, Tensor], float
 
 @dataclass(frozen=True)
 class MixRules:
-    """In what the kinds of synthetic songs differ.
+    """The rules of mixing in which the kinds of synthetic songs differ.
 
     Attributes:
         loudness_lufs: loudness that the sum of the tracks, and then the mix, is brought to; None leaves levels alone.
-        peak: the mix's highest amplitude; where it would be higher, the tracks are turned down. None: no limit.
+        peak: the highest amplitude that the mix may have; louder mixes have their tracks turned down. None: no limit.
         most_passes: how often loss increases are measured while processors are removed; None: until all matter.
         least_increase: removing any processor raises the match loss by at least this much, or it is removed.
     """
@@ -45,14 +45,14 @@ class MixRules:
 
 @dataclass(frozen=True, eq=False)
 class Mixed:
-    """Tracks and the mix that a graph makes of them.
+    """Tracks, a graph, and the mix of the tracks by the graph.
 
     Attributes:
-        values: the graph, its parameters and weights.
-        console_nodes: the node of the console that each processor was, (processors,).
-        sources: (tracks, 2, L), as scaled.
+        values: the graph with its parameters and weights.
+        console_nodes: the console's node that each processor of the graph comes from, (processors,).
+        sources: the tracks after scaling, (tracks, 2, L).
         mix: (2, L).
-        loss_increases: of removing each processor alone (paper eq. 9), (processors,); None where not measured.
+        loss_increases: the loss increase on removing each processor (paper eq. 9), (processors,); None if not measured.
     """
 
     values: GraphValues
@@ -62,7 +62,7 @@ class Mixed:
     loss_increases: tuple[float, ...] | None = None
 
     def weak(self, least_increase: float) -> list[int]:
-        """Nodes of the console of the processors that cost less."""
+        """Nodes of the console whose removal raises the loss by less than `least_increase`."""
         pairs = zip(self.console_nodes, self.loss_increases or (), strict=True)
         return [node for node, increase in pairs if not increase >= least_increase]
 
@@ -72,8 +72,8 @@ class Mixer:
     """Mixes by rules.
 
     Attributes:
-        processors: one module a type.
-        match: the loss by which processors matter.
+        processors: one module for each type.
+        match: the loss that decides which processors matter.
         rules: see `MixRules`.
     """
 
@@ -83,7 +83,7 @@ class Mixer:
 
     @torch.no_grad()
     def mix(self, console: MixGraph, keep: Collection[int], sources: Tensor, draw: DrawSettings) -> Mixed:
-        """Draws each kept processor for the signal that reaches it, so that thresholds fit what comes in."""
+        """Draws the settings of each kept processor for the signal that reaches it, so that thresholds fit it."""
         graph, index = prune(console, keep)
         nodes = tuple(console.processors[i] for i in index.processors)
         console_node = dict(zip(graph.processors, nodes, strict=True))
@@ -118,12 +118,12 @@ class Mixer:
         return 1.0 if loudness is None else level_for(signal, self.match.sample_rate, loudness).factor
 
     def _blended(self, dry: Tensor, wet: Tensor, weight: float) -> Tensor:
-        # Two roundings of one sum: songs that were made once must come out the same.
+        # Both ways differ by rounding only; each is kept so that known seeds give the same songs as before.
         return dry + weight * (wet - dry) if self.rules.loudness_lufs is None else torch.lerp(dry, wet, weight)
 
     @torch.no_grad()
     def rendered(self, values: GraphValues, console_nodes: tuple[int, ...], sources: Tensor) -> Mixed:
-        """Renders; where the mix would be above the peak, the tracks are turned down, and thresholds with them."""
+        """Renders the mix; if it would exceed the peak, the tracks are turned down, and thresholds with them."""
         while True:
             mix = render_song(values.graph, self.processors, sources, values.parameters, values.weights)[0]
             peak = self.rules.peak
@@ -135,7 +135,7 @@ class Mixer:
             values = replace(values, parameters=moved)
 
     def measured(self, mixed: Mixed) -> Mixed:
-        """Adds the loss increase of every processor (paper eq. 9)."""
+        """Measures the loss increase of every processor (paper eq. 9) and returns the mix with them."""
         graph, parameters, weights = mixed.values.graph, mixed.values.parameters, mixed.values.weights
         target = SongTarget(self.match, mixed.mix)
         evaluator = SongEvaluator(graph, self.processors, parameters, weights, mixed.sources, target)
@@ -143,14 +143,14 @@ class Mixer:
         return replace(mixed, loss_increases=tuple(-1.0 if i is None else i for i in increases))
 
     def pruned(self, mixed: Mixed, is_enough: Callable[[MixGraph], bool]) -> Mixed:
-        """Removes the processors that cost too little, in passes, as long as enough of the graph is left.
+        """Removes processors whose loss increase is too small, in passes, as long as enough of the graph is left.
 
         Args:
-            mixed: with loss increases.
-            is_enough: whether a graph is worth another pass.
+            mixed: the mix with its loss increases.
+            is_enough: decides whether a graph is worth another pass.
 
         Returns:
-            The rest; loss increases are those of the last measurement.
+            The mix of the remaining graph; its loss increases are those of the last measurement.
         """
         passes = 1
         while weak := mixed.weak(self.rules.least_increase):

@@ -1,8 +1,8 @@
-"""What graphs look like: how often each processor is kept, and how it is set, learnt from graphs that were found.
+"""A prior over graphs: how often each processor is kept, and its settings, learnt from graphs that searches found.
 
 Settings are those of a random found processor of the same type, moved by a share of the type's own spread, smoothly
 along curves; left and right are swapped at random. Where no graphs are given, and for a stated share of the draws, the
-rules of `synthetic.engineer` are used instead. Thresholds that do not meet their signal are drawn by those rules.
+rules of `synthetic.engineer` are used instead; so they are for thresholds outside the levels of their signal.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Values = dict[str, Tensor]
 
 
 def usual_rates() -> dict[str, dict[str, float]]:
-    """`"track"` or `"subgroup"` -> type -> share of them that have one, as the types say of themselves."""
+    """Maps `"track"` or `"subgroup"` -> type -> share of them that have one, as the types' `usage` declares."""
     kinds = registered().items()
     return {
         "track": {name: kind.usage.track_rate for name, kind in kinds},
@@ -51,10 +51,10 @@ class GraphPrior:
 
     Attributes:
         rates: `"track"` or `"subgroup"` -> type -> share of the console's processors that are kept.
-        nodes: type -> found processors to set like; may be empty.
+        nodes: type -> found processors, whose settings are imitated; may be empty.
         spreads: type -> name -> standard deviation over the found processors, mean over the entries.
-        rule_share: share of the draws that use the rules of `synthetic.engineer` although there are found ones.
-        jitter: how far settings move, in units of the spread.
+        rule_share: share of the draws that use the rules of `synthetic.engineer` although there are found processors.
+        jitter: how far settings are moved, in units of the spread.
     """
 
     rates: Mapping[str, Mapping[str, float]] = field(default_factory=usual_rates)
@@ -103,14 +103,14 @@ def learn_prior(
     rule_share: float = 0.3,
     jitter: float = 0.3,
 ) -> GraphPrior:
-    """Reads found graphs (result folders); without any, the rates are `usual_rates` and the settings the rules'.
+    """Learns a prior from result folders; without any, rates are `usual_rates` and settings come from the rules.
 
-    Rates are of all graphs together, with one kept and one removed processor added for each type and level, so that
+    Rates count all graphs together, with one kept and one removed processor added for each type and level, so that
     none is 0 or 1.
 
     Raises:
-        ValueError: a graph that was found at another sample rate or with options of processors that are not defaults.
-        FileNotFoundError: not a result folder.
+        ValueError: a graph was found at another sample rate, or with processors whose options are not the defaults.
+        FileNotFoundError: a folder is not a result folder.
     """
     if not results:
         return GraphPrior(rule_share=rule_share, jitter=jitter)
@@ -147,7 +147,7 @@ def learn_prior(
 
 
 def _counts(graph: MixGraph, track_chain: str, subgroup_chain: str) -> dict[tuple[str, str], tuple[int, int]]:
-    """(level, type) -> (kept, in the console)."""
+    """Counts processors: (level, type) -> (number kept, number in the full console)."""
     groups = {group: [graph.names[graph.inputs[i]] for i in rows] for group, rows in graph.members.items()}
     console = build_console(groups, track_chain, subgroup_chain)
     sides: list[dict[tuple[str, str], int]] = []
@@ -161,7 +161,7 @@ def _counts(graph: MixGraph, track_chain: str, subgroup_chain: str) -> dict[tupl
 
 
 def _turned(value: Tensor, jitter: float, generator: torch.Generator) -> Tensor:
-    """Complex numbers (real and imaginary part on the last axis) at other angles: delays move, and moduli stay."""
+    """Turns complex numbers (real and imaginary part on the last axis) by random angles: delays move, moduli stay."""
     angle = jitter * torch.randn(value.shape[:-1], generator=generator)
     real, imaginary = value.unbind(-1)
     cosine, sine = torch.cos(angle), torch.sin(angle)
@@ -169,7 +169,7 @@ def _turned(value: Tensor, jitter: float, generator: torch.Generator) -> Tensor:
 
 
 def _moved(value: Tensor, spread: float, generator: torch.Generator) -> Tensor:
-    """Other numbers near by; a curve moves smoothly."""
+    """Moves numbers by random amounts; a curve moves smoothly."""
     length = value.shape[-1]
     if length <= _LONGEST_PLAIN:
         return value + spread * torch.randn(value.shape, generator=generator)

@@ -1,4 +1,4 @@
-"""One synthetic sample: tracks of several songs, a sparse console that is drawn, and the mix it makes of them.
+"""Makes a synthetic sample: tracks of several songs, a random sparse console, and the mix that it makes of them.
 
 Where two graphs sound the same, the smaller one is the truth, as in `synthetic.song`: a gain, equalizer or imager on
 a subgroup equals the same on each of its tracks, so it is only drawn where at least two of the tracks lack it; the one
@@ -28,22 +28,22 @@ from mixgraph.synthetic.mixer import Mixer, MixRules
 from mixgraph.synthetic.prior import GraphPrior
 
 _ATTEMPTS = 8
-_PASSES = 2  # of removing what costs too little
-_GAIN_DB = 4.0  # range of the random gain of a dry track, to either side
-_DENSITY_SPREAD = 0.35  # of the log odds of keeping, from sample to sample
+_PASSES = 2  # passes of removing processors that hardly change the mix
+_GAIN_DB = 4.0  # a dry track's random gain is at most this, up or down
+_DENSITY_SPREAD = 0.35  # standard deviation, over samples, of the log odds of keeping a processor
 
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """How samples are made.
+    """The settings by which samples are made.
 
     Attributes:
         seed: seeds all random choices.
         seconds: length of a sample.
-        min_tracks, max_tracks: of a sample, all counts alike.
+        min_tracks, max_tracks: the range of a sample's number of tracks; all numbers are equally likely.
         sample_rate: in Hz.
-        track_chain, subgroup_chain: processor letters of the console that is thinned.
-        loudness_lufs: of the mix, as a search brings songs to.
+        track_chain, subgroup_chain: processor letters of the full console, of which a part is kept.
+        loudness_lufs: the loudness of the mix, as that to which a search brings songs.
         least_increase: removing any processor raises the match loss by at least this much, or it is removed; None
             keeps all that is drawn, and loss increases are not measured.
         varispeed: play tracks of the training split at random speeds.
@@ -78,16 +78,16 @@ class GenerationSettings:
 
 @dataclass(frozen=True, eq=False)
 class GeneratedSample:
-    """A sample with its truth.
+    """A sample with the graph that made it.
 
     Attributes:
         key: unique in the set: letters, digits and `_`.
         split: train, validation or test.
-        values: graph, parameters, weights; sources in the order of the graph's inputs.
-        loss_increases: of removing each processor alone (paper eq. 9), (processors,), or None.
-        sources: (K, 2, L).
-        mix: (2, L), what the graph makes of them.
-        meta: where the tracks are from, licences, seed.
+        values: the graph with parameters and weights.
+        loss_increases: the loss increase on removing each processor alone (paper eq. 9), (processors,), or None.
+        sources: the dry tracks in the order of the graph's inputs, (K, 2, L).
+        mix: the mix of the tracks by the graph, (2, L).
+        meta: origin and licences of the tracks, and the seed.
     """
 
     key: str
@@ -149,7 +149,7 @@ def _draw(
 def _cast(
     corpus: Corpus, settings: GenerationSettings, split: str, generator: torch.Generator
 ) -> tuple[dict[str, list[str]], list[DryTrack], Tensor] | None:
-    """Subgroups by the tracks' own, the tracks in that order, and their audio (K, 2, L); None where one is silent."""
+    """Draws tracks: their subgroups, the tracks in that order, and their audio (K, 2, L); None if one is silent."""
     pool = corpus.of_split(split)
     most = min(settings.max_tracks, len(pool))
     least = min(settings.min_tracks, most)
@@ -175,7 +175,7 @@ def _plain(name: str) -> str:
 
 
 def _place(console: MixGraph, tracks: Sequence[DryTrack], prior: GraphPrior, generator: torch.Generator) -> list[int]:
-    """The processors to keep; see the module's text."""
+    """Chooses the processors to keep, so that no smaller graph sounds the same; see the module's text."""
     mono = {console.names[i]: track.mono for i, track in zip(console.inputs, tracks, strict=True)}
     members: dict[str, list[str]] = {}
     for node, group in zip(console.inputs, console.subgroups, strict=True):

@@ -1,6 +1,6 @@
 """Synthetic songs with a known graph: dry tracks from formulas, mixed by our own processors.
 
-They answer what real songs cannot: whether a search finds the processors that were really used. Every processor of
+They show what real songs cannot: whether a search finds the processors that were really used. Every processor of
 the truth matters: removing it alone raises the match loss by at least twice the tolerance.
 
 Some differences between graphs cannot be heard, and no search can settle them:
@@ -34,22 +34,22 @@ CHAIN = "ecnsgdr"
 ATTEMPTS = 6
 _STRONGER = 1.4
 _PEAK = 0.95
-_MARGIN = 1.02  # over the increase that is asked for, so that rounding never falls below it
+_MARGIN = 1.02  # above the required increase, so that rounding never falls below it
 
 Values = dict[str, dict[str, Tensor]]
 
 
 @dataclass(frozen=True, eq=False)
 class SyntheticSong:
-    """A song and the graph that made it.
+    """A synthetic song and the graph that made it.
 
     Attributes:
         song: dry tracks, and the mix that the graph makes of them.
-        graph: the truth, a pruned console.
-        processors: one module a type.
+        graph: the true graph, a pruned console.
+        processors: one module for each type.
         parameters: type -> name -> (nodes of the type, *shape), in trained coordinates.
         weights: dry/wet weights, (processors,).
-        loss_increases: of removing each processor alone (paper eq. 9); at least twice the tolerance.
+        loss_increases: the loss increase on removing each processor alone (paper eq. 9); at least twice the tolerance.
     """
 
     song: Song
@@ -71,20 +71,20 @@ def make_synthetic_song(
 ) -> SyntheticSong:
     """Makes a song and a graph of all processor types; the same arguments give the same samples.
 
-    A graph is drawn, processors that matter too little are drawn once more with stronger settings, and those that
+    A graph is drawn; processors whose loss increase is too small are drawn again with stronger settings, and those that
     still do are removed. Where a type was lost, another graph is drawn, up to six times.
 
     Args:
         seed: seeds all random choices.
-        num_tracks: K, at least two a subgroup.
-        num_subgroups: of about equal size.
-        seconds: length of the song, at least 2.
+        num_tracks: the number K of tracks, at least two for each subgroup.
+        num_subgroups: the number of subgroups, which are of about equal size.
+        seconds: the length of the song, at least 2.
         sample_rate: in Hz.
-        tolerance: of the search that the song is for; removing any processor costs at least twice as much.
+        tolerance: the tolerance of the intended search; removing any processor costs at least twice as much.
         density: share of the full console's processors to start from.
 
     Raises:
-        ValueError: an argument out of its range, or no graph of all types in which each processor matters.
+        ValueError: an argument is out of its range, or no graph has all types with each processor mattering.
     """
     _check(num_tracks, num_subgroups, seconds, tolerance, density)
     generator = torch.Generator().manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Many samples, made by several processes, in order."""
+"""Makes many samples with several processes, and yields them in order."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from mixgraph.synthetic.prior import GraphPrior, learn_prior
 from mixgraph.synthetic.sample import GeneratedSample, GenerationSettings, make_sample
 from mixgraph.system.threads import one_thread
 
-_AHEAD = 4  # samples a process that are made before they are asked for
+_AHEAD = 4  # samples that each process makes in advance
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a process needs to make samples; see `load_corpus`, `learn_prior` and `GenerationSettings`."""
+    """Everything that a process needs to make samples; see `load_corpus`, `learn_prior` and `GenerationSettings`."""
 
     songs: tuple[Path, ...]
     settings: GenerationSettings
@@ -64,9 +64,9 @@ def generate(plan: Plan, counts: Mapping[str, int], num_workers: int = 1) -> Ite
     """Yields the samples of each split in order; they do not depend on the number of processes.
 
     Args:
-        plan: what to make.
-        counts: split -> number of samples.
-        num_workers: processes; 1 makes them here.
+        plan: the songs and settings of the samples.
+        counts: split -> its number of samples.
+        num_workers: the number of processes; 1 makes the samples in this process.
 
     Raises:
         ValueError: as `load_corpus`, `learn_prior` and `make_sample`.
@@ -85,7 +85,7 @@ def generate(plan: Plan, counts: Mapping[str, int], num_workers: int = 1) -> Ite
 
 
 def _in_order(pool: ProcessPoolExecutor, requested: Sequence[tuple[str, int]], most: int) -> Iterator[GeneratedSample]:
-    """Results in order, with at most so many in memory."""
+    """Yields results in order, with at most `most` in memory."""
     waiting: list[Future[GeneratedSample]] = []
     try:
         for split, index in requested:
