@@ -57,3 +57,48 @@ def tiny_song(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def duo_song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of another length, with other numbers of tracks and subgroups than `tiny_song`."""
     return make_song(tmp_path_factory.mktemp("songs") / "duo", 3.7, 5, {"all": ["lead", "hat"]})
+
+
+@pytest.fixture(scope="session")
+def corpus_songs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
+    """Four songs of three tracks each; stereo tracks, so that imagers have something to do."""
+    folder = tmp_path_factory.mktemp("corpus")
+    folders = []
+    for number in range(4):
+        rng = np.random.default_rng(number)
+        t = np.arange(5 * RATE) / RATE
+        pitch = 110 * 2 ** (number / 3)
+        pulse = np.exp(-6 * (t % 0.4))
+        tracks = {
+            "kick": np.stack([np.sin(2 * np.pi * (60 + 5 * number) * t) * pulse] * 2),
+            "hat": rng.standard_normal((2, len(t))) * np.exp(-25 * (t % 0.2)) * 0.3,
+            "lead": np.stack([np.sign(np.sin(2 * np.pi * pitch * (1 + d) * t)) * 0.3 for d in (0, 0.003)]),
+        }
+        song = folder / f"song{number}"
+        (song / "tracks").mkdir(parents=True)
+        for name, audio in tracks.items():
+            soundfile.write(song / "tracks" / f"{name}.wav", audio.T * 0.3, RATE, subtype="FLOAT")
+        soundfile.write(song / "mix.wav", sum(tracks.values()).T * 0.2, RATE, subtype="FLOAT")
+        lines = "title: T\nlicence: CC0\nsubgroups:\n  drums: [kick.wav, hat.wav]\n  lead: [lead.wav]\n"
+        (song / "song.yaml").write_text(lines)
+        folders.append(song)
+    return tuple(folders)
+
+
+@pytest.fixture(scope="session")
+def plan(corpus_songs, tmp_path_factory):
+    """What a small synthetic set is made of."""
+    from mixgraph.synthetic import GenerationSettings, Plan
+
+    settings = GenerationSettings(
+        seconds=2.0, max_tracks=3, sample_rate=RATE, track_chain="esgd", subgroup_chain="cgr", least_increase=0.02
+    )
+    return Plan(corpus_songs, settings, cache_dir=tmp_path_factory.mktemp("decoded"))
+
+
+@pytest.fixture(scope="session")
+def generated(plan):
+    """Ten generated samples: six to train, two to validate, two to test."""
+    from mixgraph.synthetic import generate
+
+    return list(generate(plan, {"train": 6, "validation": 2, "test": 2}))

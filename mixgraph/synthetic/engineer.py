@@ -44,7 +44,7 @@ def draw_settings(
 def moved_thresholds(
     processors: Processors, parameters: Mapping[str, Mapping[str, Tensor]], shift_db: float
 ) -> dict[str, dict[str, Tensor]]:
-    """Adapts parameters to audio that is louder by `shift_db`: thresholds move too, so that processors act as before."""
+    """Adapts parameters to audio that is louder by `shift_db`: thresholds move along, so that all acts as before."""
     moved = {t: dict(values) for t, values in parameters.items()}
     for t, values in moved.items():
         for name, declared in processors[t].specification.items():

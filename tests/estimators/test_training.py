@@ -157,16 +157,18 @@ def test_clips_for_the_match_loss_come_with_their_graphs(shards, tmp_path) -> No
     assert losses["match"] > 0
 
 
-def test_an_estimate_is_a_result_that_a_search_starts_from(trained, songs, tmp_path, monkeypatch, capsys) -> None:
+def test_an_estimate_is_a_result_that_a_search_starts_from(
+    trained, corpus_songs, tmp_path, monkeypatch, capsys
+) -> None:
     out = tmp_path / "estimate"
     with pytest.raises(SystemExit) as stop:
-        run(monkeypatch, "estimate", trained, songs[0], "--out", out)
+        run(monkeypatch, "estimate", trained, corpus_songs[0], "--out", out)
     assert stop.value.code == 0
     printed = capsys.readouterr().out
     assert "Processors:" in printed
     assert printed.rstrip().endswith(f"python -m mixgraph fit --config {out / 'config.yaml'}")
     estimate = load_result(out)
-    prediction = estimate_song(load_estimator(trained), load_song(songs[0], 8000))
+    prediction = estimate_song(load_estimator(trained), load_song(corpus_songs[0], 8000))
     assert estimate.graph == prediction.graph.graph
     assert torch.allclose(estimate.weights, prediction.graph.weights, atol=1e-6)  # they are kept as logits
     metrics = json.loads((out / "metrics.json").read_text())
@@ -174,7 +176,7 @@ def test_an_estimate_is_a_result_that_a_search_starts_from(trained, songs, tmp_p
     assert metrics["num_processors"] == {"console": console, "found": len(estimate.graph.processors)}
     assert {"mix_found.flac", "graph.svg", "spectrograms.png"} <= {p.name for p in out.iterdir()}
     with pytest.raises(SystemExit, match="exists and is kept"):
-        run(monkeypatch, "estimate", trained, songs[0], "--out", out)
+        run(monkeypatch, "estimate", trained, corpus_songs[0], "--out", out)
     searched = tmp_path / "searched"
     run(
         monkeypatch, "fit", "--config", out / "config.yaml",
