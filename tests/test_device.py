@@ -12,8 +12,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from callbacks.iterative_pruning import song_evaluator
 from datamodules import SongData
+from mixgraph.dsp.slicqt import NSGT, SliCQT, make_scale
 from mixgraph.graph import batch, build_console
 from mixgraph.graph.values import GraphValues
+from mixgraph.losses import LossSettings, make_match_loss
 from mixgraph.processors import registered
 from mixgraph.render import execute, make_plan, products, render_plan
 from mixgraph.search.module import ConsoleModule
@@ -243,3 +245,47 @@ def nonzero_of(types):
     counts = [int((types == number).sum()) for number in range(3, int(types.max()) + 1)]
     left = itertools.cycle(counts)
     return lambda mask: torch.zeros(next(left), 1, dtype=torch.long, device=mask.device)
+
+
+def constant_q(name: str) -> SliCQT | NSGT:
+    scale = make_scale("bark", 20, 100.0, 3500.0)
+    return SliCQT(scale, RATE, 1024) if name == "sliced" else NSGT(scale, 3000, RATE)
+
+
+def there_and_back(transform: SliCQT | NSGT, signal: torch.Tensor) -> torch.Tensor:
+    spectrum = transform(signal)
+    assert spectrum.flat.device == signal.device
+    return transform.inverse(spectrum, 3000) if isinstance(transform, SliCQT) else transform.inverse(spectrum)
+
+
+@pytest.mark.parametrize("name", ["sliced", "whole"])
+def test_constant_q_transforms_stay_on_their_device(name, pretended) -> None:
+    transform = constant_q(name)
+    move(transform, pretended)
+    assert there_and_back(transform, pretended(torch.randn(2, 3000))).device.type == "cuda"
+
+
+@pytest.mark.parametrize("name", ["sliced", "whole"])
+def test_constant_q_transforms_and_their_gradients_move_nothing_to_the_host(name) -> None:
+    transform = constant_q(name).to(META)
+    signal = torch.zeros(2, 3000, device=META, requires_grad=True)
+    with watched() as transfers:
+        there_and_back(transform, signal).square().sum().backward()
+    assert transfers == []
+    assert signal.grad.device == META
+
+
+def test_the_nsgt_front_end_stays_on_its_device(pretended) -> None:
+    loss = make_match_loss(RATE, LossSettings(front_end="nsgt"))
+    move(loss, pretended)
+    prediction, target = (pretended(torch.randn(1, 2, RATE)) for _ in range(2))
+    assert loss(prediction, target).full.device.type == "cuda"
+
+
+def test_the_nsgt_front_end_moves_its_constants_once() -> None:
+    loss = make_match_loss(RATE, LossSettings(front_end="nsgt")).to(META)
+    prediction = torch.zeros(1, 2, RATE, device=META, requires_grad=True)
+    target = loss.features(torch.zeros(1, 2, RATE, device=META))
+    with watched() as transfers:
+        loss(prediction, target).full.sum().backward()
+    assert transfers == []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -87,6 +88,12 @@ class _Bands(nn.Module):
     def _transformed(self, flat: Tensor) -> Tensor:
         blocks = RaggedSpectrum(flat, self.layout).blocks
         return torch.cat([torch.fft.fft(block, norm="ortho").flatten(-2) for block in blocks], dim=-1)
+
+
+def _without_autocast(values: Tensor) -> AbstractContextManager[Any]:
+    """FFTs know no half precision: inside an autocast they are computed outside of it."""
+    device = values.device.type
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def _gather(values: Tensor, index: Tensor) -> Tensor:
@@ -201,7 +208,7 @@ class NSGT(_Transform):
         signal = self._check_signal(signal)
         if signal.shape[-1] != self.samples:
             raise ValueError(f"signal: (..., {self.samples}) is needed, got {tuple(signal.shape)}")
-        with torch.autocast(signal.device.type, enabled=False):
+        with _without_autocast(signal):
             return RaggedSpectrum(_Analysis.apply(signal, self), self.layout)
 
     def inverse(self, spectrum: RaggedSpectrum) -> Tensor:
@@ -210,7 +217,7 @@ class NSGT(_Transform):
         Raises:
             ValueError: they are of another transform, or not complex.
         """
-        with torch.autocast(spectrum.flat.device.type, enabled=False):
+        with _without_autocast(spectrum.flat):
             signal: Tensor = _Synthesis.apply(self._check_spectrum(spectrum), self, self.samples)
         return signal
 
@@ -286,7 +293,7 @@ class SliCQT(_Transform):
             ValueError: it is empty or not real.
         """
         signal = self._check_signal(signal)
-        with torch.autocast(signal.device.type, enabled=False):
+        with _without_autocast(signal):
             return RaggedSpectrum(_Analysis.apply(signal, self), self.layout)
 
     def inverse(self, spectrum: RaggedSpectrum, samples: int) -> Tensor:
@@ -304,7 +311,7 @@ class SliCQT(_Transform):
         if coefficients.dim() < 2 or coefficients.shape[-2] != needed or samples < 1:
             got = coefficients.shape[-2] if coefficients.dim() > 1 else 0
             raise ValueError(f"samples: a signal of {samples} samples has {needed} slices, got {got}")
-        with torch.autocast(coefficients.device.type, enabled=False):
+        with _without_autocast(coefficients):
             signal: Tensor = _Synthesis.apply(coefficients, self, samples)
         return signal
 
