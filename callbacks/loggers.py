@@ -34,7 +34,7 @@ def log_rounds(loggers: Iterable[Logger], rows: Iterable[Mapping[str, Any]], suf
 
     Args:
         loggers: those of the Trainer.
-        rows: of a song's trace; other rows than those of rounds are passed over.
+        rows: rows of a song's trace; other rows than those of rounds are passed over.
         suffix: ends the names, where there are several songs.
     """
     loggers = list(loggers)
@@ -57,7 +57,7 @@ def log_pictures(loggers: Iterable[Logger], pictures: Sequence[Path], step: int,
         loggers: those of the Trainer.
         pictures: PNG files.
         step: that they are of.
-        prefix: of their names, where there are several songs.
+        prefix: what their names begin with, where there are several songs.
     """
     for logger in loggers:
         for picture in pictures:

@@ -45,7 +45,7 @@ class ResultFolder(L.Callback):
     was trained in full, is in the unfinished folder of the first one; the result of a search that was stopped keeps it.
 
     Args:
-        path: of the result; `results/SONG` by default.
+        path: the folder of the result; `results/SONG` by default.
         overwrite: replace an existing result, and leftovers of a search that did not end.
         log_every: steps between rows of log.csv; each stage's last step has one, too.
         spectrograms: what spectrograms.png is made by: `"stft"`, or `"ragged"`, Bark bands of the sliced constant-Q

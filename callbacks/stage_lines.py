@@ -39,7 +39,7 @@ class StageLines:
         """The line of the stage that ends.
 
         Args:
-            trainer: of the search.
+            trainer: the Trainer of the search.
             module: with the graphs of its songs.
             song: number of the song that the line is about; all together by default.
         """

@@ -17,7 +17,7 @@ class SyntheticSongData(SongData):
     Args:
         song_seed: seeds the song and its graph.
         num_tracks: at least two a subgroup.
-        num_subgroups: of about equal size.
+        num_subgroups: how many subgroups, of about equal size.
         seconds: length of the song.
         tolerance: removing any processor of the truth raises the match loss by at least twice as much.
         density: share of the full console's processors that the truth starts from.

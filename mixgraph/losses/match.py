@@ -82,8 +82,8 @@ class MatchTerms:
         distance: (B, groups, 4), Frobenius norms of the differences.
         target_norm: (B, groups, 4), denominators with their floor.
         prediction_norm: the same.
-        weights: of lr, mid and side.
-        group_weights: of the groups, with a sum of 1; None where all count alike.
+        weights: weights of lr, mid and side.
+        group_weights: weights of the groups, with a sum of 1; None where all count alike.
     """
 
     full: Tensor

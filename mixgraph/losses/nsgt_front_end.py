@@ -33,7 +33,7 @@ class NsgtFrontEnd(FlooredFrontEnd):
     Args:
         sample_rate: in Hz.
         floor_gradient: see `floored_magnitude`.
-        scale: of the bands, see `make_scale`.
+        scale: the scale of the bands, see `make_scale`.
         num_bands: between the two at 0 Hz and at half the sample rate.
         low_hz: centre of the lowest band.
         high_share: centre of the highest band, as a share of half the sample rate.

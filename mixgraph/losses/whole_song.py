@@ -55,7 +55,7 @@ class SongTarget:
         mix: (2, L), any device; features stay on the loss's device. It is read again where features are not kept.
         floor: keep denominators above -30 dB of the song's loudest window (our rule; the published code has none).
         window_seconds: length of the windows; the last one is padded with zeros and counts by its real samples.
-        max_bytes: of kept features.
+        max_bytes: the most memory for kept features.
     """
 
     def __init__(

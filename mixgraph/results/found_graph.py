@@ -54,7 +54,7 @@ class FoundGraph:
     """A graph that a search found, with all that rendering needs.
 
     Attributes:
-        graph: of one song.
+        graph: the graph of one song.
         processors: the modules that render its nodes, by type, as they were in the search.
         processor_options: processor name -> constructor arguments that differ from the defaults.
         parameters: type -> name -> (nodes of the type, *shape).
@@ -64,7 +64,8 @@ class FoundGraph:
         num_samples: length of the song.
         placements: track -> (first sample read, polarity), where the song had it so.
         origins: track -> the file that it had in the search, where the song was read from files.
-        loss_increases: of removing each processor (paper eq. 9), (processors,), where the search measured them.
+        loss_increases: what the loss rises by when a processor is removed (paper eq. 9), (processors,), where the
+            search measured it.
         metrics: the figures of the search; None for a graph that was saved by `save`, or has other values by now.
         folder: that it was read from, unchanged.
     """

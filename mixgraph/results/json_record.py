@@ -19,7 +19,7 @@ class JsonRecord:
     """An object of a JSON file.
 
     Attributes:
-        path: of the file.
+        path: the path of the file.
         values: name of a field -> its value.
         prefix, suffix: around the names of fields in messages: `losses.` of an object in a field, ` of kick` of one
             in a list.

@@ -28,7 +28,7 @@ class TrackReading:
     """How one track was read.
 
     Attributes:
-        name: of the track.
+        name: the name of the track.
         start_sample: the sample of its file, at the song's rate, that meets the mix's first.
         polarity: 1, or -1 where it was flipped.
         mono: whether its file is mono or has two equal channels; None where that was not written.
@@ -97,9 +97,9 @@ class SecondOpinion:
 
     Attributes:
         front_end: its name.
-        dry_sum: of the plain sum of the dry tracks.
-        console: of the trained console; of the graph where there was no search.
-        found: of the found graph.
+        dry_sum: losses of the plain sum of the dry tracks.
+        console: losses of the trained console; those of the graph where there was no search.
+        found: losses of the found graph.
     """
 
     front_end: str
@@ -124,17 +124,17 @@ class Metrics(SongReading):
         song: name, title and licence.
         alignment: the estimated offset and polarity of every track.
         warnings: what is unusual about the song; with UNKNOWN_CODE from an earlier version's file.
-        steps: of training; 0 where there was no search.
+        steps: steps of training; 0 where there was no search.
         planned_steps: more than `steps` where the search was stopped.
         failure: why training ended before its time; None where it did not.
-        losses: of the dry sum, the console and the found graph.
-        front_end: of the match loss.
+        losses: match losses of the dry sum, the console and the found graph.
+        front_end: the front end of the match loss.
         second_opinion: the losses by another front end; None from an earlier version's file.
         verdict: how close the found mix is, in words and figures; None from an earlier version's file.
-        tolerance: of pruning (paper eq. 7); None where nothing was pruned.
-        denominator: of the loss that was searched by.
+        tolerance: the tolerance of pruning (paper eq. 7); None where nothing was pruned.
+        denominator: the denominator of the loss that was searched by.
         within_tolerance: whether the found loss is at most the tolerance above the console's; None without pruning.
-        num_processors: of the console and of the found graph.
+        num_processors: how many processors are in the console and of the found graph.
         pruning_ratio: the share of the console's processors that was removed.
         pruning_ratio_by_type, num_processors_by_type, num_console_processors_by_type: the same by type of processor;
             None from an earlier version's file.
@@ -204,8 +204,8 @@ def within_tolerance(
     Args:
         console: the trained console's score.
         found: the found graph's score.
-        tolerance: of pruning; None where nothing was pruned, for which the answer is None.
-        denominator: of the loss that was searched by.
+        tolerance: the tolerance of pruning; None where nothing was pruned, for which the answer is None.
+        denominator: the denominator of the loss that was searched by.
     """
     if tolerance is None:
         return None

@@ -22,9 +22,9 @@ class SearchRun:
     """How the graph of a song was searched.
 
     Attributes:
-        record: of the song's pruning.
+        record: the record of the song's pruning.
         log: rows of log.csv.
-        steps: of training.
+        steps: steps of training.
         planned_steps: more than `steps` where the search was stopped.
         failure: why training ended before its time; empty where it did not.
     """
@@ -47,7 +47,7 @@ class SongOutcome:
         processor_options: processor name -> constructor arguments that differ from the defaults.
         initial_counts: type -> number of processors of the console that the graph is a part of.
         target: the song's mix as the match loss sees it.
-        denominator: of the match loss that was searched by.
+        denominator: the denominator of the match loss that was searched by.
         block: samples a block of whole-song renderings.
         mono: rows of the sources that are rendered as one channel.
         search: how the graph was found; None for a graph that was not searched for.

@@ -55,7 +55,7 @@ class Place:
 
     Args:
         target: the folder.
-        kind: of folder.
+        kind: the kind of folder.
         option: the option that names the place, as messages call it: `result.path`.
         remedy: what to do where a folder exists and is kept, for the message.
 
