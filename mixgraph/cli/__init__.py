@@ -2,7 +2,7 @@
 
 - `commands`: the table of commands, and the help that needs neither torch nor Lightning.
 - `short_help`: the options of fit, validate, test and predict that matter first.
-- `arguments`: what is done to the words of a command line before Lightning reads them.
+- `arguments`: rewrites the words of a command line before Lightning reads them.
 - `search`: fit, validate, test and predict.
-- `render`, `estimate`: what is made of results.
+- `render`, `estimate`: renders a result; estimates a graph with a trained network.
 """

@@ -1,4 +1,4 @@
-"""What is done to the words of `fit`, `validate`, `test` and `predict` before Lightning's parser reads them."""
+"""Rewrites the words of `fit`, `validate`, `test` and `predict` before Lightning's parser reads them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _CLASSES = ("--model", "--data", "--model.class_path", "--data.class_path")
 
 
 def prepare(arguments: Sequence[str]) -> list[str]:
-    """The words as Lightning's parser takes them.
+    """Rewrites the words so that Lightning's parser understands them.
 
     `fit SONG` becomes `fit --data.path=SONG`; `--mix` and `--tracks` become settings of the data; the name of a
     configuration that comes with mixgraph becomes its file; `--help-all` becomes `--help`. A module that `--import`
-    names is imported, and the option goes. What names a class of the user's for the model or the data stands first,
-    too, so that configurations before it are read as that class's settings.
+    names is imported, and the option is removed. The option that names a user's class of model or data comes first,
+    so that all configurations are read as that class's settings.
 
     Args:
         arguments: a subcommand and what follows it.
@@ -35,7 +35,7 @@ def prepare(arguments: Sequence[str]) -> list[str]:
         songs.append(rest.pop(0))
     prepared: list[str] = []
     classes: list[str] = []
-    # What names the song comes last: it wins over a configuration's, and is known to a class that `--data` names.
+    # The song comes last: it wins over a configuration's, and a class that `--data` names gets it too.
     last = [f"--data.path={songs[0] if len(songs) == 1 else json.dumps(songs)}"] if songs else []
     position = 0
     while position < len(rest):
@@ -61,7 +61,7 @@ def prepare(arguments: Sequence[str]) -> list[str]:
 
 
 def is_inline(value: str) -> bool:
-    """Whether a configuration is YAML itself, as a flow mapping on the command line."""
+    """Whether a configuration is YAML text, a flow mapping on the command line, and not a file."""
     return value.lstrip().startswith("{")
 
 

@@ -18,14 +18,14 @@ _TOOLS = "tools."
 
 @dataclass(frozen=True)
 class Command:
-    """One command.
+    """One command of `python -m mixgraph`.
 
     Attributes:
-        name: as it is typed.
-        group: heading that it stands under in the help.
-        summary: one line for the help.
-        module: has `main(arguments)`, imported when the command runs.
-        passes_name: whether `main` is given the command's name as the first argument.
+        name: the name that users type.
+        group: the heading in the help under which it is listed.
+        summary: its line in the help.
+        module: the module with `main(arguments)`, imported when the command runs.
+        passes_name: whether `main` gets the command's name as its first argument.
     """
 
     name: str
@@ -59,7 +59,7 @@ def version() -> str:
 
 
 def overview() -> str:
-    """The help of the program: every command in a line."""
+    """The help of the program, one line for each command."""
     lines = [
         f"usage: {PROGRAM} COMMAND [options]      (or: mixgraph COMMAND [options])",
         "",
@@ -76,7 +76,7 @@ def overview() -> str:
 
 
 def run(arguments: Sequence[str]) -> int | str | None:
-    """Runs a command line; returns the exit code or what is wrong, as `sys.exit` takes it.
+    """Runs a command line; returns the exit code or an error message, as `sys.exit` takes it.
 
     Args:
         arguments: the words after the program's name.
@@ -100,7 +100,7 @@ def run(arguments: Sequence[str]) -> int | str | None:
         if command.name in SHORT_HELPS:
             sys.stdout.write(short_help(PROGRAM, command.name) + "\n")
             return 0
-        if command.module.startswith(_TOOLS):  # whose import takes seconds
+        if command.module.startswith(_TOOLS):  # its import takes seconds
             parser = f"{command.module.removeprefix(_TOOLS)}_parser"
             getattr(import_module(f"{_TOOLS}options"), parser)().print_help()
             return 0

@@ -24,17 +24,17 @@ _PATHS = (
     ("ckpt_path",),
     ("trainer", "default_root_dir"),
 )
-_NAMES = frozenset({"save_dir", "dirpath", "dir", "root_dir"})  # of what the Trainer is given: loggers, callbacks
+_NAMES = frozenset({"save_dir", "dirpath", "dir", "root_dir"})  # settings of loggers and callbacks that are paths
 
 
 def saved_config(config: Mapping[str, Any], folder: Path) -> str:
-    """The text (YAML) of a configuration to be saved in a folder, which need not exist."""
+    """Returns the YAML text of a configuration for saving it in a folder, which need not exist."""
     base = _real(folder)
 
     def relative(path: str) -> str:
         return os.path.relpath(_real(song_path(path)), base)
 
-    def hide(text: str) -> str:  # a path of this machine, in what is not known to be one
+    def hide(text: str) -> str:  # an absolute path in a setting that is not known to be a path
         return relative(text) if os.path.isabs(text) else text
 
     return yaml.safe_dump(
@@ -43,15 +43,15 @@ def saved_config(config: Mapping[str, Any], folder: Path) -> str:
 
 
 def read_saved_config(file: Path) -> dict[str, Any] | None:
-    """A configuration whose paths are relative to its file, with paths that hold here; None where they are not.
+    """Reads a configuration whose paths are relative to its file and makes them valid here; None if it has none.
 
     Raises:
-        ValueError: paths relative to something else.
+        ValueError: its paths are relative to something else.
     """
     try:
         config = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, OSError):
-        return None  # which the parser says better
+        return None  # the parser's message is better
     if not isinstance(config, dict) or KEY not in config:
         return None
     if (base_name := config.pop(KEY)) != FROM_FILE:
@@ -61,17 +61,17 @@ def read_saved_config(file: Path) -> dict[str, Any] | None:
 
 
 def _real(path: Path) -> str:
-    """A path without links on the way to it, which may be one itself or not exist."""
+    """Resolves the links in a path's folders; its last part may be a link itself, or not exist."""
     absolute_path = os.path.abspath(path)
     return os.path.join(os.path.realpath(os.path.dirname(absolute_path)), os.path.basename(absolute_path))
 
 
 def _map(config: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
-    """A copy with all settings changed that are known to be paths."""
+    """Returns a copy in which `change` was applied to all settings that are known to be paths."""
 
     def walk(value: Any, place: tuple[str, ...]) -> Any:
         if isinstance(value, Mapping):
-            # The arguments of a class that is named stand one level deeper than a setting's own.
+            # The arguments of a class that `class_path` names are one level deeper.
             inner = {key: place if key == "init_args" else (*place, str(key)) for key in value}
             return {key: walk(item, inner[key]) for key, item in value.items()}
         if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""`python -m mixgraph estimate CHECKPOINT SONG --out DIR`: a graph from a trained network, as a result folder."""
+"""`python -m mixgraph estimate CHECKPOINT SONG --out DIR`: estimates a graph with a network, as a result folder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace an existing result")
     options = parser.parse_args(arguments)
 
-    # What follows loads torch and Lightning, which the help above does without.
+    # These imports load torch and Lightning, which the help does not need.
     from mixgraph.cli.commands import PROGRAM
     from mixgraph.results import RESULT, Place, publish_folder
     from mixgraph.results.summary import summarise
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _estimate(options: argparse.Namespace, folder: Path) -> WrittenSong:
-    """Predicts a graph and writes it to a folder, as the result of a graph that was not searched for."""
+    """Predicts a graph and writes it to a folder, as a result without a search."""
     from callbacks.song_outcome import song_outcome
     from mixgraph.estimators import estimate_song, load_estimator
     from mixgraph.results import CONFIG, TIMINGS
@@ -62,7 +62,7 @@ def _estimate(options: argparse.Namespace, folder: Path) -> WrittenSong:
     song = load_song(path, rate, layout=options.layout, subgrouping=options.subgrouping)
     prediction = estimate_song(estimator, song, threshold=options.threshold)
     module, values = ConsoleModule(sample_rate=song.sample_rate), prediction.graph
-    module.load(values.graph, values.parameters, values.weights)  # weights as a search keeps them: as logits
+    module.load(values.graph, values.parameters, values.weights)  # a search keeps weights as logits
     written = write_song(folder, replace(song_outcome(module, song), initial_counts=prediction.console.graph.count()))
     write_atomically(folder / CONFIG, _config(options, song.sample_rate).encode())
     write_atomically(folder / TIMINGS, json_text({"steps": 0}, indent=1).encode())
@@ -70,7 +70,7 @@ def _estimate(options: argparse.Namespace, folder: Path) -> WrittenSong:
 
 
 def _config(options: argparse.Namespace, sample_rate: int) -> str:
-    """The settings of a search that starts from an estimate: its delays are near the true ones, so they must move."""
+    """The settings of a search that starts from an estimate, whose delays must still move to the true ones."""
     from mixgraph.cli.config_paths import saved_config
 
     data = {

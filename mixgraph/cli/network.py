@@ -1,4 +1,4 @@
-"""Training of a network that a configuration names by its class, such as the estimator."""
+"""Trains a network that a configuration names by its class, such as the estimator."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mixgraph.cli.options import CheckedCLI
 from mixgraph.system.files import write_atomically
 
 _SAVED_BY = "# Settings of a training with mixgraph."
-_SAVED = (_SAVED_BY, "# lightning.pytorch==")  # how files begin that trainings wrote
+_SAVED = (_SAVED_BY, "# lightning.pytorch==")  # the first line of configurations that a training wrote
 
 
 class KeepNetworkConfig(SaveConfigCallback):
-    """Writes the configuration to where the logger or else the checkpoints go; nowhere where neither does."""
+    """Writes the configuration to the logger's folder, or else the checkpoints' folder, if there is one."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **(kwargs | {"save_to_log_dir": False}))
@@ -23,7 +23,7 @@ class KeepNetworkConfig(SaveConfigCallback):
 
     def save_config(self, trainer: Any, pl_module: Any, stage: str) -> None:
         if stage != "fit":
-            return  # these are the settings of the training
+            return  # only the settings of a training are saved
         if trainer.loggers:
             folder = trainer.log_dir
         elif trainer.checkpoint_callback is not None:

@@ -1,4 +1,4 @@
-"""What all Lightning subcommands share: a parser with errors of a line or two, and checkpoints that are checked."""
+"""What all Lightning subcommands share: a parser with short error messages, and checks of checkpoints."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from mixgraph.cli.parser_messages import briefly
 
 
 class OptionParser(LightningArgumentParser):
-    """Says what is wrong with options in a line or two: an option that is close, and how to list all of them."""
+    """Reports wrong options in a line or two, with a similar option, and how to list all of them."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        if not self.exit_on_error:  # the parser of a class that is named: that of the command tells, with the option
+        if not self.exit_on_error:  # a class's parser: the command's parser reports the error, with the option
             raise ArgumentError(None, message) from ex
         choices = [action.choices for action in self._actions if isinstance(action.choices, dict)]
         parsers = [self, *(parser for by_name in choices for parser in by_name.values())]  # its subcommands'
@@ -39,7 +39,7 @@ class OptionParser(LightningArgumentParser):
 
 
 class CheckedCLI(LightningCLI):
-    """Checks a checkpoint that is to be loaded before anything is read from it."""
+    """Checks a checkpoint before anything is loaded from it."""
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         super().parse_arguments(parser, args)

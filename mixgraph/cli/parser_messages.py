@@ -1,4 +1,4 @@
-"""What the parser of options says is wrong, in a line or two: the option, what is needed, what was given, a hint."""
+"""Shortens the option parser's error messages to a line or two: option, what is needed, what was given, a hint."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _UNION = "Does not validate against any of the Union subtypes"
 
 
 def briefly(message: str, options: list[str]) -> tuple[str, str]:
-    """What is wrong, and a hint, of which either may be the message as it is, or nothing.
+    """Splits a message into what is wrong and a hint; the hint may be empty.
 
     Args:
-        message: of the parser, which lists all that would have been allowed.
-        options: that the command has.
+        message: the parser's message, which may list everything that is allowed.
+        options: all options of the command.
     """
     message = message.replace("a typing.Literal", "one of ")
     if "trainer.max_epochs" in message:
@@ -31,7 +31,7 @@ def briefly(message: str, options: list[str]) -> tuple[str, str]:
 
 
 def _unknown_class(message: str) -> tuple[str, str] | None:
-    """Of the name of a logger, callback or the like that there is no class for."""
+    """Shortens the message on a logger, callback or the like whose class does not exist."""
     key, name = _KEY.search(message), re.search(r"Expected a dot import path string: (\S+)", message)
     if key is None or name is None:
         return None
@@ -41,7 +41,7 @@ def _unknown_class(message: str) -> tuple[str, str] | None:
 
 
 def _class_problem(message: str) -> tuple[str, str] | None:
-    """Of the settings of a class that is named, or of a group of settings."""
+    """Shortens the message on the settings of a class, or of a group of settings."""
     problem, outer = _CLASS_PROBLEM.search(message), _KEY.search(message)
     if problem is None or outer is None or _UNION not in message:
         return None
@@ -61,7 +61,7 @@ def _class_problem(message: str) -> tuple[str, str] | None:
 
 
 def _options_of(class_path: str) -> list[str]:
-    """The names of the arguments of a class, which was imported to check its settings."""
+    """The names of the arguments of a class, which the parser has imported before."""
     module, _, name = class_path.rpartition(".")
     return list(inspect.signature(getattr(import_module(module), name)).parameters)
 

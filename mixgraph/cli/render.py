@@ -1,4 +1,4 @@
-"""`python -m mixgraph render RESULT --tracks DIR --out FILE`: a found graph on tracks again."""
+"""`python -m mixgraph render RESULT --tracks DIR --out FILE`: renders tracks with a found graph."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     options = parser.parse_args(arguments)
 
-    # What follows loads torch, which the help above does without.
+    # These imports load torch, which the help does not need.
     import soundfile
 
     from mixgraph.names import visible

@@ -1,4 +1,4 @@
-"""A search for the graphs of songs: its options, their links, and the settings that its result keeps."""
+"""The subcommands of a search: their options, the links between options, and the settings that a result keeps."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SEED = 42
 
 
 class KeepConfig(SaveConfigCallback):
-    """Hands the configuration to the result folder: whole, and as it runs again from any folder."""
+    """Gives the result folder the whole configuration, with paths that are valid from any folder."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **(kwargs | {"save_to_log_dir": False}))
@@ -38,7 +38,7 @@ class KeepConfig(SaveConfigCallback):
         for callback in trainer.callbacks:
             if isinstance(callback, ResultFolder):
                 config = with_defaults(yaml.safe_load(self.parser.dump(self.config, skip_unset=False)))
-                config["ckpt_path"] = None  # the whole search is described, wherever it was taken up
+                config["ckpt_path"] = None  # the configuration describes the whole search, also after it was resumed
                 if callback.path is None:
                     songs = trainer.datamodule.songs
                     folders = callback.folders(songs)
@@ -56,13 +56,13 @@ class SearchCLI(CheckedCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_lightning_class_args(IterativePruning, "pruning")
-        parser.add_lightning_class_args(SearchProgress, "progress")  # its bars end before the result is named
+        parser.add_lightning_class_args(SearchProgress, "progress")  # its bars end before the result folder is printed
         parser.add_lightning_class_args(ResultFolder, "result")
         parser.add_lightning_class_args(TimeBudget, "time")
         help_start = "A result folder to start from, or a list of them, one a song."
         parser.add_argument("--start", type=str | list[str] | None, default=None, help=help_start)
         parser.add_argument("--budget", type=str | None, default=None, help="Time to fit the search into: 20m, 1h30m.")
-        # Settings of classes that are named by their path stand one level deeper.
+        # The settings of a class that `class_path` names are one level deeper.
         model = "model.init_args" if self.subclass_mode_model else "model"
         data = "data.init_args" if self.subclass_mode_data else "data"
         parser.link_arguments("budget", "time.budget")
@@ -73,7 +73,7 @@ class SearchCLI(CheckedCLI):
             parser.link_arguments("seed_everything", target, compute_fn=_seed)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Refuses names that nothing is registered by as options that are not understood."""
+        """Reports unregistered names (of processors, samplers and the like) as errors of the parser."""
         super().parse_arguments(parser, args)
         subcommand = self.config.get("subcommand")
         pruning = (self.config if subcommand is None else self.config[subcommand])["pruning"]
@@ -106,7 +106,7 @@ class SearchCLI(CheckedCLI):
         check_trainer(self.trainer)  # before the songs are read, and before other processes start
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, TimeBudget):
-                callback.start_clock()  # reading the songs counts
+                callback.start_clock()  # the time to read the songs counts
         start = self._get(self.config_init, "start")
         if start is not None:
             results = {path: load_result(path) for path in (start if isinstance(start, list) else [start])}
@@ -127,7 +127,7 @@ class SearchCLI(CheckedCLI):
             self.model.load(values.graph, values.parameters, values.weights)
 
     def _check_start(self, paths: list[str]) -> None:
-        """Refuses settings of another graph than that which is started from, where they would be without effect."""
+        """Refuses settings of a console that have no effect because the search starts from another graph."""
         configs = [Path(path) / "config.yaml" for path in paths]
         saved = [yaml.safe_load(file.read_text(encoding="utf-8")) or {} for file in configs if file.is_file()]
         signature = inspect.signature(ConsoleModule).parameters
@@ -148,7 +148,7 @@ class SearchCLI(CheckedCLI):
     def before_fit(self) -> None:
         self._prepare()
         for callback in self.trainer.checkpoint_callbacks:
-            # Lightning would wait for a validation, which a search has none of.
+            # Lightning would wait for a validation, which a search does not have.
             if isinstance(callback, ModelCheckpoint) and callback._save_on_train_epoch_end is None:
                 callback._save_on_train_epoch_end = True
 
@@ -164,5 +164,5 @@ def _model_settings(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _seed(value: bool | int) -> int:
-    """The seed of a search, which has one whatever is asked for."""
+    """The seed of a search, which always has one."""
     return value if isinstance(value, int) and not isinstance(value, bool) else SEED

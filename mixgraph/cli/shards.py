@@ -18,7 +18,7 @@ def main(arguments: Sequence[str]) -> int:
         parser = argparse.ArgumentParser(description="Checks a data set of shards completely.")
         parser.add_argument("folder", type=Path, metavar="DIR", help="folder of the data set, with its index.json")
         options = parser.parse_args(words)
-        from mixgraph.shards.commands import validate  # loads torch, which the help does without
+        from mixgraph.shards.commands import validate  # loads torch, which the help does not need
 
         return validate(options.folder)
     parser = argparse.ArgumentParser(

@@ -1,6 +1,6 @@
-"""The help of `fit`, `validate`, `test` and `predict` that is shown without loading torch or Lightning.
+"""The short help of `fit`, `validate`, `test` and `predict`, shown without loading torch or Lightning.
 
-`--help-all` lists everything; here are the options that matter first.
+`--help-all` lists all options; the short help lists those that matter first.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ _WIDTH = 119
 
 @dataclass(frozen=True)
 class HelpOption:
-    """An option that is shown by a short help.
+    """An option of a short help.
 
     Attributes:
-        words: the option with its value, as it is typed.
+        words: the option with its value, as users type it.
         text: what it does.
-        setting: the setting whose default is shown; empty where there is none.
-        default: that default, as YAML has it; a test compares it with the signatures.
+        setting: the setting whose default is shown; empty if none is shown.
+        default: that default in YAML; a test compares it with the signatures.
     """
 
     words: str
@@ -35,7 +35,7 @@ class ShortHelp:
     """The short help of a command.
 
     Attributes:
-        usage: the words after the command's name, a line each.
+        usage: the words after the command's name, one line for each usage.
         summary: what the command does.
         options: heading -> the options under it.
     """
@@ -89,7 +89,7 @@ _FIT = ShortHelp(
 
 
 def _of_a_graph(summary: str, result: tuple[HelpOption, ...] = ()) -> ShortHelp:
-    """The help of a command that takes a graph as it is."""
+    """The help of a command that uses a graph without training it."""
     graph = (
         HelpOption("--start RESULT", "a result folder, or a list of them, one a song"),
         HelpOption("--ckpt_path FILE", "a checkpoint: a search's stage.ckpt, or a network's"),
@@ -122,7 +122,7 @@ def short_help(program: str, command: str) -> str:
     """The short help of a command.
 
     Args:
-        program: as it is typed.
+        program: the program as users type it.
         command: one of `SHORT_HELPS`.
     """
     help_text = SHORT_HELPS[command]

@@ -1,4 +1,4 @@
-"""`fit`, `validate`, `test` and `predict`: of a search of songs, or of a network that is named by its class."""
+"""`fit`, `validate`, `test` and `predict`, for a search of songs or for a network that is named by its class."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def run(arguments: Sequence[str]) -> LightningCLI:
-    """Parses and runs a Lightning subcommand: of a search, or of the network that the configuration names.
+    """Parses and runs a Lightning subcommand, for a search or for the network that the configuration names.
 
     Args:
-        arguments: as `prepare` gives them.
+        arguments: the words that `prepare` returned.
 
     Raises:
-        ValueError: settings that Lightning refuses, in a line.
+        ValueError: Lightning refuses the settings; the message is one line.
     """
     load_plugins()
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
@@ -99,7 +99,7 @@ def run(arguments: Sequence[str]) -> LightningCLI:
 
 
 def trainer_problem(message: str) -> str:
-    """What Lightning refuses, in a line that names the option where the message does not.
+    """Shortens what Lightning refuses to one line, and names the option if the message does not.
 
     >>> trainer_problem("No supported gpu backend found!")
     'trainer.accelerator: no GPU that PyTorch can use was found. HINT: auto or cpu; or a build of PyTorch for your GPU'
@@ -113,7 +113,7 @@ def trainer_problem(message: str) -> str:
 
 
 def class_problem(message: str) -> str:
-    """What is wrong with a class that was named, from the parser's list of all that would have been allowed.
+    """Says what is wrong with a class, from the parser's list of everything that would be allowed.
 
     >>> class_problem("Problem with given class_path 'a.B':\\n  not installed\\n  - Expected a <class 'bool'>")
     "Problem with given class_path 'a.B': not installed"
@@ -128,10 +128,10 @@ def named_class(part: str, arguments: Sequence[str]) -> str | None:
 
     Args:
         part: `"model"` or `"data"`.
-        arguments: of the command line.
+        arguments: the words of the command line.
 
     Returns:
-        The class path as it is written, or None where the settings are those of the default class.
+        The class path as users wrote it, or None if the settings are those of the default class.
     """
     class_path = None
     for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
@@ -147,7 +147,7 @@ def named_class(part: str, arguments: Sequence[str]) -> str | None:
 
 
 def _class_in(settings: str, part: str | None) -> str | None:
-    """The `class_path` in a YAML file or in YAML itself, or in a part of it; None where there is none."""
+    """Returns the `class_path` in a YAML file or text, or in a part of it; None if there is none."""
     if not _holds_settings(settings):
         return None
     loaded = yaml.safe_load(settings if is_inline(settings) else Path(settings).read_text(encoding="utf-8"))
@@ -158,7 +158,7 @@ def _class_in(settings: str, part: str | None) -> str | None:
 
 
 def _holds_settings(value: str) -> bool:
-    """Whether the value of an option is a YAML file or YAML itself, and not the name of a class."""
+    """Whether the value of an option is a YAML file or YAML text, and not the name of a class."""
     return is_inline(value) or Path(value).is_file()
 
 
@@ -168,17 +168,17 @@ def is_console(class_path: str) -> bool:
     A name without a module is that of a subclass which was imported before (`--import`).
 
     Raises:
-        ValueError: it names nothing that can be a model.
+        ValueError: it does not name a model.
     """
     kind = _find_class("model", class_path, LightningModule)
     return isinstance(kind, type) and issubclass(kind, ConsoleModule)
 
 
 def _find_class(part: str, class_path: str, base: type) -> object:
-    """What a class path names: a subclass of a base, or a function that makes one, which the parser checks.
+    """Finds what a class path names: a subclass of a base, or a function that makes one, which the parser checks.
 
     Raises:
-        ValueError: its module is not there or has nothing of that name, or the class is none of that base.
+        ValueError: its module is missing or lacks that name, or the class is not a subclass of the base.
     """
     if "." not in class_path:
         known = {kind.__name__: kind for kind in _with_subclasses(base)}
@@ -202,7 +202,7 @@ def _imported(part: str, class_path: str) -> object:
     """What a class path names.
 
     Raises:
-        ValueError: its module is not there, or has nothing of that name.
+        ValueError: its module is missing, or lacks that name.
     """
     module, _, name = class_path.rpartition(".")
     try:
@@ -225,6 +225,6 @@ def _with_subclasses(kind: type) -> list[type]:
 
 
 def _with_literal_path(argument: str) -> str:
-    """An argument in which the path of a file or folder that exists, as `songs/${x}`, is taken as it is."""
+    """Escapes an argument that is an existing path such as `songs/${x}`, so that it is not interpolated."""
     option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
     return f"{option}{equals}{uninterpolated(value) if os.path.exists(value) else value}"
