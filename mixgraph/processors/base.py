@@ -113,10 +113,10 @@ class Processor(nn.Module):
         }
 
     def initial_values_from_mix(self, source: Tensor, mix: Tensor) -> dict[str, Tensor]:
-        """Initial values of one node that can be heard in the mix, in place of those drawn; none for most processors.
+        """Estimates initial values of one node from the mix, in place of those drawn; most processors estimate none.
 
         Args:
-            source: what reaches the node, dry, (2, L).
+            source: the dry signal that reaches the node, (2, L).
             mix: the whole mix, (2, L).
 
         Returns:
@@ -153,7 +153,7 @@ class Processor(nn.Module):
         Args:
             signal: (nodes, 2, time); with `keeps_mono` also (nodes, 1, time), for two equal channels.
             parameters: name -> (nodes, *shape).
-            state: what the call on the block before returned; None at the start.
+            state: the state that the call on the previous block returned; None at the start.
 
         Returns:
             The wet signal, of the shape of the signal, and the state after it, (nodes, ...).
@@ -167,7 +167,7 @@ class Processor(nn.Module):
 
         Args:
             signal: as for `process`.
-            key: what it listens to, (nodes, 1 or 2, time).
+            key: the signal that controls the processor, (nodes, 1 or 2, time).
             parameters: as for `process`.
             state: as for `process`.
 
@@ -210,7 +210,7 @@ class Processor(nn.Module):
         return None
 
     def readings(self, node: NodeValues) -> tuple[Reading, ...]:
-        """What the settings of a node amount to, in the order in which people read them.
+        """Describes the effect of a node's settings, in the order in which users read them.
 
         By default the response or the gains of a linear processor, the declared parameters of another.
         """
@@ -219,7 +219,7 @@ class Processor(nn.Module):
         return (response_reading(self, node) if self.after else gains_reading(self, node),)
 
     def quantities(self, node: NodeValues) -> tuple[Compared, ...]:
-        """What the errors of a node's settings are reported of; by default every parameter in its unit, and the weight.
+        """Returns the quantities whose errors are reported; by default every parameter in its unit, and the weight.
 
         Settings count as they act, with the dry sound, wherever a type says so.
         """
@@ -235,11 +235,11 @@ class Processor(nn.Module):
 
         Args:
             signal: (2, L), what enters the node.
-            strength: 1, or more for settings that act more.
-            draw: random numbers.
+            strength: 1, or larger for stronger settings.
+            draw: the source of random numbers.
 
         Returns:
-            name -> (*shape), in units; and the dry/wet weight.
+            name -> (*shape), in the parameters' units; and the dry/wet weight.
         """
         raise ValueError(
             f"processor {self.name!r}: no rule how to set it. HINT: its class says so in `engineer_settings`"

@@ -31,8 +31,8 @@ _SEGMENTS = 20
 _CHANNELS = 2
 _HIGH_PASS_HZ, _DIRECT_SECONDS, _PEAK_SECONDS = 60.0, 0.03, 0.001
 _SPECTRUM_FLOOR, _SILENCE = 1e-9, 1e-30
-_ECHO_FLOOR_DB = -36.0  # of the taps that an engineer does not use
-_RADIUS, _LOWEST_DB = 0.9, -24.0  # of taps that are found in a mix
+_ECHO_FLOOR_DB = -36.0  # level of the taps that an engineer does not use
+_RADIUS, _LOWEST_DB = 0.9, -24.0  # radius, and lowest level, of taps that are estimated from a mix
 
 
 @register
@@ -162,7 +162,7 @@ class MultitapDelay(Processor):
         return self.radius_weight / 2 * (1 - radius).square().sum()
 
     def tap_levels_db(self, parameters: Parameters, weight: float) -> Tensor:
-        """The level of each tap of one node, (taps,): its share of the unit energy, against the dry sound if any."""
+        """Returns the level of each tap of one node, (taps,), relative to the dry sound, if any, or to the unit energy."""
         magnitude = torch.exp(parameters["log_fir_magnitude"][0])
         energy = torch.fft.irfft(magnitude, n=2 * self.num_bins - 1).mul(self.window).square().sum(dim=-1)
         share = torch.sqrt(energy / (energy.sum() / 2))  # the mean of both channels has unit energy

@@ -34,7 +34,7 @@ ENERGY_FLOOR = 1e-5
 STEEPEST_RATIO = 200.0
 """Above it a compressor is told as a limiter, of an infinite ratio."""
 _MID_OF_EQUALS_DB = 20 * math.log10(2)  # (l + r)^2 over (l^2 + r^2) / 2, where l = r
-_LEAST_LEVEL_DB = -46.0  # of thresholds that engineers choose: the detectors' own floor is at -50 dB
+_LEAST_LEVEL_DB = -46.0  # the lowest threshold that engineers choose: the detectors' own floor is at -50 dB
 _CURVE_DB = torch.arange(-60.0, 0.5, 1.0, dtype=torch.float64)
 _COMPARED_DB = torch.arange(-48, 1, 2, dtype=torch.float64)
 _PUBLISHED_TAPS = 16384
@@ -158,7 +158,7 @@ class DynamicRangeProcessor(Processor):
         return mixed, last.squeeze(-1)
 
     def static_gain(self, parameters: Parameters, levels_db: Tensor) -> Tensor:
-        """The wet gain (not in dB) for steady signals at these levels (RMS), (levels,); of one node."""
+        """Returns one node's wet gain (not in dB) for steady signals at these levels (RMS), (levels,)."""
         tone = (10 ** (levels_db / 20)).view(-1, 1, 1).expand(-1, 2, 1)
         rows = {name: value.expand(len(levels_db), *value.shape[1:]) for name, value in parameters.items()}
         at_once = torch.full_like(next(iter(rows.values()))[:, :1], -40.0)  # the envelope follows without delay
@@ -209,7 +209,7 @@ class DynamicRangeProcessor(Processor):
 
     def _static_curve(self, node: NodeValues) -> Curve:
         gain = to_db(blend(self, self.static_gain(node.parameters, _CURVE_DB - node.offset_db), node.weight))
-        if self.inlets > 1:  # what it turns down is not what it listens to
+        if self.inlets > 1:  # the level of the signal that it turns down is not that of its key
             limits = min(-6.0, 1.2 * float(gain.min())), max(3.0, 1.2 * float(gain.max()))
             flat = torch.zeros_like(_CURVE_DB)
             return Curve(_CURVE_DB, gain, "key (dB)", "gain (dB)", flat, (-60, 0), limits)

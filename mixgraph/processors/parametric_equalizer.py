@@ -15,8 +15,8 @@ from mixgraph.processors.registry import register
 
 _CENTRES = (60.0, 180.0, 500.0, 1500.0, 4000.0, 9000.0)  # Hz at the start: low shelf, four bells, high shelf
 _LOWEST, _HIGHEST = 20.0, 0.45  # Hz; of the sample rate
-_WITHIN = 0.9  # of the highest, the most that a band starts at
-_LEAST_Q, _MOST_Q = 0.3, 4.0  # more rings for longer than the response lasts
+_WITHIN = 0.9  # share of the highest frequency, at which a band starts at most
+_LEAST_Q, _MOST_Q = 0.3, 4.0  # a larger Q rings for longer than the response lasts
 _SECONDS = 0.28
 
 

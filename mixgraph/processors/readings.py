@@ -1,4 +1,4 @@
-"""What the settings of a processor amount to, as data: each kind is told, drawn, written and compared in one way.
+"""The readings of a processor's settings, as data: each kind is printed, drawn, saved and compared in one way.
 
 A processor returns its readings (`Processor.readings`) and what a comparison of two graphs looks at
 (`Processor.quantities`); reports and recovery know these kinds alone, never a type of processor.
@@ -30,9 +30,9 @@ class NodeValues:
 
     Attributes:
         parameters: name -> (1, *shape), in trained coordinates, float64.
-        weight: dry/wet.
-        offset_db: level of the tracks' files against the level that the values were found at.
-        num_samples: length of the song.
+        weight: the dry/wet weight.
+        offset_db: level of the tracks' files relative to the level at which the values were found.
+        num_samples: the length of the song in samples.
     """
 
     parameters: Parameters
@@ -48,10 +48,10 @@ class Number:
     Attributes:
         key: names the number in tables, with its unit at the end: `threshold_db`.
         label: names the number in texts and pictures.
-        values: in the unit; infinite where there is no bound.
+        values: the numbers in the unit; infinite if there is no bound.
         unit: `"1"` has none, `":1"` is a ratio.
-        style: format specification of a value; `""`: two digits.
-        phrase: what is said in place of label and values, e.g. "never acts".
+        style: the format specification of a value; `""` gives two digits.
+        phrase: a text in place of label and values, e.g. "never acts".
         on_panel: whether pictures of another reading of the processor note it, whole or its value alone.
     """
 
@@ -174,7 +174,7 @@ class Quantity:
         name: names the quantity in tables.
         unit: the unit of values and error.
         values: a tensor of any shape; the error is the mean or median of their absolute differences.
-        average: which of the two.
+        average: `"mean"` or `"median"`.
         stated: whether the averages themselves are reported beside the error.
     """
 
@@ -215,7 +215,7 @@ def blend(processor: Processor, wet: Tensor, weight: float) -> Tensor:
 
 
 def in_units(processor: Processor, node: NodeValues, name: str) -> tuple[float, ...]:
-    """A parameter in its unit, flat."""
+    """Returns a parameter in its unit, flattened."""
     return tuple(processor.specification[name].to_unit(node.parameters[name])[0].flatten().tolist())
 
 
@@ -249,7 +249,7 @@ def frequency_response(processor: Processor, parameters: Parameters, hertz: Tens
 
 
 def response_reading(processor: Processor, node: NodeValues) -> Response:
-    """What a linear processor does at frequencies evenly in octaves, from 40 Hz to half the sample rate."""
+    """Reads a linear processor's response, at frequencies evenly spaced in octaves from 40 Hz to half the rate."""
     highest = 0.5 * processor.sample_rate
     hertz = torch.logspace(math.log10(LOWEST_HZ), math.log10(highest), _POINTS, dtype=torch.float64)
     wet = frequency_response(processor, node.parameters, hertz)[0]

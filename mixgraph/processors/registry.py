@@ -20,7 +20,7 @@ def register(processor: type[Processor]) -> type[Processor]:
         ValueError: the name, the letter or the type id is taken by another class, or the type id is below 3.
     """
     if "type_id" not in vars(processor):
-        processor.type_id = None  # that of a class it derives from is not its own
+        processor.type_id = None  # a type id that is inherited does not count
     type_id = processor.type_id
     if type_id is not None and type_id < FIRST_TYPE_ID:
         raise ValueError(f"processor {processor.__name__}: type_id: {FIRST_TYPE_ID} or more is needed, got {type_id}")

@@ -18,7 +18,7 @@ LEVEL = -12.0
 
 @register
 class Send(Processor):
-    """Multiplies both channels by exp(log_gain), and by the weight: what is switched off is silent, not dry.
+    """Multiplies both channels by exp(log_gain), and by the weight: a send that is switched off is silent, not dry.
 
     It stands beside a chain, on the way from its end to a return bus (`build_console`), and there is no bypass of that.
     """

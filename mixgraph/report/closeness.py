@@ -10,10 +10,10 @@ from torch import Tensor
 
 OCTAVES_HZ = (31.5, 63.0, 125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16000.0)
 """Nominal middles of the octave bands (IEC 61260-1)."""
-_HIGHEST_SHARE = 0.4  # of the sample rate: an octave around a higher middle is not whole at that rate
-_FRAME_SECONDS = 0.25  # bins of 4 Hz, which part the octave around 31.5 Hz
+_HIGHEST_SHARE = 0.4  # share of the sample rate: the octave around a higher frequency is not complete at that rate
+_FRAME_SECONDS = 0.25  # bins of 4 Hz, which resolve the octave around 31.5 Hz
 _FRAMES_AT_ONCE = 256
-_OCTAVE_FLOOR_DB = -40.0  # of the target's power: an octave below it is not heard beside the others
+_OCTAVE_FLOOR_DB = -40.0  # relative to the target's power: quieter octaves are inaudible beside the others
 _WIDTH_FLOOR_DB = -60.0
 
 

@@ -1,4 +1,4 @@
-"""What a found mix could not follow, and the option that would help: each detection looks for one known cause."""
+"""Finds causes why a found mix misses its target, with the option that would help: one function for each cause."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ FADERS_LOSS = 1.05
 """The match loss that gain and panning alone reach on real songs, at the most."""
 
 _LONGEST_OFFSET_SECONDS = 10.0  # of the sum of all tracks; `load_song` looks for more
-_COMMON_OFFSET_SECONDS = 0.01  # less is told track by track
-_UNHEARD_LOSS = 0.001  # a track without which the loss rises by less is not heard
-_MOST_MUTED = 12  # tracks, those with the least clear places: each takes a rendering
+_COMMON_OFFSET_SECONDS = 0.01  # smaller common offsets are reported track by track
+_UNHEARD_LOSS = 0.001  # a track is inaudible if the loss rises by less without it
+_MOST_MUTED = 12  # the most tracks that are muted, those with the least clear places first: each takes a rendering
 
-_WINDOW_SECONDS = 0.5  # of levels over time
-_QUIET_DB = -30.0  # windows of the found mix below its loudest that say nothing of a fade
+_WINDOW_SECONDS = 0.5  # length of the windows of levels over time
+_QUIET_DB = -30.0  # windows of the found mix that are this far below its loudest are not used to find fades
 _FADE_DB, _FADE_WINDOWS, _FADE_SLACK_DB = 6.0, 4, 0.5
 _FADE_BEFORE_DB = 2.0  # that the last window but one is below the median
 _UNPLAYED_DB, _UNPLAYED_SECONDS = -30.0, 2.5  # of the mix's loudest window; echoes and reverbs reach 2 s
@@ -40,13 +40,13 @@ _OVERSHOOT_DB = 1.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that stands between the found mix and its target.
+    """One cause why the found mix misses its target.
 
     Attributes:
         code: `another_song`, `unexplained`, `lead_in`, `late_tracks`, `unheard_tracks`, `unplayed_mix`, `fade_in`,
             `fade_out`, `ceiling`, `mono_mix` or `peak`.
-        text: what was seen, for a person.
-        hint: what to do about it; empty where there is nothing to do.
+        text: the observation, for users.
+        hint: what users can do about it; empty if nothing.
         option: the setting that would help, as on the command line without the dashes; empty where none does.
     """
 
@@ -70,10 +70,10 @@ _UNEXPLAINED = Finding(
 def find_causes(
     song: Song, found_mix: Tensor, closeness: Closeness, loss: float, loss_without: Callable[[int], float]
 ) -> tuple[Finding, ...]:
-    """What the found mix could not follow, in the order in which to look into it.
+    """Finds the causes why the found mix misses its target, most important first.
 
     Args:
-        song: its tracks and mix.
+        song: the song with its tracks and mix.
         found_mix: (2, L), at the level of the song's mix.
         closeness: how far the found mix is from the song's mix.
         loss: the match loss of the found mix.
@@ -129,7 +129,7 @@ def another_song(song: Song, common: Alignment, loss: float) -> Finding | None:
 
 
 def late_tracks(song: Song, common: Alignment) -> Finding | None:
-    """Tracks that are late or early against the mix, and were left so."""
+    """Finds tracks that are late or early against the mix and were not aligned."""
     rate, option = song.sample_rate, "data.apply_alignment"
     late = _common_lateness(song, common)
     if late:
@@ -165,9 +165,9 @@ def _common_lateness(song: Song, common: Alignment) -> int:
 
 
 def unheard_tracks(song: Song, loss: float, loss_without: Callable[[int], float]) -> Finding | None:
-    """Tracks that sound, have no clear place in the mix, and without which the found mix is as near.
+    """Finds tracks that are not silent, have no clear place in the mix, and do not bring the found mix nearer to it.
 
-    Nothing is told of a mix that was not matched: there, most tracks may be missed by nobody.
+    If the mix was not matched, nothing is reported: the loss then hardly depends on most tracks.
     """
     if loss > RECOGNISABLE_LOSS:
         return None
@@ -188,7 +188,7 @@ def unheard_tracks(song: Song, loss: float, loss_without: Callable[[int], float]
 
 
 def unplayed_mix(song: Song) -> Finding | None:
-    """Whether the mix plays on for more than an echo where no track does."""
+    """Finds parts of the mix that sound, longer than an echo, where no track does."""
     window = round(_WINDOW_SECONDS * song.sample_rate)
     mix = window_powers(song.mix, window)
     played = torch.zeros(len(mix), dtype=torch.bool)
@@ -203,7 +203,7 @@ def unplayed_mix(song: Song) -> Finding | None:
 
 
 def fades(target: Tensor, found_mix: Tensor, sample_rate: int) -> list[Finding]:
-    """A target whose level falls steadily against the found mix at the end, or rises at the start."""
+    """Finds a target whose level falls steadily against the found mix at the end, or rises at the start."""
     window = round(_WINDOW_SECONDS * sample_rate)
     num_samples = target.shape[-1] // window * window
     if not num_samples:
@@ -237,7 +237,7 @@ def _fade_windows(levels: list[float]) -> int:
 
 
 def ceiling(target: Tensor, found_mix: Tensor, sample_rate: int) -> Finding | None:
-    """A target whose peaks crowd below a ceiling that the found mix passes: a limiter, or clipping.
+    """Finds a target whose peaks crowd below a ceiling that the found mix exceeds: a limiter, or clipping.
 
     Peaks are those of blocks of 20 ms. Of eight songs 5 to 24 % of them are within 2 dB of the ceiling or above, of
     their mixes clipped 6 dB below their peak 39 to 65 %; two songs with few peaks, 6 and 23 %, go unnoticed.
@@ -268,7 +268,7 @@ def crowding(mix: Tensor, sample_rate: int) -> tuple[float, float]:
 
 
 def mono_mix(target: Tensor, found_mix: Tensor, closeness: Closeness) -> Finding | None:
-    """A mono target whose found mix is stereo."""
+    """Finds a mono target whose found mix is stereo."""
     if not is_mono(target) or is_mono(found_mix):
         return None
     text = (
@@ -280,7 +280,7 @@ def mono_mix(target: Tensor, found_mix: Tensor, closeness: Closeness) -> Finding
 
 
 def peak(closeness: Closeness) -> Finding | None:
-    """A found mix that FLAC cannot hold."""
+    """Finds a found mix whose peaks exceed full scale, which FLAC cannot hold."""
     if closeness.found_peak_dbfs <= 0:
         return None
     text = f"The found mix peaks at {closeness.found_peak_dbfs:+.1f} dBFS, so it is written as float WAV."

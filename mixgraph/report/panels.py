@@ -1,4 +1,4 @@
-"""The settings of a found graph as pictures: one panel a processor, chain by chain, on pages."""
+"""Draws the settings of a found graph: one panel for each processor, chain by chain, on pages."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _write(figure: Figure, x: float, y: float, text: str, **looks: Any) -> None:
 
 def _name_lines(name: str, room: int) -> list[str]:
     """A name in two lines of so many characters; what is longer loses its middle."""
-    if any(unicodedata.east_asian_width(c) in "WF" for c in name):  # as Chinese characters and emoji
+    if any(unicodedata.east_asian_width(c) in "WF" for c in name):  # wide characters, such as Chinese ones and emoji
         room //= 2
     most = _NAME_LINES * room
     if len(name) > most:

@@ -1,4 +1,4 @@
-"""How a search went: processors that are left, dry/wet weights and loss over training steps (paper figure 3)."""
+"""Draws the course of a search: remaining processors, dry/wet weights and loss over training steps (paper figure 3)."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _check(records: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _series(records: Sequence[Mapping[str, Any]], key: str) -> tuple[list[float], list[float]]:
-    """The steps at which a value is known, and the values."""
+    """Returns the steps of the records that have a value, and the values."""
     points = [(record["step"], record[key]) for record in records if record.get(key) is not None]
     return [step for step, _ in points], [value for _, value in points]
 

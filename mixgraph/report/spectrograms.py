@@ -20,7 +20,7 @@ _WINDOW_SECONDS = 0.034  # 1024 samples at 30 kHz
 _RANGE_DB = 80.0  # below the loudest bin of the target
 _ERROR_LIMIT_DB = 20.0
 _FRAMES_AT_ONCE, _SAMPLES_AT_ONCE = 4096, 1 << 20
-_LOWEST_HZ, _ROWS = 40.0, 256  # of the pictures
+_LOWEST_HZ, _ROWS = 40.0, 256  # lowest frequency and number of rows of the pictures
 _CHANNELS = ("mid", "side")
 
 
@@ -166,7 +166,7 @@ def spectrogram_figure(
 
 
 def _by_octaves(spectrogram: Spectrogram) -> Spectrogram:
-    """The same with rows that are even in octaves: the mean power of the bins that a row spans."""
+    """Resamples a spectrogram to rows that are evenly spaced in octaves, by the mean power of each row's bins."""
     bins = spectrogram.levels_db.shape[1]
     width = spectrogram.sample_rate / (2 * (bins - 1))
     edges = torch.logspace(

@@ -1,4 +1,4 @@
-"""A verdict in words: how close a found mix is to its target, and what it could not follow."""
+"""A verdict in words: how close a found mix is to its target, and why it misses it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def closeness_in_words(loss: float) -> str:
 
 
 def verdict_lines(verdict: Verdict, loss: float) -> list[str]:
-    """A verdict for a person: how close the mixes are, the octaves, and what could not be followed.
+    """Formats a verdict for users: how close the mixes are, the octaves, and the findings.
 
     Args:
         verdict: the verdict on the found mix.

@@ -28,7 +28,7 @@ __all__ = ["PICTURE_SUFFIXES", "draw_figure", "draw_svg", "figure_bytes", "print
 PICTURE_SUFFIXES = (".svg", ".png")
 _EDGE_COLOUR = "#7C8189"
 _POINTS_PER_PIXEL = 0.72  # at the 100 dots per inch that scenes are laid out for
-_MAX_PIXELS = 20_000  # of a PNG's longer side
+_MAX_PIXELS = 20_000  # pixels of a PNG's longer side, at most
 
 
 def draw_svg(
@@ -43,12 +43,13 @@ def draw_svg(
     Args:
         graph: any graph.
         weights: dry/wet weight of each processor, (len(graph.processors),), in 0..1.
-        title: above the drawing.
-        settings: node -> its settings in words, shown where a pointer rests on it.
-        silent: rows of the sources that are silent: they are named, and what only they reach is not drawn.
+        title: the title above the drawing.
+        settings: node -> the text of its settings, shown as a tooltip.
+        silent: rows of silent sources: they are listed by name, and nodes that only they reach are not drawn.
 
     Raises:
-        ValueError: weights of another shape or out of range, an unregistered processor type, or a row of no source.
+        ValueError: weights have another shape or are out of range, a processor type is not registered, or a row of
+            `silent` does not exist.
     """
     scene = make_scene(graph, _listed(graph, weights), title, settings, silent)
     lines = [
@@ -198,7 +199,7 @@ def _plot(axes: Axes, scene: Scene) -> None:
         axes.add_patch(PathPatch(Outline(vertices, codes), facecolor="none", **looks))
     shapes = [*scene.marks, *(shape for group in scene.nodes for shape in group.shapes), *scene.labels]
     for order, shape in enumerate(shapes):
-        _plot_shape(axes, shape, 3 + order * 1e-6)  # as in SVG, what comes later is in front
+        _plot_shape(axes, shape, 3 + order * 1e-6)  # as in SVG, later shapes are in front
 
 
 def _plot_shape(axes: Axes, shape: Box | Label, order: float) -> None:

@@ -1,4 +1,4 @@
-"""Where the nodes of a drawing stand: columns from the order of processing, rows from the tracks."""
+"""Places the nodes of a drawing: columns follow the order of processing, rows the tracks."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Band:
 
 @dataclass(frozen=True)
 class Layout:
-    """Grid positions.
+    """The grid positions of all nodes of a drawing.
 
     Attributes:
         columns: the column of each node; every edge leads to a higher column.
         rows: the row of each node; nodes of one column are at least a row apart.
-        bands: the subgroups, from the top; none where no track has one.
+        bands: the subgroups, from the top; empty if no track has one.
         headings: the type of each column that holds one processor type only.
-        num_columns, num_rows: the extent.
+        num_columns, num_rows: the size of the grid.
     """
 
     columns: tuple[int, ...]
@@ -142,7 +142,7 @@ def _longest_paths(graph: MixGraph, inside: set[int]) -> dict[int, int]:
 def _lanes(graph: MixGraph) -> list[int]:
     """How many rows below its chain's own each node stands: sends, and what is behind a splitter's further outlets."""
     lanes = [0] * len(graph)
-    used: dict[int, int] = {}  # of each chain
+    used: dict[int, int] = {}  # the lanes of each chain
     outlets = dict(zip(graph.edges, graph.ports, strict=True))
     for node in graph.topological_order:
         head, before = graph.chain_head(node), graph.predecessors[node]

@@ -1,4 +1,4 @@
-"""Names in pictures: in letters of an installed font, and what no font has as code points.
+"""Writes names in pictures with the installed fonts; characters that no font has become code points.
 
 Pictures are set in DejaVu Sans, which comes with matplotlib and has no Chinese, Japanese or Korean characters and few
 emoji. Where another installed font has a character, matplotlib takes it from there; else its code point is written:

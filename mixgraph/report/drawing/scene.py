@@ -127,9 +127,9 @@ def make_scene(
     Args:
         graph: any graph.
         weights: dry/wet weight of each processor, in 0..1: drawn as a bar and a number below it.
-        title: above the drawing.
-        settings: node -> its settings in words, for its description.
-        silent: rows of the sources that are silent: they are named, and what only they reach is not drawn.
+        title: the title above the drawing.
+        settings: node -> the text of its settings, for its description.
+        silent: rows of silent sources: they are listed by name, and nodes that only they reach are not drawn.
     """
     weight_of = dict(zip(graph.processors, weights, strict=True)) if weights is not None else {}
     full_graph = graph
@@ -183,7 +183,7 @@ def _by_column(layout: Layout) -> list[list[int]]:
 
 
 def _text_width(text: str, size: float) -> float:
-    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)  # as Chinese characters and emoji
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)  # wide characters, such as Chinese ones and emoji
     return 0.6 * size * (len(text) + wide)
 
 
