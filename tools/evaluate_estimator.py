@@ -91,10 +91,10 @@ class MemorySong(SongData):
 
     def __init__(self, song: Song, steps_per_stage: int) -> None:
         super().__init__(path=song.name, sample_rate=song.sample_rate, steps_per_stage=steps_per_stage)
-        self.given = song
+        self.loaded_song = song
 
     def read(self) -> tuple[Song, ...]:
-        return (self.given,)
+        return (self.loaded_song,)
 
 
 @dataclass(frozen=True)

@@ -149,19 +149,19 @@ def test_a_search_that_goes_on_is_measured_as_before(tiny_song, tmp_path) -> Non
 def test_a_search_that_goes_on_has_the_optimizer_of_its_settings(tiny_song, tmp_path) -> None:
     class Watch(L.Callback):
         def __init__(self) -> None:
-            self.seen = []
+            self.groups_seen = []
 
         def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
             groups = trainer.optimizers[0].param_groups
-            self.seen.append({(group["name"], group["lr"], tuple(group["betas"])) for group in groups})
+            self.groups_seen.append({(group["name"], group["lr"], tuple(group["betas"])) for group in groups})
 
     folder, watch = tmp_path / "r", Watch()
     find(tiny_song, folder, [StopAt(4)])
     slower = OptimizerSettings(0.001, None, {"dry_wet": 2.0, "equalizer": 3.0}, betas=(0.5, 0.6))
     find(tiny_song, folder, [watch], checkpoint=folder / "stage.ckpt", optimizer=slower)
     rates = {"dry_wet": 0.002, "equalizer": 0.003, "compressor": 0.001, "gain_panning": 0.001, "reverb": 0.001}
-    assert len(watch.seen) == 3 * STEPS
-    assert watch.seen == [{(name, rate, (0.5, 0.6)) for name, rate in rates.items()}] * (3 * STEPS)
+    assert len(watch.groups_seen) == 3 * STEPS
+    assert watch.groups_seen == [{(name, rate, (0.5, 0.6)) for name, rate in rates.items()}] * (3 * STEPS)
 
 
 @pytest.mark.long

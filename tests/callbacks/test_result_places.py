@@ -112,7 +112,7 @@ def test_a_foreign_folder_is_refused_before_training(tiny_song, tmp_path, name, 
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
+    ("files", "message"),
     [
         (
             {"stage.ckpt": "x"},
@@ -126,14 +126,14 @@ def test_a_foreign_folder_is_refused_before_training(tiny_song, tmp_path, name, 
         ({"search.log": "x"}, r"is kept, since it is no unfinished search \(it holds search\.log\); rename it"),
     ],
 )
-def test_what_is_in_the_way_of_unfinished_work_is_told(tmp_path, files, said) -> None:
+def test_what_is_in_the_way_of_unfinished_work_is_told(tmp_path, files, message) -> None:
     places = ResultPlaces()
     (tmp_path / "r.partial").mkdir()
     for name, text in files.items():
         (tmp_path / "r.partial" / name).write_text(text)
     places.hold([tmp_path / "r"])
     try:
-        with pytest.raises(FileExistsError, match=said):
+        with pytest.raises(FileExistsError, match=message):
             places.check(None, overwrite=False)
     finally:
         places.release()
@@ -211,7 +211,7 @@ def killed_before(event: str, pattern: str, run) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("event", "pattern", "said"),
+    ("event", "pattern", "message"),
     [
         ("open", r"progress\.png", "holds a search that did not end; go on with"),
         ("os.rename", r"r\.partial$", "r exists and is kept"),  # published by the run that says it
@@ -219,12 +219,14 @@ def killed_before(event: str, pattern: str, run) -> None:
     ],
     ids=["in writing", "before its name", "before the checkpoint goes"],
 )
-def test_a_search_that_is_killed_while_it_ends_is_finished(tiny_song, result, tmp_path, event, pattern, said) -> None:
+def test_a_search_that_is_killed_while_it_ends_is_finished(
+    tiny_song, result, tmp_path, event, pattern, message
+) -> None:
     folder = tmp_path / "r"
     killed_before(event, pattern, lambda: find(tiny_song, folder))
-    with pytest.raises(FileExistsError, match=said):
+    with pytest.raises(FileExistsError, match=message):
         find(tiny_song, folder)
-    if "go on" in said:
+    if "go on" in message:
         find(tiny_song, folder, checkpoint=tmp_path / "r.partial" / "stage.ckpt")
     assert contents(folder) == contents(result)
     assert [p.name for p in tmp_path.iterdir()] == ["r"]

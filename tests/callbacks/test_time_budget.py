@@ -278,7 +278,7 @@ class MadeWith(TimeBudget):
 
 
 @pytest.mark.parametrize(
-    ("saved", "free", "fixed", "said"),
+    ("saved", "free", "fixed", "message"),
     [
         (1, 2, False, "Computing with 1 thread, as the search had before."),
         (1, 1, False, "Computing with 1 thread (2 cores, 1.0 of them busy)."),
@@ -288,12 +288,12 @@ class MadeWith(TimeBudget):
 )
 @pytest.mark.filterwarnings("default:The checkpoint was made with:UserWarning")
 def test_a_search_goes_on_with_the_threads_of_its_checkpoint_where_they_are_free(
-    find, machine, monkeypatch, caplog, recwarn, saved, free, fixed, said
+    find, machine, monkeypatch, caplog, recwarn, saved, free, fixed, message
 ) -> None:
     find(MadeWith(saved), StopAt(3), steps=2, rounds=0, leave_one_out=False)
     choice = ThreadChoice(free, f"2 cores, {2.0 - free:.1f} of them busy", fixed)
     monkeypatch.setattr(callbacks.time_budget, "chosen_threads", lambda: choice)
     with caplog.at_level("INFO"):
         find(TimeBudget(), steps=2, rounds=0, go_on=True, leave_one_out=False)
-    assert said in "\n".join([*caplog.messages, *(str(warning.message) for warning in recwarn)])
+    assert message in "\n".join([*caplog.messages, *(str(warning.message) for warning in recwarn)])
     assert torch.get_num_threads() == 1

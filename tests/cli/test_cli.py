@@ -650,7 +650,7 @@ def test_sweep_runs_through_the_command_line(tiny_song, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--buget=20m"], "unrecognized arguments: --buget=20m\nHINT: did you mean --budget? All options"),
         (
@@ -674,11 +674,11 @@ def test_sweep_runs_through_the_command_line(tiny_song, tmp_path) -> None:
         (["--data.steps_per_stage=many"], "data.steps_per_stage"),
     ],
 )
-def test_wrong_options_are_told_in_a_few_lines(options, said, monkeypatch, capsys) -> None:
+def test_wrong_options_are_told_in_a_few_lines(options, message, monkeypatch, capsys) -> None:
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, "fit", "--data.path=x", *options)
     assert stop.value.code == 2
     printed = capsys.readouterr().err
-    assert said in printed
+    assert message in printed
     assert printed.endswith("All options: python -m mixgraph fit --help-all\n")
     assert len(printed.splitlines()) <= 3

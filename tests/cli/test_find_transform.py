@@ -1,4 +1,4 @@
-"""`python -m mixgraph find-transform`: ideal masks rank transforms, a stopped run goes on, bad stems are told."""
+"""`python -m mixgraph find-transform`: ideal masks rank transforms, a stopped run goes on, bad stems are reported."""
 
 import json
 import math
@@ -42,9 +42,9 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(stems, tmp_path, capsys,
     command = ["find-transform", str(stems), "--method", method]
     whole, stopped = tmp_path / "whole.jsonl", tmp_path / "stopped.jsonl"
     assert run([*command, "--trials", "4", "--out", str(whole)]) == 0
-    told = capsys.readouterr().out
-    assert "rank  scale" in told
-    assert told.count(find_transform.STFT) == 2  # when it is measured, and in the table
+    printed = capsys.readouterr().out
+    assert "rank  scale" in printed
+    assert printed.count(find_transform.STFT) == 2  # when it is measured, and in the table
     assert run([*command, "--trials", "2", "--out", str(stopped)]) == 0
     stopped.write_text(stopped.read_text() + '{"trial": 2, "sca')  # killed while it wrote
     assert run([*command, "--trials", "4", "--out", str(stopped)]) == 0

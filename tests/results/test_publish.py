@@ -136,7 +136,7 @@ def test_what_fails_to_take_its_place_puts_the_old_one_back(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("files", "named"),
+    ("files", "listed_files"),
     [
         (["thesis.txt"], "thesis.txt"),
         ([*NAMES, "thesis.txt"], "thesis.txt"),
@@ -147,11 +147,13 @@ def test_what_fails_to_take_its_place_puts_the_old_one_back(tmp_path, monkeypatc
         ([f"{i}" for i in range(9)], "0, 1, 2, 3, 4 and 4 more"),
     ],
 )
-def test_only_a_result_is_replaced(tmp_path, files, named) -> None:
+def test_only_a_result_is_replaced(tmp_path, files, listed_files) -> None:
     for name in files:
         (tmp_path / "r" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "r" / name).write_text("mine")
-    with pytest.raises(FileExistsError, match=rf"is no result of a search \(it holds {named}\); name another folder"):
+    with pytest.raises(
+        FileExistsError, match=rf"is no result of a search \(it holds {listed_files}\); name another folder"
+    ):
         place(tmp_path / "r").check(overwrite=True)
     with pytest.raises(FileExistsError, match="exists and is kept; give --overwrite"):
         place(tmp_path / "r").check(overwrite=False)

@@ -173,10 +173,10 @@ class _Rates(L.Callback):
     """Notes the learning rates of every step."""
 
     def __init__(self) -> None:
-        self.seen = []
+        self.rates_seen = []
 
     def on_before_optimizer_step(self, trainer, pl_module, optimizer) -> None:
-        self.seen.append({group["name"]: group["lr"] for group in optimizer.param_groups})
+        self.rates_seen.append({group["name"]: group["lr"] for group in optimizer.param_groups})
 
 
 def test_rates_fall_along_half_a_cosine_over_the_last_stage(tiny_song) -> None:
@@ -186,13 +186,15 @@ def test_rates_fall_along_half_a_cosine_over_the_last_stage(tiny_song) -> None:
     search(module, data(tiny_song), [pruning, rates], 3, "cpu", enable_progress_bar=False)
     progress = [0.0] * 6 + [step / 3 for step in range(3)]
     expected = [0.02 + 0.01 * math.cos(math.pi * share) for share in progress]
-    assert [rates_of_step["gain_panning"] for rates_of_step in rates.seen] == pytest.approx(expected)
-    assert [rates_of_step["dry_wet"] for rates_of_step in rates.seen] == pytest.approx([2 * rate for rate in expected])
-    assert {rates_of_step["reverb"] for rates_of_step in rates.seen} == {0.0}
+    assert [rates_of_step["gain_panning"] for rates_of_step in rates.rates_seen] == pytest.approx(expected)
+    assert [rates_of_step["dry_wet"] for rates_of_step in rates.rates_seen] == pytest.approx(
+        [2 * rate for rate in expected]
+    )
+    assert {rates_of_step["reverb"] for rates_of_step in rates.rates_seen} == {0.0}
     constant = _Rates()
     module = ConsoleModule("g", "", sample_rate=RATE, optimizer=OptimizerSettings(0.01, None, {"dry_wet": 0.5}))
     search(module, data(tiny_song), [constant], 1, "cpu", enable_progress_bar=False)
-    assert constant.seen == [{"dry_wet": 0.005, "gain_panning": 0.01}] * 3
+    assert constant.rates_seen == [{"dry_wet": 0.005, "gain_panning": 0.01}] * 3
 
 
 def test_rates_never_rise() -> None:

@@ -220,11 +220,11 @@ class Weights(L.LightningModule):
     def __init__(self) -> None:
         super().__init__()
         self.mean = torch.nn.Parameter(torch.zeros(()))
-        self.seen: list[str] = []
+        self.keys_seen: list[str] = []
         self.validated: list[str] = []
 
     def training_step(self, batch, index):
-        self.seen += batch.key
+        self.keys_seen += batch.key
         return (batch.weight - self.mean).square().mean()
 
     def validation_step(self, batch, index):
@@ -247,8 +247,8 @@ def test_lightning_trains_on_it(stream) -> None:
     }
     trainer = L.Trainer(max_epochs=3, accelerator="cpu", devices=1, num_sanity_val_steps=0, **quiet)
     trainer.fit(module, datamodule=data)
-    assert len(module.seen) == 36
-    assert len({tuple(module.seen[i : i + 12]) for i in (0, 12, 24)}) == 3  # each epoch has an order of its own
+    assert len(module.keys_seen) == 36
+    assert len({tuple(module.keys_seen[i : i + 12]) for i in (0, 12, 24)}) == 3  # each epoch has an order of its own
     assert sorted(module.validated) == sorted([f"s{n}" for n in range(100, 105)] * 3)
     assert 0.1 < module.mean.item() < 0.9
 

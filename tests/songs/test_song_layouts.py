@@ -334,8 +334,8 @@ def test_medleydb_takes_texts_as_they_are(make, edit_yaml):
 @pytest.mark.parametrize("key", ["raw_dir", "mix_filename"])
 def test_medleydb_names_do_not_lead_out_of_the_song(make, edit_yaml, key, name):
     folder = make.medleydb()
-    named = str(folder / "Artist_Song_RAW") if name == "*absolute*" else name
-    edit_yaml(folder / "Artist_Song_METADATA.yaml", lambda content: content.update({key: named}))
+    raw_name = str(folder / "Artist_Song_RAW") if name == "*absolute*" else name
+    edit_yaml(folder / "Artist_Song_METADATA.yaml", lambda content: content.update({key: raw_name}))
     with pytest.raises(ValueError, match=r"metadata: a plain file name expected, got|7: expected in the song's folder"):
         song_files(folder)
 

@@ -235,17 +235,17 @@ def test_absurd_samples_are_refused_by_file_and_place(make, value):
 
 
 @pytest.mark.parametrize(
-    ("level", "tracks", "said"),
+    ("level", "tracks", "message"),
     [
         (0, 1, "the mix is silent, so"),
         (10 ** (-81 / 20), 1, "the mix is 8[0-9] dB below its loudest track"),
         (1, 0, "all tracks are silent"),
     ],
 )
-def test_songs_that_nothing_can_be_found_from_are_refused(make, level, tracks, said):
+def test_songs_that_nothing_can_be_found_from_are_refused(make, level, tracks, message):
     song = load_song(make.folder(), make.rate, loudness_lufs=None)
     check_sound(replace(song, mix=song.sources[0] * 10 ** (-79 / 20)))
-    with pytest.raises(ValueError, match=f"song: {said}"):
+    with pytest.raises(ValueError, match=f"song: {message}"):
         check_sound(replace(song, mix=song.sources[0] * level, sources=song.sources * tracks))
 
 

@@ -174,14 +174,14 @@ class RecordingPool:
 
     def __init__(self):
         self.runners = [Runner(side, malloc) for malloc in ("default", "tuned") for side in ("ours", "peer")]
-        self.threads, self.asked, self.lines = 2, [], []
+        self.threads, self.requests, self.lines = 2, [], []
         self.log = self.lines.append
 
     def alternate(self, case, requests, repeats, warm_up=None, runners=None, seconds=None):
         (runner,) = runners
         results = []
         for request in requests:
-            self.asked.append((runner.side, request["do"], request.get("seed", case.share)))
+            self.requests.append((runner.side, request["do"], request.get("seed", case.share)))
             results.append({runner: Measured([self.answer(runner.side, request, case.share)] * repeats)})
         return results
 
@@ -215,7 +215,7 @@ def search_settings(song, whole):
 def test_searches_alternate_by_seed(tiny_song):
     pool = RecordingPool()
     rows = search(pool, search_settings(tiny_song, True))
-    searches = [(side, seed) for side, what, seed in pool.asked if what == "search"]
+    searches = [(side, seed) for side, what, seed in pool.requests if what == "search"]
     assert searches == [(side, seed) for seed in (0, 1, 2) for side in ("ours", "peer")]
     assert rows[0].samples == {"ours tuned": [10.0, 11.0, 12.0], "peer tuned": [400.0, 401.0, 402.0]}
     assert rows[0].notes == {}
@@ -232,7 +232,7 @@ def test_searches_alternate_by_seed(tiny_song):
 def test_what_is_extrapolated_is_marked(tiny_song):
     pool = RecordingPool()
     rows = search(pool, search_settings(tiny_song, False))
-    assert [a for a in pool.asked if a[0] == "peer"] == [
+    assert [a for a in pool.requests if a[0] == "peer"] == [
         ("peer", what, share) for share in (1.0, pytest.approx(0.4)) for what in ("step", "evaluation")
     ]
     # At the least 3 trials of the 25 reverbs, and one of the 10 delays.

@@ -75,8 +75,8 @@ def test_from_the_command_line_without_an_install(tmp_path) -> None:
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["log.txt", JSON, MARKDOWN]
 
 
-def check(tmp_path, *names, device="cpu", minutes=8.0, told=lambda line: None) -> Check:
-    return Check(Options(tmp_path, device, True, minutes, names), told)
+def check(tmp_path, *names, device="cpu", minutes=8.0, report_line=lambda line: None) -> Check:
+    return Check(Options(tmp_path, device, True, minutes, names), report_line)
 
 
 def instead(monkeypatch, script, limit=600.0) -> None:
@@ -143,7 +143,7 @@ def alive(pid: int) -> bool:
 def test_a_section_that_crashes_is_a_row_and_the_rest_runs(tmp_path, monkeypatch, script, reason) -> None:
     instead(monkeypatch, script)
     lines = []
-    run = check(tmp_path, "songs", "peer", told=lines.append)
+    run = check(tmp_path, "songs", "peer", report_line=lines.append)
     run.run()
     assert [(part.section.name, part.status, part.reason) for part in run.ran] == [
         ("songs", "failed", reason),

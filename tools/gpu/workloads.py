@@ -116,10 +116,10 @@ class MadeSongData(SongData):
 
     def __init__(self, songs: Sequence[Song], **options: Any) -> None:
         super().__init__([song.name for song in songs], sample_rate=songs[0].sample_rate, **options)
-        self.made = tuple(songs)
+        self.memory_songs = tuple(songs)
 
     def read(self) -> tuple[Song, ...]:
-        return self.made
+        return self.memory_songs
 
 
 def made_song(case: Case, seed: int) -> Song:
