@@ -162,7 +162,7 @@ class MultitapDelay(Processor):
         return self.radius_weight / 2 * (1 - radius).square().sum()
 
     def tap_levels_db(self, parameters: Parameters, weight: float) -> Tensor:
-        """Returns the level of each tap of one node, (taps,): against the dry sound, or its share of the unit energy."""
+        """Returns the level of each tap of one node, (taps,): its share of the energy, or relative to the dry sound."""
         magnitude = torch.exp(parameters["log_fir_magnitude"][0])
         energy = torch.fft.irfft(magnitude, n=2 * self.num_bins - 1).mul(self.window).square().sum(dim=-1)
         share = torch.sqrt(energy / (energy.sum() / 2))  # the mean of both channels has unit energy
