@@ -1,4 +1,4 @@
-"""What is measured: a console of some size, on a song and clips of some length."""
+"""The cases that are measured: a console of some size, on a song and clips of some length."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Kind = Literal["stereo", "mono"]
 DEMO = ROOT / "mixgraph" / "songs" / "demo_potassium"
 WARM_UP_SECONDS = 1.0
 _SUBGROUPS = {8: 3, 24: 6}
-_SPREAD = 0.3  # of the parameters of a case that stands for a trained console
+_SPREAD = 0.3  # spread of the parameters of a case that stands for a trained console
 
 
 @dataclass(frozen=True)
 class Case:
-    """One row of a table, for either side.
+    """One case of a measurement, the same for both sides; it is one row of a table.
 
     Attributes:
         tracks: number of tracks of the song.
@@ -56,7 +56,7 @@ class Case:
 
     @property
     def audio(self) -> str:
-        """What the tables call the song."""
+        """The name of the song in tables."""
         return song_name(self.song) if self.song else f"synthetic, {self.kind}"
 
     @property
@@ -72,7 +72,7 @@ class Case:
 
 
 def make_song(case: Case) -> Song:
-    """The song of a case, at the level it has; the mix of a synthetic one is a plain sum with gains and pans."""
+    """Makes the song of a case, at its own level; the mix of a synthetic one is a sum with gains and pans."""
     if case.song:
         data = SongData(case.song, sample_rate=case.sample_rate, loudness_lufs=None, cache_dir=None)
         return data.song
@@ -113,7 +113,7 @@ def _track(index: int, length: int, sample_rate: int, generator: torch.Generator
 
 
 def real_case(base: Case, path: str) -> Case:
-    """The case of a real song: its tracks and its length in seconds are those it has."""
+    """Makes the case of a real song, with the song's number of tracks and length in seconds."""
     song = make_song(replace(base, song=path))
     return replace(base, song=path, tracks=len(song.tracks), seconds=song.num_samples / song.sample_rate)
 

@@ -1,4 +1,4 @@
-"""The seconds that the stages of a search take."""
+"""Measures the seconds that the stages of a search take."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mixgraph.search.module import ConsoleModule
 
 
 def synchronize(device: torch.device) -> None:
-    """Waits until a device has done what it was given."""
+    """Waits until a device has finished all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 class StageClock(L.Callback):
-    """Seconds of the training of each stage and of the pruning before it; the last of the callbacks.
+    """Measures the training of each stage and the pruning before it; it must be the last of the callbacks.
 
     Args:
         deadline: `time.monotonic()` after which the search is told to end.
@@ -66,7 +66,7 @@ class StageClock(L.Callback):
         self.total = _now(pl_module) - self._started
 
     def check(self, trainer: L.Trainer) -> None:
-        """Tells the search to end where its deadline is over."""
+        """Stops the search once its deadline has passed."""
         if time.monotonic() > self.deadline:
             trainer.should_stop = True
 

@@ -1,4 +1,4 @@
-"""Whole searches that were run, kept as they come: one JSON line each."""
+"""Keeps the results of whole searches as they end, one JSON line for each."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Searches:
     A line is written when its search is done, so a run that is killed loses the one that is running.
 
     Args:
-        path: file of the searches; None keeps nothing.
-        run: names this run: when it started.
-        keep: take what earlier runs measured.
-        log: told of lines that cannot be read.
+        path: the file of the searches; None keeps nothing.
+        run: the name of this run, which is the time of its start.
+        keep: whether results of earlier runs are used.
+        log: called with a message on lines that cannot be read.
     """
 
     def __init__(self, path: Path | None, run: str, keep: bool, log: Callable[[str], None]) -> None:

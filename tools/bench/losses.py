@@ -18,7 +18,7 @@ from mixgraph.songs.song import Song
 Render = Callable[[Tensor, int], Tensor]
 """Renders sources (K, 2, T), and the sample that they begin at, to a mix (2, T)."""
 
-SIZES = (320, 1280, 5120)  # of auraloss's FFTs, between and beside those that searches optimise
+SIZES = (320, 1280, 5120)  # sizes of auraloss's FFTs, between and beside those that searches optimise
 _SILENCE_LUFS = -60.0
 _FRAME, _SILENCE_DB = 2048, -50.0
 
@@ -36,7 +36,7 @@ class CommonScores:
     published: SongScore
 
     def to_dict(self) -> dict[str, float]:
-        """Each over the norm of the target and over that of the prediction."""
+        """The scores as dicts for JSON, each over the target's norm and over the prediction's norm."""
         return {
             "loss_target": self.inside.loss["full"],
             "loss_prediction": self.inside.loss_prediction["full"],
@@ -46,10 +46,10 @@ class CommonScores:
 
 
 def common_scores(song: Song, render: Render) -> CommonScores:
-    """Scores a graph.
+    """Computes the scores of a graph.
 
     Args:
-        song: that was searched. Where it is shorter than a clip, `inside` is as `published`.
+        song: the song that was searched. If it is shorter than a clip, `inside` equals `published`.
         render: renders clips with the graph.
     """
     match = make_match_loss(song.sample_rate)

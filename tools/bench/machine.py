@@ -1,4 +1,4 @@
-"""What measurements belong to: the machine, the versions of what ran, and a digest of our sources."""
+"""Describes what was measured and where: the machine, versions of packages, and a digest of our sources."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SOURCES = {
 
 
 def machine(threads: int) -> dict[str, Any]:
-    """What the numbers belong to; `load` is that of the machine beforehand."""
+    """Describes the machine; `load` is its load before the measurement."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
         "processor": processor(),
@@ -38,7 +38,7 @@ def processor() -> str:
 
 
 def processor_model() -> str:
-    """The processor's name as Linux tells it, else its architecture."""
+    """The processor's name according to Linux, or else its architecture."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -47,7 +47,7 @@ def processor_model() -> str:
 
 @cache
 def versions(side: Literal["ours", "peer"]) -> dict[str, str]:
-    """Versions of what a side runs, with a digest of our sources that it runs and is measured by."""
+    """The versions of the packages that a side runs, with a digest of our sources."""
     digest = hashlib.sha256()
     for folder in _SOURCES[side]:
         for path in sorted((ROOT / folder).rglob("*.py")):

@@ -30,7 +30,7 @@ class OurSide:
     """mixgraph with its defaults.
 
     Args:
-        case: what to measure.
+        case: the case to measure.
     """
 
     def __init__(self, case: Case) -> None:
@@ -119,7 +119,7 @@ class OurSide:
             loudness_lufs=None,
             cache_dir=None,
         )
-        data.setup("fit")  # reads the song, as is done beforehand for the peer
+        data.setup("fit")  # reads the song before the clock starts, as for the peer
         stages = console_steps // round_steps
         pruning = IterativePruning(stages, rounds, "hybrid", leave_one_out=False, seed=seed)
         clock = StageClock()
@@ -142,14 +142,14 @@ class OurSide:
 
 
 def renderer(module: ConsoleModule, level: float = 1.0) -> Callable[[Tensor, int], Tensor]:
-    """The rendering of sources at the level of their files.
+    """Makes a function that renders sources at the level of their files.
 
     Args:
-        module: renders with the values that it has when it is called.
+        module: the module, whose current values are used at each call.
         level: the factor that its songs were multiplied by before the training.
 
     Returns:
-        Takes sources (K, 2, T) and the sample that they begin at, and returns the mix (2, T).
+        The function; it takes sources (K, 2, T) and the sample that they begin at, and returns the mix (2, T).
     """
 
     def render(sources: Tensor, first: int) -> Tensor:
@@ -161,11 +161,11 @@ def renderer(module: ConsoleModule, level: float = 1.0) -> Callable[[Tensor, int
 
 
 class TimedEvaluator:
-    """An evaluator that keeps the time of every evaluation, with that of the acceptance that follows it.
+    """An evaluator that measures the time of every evaluation, including the acceptance that follows it.
 
     Args:
-        evaluator: to time.
-        early_stop: hand the bound on.
+        evaluator: the evaluator whose time is measured.
+        early_stop: whether the bound is passed on, so that evaluations can stop early.
     """
 
     def __init__(self, evaluator: SongEvaluator, early_stop: bool) -> None:

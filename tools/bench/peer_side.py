@@ -29,17 +29,17 @@ from tools.bench.side import Answer, Unsupported, search_answer
 
 
 class _Enough(Exception):
-    """As many trials as were asked for."""
+    """Ends a measurement after the requested number of trials."""
 
 
 class PeerSide:
     """The harness over `grafx`.
 
     Args:
-        case: what to measure.
+        case: the case to measure.
 
     Raises:
-        Unsupported: a sample rate that the peer does not know, or clips that are not longer than its warm-up.
+        Unsupported: the peer does not support the sample rate, or the clips are not longer than its warm-up.
     """
 
     def __init__(self, case: Case) -> None:
@@ -140,7 +140,7 @@ class PeerSide:
 
 
 def peer_renderer(search: PeerSearch) -> Callable[[Tensor, int], Tensor]:
-    """The rendering of the graph that a search has when it is called; see `tools.bench.ours.renderer`."""
+    """Makes a function that renders with a search's current graph; see `tools.bench.ours.renderer`."""
 
     def render(sources: Tensor, first: int) -> Tensor:
         return search.console(sources.contiguous(), grad=False).mix[0]

@@ -1,4 +1,4 @@
-"""How long a search is: the steps of the console, the rounds of pruning, and the steps after each."""
+"""The length of a search: the steps of the console, the rounds of pruning, and the steps after each round."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ Answer = dict[str, Any]
 
 
 class Unsupported(Exception):
-    """The side has no such thing; the table says why."""
+    """The side does not support a measurement; the table states the reason."""
 
 
 class Side(Protocol):
@@ -48,15 +48,15 @@ def search_answer(
     round_steps: int,
     steps: int,
 ) -> Answer:
-    """What both sides say of a search.
+    """The results of a search in the form that both sides return.
 
     Args:
-        total: seconds of all of it.
-        console: steps of the full console, and their seconds.
+        total: the seconds of the whole search.
+        console: the number of steps of the full console, and their seconds.
         counts: processors of each type: of the full console, and after each round.
         rounds: `trials`, `seconds`, and `training`: seconds of the steps after it.
-        round_steps: after each round.
-        steps: that were trained in all, as counted.
+        round_steps: the number of steps after each round.
+        steps: the counted number of all training steps.
     """
     rows = []
     for before, after, counted in zip(counts, counts[1:], rounds, strict=False):

@@ -142,9 +142,9 @@ def _child(name: str, operation: str, seconds: float) -> None:
     The spectrum that the inverse reads is made beforehand, and so that its making does not count, the peak is that of
     the process now, which Linux resets on a 5 in `clear_refs`; `ru_maxrss` cannot be reset.
     """
-    calls_of(name, _noise(0.1))  # what is loaded and made once
+    calls_of(name, _noise(0.1))  # loads modules and makes tables, which is done once
     call = calls_of(name, _noise(seconds))[operation]
-    ctypes.CDLL(None).malloc_trim(0)  # freed memory is not held by the process, where it would be taken again unseen
+    ctypes.CDLL(None).malloc_trim(0)  # returns freed memory, whose reuse would not raise the peak
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     before = _peak_kib()
     call()
@@ -177,7 +177,7 @@ def growth(name: str, lengths: Sequence[float]) -> dict[str, tuple[float, float]
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """All rows, in the form of docs/results."""
+    """Measures all rows, in the form of docs/results."""
     names = [name for name in NAMES if name != PEER or find_spec("xumx_slicq_v2")]
     signal = _noise(options.seconds)
     calls = {name: calls_of(name, signal) for name in names}

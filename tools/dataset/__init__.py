@@ -1,1 +1,1 @@
-"""Running many searches: worker processes on one machine, or a Ray cluster."""
+"""Runs many searches, with worker processes on one machine or on a Ray cluster."""

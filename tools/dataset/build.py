@@ -1,4 +1,4 @@
-"""The searches of a build: which are due, running them, and taking in their results."""
+"""Runs the searches of a build that are due, and collects their results."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tools.dataset.worker import Request, command
 
 
 def resolve_settings(configs: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
-    """All settings of a search as `python -m mixgraph fit` understands files and overrides.
+    """Resolves files and overrides to all settings of a search, as `python -m mixgraph fit` does.
 
     Raises:
-        ValueError: settings of something else than a song's search.
-        SystemExit: a setting that `fit` refuses; it has said why.
+        ValueError: the settings are not those of a song's search.
+        SystemExit: `fit` refuses a setting; it has printed the reason.
     """
     files = [part for config in configs for part in ("--config", config)]
     arguments = ["fit", *files, "--data.path=song", *overrides, "--print_config"]
@@ -44,7 +44,7 @@ def resolve_settings(configs: Sequence[str], overrides: Sequence[str]) -> dict[s
 
 
 def make_jobs(songs: Sequence[SongSource], runs: int, settings: dict[str, Any]) -> list[Job]:
-    """The searches of all songs, those that take longest first."""
+    """Lists the searches of all songs, those that take longest first."""
     jobs = [Job(song, run, settings) for song in songs for run in range(runs)]
     return sorted(jobs, key=lambda job: (-job.work, job.name))
 
@@ -52,14 +52,14 @@ def make_jobs(songs: Sequence[SongSource], runs: int, settings: dict[str, Any]) 
 def run_searches(
     folder: BuildFolder, jobs: Sequence[Job], make_workers: Callable[[], Workers], threads: int, console: Console
 ) -> None:
-    """Runs the searches that are due, and says of each why.
+    """Runs the searches that are due, and prints the reason of each.
 
     Args:
-        folder: of the build.
-        jobs: all of the build's.
-        make_workers: called if there is something to do.
-        threads: of each search.
-        console: to say it on.
+        folder: the folder of the build.
+        jobs: all searches of the build.
+        make_workers: makes the workers; it is called only if a search is due.
+        threads: the number of threads of each search.
+        console: the console to print on.
     """
     for job in jobs:
         folder.check(job)  # tidies up, too, where a build was killed: what it was replacing is put back
@@ -86,7 +86,7 @@ def run_searches(
 
 
 def _take_in(folder: BuildFolder, outcome: Outcome) -> str:
-    """Puts a result to its place, or a failure on the list; says which."""
+    """Moves a result to its place, or lists a failure; prints which."""
     job, why = outcome.task.job, readable(outcome.reason)
     if outcome.result is None:
         if not outcome.resumable:
@@ -95,7 +95,7 @@ def _take_in(folder: BuildFolder, outcome: Outcome) -> str:
         try:
             folder.publish(job, outcome.result)
             return "done" if outcome.attempts in (1, None) else f"done at attempt {outcome.attempts}"
-        except (OSError, ValueError) as error:  # something is in its way; the next build takes it from where it is
+        except (OSError, ValueError) as error:  # its place is taken; the next build takes it from where it is
             why = reason(error)
     folder.add_failure(job.song.name, job.run, why, outcome.details, outcome.attempts, outcome.unusable)
     return f"{'rejected' if outcome.unusable else 'failed'}: {why}"

@@ -1,4 +1,4 @@
-"""Searches on a Ray cluster: a song and run a task, with its resources and retries."""
+"""Runs searches on a Ray cluster: each run of a song is a task with its resources and retries."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class RayWorkers:
     depends on.
 
     Args:
-        address: of the cluster, or `auto`.
-        cpus: of a task, and its threads.
-        gpus: of a task; a fraction lets several share one.
-        retries: of a task whose process or node died.
+        address: the address of the cluster, or `auto`.
+        cpus: the number of CPUs of a task, and of its threads.
+        gpus: the GPUs of a task; a fraction lets several tasks share one.
+        retries: how often a task is tried again when its process or node died.
         shared: all nodes see the folder of the build. They work in it, and a retry goes on from the last stage, instead
             of in a folder of their own whose files come back as bytes.
     """

@@ -1,4 +1,4 @@
-"""Searches on this machine: a fresh process each, several at a time."""
+"""Runs searches on this machine: each in a new process, several at a time."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from mixgraph.system.termination import TERMINATED
 from tools.dataset.outcome import Outcome, Task
 from tools.dataset.worker import ERROR, LOG
 
-_GRACE_SECONDS = 10.0  # for a worker that is to end
+_GRACE_SECONDS = 10.0  # seconds that a worker has to end
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 class LocalWorkers:
-    """Processes of this machine.
+    """Workers that are processes of this machine.
 
     Args:
-        workers: at a time.
-        threads: of each.
-        devices: GPUs that they share, as CUDA_VISIBLE_DEVICES names them; none for the CPU.
-        retries: of a search whose process was killed or terminated; one that raised an error would raise it again.
-        keep_open: descriptors of files that workers hold open as long as they live.
+        workers: the number of processes at a time.
+        threads: the number of threads of each process.
+        devices: the GPUs that they share, as CUDA_VISIBLE_DEVICES names them; empty for the CPU.
+        retries: how often a search whose process was killed is tried again; an error would only be raised again.
+        keep_open: descriptors of files that workers keep open until they end.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class LocalWorkers:
                 if error.is_file():
                     return Outcome(task, None, **json.loads(error.read_text(encoding="utf-8")), attempts=attempt)
             return Outcome(task, None, _describe_end(code, attempt), attempts=attempt, resumable=True)
-        except Exception as error:  # whatever is wrong with one search, the others go on
+        except Exception as error:  # an error in one search does not stop the others
             return Outcome(task, None, reason(error))
         finally:
             self._devices.put(device)

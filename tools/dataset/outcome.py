@@ -1,4 +1,4 @@
-"""What is asked of the workers, whatever they run on, and what they answer."""
+"""The requests to the workers and their outcomes, the same on all kinds of workers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tools.dataset.worker import Request
 
 @dataclass(frozen=True)
 class Task:
-    """A job, where to work on it, and the request that says so to a worker."""
+    """A job, the folder to work in, and the request to a worker."""
 
     job: Job
     folder: Path
@@ -22,12 +22,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended.
+    """The outcome of a task.
 
     Attributes:
-        task: that ended.
-        result: folder of the complete result; None where it failed.
-        reason: of the failure.
+        task: the task that ended.
+        result: the folder of the complete result; None if the task failed.
+        reason: the reason of the failure.
         details: the traceback of an error.
         unusable: whether the song itself is at fault, so that it is rejected rather than failed.
         attempts: that it took; None where nobody counted.

@@ -1,4 +1,4 @@
-"""What a search would take, from what its parts take and from how many there are of them."""
+"""Estimates the time of a search from the costs and the numbers of its parts."""
 
 from __future__ import annotations
 

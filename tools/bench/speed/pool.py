@@ -1,4 +1,4 @@
-"""The worker processes, from the side of the one who asks: alternating measurements, limits, reasons."""
+"""Runs the worker processes: alternating measurements, time limits, and reasons for missing results."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Runner(NamedTuple):
 
 
 class NotRun(Exception):
-    """A measurement that was not made; the text says why."""
+    """A measurement could not be made; the text states the reason."""
 
 
 @dataclass
@@ -42,8 +42,8 @@ class Measured:
     """All answers of a runner to a request, or the reason why there are none.
 
     Attributes:
-        answers: one each repeat.
-        reason: "" where nothing went wrong.
+        answers: one answer for each repeat.
+        reason: why there are no answers; "" if there are.
     """
 
     answers: list[dict[str, Any]] = field(default_factory=list)
@@ -54,7 +54,7 @@ class Worker:
     """One process; started by the first request, and anew after it had to be killed.
 
     Args:
-        runner: which side, which malloc.
+        runner: the side and the malloc setting that it runs.
         threads: number of torch's threads.
     """
 
@@ -129,7 +129,7 @@ class Pool:
         runners: all of them; the first of each side is the one that serves where malloc does not matter.
         threads: number of torch's threads.
         timeout: seconds a request to the peer; ours has no limit but `START_SECONDS`.
-        log: told what is being done.
+        log: called with messages on the progress.
     """
 
     def __init__(self, runners: list[Runner], threads: int, timeout: float, log: Any) -> None:
@@ -162,12 +162,12 @@ class Pool:
         """Sends requests to the runners in turn, `repeats` times over; one result a request.
 
         Args:
-            case: to set up first.
-            requests: to measure.
-            repeats: how often all of them are measured.
-            warm_up: a request before, not kept.
+            case: the case that is set up first.
+            requests: the requests to measure.
+            repeats: how often each request is measured.
+            warm_up: a request that is sent first and not measured.
             runners: runners that are measured, all by default.
-            seconds: a request to either side, where the usual limits do not do.
+            seconds: the time limit of a request, for both sides, in place of the usual limits.
         """
         chosen = self.runners if runners is None else runners
         results: list[dict[Runner, Measured]] = [{runner: Measured() for runner in chosen} for _ in requests]
@@ -183,7 +183,7 @@ class Pool:
                     answers = measured[runner]
                     if not answers.reason:
                         answers.reason = self._try(runner, request, answers, seconds)
-                        if answers.reason and self.workers[runner].process is None:  # what follows has no case set up
+                        if answers.reason and self.workers[runner].process is None:  # a new process has no case
                             for other in results:
                                 other[runner].reason = other[runner].reason or answers.reason
         return results

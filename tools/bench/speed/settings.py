@@ -1,4 +1,4 @@
-"""What a run of the benchmark measures."""
+"""The settings of a run of the benchmark."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tools.bench.recipe import Recipe
 
 @dataclass(frozen=True)
 class Settings:
-    """What all parts share.
+    """The settings that all parts share.
 
     Attributes:
-        base: the case that parts vary.
-        tracks: consoles of the parts that are not sweeps.
+        base: the case that the parts vary.
+        tracks: the numbers of tracks of the consoles in the parts that are not sweeps.
         kinds: kinds of synthetic tracks, in the parts `step`, `evaluation` and `trial`; the others take the first.
         shares: shares of the processors that are left, in the part `step`.
         repeats: how often everything is measured.
@@ -26,7 +26,7 @@ class Settings:
         recipe: numbers of steps and rounds of the searches.
         whole_peer_search: run the peer's searches of `songs` instead of extrapolating them.
         seeds: seeds of the searches.
-        searches: where they are kept.
+        searches: keeps the results of searches.
         sweep_tracks, sweep_shares, sweep_clips, sweep_seconds: the values of each sweep.
     """
 

@@ -1,4 +1,4 @@
-"""Rows of results, and how they are written: Markdown and JSON."""
+"""The rows of results, and their output as Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Row:
     Attributes:
         part: part of the benchmark, one of `PARTS`.
         case: what distinguishes the row: name -> value. Measures of the same case stand in one line.
-        measure: what was measured.
+        measure: the name of the quantity that was measured.
         unit: `"s"` or `"MiB"`, of which there are ratios; `""` for losses and shares.
         samples: runner's name -> its samples.
-        notes: runner's name -> why there are none, or what they are.
+        notes: runner's name -> why it has no samples, or a remark on them.
         runs: runner's name -> the earlier run that each sample was measured in, "" for this one.
         details: lines below the table.
     """
@@ -68,7 +68,7 @@ class Row:
         return len({run for name in names if self.samples.get(name) for run in self.runs.get(name) or [""]}) > 1
 
     def mark(self, runner: str) -> str:
-        """What must be said beside the median of a runner."""
+        """The mark beside the median of a runner, such as that it is from an earlier run."""
         runs = self.runs.get(runner, [])
         earlier = sum(run != "" for run in runs)
         of_all = "" if earlier == len(runs) else f"{earlier} of {len(runs)} in an "

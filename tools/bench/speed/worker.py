@@ -78,7 +78,7 @@ class Server:
     def _setup(self, case: dict[str, Any]) -> None:
         from tools.bench.cases import Case
 
-        self.side = None  # what the case before holds goes first
+        self.side = None  # frees the memory of the case before
         if self.name == "peer":
             from tools.bench.peer_side import PeerSide
 
@@ -92,7 +92,7 @@ class Server:
 def main() -> None:
     """Serves the side named in the first argument until its input ends."""
     replies = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print must not mix with the replies
+    os.dup2(2, 1)  # keeps the output of libraries out of the replies
     warnings.filterwarnings("ignore")
     end_with_parent()
     limit_memory()
