@@ -191,15 +191,15 @@ def _suggest(
             )
         )
     for _ in range(100):
-        asked = study.ask()
-        scale = asked.suggest_categorical("scale", SCALE_NAMES)
-        num_bands = asked.suggest_int("num_bands", *NUM_BANDS, log=True)
-        low_hz = asked.suggest_float("low_hz", *LOW_HZ, log=True)
-        offset_hz = asked.suggest_float("offset_hz", *OFFSET_HZ, log=True) if scale == "variable_q" else 0.0
+        optuna_trial = study.ask()
+        scale = optuna_trial.suggest_categorical("scale", SCALE_NAMES)
+        num_bands = optuna_trial.suggest_int("num_bands", *NUM_BANDS, log=True)
+        low_hz = optuna_trial.suggest_float("low_hz", *LOW_HZ, log=True)
+        offset_hz = optuna_trial.suggest_float("offset_hz", *OFFSET_HZ, log=True) if scale == "variable_q" else 0.0
         settings = TransformSettings(scale, num_bands, low_hz, offset_hz)
         if fits(settings, sample_rate, options.longest_slice):
             return settings
-        study.tell(asked, state=optuna.trial.TrialState.PRUNED)
+        study.tell(optuna_trial, state=optuna.trial.TrialState.PRUNED)
     return None
 
 

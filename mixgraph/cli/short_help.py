@@ -101,7 +101,9 @@ def _of_a_graph(summary: str, result: tuple[HelpOption, ...] = ()) -> ShortHelp:
         "settings": _SETTINGS,
     }
     usage = ("SONG [SONG ...] --start RESULT [options]", "--config RESULT/config.yaml --start RESULT [options]")
-    return ShortHelp(usage, summary, {heading: shown for heading, shown in options.items() if shown})
+    return ShortHelp(
+        usage, summary, {heading: heading_options for heading, heading_options in options.items() if heading_options}
+    )
 
 
 SHORT_HELPS = {

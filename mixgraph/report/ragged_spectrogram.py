@@ -140,8 +140,8 @@ def ragged_figure(
         for channel in range(2):
             _draw(grid[row, 2 * channel], goal, [block[channel] for block in levels.blocks], low, high)
             errors = [
-                block[channel].clamp(min=low) - wanted[channel].clamp(min=low)
-                for block, wanted in zip(levels.blocks, goal.blocks, strict=True)
+                block[channel].clamp(min=low) - target_levels[channel].clamp(min=low)
+                for block, target_levels in zip(levels.blocks, goal.blocks, strict=True)
             ]
             limit = _ERROR_LIMIT_DB
             error_mesh = _draw(grid[row, 2 * channel + 1], goal, errors, -limit, limit, "RdBu_r")
@@ -157,8 +157,8 @@ def _draw(
     """A mesh for every block; returns the last one, for a colour bar."""
     for values, edges in zip(blocks, grid.edges_hz, strict=True):
         times = np.linspace(0, grid.seconds, values.shape[-1] + 1)
-        shown = values.clamp(low, high).numpy()
-        mesh = axes.pcolormesh(times, edges, shown, cmap=colours, vmin=low, vmax=high, rasterized=True)
+        clamped = values.clamp(low, high).numpy()
+        mesh = axes.pcolormesh(times, edges, clamped, cmap=colours, vmin=low, vmax=high, rasterized=True)
     axes.set_xlim(0, grid.signal_seconds)
     axes.set_yscale("log")
     axes.set_ylim(LOWEST_HZ, grid.edges_hz[-1][-1])

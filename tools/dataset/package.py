@@ -150,10 +150,10 @@ def describe_choice(
         "that keep a processor of its type on its track or subgroup."
     )
     single = "One search a song, so that `confidence` is null."
-    shown = left_out[:_SHOWN]
+    listed = left_out[:_SHOWN]
     if len(left_out) > _SHOWN:
-        shown.append({"song": f"{len(left_out) - _SHOWN} more", "why": "see songs.jsonl of the build"})
-    return {"rules": rules, "left_out": shown, "runs": several if runs > 1 else single}
+        listed.append({"song": f"{len(left_out) - _SHOWN} more", "why": "see songs.jsonl of the build"})
+    return {"rules": rules, "left_out": listed, "runs": several if runs > 1 else single}
 
 
 def _is_free(song: Assessment) -> bool:

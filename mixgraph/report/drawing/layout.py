@@ -44,7 +44,7 @@ class Layout:
     num_rows: float
 
     @cached_property
-    def taken(self) -> tuple[tuple[float, ...], ...]:
+    def rows_by_column(self) -> tuple[tuple[float, ...], ...]:
         """The rows of each column's nodes, from the top."""
         rows: list[list[float]] = [[] for _ in range(self.num_columns)]
         for column, row in zip(self.columns, self.rows, strict=True):
@@ -60,8 +60,8 @@ class Layout:
         return self.num_rows
 
     def _is_taken(self, row: float, column: int) -> bool:
-        after = bisect_left(self.taken[column], row - 0.45)
-        return after < len(self.taken[column]) and self.taken[column][after] < row + 0.45
+        after = bisect_left(self.rows_by_column[column], row - 0.45)
+        return after < len(self.rows_by_column[column]) and self.rows_by_column[column][after] < row + 0.45
 
 
 def is_send(node_type: str) -> bool:
