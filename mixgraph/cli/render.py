@@ -20,6 +20,15 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("result", type=Path, help="result folder of a search")
     parser.add_argument("--tracks", type=Path, required=True, help="folder of a song, or of its tracks alone")
     parser.add_argument("--out", type=Path, required=True, help="audio file to write (.flac or .wav)")
+    parser.add_argument("--solo", nargs="+", default=(), metavar="NAME", help="tracks or subgroups to hear alone")
+    parser.add_argument("--mute", nargs="+", default=(), metavar="NAME", help="tracks or subgroups to leave out")
+    parser.add_argument(
+        "--bypass",
+        nargs="+",
+        default=(),
+        metavar="NAME",
+        help='processors to switch off: a type (reverb), a chain ("track kick"), or one ("track kick: reverb")',
+    )
     parser.add_argument("--block", type=int, help="samples a block; any size gives the same mix")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     options = parser.parse_args(arguments)
@@ -29,11 +38,14 @@ def main(arguments: Sequence[str]) -> int:
 
     from mixgraph.names import visible
     from mixgraph.render import BLOCK
+    from mixgraph.results.listening import Listening
     from mixgraph.results.rendering import render_result
     from mixgraph.shipped import song_path
 
     block = BLOCK if options.block is None else options.block
-    rendering = render_result(options.result, song_path(options.tracks), options.out, block, options.overwrite)
+    listening = Listening(options.solo, options.mute, options.bypass)
+    tracks = song_path(options.tracks)
+    rendering = render_result(options.result, tracks, options.out, block, options.overwrite, listening)
     written, about = rendering.written, soundfile.info(str(rendering.written.path))
     summary = f"{written.path}: {about.duration:.1f} s at {about.samplerate} Hz, at which the graph was found"
     for line in (*rendering.notes, *([written.warning] if written.warning else []), summary):

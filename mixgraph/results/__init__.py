@@ -10,6 +10,7 @@ log          rows of log.csv
 write        the files of a result: data, audio, settings, pictures
 summary      the few figures that matter, for a person
 found_graph  a result folder, read: graph, values, metrics, trace, log, timings, settings
+listening    tracks that are heard alone or muted, processors that are switched off
 rendering    rendering of a found graph on tracks that are read again
 """
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mixgraph.render import BLOCK, check_block
 from mixgraph.results.found_graph import FoundGraph, load_result
+from mixgraph.results.listening import EVERYTHING, Listening
 from mixgraph.songs import WrittenAudio, write_audio
 from mixgraph.songs.clips import cut
 from mixgraph.songs.decode import decode
@@ -80,8 +81,23 @@ def _read_track(found_graph: FoundGraph, match: MatchedTrack) -> tuple[Tensor, i
     return samples * polarity, start
 
 
-def render_result(result: Path, tracks: Path, out: Path, block: int = BLOCK, overwrite: bool = False) -> Rendering:
+def render_result(
+    result: Path,
+    tracks: Path,
+    out: Path,
+    block: int = BLOCK,
+    overwrite: bool = False,
+    listening: Listening = EVERYTHING,
+) -> Rendering:
     """Renders a result folder's graph on tracks, see `read_tracks`, and writes the mix.
+
+    Args:
+        result: folder of a result, or of a saved graph.
+        tracks: folder of a song, or of its tracks.
+        out: audio file to write.
+        block: samples a block; any size gives the same mix.
+        overwrite: replace an existing file.
+        listening: tracks that are heard alone or muted, and processors that are bypassed.
 
     Raises:
         FileExistsError: there is such a file already, and it is not to be overwritten.
@@ -96,6 +112,6 @@ def render_result(result: Path, tracks: Path, out: Path, block: int = BLOCK, ove
         raise FileExistsError(f"out: {', '.join(existing)} exists and is kept; choose another name or give --overwrite")
     found_graph = load_result(result)
     tracks_read = read_tracks(found_graph, tracks)
-    return Rendering(
-        write_audio(out, found_graph.render(tracks_read.sources, block), found_graph.sample_rate), tracks_read.notes
-    )
+    found_graph, sources, changes = listening.apply(found_graph, tracks_read.sources)
+    written = write_audio(out, found_graph.render(sources, block), found_graph.sample_rate)
+    return Rendering(written, (*tracks_read.notes, *changes))

@@ -18,6 +18,7 @@ from callbacks import IterativePruning, ResultFolder
 from datamodules import SongData
 from mixgraph import load_result, load_song
 from mixgraph.losses import SongTarget, make_match_loss
+from mixgraph.results.listening import Listening
 from mixgraph.results.rendering import read_tracks, render_result
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
@@ -202,6 +203,60 @@ def test_names_meet_in_any_unicode_form(result, tmp_path) -> None:
     for name in ("\u00c9", "hat", "lead"):
         _foreign(tmp_path, name, 1)
     assert read_tracks(loaded, tmp_path).sources.shape == (3, 2, 8000)
+
+
+def render_parts(result, song, **names) -> torch.Tensor:
+    """The mix of some parts of a result; the chains of subgroups are linear, those of tracks apart."""
+    found_graph = load_result(result)
+    sources = song.sources / song.level
+    changed, heard, _ = Listening(**names).apply(found_graph, sources)
+    return changed.render(heard)
+
+
+def test_tracks_that_are_heard_alone_add_up_to_the_mix(result, tiny_song) -> None:
+    song = load_song(tiny_song, 8000)
+    whole = render_parts(result, song)
+    kick, hat, lead = (render_parts(result, song, solo=[name]) for name in ("kick", "hat", "lead"))
+    assert torch.allclose(kick + hat + lead, whole, atol=1e-5)
+    assert torch.allclose(render_parts(result, song, solo=["drums"]), kick + hat, atol=1e-5)
+    assert torch.allclose(render_parts(result, song, mute=["lead"]), kick + hat, atol=1e-5)
+    assert torch.equal(render_parts(result, song, solo=["drums"], mute=["hat"]), kick)
+    assert float(kick.abs().max()) > 0
+
+
+def test_a_bypassed_processor_has_no_weight(result, tiny_song) -> None:
+    found_graph, song = load_result(result), load_song(tiny_song, 8000)
+    graph = found_graph.graph
+    for place, node in enumerate(graph.processors):
+        label = graph.label(node)
+        changed, _, notes = Listening(bypass=[label]).apply(found_graph, song.sources)
+        assert changed.weights.tolist() == [0 if i == place else w for i, w in enumerate(found_graph.weights.tolist())]
+        assert notes == [f"Bypassed: {label}."]
+    every = sorted({graph.types[node] for node in graph.processors})
+    assert every
+    dry = render_parts(result, song, bypass=every)
+    assert torch.allclose(dry, song.sources.sum(0) / song.level, atol=1e-5)
+    chain = graph.label(graph.processors[0]).rpartition(": ")[0]
+    changed, _, _ = Listening(bypass=[chain]).apply(found_graph, song.sources)
+    assert [w == 0 for w in changed.weights.tolist()] == [graph.label(n).startswith(chain) for n in graph.processors]
+
+
+def test_a_part_that_is_not_there_is_told_with_those_that_are(result, tiny_song) -> None:
+    song = load_song(tiny_song, 8000)
+    with pytest.raises(ValueError, match=r"solo: one of the tracks and subgroups .*kick.* got 'kik'. HINT: did"):
+        render_parts(result, song, solo=["kik"])
+    with pytest.raises(ValueError, match=r"mute: one of the tracks and subgroups .* got 'vocals'"):
+        render_parts(result, song, mute=["vocals"])
+    with pytest.raises(ValueError, match=r"bypass: a type of processor, a chain or a processor .* got 'phaser'"):
+        render_parts(result, song, bypass=["phaser"])
+
+
+def test_the_command_says_what_is_not_heard(result, tiny_song, tmp_path) -> None:
+    out = tmp_path / "kick.wav"
+    rendering = render_result(result, tiny_song, out, listening=Listening(solo=["kick"]))
+    assert rendering.notes[-1] == "Muted: hat, lead."
+    expected = render_parts(result, load_song(tiny_song, 8000), solo=["kick"])
+    assert torch.allclose(torch.tensor(soundfile.read(out, dtype="float32")[0].T), expected, atol=1e-4)
 
 
 def test_other_tracks_set_the_length(result, tiny_song, tmp_path) -> None:

@@ -1,0 +1,97 @@
+"""Parts of a found graph, to listen to: tracks alone or muted, processors switched off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from mixgraph.names import did_you_mean, normal_form
+from mixgraph.results.found_graph import FoundGraph
+
+
+@dataclass(frozen=True)
+class Listening:
+    """What of a found graph is heard. Everything, where nothing is named.
+
+    Tracks are muted before their chains, so that what hears them by a sidechain hears silence, and compressors of the
+    chains behind hear only what is left.
+
+    Attributes:
+        solo: tracks and subgroups that are heard alone.
+        mute: tracks and subgroups that are not heard; of those that are heard alone, too.
+        bypass: processors, whose dry/wet weight becomes 0: of a type (`reverb`), of a chain (`track kick`), or a
+            single one (`track kick: reverb`).
+    """
+
+    solo: Sequence[str] = ()
+    mute: Sequence[str] = ()
+    bypass: Sequence[str] = ()
+
+    def apply(self, found_graph: FoundGraph, sources: Tensor) -> tuple[FoundGraph, Tensor, list[str]]:
+        """The graph and the sources to render in place of these, and a line for a person on each change.
+
+        Args:
+            found_graph: the graph of a song.
+            sources: (inputs, 2, L), at the tracks' own level.
+
+        Raises:
+            ValueError: a name that is no track, subgroup, chain or processor of the graph.
+        """
+        graph, notes = found_graph.graph, []
+        rows = range(len(graph.inputs))
+        alone = _rows(found_graph, self.solo, "solo") if self.solo else set(rows)
+        muted = (set(rows) - alone) | _rows(found_graph, self.mute, "mute")
+        if muted:
+            sources = sources.clone()
+            sources[sorted(muted)] = 0
+            notes.append(f"Muted: {', '.join(graph.names[graph.inputs[row]] for row in sorted(muted))}.")
+        if self.bypass:
+            weights = found_graph.weights.clone()
+            places = _processors(found_graph, self.bypass)
+            weights[places] = 0
+            found_graph = found_graph.with_parameters(weights=weights)
+            labels = (graph.label(graph.processors[place]) for place in places)
+            notes.append(f"Bypassed: {'; '.join(labels)}.")
+        return found_graph, sources, notes
+
+
+EVERYTHING = Listening()
+
+
+def _rows(found_graph: FoundGraph, names: Sequence[str], option: str) -> set[int]:
+    """The rows of the sources that tracks and subgroups of these names have."""
+    graph = found_graph.graph
+    rows: dict[str, set[int]] = {}
+    for row, (node, subgroup) in enumerate(zip(graph.inputs, graph.subgroups, strict=True)):
+        for name in (normal_form(graph.names[node]), normal_form(subgroup)):
+            rows.setdefault(name, set()).add(row)
+    wanted: set[int] = set()
+    for name in map(normal_form, names):
+        if name not in rows:
+            raise ValueError(
+                f"{option}: one of the tracks and subgroups {', '.join(filter(None, rows))} is needed, got {name!r}."
+                f"{did_you_mean(name, rows)}"
+            )
+        wanted |= rows[name]
+    return wanted
+
+
+def _processors(found_graph: FoundGraph, names: Sequence[str]) -> list[int]:
+    """Where in the weights the processors of these names stand, in order."""
+    graph = found_graph.graph
+    places: dict[str, set[int]] = {}
+    for place, node in enumerate(graph.processors):
+        label = normal_form(graph.label(node))
+        for name in (label, label.rpartition(": ")[0], graph.types[node]):
+            places.setdefault(name, set()).add(place)
+    wanted: set[int] = set()
+    for name in map(normal_form, names):
+        if name not in places:
+            raise ValueError(
+                f"bypass: a type of processor, a chain or a processor of the graph is needed, such as "
+                f"{', '.join(repr(known) for known in list(places)[:3])}, got {name!r}.{did_you_mean(name, places)}"
+            )
+        wanted |= places[name]
+    return sorted(wanted)
