@@ -10,7 +10,7 @@ from mixgraph.dsp.fourier import fast_length, power_of_two_length
 
 
 def convolve(signal: Tensor, impulse_response: Tensor) -> Tensor:
-    """Full linear convolution along the last axis; the others broadcast.
+    """Convolves in full along the last axis, linearly (not circularly); the other axes broadcast.
 
     Shape: (..., N) and (..., M) to (..., N + M - 1).
     """
@@ -21,7 +21,7 @@ def convolve(signal: Tensor, impulse_response: Tensor) -> Tensor:
 
 
 def cross_spectrum(first: Tensor, second: Tensor, max_lag: int) -> tuple[Tensor, Tensor, Tensor, int]:
-    """The cross spectrum of two signals and the power spectra of both, summed over blocks.
+    """Returns the cross spectrum of two signals and the power spectra of both, summed over blocks.
 
     Entry k of the inverse real FFT of the cross spectrum is the sum over n of second[n] first[n + k - max_lag], for k
     up to 2 max_lag: exact, since blocks of the second are put against the same block of the first with `max_lag` more
@@ -30,7 +30,7 @@ def cross_spectrum(first: Tensor, second: Tensor, max_lag: int) -> tuple[Tensor,
     Args:
         first: (1 or channels, L).
         second: (channels, L).
-        max_lag: in samples.
+        max_lag: the largest lag that the spectra resolve, in samples, in either direction.
 
     Returns:
         The cross spectrum, complex, and the powers of the first and the second, (channels, bins) in float64; and the

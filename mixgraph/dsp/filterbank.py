@@ -22,8 +22,8 @@ def a_weighting_taps(sample_rate: int, num_taps: int = 101) -> Tensor:
     transform cuts the top: it is the published loss's weighting, not a measurement filter.
 
     Args:
-        sample_rate: in Hz.
-        num_taps: odd.
+        sample_rate: sample rate of the audio to be weighted, in Hz.
+        num_taps: the number of taps, odd.
 
     Raises:
         ValueError: `num_taps` is even.
@@ -66,8 +66,8 @@ def zero_phase_filter(audio: Tensor, response: Tensor, num_taps: int) -> Tensor:
 
     Args:
         audio: (..., time)
-        response: of `zero_phase_response`, of the same taps.
-        num_taps: how many they were.
+        response: (bins,), the result of `zero_phase_response` for the filter's taps.
+        num_taps: the number of the filter's taps.
     """
     filtered: Tensor = _ZeroPhaseFilter.apply(audio, response, num_taps)
     return filtered
@@ -100,9 +100,9 @@ def mel_filterbank(sample_rate: int, fft_size: int, num_mels: int) -> Tensor:
     Bands so narrow that no FFT bin falls into them are dropped: their log would compare nothing with nothing.
 
     Args:
-        sample_rate: in Hz.
-        fft_size: even.
-        num_mels: bands before the empty ones are dropped.
+        sample_rate: sample rate of the audio behind the spectra, in Hz.
+        fft_size: FFT size of the spectra, even.
+        num_mels: the number of bands before the empty ones are dropped.
 
     Shape:
         (fft_size / 2 + 1, bands), to be multiplied from the right of (..., frames, bins).
@@ -135,7 +135,7 @@ def filterbank_blocks(filters: Tensor) -> Blocks:
         filters: (bins, bands).
 
     Returns:
-        (bins, bands) of each block.
+        The ranges (bins, bands) of every block.
     """
     blocks = []
     for first in range(0, filters.shape[1], _BANDS_A_BLOCK):

@@ -97,7 +97,7 @@ def row_chunks(num_rows: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
     Args:
         num_rows: rows of a chunk on a CPU; on other devices all rows come at once.
-        tensors: with the same number of rows along the first axis.
+        tensors: tensors with the same number of rows along the first axis.
     """
     size = num_rows if tensors[0].device.type == "cpu" else max(1, tensors[0].shape[0])
     return zip(*(tensor.split(size) for tensor in tensors), strict=True)

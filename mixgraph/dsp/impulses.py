@@ -28,7 +28,7 @@ from torch.autograd.function import once_differentiable
 
 
 def hard_delay(z: Tensor, length: int) -> Tensor:
-    """The delay in samples, 0 to length - 1, of each complex z given as (..., 2) real and imaginary parts."""
+    """Returns the delay in samples, 0 to length - 1, for complex z, (..., 2): real and imaginary parts."""
     angle = torch.atan2(z[..., 1].double(), z[..., 0].double())
     return torch.remainder(torch.round(-angle * length / (2 * torch.pi)), length).long()
 

@@ -35,7 +35,7 @@ def decaying_noise(start: Tensor, slope: Tensor, noise: Tensor, synthesis: Tenso
 
     Args:
         start: log-magnitude of the mask at frame 0, natural logarithm, (nodes, 2, bins).
-        slope: its change from frame to frame, same shape.
+        slope: the change of that log-magnitude from one frame to the next, (nodes, 2, bins).
         noise: spectrograms of mid and side, real and imaginary parts, (2, frames, bins, 2).
         synthesis: window of each frame over the sum of the overlapping squared windows, (frames, 2 * (bins - 1)).
         length: samples, at most frames * (bins - 1); time 0 is the middle of frame 0.

@@ -12,11 +12,11 @@ _RIDGE, _FLOOR, _SILENT = 0.03, 0.01, 1e-9
 
 
 def band_powers(audio: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
-    """Powers in frames of 68 ms, side by side, and in half-octave bands (the first one below 60 Hz).
+    """Returns powers in frames of 68 ms, side by side, and in half-octave bands (the first one below 60 Hz).
 
     Args:
         audio: (..., samples).
-        sample_rate: in Hz.
+        sample_rate: sample rate of `audio`, in Hz.
 
     Returns:
         (..., bands, frames) in float64, and the geometric mean of each band's first and last bin in Hz,

@@ -21,7 +21,7 @@ def stft(audio: Tensor, window: Tensor, hop_size: int) -> Tensor:
     Args:
         audio: (..., time)
         window: (fft_size,), fft_size even.
-        hop_size: in samples; a divisor of the FFT size.
+        hop_size: distance of neighbouring frames in samples; a divisor of the FFT size.
 
     Shape:
         (..., 1 + time // hop_size, fft_size / 2 + 1), complex.

@@ -9,7 +9,7 @@ LOWEST_HZ = 50.0
 
 
 def third_octave_means(hertz: Tensor) -> Tensor:
-    """A matrix that averages bins over third-octave bands from 50 Hz up.
+    """Returns a matrix that averages bins over third-octave bands from 50 Hz up.
 
     Args:
         hertz: (bins,), the frequency of each bin, rising.

@@ -58,7 +58,7 @@ def estimate_alignment(
     Args:
         track: (1 or 2, L); a mono track is compared with the sum of the channels of the mix.
         mix: (2, L).
-        sample_rate: in Hz.
+        sample_rate: sample rate of both signals, in Hz.
         max_lag_seconds: offsets beyond it, in either direction, are not looked for.
 
     Raises:

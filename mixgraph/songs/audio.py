@@ -29,10 +29,11 @@ class WrittenAudio:
 
 
 def read_audio(path: Path, sample_rate: int) -> Tensor:
-    """Reads a whole file at a sample rate: (channels, frames) float32, resampled once.
+    """Reads a whole audio file and resamples it once: (channels, frames) float32.
 
     Raises:
-        FileNotFoundError, ValueError: as `decode`.
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be decoded, see `decode`.
     """
     audio = decode(path, sample_rate)
     return resample(audio.samples, audio.sample_rate, sample_rate)
@@ -46,7 +47,7 @@ def write_audio(path: Path, audio: Tensor, sample_rate: int) -> WrittenAudio:
 
     Raises:
         ValueError: for another suffix, another shape, an empty or non-finite signal, or a WAV above 4 GiB.
-        OSError: it cannot be written: as `write_atomically`.
+        OSError: the file cannot be written, see `write_atomically`.
     """
     suffix = path.suffix.lower()
     if suffix not in (".flac", ".wav"):

@@ -28,7 +28,7 @@ def read_window(song: Song, start: int, length: int) -> Window:
 
 
 def cut(audio: Tensor, start: int, length: int) -> Tensor:
-    """The samples [start, start + length) of (..., L) as a copy (..., length), zeros outside [0, L)."""
+    """Copies the samples [start, start + length) of (..., L) (..., length), zeros outside [0, L)."""
     window = audio.new_zeros((*audio.shape[:-1], length))
     first, last = max(start, 0), min(start + length, audio.shape[-1])
     if last > first:

@@ -22,8 +22,8 @@ class DrySum:
     """The sum of a song's tracks in one channel, with up to MAX_SECONDS before the mix's beginning and after its end.
 
     Args:
-        length: samples of the mix.
-        sample_rate: in Hz.
+        length: length of the mix in samples.
+        sample_rate: sample rate of the song, in Hz.
     """
 
     def __init__(self, length: int, sample_rate: int) -> None:
@@ -43,12 +43,12 @@ class DrySum:
         self._samples[:, begin - new[0] : end - new[0]] += track[:, begin + start : end + start].mean(dim=0)
 
     def read(self, start: int, length: int) -> Tensor:
-        """The samples [start, start + length), counted from the mix's beginning: (1, length)."""
+        """Returns the samples [start, start + length), counted from the mix's beginning: (1, length)."""
         return cut(self._samples, start - self._first, length)
 
     @property
     def span(self) -> tuple[int, int]:
-        """The first sample, and that after the last, counted from the mix's beginning."""
+        """Returns the positions of the first sample and after the last one, counted from the mix's beginning."""
         return self._first, self._first + self._samples.shape[-1]
 
 
@@ -61,10 +61,10 @@ def common_offset(dry_sum: DrySum, mix: Tensor, sample_rate: int) -> Alignment |
     Args:
         dry_sum: sum of all tracks of the song.
         mix: (2, L).
-        sample_rate: in Hz.
+        sample_rate: sample rate of the song, in Hz.
 
     Returns:
-        The offset, of polarity 1; None where it is at most MAX_LAG_SECONDS, or its confidence below MIN_CONFIDENCE.
+        An alignment of polarity 1; None where it is at most MAX_LAG_SECONDS, or its confidence below MIN_CONFIDENCE.
     """
     length = mix.shape[-1]
     first, stop = dry_sum.span

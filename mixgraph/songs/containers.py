@@ -30,16 +30,16 @@ class _Samples:
 
     Attributes:
         start: byte at which the samples start.
-        said: bytes of samples that the header says; None where it says that it does not know.
-        size_at: where that size stands.
-        size_code: how `struct` writes it.
-        counted: bytes of the chunk's header that the size counts as well.
-        wide_at: of RF64, where the size of 64 bits stands, with the number of samples behind it.
+        stated_bytes: number of bytes of samples by the header; None where the header says that it is unknown.
+        size_at: byte at which the header states that number.
+        size_code: format of that number for `struct`.
+        counted: bytes of the chunk's header that the number includes.
+        wide_at: byte at which RF64 states the size in 64 bits, followed by the number of samples; None elsewhere.
         is_mpeg: whether the samples are MPEG frames.
     """
 
     start: int
-    said: int | None
+    stated_bytes: int | None
     size_at: int
     size_code: str
     counted: int = 0
@@ -47,7 +47,7 @@ class _Samples:
     is_mpeg: bool = False
 
     def patches(self, size: int) -> dict[int, bytes]:
-        """Offset -> bytes, for a header that says this number of bytes."""
+        """Returns the bytes to replace in the header, by their offset, so that it states `size` bytes."""
         if self.wide_at is not None:  # no number of samples, which libsndfile compares with the sizes
             return {self.size_at: b"\xff" * 4, self.wide_at: struct.pack("<QQ", size, 0)}
         most = 0xFFFFFFFF if self.size_code.endswith("I") else size + self.counted
@@ -55,7 +55,7 @@ class _Samples:
 
 
 def container_parts(data: memoryview, path: Path) -> list[Part] | None:
-    """The parts of a file, or None for formats that are left to libsndfile as they are.
+    """Returns the parts of a file, or None for formats that are left to libsndfile as they are.
 
     Raises:
         Damaged: the file is cut short, or damaged so that its length cannot be told.
@@ -75,17 +75,17 @@ def container_parts(data: memoryview, path: Path) -> list[Part] | None:
 
 def _sample_parts(data: memoryview, path: Path, samples: _Samples, mark: bytes) -> list[Part]:
     rest = len(data) - samples.start
-    said = rest if samples.said is None else samples.said
-    never_finalised = said == 0 and rest > 0 and not _is_chunks(data, samples.start, mark)
+    stated_bytes = rest if samples.stated_bytes is None else samples.stated_bytes
+    never_finalised = stated_bytes == 0 and rest > 0 and not _is_chunks(data, samples.start, mark)
     if never_finalised:
-        said = rest
-    if said > rest + 1:  # a pad byte may be missing
+        stated_bytes = rest
+    if stated_bytes > rest + 1:  # a pad byte may be missing
         raise Damaged(_CUT_SHORT)
     if samples.is_mpeg:
-        return mpeg_parts(data[samples.start : samples.start + said])
-    _check_trailer(data, min(samples.start + said, len(data)), mark)
+        return mpeg_parts(data[samples.start : samples.start + stated_bytes])
+    _check_trailer(data, min(samples.start + stated_bytes, len(data)), mark)
     patches: dict[int, bytes] = {}
-    if never_finalised or samples.said is None:
+    if never_finalised or samples.stated_bytes is None:
         patches = samples.patches(rest)
     if mark == b"BW64":
         patches[0] = b"RF64"
@@ -144,11 +144,11 @@ def _find_riff(data: memoryview) -> _Samples | None:
 
 
 def _riff_samples(data: memoryview, body: int, size: int, wide_at: int | None, order: str, is_mpeg: bool) -> _Samples:
-    said: int | None = None if _unknown(size) else size
+    stated_bytes: int | None = None if _unknown(size) else size
     if wide_at is not None and size == 0xFFFFFFFF:
         wide = struct.unpack_from("<Q", data, wide_at)[0]
-        said = None if wide >> 62 else wide
-    return _Samples(body, said, body - 4, f"{order}I", wide_at=wide_at, is_mpeg=is_mpeg)
+        stated_bytes = None if wide >> 62 else wide
+    return _Samples(body, stated_bytes, body - 4, f"{order}I", wide_at=wide_at, is_mpeg=is_mpeg)
 
 
 def _find_aiff(data: memoryview) -> _Samples | None:

@@ -41,8 +41,8 @@ def decode(path: Path, sample_rate: int | None = None, max_bytes: float = MAX_BY
 
     Args:
         path: path of the file. Its content decides how it is read, not its suffix.
-        sample_rate: at which the caller will use the audio; None for the file's own.
-        max_bytes: of float32 samples, at the higher of the two rates. Decoding stops there.
+        sample_rate: the rate in Hz at which the caller will use the audio; None for the file's own rate.
+        max_bytes: the largest size of the float32 samples, at the higher of the two rates. Decoding stops there.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -66,10 +66,11 @@ def decode(path: Path, sample_rate: int | None = None, max_bytes: float = MAX_BY
 
 
 def audio_seconds(path: Path) -> float:
-    """The length of an audio file; one whose header does not say it is decoded, but not kept.
+    """Returns the length of an audio file; where its header does not state it, the file is decoded, but not kept.
 
     Raises:
-        FileNotFoundError, ValueError: as `decode`.
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be decoded, see `decode`.
     """
     seconds = 0.0
     with _naming(path):
@@ -83,7 +84,7 @@ def audio_seconds(path: Path) -> float:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Makes every failure to read a file one that names it."""
+    """Turns every failure to read a file into an error whose message names the file."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: audio file expected, got none")
     try:
@@ -97,7 +98,7 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
-    """A file piece by piece: samples (frames, channels), and the sample rate; both settings stay the same."""
+    """Yields a file piece by piece: samples (frames, channels) and the sample rate; channels and rate never change."""
     expected: tuple[int, int] | None = None
     for part in _parts(path):
         with _open(part) as file:

@@ -1,4 +1,4 @@
-"""What was read of a song, for a person."""
+"""A description of a song as text, for people."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def read_tracks_and_mix(folder: Path, mix: Path, problems: Problems) -> SongDraf
 
 
 def find_mix(folder: Path, stem: str, problems: Problems) -> Path | None:
-    """The one audio file of this stem (`mix` finds mix.wav) in a folder, or None with the problem noted."""
+    """Finds a folder's only audio file with this stem (`mix` finds mix.wav); else notes a problem, returns None."""
     candidates = sorted(
         path
         for path in folder.iterdir()
@@ -96,7 +96,7 @@ def _mix_hint(folder: Path, stem: str) -> str:
 
 
 def list_audio(folder: Path, warnings: list[SongWarning]) -> list[Path]:
-    """The audio files directly in a folder, in sorted order; a warning for everything else that is visible."""
+    """Lists the audio files directly in a folder, sorted, and adds a warning for everything else that is visible."""
     visible = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     warnings.extend(
         SongWarning("not_audio", f"{path.relative_to(folder.parent).as_posix()}: left out, since it is no audio file")

@@ -50,7 +50,7 @@ def unsupported_message(path: Path, name: str | None = None) -> str:
     """One line that says that the format of a file cannot be read and what to do.
 
     Args:
-        path: the file, as the line shall show it.
+        path: path of the file, which the line shows.
         name: name of the format; None takes the suffix.
     """
     if path.name.lower().endswith(".stem.mp4"):
@@ -62,7 +62,7 @@ def unsupported_message(path: Path, name: str | None = None) -> str:
 
 
 def _operand(name: str) -> str:
-    """The name of a file so that a command does not take it for an option."""
+    """Writes the name of a file so that a command does not take it for an option."""
     return f"./{name}" if name.startswith("-") else name
 
 

@@ -18,7 +18,7 @@ MAX_DEPTH = 3  # data sets nest their songs, as in MUSDB18/train/SONG
 
 @dataclass(frozen=True)
 class Layout:
-    """A way to lay out a song: its mark, how to read it, and which songs of the data set to leave out by default."""
+    """A layout of song folders: the files that mark it, its reader, and the songs that are left out by default."""
 
     mark: str
     fits: Callable[[Path], bool]
@@ -161,7 +161,7 @@ def find_songs(root: str | Path, layout: str = "auto", skip: Iterable[str] | Non
 def look_for_songs(
     root: Path, layout: str = "auto", skip: Iterable[str] | None = None
 ) -> tuple[list[Path], dict[Path, str]]:
-    """`find_songs` that goes on past what is odd: the songs, and folder -> what is wrong, of those that may be songs.
+    """Finds songs as `find_songs` does, but returns problems, by folder, instead of raising on them.
 
     Two songs may have one name, and there may be no song.
     """

@@ -64,7 +64,7 @@ def load_song(
 
     Args:
         path: the song's folder; where `mix` is given, the folder of its dry tracks.
-        sample_rate: in Hz; every file is resampled to it once.
+        sample_rate: sample rate of the song in Hz; every file is resampled to it once.
         layout: a name in `layouts.LAYOUTS`, or "auto" to detect it.
         loudness_lufs: one factor brings the mix to this integrated loudness and goes to the tracks too. None leaves
             the levels of the files. Searches, and their losses, are at this level; a found graph keeps the factor and
@@ -82,8 +82,7 @@ def load_song(
 
     Raises:
         FileNotFoundError: if there is no such folder.
-        ValueError: for settings out of range, and once for everything that is wrong with the song's files, one line
-            for each problem.
+        ValueError: a setting is out of range, or the song's files have problems: one error for all, a line a problem.
     """
     _check_settings(sample_rate, loudness_lufs, memory_limit_gb)
     folder, mix_file = song_path(path).resolve(), None if mix is None else song_path(mix).resolve()
@@ -170,7 +169,7 @@ def _decode_again(track: TrackFile, sample_rate: int) -> Tensor:
 
 
 def describe_absurd(path: Path, samples: Tensor, sample_rate: int) -> str | None:
-    """The first sample of a file's, (channels, frames), that no audio has, and where it is; None if there is none."""
+    """Describes the first sample of a file, (channels, frames), that is no audio, and its place; None if all are."""
     sane = samples.abs() <= MAX_SAMPLE  # which NaN is not
     if bool(sane.all()):
         return None
@@ -193,7 +192,7 @@ def check_sound(song: Song) -> None:
     """Refuses a song that no search can learn from: a mix of silence, or one far below its tracks, or silent tracks.
 
     Raises:
-        UnusableSongError: with the levels.
+        UnusableSongError: the song is such a one; the message states the levels.
     """
     mix = _power(song.mix)
     tracks = max(_power(track) for track in song.sources)

@@ -20,7 +20,7 @@ MAX_TEXT, MAX_NAME = 1000, 255  # characters; pictures with longer ones cannot b
 
 @dataclass(frozen=True)
 class TrackFile:
-    """One dry track: its file, and where and how it is read.
+    """A dry track: its file, and the offset and polarity that it is read with.
 
     Mix sample n is `polarity` times the track at n + offset: a positive offset belongs to a track that is late.
     """
@@ -32,7 +32,7 @@ class TrackFile:
     polarity: int = 1
 
     def read_offset(self, sample_rate: int, file_rate: int) -> int:
-        """The offset in samples at `sample_rate`, for a file that was recorded at `file_rate`."""
+        """Returns the offset in samples at `sample_rate`, for a file that was recorded at `file_rate`."""
         return round((self.offset_seconds + self.offset_samples / file_rate) * sample_rate)
 
 
@@ -57,7 +57,7 @@ class SongFiles:
 
 
 class Problems:
-    """Everything that is wrong with a song, so that it can be said at once."""
+    """A list of everything that is wrong with a song, so that one error reports it all."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

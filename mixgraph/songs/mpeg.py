@@ -57,7 +57,7 @@ class _Tag:
 
 
 def parse_frame(data: memoryview, start: int) -> _Frame | None:
-    """The frame whose header stands at `start`, or None where none does."""
+    """Reads the frame whose header is at byte `start`; None where there is no header."""
     header = int.from_bytes(data[start : start + 4], "big")
     version, layer = _VERSIONS.get(header >> 19 & 3), 4 - (header >> 17 & 3)
     rate_index, sample_rate_index = header >> 12 & 15, header >> 10 & 3
@@ -74,7 +74,7 @@ def parse_frame(data: memoryview, start: int) -> _Frame | None:
 
 
 def skip_id3(data: memoryview) -> int:
-    """Where the tags of an ID3v2 block at the start of a file end; 0 where there is none."""
+    """Returns the byte after the ID3v2 tags at the start of a file; 0 where there are none."""
     start = 0
     while bytes(data[start : start + 3]) == b"ID3" and len(data) >= start + 10:
         size = data[start + 6 : start + 10]  # four bytes of seven bits
@@ -88,7 +88,7 @@ def is_mpeg(data: memoryview, within: int = _SEARCHED) -> bool:
 
 
 def mpeg_parts(data: memoryview) -> list[Part]:
-    """The streams of a file of MPEG frames: one, or more where files were joined.
+    """Returns the streams of a file of MPEG frames: one, or several where files were joined.
 
     Each holds whole frames only, and its tag says their number.
 
@@ -135,7 +135,7 @@ def _streams(data: memoryview) -> Iterator[tuple[list[_Frame], _Tag | None]]:
 
 
 def _find(data: memoryview, start: int, within: int) -> _Frame | None:
-    """The first frame after which another one of its kind starts, or the data end."""
+    """Finds the first frame that is followed by another one of its kind, or by the end of the data."""
     for match in _SYNC.finditer(data, start, min(start + within + 1, len(data))):
         frame = parse_frame(data, match.start())
         if frame is None:

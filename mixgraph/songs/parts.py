@@ -38,9 +38,9 @@ class Patched(io.RawIOBase):
     """The bytes of a buffer with some of them replaced, as a file.
 
     Args:
-        view: the bytes.
-        start, stop: the stretch of them that the file has.
-        patches: offset in the file -> bytes that stand there instead.
+        view: the buffer.
+        start, stop: the file holds the buffer's bytes [start, stop).
+        patches: the replacing bytes, by their offset in the file.
     """
 
     def __init__(self, view: memoryview, start: int, stop: int, patches: dict[int, bytes]) -> None:
@@ -71,7 +71,7 @@ class Patched(io.RawIOBase):
 
 
 class SeeminglyLonger(io.BytesIO):
-    """An MP3 without a stated length, that says to be as long as a guess from its first bit rate must at least be.
+    """An MP3 without a stated length, whose size is overstated so that libsndfile reads it to its end.
 
     libsndfile reads nothing past its guess of the length, which it makes from the size and the first bit rate.
     """

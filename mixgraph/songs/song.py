@@ -18,8 +18,8 @@ class Song:
     Attributes:
         name: the folder's name in letters, digits, - and _.
         title: the song's title, for people.
-        licence: what may be done with the audio, as the song's files state it.
-        sample_rate: in Hz.
+        licence: the licence of the audio, as the song's files state it.
+        sample_rate: sample rate of all audio of the song, in Hz.
         subgroups: the names of each subgroup's tracks. Their order is the order of the rows of `sources`.
         sources: (K, 2, L) float32; mono tracks are on both channels at full level. May be mapped from a file.
         mix: (2, L) float32.
@@ -29,7 +29,7 @@ class Song:
         level: the factor that `sources` and `mix` were multiplied by; dividing by it undoes it. Losses are of
             mixes at this level; `FoundGraph.render` takes and gives audio at the files' own level.
         alignment: for every track, its estimated offset and polarity, and whether they were applied.
-        warnings: what is unusual about the song.
+        warnings: a warning for everything that is unusual about the song.
         file_hashes: the sha256 of every audio file, by its name relative to the song's folder: the mix's first, then
             the tracks' in the order of `sources`. Empty for a song that was not read from files.
         memory_limit: bytes that the features of the mix may take, and the same again for what pruning trials keep,

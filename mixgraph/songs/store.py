@@ -29,7 +29,7 @@ SOURCES, MIX, META = "sources.npy", "mix.npy", "song.json"
 
 
 def entry_path(cache_dir: Path, name: str, settings: dict[str, Any]) -> Path:
-    """The folder of the entry of a song with these file hashes and settings (values that JSON can hold)."""
+    """Returns the folder of a song's entry for these settings, file hashes among them (values that JSON can hold)."""
     text = json.dumps({"version": VERSION, **settings}, sort_keys=True)
     return cache_dir / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:20]}"
 

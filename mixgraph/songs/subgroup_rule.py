@@ -41,14 +41,14 @@ OTHER = "other"
 
 
 def words_of(name: str) -> tuple[str, ...]:
-    """The lower-case words of a name: `03_KickIn` gives ("kick", "in")."""
+    """Splits a name into lower-case words: `03_KickIn` gives ("kick", "in")."""
     return tuple(
         word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
     )  # runs of capitals, or words with at most one capital in front
 
 
 def subgroup_of(name: str) -> str:
-    """The subgroup that the rule gives a track of this name."""
+    """Returns the subgroup in which the rule puts a track of this name."""
     words = words_of(name)
     for subgroup, known in SUBGROUP_WORDS.items():
         if any(_matches(word, key) for word in words for key in known):

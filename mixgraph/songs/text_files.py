@@ -106,7 +106,7 @@ def read_json(path: Path) -> Any:
 
 
 def to_number(value: Any, limit: float) -> float | None:
-    """The number that a value from a file says, or None if it says none between -limit and limit."""
+    """Reads a number from a file's value; None if the value is no number between -limit and limit."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
     try:
@@ -117,7 +117,7 @@ def to_number(value: Any, limit: float) -> float | None:
 
 
 def to_whole_number(value: Any, limit: float) -> int | None:
-    """The whole number that a value from a file says, or None if it says none between -limit and limit."""
+    """Reads a whole number from a file's value; None if the value is no whole number between -limit and limit."""
     if to_number(value, limit) is None or isinstance(value, float):
         return None
     try:

@@ -28,10 +28,10 @@ class MatchedTrack:
     """A track of a graph and its file.
 
     Attributes:
-        track: its name in the graph.
-        file: to read, with the offset and polarity that the song's folder states.
-        how: what it was found by: `content`, `track name` or `file name`.
-        is_original: whether the content is that which was searched on.
+        track: name of the track in the graph.
+        file: the track's file, with the offset and polarity that the song's folder states.
+        how: the rule that found the file: `content`, `track name` or `file name`.
+        is_original: whether the file's content is the same as in the search.
     """
 
     track: str
@@ -62,10 +62,10 @@ def match_tracks(
     A file name agrees without its suffix, too: tracks may have been converted.
 
     Args:
-        tracks: names in the graph.
+        tracks: names of the tracks in the graph.
         origins: origins of the tracks by name, where they are known.
         candidates: the files to choose from.
-        folder: where they are, for messages.
+        folder: folder of the candidates, for messages.
 
     Raises:
         FileNotFoundError: tracks without a file; all of them are named.
@@ -98,7 +98,7 @@ def match_tracks(
 
 
 def describe_matches(matches: Sequence[MatchedTrack]) -> list[str]:
-    """A line for every way, but for the track's name, in which tracks were found; none where names told all."""
+    """Writes a line for each rule, the track's name apart, by which tracks were found; none if names found all."""
     lines = []
     for how in (_CONTENT, _FILE):
         pairs = [f"{match.track} ({match.file.path.name})" for match in matches if match.how == how]
@@ -110,7 +110,7 @@ def describe_matches(matches: Sequence[MatchedTrack]) -> list[str]:
 def _by_each_rule(
     track: str, origin: TrackOrigin | None, candidates: Sequence[TrackFile], hashes: Mapping[Path, str]
 ) -> dict[str, list[TrackFile]]:
-    """The files that each rule finds, of the rules that find any."""
+    """Returns the files that every rule finds, for the rules that find any."""
     name = shown_name(track)
     files_by_rule = {_NAME: [file for file in candidates if shown_name(file.name) == name]}
     if origin is not None:

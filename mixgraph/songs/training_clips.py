@@ -1,4 +1,4 @@
-"""The clips that a search trains on: where they start, and what is compared."""
+"""The clips that a search trains on, cut at random places of songs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Clip(NamedTuple):
 
     Attributes:
         sources: (inputs, 2, T), dry tracks with look-ahead past the end of the targets.
-        targets: (songs, 2, L), L <= T; the first warm-up of it is not compared.
+        targets: (songs, 2, L), L <= T, the mixes to match; their first samples, the warm-up, are not compared.
         mono: rows of `sources` whose two channels are equal, throughout the song.
         silent: rows of `sources` that are digitally silent in this clip.
-        starts: where in its song the clip starts, in samples, (songs,); None stands for 0.
+        starts: (songs,), the sample of the song at which the clip starts, for every song; None stands for 0.
     """
 
     sources: Tensor
@@ -33,7 +33,7 @@ class Clip(NamedTuple):
 
 
 def join_clips(clips: Sequence[Clip]) -> Clip:
-    """One clip of the songs of several, all of one length: sources row after row, as `graph.batch` numbers them."""
+    """Joins clips of one length to one clip of all songs: sources row after row, as `graph.batch` numbers them."""
     mono: list[int] = []
     silent: list[int] = []
     first = 0
@@ -54,7 +54,7 @@ class ClipReader:
     is compared whole.
 
     Args:
-        song: to cut.
+        song: the song to cut clips from.
         warm_up: samples that are rendered but not compared.
         scored: samples that are compared.
         lookahead: samples of the sources after the clip, for processors that look ahead.
@@ -79,14 +79,14 @@ class ClipReader:
         self.margin = scored // 2 if starts == "even" else 0
 
     def __call__(self, step: int) -> Clip:
-        """The clip of a step, counted from the start of the search."""
+        """Returns the clip of a step, counted from the start of the search."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         places = self.last - self.first + 1 + 2 * self.margin
         start = self.first - self.margin + int(torch.randint(places, (), generator=generator))
         return self.at(min(max(start, self.first), self.last))
 
     def at(self, start: int) -> Clip:
-        """The clip that starts at a sample of the song."""
+        """Returns the clip that starts at a sample of the song."""
         sources = cut(self.song.sources, start, self.length + self.lookahead)
         sounding = (sources != 0).flatten(1).any(dim=1).tolist()
         return Clip(
@@ -120,5 +120,5 @@ class SongsReader:
             )
 
     def __call__(self, step: int) -> Clip:
-        """The clip of a step, counted from the start of the search."""
+        """Returns the clip of a step, counted from the start of the search."""
         return join_clips([reader(step) for reader in self.readers])

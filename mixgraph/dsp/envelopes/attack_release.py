@@ -101,8 +101,8 @@ def adjoint_rows(
         by_envelope: gradient by y, (nodes, time).
         signal: x, (nodes, time).
         envelope: y, (nodes, time).
-        steps: as in `smooth_rows`.
-        initial: as in `smooth_rows`.
+        steps: 1 - a of attack and release, (2, nodes), float64; see `step_sizes`.
+        initial: (nodes,), y before the first sample.
         by_signal: (nodes, time), the gradient by x is written to it.
 
     Returns:

@@ -72,7 +72,7 @@ class Detector:
 
 @dataclass(frozen=True, eq=False)
 class GainCurve:
-    """The gain by the level, of every node.
+    """The gain of every node as a function of the level.
 
     Attributes:
         threshold: (nodes, 1), T as ln energy.
@@ -96,11 +96,11 @@ def mix_dynamics(
     the signal and its envelope are kept for the backward pass.
 
     Args:
-        detector: how levels are read.
+        detector: says how the level is measured, and whether the processor acts above or below the threshold.
         signal: (nodes, 1 or 2, time).
-        weight: (nodes, 1), of the wet signal.
+        weight: (nodes, 1), the dry/wet weight: the share of the wet signal.
         smoothing_logits: z with a = sigmoid(z), (nodes, 1), or of attack and release, (nodes, 2).
-        curve: the gain by the level.
+        curve: the gain as a function of the level.
         initial: (nodes, 1), the smoothed energy before the first sample.
 
     Returns:
@@ -158,7 +158,7 @@ def _forward(
     *settings: Tensor,
     keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns the mix, the state, and E in whole blocks: of all nodes if it is to be kept, else of the last group."""
+    """Returns the mix, the state, and E in whole blocks: of all nodes with `keep`, else of the last group."""
     nodes, channels, length = signal.shape
     envelope_smoother = smoother(logits, length)
     coefficients = _coefficients(detector, weights, *settings)

@@ -55,17 +55,17 @@ class Smoother(Protocol):
         """Returns the gradients of `smooth`.
 
         Args:
-            part: the nodes, as in `smooth`.
+            part: the nodes that were smoothed.
             by_out: gradient by the output, (part, padded), overwritten.
             out: the output of `smooth`, (part, time).
             energy: writes the energy that `smooth` was called with to a tensor (part, time).
-            scale: as in `smooth`.
-            initial: as in `smooth`.
+            scale: the factor of the energy that `smooth` was called with.
+            initial: (part, 1), the output before the first sample.
             spare: two buffers (part, padded), overwritten.
 
         Returns:
-            By the scaled energy (part, time), in one of the buffers; by the initial output (part, 1); by the logits
-            (part, 1 or 2).
+            The gradients by the scaled energy (part, time), in one of the buffers; by the initial output (part, 1);
+            and by the logits (part, 1 or 2).
         """
 
 

@@ -32,9 +32,9 @@ class TransformSettings:
 
     Attributes:
         scale: one of `SCALE_NAMES`.
-        num_bands: from the lowest band to that at half the sample rate, both included.
+        num_bands: the number of bands from the lowest one to that at half the sample rate, both included.
         low_hz: centre of the lowest band.
-        offset_hz: of variable Q; 0 for other scales.
+        offset_hz: the offset of the scale `"variable_q"`, see `make_scale`; 0 for other scales.
     """
 
     scale: str
@@ -43,10 +43,10 @@ class TransformSettings:
     offset_hz: float = 0.0
 
     def make(self, sample_rate: int, longest_slice_seconds: float) -> SliCQT:
-        """The transform, with slices of the power of two that fits its narrowest band.
+        """Makes the transform; its slices have the power of two of samples that fits its narrowest band.
 
         Raises:
-            ValueError: its slices would be too long, or a band too narrow.
+            ValueError: the transform's slices would be too long, or one of its bands too narrow.
         """
         centres = make_scale(self.scale, self.num_bands, self.low_hz, sample_rate / 2, self.offset_hz).centres_hz[:-1]
         scale = Scale(self.scale, centres)
@@ -64,10 +64,10 @@ PUBLISHED = TransformSettings("bark", 262, 32.9)
 
 
 def draw_settings(seed: int, trial: int, sample_rate: int, longest_slice_seconds: float) -> TransformSettings:
-    """Random settings that fit into a slice; the same seed and number of a trial give the same ones.
+    """Draws random settings that fit into a slice; the same seed and number of a trial give the same settings.
 
     Raises:
-        ValueError: none fit.
+        ValueError: no settings that fit were drawn.
     """
     source = random.Random(f"{seed}/{trial}")
     for _ in range(_MOST_DRAWS):
@@ -85,7 +85,7 @@ def draw_settings(seed: int, trial: int, sample_rate: int, longest_slice_seconds
 
 
 def fits(settings: TransformSettings, sample_rate: int, longest_slice_seconds: float) -> bool:
-    """Whether there is a transform of these settings."""
+    """Whether a transform can be made with these settings."""
     try:
         settings.make(sample_rate, longest_slice_seconds)
     except ValueError:
@@ -101,11 +101,11 @@ def ideal_mask_sdr_db(transform: SliCQT, stems: Sequence[Tensor]) -> list[float]
     """Signal-to-distortion ratio of every stem as its ideal ratio mask on a sliced transform takes it out of the mix.
 
     Args:
-        transform: at the stems' sample rate.
+        transform: a sliced transform at the stems' sample rate.
         stems: at least two, of one shape (channels, samples); their sum is the mix.
 
     Returns:
-        10 log10(|stem|^2 / |stem - estimate|^2) of each, over all channels and samples.
+        10 log10(|stem|^2 / |stem - estimate|^2) of every stem, over all channels and samples.
     """
     samples = stems[0].shape[-1]
 
@@ -116,7 +116,7 @@ def ideal_mask_sdr_db(transform: SliCQT, stems: Sequence[Tensor]) -> list[float]
 
 
 def stft_mask_sdr_db(stems: Sequence[Tensor]) -> list[float]:
-    """The same by an STFT with a Hann window of 4096 samples every 1024, to compare with."""
+    """Returns what `ideal_mask_sdr_db` does, by an STFT (Hann window of 4096 samples every 1024), to compare with."""
     window, samples = torch.hann_window(STFT_WINDOW), stems[0].shape[-1]
 
     def forward(signal: Tensor) -> Tensor:

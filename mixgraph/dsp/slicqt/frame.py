@@ -32,10 +32,10 @@ LEAST_BINS = 4
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """What analysis and synthesis gather, for one length of frame.
+    """The index lists and weights by which analysis and synthesis gather values, for frames of one length.
 
     Attributes:
-        layout: of the coefficients.
+        layout: says which band and rate every coefficient belongs to.
         analysis_bin: (coefficients,) int64, the bin that each place of the bands' buffers takes.
         analysis_weight: (coefficients,) float64, what it is multiplied by; 0 where a buffer is longer than its window.
         synthesis_place: for the first, second, ... band that covers a bin: int64, the place in the buffers for each of
@@ -53,11 +53,11 @@ class Frame:
 def make_frame(
     length: int, sample_rate: int, scale: Scale, raster: Raster, oversampling: int = 1, least_window: int = LEAST_BINS
 ) -> Frame:
-    """The tight frame of a scale.
+    """Makes the tight frame whose bands are centred as a scale says.
 
     Args:
         length: N, samples of a frame; even.
-        sample_rate: in Hz.
+        sample_rate: sample rate of the signals, in Hz.
         scale: centres of the bands.
         raster: M_k is a multiple of 4 (`"ragged"`: least memory), a power of two (`"power_of_two"`: few blocks), or
             that of the narrowest band, doubled until it is enough (`"doubling"`: the same few blocks at any length).

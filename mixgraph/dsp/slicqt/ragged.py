@@ -19,8 +19,8 @@ class Block:
     """Neighbouring bands of one rate.
 
     Attributes:
-        first_band: its number, from 0 at 0 Hz.
-        num_bands: F.
+        first_band: the number of the block's lowest band, counted from 0, the band at 0 Hz.
+        num_bands: F, the number of bands in the block.
         size: M, coefficients of each band in a frame.
     """
 
@@ -30,7 +30,7 @@ class Block:
 
     @property
     def num_coefficients(self) -> int:
-        """F M, in a frame."""
+        """The number of the block's coefficients in a frame, F M."""
         return self.num_bands * self.size
 
 
@@ -39,12 +39,12 @@ class Layout:
     """What the coefficients of a transform stand for; two transforms with equal layouts are one transform.
 
     Attributes:
-        blocks: from low to high.
-        centres_hz: of every band, those at 0 Hz and at half the sample rate among them.
+        blocks: the blocks of bands, from low to high frequencies.
+        centres_hz: the centre frequency of every band, 0 Hz and half the sample rate among them.
         length: samples of a frame.
-        sample_rate: in Hz.
-        raster, oversampling, least_window: see `make_frame`.
-        transition: of a slice's window in samples; 0 of a transform without slices.
+        sample_rate: sample rate of the signals, in Hz.
+        raster, oversampling, least_window: the settings of `make_frame` that the transform was made with.
+        transition: length of a slope of the slices' window, in samples; 0 for a transform without slices.
     """
 
     blocks: tuple[Block, ...]
@@ -58,12 +58,12 @@ class Layout:
 
     @property
     def num_bands(self) -> int:
-        """Bands of all blocks."""
+        """The number of bands in all blocks."""
         return len(self.centres_hz)
 
     @property
     def num_coefficients(self) -> int:
-        """T, complex coefficients of a frame."""
+        """T, the number of complex coefficients in a frame."""
         return sum(block.num_coefficients for block in self.blocks)
 
     @property
@@ -86,7 +86,7 @@ class RaggedSpectrum:
 
     Attributes:
         flat: (..., T), block after block, in a block band after band.
-        layout: what they stand for.
+        layout: says which band and rate every coefficient belongs to.
     """
 
     flat: Tensor
@@ -120,7 +120,7 @@ class RaggedSpectrum:
         """Applies a function to every block, whose two last axes it must keep.
 
         Raises:
-            ValueError: it did not.
+            ValueError: the function changed one of these axes.
         """
         return _join([function(block) for block in self.blocks], self.layout)
 
@@ -128,7 +128,7 @@ class RaggedSpectrum:
         """Applies a function to the pairs of blocks of two spectra of one transform.
 
         Raises:
-            ValueError: they are of different transforms, or the function changes a block's two last axes.
+            ValueError: the spectra are of different transforms, or the function changes a block's two last axes.
         """
         check_layout(other.layout, self.layout)
         pairs = zip(self.blocks, other.blocks, strict=True)

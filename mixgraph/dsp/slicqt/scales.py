@@ -16,8 +16,8 @@ class Scale:
     """The centre frequencies of a transform's bands, without the two at 0 Hz and at half the sample rate.
 
     Attributes:
-        name: of the scale, or `"list"` where the frequencies were given.
-        centres_hz: rising.
+        name: one of `SCALE_NAMES`, or `"list"` where the frequencies were given one by one.
+        centres_hz: the centre frequencies, rising.
     """
 
     name: str
@@ -56,15 +56,15 @@ SCALES: dict[str, Spacing] = {
 
 
 def make_scale(name: str, num_bands: int, low_hz: float, high_hz: float, offset_hz: float = 0.0) -> Scale:
-    """Bands from one frequency to another, both included, evenly spaced in the unit of a scale.
+    """Makes bands from one frequency to another, both included, evenly spaced in the unit of a scale.
 
     Args:
         name: `"bark"` (Traunmueller's 6 asinh(f / 600)), `"mel"` (2595 log10(1 + f / 700)), `"constant_q"` (octaves),
             `"variable_q"` (octaves of f + offset_hz, so that the lowest bands are wider) or `"linear"`.
-        num_bands: at least 2.
+        num_bands: the number of bands, at least 2.
         low_hz: centre of the lowest band.
         high_hz: centre of the highest band.
-        offset_hz: of `"variable_q"` alone, where it must be above 0.
+        offset_hz: the offset of `"variable_q"`, where it must be above 0; 0 for every other scale.
 
     Raises:
         ValueError: a setting is out of its range; the message says which.

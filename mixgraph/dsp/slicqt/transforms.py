@@ -60,12 +60,12 @@ class _Bands(nn.Module):
         self.register_buffer(name, torch.from_numpy(values), persistent=False)
 
     def weights(self, name: str, like: Tensor) -> Tensor:
-        """A list of weights in the precision of a signal or a spectrum; they are kept in float64."""
+        """Returns a list of weights, kept in float64, in the precision of a signal or a spectrum."""
         weights: Tensor = getattr(self, name)
         return weights.to(torch.float64 if like.dtype in (torch.float64, torch.complex128) else torch.float32)
 
     def analyse(self, frames: Tensor) -> Tensor:
-        """(..., N) real to (..., T) complex."""
+        """Transforms frames of samples, (..., N) real, to coefficients, (..., T) complex."""
         spectrum = torch.fft.rfft(frames, norm="ortho")
         buffers = _gather(spectrum, self.analysis_bin).mul_(self.weights("analysis_weight", frames))
         for block in RaggedSpectrum(buffers, self.layout).blocks:
@@ -73,7 +73,7 @@ class _Bands(nn.Module):
         return buffers
 
     def synthesise(self, coefficients: Tensor) -> Tensor:
-        """(..., T) complex to (..., N) real: the adjoint of `analyse`, and its inverse."""
+        """Transforms (..., T) complex to (..., N) real: the adjoint of `analyse`, and its inverse."""
         buffers = self._transformed(coefficients)
         spectrum = self._covering(buffers, 0)
         for j in range(1, self.num_covering):
@@ -124,18 +124,18 @@ class _Synthesis(Function):
 
 
 class _Transform(nn.Module):
-    """What `NSGT` and `SliCQT` share: their doors."""
+    """The properties and input checks that `NSGT` and `SliCQT` share."""
 
     bands: _Bands
 
     @property
     def layout(self) -> Layout:
-        """What the coefficients stand for."""
+        """The layout of the coefficients: which band and rate each of them belongs to."""
         return self.bands.layout
 
     @property
     def sample_rate(self) -> int:
-        """In Hz."""
+        """The sample rate of the signals, in Hz."""
         return self.bands.layout.sample_rate
 
     def _analyse(self, signal: Tensor) -> Tensor:
@@ -167,11 +167,12 @@ class NSGT(_Transform):
 
     Args:
         scale: centres of the bands.
-        samples: of the signals that it is for.
-        sample_rate: in Hz.
-        raster: see `make_frame`.
-        oversampling: see `make_frame`; magnitudes alias at 1, hardly at 2.
-        least_window: see `make_frame`.
+        samples: length of the signals that the transform is for.
+        sample_rate: sample rate of the signals, in Hz.
+        raster: rule for the coefficients of a band, see `make_frame`.
+        oversampling: least ratio of a band's coefficients to its window, see `make_frame`; magnitudes alias at 1,
+            hardly at 2.
+        least_window: least width of a band's window in bins, see `make_frame`.
 
     Raises:
         ValueError: a setting is out of its range, or a band is too narrow; the message says which.
@@ -194,7 +195,7 @@ class NSGT(_Transform):
         self.bands = _Bands(length, sample_rate, scale, raster, oversampling, least_window, transition=0)
 
     def forward(self, signal: Tensor) -> RaggedSpectrum:
-        """The coefficients of a signal.
+        """Transforms a signal to its coefficients.
 
         Args:
             signal: (..., samples), real.
@@ -203,7 +204,7 @@ class NSGT(_Transform):
             A spectrum whose blocks are (..., bands, size).
 
         Raises:
-            ValueError: it has another length, or is not real.
+            ValueError: the signal has another length, or is not real.
         """
         signal = self._check_signal(signal)
         if signal.shape[-1] != self.samples:
@@ -212,10 +213,10 @@ class NSGT(_Transform):
             return RaggedSpectrum(_Analysis.apply(signal, self), self.layout)
 
     def inverse(self, spectrum: RaggedSpectrum) -> Tensor:
-        """The signal of coefficients, (..., samples): exactly that of which they are, or the nearest one.
+        """Returns the signal whose coefficients these are, (..., samples), or the nearest one if there is none.
 
         Raises:
-            ValueError: they are of another transform, or not complex.
+            ValueError: the coefficients are of another transform, or not complex.
         """
         with _without_autocast(spectrum.flat):
             signal: Tensor = _Synthesis.apply(self._check_spectrum(spectrum), self, self.samples)
@@ -237,12 +238,12 @@ class SliCQT(_Transform):
 
     Args:
         scale: centres of the bands.
-        sample_rate: in Hz.
+        sample_rate: sample rate of the signals, in Hz.
         slice_samples: N, a multiple of 4; None takes what gives the narrowest band 8 bins, rounded to a power of two
             with that raster.
-        transition_samples: of the window's slopes, even, at most N / 2; None is N / 4.
-        raster: see `make_frame`.
-        least_window: see `make_frame`.
+        transition_samples: length of the window's slopes, even, at most N / 2; None is N / 4.
+        raster: rule for the coefficients of a band, see `make_frame`.
+        least_window: least width of a band's window in bins, see `make_frame`.
 
     Raises:
         ValueError: a setting is out of its range, or a band is too narrow; the message says which.
@@ -281,7 +282,7 @@ class SliCQT(_Transform):
         return math.ceil(samples / self.hop_samples) + 1
 
     def forward(self, signal: Tensor) -> RaggedSpectrum:
-        """The coefficients of a signal.
+        """Transforms a signal to its coefficients.
 
         Args:
             signal: (..., time), real.
@@ -290,21 +291,21 @@ class SliCQT(_Transform):
             A spectrum whose blocks are (..., slices, bands, size).
 
         Raises:
-            ValueError: it is empty or not real.
+            ValueError: the signal is empty or not real.
         """
         signal = self._check_signal(signal)
         with _without_autocast(signal):
             return RaggedSpectrum(_Analysis.apply(signal, self), self.layout)
 
     def inverse(self, spectrum: RaggedSpectrum, samples: int) -> Tensor:
-        """The signal of coefficients, (..., samples): exactly that of which they are, or the nearest one.
+        """Returns the signal whose coefficients these are, (..., samples), or the nearest one if there is none.
 
         Args:
             spectrum: blocks of (..., slices, bands, size).
             samples: length of the signal.
 
         Raises:
-            ValueError: they are of another transform, not complex, or not of a signal of that length.
+            ValueError: the coefficients are of another transform, not complex, or not of a signal of that length.
         """
         coefficients = self._check_spectrum(spectrum)
         needed = self.num_slices(samples)
