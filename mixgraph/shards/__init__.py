@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mixgraph.shards.card import write_card
     from mixgraph.shards.validate import validate_shards
 
-_LATER = {  # matplotlib, for one
+_LATER = {  # imported when first used, since they load slow packages such as matplotlib
     "write_card": "mixgraph.shards.card",
     "validate_shards": "mixgraph.shards.validate",
 }

@@ -86,7 +86,7 @@ Share of processors that was pruned, over all types and by type (letters: {lette
 
 @dataclass
 class _Contents:
-    """What is read of a data set: an entry a song, in order of the index, and what is there of audio and searches."""
+    """The facts about the samples that the card needs; the figures of songs are in order of the index."""
 
     songs: dict[tuple[str, str], SongFigures] = field(default_factory=dict)
     extras: list[dict[str, Any]] = field(default_factory=list)
@@ -98,9 +98,9 @@ def write_card(out: str | Path, texts: CardTexts | None = None, *, index: Index 
     """Writes README.md, croissant.json and pictures/ into the folder of a data set.
 
     Args:
-        out: the folder.
-        texts: what the card says beside what is in the samples.
-        index: of the data set; read from the folder by default.
+        out: the folder of the data set.
+        texts: the texts of the card that do not follow from the samples.
+        index: the index of the data set; read from the folder by default.
 
     Returns:
         The figures of every song, as the tables and pictures show them.
@@ -129,7 +129,7 @@ def write_card(out: str | Path, texts: CardTexts | None = None, *, index: Index 
 
 
 class _PlainDumper(yaml.SafeDumper):
-    """Writes equal values out, where YAML would refer from one to the other: not all readers of cards follow."""
+    """Writes equal values out instead of using YAML aliases, which some readers of cards do not support."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

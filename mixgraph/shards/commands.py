@@ -1,4 +1,4 @@
-"""What `python -m mixgraph validate-shards` and `rehydrate` do."""
+"""The commands `python -m mixgraph validate-shards` and `python -m mixgraph rehydrate`."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from mixgraph.shards.write import write_shards
 
 
 def validate(folder: Path) -> int:
-    """Checks a data set of shards and says what is wrong; returns 1 where something is."""
+    """Checks a data set of shards and prints its problems; returns the exit code, 1 if there are any."""
     report = validate_shards(folder)
     _say(report.summary())
     return 1 if report.problems else 0
 
 
 def rehydrate(folder: Path, roots: Sequence[Path], out: Path | None, date_published: str | None) -> int:
-    """Finds the audio of a data set without audio, and writes the set with it where asked for; returns 0.
+    """Finds the audio of a data set without audio and, if `out` is given, writes a copy with audio; returns 0.
 
     Args:
-        folder: of the data set.
-        roots: folders with the songs, at any depth.
-        out: folder to write the set with its audio to.
-        date_published: for the card; the old card's where None.
+        folder: the folder of the data set.
+        roots: folders that hold the songs, at any depth.
+        out: the folder for the copy with audio; None only looks for the audio.
+        date_published: the date on the new card; None keeps that of the old card.
 
     Raises:
-        FileNotFoundError: audio that is missing; all of it is named.
-        ValueError: the set is damaged, or has audio already.
+        FileNotFoundError: audio files are missing; the message lists all of them.
+        ValueError: the data set is damaged, or has audio already.
     """
     load_index(folder)
     texts = read_texts(folder)
@@ -73,7 +73,7 @@ def _with_audio(folder: Path, finder: SongFinder) -> Iterator[tuple[str, str, di
 
 
 def add_audio(raw: RawSample, sample: GraphSample, audio: SampleAudio) -> dict[str, bytes]:
-    """The fields of a sample with its audio: what `pack_result` makes with audio, byte for byte."""
+    """Returns the fields of a sample with audio, byte for byte as `pack_result(..., audio=True)` makes them."""
     tracks, mix = audio.tracks(0, audio.num_samples), audio.mix(0, audio.num_samples)
     scales = [peak_scale(part) for part in (*tracks, mix)]
     scaled_tracks = [track | {"scale": scale} for track, scale in zip(sample.meta["tracks"], scales[:-1], strict=True)]

@@ -1,4 +1,4 @@
-"""The configuration of a search as it goes into a shard: what decides the result, and nothing about a machine."""
+"""The configuration of a search as shards store it: the settings that decide the result, without paths of a machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-# Where things are, not what they are: they differ between two builds of the same data set.
+# Settings that are only places of files: they differ between two builds of the same data set.
 _PLACES = (
     ("data", "path"),
     ("data", "cache_dir"),
@@ -29,10 +29,10 @@ _PATH = re.compile(r"(/|~|\.\.?[/\\]|[A-Za-z]:[/\\]|\\\\)")
 
 
 def portable_config(text: str) -> str:
-    """A configuration (YAML) without the places of files; of other paths their last part is left.
+    """Removes the places of files from a configuration (YAML), and all but the last part of other paths.
 
     Raises:
-        ValueError: not YAML, or not a mapping.
+        ValueError: the text is not YAML, or not a mapping.
     """
     try:
         config = yaml.safe_load(text)
@@ -52,7 +52,7 @@ def portable_config(text: str) -> str:
 
 
 def config_hash(text: str) -> str:
-    """The sha256 of a configuration's text."""
+    """Returns the sha256 of a configuration's text."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""`croissant.json`: what is in a data set, for machines (MLCommons Croissant 1.0)."""
+"""Writes `croissant.json`, the machine-readable description of a data set (MLCommons Croissant 1.0)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from mixgraph.shards.fields import AUDIO, DRY, GRAPH, META, MIX, PARAMETERS, REQUIRED, TRACE
 from mixgraph.shards.index import Index
 
-# The context of the standard, whole: readers compare it.
+# The JSON-LD context of the standard, complete, since readers compare it.
 _TERMS = [
     "citeAs",
     "column",
@@ -80,18 +80,18 @@ def croissant(
     cite_as: str = CITATION,
     date_published: str = "",
 ) -> bytes:
-    """The metadata as JSON-LD: every tar with its sha256, a file set and a record set for each field of the samples.
+    """Returns the metadata as JSON-LD: every tar with its sha256, a file set and a record set for each sample field.
 
-    A record has the sample's key and the field's content; the key says which records are of one sample.
+    A record has the sample's key and the field's content; records with the same key belong to one sample.
 
     Args:
-        index: of the data set.
-        name: of the data set.
-        description: a paragraph for people.
-        licences: of the songs.
-        has_audio: whether any sample has audio fields.
-        cite_as: what to cite, as BibTeX.
-        date_published: such as 2026-11-29; left out where it is empty.
+        index: the index of the data set.
+        name: the name of the data set.
+        description: a paragraph that describes the data set to people.
+        licences: the licences of the songs.
+        has_audio: True if any sample has audio fields.
+        cite_as: the publication to cite, as BibTeX.
+        date_published: a date such as 2026-11-29; left out if empty.
     """
     names = (*REQUIRED, *AUDIO) if has_audio else REQUIRED
     tars = [

@@ -1,4 +1,4 @@
-"""What a network is trained on: a sample's graph with a stretch of its audio."""
+"""Training examples for a network: the graph of a sample with a stretch of its audio."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Target = Literal["mix", "rendered"]
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A sample and, where audio is read, a stretch of it.
+    """A sample and, if audio is read, a stretch of its audio.
 
     Attributes:
-        sample: with the graph of the whole song.
-        start: the stretch's first sample.
-        tracks: (K, 2, T) float32 at the level of the search; None where no audio is read.
-        target: (2, T): the engineer's mix, or what the graph makes of the tracks.
+        sample: the sample; its graph is that of the whole song.
+        start: the position of the stretch in the sample's audio, in samples.
+        tracks: dry tracks, (K, 2, T) float32, at the level of the search; None if no audio is read.
+        target: (2, T), the engineer's mix or the tracks rendered by the graph; None if no audio is read.
     """
 
     sample: GraphSample
@@ -33,7 +33,7 @@ class Example:
     target: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Example:
-        """A copy whose tensors are on a device."""
+        """Returns a copy whose tensors are on a device."""
         return replace(
             self,
             sample=self.sample.to(device),
@@ -47,12 +47,12 @@ class Stretch:
     """How examples are cut from samples.
 
     Attributes:
-        audio: whether audio is read at all.
-        seconds: length of the stretch; None takes the whole sample. Shorter samples are padded with zeros.
-        target: `"mix"`, the engineer's, or `"rendered"`, what the graph makes of the tracks: then tracks, graph and
-            target are consistent, which no found graph is with an engineer's mix.
-        warm_up_seconds: what is rendered before the stretch (reverb tails and envelopes need a past).
-        seed: of random positions.
+        audio: read audio; otherwise examples are graphs only.
+        seconds: the length of the stretch; None takes the whole sample. Shorter samples are padded with zeros.
+        target: `"mix"`, the engineer's mix, or `"rendered"`, the tracks rendered by the graph. Only the latter agrees
+            exactly with tracks and graph: a graph found by a search only approximates the engineer's mix.
+        warm_up_seconds: the audio rendered before the stretch and dropped, for reverb tails and envelopes.
+        seed: seeds the random positions of stretches.
     """
 
     audio: bool = False
@@ -70,14 +70,14 @@ class Stretch:
             raise ValueError(f"warm_up_seconds: at least 0 is needed, got {self.warm_up_seconds}")
 
     def cut(self, sample: GraphSample, draw: str | None = None) -> Example:
-        """An example of a sample.
+        """Cuts an example from a sample.
 
         Args:
-            sample: with audio, where it is to be read.
-            draw: names a random draw; the same name gives the same position. None takes the middle.
+            sample: the sample; it needs audio if `self.audio` is set.
+            draw: the name of a random draw; the same name gives the same position. None takes the middle.
 
         Raises:
-            ValueError: a sample without audio; the message says how to have some.
+            ValueError: audio is to be read, but the sample has none; the message says how to add it.
         """
         if not self.audio:
             return Example(sample)
@@ -100,13 +100,13 @@ def _random(name: str) -> random.Random:
 
 
 def rendered(sample: GraphSample, start: int, stop: int, warm_up_seconds: float) -> Tensor:
-    """What the graph makes of the dry tracks from `start` to `stop`, (2, stop - start).
+    """Renders the dry tracks from `start` to `stop` with the sample's graph, (2, stop - start).
 
     Args:
-        sample: with audio.
-        start: first sample.
-        stop: after the last one.
-        warm_up_seconds: rendered before `start` and dropped; what is older is taken for silence.
+        sample: a sample with audio.
+        start: the first audio sample of the stretch.
+        stop: the audio sample after the last of the stretch.
+        warm_up_seconds: audio rendered before `start` and dropped; older audio counts as silence.
     """
     if sample.audio is None:
         raise ValueError(f"{sample.shard}: {sample.key}: has no audio")

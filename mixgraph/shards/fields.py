@@ -1,7 +1,7 @@
-"""What a sample in a shard consists of, how large it may be, and JSON that is read with care.
+"""The fields of a sample in a shard, the limits of their sizes, and a safe reader of JSON.
 
-A sample is a few files of a tar whose names are `KEY.FIELD`. Nothing else is in a shard. Everything that is read may
-come from strangers: sizes are compared with the limits below before anything is read, and nothing is ever unpickled.
+A sample is a few files of a tar whose names are `KEY.FIELD`. A shard holds nothing else. It may come from
+an untrusted source: sizes are compared with the limits below before anything is read, and nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LIMITS: dict[str, int] = {
     PARAMETERS: 128 * _MIB,
     TRACE: 32 * _MIB,
     META: 4 * _MIB,
-    DRY: (8 << 30) - 1,  # what a tar header of this kind can state; audio is not read into memory as a whole
+    DRY: (8 << 30) - 1,  # the largest size that a ustar header can hold; audio is not read into memory as a whole
     MIX: 1 << 30,
 }
 """Bytes that a field may have."""
@@ -46,18 +46,18 @@ SHARD = re.compile(rf"{SPLIT.pattern}/[0-9]{{6}}\.tar")
 
 
 def parse_json(data: bytes, where: str, strict: bool = False) -> Any:
-    """JSON of a hostile origin as plain values.
+    """Decodes JSON from an untrusted source to plain values.
 
     Args:
-        data: UTF-8; its size was bounded by who read it.
-        where: names shard, sample and field in messages.
-        strict: refuse an object that gives a key twice, too (slower).
+        data: the JSON text as UTF-8; the caller must have bounded its size.
+        where: the shard, sample and field, for error messages.
+        strict: also refuse objects that repeat a key (slower).
 
     Raises:
-        ValueError: not UTF-8, not JSON, NaN or infinity, nested too deeply.
+        ValueError: the text is not UTF-8 or not JSON, is nested too deeply, or has NaN or infinity.
     """
 
-    if not strict:  # several times as fast; what it refuses is read again below, which says what is wrong
+    if not strict:  # several times as fast; a refused text is read again below, which raises with the reason
         with suppress(orjson.JSONDecodeError):
             return orjson.loads(data)
 
@@ -81,16 +81,16 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def to_json(value: Any) -> bytes:
-    """One line of JSON; the same values give the same bytes. Numbers that JSON lacks become null."""
+    """Encodes values as one line of JSON; equal values give equal bytes. NaN and infinity become null."""
     return json_text(value, separators=(",", ":")).encode() + b"\n"
 
 
 def check_key(key: str) -> str:
-    """Returns the key of a sample.
+    """Checks the key of a sample, and returns it.
 
     Raises:
-        ValueError: other characters than letters, digits, `_` and `-` (a dot would start the field's name), or more
-            than 80 of them.
+        ValueError: the key has other characters than letters, digits, `_` and `-` (a dot would start the field's
+            name), or more than 80 of them.
     """
     if not isinstance(key, str) or not KEY.fullmatch(key):
         raise ValueError(f"key: 1 to 80 letters, digits, _ or - are needed, got {key!r}")
@@ -98,10 +98,13 @@ def check_key(key: str) -> str:
 
 
 def check_fields(fields: Mapping[str, bytes] | Mapping[str, int]) -> None:
-    """Checks names and sizes of a sample's fields: their bytes, or their sizes.
+    """Checks names and sizes of a sample's fields.
+
+    Args:
+        fields: name -> the bytes of the field, or their number.
 
     Raises:
-        ValueError: fields that are missing, unknown or too large; one audio field without the other.
+        ValueError: a field is missing, unknown or too large, or there is one audio field without the other.
     """
     missing = [name for name in REQUIRED if name not in fields]
     unknown = sorted(set(fields) - set(LIMITS))
@@ -117,7 +120,7 @@ def check_fields(fields: Mapping[str, bytes] | Mapping[str, int]) -> None:
 
 
 def check_size(name: str, size: int) -> None:
-    """Raises ValueError where a field is larger than its limit."""
+    """Raises ValueError if a field is larger than its limit."""
     limit = LIMITS.get(name, UNKNOWN_LIMIT)
     if size > limit:
         raise ValueError(f"{name}: at most {limit:,} bytes are allowed, got {size:,}")

@@ -1,7 +1,7 @@
-"""The tracks of a song end to end in one stereo FLAC, each with its scale; any stretch is read by position.
+"""Stores the tracks of a song end to end in one stereo FLAC; any stretch is read by its position.
 
-FLAC holds whole numbers of 24 bits below full scale, and audio at the level of a search may be above it. Each track is
-divided by a power of two, which changes no digit, so that what is read is what was written, rounded to 24 bits.
+FLAC holds integers of 24 bits within full scale, and audio at the level of a search may exceed it. So each track is
+divided by a power of two, its scale, which loses no precision: reading gives the audio rounded to 24 bits.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from torch import Tensor
 from mixgraph.shards.tar import FileSlice
 
 _FULL = 1 << 23
-_AT_ONCE = 1 << 18  # frames that are written at once
+_AT_ONCE = 1 << 18  # the number of frames in one write
 
 
 def peak_scale(audio: Tensor) -> float:
-    """The smallest power of two that is not below the peak of (2, L); 1 for silence.
+    """Returns the smallest power of two that is not below the peak of audio (2, L); 1 for silence.
 
     Raises:
-        ValueError: NaN or infinity, or a peak above 2**60.
+        ValueError: the audio has NaN or infinity, or a peak above 2**60.
     """
     peak = float(audio.abs().max()) if audio.numel() else 0.0
     if not math.isfinite(peak) or peak > 2.0**60:
@@ -53,14 +53,14 @@ def encode_flac(parts: Iterable[Tensor], scales: Iterable[float], sample_rate: i
 
 @dataclass(frozen=True)
 class FlacPart:
-    """A FLAC that stands somewhere in a file, with what it must be.
+    """A FLAC inside another file, and the rate and length that it must have.
 
     Attributes:
-        path, offset, size: where its bytes are.
-        where: names shard, sample and field in messages.
-        sample_rate: in Hz.
-        num_parts: of equal length, end to end.
-        num_samples: length of every part.
+        path, offset, size: the file, and the position and number of the FLAC's bytes in it.
+        where: the shard, sample and field, for error messages.
+        sample_rate: the expected sample rate in Hz.
+        num_parts: the number of parts, which are of equal length and follow each other.
+        num_samples: the length of every part in samples.
     """
 
     path: Path
@@ -72,10 +72,10 @@ class FlacPart:
     num_samples: int
 
     def read(self, part: int, start: int, stop: int) -> Tensor:
-        """The samples [start, stop) of a part, (2, stop - start) float32, zeros where there are none.
+        """Reads the samples [start, stop) of a part, (2, stop - start) float32, with zeros outside the part.
 
         Raises:
-            ValueError: not a stereo FLAC of this rate and length, or damaged content.
+            ValueError: the bytes are damaged, or not a stereo FLAC of this rate and length.
         """
         out = torch.zeros(2, stop - start)
         first, last = max(start, 0), min(stop, self.num_samples)
@@ -87,7 +87,7 @@ class FlacPart:
         return out
 
     def check(self) -> None:
-        """Decodes all of it; raises as `read` does."""
+        """Decodes the whole FLAC to verify it; raises as `read` does."""
         with self._open() as file:
             for start in range(0, self.num_parts * self.num_samples, _AT_ONCE):
                 self._stretch(file, start, min(_AT_ONCE, self.num_parts * self.num_samples - start))

@@ -1,4 +1,4 @@
-"""`graph.json`, `params.safetensors` and `trace.json` of a sample, written and read."""
+"""Writes and reads `graph.json`, `params.safetensors` and `trace.json` of a sample."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ _MAX_ROWS = 1_000_000
 
 
 def graph_bytes(file: GraphFile) -> bytes:
-    """`graph.json`: as a graph file, but the processors' options are a list of `{type, option, value}`.
+    """Encodes `graph.json`: a graph file, but with the processors' options as a list of `{type, option, value}`.
 
-    A list of equal records is what tools that infer a schema can read; `value` is JSON in a text.
+    Tools that infer a schema can read a list of uniform records; `value` is a string that holds JSON.
     """
     record = graph_to_dict(file.graph, file.weights, file.loss_increases)
     options = [
@@ -63,10 +63,11 @@ def graph_bytes(file: GraphFile) -> bytes:
 
 
 def read_graph(data: bytes, where: str, strict: bool = False) -> GraphFile:
-    """The inverse of `graph_bytes`, with every field checked.
+    """Decodes the bytes of `graph_bytes`, and checks every field.
 
     Raises:
-        ValueError: not JSON, missing, unknown or ill-typed fields, a newer schema, or an invalid graph.
+        ValueError: the data is not JSON, has missing, unknown or ill-typed fields or a newer schema, or the graph is
+            invalid.
     """
     record = parse_json(data, where, strict)
     if not isinstance(record, dict) or not isinstance(record.get("processor_options"), list):
@@ -95,10 +96,10 @@ def _processors(sample_rate: int, options: str, device: str) -> Processors:
 def processors_of(
     sample_rate: int, options: Mapping[str, Mapping[str, Any]], device: torch.device | str = "cpu"
 ) -> Processors:
-    """The processors of a graph file, made once for all samples that need the same ones on a device.
+    """Returns the processors of a graph file; samples with equal options on one device share them.
 
     Raises:
-        ValueError: options that a processor does not have.
+        ValueError: a processor does not have one of the options.
     """
     return _processors(sample_rate, _options_text(options), str(device))
 
@@ -111,7 +112,7 @@ def _options_text(options: Mapping[str, Mapping[str, Any]]) -> str:
 
 @dataclass(frozen=True)
 class _Declared:
-    """What `check_parameters` asks of a processor; a processor makes its specification anew each time."""
+    """The specification of a processor, kept for `check_parameters`: a processor builds it anew at every access."""
 
     specification: dict[str, Parameter]
 
@@ -123,10 +124,10 @@ def _declared(sample_rate: int, options: str) -> dict[str, _Declared]:
 
 
 def read_parameters(data: bytes, file: GraphFile, where: str) -> tuple[Values, Tensor]:
-    """Parameters and weights of `params.safetensors`, see `graph.io.load_parameters`.
+    """Decodes parameters and weights from `params.safetensors`, as `graph.io.load_parameters` does.
 
     Raises:
-        ValueError: a header that is too large or damaged, keys, shapes or values that do not fit the graph.
+        ValueError: the header is too large or damaged, or keys, shapes or values do not fit the graph.
     """
     stated = int.from_bytes(data[:8], "little")
     if len(data) < 8 or stated > min(_HEADER_LIMIT, len(data) - 8):
@@ -152,10 +153,10 @@ def read_parameters(data: bytes, file: GraphFile, where: str) -> tuple[Values, T
 
 
 def trace_bytes(rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """`trace.json`: a list of rows that all have the keys `TRACE_KEYS`.
+    """Encodes `trace.json`, a list of rows that all have the keys `TRACE_KEYS`.
 
     Raises:
-        ValueError: a row with another key.
+        ValueError: a row has another key.
     """
     uniform = []
     for i, row in enumerate(rows):
@@ -167,10 +168,10 @@ def trace_bytes(rows: Iterable[Mapping[str, Any]]) -> bytes:
 
 
 def read_trace(data: bytes, where: str, strict: bool = False) -> list[dict[str, Any]]:
-    """The rows of `trace.json`.
+    """Decodes the rows of `trace.json`.
 
     Raises:
-        ValueError: not JSON, not a list of rows, or a row with other keys or with values that are nested.
+        ValueError: the data is not JSON or not a list of rows, or a row has other keys or nested values.
     """
     rows = parse_json(data, where, strict)
     if not isinstance(rows, list) or len(rows) > _MAX_ROWS:

@@ -1,8 +1,8 @@
-"""The head of a card for Hugging Face: licence, size, splits, and the type of every field of a sample.
+"""The YAML header of a card for Hugging Face: licence, size, splits, and the type of every field of a sample.
 
-`datasets` infers the fields of a WebDataset from its first samples, and refuses samples without a field that those
-have, and numbers where those have null. A card that declares the fields settles it: all sets have the same ones, and
-what a sample lacks (its audio, or a value that nobody knows) is None.
+`datasets` infers the fields of a WebDataset from its first samples. It refuses later samples that lack a field of the
+first, or that have a number where those have null. So the card declares the fields, the same for all data sets; a field
+that a sample lacks (its audio, or an unknown value) is None.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mixgraph.shards.fields import DRY, GRAPH, META, MIX, PARAMETERS, TRACE
 from mixgraph.shards.index import Index
 from mixgraph.shards.statistics import SongFigures
 
-# Hugging Face's names of licences, by what songs say; everything else is "other", with the text beside it.
+# The licence as songs state it -> its name at Hugging Face; all others are "other", with the text beside it.
 _LICENCES = {
     "cc0": "cc0-1.0", "cc01.0": "cc0-1.0", "cc-by-4.0": "cc-by-4.0", "ccby4.0": "cc-by-4.0",
     "ccbysa4.0": "cc-by-sa-4.0", "ccby-sa4.0": "cc-by-sa-4.0", "ccbyncsa4.0": "cc-by-nc-sa-4.0",
@@ -23,7 +23,7 @@ _LICENCES = {
 }  # fmt: skip
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
-# A text is a type of values, {name: type} an object, [type] a list. What `meta` and `graphs` describe, as types.
+# A string is a type of values, {name: type} an object, [type] a list: the JSON that `meta` and `graphs` describe.
 _TEXT, _WHOLE, _NUMBER, _FLAG = "string", "int64", "float64", "bool"
 _PARTS = dict.fromkeys(("full", "lr", "mid", "side"), _NUMBER)
 _SCORE = {
@@ -105,13 +105,13 @@ META_TYPES: dict[str, Any] = {
 def front_matter(
     index: Index, name: str, songs: Sequence[SongFigures], extras: Iterable[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """The head of the card, for YAML.
+    """Returns the header of the card as plain values for YAML.
 
     Args:
-        index: of the data set.
-        name: of the data set.
-        songs: its figures.
-        extras: `extra` of the meta.json of every sample.
+        index: the index of the data set.
+        name: the name of the data set.
+        songs: the figures of its songs.
+        extras: the entry `extra` of the meta.json of every sample.
     """
     known = {_LICENCES.get(re.sub(r"[\s_]+", "", song.licence.lower()), "other") for song in songs}
     licence: dict[str, object] = {"license": known.pop() if len(known) == 1 else "other"}
@@ -135,9 +135,9 @@ def front_matter(
 
 
 def features(extras: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The fields of a sample as `datasets` has them in YAML: safetensors are bytes, and so is audio.
+    """Returns the fields of a sample as `datasets` declares them in YAML; safetensors and audio are bytes.
 
-    Audio that is declared as such needs torchcodec, even where nothing is decoded; bytes can be cast to it.
+    A field declared as audio needs torchcodec even if nothing is decoded; users can cast bytes to audio.
     """
     extra: Any = None
     for values in extras:
@@ -159,7 +159,7 @@ def _yaml(kind: Any) -> dict[str, Any]:
 
 
 def _type_of(value: Any) -> Any:
-    """The type of a JSON value; None where it is null."""
+    """Returns the type of a JSON value; None for null."""
     if isinstance(value, Mapping):
         return {str(key): _type_of(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -173,7 +173,7 @@ def _type_of(value: Any) -> Any:
 
 
 def _united(first: Any, second: Any) -> Any:
-    """A type that both kinds of values have."""
+    """Returns a type that covers both types."""
     if first is None or second is None or first == second:
         return second if first is None else first
     if isinstance(first, dict) and isinstance(second, dict):

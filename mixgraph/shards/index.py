@@ -1,4 +1,4 @@
-"""The index of a data set: which sample is where, and the checksum of everything."""
+"""The index of a data set: the place and the checksum of every shard and sample."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ class Index:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits that have samples, in alphabetical order."""
+        """Returns the splits that have samples, in alphabetical order."""
         return tuple(sorted({shard.split for shard in self.shards}))
 
     def num_samples(self, split: str) -> int:
         return sum(shard.num_samples for shard in self.shards if shard.split == split)
 
     def to_json(self) -> bytes:
-        """One record a line."""
+        """Encodes the index as JSON with one record a line."""
 
         def lines(records: Iterable[Any]) -> str:
             text = ",\n    ".join(json.dumps(asdict(record)) for record in records)
@@ -70,9 +70,9 @@ def load_index(folder: str | Path) -> Index:
     """Reads the index of a data set.
 
     Raises:
-        FileNotFoundError: no index in the folder.
-        ValueError: a damaged or hostile one: other fields or types, a path that is not `SPLIT/000000.tar`, a shard
-            or key that is given twice, a sample whose shard is not listed.
+        FileNotFoundError: the folder has no index.
+        ValueError: the index is damaged or malicious: other fields or types, a path that is not `SPLIT/000000.tar`, a
+            shard or key that is listed twice, or a sample whose shard is not listed.
     """
     path = Path(folder) / INDEX
     if not path.is_file():

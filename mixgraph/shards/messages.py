@@ -1,4 +1,4 @@
-"""How batches leave a worker: few arrays that hold the values of many tensors."""
+"""Packs batches for the way from a worker to the main process: few arrays hold the values of many tensors."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _TAKEN_APART_BY = ("_num_graphs", "_slice_dict", "_inc_dict")
 class Message:
     """Batches that leave a worker in one message: lists of examples, or PyG batches.
 
-    Between processes, each tensor would be a file of its own in shared memory, which takes longer than to decode the
-    whole sample. So all tensors of a type travel as one array.
+    Between processes, torch would send each tensor as a separate file in shared memory, which takes longer than to
+    decode the whole sample. So all tensors of a dtype are sent as one array.
     """
 
     batches: list[Any]
@@ -42,14 +42,14 @@ class _Place(NamedTuple):
 
 
 class _Outline(NamedTuple):
-    """Of a sample, an example or a PyG batch: its attributes, with places for tensors."""
+    """A sample, an example or a PyG batch without its tensors: its attributes, with placeholders for tensors."""
 
     kind: str
     values: dict[str, Any]
 
 
 class _Freight:
-    """Takes the tensors out of values."""
+    """Replaces tensors in values by placeholders, and collects them by dtype."""
 
     def __init__(self) -> None:
         self.parts: dict[torch.dtype, list[Tensor]] = {}
@@ -85,7 +85,7 @@ class _Freight:
 
 
 def _unload(outline: list[Any], freight: dict[torch.dtype, tuple[np.ndarray, list[int]]]) -> Message:
-    """The inverse of `Message.__reduce__`."""
+    """Restores the message that `Message.__reduce__` packed."""
     parts = {dtype: torch.from_numpy(joined).split(sizes) for dtype, (joined, sizes) in freight.items()}
 
     def restored(value: Any) -> Any:

@@ -1,7 +1,7 @@
-"""`meta.json` of a sample: where it comes from, what was read how, and how well the graph fits.
+"""`meta.json` of a sample: its song, its audio files and how they were read, and how well the graph fits.
 
-Every record has the same keys in every sample (tools that infer a schema from many files find one); what is not
-known is null. The sample rate counts in Hz, positions and lengths in samples at that rate.
+Every record has the same keys in every sample, so that tools can infer one schema from many files; unknown values are
+null. The sample rate is in Hz, positions and lengths are in samples at that rate.
 
     key, dataset, song, title, artist, licence       texts; artist may be null
     sample_rate, level                               `level`: the factor on the files' audio; the graph expects it
@@ -47,7 +47,7 @@ def check_meta(meta: Any, where: str) -> dict[str, Any]:
     """Checks every field of a decoded meta.json; returns it.
 
     Raises:
-        ValueError: the first field that is missing, unknown, of another type or out of range, by name.
+        ValueError: a field is missing, unknown, of another type or out of range; the message names the first.
     """
     try:
         _record(meta, _FIELDS)
@@ -66,10 +66,10 @@ def check_meta(meta: Any, where: str) -> dict[str, Any]:
 
 
 def check_fit(meta: Mapping[str, Any], graph: MixGraph, where: str) -> None:
-    """Checks a meta.json, which was checked itself, against its graph.
+    """Checks a meta.json against its graph, after `check_meta`.
 
     Raises:
-        ValueError: other tracks, counts or numbers of values than the graph has, or a graph of several songs.
+        ValueError: tracks, counts or numbers of values differ from the graph's, or the graph is of several songs.
     """
     if graph.num_songs != 1:
         raise ValueError(f"{where}: a graph of one song is needed, got {graph.num_songs} songs")
@@ -87,7 +87,7 @@ def check_fit(meta: Mapping[str, Any], graph: MixGraph, where: str) -> None:
 
 
 def type_records(counts: Mapping[str, int], console: Mapping[str, int] | None) -> list[dict[str, Any]]:
-    """Counts by type as uniform records; `console` has those before pruning, where they are known."""
+    """Returns the processors of each type as uniform records; `console` has their numbers before pruning, if known."""
     types = sorted({*counts, *(console or {})})
     records: list[dict[str, Any]] = []
     for node_type in types:
@@ -97,7 +97,7 @@ def type_records(counts: Mapping[str, int], console: Mapping[str, int] | None) -
     return records
 
 
-# Checks name no place: whoever asks puts the field before the message, so that sound values cost no text.
+# Checks do not name the field: the caller prepends it to a message, so that no text is built for valid values.
 Check = Callable[[Any], None]
 
 
@@ -165,7 +165,7 @@ def _number(low: float = -1e300, high: float = 1e300) -> Check:  # 1e999 is infi
 
 
 def _numbers(low: float = -1e300, high: float = 1e300, null: bool = False) -> Check:
-    """A list of numbers, of nulls too where `null`; by type first, since nearly all lists are sound."""
+    """Checks for a list of numbers, or nulls if `null`; by type first, since nearly all lists are valid."""
     check_number = _number(low, high)
     check_list = _list(_or_null(check_number) if null else check_number)
     kinds = {float, int, type(None)} if null else {float, int}

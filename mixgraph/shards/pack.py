@@ -1,4 +1,4 @@
-"""From a result folder, or from values in memory, to the fields of a sample; the same input gives the same bytes."""
+"""Packs a result folder, or values in memory, into the fields of a sample; equal input gives equal bytes."""
 
 from __future__ import annotations
 
@@ -28,21 +28,22 @@ Fields = dict[str, bytes]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a graph comes from and how it was found; what `meta.json` says beside the graph.
+    """The entries of `meta.json` that do not follow from the graph: the song, its files, and the search.
 
     Attributes:
         dataset, song, title, artist, licence: texts of meta.json; splits keep a song and an artist together by them.
         level: the factor that the files' audio was multiplied by in the search.
         num_samples: the length of the song.
-        files: for every track, its file relative to the song's folder and the sha256 of that file, or (None, None).
-        placements: for every track, the sample of its file that meets the mix's first, and its polarity (1 or -1).
-        mono: for every track, whether its file is mono or has two equal channels.
-        mix_file: the mix's file and its sha256, or (None, None).
-        losses: of the dry sum, the console and the found graph, or None.
+        files: a pair for every track: its file relative to the song's folder and the sha256, or (None, None).
+        placements: a pair for every track: the sample of its file that is aligned with the mix's first sample, and its
+            polarity (1 or -1).
+        mono: a flag for every track: its file is mono or has two equal channels.
+        mix_file: the file of the mix and its sha256, or (None, None).
+        losses: the losses of the dry sum, the console and the found graph, or None.
         console: type -> number of processors before pruning, or None.
-        config: text of the search's configuration.
-        confidence: for every processor, the share of the runs that keep it; None without several runs.
-        extra: what else is to stand in meta.json.
+        config: the text of the search's configuration.
+        confidence: the share of the runs that keep each processor, in 0..1; None without several runs.
+        extra: further entries of meta.json, stored under `extra`.
     """
 
     dataset: str
@@ -74,24 +75,25 @@ def pack_result(
     extra_meta: Mapping[str, Any] | None = None,
     excerpt_seconds: float | None = None,
 ) -> Iterator[tuple[str, Fields]]:
-    """The samples of a result folder: one, or one an excerpt.
+    """Packs a result folder as one sample, or one sample for each excerpt.
 
     Args:
-        folder: of a finished search of one song.
-        song: as the search read it; only needed for audio (and for folders that do not name the files they used).
-        dataset: name of the data set that the song is from.
-        artist: of the song, where known; splits depend on it.
-        audio: put the tracks and the mix into the sample. Without, they are found again by name and hash.
-        confidence: for every processor, the share of the runs that keep it, in 0..1; None without several runs.
-        extra_meta: more to stand in meta.json, under `extra`.
+        folder: the result folder of a finished search of one song.
+        song: the song as the search read it; only needed for audio, and for folders that do not list their files.
+        dataset: the name of the data set that the song is from.
+        artist: the artist of the song, or None; it decides the split.
+        audio: put the tracks and the mix into the sample; otherwise readers find the files by name and hash.
+        confidence: the share of the runs that keep each processor, in 0..1; None without several runs.
+        extra_meta: further entries of meta.json, stored under `extra`.
         excerpt_seconds: cut the song into excerpts of this length (the last may be shorter); None keeps it whole.
 
     Yields:
         (key, field name -> bytes); the key is `DATASET-SONG`, with `-0000` and so on for excerpts.
 
     Raises:
-        FileNotFoundError: not a result folder.
-        ValueError: a damaged folder, audio without the song, another song than the folder's, or no file hashes.
+        FileNotFoundError: the folder is not a result folder.
+        ValueError: the folder is damaged or has no file hashes, the song is not that of the folder, or audio is to be
+            packed without the song.
     """
     folder = Path(folder)
     result, file = load_result(folder), load_graph(folder / "graph.json")
@@ -145,23 +147,23 @@ def pack_sample(
     trace: Iterable[Mapping[str, Any]] = (),
     excerpt: tuple[int, int] | None = None,
 ) -> tuple[str, Fields]:
-    """A sample from values in memory, for synthetic sets and whatever is not a result folder.
+    """Packs a sample from values in memory, such as a synthetic song, which has no result folder.
 
     Args:
-        key: of letters, digits, `_` and `-`.
-        file: the graph with sample rate, weights (needed), loss increases and processor options.
+        key: the key of the sample: letters, digits, `_` and `-`.
+        file: the graph with sample rate, weights (required), loss increases and processor options.
         parameters: type -> name -> (nodes of the type, *shape).
-        origin: what meta.json says.
-        tracks: (K, 2, L) at the level of the search, in order of the graph's inputs; None packs no audio.
-        mix: (2, L) likewise.
-        trace: rows of the search, where there was one.
+        origin: the entries of meta.json that do not follow from the graph.
+        tracks: dry tracks (K, 2, L) at the level of the search, in order of the graph's inputs; None packs no audio.
+        mix: the mix (2, L) at the same level; None packs no audio.
+        trace: a row for every trial of the search; empty if there was no search.
         excerpt: (first sample in the song, length); the whole song by default.
 
     Returns:
         The key, and field name -> bytes.
 
     Raises:
-        ValueError: values that do not fit each other, audio of another length, a key with other characters.
+        ValueError: values do not fit each other, audio has another length, or the key has other characters.
     """
     check_key(key)
     start, length = excerpt or (0, origin.num_samples)
@@ -249,7 +251,7 @@ def _meta(
 
 
 def _origin(folder: Path, song: Song | None, metrics: Metrics) -> Origin:
-    """What a result folder says about where its graph comes from."""
+    """Reads the origin of a graph from its result folder."""
     tracks = metrics.tracks
     hashes = metrics.file_hashes or (song.file_hashes if song is not None else {})
     if hashes and len(hashes) != len(tracks) + 1:
@@ -290,6 +292,6 @@ def _check_song(folder: Path, song: Song, result: FoundGraph, metrics: Metrics) 
 
 
 def _key(name: str, suffix: int) -> str:
-    """A name that leaves room for a suffix; a long one ends in its hash."""
+    """Makes a key of a name that leaves room for a suffix; a long name is cut and ends in its hash."""
     room = 80 - suffix
     return name if len(name) <= room else f"{name[: room - 13]}-{config_hash(name)[:12]}"

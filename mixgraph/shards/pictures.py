@@ -1,4 +1,4 @@
-"""Pictures of a data set's statistics (the paper's Figure 6)."""
+"""Plots the statistics of a data set (the paper's Figure 6)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _MOST_BARS = 20
 
 
 def sizes_figure(songs: Sequence[SongFigures]) -> Figure:
-    """Histograms over songs: tracks, subgroups, processors of the console and of the found graph, stacked by data set.
+    """Plots histograms of tracks, subgroups and processors (console, found graph) over songs, stacked by data set.
 
     Raises:
-        ValueError: no songs.
+        ValueError: there are no songs.
     """
     if not songs:
         raise ValueError("songs: at least one is needed, got none")
@@ -48,10 +48,10 @@ def sizes_figure(songs: Sequence[SongFigures]) -> Figure:
 
 
 def ratios_figure(songs: Sequence[SongFigures]) -> Figure:
-    """Left: pruning ratio of each type, mean over songs. Right: match losses of every song, before and after pruning.
+    """Plots the mean pruning ratio of each type (left) and every song's match loss before and after pruning (right).
 
     Raises:
-        ValueError: no songs.
+        ValueError: there are no songs.
     """
     if not songs:
         raise ValueError("songs: at least one is needed, got none")
@@ -89,7 +89,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _edges(values: Sequence[float]) -> list[float]:
-    """Edges of bars of equal whole width, around whole numbers, at most _MOST_BARS of them."""
+    """Returns the edges of at most `_MOST_BARS` histogram bars of equal integer width, centred on integers."""
     low, high = int(min(values)), int(max(values))
     width = -(-(high - low + 1) // _MOST_BARS)
     count = -(-(high - low + 1) // width)
@@ -97,7 +97,7 @@ def _edges(values: Sequence[float]) -> list[float]:
 
 
 def _as_text(legend: Legend) -> None:
-    """Takes the names in a legend as text, not as formulas between dollar signs."""
+    """Shows the names in a legend as plain text: a name with dollar signs is no formula."""
     for text in legend.get_texts():
         text.set_text(printable(text.get_text()))
         text.set_parse_math(False)

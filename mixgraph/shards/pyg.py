@@ -1,4 +1,4 @@
-"""Examples as PyTorch Geometric data and batches, in which tracks, nodes and edges stay together."""
+"""Converts examples to PyTorch Geometric data and batches, with tracks and targets beside nodes and edges."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ FOLLOW = ("tracks", "source_index", "processor_index")
 
 
 def to_data(example: Example) -> Data:
-    """An example as PyG data: `graph.convert.to_pyg`, and what an example has beside the graph.
+    """Converts an example to PyG data: the graph by `graph.convert.to_pyg`, and the rest of the example.
 
     Returns:
-        As `to_pyg`, with parameters of every type, `weight` and `loss_increase` (NaN where not known). Further: key:
-        of the sample; sample_rate, num_samples, start: (1,); where audio is read, tracks: (K, 2, T), row `k` is that
-        of node `source_index[k]`, and target: (1, 2, T).
+        The data of `to_pyg` with parameters of every type, `weight` and `loss_increase` (NaN if not known). Further
+        attributes are `key`, that of the sample; `sample_rate`, `num_samples` and `start`, (1,) each; and, if audio
+        is read, `tracks` (K, 2, T), whose row `k` is that of node `source_index[k]`, and `target` (1, 2, T).
     """
     sample = example.sample
     increases = sample.loss_increases
@@ -40,13 +40,13 @@ def to_data(example: Example) -> Data:
 
 
 def to_batch(examples: Sequence[Example]) -> Batch:
-    """Examples as one PyG batch; `to_data_list` gives them back.
+    """Joins examples into one PyG batch; `to_data_list` splits it again.
 
-    Nodes, edges, sources and processors are shifted and joined; `batch` says which graph a node belongs to,
-    `tracks_batch` a track, `processor_index_batch` a processor.
+    Indices of nodes, edges, sources and processors are shifted. `batch` holds the graph of each node, `tracks_batch`
+    that of each track, and `processor_index_batch` that of each processor.
 
     Raises:
-        ValueError: no examples, or stretches of different lengths.
+        ValueError: there are no examples, or their stretches have different lengths.
     """
     if not examples:
         raise ValueError("examples: at least one is needed for a batch, got none")

@@ -1,4 +1,4 @@
-"""Reading of shards without Lightning: `for sample in read_shards(folder)`."""
+"""Reads shards without Lightning: `for sample in read_shards(folder)`."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
 def read_shards(paths: Paths, audio_root: Paths | None = None) -> Iterator[GraphSample]:
-    """The samples of shards, in order.
+    """Yields the samples of shards, in order.
 
     Args:
         paths: a folder of shards (all of its splits, or one: `data/train`), a tar, or a list of them.
-        audio_root: for data sets without audio: folders in which the songs are, in the user's own copy; the samples
-            get their audio from there.
+        audio_root: folders with the user's copy of the songs, from which samples of a data set without audio take
+            their audio.
 
     Raises:
-        FileNotFoundError: no such path, no shards in it, or audio that was not found (all of it is listed).
-        ValueError: a damaged or hostile shard; the message names the shard, the sample and the field.
+        FileNotFoundError: a path does not exist or has no shards, or audio is missing (the message lists all of it).
+        ValueError: a shard is damaged or malicious; the message names the shard, the sample and the field.
     """
     finder: SongFinder | None = None
     if audio_root is not None:
@@ -42,10 +42,10 @@ def read_shards(paths: Paths, audio_root: Paths | None = None) -> Iterator[Graph
 
 
 def shard_paths(paths: Paths) -> list[Path]:
-    """The tars of a folder (sorted by split and number), or the paths of tars.
+    """Lists the tars of folders, sorted by split and number; paths of tars stay as they are.
 
     Raises:
-        FileNotFoundError: a path that does not exist, or a folder without tars.
+        FileNotFoundError: a path does not exist, or a folder has no tars.
     """
     several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     shards: list[Path] = []
@@ -63,10 +63,10 @@ def shard_paths(paths: Paths) -> list[Path]:
 
 
 def read_raw(shard: Path) -> Iterator[RawSample]:
-    """The samples of one tar, undecoded; sizes are checked before anything is read.
+    """Yields the samples of one tar, undecoded; sizes are checked before anything is read.
 
     Raises:
-        ValueError: see `read_shards`.
+        ValueError: the shard is damaged or malicious; the message names the shard and the sample.
     """
     with shard.open("rb") as stream:
         entries: list[TarEntry] = []
@@ -114,7 +114,7 @@ def _gather(shard: Path, key: str, entries: list[TarEntry], stream: object) -> R
 
 @contextmanager
 def _named(shard: Path, name: str) -> Iterator[None]:
-    """Puts shard and sample before the message of what goes wrong."""
+    """Prefixes the message of an error that is raised inside with the shard and the sample."""
     try:
         yield
     except ValueError as error:

@@ -1,8 +1,8 @@
-"""Audio for data sets without audio: the tracks are found in the user's own copy of the songs, by name and hash.
+"""Adds audio to data sets without audio: finds the tracks in the user's copy of the songs, by name and hash.
 
-What a search reads is repeated: a file is decoded and resampled, two equal channels count as one, it is read from its
-first sample on with its polarity, padded or cut to the mix's length, and brought to the level of the search. The
-samples are those of `songs.load_song`, bit for bit.
+The audio is read as a search reads it: a file is decoded and resampled, two equal channels count as one, it is read
+from the stored first sample on with the stored polarity, padded or cut to the mix's length, and scaled to the level of
+the search. The result equals that of `songs.load_song`, bit for bit.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ MIX_ROW = -1
 
 @dataclass(frozen=True)
 class FileAudio:
-    """`SampleAudio` of a sample whose files were found; files are decoded whole, the last 32 are kept in memory.
+    """The audio of a sample, read from files that were found; files are decoded whole, and the last 32 are cached.
 
     Attributes:
-        files: of the tracks, in order, then of the mix.
+        files: the files of the tracks, in order, then that of the mix.
         placements: (first sample read, polarity) of each track.
-        sample_rate: in Hz.
+        sample_rate: the sample rate in Hz, to which files are resampled.
         level: the factor on all audio.
-        excerpt_start: where in the song the sample starts.
-        num_samples: of the sample.
-        song_num_samples: of the song.
+        excerpt_start: the start of the excerpt in the song, in samples.
+        num_samples: the length of the excerpt, in samples.
+        song_num_samples: the length of the song, in samples.
     """
 
     files: tuple[Path, ...]
@@ -90,7 +90,7 @@ class SongFinder:
         roots: folders that hold the songs, at any depth. Links to folders are followed, each folder once.
 
     Raises:
-        FileNotFoundError: a root that is no folder.
+        FileNotFoundError: a root is not a folder.
     """
 
     def __init__(self, roots: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> None:
@@ -114,10 +114,10 @@ class SongFinder:
                         self._by_name.setdefault(normal_form(name), []).append(path)
 
     def rehydrate(self, sample: GraphSample) -> GraphSample:
-        """The sample with audio; one that brings its own is returned as it is.
+        """Returns the sample with audio; a sample that has audio is returned unchanged.
 
         Raises:
-            FileNotFoundError: files that were not found; all of them are listed.
+            FileNotFoundError: files were not found; the message lists all of them.
         """
         if sample.audio is not None:
             return sample
@@ -127,7 +127,7 @@ class SongFinder:
         return replace(sample, audio=file_audio(sample.meta, files))
 
     def locate(self, meta: Mapping[str, Any]) -> tuple[list[Path], list[str]]:
-        """The files of a sample's tracks and mix, and a line for each that was not found."""
+        """Returns the files of a sample's tracks and mix that were found, and a line for each missing file."""
         files: list[Path] = []
         missing: list[str] = []
         for what, entry in _needed(meta):
@@ -146,7 +146,7 @@ class SongFinder:
         return files, missing
 
     def message(self, missing: Mapping[str, list[str]]) -> str:
-        """What to tell a person about files that were not found, sample by sample."""
+        """Returns an error message about files that were not found, sample by sample."""
         roots = ", ".join(map(str, self.roots))
         lines = [f"- {key}: {line}" for key, rows in missing.items() for line in rows]
         return "\n".join([f"audio_root: {len(lines)} files were not found below {roots}", *lines])
@@ -165,7 +165,7 @@ def _needed(meta: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def file_audio(meta: Mapping[str, Any], files: Iterable[Path]) -> FileAudio:
-    """The audio of a sample from its files: those of the tracks in order, then the mix's."""
+    """Makes the audio of a sample from its files: those of the tracks in order, then that of the mix."""
     return FileAudio(
         tuple(files),
         tuple((track["start_sample"], track["polarity"]) for track in meta["tracks"]),

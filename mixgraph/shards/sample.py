@@ -1,4 +1,4 @@
-"""One sample of a data set: a song's graph with all its values, its meta data, and its audio where there is some."""
+"""One sample of a data set: a song's graph with its parameters, its meta data, and its audio if there is any."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mixgraph.shards.meta import check_fit, check_meta
 
 
 class SampleAudio(Protocol):
-    """The audio of a sample, at the level of the search: as the graph expects it. Read when asked for."""
+    """The audio of a sample at the level of the search, which the graph expects; methods read it on demand."""
 
     @property
     def num_samples(self) -> int:
@@ -29,24 +29,24 @@ class SampleAudio(Protocol):
 
     @property
     def sample_rate(self) -> int:
-        """In Hz."""
+        """The sample rate in Hz."""
         ...
 
     def tracks(self, start: int, stop: int) -> Tensor:
-        """The dry tracks from `start` to `stop`, (K, 2, stop - start) float32, in order of the graph's inputs.
+        """Reads the dry tracks from `start` to `stop`, (K, 2, stop - start) float32, in order of the graph's inputs.
 
-        Before sample 0 and from `num_samples` on there are zeros.
+        Samples before 0 and from `num_samples` on are zeros.
         """
         ...
 
     def mix(self, start: int, stop: int) -> Tensor:
-        """The engineer's mix, (2, stop - start) float32; zeros as in `tracks`."""
+        """Reads the engineer's mix, (2, stop - start) float32, with zeros as in `tracks`."""
         ...
 
 
 @dataclass(frozen=True)
 class FlacAudio:
-    """`SampleAudio` of a sample that brings its own; a stretch is decoded without the rest."""
+    """The audio of a sample from the FLAC files in its shard; a stretch is decoded without the rest."""
 
     dry: FlacPart
     finished: FlacPart
@@ -70,19 +70,19 @@ class FlacAudio:
 
 @dataclass(frozen=True, eq=False)
 class GraphSample:
-    """A graph-audio pair.
+    """A pair of a mixing graph and its audio.
 
     Attributes:
-        key: unique in its data set.
-        graph: of one song.
+        key: the key of the sample, unique in its data set.
+        graph: the graph of one song.
         parameters: type -> name -> (nodes of the type, *shape), in trained coordinates.
-        weights: dry/wet weights, (processors,).
-        loss_increases: what the match loss rises by without each processor, (processors,) float64; None where not
+        weights: the dry/wet weight of each processor, (processors,).
+        loss_increases: the rise of the match loss when each processor is removed, (processors,) float64; None if not
             known.
-        meta: decoded meta.json, see `mixgraph.shards.meta`.
-        audio: None in a data set without audio that was read without a copy of the songs.
+        meta: the decoded meta.json, see `mixgraph.shards.meta`.
+        audio: the audio; None if the data set has none and was read without a copy of the songs.
         processor_options: processor name -> constructor arguments that differ from the defaults.
-        shard: the file that it comes from, for messages.
+        shard: the file that the sample was read from, for error messages.
     """
 
     key: str
@@ -98,35 +98,35 @@ class GraphSample:
 
     @property
     def sample_rate(self) -> int:
-        """In Hz."""
+        """The sample rate in Hz."""
         return int(self.meta["sample_rate"])
 
     @property
     def num_samples(self) -> int:
-        """The length of the song, or of the excerpt."""
+        """The length of the song, or of the excerpt, in samples."""
         return int(self.meta["num_samples"])
 
     def trace(self) -> list[dict[str, Any]]:
-        """Every trial of the search: its candidates, loss and verdict; decoded when asked for.
+        """Every trial of the search with its candidates, loss and verdict, decoded on first use.
 
         Raises:
-            ValueError: a damaged trace.
+            ValueError: the trace is damaged.
         """
         return read_trace(self.trace_json, f"{self.shard}: {self.key}: {TRACE}")
 
     def processors(self) -> Processors:
-        """The graph's processors, on its device; shared by all samples that need the same ones."""
+        """The processors of the graph, on its device; samples with equal processor options share them."""
         return processors_of(self.sample_rate, self.processor_options, self.weights.device)
 
     def render(self, sources: Tensor, block: int = BLOCK, first: int = 0) -> Tensor:
-        """What the graph makes of dry tracks (K, 2, L) at the level of the search, from sample `first` on: (2, L)."""
+        """Renders dry tracks (K, 2, L) at the level of the search with the graph, from sample `first` on: (2, L)."""
         first += int(self.meta["excerpt_start"])
         values = self.parameters, self.weights
         with torch.no_grad():
             return render_song(self.graph, self.processors(), sources, *values, block, first=first)[0]
 
     def to(self, device: torch.device | str) -> GraphSample:
-        """A copy whose tensors are on a device."""
+        """Returns a copy whose tensors are on a device."""
         return replace(
             self,
             parameters={t: {name: v.to(device) for name, v in values.items()} for t, values in self.parameters.items()},
@@ -137,14 +137,14 @@ class GraphSample:
 
 @dataclass(frozen=True)
 class RawSample:
-    """A sample as it stands in a shard.
+    """An undecoded sample of a shard.
 
     Attributes:
-        shard: path of the tar.
-        key: of the sample.
+        shard: the path of the tar.
+        key: the key of the sample.
         fields: name -> content of the fields that are not audio.
-        audio: name -> (offset, size) of those that are.
-        ignored: names of files that no sample has; they were not read.
+        audio: name -> (offset, size) in bytes of the audio fields.
+        ignored: names of files whose field is unknown; they were not read.
     """
 
     shard: Path
@@ -155,19 +155,19 @@ class RawSample:
 
     @property
     def where(self) -> str:
-        """Shard and sample, for messages."""
+        """The names of shard and sample, for error messages."""
         return f"{self.shard}: {self.key}"
 
 
 def decode_sample(raw: RawSample, strict: bool = False) -> GraphSample:
-    """Decodes graph, parameters and meta data; the trace and the audio wait until they are asked for.
+    """Decodes graph, parameters and meta data of a sample; its trace and audio are decoded on first use.
 
     Args:
-        raw: as read.
-        strict: refuse an object of JSON that gives a key twice (slower).
+        raw: the undecoded sample.
+        strict: refuse JSON objects that repeat a key (slower).
 
     Raises:
-        ValueError: what is wrong; the message names shard, sample and field.
+        ValueError: a field is damaged; the message names shard, sample and field.
     """
     sizes = {name: len(data) for name, data in raw.fields.items()} | {n: size for n, (_, size) in raw.audio.items()}
     try:

@@ -1,4 +1,4 @@
-"""Which split a song belongs to: decided by its artist, and by nothing but the artist."""
+"""Assigns songs to splits by their artist alone."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ FRACTIONS: Mapping[str, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
 def assign_splits(
     songs: Iterable[tuple[str, str | None]], fractions: Mapping[str, float] = FRACTIONS, seed: int = 42
 ) -> dict[str, str]:
-    """The split of each song. An artist is in one split only, and stays there when songs are added.
+    """Returns the split of each song. An artist is in one split only, and stays there when songs are added.
 
-    The artist's name (in lower case, without the space around it) and the seed are hashed to a number in [0, 1), which
+    The artist's name (in lower case, stripped of spaces) and the seed are hashed to a number in [0, 1), which
     falls into one of the fractions, laid end to end. Few artists can therefore leave a split empty.
 
     Args:
-        songs: (song, artist); a song without an artist is an artist of its own.
-        fractions: split -> share of the artists, 1 together.
-        seed: another one gives other splits.
+        songs: pairs (song, artist); a song without an artist counts as a separate artist.
+        fractions: split -> its share of the artists; the shares add up to 1.
+        seed: seeds the hash of the artists; another seed gives other splits.
 
     Raises:
-        ValueError: fractions that are not 0 to 1 or not 1 together, the name of a split with other characters than
-            lower-case letters, digits and `_`, or a song that is given with two artists.
+        ValueError: a fraction is outside of 0 to 1 or they do not add up to 1, the name of a split has other characters
+            than lower-case letters, digits and `_`, or a song has two artists.
     """
     for name, share in fractions.items():
         if not SPLIT.fullmatch(name):
@@ -44,7 +44,7 @@ def assign_splits(
 
 
 def artist_id(song: str, artist: str | None) -> str:
-    """What stands for an artist where two are compared; the song's own name where none is known."""
+    """Returns a key that identifies an artist; made of the song's name if no artist is known."""
     folded = " ".join((artist or "").casefold().split())
     return f"artist {folded}" if folded else f"song {song}"
 
@@ -57,4 +57,4 @@ def _split(who: str, fractions: Mapping[str, float], seed: int) -> str:
         total += share
         if position < total:
             return name
-    return [name for name, share in fractions.items() if share > 0][-1]  # the shares summed to just below 1
+    return [name for name, share in fractions.items() if share > 0][-1]  # rounding: the shares add up to just below 1

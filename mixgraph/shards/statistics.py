@@ -1,4 +1,4 @@
-"""What a data set is like, in numbers: the statistics of the paper's Figure 6 and Table 3."""
+"""The statistics of a data set: those of the paper's Figure 6 and Table 3."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ DENOMINATORS = {"loss": "target", "loss_prediction": "prediction"}
 
 @dataclass(frozen=True)
 class SongFigures:
-    """One song's numbers; excerpts of a song are one song.
+    """The figures of one song; excerpts of a song count as one song.
 
     Attributes:
-        dataset, song, split, licence: as its meta data has them.
-        seconds: length of the song.
-        tracks, subgroups, nodes, edges: of its graph.
+        dataset, song, split, licence: texts from its meta data.
+        seconds: the length of the song.
+        tracks, subgroups, nodes, edges: their numbers in its graph.
         counts: type -> number of processors in the graph.
-        console: type -> processors before pruning; None where not known.
-        losses: `"dry_sum/target"` and so on: stage and denominator -> match loss; those that are known.
+        console: type -> number of processors before pruning; None if not known.
+        losses: stage and denominator, such as `"dry_sum/target"` -> match loss; only those that are known.
     """
 
     dataset: str
@@ -49,7 +49,7 @@ class SongFigures:
 
 
 def song_figures(meta: Mapping[str, Any], graph: MixGraph, split: str) -> SongFigures:
-    """The numbers of a sample's song."""
+    """Returns the figures of a sample's song."""
     losses = {
         f"{stage}/{name}": score[key]["full"]
         for stage, score in (meta["losses"] or {}).items()
@@ -74,12 +74,12 @@ def song_figures(meta: Mapping[str, Any], graph: MixGraph, split: str) -> SongFi
 
 
 def by_dataset(songs: Sequence[SongFigures]) -> dict[str, list[SongFigures]]:
-    """Songs by the data set they are from, in alphabetical order."""
+    """Groups songs by their data set, in alphabetical order."""
     return {name: [song for song in songs if song.dataset == name] for name in sorted({s.dataset for s in songs})}
 
 
 def pruning_ratio(songs: Iterable[SongFigures], node_type: str | None = None) -> float | None:
-    """The mean over songs of the share of processors that was pruned, of all types or of one; None if not known."""
+    """Returns the mean over songs of the share of processors that was pruned, of all types or one; None if unknown."""
     ratios = []
     for song in songs:
         if song.console is None:
@@ -92,13 +92,13 @@ def pruning_ratio(songs: Iterable[SongFigures], node_type: str | None = None) ->
 
 
 def mean_loss(songs: Iterable[SongFigures], name: str) -> float | None:
-    """The mean over songs of a loss such as `"found/target"`; None where no song has it."""
+    """Returns the mean over songs of a loss such as `"found/target"`; None if no song has it."""
     known = [song.losses[name] for song in songs if name in song.losses]
     return fmean(known) if known else None
 
 
 def table_3(songs: Sequence[SongFigures], types: Sequence[str]) -> list[list[str]]:
-    """The paper's Table 3: loss and pruning ratios, by data set; its losses are over the prediction's norm."""
+    """Returns the paper's Table 3: losses (over the prediction's norm) and pruning ratios, by data set."""
     head = ["data set", "songs", "loss (target)", "loss (prediction)", "ratio", *map(node_letter, types)]
     rows = [
         [
@@ -115,7 +115,7 @@ def table_3(songs: Sequence[SongFigures], types: Sequence[str]) -> list[list[str
 
 
 def table_losses(songs: Sequence[SongFigures]) -> list[list[str]]:
-    """Mean match losses of the dry sum, the trained console and the found graph, over both denominators."""
+    """Returns the mean match losses of dry sum, trained console and found graph, over both denominators."""
     head = ["match loss", *(f"over the {name}'s norm" for name in DENOMINATORS.values())]
     labels = {"dry_sum": "sum of the dry tracks", "console": "console, trained", "found": "found graph"}
     return [head] + [
@@ -125,7 +125,7 @@ def table_losses(songs: Sequence[SongFigures]) -> list[list[str]]:
 
 
 def table_sizes(songs: Sequence[SongFigures]) -> list[list[str]]:
-    """Figure 6 in numbers: least, mean and most of a song, of what the pictures show."""
+    """Returns minimum, mean and maximum over songs of the numbers that Figure 6 shows as histograms."""
     head = ["a song has", "least", "mean", "most"]
     rows = []
     for label, values in size_columns(songs).items():
@@ -138,7 +138,7 @@ def table_sizes(songs: Sequence[SongFigures]) -> list[list[str]]:
 
 
 def size_columns(songs: Sequence[SongFigures]) -> dict[str, list[float]]:
-    """Label -> a value a song, as far as it is known."""
+    """Returns label -> one value for each song whose value is known."""
     return {
         "tracks": [song.tracks for song in songs],
         "subgroups": [song.subgroups for song in songs],
@@ -151,11 +151,11 @@ def size_columns(songs: Sequence[SongFigures]) -> dict[str, list[float]]:
 
 
 def shown(value: float | None, digits: int = 2) -> str:
-    """A number in a table; a dash where there is none."""
+    """Formats a number for a table; None is a dash."""
     return "-" if value is None else f"{value:.{digits}f}"
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown; the first row is its head."""
+    """Formats a table in Markdown; its first row is the header."""
     lines = ["| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])

@@ -1,6 +1,6 @@
-"""Samples in a stream, for many workers and nodes: WebDataset's pipeline around our own reader.
+"""Streams samples to many workers and nodes: WebDataset's pipeline around the reader of this package.
 
-WebDataset runs the stages, shuffles and loads; it never opens or decodes a file here (its own decoders unpickle).
+WebDataset runs the stages, shuffles and loads; it never opens or decodes a file here (its decoders unpickle).
 
 - Evaluation: every shard goes to one worker of one node, so that every sample is seen exactly once. Nodes can have
   different numbers of batches; a metric must be gathered at the end of the pass, not in its steps.
@@ -45,14 +45,14 @@ class Node:
 
 @dataclass(frozen=True)
 class Source:
-    """What comes out of shards, and how.
+    """The shards to read, and the form of the batches that are made of them.
 
     Attributes:
-        shards: paths of the tars.
-        stretch: how examples are cut.
+        shards: the paths of the tars.
+        stretch: cuts examples from samples.
         format: `"sample"` gives lists of `Example`, `"pyg"` PyG batches.
-        batch_size: examples a batch; the last one of a worker may have fewer in evaluation.
-        finder: finds audio, for shards without.
+        batch_size: the number of examples in a batch; in evaluation the last batch of a worker may have fewer.
+        finder: finds the audio of samples that have none in their shard; None leaves them without.
     """
 
     shards: tuple[Path, ...]
@@ -71,31 +71,31 @@ class Source:
 
 
 def evaluation_loader(source: Source, num_workers: int = 0, node: Node = Node()) -> Any:
-    """One exact pass: every sample of the shards once, over all workers and nodes; positions are fixed."""
+    """Loads every sample of the shards exactly once over all workers and nodes, with stretches at fixed positions."""
     urls = [{"url": str(path)} for path in source.shards][node.rank :: node.count]
-    # A worker without shards has nothing to say; that is no error.
+    # A worker without shards yields nothing; that is no error.
     return _loader([_Everything(urls), _EveryWorker(), _Read(), _Cut(source)], source, num_workers)
 
 
 def _loader(stages: list[Any], source: Source, num_workers: int) -> Any:
-    # A message costs as much as a sample; audio is too large to wait for more of its kind.
+    # Sending a message costs as much as a sample, so graphs are sent many at a time; batches with audio are too large.
     together = max(1, TOGETHER // source.batch_size) if num_workers and not source.stretch.audio else 1
     pipeline = wds.DataPipeline(*stages, _Group(source), _Together(together))
     return wds.WebLoader(pipeline, batch_size=None, num_workers=num_workers).compose(_apart)
 
 
 class TrainingLoader:
-    """An epoch of examples drawn from shards at random, of a fixed number of batches; iterate for each epoch.
+    """Loads epochs of a fixed number of batches, drawn from shards at random; each iteration is one epoch.
 
     Args:
-        source: what to read.
-        num_batches: of an epoch, on this node.
-        epoch: number of the epoch, asked for when it starts; the same number gives the same examples (for the same
-            seed, nodes and workers).
-        num_workers: processes that read.
-        node: this one.
-        shuffle_buffer: samples that wait to be drawn from; they hold no audio.
-        seed: of the draws.
+        source: the shards and the form of the batches.
+        num_batches: the number of batches of an epoch on this node.
+        epoch: returns the number of the epoch; called when an epoch starts. Equal numbers give equal examples (for
+            the same seed, nodes and workers).
+        num_workers: the number of processes that read.
+        node: the node that this process runs on.
+        shuffle_buffer: the number of samples to draw from; they hold no audio.
+        seed: seeds the order of the samples and the stretches.
         resample: draw shards with replacement, without end. False goes through the node's shards once an epoch,
             shuffled, and ends with them: only where there is one node, or where all have as many samples.
     """
@@ -121,7 +121,7 @@ class TrainingLoader:
         return self.num_batches
 
     def __iter__(self) -> Iterator[Any]:
-        # Made anew for every epoch: a fixed seed would replay the first one.
+        # Built again for every epoch: with one seed every epoch would repeat the first.
         epoch, node = self.epoch(), self.node
         urls = [{"url": str(path)} for path in self.source.shards]
         seed = f"{self.seed}/{epoch}"
@@ -136,8 +136,8 @@ class TrainingLoader:
         return islice(iter(_loader(stages, self.source, self.num_workers)), self.num_batches)
 
 
-# The stages of the pipelines: plain values, so that they travel to workers however those are started. Random numbers
-# are seeded with texts, which are hashed alike in every process (WebDataset's own seeds are not).
+# The stages of the pipelines: they hold plain values, so that they can be pickled for workers. Random numbers are
+# seeded with strings, which hash equally in every process (WebDataset's seeds do not).
 Url = dict[str, str]
 
 
@@ -209,7 +209,7 @@ class _Group:
     def __call__(self, examples: Iterable[Example]) -> Iterator[Any]:
         remaining = iter(examples)
         if self.source.format == "pyg":
-            from mixgraph.shards.pyg import to_batch  # which takes seconds to import
+            from mixgraph.shards.pyg import to_batch  # slow: takes seconds to import
         while group := list(islice(remaining, self.source.batch_size)):
             yield to_batch(group) if self.source.format == "pyg" else group
 

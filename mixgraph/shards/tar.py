@@ -1,8 +1,8 @@
-"""Tar files of the plainest kind (ustar, regular files, no paths): written with fixed headers, read with care.
+"""Writes and safely reads the simplest kind of tar file: ustar, regular files, no paths, fixed headers.
 
-Python's own reader follows whatever a tar says: links, devices, folders, long names, sparse files, sizes without
-bound. A shard needs none of that, so that the reader here knows regular files only and refuses everything else by
-name. It reads headers, never content; what is in a file is read by those who know how large it may be.
+Python's `tarfile` follows whatever a tar contains: links, devices, folders, long names, sparse files, unbounded sizes.
+A shard needs none of that, so the reader here accepts regular files only and raises for everything else. It reads
+headers, never content; callers read the content after they have checked its size.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class TarEntry:
     """One file in a tar.
 
     Attributes:
-        name: as it stands there.
-        header: offset of its header in bytes.
-        offset: of its content.
-        size: of its content in bytes.
+        name: the name of the file in the tar.
+        header: the offset of its header in bytes.
+        offset: the offset of its content in bytes.
+        size: the size of its content in bytes.
     """
 
     name: str
@@ -51,20 +51,20 @@ class TarEntry:
 
     @property
     def end(self) -> int:
-        """Where the next header starts."""
+        """The offset of the next header in bytes."""
         return self.offset + padded(self.size)
 
 
 def padded(size: int) -> int:
-    """The next multiple of a tar's block."""
+    """Rounds a size up to a multiple of a tar's block."""
     return -(-size // BLOCK) * BLOCK
 
 
 def file_header(name: str, size: int) -> bytes:
-    """The header of a regular file: no owner, time 0, a fixed mode.
+    """Returns the header of a regular file: no owner, time 0, a fixed mode.
 
     Raises:
-        ValueError: a name above 100 characters, or a size above 8 GiB.
+        ValueError: the name has more than 100 characters, or the size is above 8 GiB.
     """
     info = tarfile.TarInfo(name)
     info.size, info.mode, info.mtime = size, _MODE, 0
@@ -75,21 +75,21 @@ def file_header(name: str, size: int) -> bytes:
 
 
 def tail(position: int) -> bytes:
-    """What ends a tar that has `position` bytes: two empty blocks, filled up to a whole record."""
+    """Returns the bytes that end a tar of `position` bytes: two empty blocks, padded to a whole record."""
     end = position + 2 * BLOCK
     return bytes(-(-end // _RECORD) * _RECORD - position)
 
 
 def read_entries(stream: BinaryIO, where: str) -> Iterator[TarEntry]:
-    """The files of a tar, in order, without reading their content.
+    """Yields the files of a tar, in order, without reading their content.
 
     Args:
-        stream: can be read and positioned; its position may be moved between two entries.
-        where: names the tar in messages.
+        stream: a readable, seekable stream; the caller may seek between two entries.
+        where: the tar, for error messages.
 
     Raises:
-        ValueError: a damaged header, content that is cut short, anything but a regular file, a path instead of a
-            plain name, or something after the end.
+        ValueError: a header is damaged, content is cut short, an entry is not a regular file or has a path instead of
+            a plain name, or there is data after the end.
     """
     total = stream.seek(0, os.SEEK_END)
     position = 0
@@ -142,12 +142,12 @@ def _check_end(stream: BinaryIO, where: str) -> None:
 
 
 class FileSlice(io.RawIOBase):
-    """A part of a file as a file of its own, opened when first read.
+    """Presents a part of a file as a file, which is opened at the first read.
 
     Args:
-        path: of the file.
-        offset: where the part starts.
-        size: its bytes.
+        path: the path of the whole file.
+        offset: the start of the part in bytes.
+        size: the size of the part in bytes.
     """
 
     def __init__(self, path: Path, offset: int, size: int) -> None:

@@ -1,4 +1,4 @@
-"""What the card of a data set says that its samples do not."""
+"""The texts of a data set's card that do not follow from its samples."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _MOST_BYTES = 1 << 26
 
 @dataclass(frozen=True)
 class CardTexts:
-    """Texts of a card.
+    """The texts of a card.
 
     Attributes:
-        name: of the data set; the folder's where it is empty.
-        description: a paragraph for people.
-        date_published: such as 2026-11-29; left out of croissant.json where it is empty. It is never the clock's: the
-            same inputs give the same bytes.
-        cite_as: what to cite, as BibTeX.
+        name: the name of the data set; if empty, that of its folder.
+        description: a paragraph that describes the data set to people.
+        date_published: a date such as 2026-11-29; left out of croissant.json if empty. The current date is never used,
+            so that equal inputs give equal bytes.
+        cite_as: the publication to cite, as BibTeX.
         choice: a section in Markdown on how songs were chosen, see `choice_section`.
     """
 
@@ -42,10 +42,10 @@ class CardTexts:
 
 
 def read_texts(folder: Path) -> CardTexts:
-    """The texts of a data set's card, for another one made of it; the defaults where there is no card.
+    """Reads the texts of a data set's card, for the card of a derived data set; defaults if there is no card.
 
     Raises:
-        ValueError: a card that is damaged.
+        ValueError: the card is damaged.
     """
     record: Any = {}
     croissant, readme = folder / "croissant.json", folder / "README.md"
@@ -63,7 +63,7 @@ def read_texts(folder: Path) -> CardTexts:
 
 
 def choice_section(quality: Mapping[str, Any]) -> str:
-    """The section of a card on how songs were chosen and what was left out; nothing where nothing is said.
+    """Returns the section of a card on how songs were chosen and what was left out; "" if `quality` is empty.
 
     Args:
         quality: title -> a table (a list of records, or a mapping) or a text.

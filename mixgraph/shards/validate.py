@@ -1,4 +1,4 @@
-"""Whether a data set of shards is whole and consistent: everything that is wrong with it, at once."""
+"""Checks that a data set of shards is complete and consistent, and reports all of its problems at once."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _AT_ONCE = 1 << 20
 
 @dataclass
 class Validation:
-    """What a check of a data set counted, and what is wrong with it.
+    """The counts and problems from a check of a data set.
 
     Attributes:
-        folder: of the data set.
-        problems: one line each; the data set is sound where there are none.
-        num_samples: split -> samples that were read.
-        num_shards: tars that were read.
-        num_bytes: of them.
-        num_with_audio: samples that bring their audio.
-        num_processors: of all graphs.
+        folder: the folder of the data set.
+        problems: a line for each problem; empty if the data set is valid.
+        num_samples: split -> number of samples that were read.
+        num_shards: the number of tars that were read.
+        num_bytes: the bytes of all these tars.
+        num_with_audio: the number of samples with audio in their shard.
+        num_processors: the number of processors of all graphs.
     """
 
     folder: Path
@@ -44,7 +44,7 @@ class Validation:
     num_processors: int = 0
 
     def summary(self) -> str:
-        """For a person: counts, and every problem in a line."""
+        """Returns a text for people: the counts, and a line for each problem."""
         splits = ", ".join(f"{split} {count}" for split, count in sorted(self.num_samples.items())) or "none"
         lines = [
             f"{self.folder}: {sum(self.num_samples.values())} samples ({splits}) in {self.num_shards} shards, "
@@ -55,14 +55,14 @@ class Validation:
 
 
 def validate_shards(folder: str | Path) -> Validation:
-    """Checks a data set completely: every byte is read, every field decoded.
+    """Checks a data set completely: reads every byte and decodes every field.
 
-    The index and the checksums agree with the files; there is nothing else; keys are unique; every graph is valid,
-    its parameters and meta data fit it, its trace can be read; audio has the stated rate and length and decodes to
-    its end; no unknown fields; no song and no artist is in two splits.
+    In a valid data set the index and the checksums agree with the files, and there are no other files. Keys are unique,
+    fields are known, every graph is valid and fits its parameters and meta data, and its trace can be read. Audio has
+    the stated rate and length and decodes to its end. No song and no artist is in two splits.
 
     Raises:
-        FileNotFoundError: not a folder. Everything else is a problem in the result.
+        FileNotFoundError: the path is not a folder. All else that is wrong is a problem in the result.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -157,7 +157,7 @@ def _check_bytes(validation: Validation, shard: Path, index: Index) -> None:
                 start = extents.get(key, (entry.header, 0))[0]
                 extents[key] = (start, entry.end - start)
     except ValueError:
-        return  # said when the samples are read
+        return  # reading the samples reports it
     listed = {sample.key: (sample.offset, sample.size) for sample in samples}
     for key in sorted({*extents, *listed}):
         if extents.get(key) != listed.get(key):

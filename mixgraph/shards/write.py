@@ -1,4 +1,4 @@
-"""Writing of a data set: shards by split, an index and checksums; complete or absent, the same bytes every time."""
+"""Writes a data set atomically: shards by split, an index and checksums; equal samples give equal bytes."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def write_shards(
     """Writes a data set: `SPLIT/000000.tar` and so on, `index.json` and `SHA256SUMS` (as `sha256sum -c` reads it).
 
     Everything goes to a temporary folder beside `out`, which is renamed at the end. An existing data set is replaced;
-    what is not one is kept, and refused.
+    any other existing file or folder is kept, and raises.
 
     Args:
-        samples: (split, key, field name -> bytes), in the order in which they are to stand.
-        out: folder of the data set.
-        max_bytes: the size of a shard; a sample that is larger has a shard to itself. Have many more shards than
-            workers times nodes.
-        max_count: the number of samples in a shard.
+        samples: tuples (split, key, field name -> bytes), in the order in which they are written.
+        out: the folder of the data set.
+        max_bytes: the maximal size of a shard; a larger sample has a shard to itself. Choose it such that there are
+            many more shards than workers times nodes.
+        max_count: the maximal number of samples in a shard.
 
     Raises:
-        FileExistsError: `out` is something else than a data set.
-        ValueError: no samples, a key that is given twice or has other characters, missing or unknown fields, or a
-            song or artist in two splits; or another process writes to `out`.
+        FileExistsError: `out` exists and is not a data set.
+        ValueError: there are no samples, a key is used twice or has other characters, fields are missing or unknown,
+            a song or artist is in two splits, or another process writes to `out`.
         OSError: `out` cannot be written; the message names it.
     """
     if max_bytes < 1 or max_count < 1:
@@ -60,13 +60,13 @@ def write_shards(
 
 
 def checksums(index: Index, index_json: bytes) -> str:
-    """The text of `SHA256SUMS`: every shard, and the index."""
+    """Returns the text of `SHA256SUMS`, with a line for every shard and the index."""
     lines = [f"{shard.sha256}  {shard.shard}" for shard in index.shards]
     return "\n".join([*lines, f"{hashlib.sha256(index_json).hexdigest()}  {INDEX}"]) + "\n"
 
 
 def _foreign(entries: list[Path]) -> list[Path]:
-    """Entries that a data set does not have; all where it is none."""
+    """Returns the entries that a data set would not have; all of them if the folder is not a data set."""
     unknown = [path for path in entries if path.name not in OWN_FILES and not _is_split(path)]
     return unknown if unknown or any(path.name == INDEX for path in entries) else entries
 
@@ -99,7 +99,7 @@ class _Shard:
 
 
 class _Writer:
-    """The shards of all splits; one is open in each."""
+    """Writes the shards of all splits; one shard of each split is open."""
 
     def __init__(self, folder: Path, max_bytes: int, max_count: int) -> None:
         self.folder, self.max_bytes, self.max_count = folder, max_bytes, max_count
@@ -171,7 +171,7 @@ class _Writer:
 
 
 def split_units(meta: Mapping[str, object]) -> list[str]:
-    """What of a sample must be in one split: its song, and its artist where one is known."""
+    """Returns the units of a sample that must not be in two splits: its song, and its artist if known."""
     song = f"{meta['dataset']}/{meta['song']}"
     artist = meta["artist"]
     return [artist_id(song, None), *([artist_id(song, str(artist))] if artist else [])]
