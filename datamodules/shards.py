@@ -1,4 +1,4 @@
-"""Graph-audio pairs from shards, as Lightning takes them."""
+"""A LightningDataModule over data sets of shards: pairs of mixing graphs and audio."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from mixgraph.shards.stream import Format, Node, Source, TrainingLoader, evaluat
 
 
 class GraphShards(L.LightningDataModule):
-    """Samples of a data set of shards: at random to train on, in exact passes to evaluate.
+    """Loads a data set of shards: random samples to train on, every sample exactly once to evaluate.
 
     Training draws shards with replacement, so that an epoch has the same number of batches on every node whatever is
     in the shards. Validation, test and prediction go through every sample once, over all workers and nodes.
 
     Args:
-        path: folder of the data set, with its index.json.
+        path: the folder of the data set, which holds index.json.
         train: name of the split to train on.
         validation: name of the split to validate on.
         test: name of the split to test on and to predict for.
-        batch_size: samples a batch. The last batches of a pass may be smaller.
-        num_workers: processes that read. The order of the samples depends on it, in evaluation too.
+        batch_size: the number of samples in a batch. The last batches of a pass may be smaller.
+        num_workers: the number of processes that read. The order of the samples depends on it, in evaluation too.
         format: `"sample"` gives lists of `Example`; `"pyg"` PyTorch Geometric batches, see `to_batch`.
-        audio: whether audio is read.
-        segment_seconds: stretch of the song beside its graph: anywhere in training, the middle in evaluation; null
-            takes the whole song.
-        target: `"mix"`, the engineer's; or `"rendered"`, what the graph makes of the tracks, made when asked for: the
-            pair is then consistent, which a found graph never is with an engineer's mix.
-        warm_up_seconds: rendered before a stretch where the target is rendered.
+        audio: read audio; false gives graphs only.
+        segment_seconds: the length of the stretch of audio: at a random position in training, the middle in
+            evaluation; null takes the whole song.
+        target: `"mix"`, the engineer's mix, or `"rendered"`, the tracks rendered by the graph while loading. Only the
+            latter agrees exactly with the graph: a found graph only approximates the engineer's mix.
+        warm_up_seconds: the audio that is rendered before a stretch of a rendered target, and dropped.
         audio_root: folder of the songs, or a list, where the shards have no audio: files are found by name and hash.
-        epoch_samples: samples of an epoch over all nodes; as many as the split has by default.
+        epoch_samples: the number of samples of an epoch over all nodes; by default that of the split.
         resample: draw shards with replacement; false goes through them once an epoch (on one node).
-        shuffle_buffer: samples to draw from in training.
+        shuffle_buffer: the number of samples in memory to draw from in training.
         seed: seeds the order of samples and the stretches of songs.
     """
 
@@ -75,12 +75,12 @@ class GraphShards(L.LightningDataModule):
 
     @cached_property
     def index(self) -> Index:
-        """What is in the data set; raises as `load_index` does."""
+        """The index of the data set; raises as `load_index` does."""
         return load_index(self.path)
 
     @cached_property
     def finder(self) -> SongFinder | None:
-        """Finds audio of shards without; None where no `audio_root` is given."""
+        """The finder of audio files for shards without audio; None if there is no `audio_root`."""
         return None if self.audio_root is None else SongFinder(self.audio_root)
 
     def setup(self, stage: str) -> None:
@@ -97,7 +97,7 @@ class GraphShards(L.LightningDataModule):
             raise FileNotFoundError(self.finder.message(missing))
 
     def shards(self, split: str) -> tuple[Path, ...]:
-        """The tars of a split.
+        """Returns the paths of a split's tars.
 
         Raises:
             ValueError: the data set has no such split.
@@ -108,17 +108,17 @@ class GraphShards(L.LightningDataModule):
         return shards
 
     def source(self, split: str) -> Source:
-        """What the loaders read."""
+        """Returns the shards of a split and the form of batches, for the loaders."""
         return Source(self.shards(split), self.stretch, self.format, self.batch_size, self.finder)
 
     def node(self) -> Node:
-        """This process among those that train together."""
+        """Returns rank and number of the processes that train together."""
         return Node(self.trainer.global_rank, self.trainer.world_size) if self.trainer else Node()
 
     def train_dataloader(self) -> TrainingLoader:
         node = self.node()
         samples = self.epoch_samples or self.index.num_samples(self.train)
-        # Without draws an epoch ends with its samples: every worker's last batch may be a part of one.
+        # Without resampling an epoch ends with its samples: the last batch of every worker may be smaller.
         parts = 0 if self.resample or self.epoch_samples else max(0, self.num_workers - 1)
         return TrainingLoader(
             self.source(self.train),

@@ -17,35 +17,35 @@ from mixgraph.songs import Song, load_song
 from mixgraph.songs.load import check_sound
 from mixgraph.songs.training_clips import Clip, ClipReader, SongsReader, StartRange
 
-MAX_STEPS = 1_000_000  # of a stage; a hundred times as many as any search has needed
-MAX_SECONDS = 120  # of a clip, and of its warm-up
+MAX_STEPS = 1_000_000  # in a stage; a hundred times as many as any search has needed
+MAX_SECONDS = 120  # the longest clip, and the longest warm-up
 
 
 class SongData(L.LightningDataModule):
     """Random clips of a song to train on; the song itself to validate, test and render.
 
-    Several songs are trained on side by side: a clip holds a part of each, and each part is that which the song gives
+    Several songs are trained on side by side: a clip holds a part of each song, the same part as if the song was
     alone.
 
     Args:
         path: folder of the song, or a list of them; where `mix` is given, the folder of its dry tracks.
         layout: `"auto"`, or one of `mixgraph.songs.LAYOUTS`.
-        sample_rate: in Hz; audio is resampled once. The only place where the rate is set.
-        steps_per_stage: clips of a stage (an epoch).
-        warm_up_seconds: at the start of each clip, rendered but not compared.
-        scored_seconds: length of what is compared of each clip, after the warm-up.
-        starts: where training clips may start, see `ClipReader`.
+        sample_rate: the sample rate in Hz, to which audio is resampled once. No other setting sets the rate.
+        steps_per_stage: the number of clips of a stage (an epoch).
+        warm_up_seconds: the start of each clip, which is rendered but not compared with the mix.
+        scored_seconds: the length of the rest of each clip, which is compared with the mix.
+        starts: the rule for the random starts of training clips, see `ClipReader`.
         seed: seeds the random starts of training clips.
         loudness_lufs: level that the mix is brought to, with one factor for the song; null leaves it.
         apply_alignment: shift and flip tracks as estimated (they are always estimated and reported).
         subgrouping: `"auto"` (song.yaml, else the rule on names), `"rule"` or `"one_per_track"`.
-        cache_dir: where songs above the memory limit are kept, decoded, and mapped from.
-        memory_limit_gb: of all songs, each with an equal share, of three things that grow with a song's length. Its
-            decoded tracks (at 30 kHz 14.4 MB a minute and track) are mapped from a file beyond it. The features of the
-            mix (66 to 72 MB a minute, at any rate) and what pruning trials keep (at 30 kHz 14.4 MB a minute for each of
-            up to two outputs a chain; at most `trial_memory_gb`) are made again beyond it, which takes time and
-            changes no value. What stays are a few copies of the mix and of a track.
-        mix: file of the mix of one song, where it is not in the song's folder.
+        cache_dir: the folder of decoded songs above the memory limit, which are memory-mapped.
+        memory_limit_gb: the limit for all songs together (in equal shares) of three things that grow with a song's
+            length. Its decoded tracks (at 30 kHz 14.4 MB a minute and track) are mapped from a file beyond it. The
+            features of the mix (66 to 72 MB a minute, at any rate) and the audio that pruning trials cache (at 30 kHz
+            14.4 MB a minute for each of up to two outputs of a chain; at most `trial_memory_gb`) are computed again
+            beyond it, which takes time and changes no value. A few copies of the mix and of a track stay in any case.
+        mix: the file of the mix, if it is not in the folder of the (one) song.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class SongData(L.LightningDataModule):
 
     @cached_property
     def songs(self) -> tuple[Song, ...]:
-        """The songs, in the order of `path`, read when first asked for.
+        """The songs, in the order of `path`, read on first use.
 
         Raises:
             ValueError, FileNotFoundError: all problems of a song at once, or two songs with the same name.
@@ -101,7 +101,7 @@ class SongData(L.LightningDataModule):
 
     @property
     def song(self) -> Song:
-        """The song, where there is one.
+        """The song, if there is only one.
 
         Raises:
             ValueError: there are several.
@@ -136,7 +136,7 @@ class SongData(L.LightningDataModule):
             self.clips()  # refuses songs that cannot be trained on together
 
     def clips(self, lookahead: int = 0) -> SongsReader:
-        """Reads training clips.
+        """Returns the reader of training clips.
 
         Args:
             lookahead: samples of the sources after the end of a clip, see `ConsoleModule.lookahead`; there are always
@@ -169,7 +169,7 @@ class SongData(L.LightningDataModule):
         return self._whole_songs()
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        # A song stays where it is and is read in blocks; clips travel.
+        # A song stays on the CPU and is read in blocks; only clips are moved to the device.
         return batch if isinstance(batch, Song) else super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def _whole_songs(self) -> DataLoader:
@@ -188,7 +188,7 @@ class _StageClips(Dataset[Clip]):
 
 
 class _StageLoader(DataLoader):
-    """Goes on in the middle of a stage: which clip is next follows from the Trainer's steps, which checkpoints hold."""
+    """Resumes in the middle of a stage: the next clip follows from the Trainer's steps, which checkpoints hold."""
 
     def state_dict(self) -> dict[str, Any]:
         return {}

@@ -1,4 +1,4 @@
-"""A synthetic song with a known graph, as a search takes it."""
+"""A data module for a synthetic song with a known graph."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from .song import SongData
 
 
 class SyntheticSongData(SongData):
-    """Random clips of a song that our own processors made; the graph that made it is `truth`.
+    """Random clips of a synthetic song, mixed by this library's processors; its graph is in `truth`.
 
     Args:
         song_seed: seeds the song and its graph.
-        num_tracks: at least two a subgroup.
-        num_subgroups: how many subgroups, of about equal size.
-        seconds: length of the song.
+        num_tracks: the number of tracks, at least two for each subgroup.
+        num_subgroups: the number of subgroups, which are of about equal size.
+        seconds: the length of the song.
         tolerance: removing any processor of the truth raises the match loss by at least twice as much.
         density: share of the full console's processors that the truth starts from.
-        sample_rate: in Hz.
-        steps_per_stage: clips of a stage (an epoch).
-        warm_up_seconds: at the start of each clip, rendered but not compared.
-        scored_seconds: length of what is compared of each clip, after the warm-up.
-        starts: where training clips may start, see `ClipReader`.
+        sample_rate: the sample rate in Hz.
+        steps_per_stage: the number of clips of a stage (an epoch).
+        warm_up_seconds: the start of each clip, which is rendered but not compared with the mix.
+        scored_seconds: the length of the rest of each clip, which is compared with the mix.
+        starts: the rule for the random starts of training clips, see `ClipReader`.
         seed: seeds the random starts of training clips.
     """
 
@@ -58,7 +58,7 @@ class SyntheticSongData(SongData):
 
     @cached_property
     def truth(self) -> SyntheticSong:
-        """The song with the graph that made it, made when first asked for."""
+        """The song with the graph that made it, made on first use."""
         return make_synthetic_song(
             self.song_seed,
             self.num_tracks,

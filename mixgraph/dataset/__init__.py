@@ -1,7 +1,7 @@
-"""From many songs to a dataset: which searches are due, how good what they found is, and what may be passed on.
+"""Logic of building a dataset from many songs: searches that are due, quality rules, licences.
 
-Pure logic over files: without Lightning and without Ray. `tools/build_dataset.py` runs the searches. The names below
-are imported when first used: most load torch, which the help of a build does without.
+It works on files, without Lightning and without Ray; `tools/build_dataset.py` runs the searches. The names below are
+imported when first used, since most load torch, which the help of a build does not need.
 """
 
 from importlib import import_module

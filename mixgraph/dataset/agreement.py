@@ -1,4 +1,4 @@
-"""Several searches of one song: which of them is the sample, and how much they agree."""
+"""Compares several searches of one song: chooses the best, and measures how much they agree."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from mixgraph.results.metrics import Metrics, read_metrics
 
 @dataclass(frozen=True, eq=False)
 class SongRuns:
-    """The runs of a song that ended, in order of their numbers.
+    """The finished runs (searches) of a song, in order of their numbers.
 
     Attributes:
         folders: the result folder of each run.
         runs: the number of each run.
-        losses: match loss of the whole song over the target's norm; infinite where it is not a number.
-        graphs: the found graphs.
-        loss_increases: for each graph, of removing each of its processors; None where they were not measured.
-        metrics: the figures of each run.
+        losses: the match loss of each run, of the whole song over the target's norm; NaN counts as infinite.
+        graphs: the graph that each run found.
+        loss_increases: the loss increase on removing each processor of each graph; None if not measured.
+        metrics: the metrics of each run.
     """
 
     folders: tuple[Path, ...]
@@ -38,14 +38,14 @@ class SongRuns:
 
     @property
     def best(self) -> int:
-        """The place of the run with the lowest match loss; of equal ones, with fewest processors, then the first."""
+        """The index of the run with the lowest match loss; ties go to fewest processors, then to the first."""
         return min(range(len(self.runs)), key=lambda i: (self.losses[i], len(self.graphs[i].processors), self.runs[i]))
 
     @property
     def confidence(self) -> list[float] | None:
-        """For every processor of the best run, the share of all runs that keep it; None without several runs.
+        """Returns the share of runs that keep each processor of the best run; None without several runs.
 
-        A processor is known by its chain (a track's or a subgroup's) and its type.
+        Processors of two runs are the same if they have the same chain (track or subgroup) and type.
         """
         others = [graph for i, graph in enumerate(self.graphs) if i != self.best]
         if not others:
@@ -60,13 +60,13 @@ class SongRuns:
 
     @property
     def agreement(self) -> float | None:
-        """Mean over pairs of runs of the F1 of the processors that both keep; None without several runs."""
+        """Returns the mean F1 between the processors of two runs, over all pairs of runs; None without several."""
         pairs = [compare_graphs(a, b).overall.f1 for a, b in combinations(self.graphs, 2)]
         known = [1.0 if f1 is None else f1 for f1 in pairs]  # both graphs are empty
         return fmean(known) if known else None
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it: the runs, their agreement, and both labels of each processor of the best one."""
+        """Returns runs, their agreement, and confidence and loss increase of the best run's processors, for JSON."""
         graph = self.graphs[self.best]
         unknown: list[float | None] = [None] * len(graph.processors)
         confidence, increases = self.confidence or unknown, self.loss_increases[self.best] or unknown

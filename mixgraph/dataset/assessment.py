@@ -1,4 +1,4 @@
-"""Songs of a dataset with their verdicts: accepted, rejected or failed, and why."""
+"""Decides which songs of a dataset are accepted, rejected or failed, and why."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from mixgraph.dataset.sources import SongSource
 
 @dataclass(frozen=True)
 class Assessment:
-    """One song and what became of it.
+    """One song with the results of its runs and the quality rules that they break.
 
     Attributes:
         source: the song.
-        runs: the runs that ended; None where every run failed.
-        measurements: of the best run.
-        broken: quality rules that the best run breaks, (name, in words).
-        failures: reasons of runs that failed.
-        unusable: whether all of them failed because of the song itself, which is then rejected.
+        runs: the finished runs; None if every run failed.
+        measurements: the measurements of the best run; None if every run failed.
+        broken: the quality rules that the best run breaks, pairs (name, explanation).
+        failures: the reasons of failed runs.
+        unusable: all runs failed because of the song itself, which is then rejected.
     """
 
     source: SongSource
@@ -41,13 +41,13 @@ class Assessment:
 
     @property
     def best(self) -> Path:
-        """The folder of the run that is the sample."""
+        """The result folder of the best run, which becomes the sample."""
         if self.runs is None:
             raise ValueError(f"{self.source.name}: no run ended well, so none is the best")
         return self.runs.folders[self.runs.best]
 
     def to_dict(self) -> dict[str, Any]:
-        """A row of songs.jsonl."""
+        """Returns the song's row of songs.jsonl."""
         return {
             "song": self.source.name,
             "status": self.status,
@@ -59,7 +59,7 @@ class Assessment:
         }
 
     def rejection(self) -> dict[str, Any]:
-        """A row of rejected.jsonl."""
+        """Returns the song's row of rejected.jsonl."""
         if self.runs is None:
             return {"song": self.source.name, "run": None, "rules": {"usable": "; ".join(self.failures)}}
         return {"song": self.source.name, "run": self.best.name, "rules": dict(self.broken)}
@@ -72,14 +72,14 @@ def assess(
     failures: Sequence[str] = (),
     unusable: bool = False,
 ) -> Assessment:
-    """Takes the best of a song's runs and holds it against the rules.
+    """Applies the quality rules to the best run of a song.
 
     Args:
         source: the song that was searched.
-        results: (number of the run, folder) of those that ended well.
-        rules: what the best run must fulfil.
-        failures: why the other runs failed, a reason each.
-        unusable: whether they failed because of the song itself, which is then rejected.
+        results: (number of the run, folder) of every successful run.
+        rules: the rules that the best run must fulfil.
+        failures: the reason of each failed run.
+        unusable: the runs failed because of the song itself, which is then rejected.
     """
     if not results:
         return Assessment(source, None, None, (), tuple(failures), unusable)
@@ -89,7 +89,7 @@ def assess(
 
 
 def quality_table(rules: QualityRules, songs: Sequence[Assessment]) -> list[dict[str, Any]]:
-    """Each rule with its limit, its default, the reason for it, and how many songs break it (and no other rule)."""
+    """Returns a row for each rule: limit, default, reason, and how many songs break it (and how many only it)."""
     broken = Counter(name for song in songs for name, _ in song.broken)
     alone = Counter(song.broken[0][0] for song in songs if len(song.broken) == 1)
     return [

@@ -1,4 +1,4 @@
-"""JSON files that a reader never sees half of."""
+"""Writes JSON files atomically, so that no reader sees a part of one, and reads them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from mixgraph.system.files import json_lines, json_text, write_atomically
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON value; NaN and infinity are null."""
+    """Writes a value as JSON; NaN and infinity become null."""
     write_atomically(path, (json_text(value, indent=1) + "\n").encode())
 
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes a JSON object a line; NaN and infinity are null."""
+    """Writes JSON lines, one object each; NaN and infinity become null."""
     lines = (json_text(row) + "\n" for row in rows)
     write_atomically(path, "".join(lines).encode())
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file of JSON lines, none where there is no such file."""
+    """Reads the objects of a file of JSON lines; returns an empty list if there is no file."""
     return json_lines(path.read_text(encoding="utf-8")) if path.exists() else []

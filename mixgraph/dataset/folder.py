@@ -1,4 +1,4 @@
-"""The folder of a build: what is done, what is unfinished, what failed."""
+"""The folder of a build: its results, unfinished searches and failures."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ RECORD = "job.json"
 
 
 class BuildFolder:
-    """Where the results of a build are; each is complete or absent.
+    """Manages the folder of a build, in which every result is complete or absent.
 
-    `results/SONG/run_N` holds results, `work/SONG/run_N` unfinished searches. A result is what its `job.json` says.
+    `results/SONG/run_N` holds results, `work/SONG/run_N` unfinished searches. The `job.json` of a result records the
+    job that it is the result of.
 
     Args:
-        root: of the build.
+        root: the folder of the build.
     """
 
     def __init__(self, root: Path) -> None:
@@ -40,7 +41,7 @@ class BuildFolder:
         return Place(self.result(job), RESULT, "out", "it is no result of a build")
 
     def why_due(self, jobs: Iterable[Job]) -> list[str]:
-        """Why each job has to be searched, in a line; "" where its result stands."""
+        """Returns a line for each job that says why it has to be searched; "" if its result is up to date."""
         failed = {(row["song"], row["run"]): row["reason"] for row in read_lines(self.failures)}
         return [self._why_due(job, failed.get((job.song.name, job.run))) for job in jobs]
 
@@ -57,23 +58,23 @@ class BuildFolder:
         return "begun before" if self.work(job).is_dir() else "new"
 
     def check(self, job: Job) -> None:
-        """Checks before a search that its result can be published; puts back what a killed build was replacing.
+        """Checks before a search that its result can be published; restores a result that a killed build was replacing.
 
         Raises:
-            FileExistsError: something that is no result is in its place.
-            OSError: the place cannot be written.
+            FileExistsError: the result's path exists and is not a result.
+            OSError: the path cannot be written.
         """
         with self._place(job).held() as place:
             place.check(overwrite=True)
 
     def publish(self, job: Job, folder: Path) -> None:
-        """Moves a complete result to its place; one that it replaces is gone then."""
+        """Moves a complete result to its path in `results`, and removes the result that it replaces."""
         with self._place(job).held() as place:
             place.publish(folder, overwrite=True)
         self.clear(job)
 
     def clear(self, job: Job) -> None:
-        """Removes what is left of a search: of one that failed, or that is done."""
+        """Removes the work folder of a search that failed or is done."""
         work = self.work(job)
         shutil.rmtree(work, ignore_errors=True)
         for parent in (work.parent, work.parent.parent):
@@ -81,7 +82,7 @@ class BuildFolder:
                 parent.rmdir()
 
     def sweep(self) -> None:
-        """Removes files that a build which was killed was writing; for the one build that runs."""
+        """Removes temporary files of a killed build; only the build that holds the folder's lock may call it."""
         for left in [path for path in self.root.iterdir() if is_temporary(path)]:
             if left.is_dir():
                 shutil.rmtree(left)
@@ -89,7 +90,7 @@ class BuildFolder:
                 left.unlink()
 
     def forget_failures(self, songs: Iterable[str]) -> None:
-        """Removes the failures of songs that are tried again."""
+        """Removes the recorded failures of songs that are tried again."""
         tried = set(songs)
         if self.failures.exists():
             write_lines(self.failures, [row for row in read_lines(self.failures) if row["song"] not in tried])
@@ -103,11 +104,11 @@ class BuildFolder:
         attempts: int | None = None,
         unusable: bool = False,
     ) -> None:
-        """Notes at once that a song failed, for a build that is stopped later; `run` is None where none began."""
+        """Records at once that a song failed, in case the build is stopped later; `run` is None if no run began."""
         row = {"song": song, "run": run, "reason": readable(reason), "attempts": attempts, "details": readable(details)}
         row["unusable"] = unusable  # the song itself is at fault, so that it is rejected
         write_lines(self.failures, [*read_lines(self.failures), row])
 
     def read_failures(self, song: str) -> list[dict[str, Any]]:
-        """What failed of a song."""
+        """Returns the recorded failures of a song."""
         return [row for row in read_lines(self.failures) if row["song"] == song]

@@ -1,4 +1,4 @@
-"""One search of a dataset: a song, a seed and the settings; whether what it found is still what would be found."""
+"""One search of a dataset: a song, a seed and the settings; decides whether a saved result is still up to date."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mixgraph.dataset.settings import differences, digest, essential
 from mixgraph.dataset.sources import SongSource
 
 RECORD_VERSION = 1
-_SHOWN = 3  # of the differences
+_SHOWN = 3  # the number of differences that a reason lists
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,17 @@ class Job:
 
     @property
     def seed(self) -> int:
-        """The configured seed for run 0, so that it finds what `fit` finds; the numbers after it for the others."""
+        """The configured seed plus the number of the run, so that run 0 finds the same graph as `fit`."""
         base = self.config.get("seed_everything")
         return (42 if base is None or isinstance(base, bool) else int(base)) + self.run
 
     @property
     def work(self) -> float:
-        """How long the search takes compared with others, in seconds of one track rendered.
+        """The estimated cost of the search, in seconds of audio of one track that are rendered.
 
         Every step renders and differentiates a clip of every track (three times a rendering). The trials of a round
         are taken to render a song five times over, and so are the measurements of loss increases before and after all
-        rounds: three searches of the first real songs then did 12,000, 11,800 and 16,400 of these seconds a minute.
+        rounds: in three searches of real songs, the speed was 12,000, 11,800 and 16,400 of these seconds a minute.
         """
         data, pruning = self.config["data"], self.config["pruning"]
         steps = data["steps_per_stage"] * (pruning["console_stages"] + pruning["rounds"])
@@ -52,7 +52,7 @@ class Job:
         return self.song.num_tracks * rendered
 
     def record(self) -> dict[str, Any]:
-        """What the result depends on, as it is kept beside it (`job.json`): no path, no date, no host."""
+        """Returns all that the result depends on, as `job.json` stores it: without paths, dates and hosts."""
         settings = essential(self.config)
         return {
             "version": RECORD_VERSION,
@@ -67,7 +67,7 @@ class Job:
 
 
 def why_redo(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """Why a result with one record does not stand for another record, in a line; "" where it does."""
+    """Says in a line why a result with one record is out of date for another record; "" if it is not."""
     if saved == wanted:
         return ""
     reasons = []

@@ -1,4 +1,4 @@
-"""Whether the licence of a song allows its audio to be passed on."""
+"""Decides whether the licence of a song allows copies of its audio."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _FREE = re.compile(
 
 
 def may_share_audio(licence: str) -> bool:
-    """Whether a licence is known to allow copies of the audio: CC0, CC BY, CC BY-SA or the public domain.
+    """Returns True if a licence is known to allow copies of the audio: CC0, CC BY, CC BY-SA or public domain.
 
-    Conservative: what follows in parentheses is ignored, and anything else that is not one of these names (NC, ND, two
-    licences at once, nothing at all) is a no.
+    The check is conservative: text in parentheses is ignored, and anything but one of these names (NC, ND, two licences
+    at once, no text) gives False.
     """
     plain = re.sub(r"\([^()]*\)", "", licence).strip().lower()
     return _FREE.fullmatch(re.sub(r"\s+", " ", plain)) is not None

@@ -1,4 +1,4 @@
-"""Which results are good enough for a dataset, and why the others are not."""
+"""Rules that a result must fulfil to be good enough for a dataset, and the measurements that they need."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # what is told here in the help of a build does without torch
+if TYPE_CHECKING:  # the help of a build shows the rules below, and must not load torch
     from mixgraph.results.metrics import Metrics
 
 QUARTERS = 4
@@ -23,7 +23,7 @@ def _rule(default: float, reason: str) -> Any:
 
 @dataclass(frozen=True)
 class QualityRules:
-    """What a result must fulfil; the reason of each default stands beside it."""
+    """The limits that a result must keep; the reason of each default is stated beside it."""
 
     max_loss: float = _rule(
         1.0,
@@ -51,7 +51,7 @@ class QualityRules:
     )
 
     def broken(self, measurements: Measurements) -> list[tuple[str, str]]:
-        """The rules that a result breaks: (name of the rule, what was measured and what is needed)."""
+        """Returns the rules that a result breaks: (name of the rule, text with the measured value and the limit)."""
         return list(self._broken(asdict(measurements)))
 
     def _broken(self, measurements: Mapping[str, float | None]) -> Iterator[tuple[str, str]]:
@@ -60,19 +60,19 @@ class QualityRules:
             limit, value = getattr(self, rule.name), measurements[name]
             if value is None:
                 continue
-            if not (value <= limit if kind == "max" else value >= limit):  # what is not a number breaks it
+            if not (value <= limit if kind == "max" else value >= limit):  # NaN breaks every rule
                 words = "at most" if kind == "max" else "at least"
                 yield rule.name, f"{name} {value:.3g}, {words} {limit:g} needed"
 
     @classmethod
     def rules(cls) -> tuple[Field[Any], ...]:
-        """The fields, each with its default and, in `metadata["reason"]`, why."""
+        """Returns the fields, each with its default and the reason for it in `metadata["reason"]`."""
         return fields(cls)
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """What the rules are applied to; the names are those of the rules. A rule is not applied to what is None."""
+    """Values that the rules limit, named as the rules are; a rule for a value that is None is not applied."""
 
     loss: float
     loss_ratio: float
@@ -84,11 +84,11 @@ class Measurements:
 
 
 def measure(folder: Path, metrics: Metrics) -> Measurements:
-    """Measures a result.
+    """Measures the values that the rules limit.
 
     Args:
-        folder: holds `mix_target`, the target at its own level.
-        metrics: of the result.
+        folder: the result folder, which holds the target mix `mix_target` at its original level.
+        metrics: the metrics of the result.
     """
     score = metrics.losses.found
     loss, dry_loss = score.loss["full"], metrics.losses.dry_sum.loss["full"]
@@ -104,7 +104,7 @@ def measure(folder: Path, metrics: Metrics) -> Measurements:
 
 
 def _silent_tracks(folder: Path, metrics: Metrics) -> float | None:
-    """The share of silent tracks; None, with a warning, where an earlier version wrote no codes of warnings."""
+    """Returns the share of silent tracks; None, with a warning, if an old version wrote no warning codes."""
     from mixgraph.results.metrics import METRICS, UNKNOWN_CODE
 
     codes = [warning.code for warning in metrics.warnings]
@@ -119,7 +119,7 @@ def _silent_tracks(folder: Path, metrics: Metrics) -> float | None:
 
 
 def _change(windows: Sequence[float], loss: float) -> float:
-    """The spread of the losses of the song's quarters (single windows, where there are fewer), over its loss."""
+    """Returns maximum minus minimum loss of the song's quarters (windows if fewer), over the song's loss."""
     count = min(QUARTERS, len(windows))
     parts = [windows[len(windows) * i // count : len(windows) * (i + 1) // count] for i in range(count)]
     means = [fmean(part) for part in parts]
@@ -129,7 +129,7 @@ def _change(windows: Sequence[float], loss: float) -> float:
 
 
 def _silence(folder: Path, sample_rate: int, window: int) -> float:
-    """The share of windows of the target that are silent beside the loudest; 1 where all of it is silence."""
+    """Returns the share of windows of the target that are silent relative to the loudest; 1 if all are silent."""
     import torch
 
     from mixgraph.songs import read_audio

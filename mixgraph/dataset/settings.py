@@ -1,4 +1,4 @@
-"""Which settings change what a search finds, their hash, and how two sets of them differ."""
+"""Selects the settings that change the result of a search, hashes them, and lists differences."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from mixgraph.search.rules import is_free
 
-_OF_THE_JOB = ("seed_everything", "data.path")  # it has a seed of its own, and compares the audio by its hash
+_OF_THE_JOB = ("seed_everything", "data.path")  # a job sets its own seed, and identifies the audio by its hash
 _LATER: dict[str, Any] = {
     "pruning.sampler_options": None,
     "model.loss.front_end": "mel",
@@ -20,7 +20,7 @@ stand."""
 
 
 def essential(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a search that have an effect on what it finds, as `{"data": {"sample_rate": ...}, ...}`."""
+    """Returns the settings of a search that change its result, as `{"data": {"sample_rate": ...}, ...}`."""
     return _without_free(config, "")
 
 
@@ -35,13 +35,13 @@ def _without_free(config: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def digest(value: Any) -> str:
-    """The sha256 of a JSON value, whatever the order of its keys."""
+    """Returns the sha256 of a JSON value; the order of keys has no effect."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What changed between two nested mappings, one `data.sample_rate: 30000 -> 44100` each, in order of names."""
+    """Lists the differences of two nested mappings as `data.sample_rate: 30000 -> 44100`, in order of names."""
     before, after = dict(_flat(old)), dict(_flat(new))
     return [
         f"{name}: {_text(before, name)} -> {_text(after, name)}"

@@ -22,17 +22,17 @@ from mixgraph.system.files import json_text
 
 @dataclass(frozen=True)
 class SongSource:
-    """A song of the list, as its files are now.
+    """A song to build a dataset from, with the current state of its files.
 
     Attributes:
-        name: of its results.
-        folder: where it is.
-        licence: as its files state it.
-        artist: where the layout tells; None otherwise.
-        seconds: of the mix.
-        num_tracks: dry tracks.
-        file_hashes: file, relative to the folder -> sha256.
-        arrangement: what else its files say that a search depends on: offsets, polarities, subgroups.
+        name: the name of the song, and of the folder of its results.
+        folder: the folder of the song.
+        licence: the licence as the song's files state it.
+        artist: the artist; None if the layout does not state one.
+        seconds: the length of the mix.
+        num_tracks: the number of dry tracks.
+        file_hashes: path of a file relative to the folder -> sha256.
+        arrangement: other facts from its files that a search depends on: offsets, polarities, subgroups.
     """
 
     name: str
@@ -46,10 +46,10 @@ class SongSource:
 
 
 class FileHashes:
-    """The sha256 of files; a file is read again when its size or time of change is another one.
+    """Computes and caches the sha256 of files; a file is read again when its size or modification time changes.
 
     Args:
-        path: the JSON file that they are kept in.
+        path: the JSON file of the cache.
     """
 
     def __init__(self, path: Path) -> None:
@@ -76,26 +76,25 @@ def find_sources(
     names: Sequence[str] = (),
     songs: str = ":",
 ) -> tuple[list[SongSource], dict[str, str]]:
-    """Finds songs in folders of any layout and reads what their files say.
+    """Finds songs in folders of any layout and reads their facts from their files.
 
-    Audio is decoded only where a mix does not say its length.
-
-    Whatever is wrong with a song, the others are read: it is named with the reason.
+    Audio is decoded only if the header of a mix does not state its length. A song that cannot be read is returned with
+    the reason, and the other songs are read all the same.
 
     Args:
-        roots: songs, or folders of them.
-        hashes: of files, which are read where they are not known.
-        layout: as `look_for_songs` takes it.
-        subgrouping: as `song_files` takes it.
-        names: shell patterns; a song is taken whose name fits any of them.
-        songs: a range such as `0:100` of what is left, in order of names.
+        roots: folders of songs, or of many songs.
+        hashes: the cache of file hashes; missing hashes are computed.
+        layout: the data layout, see `look_for_songs`.
+        subgrouping: the rule for subgroups, see `song_files`.
+        names: shell patterns; only songs whose name matches one of them are taken. Empty: all songs.
+        songs: a range such as `0:100` of the matching songs, in order of names.
 
     Returns:
         The songs in order of names; and name -> reason of songs that cannot be read, or that share their name.
 
     Raises:
-        FileNotFoundError: no such folder, where it is the only root.
-        ValueError: an unknown layout, nothing that may be a song, or a range that is none.
+        FileNotFoundError: the only root does not exist.
+        ValueError: the layout is unknown, nothing may be a song, or the range is invalid.
     """
     folders, odd = _candidates([Path(root) for root in roots], layout)
     chosen = select(sorted(folders.keys() | odd.keys()), names, songs)
@@ -107,14 +106,14 @@ def find_sources(
             continue
         try:
             sources.append(_read(song_files(folders[name], layout, subgrouping), hashes))
-        except Exception as error:  # whatever the files of one song do to their readers
+        except Exception as error:  # damaged files of one song may raise anything
             unreadable[name] = reason(error)
     return sources, unreadable
 
 
 def _candidates(roots: Sequence[Path], layout: str) -> tuple[dict[str, Path], dict[str, str]]:
-    """What may be a song: name -> folder, and name -> what is wrong with it."""
-    places: dict[str, dict[Path, str]] = {}  # name -> folder -> what is wrong, if anything
+    """Returns the folders that may be songs by name, and the problems of others by name."""
+    places: dict[str, dict[Path, str]] = {}  # name -> folder -> its problem, or ""
     for root in roots:
         try:
             songs, odd = look_for_songs(_real(root), layout)
@@ -143,15 +142,15 @@ def _candidates(roots: Sequence[Path], layout: str) -> tuple[dict[str, Path], di
 
 
 def _real(path: Path) -> Path:
-    """`Path.resolve`, which raises RuntimeError where links lead in a circle, without that."""
+    """Resolves a path as `Path.resolve` does, but without its RuntimeError on circular links."""
     return Path(os.path.realpath(path))
 
 
 def select(names: Sequence[str], patterns: Sequence[str], songs: str) -> list[str]:
-    """The names that fit one of the patterns (all, where there is none), and of these a range such as `0:100`.
+    """Selects names that match one of the patterns (all if there are none), and of these a range such as `0:100`.
 
     Raises:
-        ValueError: nothing is left, or the range is none.
+        ValueError: no name is left, or the range is invalid.
     """
     fitting = [name for name in names if not patterns or any(fnmatch.fnmatchcase(name, p) for p in patterns)]
     first, colon, last = songs.partition(":")

@@ -17,7 +17,7 @@ from mixgraph.graph import GraphValues
 from mixgraph.graph.types import MIX
 
 Baseline = Callable[[Console], Prediction]
-_MIDDLE = 0.5  # of a delay's segment, in turns
+_MIDDLE = 0.5  # the middle of a delay's segment, in turns
 
 
 class MeanSettings:

@@ -41,19 +41,19 @@ INDEX = "index.json"
 _HALF = ("mels", "mix_mels", "lags", "clip_tracks", "clip_mix")
 _LIGHT = ("cues", "keep", "weight")
 _SILENT_RMS = 10 ** (-60 / 20)
-_HISTORY_SECONDS = 3.0  # that is rendered before a segment of a rendered target
+_HISTORY_SECONDS = 3.0  # audio that is rendered before a segment of a rendered target, and dropped
 
 Target = Literal["mix", "rendered"]
 
 
 @dataclass(frozen=True)
 class ExampleSettings:
-    """What examples are made of.
+    """The settings by which examples are made from samples.
 
     Attributes:
-        task: see `EstimatorTask`.
+        task: the audio and the console of the estimator.
         max_segments: the most segments that one sample gives; they are spread evenly over it.
-        target: the audio that stands for the mix: `"mix"` is the sample's mix, `"rendered"` its tracks rendered by its
+        target: the audio to use as the mix: `"mix"`, the sample's mix, or `"rendered"`, its tracks rendered by its
             graph.
         clip_seconds: length of the audio that is kept for the match loss, from a segment's middle; 0 keeps none.
     """
@@ -75,7 +75,7 @@ def checked_audio(sample: GraphSample, sample_rate: int) -> SampleAudio:
     """Returns the audio of a sample, after checking that an estimator can learn from it or be scored on it.
 
     Raises:
-        ValueError: a sample without audio, at another rate, or of processors with other options.
+        ValueError: the sample has no audio, another sample rate, or processors with other options.
     """
     if sample.audio is None:
         raise ValueError(f"{sample.shard}: {sample.key}: audio is needed; name the folder of the songs (audio_root)")
@@ -91,7 +91,7 @@ class ExampleMaker:
     """Makes examples from samples; one maker serves all samples of a task.
 
     Args:
-        settings: how examples are made.
+        settings: the task, and the number and content of examples.
     """
 
     def __init__(self, settings: ExampleSettings) -> None:
@@ -107,7 +107,7 @@ class ExampleMaker:
         """Yields (first sample, example) of each segment that is not silent.
 
         Raises:
-            ValueError: a sample without audio, at another rate, or of processors with other options.
+            ValueError: the sample has no audio, another sample rate, or processors with other options.
         """
         audio = checked_audio(sample, self.task.sample_rate)
         console = self.console(sample.graph)

@@ -45,7 +45,7 @@ class EstimatorData(L.LightningDataModule):
     Args:
         path: folder of a data set (with the folders `train` and `validation`), or a list of them.
         batch_size: segments a step.
-        audio_root: for data sets without audio: the folder of the user's own copy of the songs.
+        audio_root: the folder of the user's copy of the songs, for data sets without audio.
         hold_out: names of songs that are neither trained nor validated on.
         train_splits: folders that are trained on, e.g. `[train, test]` where a held-out song is what counts.
         max_segments: the most segments that one song gives.
@@ -87,7 +87,7 @@ class EstimatorData(L.LightningDataModule):
         """Makes the examples that the cache lacks; `setup` does so for the task of the Trainer's module.
 
         Raises:
-            FileNotFoundError: no shards of a split.
+            FileNotFoundError: a split has no shards.
             ValueError: no example is left to train or validate on.
         """
         settings = ExampleSettings(task, self.max_segments, self.target, self.clip_seconds)

@@ -53,7 +53,7 @@ class TestSong:
         true: the graph that made the mix.
         console: the full console of the song.
         tracks: (K, 2, L) at the level of the search, in the console's order.
-        mix: (2, L).
+        mix: the mix, (2, L), at the same level.
     """
 
     __test__ = False  # for pytest: not a test
@@ -69,7 +69,7 @@ def read_test_song(sample: GraphSample, sample_rate: int, track_chain: str, subg
     """Reads a sample with all its audio as a test song.
 
     Raises:
-        ValueError: a sample without audio, at another rate, or of processors with other options.
+        ValueError: the sample has no audio, another sample rate, or processors with other options.
     """
     audio = checked_audio(sample, sample_rate)
     console = console_of(sample.graph, track_chain, subgroup_chain)
@@ -120,7 +120,7 @@ class Judge:
 
     Args:
         processors: one module for each type.
-        sample_rate: in Hz.
+        sample_rate: the sample rate in Hz.
     """
 
     def __init__(self, processors: Processors, sample_rate: int) -> None:

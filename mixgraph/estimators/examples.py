@@ -3,7 +3,7 @@
 An example is a PyTorch Geometric `Data`, so that songs of any size batch. On the console's nodes:
 
 - `x` (nodes,) type ids of `vocabulary_of` the task's types, `level` (nodes,) 0 track, 1 subgroup, 2 output;
-  `head_index` (nodes,) the input, mix or output whose audio stands for the node; `edge_index` (2, edges) the cables;
+  `head_index` (nodes,) the input, mix or output whose audio features the node uses; `edge_index` (2, edges) the cables;
   `tree_index` (2, edges) inputs to their mix, mixes to the output, and heads to their processors.
 - `signal_index` (signals,) nodes of tracks, subgroups and the output, to which the rows of the features belong:
   `mels`, `mix_mels` (one a song), `cues`, `lags`, see `SegmentFeatures`.
@@ -35,9 +35,9 @@ class Console:
     """The full console of a song, with the order of its tracks.
 
     Attributes:
-        graph: see `build_console`; its inputs are ordered by subgroup.
-        order: for each input of the console, the row of the song's tracks.
-        groups: for each subgroup, the rows of its tracks among the console's inputs.
+        graph: the console as `build_console` makes it; its inputs are ordered by subgroup.
+        order: the row of the song's tracks that feeds each input of the console.
+        groups: the inputs of the console, by number, that belong to each subgroup.
     """
 
     graph: MixGraph

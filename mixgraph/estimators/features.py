@@ -60,7 +60,7 @@ class FeatureExtractor:
     """Computes the features of segments of audio.
 
     Args:
-        sample_rate: in Hz.
+        sample_rate: the sample rate in Hz.
     """
 
     def __init__(self, sample_rate: int = 30000) -> None:
@@ -83,9 +83,9 @@ class FeatureExtractor:
         """Computes the features of one segment.
 
         Args:
-            tracks: (K, 2, T), at the level at which a search takes them.
-            mix: (2, T).
-            groups: for each subgroup, the rows of its tracks.
+            tracks: the dry tracks, (K, 2, T), at the level of a search.
+            mix: the mix, (2, T), at the same level.
+            groups: the rows of the tracks of each subgroup.
         """
         sums = torch.stack([tracks[list(rows)].sum(dim=0) for rows in groups])
         total = tracks.sum(dim=0, keepdim=True)

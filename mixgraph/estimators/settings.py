@@ -13,7 +13,7 @@ class EstimatorTask:
     """The audio that an estimator takes and the console that it predicts on; features, labels and network depend on it.
 
     Attributes:
-        sample_rate: in Hz.
+        sample_rate: the sample rate in Hz.
         segment_seconds: the length of audio that the network takes; a longer song gives several segments.
         track_chain, subgroup_chain: the letters of the console's processors; splitters are not allowed.
     """

@@ -30,8 +30,8 @@ class DryTrack:
         song: the song's name.
         name: name of the track in its song.
         subgroup: the subgroup of the song that it belongs to.
-        row: its row in the song's sources.
-        mono: whether both channels are equal.
+        row: the row of the track in the song's sources.
+        mono: True if both channels are equal.
         split: the only split whose samples may hold it.
     """
 
@@ -96,7 +96,7 @@ def load_corpus(
 
     Args:
         paths: folders of songs.
-        sample_rate: in Hz.
+        sample_rate: the sample rate in Hz.
         cache_dir: the folder for decoded songs.
         test_songs: names of songs whose tracks are all in the test split.
         shares: split -> its share of the tracks.

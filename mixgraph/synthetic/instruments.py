@@ -28,7 +28,7 @@ class Sheet:
 
     Attributes:
         num_samples: length L of the song.
-        sample_rate: in Hz.
+        sample_rate: the sample rate in Hz.
         beat_seconds: duration of a quarter note.
         root_hz: the root of the scale, in the octave above 55 Hz.
         chords: the chord of each bar, in semitones above the root.
@@ -208,14 +208,14 @@ def bells(part: Part) -> None:
 
 @dataclass(frozen=True)
 class Instrument:
-    """How the track of an instrument is made.
+    """An instrument: the function that plays it, and facts about its track.
 
     Attributes:
         play: writes the notes into a part.
-        stereo: whether it has a side signal.
+        stereo: True if the track has a side signal.
         low_hz, high_hz: the band of its noise floor.
-        echoes: whether engineers would put a delay on it.
-        reverberant: whether engineers would put a reverb on it.
+        echoes: True if engineers would put a delay on the track.
+        reverberant: True if engineers would put a reverb on the track.
     """
 
     play: Callable[[Part], None]

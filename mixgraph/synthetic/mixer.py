@@ -33,7 +33,7 @@ class MixRules:
     Attributes:
         loudness_lufs: loudness that the sum of the tracks, and then the mix, is brought to; None leaves levels alone.
         peak: the highest amplitude that the mix may have; louder mixes have their tracks turned down. None: no limit.
-        most_passes: how often loss increases are measured while processors are removed; None: until all matter.
+        most_passes: the maximal number of passes that measure loss increases and remove processors; None has no limit.
         least_increase: removing any processor raises the match loss by at least this much, or it is removed.
     """
 
@@ -74,7 +74,7 @@ class Mixer:
     Attributes:
         processors: one module for each type.
         match: the loss that decides which processors matter.
-        rules: see `MixRules`.
+        rules: the rules of mixing.
     """
 
     processors: Processors

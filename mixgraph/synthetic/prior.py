@@ -54,7 +54,7 @@ class GraphPrior:
         nodes: type -> found processors, whose settings are imitated; may be empty.
         spreads: type -> name -> standard deviation over the found processors, mean over the entries.
         rule_share: share of the draws that use the rules of `synthetic.engineer` although there are found processors.
-        jitter: how far settings are moved, in units of the spread.
+        jitter: the size of random changes of imitated settings, in units of the spread.
     """
 
     rates: Mapping[str, Mapping[str, float]] = field(default_factory=usual_rates)

@@ -41,7 +41,7 @@ class GenerationSettings:
         seed: seeds all random choices.
         seconds: length of a sample.
         min_tracks, max_tracks: the range of a sample's number of tracks; all numbers are equally likely.
-        sample_rate: in Hz.
+        sample_rate: the sample rate in Hz.
         track_chain, subgroup_chain: processor letters of the full console, of which a part is kept.
         loudness_lufs: the loudness of the mix, as that to which a search brings songs.
         least_increase: removing any processor raises the match loss by at least this much, or it is removed; None

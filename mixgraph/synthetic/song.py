@@ -79,7 +79,7 @@ def make_synthetic_song(
         num_tracks: the number K of tracks, at least two for each subgroup.
         num_subgroups: the number of subgroups, which are of about equal size.
         seconds: the length of the song, at least 2.
-        sample_rate: in Hz.
+        sample_rate: the sample rate in Hz.
         tolerance: the tolerance of the intended search; removing any processor costs at least twice as much.
         density: share of the full console's processors to start from.
 
@@ -127,7 +127,7 @@ class _Draft:
     mixer: Mixer
 
     def attempt(self, attempt: int, density: float) -> Mixed:
-        """Draws a graph, draws again and stronger what matters too little, and removes what still does."""
+        """Draws a graph, draws processors that matter too little again and stronger, removes those that still do."""
         strengths = dict.fromkeys(self.place(self.generator(attempt, len(self.console)), density), 1.0)
         mixed = self.mixed(attempt, strengths)
         if weak := mixed.weak(self.mixer.rules.least_increase):
@@ -135,7 +135,7 @@ class _Draft:
         return self.mixer.pruned(mixed, _complete)
 
     def mixed(self, attempt: int, strengths: Mapping[int, float]) -> Mixed:
-        """The mix of processors (nodes of the console) of some strengths, and what each is worth."""
+        """Mixes with the given processors (node of the console -> strength), and measures their loss increases."""
 
         def draw(node: int, processor: Processor, signal: Tensor) -> tuple[dict[str, Tensor], float]:
             return draw_settings(processor, signal, strengths[node], self.generator(attempt, node))
@@ -146,7 +146,7 @@ class _Draft:
         return torch.Generator().manual_seed(((self.seed * 101 + attempt) * 10_007 + node) % (1 << 62))
 
     def place(self, generator: torch.Generator, density: float) -> list[int]:
-        """Chooses processors of the console where engineers would use them, and where they can be told apart."""
+        """Chooses processors where engineers would use them and where no smaller graph sounds the same."""
         console = self.console
         group_of = dict(zip((console.names[i] for i in console.inputs), console.subgroups, strict=True))
         num_chains = len(group_of) + len(set(console.subgroups))
@@ -209,7 +209,7 @@ def _subgroups(names: list[str], count: int) -> dict[str, tuple[str, ...]]:
 
 
 def _smallest(nodes: list[int], console: MixGraph, group_of: Mapping[str, str]) -> bool:
-    """Whether no equal graph with as few nodes exists: a subgroup with the type has two tracks or more without."""
+    """Returns True if no smaller graph sounds the same: a subgroup with a type has two or more tracks without it."""
     names = {console.names[i] for i in nodes}
     for group in set(group_of.values()) & names:
         tracks = [track for track, owner in group_of.items() if owner == group]

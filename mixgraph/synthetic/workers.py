@@ -69,7 +69,7 @@ def generate(plan: Plan, counts: Mapping[str, int], num_workers: int = 1) -> Ite
         num_workers: the number of processes; 1 makes the samples in this process.
 
     Raises:
-        ValueError: as `load_corpus`, `learn_prior` and `make_sample`.
+        ValueError: raised by `load_corpus`, `learn_prior` or `make_sample`; see there.
     """
     requested = [(split, index) for split, count in counts.items() for index in range(count)]
     here = _Maker.of(plan)  # also decodes the songs, once, before other processes map them
