@@ -9,14 +9,14 @@ from mixgraph.processors import processor_type, types_from_letters
 
 @dataclass(frozen=True)
 class Link:
-    """A processor of a chain, and the chains behind its outlets where it is a splitter."""
+    """A processor of a chain; a splitter also has the chains behind its outlets."""
 
     type: str
     branches: tuple[tuple[Link, ...], ...] = ()
 
 
 def read_chain(letters: str) -> tuple[Link, ...]:
-    """The processors of a chain; see `build_console` for how it is written.
+    """Reads the processors of a chain; `build_console` documents how chains are written.
 
     Raises:
         ValueError: an unknown letter, one that would cut the chain or needs a key, or a splitter without its chains.
@@ -28,7 +28,7 @@ def read_chain(letters: str) -> tuple[Link, ...]:
 
 
 def _read_links(text: str, whole: str) -> tuple[tuple[Link, ...], str]:
-    """The links at the start of a text, and what follows them: a comma or a closing bracket, or what is wrong."""
+    """Reads the links at the start of a text; returns them, and the rest, which starts with a comma or a bracket."""
     links: list[Link] = []
     while text and text[0] not in "(,)":
         (node_type,) = types_from_letters(text[0], whole)

@@ -25,7 +25,7 @@ def build_console(
     """Builds the console of a song: each track through a chain, summed by subgroup, each sum through a chain.
 
     With a master chain, the subgroups are summed once more, and their sum goes through it. A return is a bus to which
-    every track sends some of what comes out of its chain; it is summed with the subgroups.
+    every track sends some of its chain's output; it is summed with the subgroups.
 
     A chain is a sequence of letters. Behind a splitter stand the chains of its outlets, whose outputs are summed:
     `"et(c,sg)r"` is an equalizer, then a compressor on the mid and an imager and a gain on the side, then a reverb for
@@ -38,8 +38,9 @@ def build_console(
         name: name of the song.
         master_chain: chain of the sum of the subgroups; `""` leaves the sum to the output.
         returns: name of each return bus -> its chain.
-        sidechains: name of a track or subgroup -> that of another: the first ends with a sidechain compressor, whose
-            key is what the other's chain gives. A name that both have is the subgroup's.
+        sidechains: name of a track or subgroup -> name of another one: the chain of the first ends with a sidechain
+            compressor, whose key is the output of the other's chain. A name of both a track and a subgroup means
+            the subgroup.
 
     Returns:
         The graph, in node order: inputs, track chains, per subgroup its mix node and chain, per return its sends, mix
@@ -48,7 +49,8 @@ def build_console(
 
     Raises:
         ValueError: no tracks, an empty subgroup, a track in two subgroups, a return named like a subgroup or without
-            a chain, a chain that cannot be read, or a sidechain of what is not there or of what waits for it.
+            a chain, a chain that cannot be read, or a sidechain whose track, subgroup or key does not exist or whose
+            key waits for it.
     """
     _check_subgroups(subgroups)
     tracks = [track for members in subgroups.values() for track in members]
@@ -112,7 +114,7 @@ class _Desk:
         self.ports.append((outlet, inlet))
 
     def gather(self, node_type: str, ends: Sequence[Ends], name: str) -> Ends:
-        """Adds a node that sums some ends."""
+        """Adds a node that sums the outputs of some chains."""
         self.types.append(node_type)
         self.names.append(name)
         for node, outlet in (end for parts in ends for end in parts):
@@ -120,7 +122,7 @@ class _Desk:
         return [(len(self.types) - 1, 0)]
 
     def extend(self, ends: Ends, chain: Sequence[Link], name: str) -> Ends:
-        """Adds a chain behind some ends."""
+        """Adds a chain of processors behind the outputs of others."""
         for link in chain:
             ends = self.gather(link.type, [ends], name)
             if link.branches:

@@ -16,7 +16,7 @@ from mixgraph.processors import Processor, Processors, registered
 
 
 def to_networkx(graph: MixGraph, weights: Tensor | None = None) -> nx.DiGraph:
-    """A networkx graph over the node numbers, with the attributes type, name, subgroup (of inputs, else "") and song.
+    """Makes a networkx graph of node numbers, with attributes type, name, subgroup (of inputs, else "") and song.
 
     Edges carry their `order`, since networkx sorts them by source, and `outlet` and `inlet`. Two nodes may have several
     edges: where a graph has ports, it is a `MultiDiGraph`. Processors carry `weight` where weights,
@@ -36,13 +36,13 @@ def to_networkx(graph: MixGraph, weights: Tensor | None = None) -> nx.DiGraph:
 
 
 def from_networkx(source: nx.DiGraph) -> MixGraph:
-    """The inverse of `to_networkx`, for any labels: nodes are numbered in the order in which `source` has them.
+    """Inverts `to_networkx`, for any labels: nodes are numbered in the order in which `source` has them.
 
     `type` is needed; `name` and `subgroup` default to "", `song`, `outlet` and `inlet` to 0. Edges without `order`
     come last, as they are.
 
     Raises:
-        TypeError: not a directed graph.
+        TypeError: `source` is not a directed graph.
         ValueError: a node without a type, or an invalid graph.
     """
     if not isinstance(source, nx.DiGraph):  # a MultiDiGraph is one
@@ -64,7 +64,7 @@ def from_networkx(source: nx.DiGraph) -> MixGraph:
 
 
 def type_vocabulary() -> dict[str, int]:
-    """Type -> its id in `Data.x`: input, mix and output are 0 to 2, processors have the `type_id` that they declare."""
+    """Returns the id of every type in `Data.x`: 0 to 2 for input, mix and output, the `type_id` of processors."""
     ids = {name: kind.type_id for name, kind in registered().items() if kind.type_id is not None}
     return {name: i for i, name in enumerate(AUXILIARY)} | dict(sorted(ids.items(), key=lambda item: item[1]))
 
@@ -76,19 +76,19 @@ def to_pyg(
     loss_increases: Tensor | None = None,
     processors: Processors | None = None,
 ) -> Data:
-    """One homogeneous graph that batches: `Batch` shifts the indices and joins everything else in order.
+    """Makes one homogeneous graph that can be batched: `Batch` shifts the indices and joins everything else in order.
 
     Args:
-        graph: of one or several songs.
+        graph: the graph of one or several songs.
         parameters: type -> name -> (nodes of the type, *shape); needs `processors`.
         weights: dry/wet weight of each processor, (processors,).
         loss_increases: the match loss without each processor, less that with it, (processors,).
         processors: name -> processor; they declare the shapes, also of types that this graph does not have.
 
     Returns:
-        x: (nodes,) type ids, see `type_vocabulary`; song: (nodes,); edge_index: (2, edges); name: one a node.
+        x: (nodes,) type ids, see `type_vocabulary`; song: (nodes,); edge_index: (2, edges); name: a name per node.
         edge_port: (edges, 2), outlet and inlet of each edge.
-        source_index: (tracks,) node of each dry source; subgroup: one a source.
+        source_index: (tracks,) node of each dry source; subgroup: a name for every source.
         processor_index: (processors,) node of each processor; weight, loss_increase: (processors,), where given.
         param_{type}: (nodes of the type, numbers), where given, for every type in `processors`: row `r` is the
         `r`-th node with this type's id, its parameters flattened in alphabetical order (`parameters_from_pyg`).

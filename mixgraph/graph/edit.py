@@ -12,10 +12,10 @@ from mixgraph.processors.registry import registered
 
 @dataclass(frozen=True)
 class PruneIndex:
-    """Where the survivors of a pruning came from.
+    """Maps the remaining processors and rows of a pruned graph to those of the graph before.
 
     Attributes:
-        processors: for each remaining processor, in order, its index in the old `graph.processors`.
+        processors: the index in the old `graph.processors` of every remaining processor, in order.
         rows: per processor type of the old graph, the parameter rows that remain, in order (maybe none).
     """
 
@@ -84,9 +84,9 @@ def prune(graph: MixGraph, keep: Collection[int]) -> tuple[MixGraph, PruneIndex]
 
 
 def audible_part(graph: MixGraph, silent: Collection[int]) -> tuple[MixGraph, tuple[int, ...]]:
-    """The graph without the nodes that only silent sources reach, and the number of each node that is left.
+    """Removes nodes that only silent sources reach; returns the graph and the old number of every remaining node.
 
-    The whole graph where all sources of one of its songs are silent.
+    Where all sources of one of its songs are silent, it returns the whole graph.
 
     Args:
         graph: any graph.
@@ -114,12 +114,12 @@ def audible_part(graph: MixGraph, silent: Collection[int]) -> tuple[MixGraph, tu
 
 
 def split_outlets(graph: MixGraph) -> tuple[MixGraph, tuple[int, ...]]:
-    """A node for each outlet that is used, so that every node has one output.
+    """Replaces splitters by a node for every outlet that is used, so that every node has one output.
 
     The first outlet keeps the type, the others add their number to it, see `Processors`.
 
     Returns:
-        The graph, and for each of its nodes the number it had.
+        The graph, and the old number of each of its nodes.
     """
     if not any(outlet for outlet, _ in graph.ports):
         return graph, tuple(range(len(graph)))
@@ -150,10 +150,10 @@ def without_inputs(graph: MixGraph, silent: Collection[int]) -> tuple[MixGraph, 
 
     Args:
         graph: any graph.
-        silent: rows of the sources, i.e. ranks among the inputs.
+        silent: rows of the sources to remove, i.e. ranks among the inputs.
 
     Returns:
-        What is left, and for each of its nodes the number it had.
+        The remaining graph, and the old number of each of its nodes.
     """
     carrying = set(graph.outputs)  # what an output hears, not only through a key
     for node in reversed(graph.topological_order):
@@ -197,12 +197,12 @@ def batch(graphs: Sequence[MixGraph]) -> MixGraph:
 
 
 def song_nodes(graph: MixGraph, song: int) -> tuple[int, ...]:
-    """The nodes of one song of a batch, by its number."""
+    """Returns the node numbers of one song of a batch."""
     return tuple(i for i in range(len(graph)) if graph.songs[i] == song)
 
 
 def take_song(graph: MixGraph, song: int) -> MixGraph:
-    """The graph of one song of a batch; its nodes are `song_nodes`, in order."""
+    """Returns the graph of one song of a batch; its nodes are `song_nodes`, in order."""
     inputs = [k for k, i in enumerate(graph.inputs) if graph.songs[i] == song]
     nodes = song_nodes(graph, song)
     return _take(graph, nodes, tuple(graph.subgroups[k] for k in inputs), songs=(0,) * len(nodes))
@@ -236,7 +236,7 @@ def _take(graph: MixGraph, nodes: Sequence[int], subgroups: tuple[str, ...], son
 
 
 def keep_by_type(graph: MixGraph, types: Collection[str]) -> list[int]:
-    """The processors of the given types, e.g. to keep the gains alone."""
+    """Returns the node numbers of all processors of the given types, e.g. to keep the gains alone."""
     unknown = set(types) & set(AUXILIARY)
     if unknown:
         raise ValueError(f"types: {sorted(unknown)} are not processor types")

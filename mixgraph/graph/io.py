@@ -84,7 +84,7 @@ def load_graph(path: Path) -> GraphFile:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: what is wrong with it; the message names the file and the field.
+        ValueError: it is damaged, has an unknown schema or an invalid graph; the message names file and field.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: a graph file (JSON) is expected, got none")
@@ -101,7 +101,7 @@ def save_parameters(path: Path, parameters: Mapping[str, Mapping[str, Tensor]], 
 
 
 def parameters_to_bytes(parameters: Mapping[str, Mapping[str, Tensor]], weights: Tensor) -> bytes:
-    """Parameters as safetensors: keys `"type.name"` and `"dry_wet_weight"`.
+    """Writes parameters as safetensors: keys `"type.name"` and `"dry_wet_weight"`.
 
     Args:
         parameters: type -> name -> (nodes of the type, *shape), in the trained coordinates. Types without nodes
@@ -130,7 +130,7 @@ def load_parameters(path: Path, graph: MixGraph, processors: Processors) -> tupl
 
     Args:
         path: the parameter file.
-        graph: that the parameters belong to.
+        graph: the graph that the parameters belong to.
         processors: name -> processor, as made for the graph's sample rate and options; they declare the shapes.
 
     Returns:
@@ -163,12 +163,12 @@ def check_parameters(
     """Returns what `load_parameters` does, of tensors that were read already; raises as that does.
 
     Args:
-        tensors: key -> tensor.
+        tensors: the tensors of the file by key, `"type.name"` or `"dry_wet_weight"`.
         metadata: metadata of the safetensors header.
-        graph: that the parameters belong to.
+        graph: the graph that the parameters belong to.
         processors: name -> processor, or another value that declares the shapes.
         where: names the source in messages.
-        finite: all tensors are float32, and known to have finite values only.
+        finite: skips checks: all tensors are known to be float32 with finite values only.
     """
     version = metadata.get("schema_version", "")
     if not version.isdecimal():

@@ -52,14 +52,14 @@ _KIND_NAMES = {
 
 @dataclass(frozen=True, eq=False)
 class GraphFile:
-    """What a graph file says: all that rendering needs, but for the parameters.
+    """The content of a graph file: all that rendering needs, but for the parameters.
 
     Attributes:
-        graph: of one or several songs.
-        sample_rate: in Hz, of the audio that the graph was made for.
+        graph: the graph of one or several songs.
+        sample_rate: sample rate in Hz of the audio that the graph was made for.
         weights: dry/wet weight of each processor, (len(graph.processors),) float32; None where not known.
-        loss_increases: what the match loss rises by without each processor, the same shape, float64; None where
-            not known.
+        loss_increases: rise of the match loss when a processor is removed, for every processor, the same shape,
+            float64; None where not known.
         processor_options: processor name -> the constructor's arguments that differ from the defaults.
     """
 
@@ -82,7 +82,7 @@ def node_letter(node_type: str) -> str:
 def graph_to_dict(
     graph: MixGraph, weights: Tensor | None = None, loss_increases: Tensor | None = None
 ) -> dict[str, Any]:
-    """A graph as plain values: `{"schema_version", "nodes", "edges"}` with uniform records.
+    """Converts a graph to plain values: `{"schema_version", "nodes", "edges"}` with uniform records.
 
     Raises:
         ValueError: an unregistered processor type, weights that are not in 0..1, or values of the wrong shape.
@@ -123,7 +123,7 @@ def graph_from_dict(record: Any, where: str = "graph") -> MixGraph:
 
 
 def graph_to_json(graph: MixGraph) -> str:
-    """A graph as one line of JSON, for checkpoints."""
+    """Writes a graph as one line of JSON, for checkpoints."""
     return json.dumps(graph_to_dict(graph), allow_nan=False, separators=(",", ":"))
 
 
@@ -133,7 +133,7 @@ def graph_from_json(text: str, where: str = "graph") -> MixGraph:
 
 
 def graph_file_to_json(file: GraphFile) -> str:
-    """The text of a graph file, one node or edge a line.
+    """Writes the text of a graph file, one node or edge a line.
 
     Raises:
         ValueError: values that do not fit the graph, or options that JSON cannot hold.
@@ -171,7 +171,7 @@ def graph_file_from_json(text: str, where: str) -> GraphFile:
 
 
 def graph_file_from_dict(record: Any, where: str) -> GraphFile:
-    """A graph file from the values of its JSON; raises as `graph_file_from_json` does."""
+    """Makes a graph file from the values of its JSON; raises as `graph_file_from_json` does."""
     _check_schema(record, where)
     _check_record(record, _FILE_KINDS, where)
     if record["sample_rate"] < 1:
@@ -230,7 +230,7 @@ def _check_record(record: Any, kinds: Mapping[str, tuple[type, ...]], where: str
 
 
 def _columns(records: Sequence[Any], kinds: Mapping[str, tuple[type, ...]], where: str) -> dict[str, tuple[Any, ...]]:
-    """The values of uniform records, checked, by key."""
+    """Returns the values of uniform records by key, after a check of their types."""
     # By column: data sets have many graphs, and nearly all of them are sound.
     if set(map(type, records)) <= {dict} and set(map(len, records)) <= {len(kinds)}:
         with suppress(KeyError):
@@ -294,7 +294,7 @@ def _shown(value: Any) -> str:
 
 
 def _graph(record: dict[str, Any], where: str) -> tuple[MixGraph, dict[str, tuple[Any, ...]]]:
-    """A graph, and what its records say of its nodes."""
+    """Makes a graph from its record; also returns the node records' values by key."""
     if not record["nodes"]:
         raise ValueError(f"{where}: nodes: at least one is needed, got none")
     nodes = _columns(record["nodes"], _NODE_KINDS, f"{where}: nodes")
@@ -321,7 +321,7 @@ def _graph(record: dict[str, Any], where: str) -> tuple[MixGraph, dict[str, tupl
 
 
 def _by_node(graph: MixGraph, values: Tensor | None, key: str) -> dict[int, float]:
-    """Node -> value of each processor; nothing where there are no values."""
+    """Returns the value of every processor by its node number; nothing where there are no values."""
     if values is None:
         return {}
     if tuple(values.shape) != (len(graph.processors),):

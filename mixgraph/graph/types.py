@@ -32,8 +32,8 @@ class MixGraph:
     Attributes:
         types: the type of each node: `"input"`, `"mix"`, `"output"` or a processor's name.
         edges: `(source, destination)` pairs of node numbers.
-        names: of an input its track, of a mix node its subgroup, of a processor the track or subgroup it works on,
-            of an output its song.
+        names: the name of each node: the track of an input, the subgroup of a mix node, the track or subgroup that a
+            processor works on, the song of an output.
         subgroups: the subgroup of each input, in node order ("" where there is none).
         songs: the song number of each node; all zero for one song.
         ports: (outlet of the source, inlet of the destination) of each edge, from 0; all (0, 0) by default.
@@ -82,7 +82,7 @@ class MixGraph:
 
     @cached_property
     def has_ports(self) -> bool:
-        """Whether an edge leaves a second outlet or leads to a key."""
+        """Whether any edge leaves a second outlet or leads to a key."""
         return any(port != PLAIN for port in self.ports)
 
     @cached_property
@@ -109,7 +109,7 @@ class MixGraph:
 
     @cached_property
     def members(self) -> dict[str, tuple[int, ...]]:
-        """Of a song: subgroup -> numbers of its tracks among the inputs, in order of the sums (no buses, no master)."""
+        """Returns, by subgroup of a song, the numbers of its tracks among the inputs (no buses, no master)."""
         rows: dict[str, tuple[int, ...]] = dict.fromkeys(map(self.names.__getitem__, self.nodes_of(MIX)), ())
         for row, group in enumerate(self.subgroups):
             rows[group] = (*rows[group], row)
@@ -126,7 +126,7 @@ class MixGraph:
 
     @cached_property
     def rows(self) -> tuple[int, ...]:
-        """The rank of each node among the nodes of its type: its row in that type's parameters."""
+        """The row of each node in its type's parameters: its rank among the nodes of its type."""
         ranks: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
         return tuple([next(ranks[node_type]) for node_type in self.types])
 
@@ -162,7 +162,7 @@ class MixGraph:
 
     @cached_property
     def _chains(self) -> tuple[list[int], list[tuple[tuple[int, int], ...]]]:
-        """Of each node the head of its chain, and the splitters with their outlets since then."""
+        """For each node: the head of its chain, and the (splitter, outlet) pairs between them."""
         splitters = {source for (source, _), (outlet, _) in zip(self.edges, self.ports, strict=True) if outlet}
         arriving: list[list[tuple[int, int]]] = [[] for _ in self.types]
         for (source, destination), (outlet, inlet) in zip(self.edges, self.ports, strict=True):
@@ -180,7 +180,7 @@ class MixGraph:
         return heads, branches
 
     def level(self, node: int) -> str:
-        """Which chain a node stands in: that of a `"track"`, a `"subgroup"`, a `"return"`, or of the `"master"`."""
+        """The kind of chain that a node is in: `"track"`, `"subgroup"`, `"return"` or `"master"`."""
         head = self.chain_head(node)
         if self.types[head] != MIX:
             return "track"
@@ -240,7 +240,7 @@ def validate(graph: MixGraph) -> None:
 
 
 def _is_plainly_sound(graph: MixGraph) -> bool:
-    """Whether all edges lead to later nodes, and from and to whom they should: no cycle, nothing that dangles.
+    """Whether all edges lead to later nodes and fit the types of both ends, so that there is no cycle or loose end.
 
     Consoles are such graphs, and data sets have many; what is not one is looked at closely.
     """

@@ -14,10 +14,10 @@ from mixgraph.graph.types import MixGraph
 
 @dataclass(frozen=True, eq=False)
 class GraphValues:
-    """A graph and what its processors are set to.
+    """A graph and the settings of its processors.
 
     Attributes:
-        graph: of one song or several.
+        graph: the graph of one song or several.
         parameters: type -> name -> (nodes of the type, *shape), in trained coordinates.
         weights: dry/wet weights, (processors,).
     """
@@ -40,7 +40,7 @@ def batch_values(parts: Sequence[GraphValues]) -> GraphValues:
 
 
 def song_values(values: GraphValues, song: int) -> GraphValues:
-    """The part of one song, by its number: what `batch_values` joined, but for types of which it has no node."""
+    """Takes the graph and values of one song, by its number, out of those that `batch_values` joined."""
     whole = values.graph
     graph = take_song(whole, song)
     rows = {t: [whole.rows[i] for i in whole.nodes_of(t) if whole.songs[i] == song] for t in graph.count()}

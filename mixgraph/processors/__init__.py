@@ -1,7 +1,7 @@
 """The audio processors. A new one is one file here that registers itself; import it below.
 
 - `base`: what a processor is; `parameter`: what its trainable parameters are.
-- `readings`: what settings amount to, as data for reports and comparisons.
+- `readings`: the effects of settings, as data for reports and comparisons.
 - `usage`: how engineers use a processor, for synthetic songs.
 - `registry`: processors by name, letter and type id; `collection`: one object of each type.
 - `dynamics`: what compressors and gates share.
@@ -66,10 +66,10 @@ __all__ = [
 
 
 def make_processors(sample_rate: int = 30000, options: Mapping[str, Mapping[str, Any]] | None = None) -> Processors:
-    """One object of every registered type.
+    """Makes an object of every registered type.
 
     Args:
-        sample_rate: in Hz.
+        sample_rate: sample rate of the audio to process, in Hz.
         options: processor name -> constructor arguments that differ from the defaults.
 
     Raises:

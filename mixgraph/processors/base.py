@@ -49,17 +49,18 @@ class Processor(nn.Module):
         keeps_mono: equal channels in, equal channels out, so that a mono signal can be processed as one row.
         cuts: the output is weight * wet, without a dry part, so that removing the processor cuts the connection;
             linear processors only.
-        timed: what it does depends on the time in the song; nonlinear processors only, whose `state_at` says so.
+        timed: its effect depends on the time in the song; for nonlinear processors only, which get the time by
+            `state_at`.
         inlets: 2 for a nonlinear processor that listens to a key, see `process_keyed`.
         outlets: several for a linear processor that splits its input, see `outlet_response`. Where the dry/wet weight
             is 0, the first outlet has the input and the others nothing.
         outlet_names: the name of each outlet, for drawings.
         late: a linear processor whose wet sound is echoes or reverberation: what comes at once is the dry sound.
-        label: the type's name in words; `""` is the name with spaces.
+        label: the type's name in words; where it is `""`, the name with spaces is shown.
         paper_type: the type of the paper that does the same job, `""` where it is this one or there is none: a
             truth.json that tells how a mix was made knows the paper's types.
-        truth_names: what this type is called in a truth.json.
-        usage: how often and where engineers use it, for synthetic songs.
+        truth_names: names of this type in a truth.json (the record of how a song with a known mix was made).
+        usage: the frequency and places of its use by engineers, for synthetic songs.
     """
 
     name: ClassVar[str]
@@ -90,7 +91,7 @@ class Processor(nn.Module):
 
     @property
     def specification(self) -> dict[str, Parameter]:
-        """Name -> declaration of each parameter, in alphabetical order."""
+        """The declarations of the parameters by name, in alphabetical order."""
         raise TypeError(f"{type(self).__name__} declares no specification")
 
     @property
@@ -128,11 +129,11 @@ class Processor(nn.Module):
         """Values and a dry/wet weight of one node that acts, dry sound included, nearly as the given gains.
 
         Args:
-            hertz: (bands,), rising.
+            hertz: (bands,), the frequencies of the gains, rising.
             gains: amplitudes, (2, bands): left and right, which a processor that keeps mono takes the mean of.
 
         Returns:
-            name -> (*shape), in the trained coordinates, and the weight; None where a processor is no such thing.
+            name -> (*shape), in the trained coordinates, and the weight; None where a processor cannot act so.
         """
         return None
 
@@ -148,7 +149,7 @@ class Processor(nn.Module):
         return circular_response(impulse_response, self.before, n_fft)
 
     def process(self, signal: Tensor, parameters: Parameters, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The wet signal of a nonlinear processor.
+        """Computes the wet signal of a nonlinear processor.
 
         Args:
             signal: (nodes, 2, time); with `keeps_mono` also (nodes, 1, time), for two equal channels.
@@ -163,16 +164,16 @@ class Processor(nn.Module):
     def process_keyed(
         self, signal: Tensor, key: Tensor, parameters: Parameters, state: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The wet signal of a nonlinear processor that listens to another signal (paper eq. 28).
+        """Computes the wet signal of a nonlinear processor that listens to another signal (paper eq. 28).
 
         Args:
-            signal: as for `process`.
+            signal: (nodes, 2, time); with `keeps_mono` also (nodes, 1, time), for two equal channels.
             key: the signal that controls the processor, (nodes, 1 or 2, time).
-            parameters: as for `process`.
-            state: as for `process`.
+            parameters: name -> (nodes, *shape).
+            state: the state that the call on the previous block returned; None at the start.
 
         Returns:
-            As `process`, which stands for a key of silence.
+            The wet signal and the state, as `process` does, which is the same with a silent key.
         """
         raise TypeError(f"{self.name} has one inlet: it listens to its own input")
 
@@ -190,10 +191,10 @@ class Processor(nn.Module):
         """(1 - weight) signal + weight wet (paper eq. 2) of a nonlinear processor.
 
         Args:
-            signal: as for `process`, whose result this is where the weight is 1.
-            parameters: as for `process`.
-            weight: (nodes,).
-            state: as for `process`.
+            signal: the dry signal, as in `process`, which gives the same result where the weight is 1.
+            parameters: name -> (nodes, *shape).
+            weight: (nodes,), the dry/wet weights.
+            state: the state that the call on the previous block returned; None at the start.
 
         Returns:
             The mix, of the shape of the signal, and the state after it, (nodes, ...).
@@ -257,9 +258,9 @@ class Processor(nn.Module):
 
 
 def wet_gains(gains: Tensor) -> tuple[Tensor, float]:
-    """Wet gains g and a weight w with 1 - w + w g = gains: half wet where that reaches, else as wet as it takes.
+    """Returns wet gains g and a weight w with 1 - w + w g = gains: w is 0.5, or larger where that is not enough.
 
-    Gains are told from -26 dB up, and wet ones go down to -20 dB.
+    Gains count as at least -26 dB, and wet gains go down to -20 dB.
     """
     gains = gains.clamp(min=0.05)
     weight = max(0.5, float((1 - gains.min()) / 0.9))
@@ -268,7 +269,7 @@ def wet_gains(gains: Tensor) -> tuple[Tensor, float]:
 
 
 def to_basis(signal: Tensor, channels: str) -> Tensor:
-    """Left/right to the channels in which a response is diagonal; mid = (l + r) / 2, side = (l - r) / 2."""
+    """Converts left/right to the channels in which a response is diagonal; mid = (l + r) / 2, side = (l - r) / 2."""
     if channels == "left_right":
         return signal
     left, right = signal.unbind(-2)

@@ -12,8 +12,8 @@ class Outlet(Processor):
     """A further outlet of a splitter as a processor of its own, which cuts where the splitter is switched off.
 
     Args:
-        splitter: whose parameters this takes.
-        outlet: number of the outlet, from 1.
+        splitter: the splitter that the outlet belongs to, whose parameters it takes.
+        outlet: the number of the outlet, from 1.
     """
 
     linear = True
@@ -57,5 +57,5 @@ class Processors(nn.ModuleDict):
 
 
 def base_type(node_type: str) -> str:
-    """The type whose parameters a node has: without the number of an outlet."""
+    """Returns the type whose parameters a node has: its own type without the number of an outlet."""
     return node_type.partition("/")[0]

@@ -43,7 +43,7 @@ class MultitapDelay(Processor):
     1 for every tap, so that they move at the same speed however quiet the effect is.
 
     Args:
-        sample_rate: in Hz.
+        sample_rate: sample rate of the audio, in Hz.
         window: window of the tap filters, see `Equalizer`.
         truncate: cut each tap's filter at the borders of its segment (as published).
         radius_weight: strength of the pull of z to the unit circle: 0.01 in the paper, 1 in the published code.
@@ -82,7 +82,7 @@ class MultitapDelay(Processor):
         start = torch.arange(taps).remainder(_SEGMENTS) * self.segment
 
         def to_ms(z: Tensor) -> Tensor:
-            """Complex numbers to (delay from the dry sound in ms, radius)."""
+            """Converts complex numbers to the delay from the dry sound in ms, and the radius."""
             delay = (hard_delay(z, self.segment) + start.to(z.device)) * ms
             return torch.stack((delay.to(z.dtype), torch.tanh(z.norm(dim=-1))), dim=-1)
 
@@ -112,7 +112,7 @@ class MultitapDelay(Processor):
         }
 
     def initial_values_from_mix(self, source: Tensor, mix: Tensor) -> dict[str, Tensor]:
-        """Delays where the source comes back in the mix: the largest peak of the whitened correlation in each segment.
+        """Sets delays to the echoes of the source in the mix: each segment's largest peak of the whitened correlation.
 
         Whitened by both spectra (PHAT). A peak is as large as all within 1 ms. The levels of the taps are as high as
         the correlations. What comes back within 30 ms is taken for direct sound.
@@ -162,18 +162,18 @@ class MultitapDelay(Processor):
         return self.radius_weight / 2 * (1 - radius).square().sum()
 
     def tap_levels_db(self, parameters: Parameters, weight: float) -> Tensor:
-        """Returns the level of each tap of one node, (taps,): its share of the energy, or relative to the dry sound."""
+        """Returns the level of each tap of one node, (taps,): relative to the output, or to the dry sound if any."""
         magnitude = torch.exp(parameters["log_fir_magnitude"][0])
         energy = torch.fft.irfft(magnitude, n=2 * self.num_bins - 1).mul(self.window).square().sum(dim=-1)
         share = torch.sqrt(energy / (energy.sum() / 2))  # the mean of both channels has unit energy
         return to_db(share * wet_against_dry(weight))
 
     def readings(self, node: NodeValues) -> tuple[Reading, ...]:
-        """The taps, left first."""
+        """Reads the taps, those of the left channel first."""
         return (self._taps(node),)
 
     def quantities(self, node: NodeValues) -> tuple[Compared, ...]:
-        """The taps, and the weight."""
+        """Returns the taps and the dry/wet weight."""
         return self._taps(node), single("weight", "1", node.weight)
 
     def _taps(self, node: NodeValues) -> Taps:

@@ -1,4 +1,4 @@
-"""What compressor and noisegate share: the detector, the envelope, the knee (paper B.5-B.6)."""
+"""The common parts of compressors and gates: the detector, the envelope, the knee (paper B.5-B.6)."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class DynamicRangeProcessor(Processor):
     A subclass says how the energy is smoothed, in which direction the gain acts, and how steeply.
 
     Args:
-        sample_rate: in Hz.
-        detector: what is smoothed: `"energy"` (l^2 + r^2) / 2, or the paper's `"mid"` (l + r)^2, which is blind to
-            what is out of phase.
+        sample_rate: sample rate of the audio, in Hz.
+        detector: the quantity that is smoothed: `"energy"` (l^2 + r^2) / 2, or the paper's `"mid"` (l + r)^2, which is
+            blind to sound that is out of phase between the channels.
         gain: `"amplitude"` gives the ratio its usual meaning (above the threshold, R dB more in is 1 dB more out);
             `"energy"` applies the energy's gain to the amplitude, as printed in eq. 22 and done by the published code.
     """
@@ -107,11 +107,11 @@ class DynamicRangeProcessor(Processor):
 
     @property
     def time_constants(self) -> Mapping[str, tuple[float | None, str]]:
-        """Trained coordinate -> the centre of its initial values in ms (None: z = 0), and what it is."""
+        """The time constants by trained coordinate: centre of the initial values in ms (None: z = 0), and label."""
         raise TypeError(f"{type(self).__name__} declares no envelope")
 
     def smooth(self, energy: Tensor, parameters: Parameters, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The envelope of an energy, (nodes, time), and the state after its last sample."""
+        """Returns the envelope of an energy, (nodes, time), and the state after its last sample."""
         raise TypeError(f"{type(self).__name__} declares no envelope")
 
     def slope(self, log_ratio: Tensor) -> Tensor:
@@ -123,7 +123,7 @@ class DynamicRangeProcessor(Processor):
         return signal * gain.unsqueeze(1), state
 
     def gain(self, signal: Tensor, parameters: Parameters, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The gain of each sample, (nodes, time), and the state after the last."""
+        """Returns the gain of each sample, (nodes, time), and the state after the last one."""
         left, right = signal.expand(-1, 2, -1).unbind(1)
         energy = (left + right).square() if self.detector == "mid" else (left.square() + right.square()) / 2
         envelope, state = self.smooth(energy, parameters, state)
@@ -145,7 +145,7 @@ class DynamicRangeProcessor(Processor):
         state: Tensor | None,
         log_makeup: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """`dry_wet` in few passes, for an exact envelope with the state of its last sample; see `mix_dynamics`."""
+        """Computes `dry_wet` in few passes for an exact envelope whose last sample is the state; see `mix_dynamics`."""
         curve = GainCurve(
             parameters["log_threshold"] - _THRESHOLD_OFFSET,
             torch.exp(parameters["log_knee"]) / 2,
@@ -220,15 +220,15 @@ class OnePoleDynamics(DynamicRangeProcessor):
     """Dynamics of the paper: attack and release are one time constant (eq. 16-19).
 
     Args:
-        sample_rate: in Hz.
-        detector: see `DynamicRangeProcessor`.
+        sample_rate: sample rate of the audio, in Hz.
+        detector: `"energy"` or `"mid"`, see `DynamicRangeProcessor`.
         envelope: `"exact"` one-pole, or the published one, `"truncated"` to 16,384 taps.
-        gain: see `DynamicRangeProcessor`.
+        gain: `"amplitude"` or `"energy"`, see `DynamicRangeProcessor`.
         start_ms: the time constant that a search starts from. None is the paper's and the published code's: half of the
             envelope is gone after a sample, so that the processor starts as a distortion.
 
     Raises:
-        ValueError: `start_ms` is not within what the time constant is meant for.
+        ValueError: `start_ms` is outside the range of the time constant.
     """
 
     def __init__(
@@ -313,7 +313,7 @@ class AttackReleaseDynamics(DynamicRangeProcessor):
 
 
 def engineer_units(threshold_db: float, ratio: float, knee_db: float, time_ms: float) -> dict[str, Tensor]:
-    """The settings of a processor of dynamics with one time constant, in units, as an engineer chooses them."""
+    """Returns an engineer's settings of a compressor or gate with one time constant, in the parameters' units."""
     units = {
         "log_knee": knee_db,
         "log_ratio": ratio,
@@ -324,7 +324,7 @@ def engineer_units(threshold_db: float, ratio: float, knee_db: float, time_ms: f
 
 
 def detected_levels_db(signal: Tensor, time_ms: float, sample_rate: int) -> Tensor:
-    """Levels in dB of the smoothed energy of a signal (2, L), every 5 ms: what a detector sees."""
+    """Returns the levels that a detector measures: of the smoothed energy of a signal (2, L), in dB, every 5 ms."""
     energy = signal.double().square().mean(dim=0, keepdim=True)
     log_a = torch.tensor([-1000 / (time_ms * sample_rate)], dtype=torch.float64)
     smoothed = one_pole(energy, log_a - torch.log(-torch.expm1(log_a)))[0, :: max(1, sample_rate // 200)]

@@ -24,7 +24,7 @@ class Equalizer(Processor):
     """Filters both channels with one centred FIR (paper eq. 12-13): 2047 taps at 30 kHz, 34 ms to either side.
 
     Args:
-        sample_rate: in Hz; the FIR keeps its length in seconds.
+        sample_rate: sample rate of the audio, in Hz; the FIR has the same length in seconds at every rate.
         window: `"symmetric"` keeps the response real; `"periodic"` is the published one, half a tap off-centre.
     """
 
@@ -62,7 +62,7 @@ class Equalizer(Processor):
         return self.num_bins - 1
 
     def values_for_gains(self, hertz: Tensor, gains: Tensor) -> tuple[dict[str, Tensor], float]:
-        """Straight lines in dB over the logarithm of frequency, and constant outside."""
+        """Interpolates the gains in dB over the logarithm of frequency; constant outside."""
         wet, weight = wet_gains(gains.double().log().mean(dim=0).exp())
         bins = torch.arange(self.num_bins, dtype=torch.float64) * (self.sample_rate / (2 * self.num_bins - 1))
         x, place = hertz.double().log().contiguous(), bins.clamp(min=1.0).log()
@@ -87,7 +87,7 @@ class Equalizer(Processor):
         return torch.arange(self.num_bins, dtype=torch.float64) * (self.sample_rate / (2 * self.num_bins - 1))
 
     def quantities(self, node: NodeValues) -> tuple[Compared, ...]:
-        """The response at the frequencies of the parameter."""
+        """Returns the response at the frequencies of the parameter."""
         taps = self.impulse_response(node.parameters)[0, 0]
         wet = torch.fft.fft(torch.roll(taps, -self.before)).real[: self.num_bins]
         return (Response(self._hertz, to_db(blend(self, wet, node.weight)), self.sample_rate / 2),)

@@ -17,13 +17,13 @@ from mixgraph.processors.registry import register
 class Fader(Processor):
     """Multiplies by a gain that moves: straight lines in dB between points of the song, held after the last one.
 
-    Moves cost a penalty, roughness * sum of squared steps between neighbours (in ln amplitude), so that what the mix
-    does not ask for stays straight.
+    Moves cost a penalty, roughness * sum of squared steps between neighbours (in ln amplitude), so that the gain
+    stays constant where the mix needs no move.
 
     Args:
-        sample_rate: in Hz.
-        interval: seconds from point to point.
-        seconds: how much of a song has points; the last gain is held in what is longer.
+        sample_rate: sample rate of the audio, in Hz.
+        interval: distance of neighbouring points in seconds.
+        seconds: the length of a song that has points; after it the last gain is held.
         roughness: the factor of the penalty.
     """
 
@@ -73,7 +73,7 @@ class Fader(Processor):
         return self.roughness * parameters["log_gain"].diff(dim=-1).square().sum()
 
     def readings(self, node: NodeValues) -> tuple[Reading, ...]:
-        """Gains at the points within the song, and at its end."""
+        """Reads the gains at the points within the song, and at its end."""
         points = node.parameters["log_gain"][0]
         last = min((node.num_samples - 1) / self.interval, len(points) - 1)
         last_whole = int(last)

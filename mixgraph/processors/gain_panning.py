@@ -40,7 +40,7 @@ class GainPanning(Processor):
         return torch.exp(parameters["log_gain"]).unsqueeze(-1)
 
     def quantities(self, node: NodeValues) -> tuple[Compared, ...]:
-        """Both gains and, free of the level that other processors may share, their balance."""
+        """Returns both gains, and their balance, which does not depend on levels that other processors may share."""
         wet = torch.exp(node.parameters["log_gain"][0])
         left, right = to_db(blend(self, wet, node.weight)).tolist()
         return single("left", "dB", left), single("right", "dB", right), single("balance", "dB", left - right)
@@ -48,7 +48,7 @@ class GainPanning(Processor):
     def engineer_settings(
         self, signal: Tensor, strength: float, draw: RandomSettings
     ) -> tuple[dict[str, Tensor], float]:
-        """A level that can be told from 0 dB, and a place beside the middle."""
+        """Draws a level that differs audibly from 0 dB, and a position beside the middle."""
         level = draw.uniform(3, 9) * -1 if draw.uniform(0, 1) < 0.6 else draw.uniform(2, 4)
         panning = draw.sign() * draw.uniform(1.5, 3)
         gains = torch.tensor([level + panning, level - panning], dtype=torch.float64) * strength

@@ -70,5 +70,5 @@ class LateReverb(Reverb):
         return rate[0], rate[0]
 
     def readings(self, node: NodeValues) -> tuple[Reading, ...]:
-        """Decay and level as those of the reverb, then colour and width."""
+        """Reads decay and level, as for the reverb, then colour and width."""
         return (*super().readings(node), *declared_numbers(self, node, "log_colour", "log_width"))

@@ -1,4 +1,4 @@
-"""Mid/side splitter: what both channels share, and what sets them apart, as two signals (paper C.5)."""
+"""Mid/side splitter: mid and side as two signals, each with its own chain (paper C.5)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class MidSideSplitter(Processor):
         return self.outlet_response(parameters, 0)
 
     def readings(self, node: NodeValues) -> tuple[Reading, ...]:
-        """The gains of mid and side."""
+        """Reads the gains of mid and side."""
         return (outlet_gains(self, node, torch.exp(node.parameters["log_gain"][0])),)
 
     def outlet_response(self, parameters: Parameters, outlet: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""A trainable parameter of a processor: the map from a trained coordinate to a unit, and what its value means."""
+"""A trainable parameter of a processor: the map from a trained coordinate to a unit, and the meaning of its value."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Parameter:
         positions: each entry is a complex number (the last axis has its real and imaginary part) whose angle is a
             place that is as likely as any other: estimators choose among places, random changes turn it.
         left_right: the first axis has the entries of the left channel, then those of the right.
-        common_level: what has no effect because the processor normalises its output, and is therefore left out of
-            codes: `"mean"`, the mean of all entries, or `"energy"`, the energy of all entries together; `""`: all has.
-        follows_level: how many dB the value must move for the processor to act as before on audio that is 1 dB
-            louder: 1 of a threshold, -1 of a drive, 0 of most.
+        common_level: the part of the value without effect, because the processor normalises its output; it is left out
+            of codes: `"mean"` of all entries, or `"energy"` of all entries together; `""` if every part has effect.
+        follows_level: the dB by which the value must change so that the processor acts in the same way on audio that
+            is 1 dB louder: 1 for a threshold, -1 for a drive, 0 for most.
     """
 
     shape: tuple[int, ...]
@@ -51,10 +51,10 @@ class Parameter:
 
 
 def chosen(name: str, value: str, allowed: tuple[str, ...]) -> str:
-    """Returns an option of a processor's constructor.
+    """Checks an option of a processor's constructor, and returns its value.
 
     Raises:
-        ValueError: it is none of the allowed ones.
+        ValueError: the value is none of the allowed ones.
     """
     if value not in allowed:
         raise ValueError(f"{name}: one of {', '.join(allowed)}, got {value!r}.{did_you_mean(value, allowed)}")

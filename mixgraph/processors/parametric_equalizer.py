@@ -91,12 +91,12 @@ class ParametricEqualizer(Processor):
         return torch.fft.irfft(self.transfer(parameters), n=self.taps).unsqueeze(1)
 
     def readings(self, node: NodeValues) -> tuple[Reading, ...]:
-        """The response, and the six bands."""
+        """Reads the response, and the settings of the six bands."""
         hertz, gains, q = (in_units(self, node, name) for name in ("frequency_logit", "log_gain", "q_logit"))
         return (*super().readings(node), Bands(hertz, gains, q))
 
     def transfer(self, parameters: Parameters) -> Tensor:
-        """The transfer function at multiples of sample_rate / taps, (nodes, taps / 2 + 1)."""
+        """Returns the transfer function at multiples of sample_rate / taps, (nodes, taps / 2 + 1)."""
         declared = self.specification
         hz, q = (declared[name].to_unit(parameters[name]) for name in ("frequency_logit", "q_logit"))
         w = (self.bilinear.to(hz) / torch.tan(math.pi / self.sample_rate * hz).unsqueeze(-1)).unbind(1)

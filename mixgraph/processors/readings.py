@@ -26,7 +26,7 @@ UNIT_SUFFIXES = {"dB": "db", "Hz": "hz", "ms": "ms", "s": "seconds"}
 
 @dataclass(frozen=True, eq=False)
 class NodeValues:
-    """The values of one processor in a graph, and what they act on.
+    """The values of one processor in a graph, and the level and length of the audio that it acts on.
 
     Attributes:
         parameters: name -> (1, *shape), in trained coordinates, float64.
@@ -52,7 +52,8 @@ class Number:
         unit: `"1"` has none, `":1"` is a ratio.
         style: the format specification of a value; `""` gives two digits.
         phrase: a text in place of label and values, e.g. "never acts".
-        on_panel: whether pictures of another reading of the processor note it, whole or its value alone.
+        on_panel: whether panels that draw another reading of the processor also print this one, in full or its value
+            alone.
     """
 
     key: str
@@ -150,7 +151,7 @@ class Curve:
     Attributes:
         x, y: the curve.
         x_label, y_label: with units.
-        unchanged: what the curve would be if the processor did nothing, (points,), where that is known.
+        unchanged: (points,), the curve of a processor that does nothing, where that is known.
         x_limits, y_limits: limits of the axes, where they are not to fit the curve.
     """
 
@@ -175,7 +176,7 @@ class Quantity:
         unit: the unit of values and error.
         values: a tensor of any shape; the error is the mean or median of their absolute differences.
         average: `"mean"` or `"median"`.
-        stated: whether the averages themselves are reported beside the error.
+        stated: whether reports print the averages of the values beside the error.
     """
 
     name: str
@@ -195,22 +196,22 @@ def single(name: str, unit: str, value: float | Tensor) -> Quantity:
 
 
 def to_db(amplitude: Tensor) -> Tensor:
-    """20 log10 of the modulus; at least -180 dB."""
+    """Returns 20 log10 of the modulus, at least -180 dB."""
     return 20 * torch.log10(amplitude.abs().clamp(min=_TINY))
 
 
 def is_wet_only(weight: float) -> bool:
-    """The dry sound is 60 dB below, or there is none."""
+    """Whether the dry sound is at least 60 dB below the wet one, or missing."""
     return weight > _WET_ONLY
 
 
 def wet_against_dry(weight: float) -> float:
-    """w / (1 - w), the wet sound over a dry one of the same energy; w where the dry one is not there."""
+    """Returns w / (1 - w), the wet sound over a dry one of the same energy; w where there is no dry sound."""
     return weight if is_wet_only(weight) else weight / (1 - weight)
 
 
 def blend(processor: Processor, wet: Tensor, weight: float) -> Tensor:
-    """A wet gain with the dry sound beside it, 1 - w + w g; for what has no dry part, w g."""
+    """Returns the gain of dry and wet sound together, 1 - w + w g; w g for a processor without a dry part."""
     return weight * wet if processor.cuts else 1 - weight + weight * wet
 
 
@@ -220,7 +221,7 @@ def in_units(processor: Processor, node: NodeValues, name: str) -> tuple[float, 
 
 
 def declared_numbers(processor: Processor, node: NodeValues, *names: str) -> tuple[Number, ...]:
-    """Each parameter, or those that are named, in its unit, wet alone."""
+    """Reads all parameters, or those of `names`, in their units, without the dry sound."""
     declared = processor.specification
     return tuple(
         Number(_key(name, declared[name]), declared[name].description or name, values, declared[name].unit, ".3g")
@@ -238,9 +239,9 @@ def frequency_response(processor: Processor, parameters: Parameters, hertz: Tens
     """The wet gain of a linear processor at some frequencies, (1 or 2, frequencies), complex.
 
     Args:
-        processor: linear.
+        processor: a linear processor.
         parameters: the trained values of one node, (1, *shape) each.
-        hertz: (frequencies,).
+        hertz: (frequencies,), in Hz.
     """
     taps = processor.impulse_response(parameters)[0].double()
     time = torch.arange(-processor.before, taps.shape[-1] - processor.before, dtype=torch.float64)
@@ -257,7 +258,7 @@ def response_reading(processor: Processor, node: NodeValues) -> Response:
 
 
 def gains_reading(processor: Processor, node: NodeValues) -> Gains:
-    """The gain of each channel of a linear processor without memory; of mid only where it is not 0 dB."""
+    """Reads the gain of each channel of a linear processor without memory; that of mid only where it is not 0 dB."""
     wet = processor.impulse_response(node.parameters)[0, :, 0]
     levels = to_db(blend(processor, wet, node.weight)).tolist()
     if len(levels) == 1:
@@ -269,6 +270,6 @@ def gains_reading(processor: Processor, node: NodeValues) -> Gains:
 
 
 def outlet_gains(processor: Processor, node: NodeValues, wet: Tensor) -> Gains:
-    """The gain of each outlet of a splitter, from wet gains (outlets,): what is dry goes to the first."""
+    """Reads the gain of each outlet of a splitter from wet gains, (outlets,); the dry signal goes to the first."""
     dry = (1 - node.weight) * torch.eye(processor.outlets, dtype=wet.dtype)[0]
     return Gains(processor.outlet_names, tuple(to_db(dry + node.weight * wet).tolist()))

@@ -41,12 +41,12 @@ def register(processor: type[Processor]) -> type[Processor]:
 
 
 def registered() -> dict[str, type[Processor]]:
-    """Name -> class of every known processor, in alphabetical order."""
+    """Returns the class of every known processor by name, in alphabetical order."""
     return dict(sorted(_REGISTRY.items()))
 
 
 def processor_type(name: str) -> type[Processor]:
-    """The class of a name. Where it is unknown, installed plugins are imported first.
+    """Returns the processor class of a name. Where it is unknown, installed plugins are imported first.
 
     Raises:
         ValueError: the name is unknown; the message lists the known ones.
@@ -62,7 +62,7 @@ def processor_type(name: str) -> type[Processor]:
 
 
 def types_from_letters(chain: str, whole: str = "") -> tuple[str, ...]:
-    """Processor names of a chain of letters such as `"ecnsgdr"`; `whole` is what a message shows of it.
+    """Returns the processor names of a chain of letters such as `"ecnsgdr"`; messages show `whole` as the chain.
 
     Raises:
         ValueError: an unknown letter; the message lists the known ones.

@@ -47,7 +47,7 @@ class Reverb(Processor):
     common level of the mask has no effect.
 
     Args:
-        sample_rate: in Hz.
+        sample_rate: sample rate of the audio, in Hz.
         mask: `"decay"` is the published exp((H0 - softplus(D) m) / 8), which always decays; `"paper"` is eq. 15,
             exp(H0 + m D).
     """
@@ -124,7 +124,7 @@ class Reverb(Processor):
         return mid, side
 
     def readings(self, node: NodeValues) -> tuple[Reading, ...]:
-        """How fast mid and side decay, and how loud the reverberation is."""
+        """Reads the decay times of mid and side, and the level of the reverberation."""
         hertz = torch.arange(BINS, dtype=torch.float64) * (RATE / (2 * (BINS - 1)))
         level = 20 * math.log10(max(wet_against_dry(node.weight), 1e-9))
         return (Decay(hertz, *self.decay_rates(node.parameters), level, is_wet_only(node.weight)),)

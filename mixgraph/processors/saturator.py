@@ -57,7 +57,7 @@ class Saturator(Processor):
         return state
 
     def readings(self, node: NodeValues) -> tuple[Reading, ...]:
-        """Drive (at the tracks' own level) and bias, and what becomes of samples from -1 to 1."""
+        """Reads drive (at the tracks' own level) and bias, and the curve that maps samples from -1 to 1."""
         (drive,) = in_units(self, node, "log_drive")
         loudness = 10 ** (-node.offset_db / 20)
         before = torch.linspace(-1, 1, 201, dtype=torch.float64)

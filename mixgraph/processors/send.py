@@ -1,4 +1,4 @@
-"""Send: how much of a track goes to a return bus."""
+"""Send: the gain at which a track goes to a return bus."""
 
 from __future__ import annotations
 

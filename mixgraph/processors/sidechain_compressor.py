@@ -16,7 +16,7 @@ from mixgraph.processors.registry import register
 
 @register
 class SidechainCompressor(DynamicRangeProcessor):
-    """A compressor (paper eq. 16-22) whose detector listens to its key; none is silence, at the detector's -50 dB.
+    """A compressor (paper eq. 16-22) whose detector listens to its key; without a key it hears silence, -50 dB.
 
     What it is for: a bass that makes room for the kick, music that ducks under a voice.
     """

@@ -36,13 +36,13 @@ class StereoImager(Processor):
         return torch.stack((torch.ones_like(side), side), dim=1)
 
     def quantities(self, node: NodeValues) -> tuple[Compared, ...]:
-        """The gain of the side."""
+        """Returns the gain of the side."""
         wet = torch.exp(node.parameters["log_gain"][0, 0])
         return (single("side", "dB", to_db(blend(self, wet, node.weight))),)
 
     def engineer_settings(
         self, signal: Tensor, strength: float, draw: RandomSettings
     ) -> tuple[dict[str, Tensor], float]:
-        """Clearly narrower or clearly wider."""
+        """Draws a side gain that makes the sound clearly narrower or clearly wider."""
         side_db = draw.uniform(-12, -7) if draw.uniform(0, 1) < 0.5 else draw.uniform(4, 6)
         return {"log_gain": torch.tensor([side_db * strength]).clamp(-20, 9)}, draw.full_weight()

@@ -1,4 +1,4 @@
-"""How mixing engineers use a processor: how often, on what, and set how; synthetic songs are drawn by it."""
+"""The use of processors by mixing engineers: how often, on what and set how; synthetic songs are drawn by it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 
 @dataclass(frozen=True)
 class Usage:
-    """How often and where engineers use a processor.
+    """The frequency and the places of a processor's use by engineers.
 
     Attributes:
-        track_rate, subgroup_rate: share of the tracks, and of the subgroups, that have one.
-        needs: what an instrument must be for it: recorded in stereo, one that is given echoes, or reverberation;
-            `""`: anything.
+        track_rate, subgroup_rate: share of the tracks, and of the subgroups, that have such a processor.
+        needs: the property that an instrument must have to get the processor: recorded in stereo, meant for echoes, or
+            meant for reverberation; `""` for none.
         on_subgroups: whether synthetic songs with known graphs have it on subgroups too.
     """
 
@@ -46,13 +46,13 @@ class RandomSettings:
         return 1.0 if self.uniform(0, 1) < 0.5 else -1.0
 
     def choose(self, count: int, of: int) -> list[int]:
-        """So many different whole numbers from 0 to `of` - 1."""
+        """Draws `count` different whole numbers from 0 to `of` - 1."""
         return torch.randperm(of, generator=self.generator)[:count].tolist()
 
     def full_weight(self) -> float:
-        """A dry/wet weight of a processor that stands in the path of the signal."""
+        """Draws a dry/wet weight of a processor that stands in the path of the signal."""
         return self.uniform(0.93, 0.99)
 
     def effect_weight(self, strength: float) -> float:
-        """A dry/wet weight of an effect that is mixed in, such as reverberation."""
+        """Draws a dry/wet weight of an effect that is mixed in, such as reverberation."""
         return min(0.5, self.uniform(0.25, 0.45) * strength)

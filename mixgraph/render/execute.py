@@ -48,12 +48,14 @@ def execute(
 
     Args:
         plan: the plan of the graph for this block length.
-        values: the graph and what its processors are set to.
-        processors: one module a type.
+        values: the graph and the settings of its processors.
+        processors: a module for every processor type.
         sources: ([clips,] inputs, 2, block).
         state: carried from block to block and changed here; None renders a single block.
-        staged_channel: of which channel to return the energies of gain-staged nodes.
-        starts: t of each song, in its samples, ([clips,] songs); 0 by default. For timed processors.
+        staged_channel: the channel (`"mid"` or `"both"`) whose energies of gain-staged nodes are returned;
+            None returns no energies.
+        starts: ([clips,] songs), the sample t at which the block starts in every song; 0 by default. Only timed
+            processors use it.
 
     Returns:
         The mix, ([clips,] songs, 2, block), and the energies.

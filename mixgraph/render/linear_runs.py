@@ -33,7 +33,7 @@ class LinearRun:
         region: the region of all steps.
         indices: indices of the steps in the plan.
         entering: batches of groups of nodes, mono and stereo apart; each group is summed to one signal that enters.
-        exits: the same of the signals that leave, for a node in time or a later run.
+        exits: batches of groups of the signals that leave, for a node in time or a later run.
     """
 
     region: Region
@@ -133,8 +133,8 @@ class Gather:
     """A batch of sums of signals.
 
     Attributes:
-        sources: for each row the signals that it sums, as numbers: first what enters the run, batch by batch, then
-            the nodes of its steps in order.
+        sources: the numbers of the signals that each row sums; numbers count the signals that enter the run first,
+            batch by batch, then the nodes of its steps in order.
         width: channels of the batch, 1 or 2; a signal of one channel is the same in both.
     """
 
@@ -147,7 +147,7 @@ class LinearStep:
     """One step of a run: the sums that go into its nodes, and the product with their responses.
 
     Attributes:
-        gather: the sums.
+        gather: the sums that are the inputs of the step's nodes.
         product: None where the step only sums.
     """
 
@@ -160,7 +160,7 @@ class Program:
     """A run of linear steps.
 
     Attributes:
-        steps: in order.
+        steps: the steps, in the order in which they are computed.
         exits: batches of signals that leave the run.
         n_fft: length of the spectra.
     """
@@ -175,7 +175,7 @@ class RunResult:
     """The results of a run.
 
     Attributes:
-        exits: as in the program, (signals, clips, width, bins) each.
+        exits: the batches of signals that leave, in the order of `Program.exits`, (signals, clips, width, bins) each.
         energies: dry and wet energies of every staged step in order, (2, nodes, clips).
     """
 

@@ -34,13 +34,14 @@ def render_oracle(
     cut to the plan's window before a nonlinear node and to [0, L) at the output.
 
     Args:
-        values: the graph, of one song or several, and what its processors are set to.
-        processors: one module a type.
+        values: the graph, of one song or several, and the settings of its processors.
+        processors: a module for every processor type.
         sources: (inputs, 2, T).
         length: L, samples to render; T by default.
-        staged_channel: of which channel to return the energies of gain-staged nodes.
-        starts: where in the songs the sources begin, in samples, (songs,).
-        watch: called with every node and its signal, in topological order.
+        staged_channel: the channel (`"mid"` or `"both"`) whose energies of gain-staged nodes are returned;
+            None returns no energies.
+        starts: (songs,), the sample of every song at which its sources begin; 0 by default.
+        watch: a function that is called with every node and its signal, in topological order.
     """
     graph, weights = values.graph, values.weights
     length = sources.shape[-1] if length is None else length

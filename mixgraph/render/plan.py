@@ -1,4 +1,4 @@
-"""The render plan: what is computed in which step, in time or as spectra, at which length. Data only.
+"""The render plan: the steps of a rendering, in time or as spectra, and their lengths. Data only.
 
 Signals are thought of as unlimited in time; only samples that cannot reach the output are cut.
 
@@ -42,10 +42,10 @@ class Step:
     """Nodes that are processed together.
 
     Attributes:
-        type: their type.
-        nodes: their numbers in the plan's graph.
-        rows: their rows in the type's parameters (of the sources for inputs, of the mixes for outputs).
-        latency: samples by which their outputs are early.
+        type: the type of the nodes.
+        nodes: numbers of the nodes in the plan's graph.
+        rows: rows of the nodes in the type's parameters (of the sources for inputs, of the mixes for outputs).
+        latency: samples by which the nodes' outputs are early.
         region: region of their spectra, or None for time.
         width: channels of inputs and outputs: 1 where mono stays mono, else 2.
     """
@@ -66,9 +66,9 @@ class RenderPlan:
         whole: the graph that the plan was made for.
         graph: the part of it that is rendered, with a node for every outlet.
         weight_rows: the place of every processor of `graph` among those of `whole`.
-        steps: in order.
-        block: samples a block.
-        lookahead: samples of the sources that are needed past the end of what is rendered.
+        steps: the steps, in the order in which they are executed.
+        block: the number of samples in a block.
+        lookahead: samples of the sources that are needed past the end of the rendered mix.
         latency: samples by which the output of every node is early.
         regions: region of every node, None for nodes in time.
         widths: channels of the output of every node, 1 or 2.
@@ -96,7 +96,7 @@ class RenderPlan:
 
 
 def lookahead(graph: MixGraph, processors: Processors) -> int:
-    """Samples of the sources after the end of a clip that still reach the output."""
+    """Returns the number of samples of the sources after the end of a clip that still reach the output."""
     return max(latencies(graph, processors))
 
 
@@ -112,11 +112,11 @@ def make_plan(
     """Plans the rendering of blocks of `block` samples; a clip of L samples is one block of L + lookahead.
 
     Args:
-        graph: of one song or several.
-        processors: one module a type.
-        block: in samples.
-        method: how steps are scheduled, see `schedule`.
-        order: sequence of types, see `schedule`.
+        graph: the graph of one song or several.
+        processors: a module for every processor type.
+        block: length of a block in samples.
+        method: the scheduling method, see `schedule`.
+        order: the sequence of types of the method `"fixed"`, see `schedule`.
         mono: rows of the sources whose channels are equal: one channel of them is rendered.
         silent: rows of the sources that are zero throughout, before and after the block too: they are left out.
 
@@ -168,7 +168,7 @@ def _check_ports(graph: MixGraph, processors: Processors) -> None:
 
 
 def _widths(graph: MixGraph, processors: Processors, mono: Collection[int]) -> list[int]:
-    """Channels of what goes into each node, and of what comes out."""
+    """Returns the number of channels at the input and at the output of each node."""
     widths = [2] * len(graph)
     for i in graph.topological_order:
         node_type = graph.types[i]
@@ -180,7 +180,7 @@ def _widths(graph: MixGraph, processors: Processors, mono: Collection[int]) -> l
 
 
 def latencies(graph: MixGraph, processors: Processors) -> list[int]:
-    """Samples by which each node's output starts before its input's block: look-ahead along the longest path."""
+    """Returns the samples by which each node's output is early: the sum of look-aheads on the longest path to it."""
     latency = [0] * len(graph)
     for i in graph.topological_order:
         entering = max((latency[p] for p in graph.feeders[i]), default=0)

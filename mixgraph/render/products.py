@@ -1,4 +1,4 @@
-r"""What a linear processor does to spectra, and the adjoint of that, written out.
+r"""The dry/wet mix of a linear processor on spectra, and its adjoint, written out.
 
 With the input x in the channels in which the response R is diagonal, the wet signal is  y = R x  and the output
 x + w (y - x)  (paper eq. 2). Gain staging also takes the energies of x and y, mid or both channels (paper eq. 5).
@@ -41,7 +41,7 @@ class Bins:
     n_fft: int
 
     def energy(self, spectra: Tensor) -> Tensor:
-        """The share of these bins in the energy in time: (..., bins) to (...)."""
+        """Returns the share of these bins in the energy in time: (..., bins) to (...)."""
         energy = 2 * torch.linalg.vector_norm(_real(spectra), dim=-1).square()
         if self.first:
             energy = energy - torch.view_as_real(spectra[..., 0]).square().sum(dim=-1)
@@ -50,7 +50,7 @@ class Bins:
         return energy / self.n_fft
 
     def conjugated_slope(self, spectra: Tensor, scale: Tensor) -> Tensor:
-        """The conjugate of d(scale * energy) / d(spectra)."""
+        """Returns the conjugate of d(scale * energy) / d(spectra)."""
         slope = torch.conj_physical(spectra).mul_(scale * (4 / self.n_fft))
         if self.first:
             slope[..., 0] /= 2
@@ -118,8 +118,8 @@ class LinearProduct:
             arriving: conjugated gradient of the output.
             energies: gradient of the energies, (2, nodes, clips).
             applied: the tensors that `forward` returned.
-            response: as in `forward`.
-            weight: as in `forward`.
+            response: the response that `forward` was called with.
+            weight: the dry/wet weights that `forward` was called with.
             bins: the bins that the tensors hold.
             wants_signal: whether the gradient of the signal is needed; else the first result is None.
         """
@@ -168,7 +168,7 @@ class LinearProduct:
         return self.staged_channel == "mid" and signal.shape[-2] == 2 and not self.mid_side
 
     def _share(self, signal: Tensor) -> Tensor:
-        """How often the energy of each channel counts; sum and difference hold both channels' energy twice."""
+        """Returns the factor of each channel's energy; sum and difference hold both channels' energy twice."""
         mid = self.staged_channel == "mid"
         if signal.shape[-2] == 1:
             shares = [4.0 if mid else 2.0]
@@ -186,7 +186,7 @@ def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.devic
 
 
 def sum_and_difference(signal: Tensor) -> Tensor:
-    """(l, r) to (l + r, l - r); twice that is twice the signal."""
+    """Transforms (l, r) to (l + r, l - r); applied twice, it doubles the signal."""
     rotated = torch.empty(signal.shape, dtype=signal.dtype, device=signal.device)
     left, right = signal.unbind(-2)
     torch.add(left, right, out=rotated[..., 0, :])
@@ -199,7 +199,7 @@ def _gain(response: Tensor, weight: Tensor) -> Tensor:
 
 
 def _shared(product: Tensor, response: Tensor) -> Tensor:
-    """Sums (nodes, clips, channels, bins) over what the response has only once; its real part for a real response."""
+    """Sums (nodes, clips, channels, bins) over the axes that the response lacks; real part for a real response."""
     if not response.is_complex():
         product = product.real
     summed = product[:, 0] if product.shape[1] == 1 else product.sum(dim=1)

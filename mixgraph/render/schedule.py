@@ -1,4 +1,4 @@
-"""Which nodes to process together, in which order (paper appendix C.2).
+"""The order of processing: batches of nodes of one type (paper appendix C.2).
 
 A schedule is a sequence of steps; all nodes of a step have one type and wait for no other node of the step. Inputs
 come first, outputs last, and a step always takes every node of its type that is ready, so that a schedule is as
@@ -26,10 +26,10 @@ def schedule(graph: MixGraph, method: Method = "auto", order: Sequence[str] | No
             `"beam"` searches sequences, `"greedy"` takes the type with the most ready nodes, `"one_by_one"` makes a
             step of each node, `"auto"` is fixed where the graph has a common order and else beam.
         order: the sequence of types for `"fixed"`; by default read off the graph by `console_order`.
-        width: sequences of types that a beam search keeps.
+        width: the number of sequences of types that a beam search keeps.
 
     Returns:
-        (type, nodes) of each step.
+        The type and the nodes of each step, in order.
 
     Raises:
         ValueError: an unknown method, no common order, or an order that leaves nodes unprocessed.
@@ -47,7 +47,7 @@ def schedule(graph: MixGraph, method: Method = "auto", order: Sequence[str] | No
 
 
 def console_order(graph: MixGraph) -> list[str]:
-    """The order of types that all chains of a graph follow: tracks, mix, subgroups (and so on), output.
+    """Returns the order of types that all chains of a graph follow: tracks, mix, subgroups (and so on), output.
 
     Raises:
         ValueError: two chains of the same level use two types in opposite orders.

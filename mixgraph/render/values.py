@@ -17,7 +17,7 @@ GraphParameters = Mapping[str, Parameters]
 
 @dataclass
 class StreamState:
-    """What rendering carries from block to block: tails of regions, delay lines, envelopes, cached responses."""
+    """The state that rendering carries from block to block: tails of regions, delay lines, envelopes, responses."""
 
     tensors: dict[tuple[object, ...], Tensor] = field(default_factory=dict)
     responses: dict[int, Tensor] = field(default_factory=dict)

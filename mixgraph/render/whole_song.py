@@ -56,16 +56,17 @@ def render(
     """Renders a graph at once.
 
     Args:
-        values: the graph, of one song or several, and what its processors are set to; dry/wet weights in 0..1 (paper
+        values: the graph, of one song or several, and the settings of its processors; dry/wet weights in 0..1 (paper
             eq. 2).
-        processors: one module a type.
+        processors: a module for every processor type.
         sources: (inputs, 2, T) or (clips, inputs, 2, T); zero before and after.
         length: L, samples to render; T by default. Samples of the sources after L are look-ahead.
-        method: how steps are scheduled, see `schedule`.
-        staged_channel: of which channel to return the energies of gain-staged nodes; no energies by default.
+        method: the scheduling method, see `schedule`.
+        staged_channel: the channel (`"mid"` or `"both"`) whose energies of gain-staged nodes are returned;
+            no energies by default.
         mono: rows of the sources that are the same on both channels, see `make_plan`.
         silent: rows of the sources that are zero. Nodes that only they feed have no energies: they are in balance.
-        starts: where in the songs the sources begin, in samples, ([clips,] songs); 0 by default.
+        starts: ([clips,] songs), the sample of every song at which its sources begin; 0 by default.
     """
     length = sources.shape[-1] if length is None else length
     block = length + lookahead(values.graph, processors)
@@ -82,7 +83,7 @@ def render_plan(
     staged_channel: StagedChannel | None = None,
     starts: Tensor | None = None,
 ) -> Rendering:
-    """Renders the block of a plan, of the graph of `values`: plan.block - plan.lookahead samples; see `render`."""
+    """Renders plan.block - plan.lookahead samples by a plan that was made for the graph of `values`; see `render`."""
     check_arguments(plan, values, sources)
     sources = fit_length(sources, plan.block)
     mix, energies = execute(plan, values, processors, sources, staged_channel=staged_channel, starts=starts)
@@ -102,13 +103,13 @@ def render_blocks(
     """Yields the mix of a song, piece by piece, with its true history.
 
     Args:
-        values: the graph, of one song or several, and what its processors are set to.
-        processors: one module a type.
+        values: the graph, of one song or several, and the settings of its processors.
+        processors: a module for every processor type.
         read: reads a stretch of the sources, see `ReadSources`.
         length: L, the song's length in samples.
-        block: samples a block; the result does not depend on it but for rounding.
+        block: length of a block in samples; the result depends on it by rounding only.
         mono: rows of the sources that are the same on both channels.
-        first: where in the songs the sources begin, in samples.
+        first: the sample of the songs at which the sources begin.
 
     Yields:
         (songs, 2, samples), pieces of L samples together.
