@@ -1,11 +1,11 @@
 """Losses of a search.
 
 - `match`: the match loss of two mixes (paper eq. 3-4).
-- `front_ends`: what turns audio into magnitudes for it, by name; mel bands of STFTs.
+- `front_ends`: transforms of audio to magnitudes for it, by name; mel bands of STFTs.
 - `nsgt_front_end`: bands of a nonstationary Gabor transform.
 - `settings`: settings of the match loss, and the one place where it is made.
 - `whole_song`: the match loss of a whole song, in windows; the published evaluation in clips.
-- `second_opinion`: the match loss by a front end that a search was not by.
+- `second_opinion`: the match loss by a front end that the search did not use.
 - `regularizers`: gain staging and sparsity (paper eq. 5 and 8).
 """
 

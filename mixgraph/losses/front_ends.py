@@ -36,8 +36,8 @@ class FrontEnd(nn.Module):
     name. Constants are buffers outside the state dict.
 
     Attributes:
-        name: as `model.loss.front_end` names it.
-        sample_rate: in Hz.
+        name: the name by which the setting `model.loss.front_end` chooses it.
+        sample_rate: sample rate of the audio, in Hz.
     """
 
     name: ClassVar[str]
@@ -50,7 +50,7 @@ class FrontEnd(nn.Module):
 
     @property
     def num_groups(self) -> int:
-        """How many groups of bands there are."""
+        """The number of groups of bands."""
         raise TypeError(f"front end {type(self).__name__} does not say its num_groups")
 
     @property
@@ -60,12 +60,12 @@ class FrontEnd(nn.Module):
 
     @property
     def band_weights(self) -> tuple[Tensor | None, ...]:
-        """How much each band counts in the loss of its group: (bands,) for each group, None where all count alike."""
+        """The weights of bands in the loss of their group: (bands,) for each group, None where all count alike."""
         return (None,) * self.num_groups
 
     @property
     def group_weights(self) -> tuple[float, ...] | None:
-        """How much each group counts in the mean over groups; None where all count alike."""
+        """The weights of the groups in the mean over groups; None where all count alike."""
         return None
 
     def forward(self, audio: Tensor) -> tuple[Tensor, ...]:
@@ -81,8 +81,8 @@ class FlooredFrontEnd(FrontEnd):
     """A front end whose magnitudes have a floor, so that their logarithm is bounded.
 
     Args:
-        sample_rate: in Hz.
-        floor_gradient: see `floored_magnitude`.
+        sample_rate: sample rate of the audio, in Hz.
+        floor_gradient: gradient below the floor, `"soft"` or `"hard"`, see `floored_magnitude`.
         magnitude_floor: least magnitude.
 
     Raises:
@@ -110,12 +110,12 @@ class MelFrontEnd(FlooredFrontEnd):
     spectra. Constants are made in float32; audio of another dtype is computed in its own.
 
     Args:
-        sample_rate: in Hz.
-        floor_gradient: see `floored_magnitude`.
-        fft_sizes: at 30 kHz; elsewhere the nearest sizes with small prime factors of the same duration are taken, such
-            that the hop stays the same fraction of them.
-        hop_sizes: at 30 kHz, even divisors of the FFT sizes; None: a quarter of each.
-        num_mels: bands from 0 Hz to half the sample rate, before empty ones are dropped.
+        sample_rate: sample rate of the audio, in Hz.
+        floor_gradient: gradient below the floor, `"soft"` or `"hard"`, see `floored_magnitude`.
+        fft_sizes: FFT sizes at 30 kHz; at other rates the sizes with small prime factors whose duration is
+            nearest are taken, such that the hop stays the same fraction of them.
+        hop_sizes: hop sizes at 30 kHz, even divisors of the FFT sizes; None for a quarter of each FFT size.
+        num_mels: the number of bands from 0 Hz to half the sample rate, before empty ones are dropped.
         a_weighting: filter the audio first.
         magnitude_floor: least magnitude of an FFT bin, at full-scale audio and an unnormalised FFT.
 

@@ -1,8 +1,8 @@
 """The match loss: how far a mix is from its target, over time, frequency and stereo image (paper eq. 3-4).
 
 Both mixes are seen as four signals: left, right, mid = l + r and side = l - r. A front end turns them into magnitudes
-in groups of bands, such as mel bands at three resolutions. Each signal in each group gives a spectral convergence (what
-is loud) and a mean log distance (what is quiet).
+in groups of bands, such as mel bands at three resolutions. Each signal in each group gives a spectral convergence,
+which depends on loud parts, and a mean log distance, which depends on quiet ones, too.
 
     L(x) = mean over groups of ( |Y - P|_F / |Y|_F + mean over bands and frames of |ln Y - ln P| )
     L = 0.5 mean(L(l), L(r)) + 0.25 L(mid) + 0.25 L(side)
@@ -34,8 +34,8 @@ class Features:
     """Magnitudes of stereo audio, in the groups of bands of a front end.
 
     Attributes:
-        linear: per group, (B, 4, bands, frames); the 4 are left, right, mid and side.
-        log: their natural logs.
+        linear: the magnitudes of each group, (B, 4, bands, frames); the 4 are left, right, mid and side.
+        log: the natural logarithms of the magnitudes.
         norm: (B, groups, 4), Frobenius norms over bands and frames of `linear`, with the weights of the bands.
     """
 
@@ -49,12 +49,12 @@ class Features:
 
     @property
     def num_bytes(self) -> int:
-        """What the features take in memory."""
+        """The memory that the features take, in bytes."""
         return sum(part.numel() * part.element_size() for part in (*self.linear, *self.log, self.norm))
 
     @property
     def num_frames(self) -> tuple[int, ...]:
-        """Frames, per group."""
+        """The number of frames of each group."""
         return tuple(linear.shape[-1] for linear in self.linear)
 
     def select(self, items: slice | Tensor | Sequence[int]) -> Features:
@@ -69,19 +69,19 @@ class Features:
 
 @dataclass(frozen=True)
 class MatchTerms:
-    """The match loss of every batch item, and what it is made of. No units.
+    """The match loss of every batch item, and its terms. No units.
 
     Attributes:
         full: (B,), the loss (eq. 3).
-        lr: (B,), the mean of left's and right's loss, before weighting; as the next two.
-        mid: (B,)
-        side: (B,)
+        lr: (B,), the mean of left's and right's loss, before weighting.
+        mid: (B,), the loss of mid, before weighting.
+        side: (B,), the loss of side, before weighting.
         spectral_convergence: (B, groups, 4), the 4 as in `SIGNALS`; a distance over a denominator.
         log_magnitude: (B, groups, 4)
-        denominator: whose norm the spectral convergence is divided by.
+        denominator: the mix, target or prediction, whose norm divides the spectral convergence.
         distance: (B, groups, 4), Frobenius norms of the differences.
         target_norm: (B, groups, 4), denominators with their floor.
-        prediction_norm: the same.
+        prediction_norm: (B, groups, 4), likewise for the prediction.
         weights: weights of lr, mid and side.
         group_weights: weights of the groups, with a sum of 1; None where all count alike.
     """
@@ -111,7 +111,7 @@ class MatchTerms:
         weights: tuple[float, float, float],
         group_weights: tuple[float, ...] | None = None,
     ) -> MatchTerms:
-        """Divides, averages and weights the parts; they are as in the class.
+        """Divides, averages and weights the terms; arguments are those of the class.
 
         Raises:
             ValueError: an unknown denominator.
@@ -160,7 +160,7 @@ class MatchTerms:
 
 
 class MatchLoss(nn.Module):
-    """Distance of two stereo mixes in the magnitudes of a front end; every batch item has its own.
+    """Computes the distance of two stereo mixes in the magnitudes of a front end, for every batch item.
 
     See `make_match_loss`, which makes it from settings.
 
@@ -191,7 +191,7 @@ class MatchLoss(nn.Module):
 
     @property
     def sample_rate(self) -> int:
-        """In Hz."""
+        """The sample rate of the mixes, in Hz."""
         return self.front_end.sample_rate
 
     @property
@@ -201,7 +201,7 @@ class MatchLoss(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the constants are, and audio must be."""
+        """The device of the constants, on which audio must be."""
         return self.get_buffer("_on_device").device
 
     def features(self, audio: Tensor) -> Features:
@@ -245,15 +245,15 @@ class MatchLoss(nn.Module):
         """Compares mixes with their targets, item by item, at the level that they are given at.
 
         Searches compare at the level of `Song.mix`, which `load_song` brings to -16 LUFS. The level matters little:
-        only magnitudes near the floor of the logarithm hear it.
+        only magnitudes near the floor of the logarithm depend on it.
 
         Args:
-            prediction: (B, 2, T)
-            target: the same shape, or its `features`. No gradient flows into it.
-            loudest: of `self.loudest`, over the song: (groups,), or (B, groups) where the items are of
+            prediction: (B, 2, T).
+            target: (B, 2, T), or its `features`. No gradient flows into it.
+            loudest: the result of `self.loudest` for the song: (groups,), or (B, groups) where the items are of
                 different songs. Denominators are not taken below -30 dB of it: a silent window, and the side of a
                 mono mix, would be divided by next to nothing. None: no floor.
-            denominator: instead of the module's own.
+            denominator: replaces the module's denominator in this call.
 
         Raises:
             ValueError: wrong or different shapes, audio that is too short, an unknown denominator.

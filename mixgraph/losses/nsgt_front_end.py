@@ -26,15 +26,15 @@ _MAX_LENGTHS = 8
 class NsgtFrontEnd(FlooredFrontEnd):
     """Magnitudes of an NSGT (docs/slicqt.md) of A-weighted audio; all bands count alike.
 
-    Each block of bands of one rate is a group, which counts by the number of its bands. A coefficient is told as the
-    root mean square of the sine that it stands for, whatever the rate of its band and the length of the audio. Audio
-    is taken as periodic, with zeros up to a length whose FFT is fast.
+    Each block of bands of one rate is a group, which counts by the number of its bands. A coefficient's magnitude is
+    scaled to the root mean square of the sine that it stands for, whatever the rate of its band and the length of the
+    audio. Audio is taken as periodic, with zeros up to a length whose FFT is fast.
 
     Args:
-        sample_rate: in Hz.
-        floor_gradient: see `floored_magnitude`.
+        sample_rate: sample rate of the audio, in Hz.
+        floor_gradient: gradient below the floor, `"soft"` or `"hard"`, see `floored_magnitude`.
         scale: the scale of the bands, see `make_scale`.
-        num_bands: between the two at 0 Hz and at half the sample rate.
+        num_bands: the number of bands between those at 0 Hz and at half the sample rate.
         low_hz: centre of the lowest band.
         high_share: centre of the highest band, as a share of half the sample rate.
         oversampling: coefficients of a band over those that it needs: at 2 magnitudes hardly alias, at twice the cost.
@@ -69,7 +69,7 @@ class NsgtFrontEnd(FlooredFrontEnd):
         self._blocks = self._transform(self.min_samples, torch.device("cpu"))[0].layout.blocks
 
     def _band_gains(self, a_weighting: bool) -> Tensor:
-        """What each band is multiplied by, (bands,), float64."""
+        """Returns the factor of each band, (bands,), float64."""
         centres = torch.tensor((0.0, *self.scale.centres_hz, self.sample_rate / 2), dtype=torch.float64)
         if not a_weighting:
             return torch.ones_like(centres)
@@ -79,7 +79,7 @@ class NsgtFrontEnd(FlooredFrontEnd):
 
     @property
     def min_samples(self) -> int:
-        """The length at which the narrowest band is as wide as a band must be."""
+        """The length of audio at which the narrowest band has the least width that a band must have."""
         centres = (0.0, *self.scale.centres_hz, self.sample_rate / 2)
         narrowest = min(high - low for low, high in zip(centres, centres[2:], strict=False))
         return math.ceil(LEAST_BINS * self.sample_rate / narrowest)
@@ -90,7 +90,7 @@ class NsgtFrontEnd(FlooredFrontEnd):
 
     @property
     def group_weights(self) -> tuple[float, ...]:
-        """By the number of bands."""
+        """The groups' weights in the mean, proportional to their numbers of bands."""
         return tuple(float(block.num_bands) for block in self._blocks)
 
     def forward(self, audio: Tensor) -> tuple[Tensor, ...]:
@@ -107,7 +107,7 @@ class NsgtFrontEnd(FlooredFrontEnd):
         )
 
     def _transform(self, samples: int, device: torch.device) -> tuple[NSGT, Tensor]:
-        """The transform of audio of a length, and what each coefficient is multiplied by, (T,), float64."""
+        """Returns the transform of audio of a length, and the factor of each coefficient, (T,), float64."""
         key = (samples, device)
         if key not in self._transforms:
             if len(self._transforms) >= _MAX_LENGTHS:

@@ -15,13 +15,13 @@ _FLOOR = 1e-7  # mean energy a sample; keeps silent tracks out
 def gain_staging(
     energies: Sequence[StagedEnergy], num_samples: int, types: Collection[str], like: Tensor | None = None
 ) -> Tensor:
-    """Sum over nodes of | ln(rms of wet) - ln(rms of dry) | (paper eq. 5).
+    """Computes the sum over nodes of | ln(rms of wet) - ln(rms of dry) | (paper eq. 5).
 
     Args:
         energies: energies of the gain-staged nodes, from rendering; of the mid channel by default.
-        num_samples: how many samples the energies were summed over.
-        types: which processor types take part.
-        like: a tensor of the device and number format of a 0 where none of them does: a GPU would wait for one of
+        num_samples: the number of samples that the energies were summed over.
+        types: the processor types that take part.
+        like: a tensor whose device and dtype the result 0 has if no node takes part, so that a GPU need not wait for
             the host.
 
     Returns:

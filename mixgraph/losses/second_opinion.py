@@ -1,7 +1,7 @@
-"""A second opinion on a match: the loss by a front end that was not searched by.
+"""A second opinion on a match: the loss by a front end that the search did not use.
 
-A search lowers one loss, and with it what only that loss hears. A match that fools one spectrogram shows where another
-one, with other bands and other windows, is asked.
+A search lowers one loss, and with it errors that only this loss measures. A match that fools one spectrogram shows in
+another one with other bands and other windows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _OF_OTHERS = "mel"
 
 
 def second_front_end(front_end: str) -> str:
-    """The front end that is asked where a search is by this one.
+    """Returns the front end for the second opinion on a search that used `front_end`.
 
     >>> second_front_end("mel"), second_front_end("nsgt")
     ('nsgt', 'mel')
@@ -26,7 +26,7 @@ def second_front_end(front_end: str) -> str:
 
 
 def second_target(first: SongTarget) -> SongTarget:
-    """The same mix as the second front end sees it, on the CPU, with the same denominator and floor.
+    """Makes the target of the same mix by the second front end, on the CPU, with the same denominator and floor.
 
     Its features are made anew at every score: it is scored a few times in a search.
     """

@@ -19,7 +19,7 @@ class LossSettings:
             probably the published code's).
         silence_floor: keep the denominator above -30 dB of the loudest window of the song.
         floor_gradient: `"soft"` lets a nearly silent prediction learn; `"hard"` is the published code's clamp.
-        front_end: what turns audio into magnitudes: `"mel"`, or the name that a front end of your own is registered by.
+        front_end: name of the transform of audio to magnitudes: `"mel"`, or the registered name of another front end.
         front_end_options: further arguments of the front end's constructor.
     """
 
@@ -34,11 +34,11 @@ LOSS = LossSettings()
 
 
 def make_match_loss(sample_rate: int, settings: LossSettings = LOSS) -> MatchLoss:
-    """The match loss of a search, of an estimator, of a synthetic song.
+    """Makes the match loss of a search, an estimator or a synthetic song.
 
     Args:
-        sample_rate: in Hz.
-        settings: what the loss is made from; `silence_floor` is an argument of `SongTarget`.
+        sample_rate: sample rate of the mixes, in Hz.
+        settings: settings of the loss; `silence_floor` is not used here, but an argument of `SongTarget`.
 
     Raises:
         ValueError: an unknown front end, or settings that it does not take.
@@ -47,7 +47,7 @@ def make_match_loss(sample_rate: int, settings: LossSettings = LOSS) -> MatchLos
 
 
 def make_front_end(sample_rate: int, settings: LossSettings = LOSS) -> FrontEnd:
-    """The front end that settings name; see `make_match_loss`."""
+    """Makes the front end that settings name; see `make_match_loss`."""
     kind = FRONT_ENDS.find(settings.front_end)
     allowed = inspect.signature(kind).parameters
     options = dict(settings.front_end_options)

@@ -26,9 +26,9 @@ class SongScore:
 
     Attributes:
         loss: match loss parts `full`, `lr`, `mid`, `side`, over the target's norm (paper eq. 4).
-        loss_prediction: the same over the prediction's norm (as the published tables very probably are).
+        loss_prediction: the same parts over the prediction's norm (as in the published tables, very probably).
         windows: `full` of each window, over the target's norm.
-        windows_prediction: the same over the prediction's norm.
+        windows_prediction: `full` of each window, over the prediction's norm.
         window_samples: length of a window; the last may hold fewer real samples.
     """
 
@@ -39,12 +39,12 @@ class SongScore:
     window_samples: int
 
     def over(self, denominator: Denominator) -> dict[str, float]:
-        """The loss by part, over one of the denominators."""
+        """Returns the loss by part, over one of the denominators."""
         return self.loss if denominator == "target" else self.loss_prediction
 
 
 class SongTarget:
-    """The finished mix of a song as windows of features; what predictions of the song are compared with.
+    """The finished mix of a song as windows of features, with which predictions of the song are compared.
 
     Features take 1.1 to 1.2 MB a second of song, at any sample rate. Those of the first windows are kept, up to
     `max_bytes`: a trial that gives up reads no further. Those of later windows are made again whenever they are read,
@@ -55,7 +55,7 @@ class SongTarget:
         mix: (2, L), any device; features stay on the loss's device. It is read again where features are not kept.
         floor: keep denominators above -30 dB of the song's loudest window (our rule; the published code has none).
         window_seconds: length of the windows; the last one is padded with zeros and counts by its real samples.
-        max_bytes: the most memory for kept features.
+        max_bytes: the largest memory for kept features.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class SongTarget:
         """Yields (weights of the windows, their match terms), a few windows at a time, in order of time.
 
         Args:
-            mix: (2, L), the prediction, or what reads it.
+            mix: (2, L), the prediction, or a function that reads it.
         """
         if isinstance(mix, Tensor) and mix.shape != (2, self.num_samples):
             raise ValueError(f"mix: (2, {self.num_samples}) is needed, as the target, got {tuple(mix.shape)}")
@@ -112,7 +112,7 @@ class SongTarget:
                 yield self.weights[first : first + len(windows)], self.match(moved, features, self.loudest)
 
     def _features(self, number: int) -> Features:
-        """The features of some windows, in the batches that `_windows` makes."""
+        """Returns the features of one of the batches of windows that `_windows` makes."""
         if number < len(self.kept):
             return self.kept[number]
         start = number * _WINDOWS_AT_ONCE * self.window
@@ -122,10 +122,10 @@ class SongTarget:
     def bounded_loss(
         self, mix: Tensor | Reader, bound: float | None = None, ceilings: Sequence[float] | None = None
     ) -> tuple[float, bool]:
-        """The loss of a song; gives up with what it has summed so far, and True, once that is above `bound`.
+        """Computes the loss of a song; stops once the sum so far is above `bound`, and returns that sum and True.
 
         Losses are not negative, so the sum so far is a lower bound, and both ways of ending give the same verdict.
-        Gives up likewise where a window is above its ceiling, even the last one.
+        Stops likewise where a window is above its ceiling, even the last one.
         """
         total, seen = 0.0, 0
         for weights, terms in self.terms(mix):
@@ -139,11 +139,11 @@ class SongTarget:
         return total, False
 
     def windows(self, mix: Tensor | Reader) -> list[float]:
-        """The loss of each window."""
+        """Returns the loss of each window."""
         return [loss for _, terms in self.terms(mix) for loss in terms.full.tolist()]
 
     def score(self, mix: Tensor | Reader) -> SongScore:
-        """The loss of a song by part, window and denominator."""
+        """Returns the loss of a song by part, window and denominator."""
         totals: dict[Denominator, dict[str, float]] = {}
         windows: dict[Denominator, list[float]] = {"target": [], "prediction": []}
         for weights, window_terms in self.terms(mix):
@@ -170,11 +170,11 @@ def clip_score(
 
     Clips of 3.8 s every 2.8 s, each rendered from silence, its first second dropped, all with the same weight, no
     floor under the denominator. The first second of the song is never scored. The last clips reach beyond the song's
-    end, where the target counts as silent: where a file is an excerpt, they judge what nobody knows.
+    end, where the target counts as silent: where a file is an excerpt, the true target there is not known.
 
     Args:
         match: the match loss.
-        render: sources (K, 2, T), and the sample of the song that they begin at -> mix (2, T).
+        render: renders sources (K, 2, T) that begin at a sample of the song to a mix (2, T).
         sources: (K, 2, L) of the whole song.
         mix: (2, L), the target.
         inside: take clips inside the song only; the last one ends with it.

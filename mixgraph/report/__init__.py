@@ -3,12 +3,12 @@
 - `settings`: the settings of all processors as text.
 - `readings`: readings of processors as text and as numbers with units, by kind of reading.
 - `panels`: readings of processors as pictures, by kind of reading.
-- `closeness`: how far a mix is from its target in level, octaves, width and peak.
-- `findings`: what a mix could not follow, and the option that would help.
+- `closeness`: differences of a mix and its target in level, octaves, width and peak.
+- `findings`: causes of differences between a mix and its target, and the option that would help.
 - `verdict`: closeness in words.
 - `progress`: processors left, weights and loss over a search.
 - `spectrograms`: a target, its matches and their errors, by an STFT.
-- `ragged_spectrogram`: the same in bands that differ in rate, as the ear has them.
-- `figures`: figures are written whole or not at all.
+- `ragged_spectrogram`: spectrograms in bands whose time resolution rises with frequency, as the ear's does.
+- `figures`: writing of figures, whole or not at all.
 - `drawing`: the picture of a graph.
 """

@@ -27,9 +27,9 @@ class Closeness:
             level. What is more than 40 dB below the whole target counts as that, in both mixes.
         width_db: difference of the ratios of side to mid.
         target_width_db: side over mid of the target; -60 where it is mono.
-        found_width_db: the same of the found mix.
+        found_width_db: side over mid of the found mix, likewise.
         target_peak_dbfs: the target's highest sample, at the song's level.
-        found_peak_dbfs: the same of the found mix.
+        found_peak_dbfs: the found mix's highest sample, likewise.
     """
 
     level_db: float
@@ -42,12 +42,12 @@ class Closeness:
 
     @property
     def peak_db(self) -> float:
-        """The found mix's peak against the target's."""
+        """The found mix's peak relative to the target's, in dB."""
         return self.found_peak_dbfs - self.target_peak_dbfs
 
     @property
     def worst_octave(self) -> tuple[str, float]:
-        """The octave that is off most, and by how much."""
+        """The octave that differs most from the target, and the difference in dB."""
         return max(self.octaves_db.items(), key=lambda octave: abs(octave[1]))
 
 
@@ -55,9 +55,9 @@ def measure_closeness(target: Tensor, found_mix: Tensor, sample_rate: int) -> Cl
     """Measures a found mix against its target.
 
     Args:
-        target: (2, L), at the song's own level.
-        found_mix: (2, L), likewise.
-        sample_rate: in Hz.
+        target: (2, L), the song's mix at its own level.
+        found_mix: (2, L), the found mix at that level.
+        sample_rate: sample rate of both mixes, in Hz.
 
     Raises:
         ValueError: other shapes, samples that are not finite, or a silent target.
@@ -86,7 +86,7 @@ def measure_closeness(target: Tensor, found_mix: Tensor, sample_rate: int) -> Cl
 
 
 def octave_names(sample_rate: int) -> list[str]:
-    """The names of the octaves that a sample rate holds: `31`, `63`, `125` to `16k`."""
+    """Returns the names of the octaves that a sample rate holds: `31`, `63`, `125` to `16k`."""
     frequencies = [hz for hz in OCTAVES_HZ if hz < _HIGHEST_SHARE * sample_rate]
     return [f"{int(hz)}" if hz < 1000 else f"{hz / 1000:g}k" for hz in frequencies]
 
@@ -97,12 +97,12 @@ def power(audio: Tensor) -> float:
 
 
 def decibels(ratio: float) -> float:
-    """10 log10 of a ratio of powers; -200 dB at the least."""
+    """Returns 10 log10 of a ratio of powers, at least -200 dB."""
     return 10 * math.log10(max(ratio, 1e-20))
 
 
 def peak_dbfs(audio: Tensor) -> float:
-    """The highest sample against full scale in dB; -200 for silence."""
+    """Returns the highest sample relative to full scale in dB; -200 for silence."""
     return 20 * math.log10(max(float(audio.abs().max()), 1e-10))
 
 

@@ -46,7 +46,7 @@ class Finding:
         code: `another_song`, `unexplained`, `lead_in`, `late_tracks`, `unheard_tracks`, `unplayed_mix`, `fade_in`,
             `fade_out`, `ceiling`, `mono_mix` or `peak`.
         text: the observation, for users.
-        hint: what users can do about it; empty if nothing.
+        hint: advice for users; empty if there is none.
         option: the setting that would help, as on the command line without the dashes; empty where none does.
     """
 
@@ -75,10 +75,10 @@ def find_causes(
     Args:
         song: the song with its tracks and mix.
         found_mix: (2, L), at the level of the song's mix.
-        closeness: how far the found mix is from the song's mix.
+        closeness: the measured differences of the found mix and the song's mix.
         loss: the match loss of the found mix.
-        loss_without: row of the sources -> the loss where that track is muted; asked for tracks without a clear place
-            in the mix only.
+        loss_without: returns the loss of the found mix with one track muted, by the track's row in the sources; called
+            only for tracks without a clear place in the mix.
     """
     common = align_dry_sum(song)
     mix_findings = [peak(closeness), mono_mix(song.mix, found_mix, closeness)]
@@ -98,7 +98,7 @@ def find_causes(
 
 
 def align_dry_sum(song: Song) -> Alignment:
-    """How late all tracks together are against the mix, up to 10 s and half of the song."""
+    """Estimates how late the sum of all tracks is against the mix, up to 10 s and half of the song."""
     longest = min(_LONGEST_OFFSET_SECONDS, 0.5 * song.num_samples / song.sample_rate)
     return estimate_alignment(song.sources.sum(dim=0), song.mix, song.sample_rate, longest)
 
@@ -151,7 +151,7 @@ def late_tracks(song: Song, common: Alignment) -> Finding | None:
 
 
 def _common_lateness(song: Song, common: Alignment) -> int:
-    """By how many samples the sum of the tracks is late, or else all tracks with a clear place; 0 for hardly."""
+    """Returns by how many samples the tracks' sum is late, or else all tracks with a clear place; 0 if it is little."""
     clear = [track for track in song.alignment if track.confidence >= MIN_CONFIDENCE]
     if any(track.applied for track in clear):
         return 0

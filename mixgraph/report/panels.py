@@ -51,16 +51,16 @@ Chain = Sequence[NodeSettings]
 
 
 def settings_figures(settings: Sequence[NodeSettings], title: str, notes: Sequence[str] = ()) -> list[Figure]:
-    """One panel a processor: responses, static curves, gains, taps and decay times, wet share at right.
+    """Draws one panel for each processor: responses, static curves, gains, taps and decay times, wet share at right.
 
     A chain stands in one row under its name, beside others where there is room; only a chain of more than 7
     processors goes on in the next row. Pages have 8 rows at the most. Responses and decay times are means over third
     octaves, responses with their full detail behind.
 
     Args:
-        settings: what `read_settings` returns, without what is not to be drawn.
+        settings: the settings of the processors to draw, see `read_settings`.
         title: title of the song.
-        notes: below the last page, e.g. what is not drawn.
+        notes: lines below the last page, e.g. on processors that are not drawn.
 
     Returns:
         The pages; one without panels where there are no settings.
@@ -75,7 +75,7 @@ def settings_figures(settings: Sequence[NodeSettings], title: str, notes: Sequen
 
 
 def _pack(chains: Sequence[Chain]) -> list[list[Chain]]:
-    """Rows of chains, in order: a chain is not parted where a row can hold it."""
+    """Distributes chains over rows, in order: a chain is not split where a row can hold it."""
     rows: list[list[Chain]] = []
     for chain in chains:
         for first in range(0, len(chain), COLUMNS):
@@ -100,7 +100,7 @@ def _page(rows: Sequence[Sequence[Chain]], title: str, notes: Sequence[str]) -> 
 
 
 def _draw_row(figure: Figure, row: Sequence[Chain], top: float) -> None:
-    """Chains side by side, each under its name and a line as long as it is; `top` in inches from the bottom."""
+    """Draws chains side by side, under their names and lines of their width; `top` in inches from the bottom."""
     width, height = figure.get_size_inches()
     x = _MARGIN
     for chain in row:
@@ -116,13 +116,13 @@ def _draw_row(figure: Figure, row: Sequence[Chain], top: float) -> None:
 
 
 def _write(figure: Figure, x: float, y: float, text: str, **looks: Any) -> None:
-    """A line of text from a place in inches."""
+    """Writes a line of text at a place given in inches."""
     width, height = figure.get_size_inches()
     figure.text(x / width, y / height, printable(text, looks.get("fontweight") == "bold"), parse_math=False, **looks)
 
 
 def _name_lines(name: str, room: int) -> list[str]:
-    """A name in two lines of so many characters; what is longer loses its middle."""
+    """Breaks a name into two lines of at most `room` characters; a longer one loses its middle."""
     if any(unicodedata.east_asian_width(c) in "WF" for c in name):  # wide characters, such as Chinese ones and emoji
         room //= 2
     most = _NAME_LINES * room
@@ -193,7 +193,7 @@ def _log_frequency(axes: Axes, highest: float) -> None:
 
 
 def _smooth(hertz: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Means over third-octave bands, at the means of their frequencies."""
+    """Averages values over third-octave bands, at the means of the bands' frequencies."""
     means = third_octave_means(hertz)
     return means @ hertz, means @ values
 

@@ -21,12 +21,12 @@ _MOST_MARKERS = 60  # more points are drawn as lines only
 
 
 def progress_figure(records: Sequence[Mapping[str, Any]]) -> Figure:
-    """Three panels over steps: share of each type that is left, its mean dry/wet weight, and the clips' match losses.
+    """Draws three panels over steps: remaining share of each type, its mean dry/wet weight, and clips' match losses.
 
     Args:
-        records: in order of steps: `"step"`, `"stage"` (`"console"` or `"prune"`), and where known `"match/full"`,
-            `"ratio/{type}"` and `"weight/{type}"` (numbers or None). Other keys are not shown. The pruning phase
-            is shaded.
+        records: logged rows in order of steps, with `"step"`, `"stage"` (`"console"` or `"prune"`), and where known
+            `"match/full"`, `"ratio/{type}"` and `"weight/{type}"` (numbers or None). Other keys are not shown. The
+            pruning phase is shaded.
 
     Raises:
         ValueError: no records, one without a step or with another stage, steps that go back, a value that is not a

@@ -35,8 +35,8 @@ class RaggedLevels:
 
     Attributes:
         blocks: (2, bands, columns) in dB, mid and side; a sine of full scale in both channels has 0 dB in mid.
-        edges_hz: (bands + 1,) of each block.
-        seconds: that the columns of a block span, from 0; at least the length of the signal.
+        edges_hz: the edges of the bands of each block, (bands + 1,).
+        seconds: the time that the columns of a block span, from 0; at least the length of the signal.
         signal_seconds: the length of the signal.
     """
 
@@ -51,8 +51,8 @@ def ragged_levels(signal: Tensor, sample_rate: int, max_columns: int = 1500) -> 
 
     Args:
         signal: (2, time).
-        sample_rate: in Hz.
-        max_columns: the most columns of a block.
+        sample_rate: sample rate of the signal, in Hz.
+        max_columns: the largest number of columns in a block.
 
     Raises:
         ValueError: another shape, no samples, or values that are not finite.
@@ -91,14 +91,14 @@ def ragged_levels(signal: Tensor, sample_rate: int, max_columns: int = 1500) -> 
 
 
 def _samples(signal: Tensor, start: int, stop: int) -> Tensor:
-    """Samples from `start` to `stop`, zeros where there are none."""
+    """Returns the samples from `start` to `stop`, zeros outside the signal."""
     inside = signal[:, max(start, 0) : stop]
     before = max(-start, 0)
     return torch.nn.functional.pad(inside, (before, stop - start - before - inside.shape[1]))
 
 
 def _pooled(power: Tensor, max_columns: int) -> Tensor:
-    """Means over neighbouring columns, so that at most so many are left: (..., columns)."""
+    """Averages neighbouring columns so that at most `max_columns` remain: (..., columns)."""
     columns = power.shape[-1]
     pool = math.ceil(columns / max_columns)
     if pool == 1:
@@ -112,12 +112,12 @@ def _pooled(power: Tensor, max_columns: int) -> Tensor:
 def ragged_figure(
     target: Tensor, candidates: Mapping[str, Tensor], sample_rate: int, max_columns: int = 1500
 ) -> Figure:
-    """The target in the first row, then a row a candidate: mid, its error, side, its error.
+    """Draws the target in the first row, then a row for each candidate: mid, its error, side, its error.
 
     As `spectrogram_figure`, whose levels, limits and arguments it shares.
 
     Raises:
-        ValueError: no candidates, a candidate of another shape, or as `ragged_levels`.
+        ValueError: no candidates, a candidate of another shape, or audio that `ragged_levels` refuses.
     """
     check_candidates(target, candidates)
     goal = ragged_levels(target, sample_rate, max_columns)

@@ -16,7 +16,7 @@ _LOUD_DB, _MOST_TAPS = 12.0, 4  # taps that are told: this far below the loudest
 
 
 def readings_text(readings: Sequence[Reading]) -> str:
-    """All readings of a processor in a line; what is for pictures alone is left out."""
+    """Writes all readings of a processor in a line, without those that are for pictures alone."""
     line = ""
     for reading in readings:
         if text := _text(reading):
@@ -26,7 +26,7 @@ def readings_text(readings: Sequence[Reading]) -> str:
 
 
 def readings_numbers(readings: Sequence[Reading]) -> dict[str, Any]:
-    """All readings of a processor by name, with the unit at the end of the name (`threshold_db`, `attack_ms`).
+    """Returns all readings of a processor by name, with the unit at the end of the name (`threshold_db`, `attack_ms`).
 
     Gains, responses and taps are as they act, with the dry sound mixed in; thresholds are at the tracks' own level
     (RMS, full scale is 0 dB). What has no bound (a limiter's ratio, a decay that does not end) is None.
@@ -105,13 +105,13 @@ def _decay_text(decay: Decay) -> str:
 
 
 def octave_levels_db(response: Response) -> dict[int, float]:
-    """Middle of each octave in Hz -> the level of a response there in dB, mean over the octave."""
+    """Returns the mean level in dB of a response over each octave, by the middle of the octave in Hz."""
     octaves = [hz for hz in _OCTAVES_HZ if hz < 0.8 * response.highest_hz]
     return {hz: _octave_mean(response.hertz, response.levels_db, hz) for hz in octaves}
 
 
 def decay_seconds(decay: Decay) -> dict[int, float]:
-    """Middle of an octave in Hz -> T60 of mid there; infinity where the sound does not decay."""
+    """Returns T60 of mid in seconds by the middle of each octave in Hz; infinity where the sound does not decay."""
     rates = {hz: _octave_mean(decay.hertz, decay.mid, hz) for hz in _T60_HZ}
     return {hz: 1 / rate if rate > 0 else math.inf for hz, rate in rates.items()}
 

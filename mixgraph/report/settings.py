@@ -22,12 +22,12 @@ class NodeSettings:
     """One processor of a found graph.
 
     Attributes:
-        node: its number in the graph.
+        node: the node's number in the graph.
         place: the chain that it is in, e.g. `track kick`.
-        name: the name of its type; a send also names its bus.
-        processor: the processor of its type.
-        values: its parameters and dry/wet weight, on the CPU, and the level and length of the song.
-        loss_increase: without it (paper eq. 9), where it was measured.
+        name: the name of the node's type; for a send, with the name of its bus.
+        processor: the processor of the node's type.
+        values: the parameters and dry/wet weight, on the CPU, with the level and length of the song.
+        loss_increase: rise of the match loss when the processor is removed (paper eq. 9), where it was measured.
     """
 
     node: int
@@ -39,7 +39,7 @@ class NodeSettings:
 
     @cached_property
     def readings(self) -> tuple[Reading, ...]:
-        """What the settings amount to."""
+        """The readings of the settings: numbers, gains, responses and curves as they act."""
         return self.processor.readings(self.values)
 
     def text(self) -> str:
@@ -60,16 +60,16 @@ def read_settings(
     level: float = 1.0,
     loss_increases: Tensor | None = None,
 ) -> list[NodeSettings]:
-    """The settings of all processors, chain by chain as the graph numbers them, in a chain in the order of the signal.
+    """Reads the settings of all processors, chain by chain in the graph's order, in a chain in the signal's order.
 
     Args:
         graph: the graph that was found.
-        processors: one module a type.
+        processors: a module for every processor type.
         parameters: type -> name -> (nodes of the type, *shape).
-        weights: dry/wet, (processors,).
+        weights: dry/wet weights, (processors,).
         num_samples: the length of the song, at the rate of the processors.
         level: the factor that the tracks were multiplied by in the search.
-        loss_increases: what the loss rises by without each processor, (processors,), where that was measured.
+        loss_increases: (processors,), rise of the loss when a processor is removed, where that was measured.
     """
     number = {node: i for i, node in enumerate(graph.processors)}
     chains: dict[str, list[NodeSettings]] = {}
@@ -104,16 +104,16 @@ def settings_text(
     unmeasured: str = "",
     notes: Mapping[str, str] | None = None,
 ) -> str:
-    """All settings as plain text, a paragraph a chain.
+    """Writes all settings as plain text, with a paragraph for each chain.
 
     Args:
-        settings: what `read_settings` returns.
+        settings: the settings of all processors, see `read_settings`.
         title: title of the song.
         sample_rate: the rate in Hz that the graph runs at.
         verdict: lines on how close the result is, for the head.
         unmeasured: why loss increases are missing, where they are.
-        notes: place -> what is to be said of the chain, e.g. that its track is silent. Places without processors are
-            listed at the end.
+        notes: remarks on chains by place, e.g. that a track is silent. Places without processors are listed at the
+            end.
     """
     notes = dict(notes or {})
     lines = [

@@ -32,7 +32,7 @@ class Spectrogram:
         levels_db: (2, bins, columns), mid and side; a sine of full scale in both channels has 0 dB in mid. Silence
             has -inf.
         seconds: the length of the signal.
-        sample_rate: in Hz; bins go from 0 to half of it.
+        sample_rate: sample rate of the signal, in Hz; bins go from 0 to half of it.
     """
 
     levels_db: Tensor
@@ -41,15 +41,15 @@ class Spectrogram:
 
 
 def spectrogram(signal: Tensor, sample_rate: int, max_columns: int = 1500) -> Spectrogram:
-    """Short-time levels of mid (l + r) / 2 and side (l - r) / 2; in a long signal neighbouring frames are averaged.
+    """Computes short-time levels of mid (l + r) / 2 and side (l - r) / 2; long signals have averaged frames.
 
     Memory does not grow with the number of frames: they are transformed a block at a time, and their power is
     averaged over the frames of a column.
 
     Args:
         signal: (2, time).
-        sample_rate: in Hz.
-        max_columns: the most columns returned.
+        sample_rate: sample rate of the signals, in Hz.
+        max_columns: the largest number of columns that is returned.
 
     Raises:
         ValueError: another shape, no samples, values that are not finite, or settings below 1 (the rate: 1000 Hz).
@@ -85,7 +85,7 @@ def spectrogram(signal: Tensor, sample_rate: int, max_columns: int = 1500) -> Sp
 
 
 def _mid_side(signal: Tensor, start: int, length: int) -> Tensor:
-    """Mid and side of the samples from `start` on, zeros where there are none: (2, length)."""
+    """Returns mid and side of the samples from `start` on, zeros outside the signal: (2, length)."""
     left, right = signal[:, max(start, 0) : start + length]
     mid_side = torch.stack(((left + right) / 2, (left - right) / 2))
     before = max(-start, 0)
@@ -108,7 +108,7 @@ def check_candidates(target: Tensor, candidates: Mapping[str, Tensor]) -> None:
 def spectrogram_figure(
     target: Tensor, candidates: Mapping[str, Tensor], sample_rate: int, max_columns: int = 1500
 ) -> Figure:
-    """The target in the first row, then a row a candidate: mid, its error, side, its error.
+    """Draws the target in the first row, then a row for each candidate: mid, its error, side, its error.
 
     Frequency is logarithmic, from 40 Hz. Levels share one scale, from the target's loudest bin down by 80 dB; what is
     below counts as the lower end. The error is candidate minus target in dB, shown up to +-20 dB.
@@ -116,11 +116,11 @@ def spectrogram_figure(
     Args:
         target: (2, time).
         candidates: name -> (2, time), of the target's length, e.g. the dry sum, the console, the pruned graph.
-        sample_rate: in Hz.
-        max_columns: the most columns of a picture; longer songs are averaged down to it.
+        sample_rate: sample rate of the signals, in Hz.
+        max_columns: the largest number of columns in a picture; longer songs are averaged down to it.
 
     Raises:
-        ValueError: no candidates, a candidate of another shape, or as `spectrogram`.
+        ValueError: no candidates, a candidate of another shape, or audio that `spectrogram` refuses.
     """
     check_candidates(target, candidates)
     goal = _by_octaves(spectrogram(target, sample_rate, max_columns))

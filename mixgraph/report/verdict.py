@@ -1,4 +1,4 @@
-"""A verdict in words: how close a found mix is to its target, and why it misses it."""
+"""A verdict in words on a found mix: its closeness to the target, and causes of the differences."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Verdict:
 
     Attributes:
         words: one of the words of `SCALE`.
-        closeness: in figures, dB to two places; None where the target is silent.
-        findings: what the found mix could not follow, most important first.
+        closeness: the measured differences in dB, to two places; None where the target is silent.
+        findings: causes why the found mix misses its target, most important first.
     """
 
     words: str
@@ -53,10 +53,10 @@ def judge(song: Song, found_mix: Tensor, loss: float, loss_without: Callable[[in
     """Judges a found mix.
 
     Args:
-        song: its tracks and mix.
+        song: the song with its tracks and mix.
         found_mix: (2, L), at the level of the song's mix.
         loss: the match loss of the found mix, over the target's norm.
-        loss_without: row of the sources -> the loss of the found mix where that track is muted.
+        loss_without: returns the loss of the found mix with one track muted, by the track's row in the sources.
     """
     if not bool(song.mix.any()):
         return Verdict("silent target", None, ())
@@ -66,7 +66,7 @@ def judge(song: Song, found_mix: Tensor, loss: float, loss_without: Callable[[in
 
 
 def closeness_in_words(loss: float) -> str:
-    """The step of `SCALE` that a match loss over the target's norm is on."""
+    """Returns the word of `SCALE` for a match loss over the target's norm."""
     return next((words for most, words in SCALE if loss <= most), SCALE[-1][1])
 
 

@@ -1,4 +1,4 @@
-"""Which files a result folder has; a folder is recognised as a result by them."""
+"""The files of a result folder, by which a folder is recognised as a result."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def is_unfinished(folder: Path) -> bool:
 
 
 def _foreign(entries: list[Path]) -> list[Path]:
-    """Entries that a result does not have; all of them where the folder is no result.
+    """Returns entries that a result does not have; all entries where the folder is no result.
 
     A folder that only `predict` wrote to counts as a result.
     """

@@ -1,4 +1,4 @@
-"""Result folders, read: a found graph with its values, its rendering, and what the search left beside it."""
+"""Result folders, read: a found graph with its values, its rendering, and the search's other files."""
 
 from __future__ import annotations
 
@@ -59,15 +59,15 @@ class FoundGraph:
         processor_options: processor name -> constructor arguments that differ from the defaults.
         parameters: type -> name -> (nodes of the type, *shape).
         weights: dry/wet weights, (processors,).
-        sample_rate: in Hz.
+        sample_rate: sample rate in Hz at which the graph renders.
         level: the factor that the tracks were multiplied by in the search; the graph expects it.
         num_samples: length of the song.
-        placements: track -> (first sample read, polarity), where the song had it so.
+        placements: track -> (first sample read, polarity), as the song was read in the search.
         origins: track -> the file that it had in the search, where the song was read from files.
-        loss_increases: what the loss rises by when a processor is removed (paper eq. 9), (processors,), where the
-            search measured it.
+        loss_increases: (processors,), rise of the loss when a processor is removed (paper eq. 9), where the search
+            measured it.
         metrics: the figures of the search; None for a graph that was saved by `save`, or has other values by now.
-        folder: that it was read from, unchanged.
+        folder: the folder that the graph was read from; None if it was not, or has other values by now.
     """
 
     graph: MixGraph
@@ -88,8 +88,8 @@ class FoundGraph:
         """Every trial, round and measured loss increase of the search, a row each, in order of time.
 
         Raises:
-            ValueError: there is no search to the graph, or its file is damaged.
-            FileNotFoundError: its file is missing.
+            ValueError: the graph was not searched for (no result folder), or the file is damaged.
+            FileNotFoundError: the file is missing from the result folder.
         """
         path = self._file(TRACE)
         try:
@@ -102,8 +102,8 @@ class FoundGraph:
         """What was logged while training: `step`, `stage` and numbers by name, a row each, in order of time.
 
         Raises:
-            ValueError: there is no search to the graph, or its file is damaged.
-            FileNotFoundError: its file is missing.
+            ValueError: the graph was not searched for (no result folder), or the file is damaged.
+            FileNotFoundError: the file is missing from the result folder.
         """
         path = self._file(LOG)
         try:
@@ -115,8 +115,8 @@ class FoundGraph:
         """How long the search took, by part, and on which machine.
 
         Raises:
-            ValueError: there is no search to the graph, or its file is damaged.
-            FileNotFoundError: its file is missing.
+            ValueError: the graph was not searched for (no result folder), or the file is damaged.
+            FileNotFoundError: the file is missing from the result folder.
         """
         path = self._file(TIMINGS)
         try:
@@ -129,8 +129,8 @@ class FoundGraph:
         """The settings of the search, as `python -m mixgraph fit --config` takes them; none for one from Python.
 
         Raises:
-            ValueError: there is no search to the graph, or its file is damaged.
-            FileNotFoundError: its file is missing.
+            ValueError: the graph was not searched for (no result folder), or the file is damaged.
+            FileNotFoundError: the file is missing from the result folder.
         """
         path = self._file(CONFIG)
         try:
@@ -147,7 +147,7 @@ class FoundGraph:
         return self.folder / name
 
     def render(self, sources: Tensor, block: int = BLOCK) -> Tensor:
-        """The mix of dry tracks, (inputs, 2, L) to (2, L), for any length L; both at their own level, no gradients.
+        """Renders dry tracks to a mix, (inputs, 2, L) to (2, L), any length L, both at their own level, no gradients.
 
         `load_song` multiplies tracks and mix by `Song.level`, and losses are measured at that level: of a loaded song,
         render `song.sources / song.level`, and compare `song.level` times the mix with `song.mix`.
@@ -160,7 +160,7 @@ class FoundGraph:
         return mix[0] / self.level
 
     def render_with_gradients(self, sources: Tensor) -> Tensor:
-        """The same mix at once, through which gradients reach the sources, the parameters and the weights.
+        """Renders the same mix at once, so that gradients reach the sources, the parameters and the weights.
 
         Takes memory for the whole song; levels and shapes are those of `render`.
 
@@ -175,7 +175,7 @@ class FoundGraph:
     def with_parameters(
         self, parameters: Mapping[str, Mapping[str, Tensor]] | None = None, weights: Tensor | None = None
     ) -> FoundGraph:
-        """A copy with other values; values that are left out stay, and so do the tensors' gradients.
+        """Returns a copy with other values; values that are left out stay, and so do the tensors' gradients.
 
         Args:
             parameters: type -> name -> (nodes of the type, *shape), in trained coordinates;
@@ -235,10 +235,11 @@ class FoundGraph:
         )
 
     def settings(self) -> list[dict[str, Any]]:
-        """What every processor is set to, in dB, Hz, ms, seconds and ratios, chain by chain as the signal goes.
+        """Returns the settings of every processor in dB, Hz, ms, seconds and ratios, chain by chain as the signal goes.
 
-        Each has `node`, `place` (`track kick`), `type`, `weight` (dry/wet), `loss_increase` (None where not measured),
-        `text` (a line for people) and `readings`, see `report.readings.readings_numbers`. `pandas.DataFrame` takes it.
+        Each processor has `node`, `place` (`track kick`), `type`, `weight` (dry/wet), `loss_increase` (None where not
+        measured), `text` (a line for people) and `readings`, see `report.readings.readings_numbers`.
+        `pandas.DataFrame` takes the list.
         """
         return [
             {
@@ -272,7 +273,7 @@ class FoundGraph:
         return f"FoundGraph({self.name}: {counts}, {seconds:.1f} s at {self.sample_rate} Hz)"
 
     def _repr_svg_(self) -> str:
-        """The drawing that a notebook shows."""
+        """Returns the drawing that a notebook shows."""
         from mixgraph.report.drawing.draw import draw_svg  # loads matplotlib, which nothing else here needs
 
         texts = {node_settings.node: node_settings.text() for node_settings in self._node_settings()}
@@ -317,7 +318,7 @@ def load_result(path: str | Path) -> FoundGraph:
 
 
 def _origins(reading: SongReading) -> dict[str, TrackOrigin]:
-    """The file of each track; none where the hashes are not those of the mix and all tracks."""
+    """Returns the file of each track; nothing where hashes of the mix and all tracks are not known."""
     files = list(reading.file_hashes.items())[1:]  # the mix's is first
     if len(files) != len(reading.tracks):
         return {}

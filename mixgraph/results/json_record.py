@@ -20,9 +20,9 @@ class JsonRecord:
 
     Attributes:
         path: the path of the file.
-        values: name of a field -> its value.
-        prefix, suffix: around the names of fields in messages: `losses.` of an object in a field, ` of kick` of one
-            in a list.
+        values: values of the fields by name.
+        prefix, suffix: text around the names of fields in messages: the prefix `losses.` for an object in a field,
+            the suffix ` of kick` for an object in a list.
     """
 
     path: Path
@@ -54,7 +54,7 @@ class JsonRecord:
         return self.values.get(name) is not None
 
     def error(self, name: str, needed: str, value: Any) -> ValueError:
-        """The error about the value of a field."""
+        """Makes the error about the value of a field."""
         return ValueError(
             f"{self.path}: {self.prefix}{name}{self.suffix}: {needed} is needed, got {shown_value(value)}"
         )

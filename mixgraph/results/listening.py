@@ -13,10 +13,10 @@ from mixgraph.results.found_graph import FoundGraph
 
 @dataclass(frozen=True)
 class Listening:
-    """What of a found graph is heard. Everything, where nothing is named.
+    """The parts of a found graph that are rendered; all of it, where no part is named.
 
-    Tracks are muted before their chains, so that what hears them by a sidechain hears silence, and compressors of the
-    chains behind hear only what is left.
+    Tracks are muted before their chains, so that a sidechain compressor with such a key gets silence, and compressors
+    of later chains get the remaining tracks only.
 
     Attributes:
         solo: tracks and subgroups that are heard alone.
@@ -30,7 +30,7 @@ class Listening:
     bypass: Sequence[str] = ()
 
     def apply(self, found_graph: FoundGraph, sources: Tensor) -> tuple[FoundGraph, Tensor, list[str]]:
-        """The graph and the sources to render in place of these, and a line for a person on each change.
+        """Returns the graph and the sources to render in place of these, and a line on each change.
 
         Args:
             found_graph: the graph of a song.
@@ -61,7 +61,7 @@ EVERYTHING = Listening()
 
 
 def _rows(found_graph: FoundGraph, names: Sequence[str], option: str) -> set[int]:
-    """The rows of the sources that tracks and subgroups of these names have."""
+    """Returns the rows of the sources of tracks and subgroups, by their names."""
     graph = found_graph.graph
     rows: dict[str, set[int]] = {}
     for row, (node, subgroup) in enumerate(zip(graph.inputs, graph.subgroups, strict=True)):
@@ -79,7 +79,7 @@ def _rows(found_graph: FoundGraph, names: Sequence[str], option: str) -> set[int
 
 
 def _processors(found_graph: FoundGraph, names: Sequence[str]) -> list[int]:
-    """Where in the weights the processors of these names stand, in order."""
+    """Returns the indices in the weights of processors, by their names, in order."""
     graph = found_graph.graph
     places: dict[str, set[int]] = {}
     for place, node in enumerate(graph.processors):

@@ -12,7 +12,7 @@ LogRow = dict[str, int | float | str]
 
 
 def log_to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as CSV with all columns that any of them has."""
+    """Writes rows as CSV with all columns that any of them has."""
     buffer = io.StringIO()
     columns = list(dict.fromkeys(name for row in rows for name in row))
     writer = csv.DictWriter(buffer, columns)
@@ -22,7 +22,7 @@ def log_to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def log_from_csv(text: str) -> list[LogRow]:
-    """The rows that `log_to_csv` wrote; a row lacks the columns that are empty in it.
+    """Reads the rows that `log_to_csv` wrote; a row lacks the columns that are empty in it.
 
     Raises:
         ValueError: a cell that is no number, or a row with more cells than columns.

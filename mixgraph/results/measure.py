@@ -23,8 +23,8 @@ def measure(outcome: SongOutcome, found_mix: Tensor, dry_sum: Tensor) -> Metrics
     """Measures losses before and after pruning beside those of the dry sum, ratios of pruning, and the verdict.
 
     Args:
-        outcome: what is measured.
-        found_mix: (2, L), the mix that its graph makes.
+        outcome: the song and the graph that was found for it.
+        found_mix: (2, L), the mix that the found graph makes.
         dry_sum: (2, L), the sum of the song's tracks.
     """
     song, search, target = outcome.song, outcome.search, outcome.target

@@ -25,13 +25,13 @@ _MOST_COUNT = 10**9
 
 @dataclass(frozen=True)
 class TrackReading:
-    """How one track was read.
+    """The way in which one track was read: its start, polarity and channels.
 
     Attributes:
         name: the name of the track.
-        start_sample: the sample of its file, at the song's rate, that meets the mix's first.
-        polarity: 1, or -1 where it was flipped.
-        mono: whether its file is mono or has two equal channels; None where that was not written.
+        start_sample: the sample of the track's file, at the song's rate, that is aligned with the mix's first.
+        polarity: 1, or -1 where the track was flipped.
+        mono: whether the track's file is mono or has two equal channels; None in files that do not state it.
     """
 
     name: str
@@ -42,13 +42,13 @@ class TrackReading:
 
 @dataclass(frozen=True, kw_only=True)
 class SongReading:
-    """How the song of a graph was read: what rendering the graph on the song's files depends on.
+    """The way in which a song was read, by which its graph can be rendered on the song's files again.
 
     Attributes:
-        sample_rate: in Hz.
+        sample_rate: sample rate of the song, in Hz.
         num_samples: length of the song at that rate.
         level: the factor that the tracks and the mix were multiplied by.
-        tracks: in the order of the graph's inputs.
+        tracks: the tracks, in the order of the graph's inputs.
         file_hashes: the sha256 of every audio file by name: the mix's first (None where it is not known), then the
             tracks'. Empty where no file was read.
     """
@@ -68,7 +68,7 @@ class SongReading:
 
 @dataclass(frozen=True)
 class SongFacts:
-    """What a song's files say about it: its name, its title for people, and what may be done with its audio."""
+    """The name, the title and the licence of a song, as its files state them."""
 
     name: str
     title: str
@@ -93,10 +93,10 @@ class Losses:
 
 @dataclass(frozen=True)
 class SecondOpinion:
-    """Full match losses by a front end that was not searched by, over the denominator that was.
+    """Full match losses by a front end that the search did not use, over the denominator that it used.
 
     Attributes:
-        front_end: its name.
+        front_end: the name of that front end.
         dry_sum: losses of the plain sum of the dry tracks.
         console: losses of the trained console; those of the graph where there was no search.
         found: losses of the found graph.
@@ -110,7 +110,7 @@ class SecondOpinion:
 
 @dataclass(frozen=True)
 class ProcessorCounts:
-    """How many processors the console had before pruning, and how many the found graph has."""
+    """The number of processors in the console before pruning, and in the found graph."""
 
     console: int
     found: int
@@ -123,21 +123,21 @@ class Metrics(SongReading):
     Attributes:
         song: name, title and licence.
         alignment: the estimated offset and polarity of every track.
-        warnings: what is unusual about the song; with UNKNOWN_CODE from an earlier version's file.
+        warnings: warnings about the song; their code is UNKNOWN_CODE where an earlier version wrote the file.
         steps: steps of training; 0 where there was no search.
-        planned_steps: more than `steps` where the search was stopped.
-        failure: why training ended before its time; None where it did not.
+        planned_steps: planned steps of training, more than `steps` where the search was stopped.
+        failure: the reason why training ended early; None where it did not.
         losses: match losses of the dry sum, the console and the found graph.
         front_end: the front end of the match loss.
         second_opinion: the losses by another front end; None from an earlier version's file.
-        verdict: how close the found mix is, in words and figures; None from an earlier version's file.
+        verdict: the closeness of the found mix, in words and figures; None from an earlier version's file.
         tolerance: the tolerance of pruning (paper eq. 7); None where nothing was pruned.
-        denominator: the denominator of the loss that was searched by.
+        denominator: the denominator of the loss in the search.
         within_tolerance: whether the found loss is at most the tolerance above the console's; None without pruning.
-        num_processors: how many processors are in the console and of the found graph.
+        num_processors: the numbers of processors in the console and in the found graph.
         pruning_ratio: the share of the console's processors that was removed.
-        pruning_ratio_by_type, num_processors_by_type, num_console_processors_by_type: the same by type of processor;
-            None from an earlier version's file.
+        pruning_ratio_by_type, num_processors_by_type, num_console_processors_by_type: these figures by processor
+            type; None from an earlier version's file.
     """
 
     song: SongFacts
@@ -186,7 +186,7 @@ class Metrics(SongReading):
 
     @property
     def searched_losses(self) -> dict[str, float]:
-        """`dry_sum`, `console` and `found` -> the full match loss over the denominator that was searched by."""
+        """`dry_sum`, `console` and `found` -> the full match loss over the denominator of the search."""
         scores = {"dry_sum": self.losses.dry_sum, "console": self.losses.console, "found": self.losses.found}
         return {name: score.over(self.denominator)["full"] for name, score in scores.items()}
 
@@ -199,13 +199,13 @@ class Metrics(SongReading):
 def within_tolerance(
     console: SongScore, found: SongScore, tolerance: float | None, denominator: Denominator
 ) -> bool | None:
-    """The constraint of the whole search (paper eq. 7): at most the tolerance above the loss of the trained console.
+    """Whether a found graph's loss is at most the tolerance above the trained console's (paper eq. 7).
 
     Args:
         console: the trained console's score.
         found: the found graph's score.
         tolerance: the tolerance of pruning; None where nothing was pruned, for which the answer is None.
-        denominator: the denominator of the loss that was searched by.
+        denominator: the denominator of the loss in the search.
     """
     if tolerance is None:
         return None

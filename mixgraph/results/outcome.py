@@ -1,4 +1,4 @@
-"""What a search, or a prediction, leaves of one song, before it is measured and written."""
+"""The results of a search, or a prediction, for one song, before they are measured and written."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from mixgraph.songs import Song
 
 @dataclass(frozen=True, eq=False)
 class SearchRun:
-    """How the graph of a song was searched.
+    """The course of the search for a song's graph.
 
     Attributes:
         record: the record of the song's pruning.
         log: rows of log.csv.
         steps: steps of training.
-        planned_steps: more than `steps` where the search was stopped.
-        failure: why training ended before its time; empty where it did not.
+        planned_steps: planned steps of training, more than `steps` where the search was stopped.
+        failure: the reason why training ended early; empty where it did not.
     """
 
     record: SongRecord
@@ -41,16 +41,16 @@ class SongOutcome:
     """A song and the graph that was found for it.
 
     Attributes:
-        song: as it was read.
+        song: the song as it was read.
         values: the graph, its parameters and its dry/wet weights; without gradients, on any device.
-        processors: on the device of the values.
+        processors: the modules that render the graph, on the device of the values.
         processor_options: processor name -> constructor arguments that differ from the defaults.
         initial_counts: type -> number of processors of the console that the graph is a part of.
         target: the song's mix as the match loss sees it.
-        denominator: the denominator of the match loss that was searched by.
-        block: samples a block of whole-song renderings.
+        denominator: the denominator of the match loss in the search.
+        block: length of a block in samples, for renderings of whole songs.
         mono: rows of the sources that are rendered as one channel.
-        search: how the graph was found; None for a graph that was not searched for.
+        search: the course of the search; None for a graph that was not searched for.
     """
 
     song: Song
@@ -66,14 +66,14 @@ class SongOutcome:
 
     @torch.no_grad()
     def render(self) -> Tensor:
-        """The mix that the graph makes of the song: (2, L), on the CPU, at the song's level."""
+        """Renders the song with the graph: (2, L), on the CPU, at the song's level."""
         values = self.values.parameters, self.values.weights
         mix = render_song(self.values.graph, self.processors, self.song.sources, *values, self.block, self.mono)
         return mix[0].cpu()
 
     @torch.no_grad()
     def render_without(self, row: int) -> Tensor:
-        """The same mix with one track, a row of the sources, muted."""
+        """Renders the song with one track, a row of the sources, muted."""
         weights = self.values.weights
 
         def read(start: int, stop: int) -> Tensor:
@@ -87,7 +87,7 @@ class SongOutcome:
 
     @property
     def loss_increases(self) -> Tensor | None:
-        """Of removing each processor, (processors,), where all were measured (a stopped search has only some)."""
+        """Rises of the loss when each processor is removed, (processors,); None unless all were measured."""
         increases = None if self.search is None else self.search.record.loss_increases
         if increases is None or None in increases:
             return None

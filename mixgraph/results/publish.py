@@ -30,13 +30,13 @@ _JUNK = (".DS_Store", "Thumbs.db")  # that file managers leave in any folder
 
 @dataclass(frozen=True)
 class FolderKind:
-    """What kind of folder is published, and how one is recognised.
+    """A kind of folder that can be published, with the rules by which such folders are recognised.
 
     Attributes:
-        noun: what such a folder is called in messages.
-        foreign: entries of a folder -> those that one of this kind does not have, so that it is none.
+        noun: name of such a folder in messages.
+        foreign: returns the entries, out of a folder's, that a folder of this kind never has.
         is_whole: whether a folder of this kind has all its files.
-        resumable: whether unfinished work is under a name of its own, NAME.partial, and goes on.
+        resumable: whether unfinished work is kept as NAME.partial, so that a later process can resume it.
     """
 
     noun: str
@@ -45,19 +45,19 @@ class FolderKind:
     resumable: bool = False
 
     def foreign_names(self, folder: Path) -> list[str]:
-        """Names in a folder that one of this kind does not have; none for one of this kind, and for an empty one."""
+        """Returns names in a folder that no folder of this kind has; none if it is of this kind, or empty."""
         entries = [path for path in sorted(folder.iterdir()) if path.name not in _JUNK and not is_temporary(path)]
         return [path.name for path in self.foreign(entries)]
 
 
 class Place:
-    """Where a folder is to be published.
+    """A path at which a folder is to be published.
 
     Args:
         target: the folder.
         kind: the kind of folder.
         option: the option that names the place, as messages call it: `result.path`.
-        remedy: what to do where a folder exists and is kept, for the message.
+        remedy: advice in the message where a folder exists and may not be replaced.
 
     Raises:
         ValueError: a name that no folder can be published under.
@@ -76,7 +76,7 @@ class Place:
 
     @property
     def partial(self) -> Path:
-        """Where a search works that can go on."""
+        """The folder in which a search works that can be resumed."""
         return self.target.with_name(self.target.name + PARTIAL)
 
     @property
@@ -115,10 +115,10 @@ class Place:
         """Checks that a folder may be published here.
 
         Args:
-            overwrite: whether one of the same kind is to be replaced; nothing else ever is.
+            overwrite: whether an existing folder of the same kind may be replaced; nothing else ever is.
 
         Raises:
-            FileExistsError: something is here that is kept.
+            FileExistsError: an entry of this name exists that may not be replaced.
         """
         if self.target.is_symlink():
             raise FileExistsError(
@@ -136,7 +136,7 @@ class Place:
         """Checks that a folder is of this kind, so that it may be removed.
 
         Raises:
-            FileExistsError: it is not; what it holds is named.
+            FileExistsError: it is not of this kind; the message names what it holds.
         """
         if folder.is_symlink() or not folder.is_dir():
             raise FileExistsError(
@@ -154,7 +154,7 @@ class Place:
         """Tries whether files with the longest names that publishing needs can be made here.
 
         Raises:
-            OSError: they cannot; the error names the place and says what to do.
+            OSError: they cannot be made; the error names the place and says what to do.
         """
         probe = temporary_path(self.target, "discarded")
         try:
@@ -179,14 +179,14 @@ class HeldPlace:
         self.place.check(overwrite)
 
     def new_work(self) -> Path:
-        """An empty folder to work in. What is there under its name, or after a kill, is removed."""
+        """Makes an empty folder to work in, and removes what an earlier process left under its name."""
         work = temporary_path(self.target)
         self.discard(work)
         work.mkdir()
         return work
 
     def tidy(self) -> None:
-        """Clears what processes left that were killed while they published; what they were replacing is put back.
+        """Removes the leftovers of processes that were killed while publishing; folders under replacement are put back.
 
         Raises:
             FileExistsError: a name that is needed belongs to something that is not ours.
@@ -210,7 +210,7 @@ class HeldPlace:
         return kind.resumable and self._replaced.is_dir() and kind.is_whole(self.partial)
 
     def check_space(self, num_bytes: int) -> None:
-        """Checks that so much can be written, beside what unfinished work already holds, which is written over.
+        """Checks that the disk has room for `num_bytes`, less what unfinished work holds, which is written over.
 
         Raises:
             OSError: the disk has less room.
@@ -223,14 +223,14 @@ class HeldPlace:
             raise OSError(errno.ENOSPC, f"{needed}; choose another path ({self.place.option})", str(self.target))
 
     def publish(self, work: Path, overwrite: bool) -> None:
-        """Gives a folder that is whole its name. What it replaces is kept until it stands, and is put back if it fails.
+        """Gives a complete folder its name. A folder that it replaces is kept until then, and put back on failure.
 
         Args:
             work: the folder, on the same disk.
-            overwrite: whether a folder of the same kind is to be replaced.
+            overwrite: whether an existing folder of the same kind may be replaced.
 
         Raises:
-            FileExistsError: by now something is here that is kept. The work is kept, too.
+            FileExistsError: by now an entry of this name exists that may not be replaced. The work is kept, too.
             ValueError: the work lacks files.
         """
         if not self.place.kind.is_whole(work):
@@ -269,11 +269,11 @@ def publish_folder(place: Place, overwrite: bool) -> Iterator[Path]:
     Until then, and where anything fails, what is at the place stays; the unfinished folder is removed.
 
     Args:
-        place: where the folder is to be.
-        overwrite: whether a folder of the same kind is to be replaced; nothing else ever is.
+        place: the path at which the folder is to be published.
+        overwrite: whether an existing folder of the same kind may be replaced; nothing else ever is.
 
     Raises:
-        FileExistsError: something is there that is kept.
+        FileExistsError: an entry of this name exists that may not be replaced.
         ValueError: another process works there, or the folder lacks files at the end.
         OSError: the place cannot be written.
     """

@@ -34,7 +34,7 @@ class TracksRead:
 
 @dataclass(frozen=True)
 class Rendering:
-    """Where a mix was written, and lines for a person on how its tracks were read."""
+    """The path of a written mix, and lines of text on how its tracks were read."""
 
     written: WrittenAudio
     notes: tuple[str, ...]
@@ -68,7 +68,7 @@ def read_tracks(found_graph: FoundGraph, folder: Path) -> TracksRead:
 
 
 def _read_track(found_graph: FoundGraph, match: MatchedTrack) -> tuple[Tensor, int]:
-    """A track, (1 or 2, frames), with its polarity, and the sample of it that meets the song's first."""
+    """Reads a track, (1 or 2, frames), with its polarity, and the sample of it that meets the song's first."""
     audio = decode(match.file.path, found_graph.sample_rate)
     absurd = describe_absurd(match.file.path, audio.samples, audio.sample_rate)
     if absurd is not None:
@@ -95,13 +95,13 @@ def render_result(
         result: folder of a result, or of a saved graph.
         tracks: folder of a song, or of its tracks.
         out: audio file to write.
-        block: samples a block; any size gives the same mix.
+        block: length of a block in samples; any length gives the same mix.
         overwrite: replace an existing file.
         listening: tracks that are heard alone or muted, and processors that are bypassed.
 
     Raises:
         FileExistsError: there is such a file already, and it is not to be overwritten.
-        ValueError: a block that is too short, or a file among the tracks; and as `read_tracks` and `write_audio`.
+        ValueError: a block that is too short, `out` among the tracks; or what `read_tracks` and `write_audio` refuse.
     """
     check_block(block)
     folders = {tracks.resolve(), *(file.path.resolve().parent for file in list_tracks(tracks))}

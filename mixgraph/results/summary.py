@@ -1,4 +1,4 @@
-"""The few figures of a result that matter, for a person."""
+"""The most important figures of a result, as text for people."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mixgraph.results.metrics import Metrics
 
 
 def summarise(folder: Path, metrics: Metrics) -> str:
-    """Losses, processors, the verdict and the folder's files, a line each."""
+    """Writes losses, processors, the verdict and the folder's files, in a line each."""
     losses, counts = metrics.searched_losses, metrics.num_processors
     lines = []
     if metrics.was_stopped:
@@ -30,7 +30,7 @@ def summarise(folder: Path, metrics: Metrics) -> str:
 
 
 def head_lines(metrics: Metrics) -> list[str]:
-    """The verdict, and what a front end says that was not searched by."""
+    """Writes the verdict, and the loss by a front end that the search did not use."""
     verdict = metrics.verdict
     lines = [] if verdict is None else verdict_lines(verdict, metrics.losses.found.loss["full"])
     second = metrics.second_opinion

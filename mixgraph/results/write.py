@@ -39,11 +39,11 @@ _UNSEARCHED_LOG: Sequence[Mapping[str, Any]] = ({"step": 0, "stage": "console"},
 
 @dataclass(frozen=True)
 class WrittenSong:
-    """What was written of a song.
+    """The figures that were written for a song, and remarks on its files.
 
     Attributes:
-        metrics: as metrics.json holds them.
-        notes: lines for a person, on files that are other than usual.
+        metrics: the content of metrics.json.
+        notes: lines of text on files that are other than usual.
     """
 
     metrics: Metrics
@@ -54,9 +54,9 @@ def write_song(folder: Path, outcome: SongOutcome, spectrograms: Spectrograms = 
     """Renders and measures a song's graph, and writes the files of its result to a folder that exists.
 
     Args:
-        folder: to write to.
-        outcome: what is measured and written.
-        spectrograms: what `spectrograms.png` is made by, see `ResultFolder`.
+        folder: an existing folder to write to.
+        outcome: the song and the graph that was found for it.
+        spectrograms: the transform of `spectrograms.png`, see `ResultFolder`.
 
     Raises:
         FloatingPointError: the mix that the graph makes is not finite.
@@ -130,7 +130,7 @@ def _write_settings(folder: Path, outcome: SongOutcome, metrics: Metrics) -> Non
 
 
 def _chain_notes(graph: MixGraph, settings: Sequence[NodeSettings], silent: Sequence[int]) -> dict[str, str]:
-    """What is said of chains, by place: that they are silent, and nothing ("") of what has no processors."""
+    """Returns remarks on chains, by place: that they are silent; "" for chains without processors."""
     audible, used = set(audible_part(graph, silent)[1]), {node_settings.place for node_settings in settings}
     nodes = [node for node in range(len(graph)) if graph.types[node] in (INPUT, MIX)]
     notes = {graph.label(node): "" if node in audible else _SILENT for node in nodes}
@@ -149,7 +149,7 @@ def _draw_settings(folder: Path, settings: Sequence[NodeSettings], title: str, n
 
 
 def why_unmeasured(search: SearchRun | None) -> str:
-    """Why loss increases are not known; empty where they are."""
+    """Says why loss increases are not known; empty where they are."""
     if search is None:
         return "there was no search"
     increases = search.record.loss_increases

@@ -35,7 +35,7 @@ def check_data(data: object, *, trains: bool) -> None:
 
     Args:
         data: a datamodule, which may be of a class of the user's.
-        trains: whether a search trains on it; where songs are only measured or rendered, `songs` suffice.
+        trains: whether a search trains on the data; where songs are only measured or rendered, `songs` suffice.
 
     Raises:
         ValueError: it lacks what a search takes its songs, clips or the length of a stage from.
@@ -72,7 +72,7 @@ def staged_types(processors: Processors, chosen: Sequence[str] | None) -> set[st
     """The processor types that take part in gain staging: the chosen ones, or all that can.
 
     Raises:
-        ValueError: one of the chosen cannot.
+        ValueError: one of the chosen types cannot take part.
     """
     able = {name for name, processor in processors.items() if processor.gain_staged}
     if chosen is None:
@@ -103,7 +103,7 @@ def check_songs_of_graph(graph: MixGraph, songs: Sequence[Song]) -> None:
     A graph of one song serves any song with its tracks, see `TrainedGraph.song_number`.
 
     Raises:
-        ValueError: with the songs or tracks that are needed.
+        ValueError: songs or tracks differ; the message names those that are needed.
     """
     needed_songs, given_songs = [graph.names[i] for i in graph.outputs], [song.name for song in songs]
     if needed_songs != given_songs and (len(needed_songs) > 1 or len(given_songs) > 1):
@@ -123,12 +123,12 @@ def check_lengths(songs: Sequence[Song], least: int, sample_rate: int) -> None:
     """Refuses songs that the match loss cannot compare.
 
     Args:
-        songs: to search.
+        songs: the songs to search.
         least: samples of the shortest mix that can be compared.
-        sample_rate: in Hz.
+        sample_rate: sample rate of the songs, in Hz.
 
     Raises:
-        ValueError: with the songs that are too short.
+        ValueError: songs are too short; the message names them.
     """
     short = [f"{song.name} ({song.num_samples})" for song in songs if song.num_samples < least]
     if short:

@@ -65,7 +65,7 @@ class FiniteWatch:
 
 
 class Origin(NamedTuple):
-    """Where NaN or infinity arose: in the `"values"`, the `"output"` or the `"gradient"` of some nodes."""
+    """The place where NaN or infinity arose: in the `"values"`, the `"output"` or the `"gradient"` of some nodes."""
 
     of: str
     nodes: list[int]
@@ -93,11 +93,11 @@ def find_origin(
 
     Args:
         graph: the graph that was rendered.
-        processors: one module a type.
+        processors: a module for every processor type.
         clip: the clip of the step.
         parameters: type -> name -> (nodes of the type, *shape), with which the step was taken.
         weights: dry/wet weights, (processors,).
-        gradients: the gradients of the parameters, in the same form.
+        gradients: the gradients of the parameters, in the form of `parameters`.
         weight_gradient: the gradient of the weights or of their logits, (processors,).
     """
     broken = _broken_nodes(graph, parameters, weights)

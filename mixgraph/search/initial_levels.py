@@ -38,7 +38,7 @@ def fit_initial_levels(sources: Tensor, mix: Tensor, sample_rate: int) -> Initia
     Args:
         sources: the dry tracks, (K, 2, L).
         mix: (2, L).
-        sample_rate: in Hz.
+        sample_rate: sample rate of tracks and mix, in Hz.
     """
     mix_powers, hertz = band_powers(mix.cpu(), sample_rate)  # (2, bands, frames)
     # One track at a time: (K, 2, bands, frames) is small, the spectra that it is computed from are not.

@@ -80,7 +80,7 @@ class ConsoleModule(FiniteTraining, WholeSongs):
         returns: name of each return bus, to which every track sends -> processor letters of the bus's chain.
         sidechains: name of a track or subgroup, whose chain ends with a sidechain compressor -> name of the track or
             subgroup that is the compressor's key.
-        sample_rate: in Hz.
+        sample_rate: sample rate of songs and processors, in Hz.
         warm_up_seconds: the start of every clip that is rendered but not compared.
         seed: seeds the initial values.
         initial_values: `"heard"` estimates them from the mix where a processor can (delays, which then learn a hundred

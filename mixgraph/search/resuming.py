@@ -18,7 +18,7 @@ from mixgraph.songs.song import Song
 
 
 def constructor_settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a constructor as values that JSON can hold, from its `locals()` before anything else is set."""
+    """Returns a constructor's arguments as values that JSON can hold, from `locals()` before anything else is set."""
     plain = {name: value for name, value in values.items() if name not in ("self", "__class__")}
     settings: dict[str, Any] = json.loads(
         json.dumps({n: asdict(v) if is_dataclass(v) and not isinstance(v, type) else v for n, v in plain.items()})
@@ -66,7 +66,7 @@ def prepare_to_resume(
         saved: the checkpoint's search: origin of its graph (`origin`), the `groups` of its optimizer, `settings` by
             group of `mixgraph.search.rules.RULES`, `songs` (see `song_record`), steps of its last stage
             (`stage_steps`), and whether that was the last of all (`last_stage`).
-        now: the same of the resumed search.
+        now: likewise for the resumed search.
         stages: the number of all stages of the search.
 
     Raises:
@@ -106,7 +106,7 @@ def prepare_to_resume(
 
 
 def song_record(song: Song) -> dict[str, Any]:
-    """Identifies a song as a search reads it: its audio, its subgroups, and what was done to both."""
+    """Identifies a song as a search reads it: its audio, its subgroups, and the changes made to them while reading."""
     files = song.file_hashes or {"mix": _digest(song.mix.numpy()), "sources": _digest(song.sources.numpy())}
     return {
         "name": song.name,
@@ -163,7 +163,7 @@ def _digest(values: Any) -> str:
 
 
 def stages_trained(checkpoint: Mapping[str, Any]) -> int:
-    """The number of stages of a checkpoint's search that were trained in full."""
+    """Returns the number of stages of a checkpoint's search that were trained in full."""
     stages, steps = _counts(checkpoint)
     count = stages["current"]
     full = steps["is_last_batch"] or count["ready"] > count["started"]
@@ -171,7 +171,7 @@ def stages_trained(checkpoint: Mapping[str, Any]) -> int:
 
 
 def steps_into_stage(checkpoint: Mapping[str, Any]) -> int:
-    """The number of steps that a checkpoint holds of a stage that was not trained in full."""
+    """Returns the number of steps that were trained in a checkpoint's unfinished stage."""
     stages, steps = _counts(checkpoint)
     full = stages_trained(checkpoint) == stages["current"]["started"]
     return 0 if full else int(steps["current"]["processed"])
@@ -207,7 +207,7 @@ def align_loops(checkpoint: dict[str, Any], ends: bool) -> None:
 
     Args:
         checkpoint: Lightning's checkpoint, changed in place.
-        ends: whether this was the last stage.
+        ends: whether the checkpoint's stage was the last one.
     """
     stages, steps = _counts(checkpoint)
     if stages["current"]["started"] == 0 or steps["current"]["processed"] == 0:

@@ -22,7 +22,8 @@ class RegularizerSettings:
         gain_staging_unit: `"norm"` compares ln of l2 norms (paper), `"energy"` twice that (the published code).
         sparsity_weight: alpha_p, the factor of the sum of the processors' weights.
         sparsity_ramp_steps: the steps of the pruning phase until the sparsity term has its full weight.
-        sparsity_last_stage: whether it also acts in the last stage, after which nothing is pruned (as in the paper).
+        sparsity_last_stage: whether the sparsity term also acts in the last stage, after which nothing is pruned
+            (as in the paper).
     """
 
     gain_staging_weight: float = 1e-3
@@ -40,14 +41,14 @@ class OptimizerSettings:
 
     Attributes:
         learning_rate: the rate of parameters and dry/wet logits.
-        final_learning_rate: the rate falls to it along half a cosine over the last stage of a search; None, or one
-            that is not below the rate, keeps it as it is.
+        final_learning_rate: the rate falls to this value along half a cosine over the last stage of a search; None, or
+            a value that is not below the rate, keeps the rate as it is.
         rate_factors: factors of the rates of some groups: `dry_wet` (the logits), processors' names and, before those,
             parameters' (`delay.delay_z`). Without one it is 6 for `dry_wet`, 0.01 for `delay.delay_z` where delays
             start from an estimate, and 1 for the others.
         betas: AdamW's decay rates of the moving averages of gradients and of their squares.
         weight_decay: decoupled weight decay.
-        keep_moments: whether moments are carried from stage to stage; the published code loses them at each.
+        keep_moments: whether AdamW's moments are kept from stage to stage; the published code drops them each time.
     """
 
     learning_rate: float = 0.03

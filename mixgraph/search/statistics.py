@@ -12,13 +12,13 @@ from mixgraph.graph import MixGraph
 def graph_statistics(
     graph: MixGraph, weights: Sequence[float], initial_counts: Sequence[Mapping[str, int]], suffixes: Sequence[str]
 ) -> dict[str, float]:
-    """`weight/{type}`: mean dry/wet weight of what is left; `ratio/{type}`: left over initial count; `num_processors`.
+    """Returns `weight/{type}` (mean dry/wet weight), `ratio/{type}` (left over initial count) and `num_processors`.
 
     Args:
         graph: the graph of one song or several.
         weights: dry/wet weight of each processor.
-        initial_counts: for each song, how many processors of each type the search started with.
-        suffixes: for each song, the ending of its figures' names.
+        initial_counts: for each song, the initial number of processors by type.
+        suffixes: the suffix of each song's names of figures, e.g. `/SONG`.
 
     Returns:
         The figures of all songs together, and those of each song.

@@ -21,7 +21,7 @@ class TrainedGraph(nn.Module):
     Attributes:
         values: type -> name -> (nodes of the type, *shape), in trained coordinates.
         dry_wet_logits: logits of the dry/wet weights, (processors,).
-        initial_counts: for each song, how many processors of each type the graph started with.
+        initial_counts: for each song, the initial number of processors by type.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -59,7 +59,7 @@ class TrainedGraph(nn.Module):
         return [self.graph.names[i] for i in self.graph.outputs]
 
     def metric_suffixes(self) -> list[str]:
-        """The ending of the names of each song's logged values: `/SONG`, or an empty text if there is one song."""
+        """The suffix of the names of each song's logged values: `/SONG`, or an empty text if there is one song."""
         return [f"/{name}" for name in self.song_names] if self.graph.num_songs > 1 else [""]
 
     def song_number(self, song: Song) -> int:

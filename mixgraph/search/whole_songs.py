@@ -52,7 +52,7 @@ class WholeSongs(TrainedGraph, L.LightningModule):
         return self.target(song).score(self.render(song))
 
     def second_loss(self, song: Song) -> float:
-        """The full match loss by a front end that the module is not trained by; see `second_target`."""
+        """Computes the full match loss by a front end that training does not use; see `second_target`."""
         denominator = self.loss_settings.denominator
         return second_target(self.target(song)).score(self.render(song)).over(denominator)["full"]
 

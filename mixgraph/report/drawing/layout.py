@@ -32,7 +32,7 @@ class Layout:
         columns: the column of each node; every edge leads to a higher column.
         rows: the row of each node; nodes of one column are at least a row apart.
         bands: the subgroups, from the top; empty if no track has one.
-        headings: the type of each column that holds one processor type only.
+        headings: by column number, the processor type of a column that holds one type only.
         num_columns, num_rows: the size of the grid.
     """
 
@@ -86,7 +86,7 @@ def make_layout(graph: MixGraph) -> Layout:
 
 
 def _stages(graph: MixGraph) -> list[int]:
-    """The largest number of mixes on a path to each node, itself included."""
+    """Returns the largest number of mix nodes on a path to each node, itself included."""
     stages = [0] * len(graph)
     for node in graph.topological_order:
         before = max((stages[p] for p in graph.feeders[node]), default=0)
@@ -116,7 +116,7 @@ def _columns(graph: MixGraph, stages: Sequence[int]) -> tuple[tuple[int, ...], d
 
 
 def _type_columns(graph: MixGraph, members: Sequence[int]) -> dict[str, int] | None:
-    """One column a type, from 1, in an order that every chain follows; None if there is no such order."""
+    """Returns a column for every type, from 1, in an order that all chains follow; None if there is no such order."""
     inside = set(members)
     before: dict[str, set[str]] = {graph.types[i]: set() for i in members}
     for source, destination in graph.edges:
@@ -140,7 +140,7 @@ def _longest_paths(graph: MixGraph, inside: set[int]) -> dict[int, int]:
 
 
 def _lanes(graph: MixGraph) -> list[int]:
-    """How many rows below its chain's own each node stands: sends, and what is behind a splitter's further outlets."""
+    """Returns by how many rows each node is below its chain: sends, and nodes behind a splitter's later outlets."""
     lanes = [0] * len(graph)
     used: dict[int, int] = {}  # the lanes of each chain
     outlets = dict(zip(graph.edges, graph.ports, strict=True))
@@ -157,7 +157,7 @@ def _lanes(graph: MixGraph) -> list[int]:
 
 
 def _track_rows(graph: MixGraph, lanes: Sequence[int]) -> tuple[dict[int, float], list[Band]]:
-    """One row a track or more: songs in order, subgroups in order of appearance, tracks in node order."""
+    """Returns the rows of tracks, one or more for each: songs in order, subgroups by appearance, tracks by node."""
     needed = dict.fromkeys(graph.inputs, 1)
     for node in (node for node, lane in enumerate(lanes) if lane and graph.chain_head(node) in needed):
         head = graph.chain_head(node)

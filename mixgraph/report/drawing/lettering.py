@@ -22,7 +22,7 @@ _NO_LETTERS = re.compile(r"Last Resort|Color Emoji|^cm[a-z]+10$|STIX(Size|NonUni
 
 
 def printable(text: str, bold: bool = False) -> str:
-    """The text in one line, with code points for characters that no installed font has."""
+    """Writes a text in one line, with code points for characters that no installed font has."""
     parts: list[str] = []
     lacking: list[str] = []
     for c in (*visible(" ".join(text.split())), ""):
@@ -35,13 +35,13 @@ def printable(text: str, bold: bool = False) -> str:
 
 
 def lacking_characters(texts: Iterable[str]) -> str:
-    """The characters of some texts that no installed font has, each once, in order."""
+    """Returns the characters of texts that no installed font has, without repeats, in order."""
     every = (c for text in texts for c in visible(" ".join(text.split())))
     return "".join(c for c in dict.fromkeys(every) if _is_lacking(c, False) or _is_lacking(c, True))
 
 
 def font(bold: bool = False) -> FontProperties:
-    """The font of pictures."""
+    """Returns the font of pictures."""
     return FontProperties(family=_FONT, weight="bold" if bold else "normal")
 
 

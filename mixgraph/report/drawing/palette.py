@@ -49,7 +49,7 @@ _FIRST_TURN = 10  # the type id that follows those of the usual console
 
 
 def type_order(types: Collection[str]) -> list[str]:
-    """Each type once: those of the usual console in chain order, then others alphabetically."""
+    """Returns types without repeats: those of the usual console in chain order, then others alphabetically."""
     usual = list(_COLOURS)
     return sorted(set(types), key=lambda t: (usual.index(t) if t in usual else len(usual), t))
 

@@ -79,7 +79,7 @@ class NodeGroup:
 
 @dataclass(frozen=True)
 class Scene:
-    """All that is drawn, from back to front: background, curves, marks on them, nodes, text around."""
+    """All shapes of a drawing, from back to front: background, curves, marks on them, nodes, text around."""
 
     width: float
     height: float
@@ -219,7 +219,7 @@ def _column_positions(graph: MixGraph, layout: Layout, half: Sequence[float], le
 
 
 def _header(graph: MixGraph, notes: str, title: str, width: float) -> tuple[list[Box | Label], float]:
-    """Title, legend and notes, wrapped to the width, and where they end."""
+    """Returns title, legend and notes, wrapped to the width, and the vertical position below them."""
     y = _MARGIN
     shapes: list[Box | Label] = []
     if title:
@@ -245,7 +245,7 @@ def _header(graph: MixGraph, notes: str, title: str, width: float) -> tuple[list
 
 
 def _symbol(node_type: str, x: float, y: float, width: float, size: float, text: str = "") -> list[Box | Label]:
-    """The sign of a node type around (x, y): round for inputs and outputs, else square; `text` beside the letter."""
+    """Draws a node type's sign around (x, y): round for inputs and outputs, else square; `text` beside the letter."""
     fill = type_colour(node_type)
     auxiliary = node_type in AUXILIARY
     radius = size / 2 if node_type in (INPUT, OUTPUT) else size / 5
@@ -259,7 +259,7 @@ def _symbol(node_type: str, x: float, y: float, width: float, size: float, text:
 
 
 def _node(graph: MixGraph, grid: _Grid, node: int, number: int, weight: float | None, settings: str) -> NodeGroup:
-    """A node of what is drawn; `number` is its number in the whole graph."""
+    """Draws a node of the graph without silent parts; `number` is its number in the whole graph."""
     node_type, name = graph.types[node], graph.names[node]
     x, y = grid.x[grid.layout.columns[node]], grid.y(grid.layout.rows[node])
     shapes = _symbol(node_type, x, y, 2 * grid.half[node], _BOX, _short(name) if node_type == MIX else "")
@@ -278,7 +278,7 @@ def _node(graph: MixGraph, grid: _Grid, node: int, number: int, weight: float | 
 
 
 def _bands(graph: MixGraph, grid: _Grid) -> list[Box]:
-    """A grey band behind the tracks of each subgroup, as far as their last processor column."""
+    """Draws a grey band behind the tracks of each subgroup, as far as their last processor column."""
     columns = grid.layout.columns
     last = min((columns[i] for i in graph.nodes_of(MIX)), default=max(columns)) - 1
     right = grid.x[max(last, 0)] + _CELL_WIDTH / 2
@@ -296,7 +296,7 @@ def _bands(graph: MixGraph, grid: _Grid) -> list[Box]:
 
 
 def _outlets(graph: MixGraph, grid: _Grid, cables: Sequence[_Cable]) -> list[Label]:
-    """The names of the outlets of splitters, on the lines that leave them."""
+    """Writes the names of splitters' outlets on the lines that leave them."""
     labels = []
     for cable in cables:
         if names := _outlet_names(graph, cable.source):
@@ -310,7 +310,7 @@ def _outlet_names(graph: MixGraph, node: int) -> tuple[str, ...]:
 
 
 def _run(graph: MixGraph, layout: Layout, source: int, destination: int, outlet: int, inlet: int) -> float:
-    """The row along which an edge runs: its source's into a sum, else its destination's, or a free one close by.
+    """Returns the row along which an edge runs: its source's into a sum, else its destination's or a free one nearby.
 
     What leaves a further outlet for a sum runs below.
     """
@@ -346,7 +346,7 @@ def _bend(a: Point, b: Point) -> tuple[Point, ...]:
 
 
 def _gaps(layout: Layout, cable: _Cable) -> list[int]:
-    """The type columns that a chain passes without such a processor."""
+    """Returns the columns of processor types that an edge passes because its chain has no such processor."""
     if cable.inlet or cable.row != layout.rows[cable.source]:
         return []
     passed = range(layout.columns[cable.source] + 1, layout.columns[cable.destination])
