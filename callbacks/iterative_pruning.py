@@ -38,18 +38,18 @@ MAX_STAGES = 10_000  # a round that removes nothing is the last that can change 
 class IterativePruning(L.Callback):
     """Prunes at the start of every stage after the console's training: tries, removes, lets the rest train on.
 
-    Several songs are tried one after the other, each with its own loss, order of candidates and record; what all of
-    them lose is removed at once.
+    Several songs are tried one after the other, each with its own loss, order of candidates and record; the
+    removals of all songs are applied at once.
 
     Args:
         console_stages: stages of training before the first round.
-        rounds: rounds of pruning, one a stage.
-        sampler: `"brute_force"`, `"dry_wet"`, `"hybrid"`, or the name that a sampler of your own is registered by.
+        rounds: rounds of pruning, one at the start of every later stage.
+        sampler: `"brute_force"`, `"dry_wet"`, `"hybrid"`, or the registered name of a sampler of your own.
             Trials are cheap, so that brute force is the default.
-        tolerance: how much the whole-song match loss may rise above its lowest value, absolute. The paper's is 0.01 on
+        tolerance: largest rise of the whole-song match loss above its lowest value, absolute. The paper's is 0.01 on
             a loss over the prediction's norm; see docs/decisions.md for what 0.02, 0.03 and 0.05 give.
-        window_tolerance: how much the loss of any window of 2.8 s may rise in a round, which protects what plays for a
-            short time or quietly; None lets the whole song's mean alone decide.
+        window_tolerance: largest rise of the loss of any window of 2.8 s in a round, which protects short and quiet
+            parts; None lets the whole song's mean alone decide.
         rule: rule of the dry/wet sampler, see `DryWet`.
         period: every period-th round of the hybrid sampler is brute force.
         order: order of brute force: `"random"`, `"weight"`, `"loss_increase"`, or the name that an order of your own
@@ -193,7 +193,7 @@ class _SongTrials:
             self.leave_one_out("console")
 
     def round(self, round_index: int) -> set[int]:
-        """Tries; returns which nodes of the module's graph to remove."""
+        """Runs a round of trials; returns the nodes of the module's graph to remove."""
         pruning, record = self.pruning, self.record
         removed: list[int] = []
         remaining = len(self.labels)
@@ -251,7 +251,7 @@ class _SongTrials:
         return {nodes[self.graph.processors[i]] for i in result.removed}
 
     def _left(self, removed: Collection[int]) -> tuple[int, ...]:
-        """What is left without some processors: what only they fed, or only they heard, goes along."""
+        """Returns the remaining processors; nodes that only removed ones fed, or that fed only these, go along."""
         removed_nodes = {self.graph.processors[i] for i in removed}
         return prune(self.graph, [node for node in self.graph.processors if node not in removed_nodes])[1].processors
 
@@ -280,7 +280,7 @@ class _SongTrials:
 
 
 def song_evaluator(module: ConsoleModule, song: Song) -> SongEvaluator:
-    """The evaluator of a song's part of a module's graph, as it is now."""
+    """Makes the evaluator of a song's part of a module's current graph."""
     part = module.part(song)
     return SongEvaluator(
         part.graph,
@@ -302,11 +302,11 @@ def _console(module: L.LightningModule) -> ConsoleModule:
 
 
 def find_pruning(trainer: L.Trainer) -> IterativePruning | None:
-    """The pruning of a search; None where nothing is pruned."""
+    """Finds the pruning callback of a Trainer; None where nothing is pruned."""
     callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     return next((callback for callback in callbacks if isinstance(callback, IterativePruning)), None)
 
 
 def searched_songs(trainer: L.Trainer) -> tuple[Song, ...]:
-    """The songs of a search, in the order of its graph."""
+    """Returns the songs of a search, in the order of its graph."""
     return trainer.datamodule.songs  # type: ignore[attr-defined]

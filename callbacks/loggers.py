@@ -1,4 +1,4 @@
-"""What a search tells Lightning's loggers: all settings, each round of pruning, the final figures, and the pictures."""
+"""Sends all settings, rounds of pruning, final figures and pictures of a search to Lightning's loggers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def log_settings(loggers: Iterable[Logger], settings: Mapping[str, Any]) -> None
     """Gives every logger the whole configuration as its hyperparameters.
 
     Args:
-        loggers: those of the Trainer.
-        settings: as `config.yaml` has them: nested mappings.
+        loggers: the Trainer's loggers.
+        settings: the content of `config.yaml`, as nested mappings.
     """
     for logger in loggers:
         logger.log_hyperparams(dict(settings))
@@ -33,9 +33,9 @@ def log_rounds(loggers: Iterable[Logger], rows: Iterable[Mapping[str, Any]], suf
     of its trials, `pruning/removed` that of the processors that it removed, `pruning/processors` of those left.
 
     Args:
-        loggers: those of the Trainer.
+        loggers: the Trainer's loggers.
         rows: rows of a song's trace; other rows than those of rounds are passed over.
-        suffix: ends the names, where there are several songs.
+        suffix: the end of the figures' names, where there are several songs.
     """
     loggers = list(loggers)
     for row in rows:
@@ -51,13 +51,13 @@ def log_pictures(loggers: Iterable[Logger], pictures: Sequence[Path], step: int,
     """Gives every logger the pictures of a result.
 
     Weights & Biases and TensorBoard show them; MLflow keeps them as artifacts, Comet and Neptune as images. Other
-    loggers that write to a folder get copies in `pictures/` of that folder; one that has none is told so.
+    loggers that write to a folder get copies in `pictures/` of that folder; a message names those without.
 
     Args:
-        loggers: those of the Trainer.
+        loggers: the Trainer's loggers.
         pictures: PNG files.
-        step: that they are of.
-        prefix: what their names begin with, where there are several songs.
+        step: the training step that the pictures belong to.
+        prefix: the beginning of the pictures' names, where there are several songs.
     """
     for logger in loggers:
         for picture in pictures:

@@ -1,4 +1,4 @@
-"""What a person sees during a search: one bar for training, one for trials; without a terminal, a line a stage."""
+"""Shows the progress of a search: a bar for training, one for trials; without a terminal, a line for each stage."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _AboveTheBars:
 
 
 def _bars(console: Console) -> Progress:
-    """Bars whose numbers stay whole at any width: what does not fit is cut from the words, never taken as markup."""
+    """Makes bars that show numbers in full at any width; words are cut to fit, and never read as markup."""
 
     def words(field: str, **options: Any) -> TextColumn:
         return TextColumn(field, markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", **options))
@@ -53,7 +53,7 @@ def _bars(console: Console) -> Progress:
 
 
 class SearchProgress(ProgressBar):
-    """Progress of training (stage, step, mean loss) and of trials (song, candidate, loss, verdict, what remains).
+    """Progress of training (stage, step, mean loss) and of trials (song, candidate, loss, verdict, processors left).
 
     With the time that is left, where a `TimeBudget` expects one. Where standard error is no terminal, there is a line
     for each stage in place of bars.
@@ -114,7 +114,7 @@ class SearchProgress(ProgressBar):
         self._progress.update(self._training, completed=trainer.global_step, detail=detail, left=time_left(trainer))
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Without a terminal: a line that says how far the search is."""
+        """Writes a line on the progress of the search, where there is no terminal."""
         if self._progress is not None or not isinstance(pl_module, ConsoleModule):
             return
         rank_zero_info(self._lines.line(trainer, pl_module))

@@ -37,7 +37,7 @@ _LOGGED = ("match/full", "match/lr", "match/mid", "match/side", "gain_staging", 
 
 
 class ResultFolder(L.Callback):
-    """Keeps what a search finds. Work goes to `PATH.partial`, which becomes `PATH` when the search is done.
+    """Writes the results of a search. Work goes to `PATH.partial`, which becomes `PATH` when the search is done.
 
     `search.log` in it gets a line at the end of each stage; a search that goes on continues it.
 
@@ -48,7 +48,7 @@ class ResultFolder(L.Callback):
         path: the folder of the result; `results/SONG` by default.
         overwrite: replace an existing result, and leftovers of a search that did not end.
         log_every: steps between rows of log.csv; each stage's last step has one, too.
-        spectrograms: what spectrograms.png is made by: `"stft"`, or `"ragged"`, Bark bands of the sliced constant-Q
+        spectrograms: transform of spectrograms.png: `"stft"`, or `"ragged"`, Bark bands of the sliced constant-Q
             transform, in which low notes are thin lines and clicks are thin columns.
     """
 
@@ -73,7 +73,7 @@ class ResultFolder(L.Callback):
         self._lines = StageLines()
 
     def folders(self, songs: tuple[Song, ...]) -> list[Path]:
-        """Where the result of each song goes."""
+        """Returns the result folder of each song."""
         if self.path is None:
             return [default_path(song) for song in songs]
         return [self.path / song.name for song in songs] if len(songs) > 1 else [self.path]
@@ -198,7 +198,7 @@ class ResultFolder(L.Callback):
         rank_zero_info(written.warning or f"Rendered to {written.path}.")
 
     def _log_rounds(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Tells the loggers of the round of pruning before this stage."""
+        """Logs the round of pruning before this stage."""
         assert isinstance(module, ConsoleModule)
         pruning = find_pruning(trainer)
         for record, suffix in zip(pruning.songs if pruning else (), module.metric_suffixes(), strict=False):
@@ -207,7 +207,7 @@ class ResultFolder(L.Callback):
                 log_rounds(trainer.loggers, rounds[-1:], suffix)
 
     def _log_result(self, trainer: L.Trainer, metrics: list[Metrics], suffixes: list[str]) -> None:
-        """Tells the loggers the final figures, at the last step, and shows them the pictures."""
+        """Logs the final figures at the last step, and the pictures."""
         figures = final_figures(metrics, suffixes)
         for logger in trainer.loggers:
             logger.log_metrics(figures, step=trainer.global_step)
@@ -220,7 +220,7 @@ class ResultFolder(L.Callback):
             self._log(trainer, module)
 
     def _log(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Adds a row to the log of every song, with the values that are logged of that song."""
+        """Adds a row with a song's logged values to the log of every song."""
         assert isinstance(module, ConsoleModule)
         row = {"step": trainer.global_step, "stage": "prune" if module.prune_phase else "console"}
         logged: dict[str, Any] = {**trainer.callback_metrics, **module.statistics()}
@@ -254,7 +254,7 @@ class ResultFolder(L.Callback):
 
 
 def final_figures(metrics: Sequence[Metrics], suffixes: Sequence[str]) -> dict[str, float]:
-    """The figures of a search for a logger: means over the songs, and each song's."""
+    """Returns the figures of a search for a logger: means over the songs, and the figures of each song."""
     losses = [song.losses.found.loss["full"] for song in metrics]
     ratios = [song.pruning_ratio for song in metrics]
     figures = {"search/found_loss": fmean(losses), "search/pruning_ratio": fmean(ratios)}

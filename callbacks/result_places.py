@@ -46,12 +46,12 @@ class ResultPlaces:
 
     @property
     def folders(self) -> list[Path]:
-        """Where the results go."""
+        """The folders of the complete results."""
         return [place.target for place in self._places]
 
     @property
     def partials(self) -> list[Path]:
-        """Where they are until they are complete."""
+        """The folders in which the search works until the results are complete."""
         return [place.partial for place in self._places]
 
     def hold(self, folders: Sequence[Path]) -> None:
@@ -62,18 +62,18 @@ class ResultPlaces:
         self._places = [held[place.target] for place in places]
 
     def release(self) -> None:
-        """Gives the places to others."""
+        """Releases the places for other processes."""
         self._holding.close()
 
     def check(self, checkpoint: str | Path | None, overwrite: bool) -> None:
         """Checks before training that results can be published. Complete ones that only lack their names get them.
 
         Args:
-            checkpoint: that the search goes on from.
-            overwrite: whether results, and the work of searches that did not end, may be replaced.
+            checkpoint: the checkpoint from which the search resumes.
+            overwrite: whether earlier results, and unfinished work of other searches, may be replaced.
 
         Raises:
-            FileExistsError: something is in the way, and is kept.
+            FileExistsError: an existing folder is in the way, and may not be replaced.
         """
         for place in self._places:
             if os.path.lexists(place.partial) and not is_unfinished(place.partial):
@@ -109,7 +109,7 @@ class ResultPlaces:
         """Checks that a search does not replace a result that it starts from: it could not go on or be repeated.
 
         Raises:
-            ValueError: it would.
+            ValueError: it would replace such a result.
         """
         folders = [folder.resolve() for folder in self.folders]
         for start in starts:
@@ -123,12 +123,12 @@ class ResultPlaces:
         """Checks that a prediction replaces nothing that is to be kept, and becomes no track of a song.
 
         Args:
-            overwrite: whether an earlier prediction is to be replaced.
+            overwrite: whether an earlier prediction may be replaced.
             songs: folders of the songs.
 
         Raises:
-            FileExistsError: it would replace something.
-            ValueError: it would be among the tracks.
+            FileExistsError: the prediction would replace something that is to be kept.
+            ValueError: the prediction would be among the tracks.
         """
         tracks = {file.path.resolve().parent for song in songs for file in list_tracks(song)}
         for folder in self.folders:
@@ -141,7 +141,7 @@ class ResultPlaces:
                 raise FileExistsError(f"result.path: {', '.join(existing)} exists and is kept; {_REMEDY}")
 
     def check_space(self, num_bytes: int) -> None:
-        """Checks that so much can be written; raises as `HeldPlace.check_space`."""
+        """Checks that the disk has room for `num_bytes`; raises as `HeldPlace.check_space`."""
         self._places[0].check_space(num_bytes)
 
     def begin(self) -> None:
@@ -155,10 +155,10 @@ class ResultPlaces:
                 left.unlink()
 
     def take_logs(self, checkpoint: str | Path | None) -> None:
-        """Copies the logs of the search that goes on, where its checkpoint is in another folder than this one works in.
+        """Copies the logs of the resumed search, where its checkpoint is in another folder than this search works in.
 
         Args:
-            checkpoint: that the search goes on from, beside the first song's log.
+            checkpoint: the checkpoint from which the search resumes; the first song's log is beside it.
         """
         if checkpoint is None or self._resumed:
             return
@@ -172,7 +172,8 @@ class ResultPlaces:
         """Gives complete results their names: the first one's, with the checkpoint, when all others stand.
 
         Raises:
-            FileExistsError: by now something is in the way, and is kept. The results are kept, too, and named.
+            FileExistsError: by now a folder is in the way that may not be replaced. The results are kept, and the
+                message names them.
         """
         for place in reversed(self._places):
             if not place.partial.is_dir():
@@ -185,7 +186,7 @@ class ResultPlaces:
         self._drop_checkpoint()
 
     def what_is_left(self) -> str:
-        """How a search that failed goes on, for a person; its folders are removed where it cannot."""
+        """Says how to resume a search that failed; removes its folders where it cannot be resumed."""
         partials = [partial for partial in self.partials if partial.is_dir()]
         if partials and all(map(is_complete, partials)):
             return f"The result is complete in {', '.join(map(str, partials))}; run again, it gets its name."
@@ -204,7 +205,7 @@ class ResultPlaces:
                 (folder / CHECKPOINT).unlink()
 
     def _goes_on(self, checkpoint: str | Path | None) -> bool:
-        """Whether a checkpoint is the search's own, which was stopped or killed: it may replace its own results."""
+        """Whether a checkpoint is of this very search, stopped or killed, which may then replace its results."""
         folders = self.folders[0], self.partials[0]
         checkpoints = [(folder / CHECKPOINT).resolve() for folder in folders]
         unfinished = (folders[0] / CHECKPOINT).exists() or not folders[0].exists()
@@ -218,7 +219,7 @@ def default_path(song: Song) -> Path:
 
 
 def how_to_go_on(folder: Path) -> str:
-    """What goes on from the checkpoint in a folder: a command, or, for a search from Python, an argument."""
+    """Returns the command that resumes from a folder's checkpoint, or, for a search from Python, the argument."""
     folder = Path(os.path.abspath(folder))
     config, checkpoint = folder / CONFIG, folder / CHECKPOINT
     from_checkpoint = f"--ckpt_path {shlex.quote(str(checkpoint))}"
@@ -235,7 +236,7 @@ def how_to_go_on(folder: Path) -> str:
 
 
 def _contents(path: Path) -> str:
-    """What a folder holds, for a message; nothing for what is no folder."""
+    """Lists a folder's entries for a message; empty where there is no folder."""
     if path.is_symlink() or not path.is_dir():
         return ""
     names = sorted(entry.name for entry in path.iterdir())

@@ -1,4 +1,4 @@
-"""What a search costs: timed before it trains, and again by what its stages and rounds take."""
+"""The time that a search takes: measured before it trains, and again from its stages and rounds."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _PACES = 0.1, 20.0  # between which a pace is believed
 
 
 class SearchCosts:
-    """The schedule of a search and what it costs: read, timed, changed.
+    """The schedule of a search and its costs in time.
 
     Args:
         trainer: the Trainer of the search.
-        module: what it trains.
+        module: the module that the Trainer trains.
         pruning: the pruning of the search.
     """
 
@@ -53,7 +53,7 @@ class SearchCosts:
         return read_schedule(self.data, self.module, self.pruning)
 
     def apply(self, schedule: Schedule) -> None:
-        """Goes on by a schedule: at the start of a search, or at the end of a stage."""
+        """Applies a schedule to the rest of a search: at its start, or at the end of a stage."""
         if self.data.steps_per_stage != schedule.steps_per_stage:
             self.data.steps_per_stage = schedule.steps_per_stage
             self.trainer.reload_dataloaders_every_n_epochs = 1  # type: ignore[attr-defined]  # the next stage has its own length
@@ -66,7 +66,7 @@ class SearchCosts:
     # What it costs.
 
     def costs(self) -> Costs:
-        """What the rest of the search costs, with the graph as it is now, by what it took so far."""
+        """Returns the costs of the rest of the search with the current graph, by the times so far."""
         pace = self._pace
         if pace is None:  # no round yet: what slows steps slows trials
             pace = self.step_seconds / self.timed.step_seconds if self.timed.step_seconds > 0 else 1.0
@@ -83,7 +83,7 @@ class SearchCosts:
 
     @property
     def step_seconds(self) -> float:
-        """Of a step in this stage, once enough of them were taken; else in the one before, or as it was timed."""
+        """The time of a step in this stage, once it had enough steps; else in the one before, or as first measured."""
         if self._stage_started is None or self._stage_steps < _LEAST_STEPS:
             return self._step_seconds
         return (time.perf_counter() - self._stage_started) / self._stage_steps
@@ -96,7 +96,7 @@ class SearchCosts:
             self._stage_steps += 1
 
     def after_stage(self) -> None:
-        """Learns what steps and trials take from a stage that ends now."""
+        """Updates the times of steps and trials from the stage that ends now."""
         self._step_seconds = self.step_seconds
         self._stage_started, self._stage_steps = None, 0
         total = self._total_pruning_seconds()
@@ -105,7 +105,7 @@ class SearchCosts:
         self._pruning_seconds = total
 
     def expect_round(self, past_stages: int) -> None:
-        """Notes what the trials of the next stage should take as they were timed, to compare with what they do take."""
+        """Notes the expected time of the next stage's trials, to compare it with the time that they take."""
         past, schedule = past_stages - self.pruning.console_stages, self.schedule()
         expected = 0 <= past < schedule.rounds
         self._expected_round = round_seconds(schedule, self._costs(1.0), past) if expected else 0.0
@@ -125,7 +125,7 @@ class SearchCosts:
 
 
 def read_schedule(data: Any, module: ConsoleModule, pruning: IterativePruning) -> Schedule:
-    """The schedule that a search has now."""
+    """Reads the current schedule of a search."""
     return Schedule(
         data.steps_per_stage,
         pruning.console_stages,
@@ -137,7 +137,7 @@ def read_schedule(data: Any, module: ConsoleModule, pruning: IterativePruning) -
 
 
 def time_steps(module: ConsoleModule, data: Any) -> float:
-    """The seconds of a step of training. The parameters stay as they are."""
+    """Measures the seconds of a training step. The parameters stay as they are."""
     clips = data.clips(module.lookahead)
     timed = []
     for step in range(_TIMED_STEPS + 1):
@@ -151,14 +151,14 @@ def time_steps(module: ConsoleModule, data: Any) -> float:
 
 
 def _now(module: ConsoleModule) -> float:
-    """The time when the device has done what it was given."""
+    """Returns the time once the device has finished its work."""
     if module.device.type == "cuda":
         torch.cuda.synchronize(module.device)
     return time.perf_counter()
 
 
 def time_trials(evaluator: SongEvaluator) -> tuple[float, float]:
-    """The seconds of a song with nothing kept, and of a trial, on average over the processors.
+    """Measures the seconds of rendering a song with an empty cache, and of a trial, averaged over processors.
 
     A trial renders the processor's chain anew and all that follows, so that one on a track costs another time than one
     in a subgroup: candidates are taken at even steps through all of them, ordered by what they render. None is tried
@@ -181,7 +181,7 @@ def time_trials(evaluator: SongEvaluator) -> tuple[float, float]:
 
 
 def _representative(evaluator: SongEvaluator) -> list[int]:
-    """Candidates at even steps through all, by what they render anew; the middle and the ends come first."""
+    """Returns candidates at even steps through all, by the nodes that they render anew; middle and ends come first."""
     types = [evaluator.whole.types[node] for node in evaluator.whole.processors]
     order = sorted(range(len(types)), key=lambda i: (evaluator.count_rerendered((i,)), types[i], i))
     count = min(_TIMED_TRIALS, len(order))

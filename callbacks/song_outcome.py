@@ -1,4 +1,4 @@
-"""From a trained module to what is measured and written of one of its songs."""
+"""Makes the outcome of a song, which is measured and written, from a trained module."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ def song_outcome(module: ConsoleModule, song: Song, search: SearchRun | None = N
     """Takes a song's part of a module as it is now.
 
     Args:
-        module: with a graph.
-        song: one of its songs.
-        search: how the module was trained; None where it was not.
+        module: a module with a graph.
+        song: one of the module's songs.
+        search: the course of the training; None where the module was not trained.
     """
     part = module.part(song)
     parameters = {

@@ -1,4 +1,4 @@
-"""How far a search is, in a line for each stage: told where there is no terminal, and kept in result folders."""
+"""Progress of a search in a line for each stage, printed where there is no terminal and kept in result folders."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class StageLines:
         self._trials[song.name] += 1
 
     def line(self, trainer: L.Trainer, module: ConsoleModule, song: int | None = None) -> str:
-        """The line of the stage that ends.
+        """Makes the line of the stage that ends.
 
         Args:
             trainer: the Trainer of the search.
-            module: with the graphs of its songs.
-            song: number of the song that the line is about; all together by default.
+            module: the module with the graphs of all songs.
+            song: number of the song that the line is about; None for all songs together.
         """
         songs, graph = searched_songs(trainer), module.graph
         of_all = song is None or len(songs) == 1
@@ -71,7 +71,7 @@ def _logged_loss(trainer: L.Trainer, suffix: str) -> float:
 
 
 def time_left(trainer: L.Trainer) -> str:
-    """The time that the search still takes; nothing where nobody knows."""
+    """Returns the remaining time of the search as text; empty where it is not known."""
     budgets = [c for c in trainer.callbacks if isinstance(c, TimeBudget)]  # type: ignore[attr-defined]
     seconds = budgets[0].seconds_left() if budgets else None
     return "" if seconds is None else f"{clock(seconds)} left"
@@ -84,7 +84,7 @@ def clock(seconds: float) -> str:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Adds a line with the time of day to a log, after one that a process did not end if it was killed there."""
+    """Adds a line with the time of day to a log, after ending a line that a killed process left unfinished."""
     before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     end_of_line = "\n" if before and not before.endswith("\n") else ""
     with path.open("a", encoding="utf-8") as log:

@@ -1,4 +1,4 @@
-"""How long a search will take, and making it fit; and what Ctrl-C and SIGTERM do."""
+"""Predicts the time of a search and fits it to a budget; handles Ctrl-C and SIGTERM."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _END_SHARE = 0.5  # of a budget that writing the result may take at most
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of a duration such as `90s`, `20m`, `1h30m`.
+    """Converts a duration to seconds, such as `90s`, `20m`, `1h30m`.
 
     Raises:
-        ValueError: anything else.
+        ValueError: the text is no such duration.
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
@@ -52,14 +52,14 @@ class TimeBudget(L.Callback):
     of those after it ends early. When the budget is spent all the same, the search ends with the graph as it is.
 
     Ctrl-C ends it likewise; a second one stops at once. SIGTERM ends it after the step or trial at hand, without a
-    result; what goes on from the last stage that was trained in full is told.
+    result; the command that resumes from the last fully trained stage is printed.
 
     A search that goes on from a checkpoint has a budget of its own; asked for the same again, with the same budget, it
     keeps the schedule that was made to fit, else it is fitted anew. It computes with as many threads as the checkpoint
     was made with, where these are free, and says so where it does not, for then its last digits may differ.
 
     Args:
-        budget: such as `20m`; null to run the schedule as it stands.
+        budget: longest time of the search, such as `20m`; null to run the schedule as it stands.
     """
 
     def __init__(self, budget: str | None = None) -> None:
@@ -158,7 +158,7 @@ class TimeBudget(L.Callback):
             self._previous = None
 
     def seconds_left(self) -> float | None:
-        """What the rest of the search is expected to take; None where nothing was timed."""
+        """The expected seconds of the rest of the search; None where nothing was timed."""
         if self._expected is None:
             return None
         at, left = self._expected

@@ -1,4 +1,4 @@
-"""Checkpoints that are read as data, and only where every byte is as it was written."""
+"""Checkpoints that are read as data only, and only if no byte was changed since they were written."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _HINT = "HINT: start anew, or go on from another checkpoint"
 
 
 def sealed(checkpoint: bytes) -> bytes:
-    """A file of `torch.save`, which is a zip archive, with its sha256 as the archive's comment; it loads as before.
+    """Adds its sha256 to a file of `torch.save`, as the comment of the zip archive that it is; it loads as before.
 
     Raises:
-        ValueError: not such a file, or one that is sealed.
+        ValueError: it is no file of `torch.save`, or is sealed already.
     """
     if not checkpoint.endswith(_NO_COMMENT):
         raise ValueError("checkpoint: an archive without a comment is needed")
@@ -76,7 +76,8 @@ def check_checkpoint(path: str | Path | None) -> None:
     """Checks a file that Lightning is going to load; Lightning's names for checkpoints, such as `last`, are left to it.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_checkpoint`.
+        FileNotFoundError: no such file.
+        ValueError: the file is damaged or holds more than data, see `read_checkpoint`.
     """
     if path is not None and (os.sep in str(path) or "." in str(path)) and "://" not in str(path):
         read_checkpoint(path)

@@ -1,4 +1,4 @@
-"""Names from files as text: in one Unicode form, so that equal names meet, and without anything that acts.
+"""Names from files as text: in one Unicode form, so that equal names meet, and without control characters.
 
 A disk may hold `é` as one character or as two (`e` and an accent), whatever a song.yaml has; and a name may hold
 escape sequences, which a terminal obeys. Names are therefore taken through `shown_name` where they are read.
@@ -19,27 +19,27 @@ _MOST_SHOWN = 200  # characters of a value in a message
 
 
 def normal_form(name: str) -> str:
-    """The name in Unicode's composed form (NFC), in which names are compared."""
+    """Returns the name in Unicode's composed form (NFC), in which names are compared."""
     return unicodedata.normalize("NFC", name)
 
 
 def visible(text: str) -> str:
-    r"""The text with control characters and their like written out: the escape character is `\x1b`."""
+    r"""Returns the text with control characters and their like written out: the escape character is `\x1b`."""
     return "".join(c.encode("unicode_escape").decode("ascii") if _acts(c) else c for c in text)
 
 
 def visible_lines(text: str) -> str:
-    """The same of a message of several lines, whose line ends and tabs stay."""
+    """Writes control characters out as `visible` does, but keeps line ends and tabs, for messages of several lines."""
     return "".join(part if part in "\n\t" else visible(part) for part in re.split(r"([\n\t])", text))
 
 
 def shown_name(name: str) -> str:
-    """A name as it stands in graphs, results and messages: in composed form, with control characters written out."""
+    """Converts a name to the form of graphs, results and messages: composed, with control characters written out."""
     return visible(normal_form(name))
 
 
 def shown_value(value: Any) -> str:
-    """A value from a file for a message: as Python writes it, shortened."""
+    """Formats a value from a file for a message: as Python writes it, shortened."""
     short = reprlib.Repr()
     short.maxstring = short.maxother = _MOST_SHOWN
     try:
@@ -49,7 +49,7 @@ def shown_value(value: Any) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of a message about a name that nothing has: the names that are close, or nothing where none is.
+    """Ends a message about an unknown name with the known names that are close to it, or with nothing.
 
     >>> did_you_mean("demmo.yaml", ["base.yaml", "demo.yaml"])
     ' HINT: did you mean demo.yaml?'

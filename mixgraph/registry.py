@@ -26,7 +26,7 @@ class Registry(Generic[Kind]):
     """Classes of one kind, by name, in the order in which they were registered.
 
     Args:
-        kind: what the classes are, as in messages and in the name of the setting: `sampler`.
+        kind: name of the kind of class in messages and settings: `sampler`.
     """
 
     def __init__(self, kind: str) -> None:
@@ -50,11 +50,11 @@ class Registry(Generic[Kind]):
         return kind
 
     def registered(self) -> Mapping[str, type[Kind]]:
-        """Name -> class of everything that is registered."""
+        """Returns all registered classes by name."""
         return dict(self._classes)
 
     def find(self, name: str) -> type[Kind]:
-        """The class of a name. Where it is unknown, installed plugins are imported first.
+        """Returns the class of a name. Where it is unknown, installed plugins are imported first.
 
         Raises:
             ValueError: the name is unknown; the message lists the known ones.
@@ -67,7 +67,7 @@ class Registry(Generic[Kind]):
 
 
 def unknown_name(kind: str, name: str, known: Collection[str]) -> str:
-    """The message that a name is unknown, with the known ones and those that are close to it.
+    """Writes the message that a name is unknown, with the known ones and those that are close to it.
 
     >>> unknown_name("order", "wieght", ["random", "weight"])
     "order: one of random, weight, got 'wieght'. HINT: did you mean weight? One of yours needs --import MODULE"
@@ -76,7 +76,7 @@ def unknown_name(kind: str, name: str, known: Collection[str]) -> str:
 
 
 def name_hint(name: str, known: Collection[str]) -> str:
-    """What to do about an unknown name: the known ones that are close to it, and how others become known."""
+    """Writes a hint on an unknown name: known names that are close to it, and how others become known."""
     hint = did_you_mean(name, known) or " HINT:"
     return f"{hint[1:]} One of yours needs --import MODULE"
 
@@ -103,7 +103,7 @@ _imported: dict[str, None] = {}  # in order
 
 
 def import_extension(name: str) -> None:
-    """Imports a module of the user's by its dotted name, as `--import` asks; it registers what it brings.
+    """Imports a module of the user's by its dotted name, as `--import` asks; its classes register themselves.
 
     Raises:
         ValueError: there is no such module.

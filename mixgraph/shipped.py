@@ -1,4 +1,4 @@
-"""What comes with the package beside its code: configurations, the demo song, the packages that stand next to it.
+"""Files that come with the package beside its code: configurations, the demo song, the packages that stand next to it.
 
 In a checkout, `configs`, `tools`, `callbacks` and `datamodules` stand beside `mixgraph`. In an installed wheel,
 `callbacks` and `datamodules` do, too; `configs` and `tools`, whose names are too common for that, are in
@@ -35,7 +35,7 @@ def configuration(name: str) -> Path:
         name: a path, or the name of a configuration that comes with mixgraph, with or without `configs/` before it.
 
     Raises:
-        FileNotFoundError: there is neither.
+        FileNotFoundError: there is no such file or configuration.
     """
     if Path(name).is_file():
         return Path(name)

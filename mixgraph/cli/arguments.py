@@ -21,7 +21,7 @@ def prepare(arguments: Sequence[str]) -> list[str]:
     so that all configurations are read as that class's settings.
 
     Args:
-        arguments: a subcommand and what follows it.
+        arguments: a subcommand and the words that follow it.
 
     Raises:
         ValueError: an option lacks its value, or a module of `--import` cannot be imported.
@@ -66,7 +66,7 @@ def is_inline(value: str) -> bool:
 
 
 def take_imports(arguments: Sequence[str]) -> list[str]:
-    """Imports the modules that `--import` names and returns the other words; what follows `--` stays as it is.
+    """Imports the modules that `--import` names and returns the other words; those after `--` stay as they are.
 
     Raises:
         ValueError: the option lacks its value, or a module cannot be imported.

@@ -23,7 +23,7 @@ class Command:
     Attributes:
         name: the name that users type.
         group: the heading in the help under which it is listed.
-        summary: its line in the help.
+        summary: the command's line in the help.
         module: the module with `main(arguments)`, imported when the command runs.
         passes_name: whether `main` gets the command's name as its first argument.
     """

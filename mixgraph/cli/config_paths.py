@@ -61,7 +61,7 @@ def read_saved_config(file: Path) -> dict[str, Any] | None:
 
 
 def _real(path: Path) -> str:
-    """Resolves the links in a path's folders; its last part may be a link itself, or not exist."""
+    """Resolves the links in a path's folders; the last part of the path may be a link, or not exist."""
     absolute_path = os.path.abspath(path)
     return os.path.join(os.path.realpath(os.path.dirname(absolute_path)), os.path.basename(absolute_path))
 

@@ -1,4 +1,4 @@
-"""`python -m mixgraph find-transform STEMS...`: which sliced transform suits given stems, by ideal masks."""
+"""`python -m mixgraph find-transform STEMS...`: ranks sliced transforms for given stems by ideal masks."""
 
 from __future__ import annotations
 
@@ -161,9 +161,9 @@ def _next_settings(
 def _suggest(
     options: argparse.Namespace, trial: int, rows: list[dict[str, Any]], sample_rate: int
 ) -> TransformSettings | None:
-    """What Optuna's sampler suggests after the trials so far; None where 100 of its suggestions do not fit a slice.
+    """Returns what Optuna's sampler suggests after the trials so far; None where 100 suggestions fit no slice.
 
-    The sampler is seeded for each trial, so that a run which goes on suggests what one that was not stopped would have.
+    The sampler is seeded for each trial, so that a resumed run suggests what an uninterrupted one would have.
     """
     try:
         import optuna
@@ -207,8 +207,8 @@ class _Trials:
     """The trials so far, and their file.
 
     Args:
-        path: of JSON lines; None keeps them in memory alone.
-        header: what the trials belong to, the first line; a file with another one is refused.
+        path: path of a file of JSON lines; None keeps trials in memory only.
+        header: first line of the file, which identifies stems and settings; a file with another header is refused.
     """
 
     def __init__(self, path: Path | None, header: dict[str, Any]) -> None:

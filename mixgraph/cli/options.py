@@ -1,4 +1,4 @@
-"""What all Lightning subcommands share: a parser with short error messages, and checks of checkpoints."""
+"""The common parts of all Lightning subcommands: a parser with short error messages, and checks of checkpoints."""
 
 from __future__ import annotations
 

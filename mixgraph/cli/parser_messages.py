@@ -1,4 +1,4 @@
-"""Shortens the option parser's error messages to a line or two: option, what is needed, what was given, a hint."""
+"""Shortens the option parser's error messages to a line or two: option, needed value, given value, hint."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNION = "Does not validate against any of the Union subtypes"
 
 
 def briefly(message: str, options: list[str]) -> tuple[str, str]:
-    """Splits a message into what is wrong and a hint; the hint may be empty.
+    """Splits a message into the error and a hint; the hint may be empty.
 
     Args:
         message: the parser's message, which may list everything that is allowed.

@@ -19,7 +19,7 @@ class HelpOption:
 
     Attributes:
         words: the option with its value, as users type it.
-        text: what it does.
+        text: the description of the option.
         setting: the setting whose default is shown; empty if none is shown.
         default: that default in YAML; a test compares it with the signatures.
     """
@@ -36,7 +36,7 @@ class ShortHelp:
 
     Attributes:
         usage: the words after the command's name, one line for each usage.
-        summary: what the command does.
+        summary: the description of the command.
         options: heading -> the options under it.
     """
 

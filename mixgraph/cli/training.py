@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> None:
     """Runs a subcommand with its options.
 
     Args:
-        arguments: `fit`, `validate`, `test` or `predict`, and what follows it.
+        arguments: `fit`, `validate`, `test` or `predict`, and the words that follow it.
     """
     keep_freed_memory()
     quiet_lightning()
@@ -99,7 +99,7 @@ def run(arguments: Sequence[str]) -> LightningCLI:
 
 
 def trainer_problem(message: str) -> str:
-    """Shortens what Lightning refuses to one line, and names the option if the message does not.
+    """Shortens Lightning's message on wrong settings to one line, and names the option if the message does not.
 
     >>> trainer_problem("No supported gpu backend found!")
     'trainer.accelerator: no GPU that PyTorch can use was found. HINT: auto or cpu; or a build of PyTorch for your GPU'
@@ -175,10 +175,10 @@ def is_console(class_path: str) -> bool:
 
 
 def _find_class(part: str, class_path: str, base: type) -> object:
-    """Finds what a class path names: a subclass of a base, or a function that makes one, which the parser checks.
+    """Finds the subclass of a base that a class path names, or a function that makes one, which the parser checks.
 
     Raises:
-        ValueError: its module is missing or lacks that name, or the class is not a subclass of the base.
+        ValueError: the path's module is missing or lacks that name, or the class is not a subclass of the base.
     """
     if "." not in class_path:
         known = {kind.__name__: kind for kind in _with_subclasses(base)}
@@ -199,10 +199,10 @@ def _find_class(part: str, class_path: str, base: type) -> object:
 
 
 def _imported(part: str, class_path: str) -> object:
-    """What a class path names.
+    """Imports the object that a class path names.
 
     Raises:
-        ValueError: its module is missing, or lacks that name.
+        ValueError: the path's module is missing, or lacks that name.
     """
     module, _, name = class_path.rpartition(".")
     try:

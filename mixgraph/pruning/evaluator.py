@@ -36,8 +36,8 @@ class Segment:
 
     Attributes:
         nodes: nodes of the graph, in order; the first may be an input, mix or output.
-        sources: segments that feed it (none for an input).
-        keys: segments that feed the key of its first node.
+        sources: segments that feed the segment (none for an input).
+        keys: segments that feed the key of the segment's first node.
     """
 
     nodes: tuple[int, ...]
@@ -77,7 +77,7 @@ class SongEvaluator:
         processors: one module for each type.
         parameters: type -> name -> (nodes of the type, *shape).
         weights: dry/wet weights, (processors,).
-        sources: (inputs, 2, L).
+        sources: the dry tracks, (inputs, 2, L).
         target: the target that the song's mix is compared with.
         block: length of a block of rendering, in samples.
         mono: rows of the sources whose channels are equal.
@@ -125,7 +125,7 @@ class SongEvaluator:
     def evaluate(
         self, removed: Collection[int], bound: float | None = None, ceilings: Sequence[float] | None = None
     ) -> TrialLoss:
-        """The match loss of the song without the given processors (indices), on top of those accepted before.
+        """Computes the song's match loss without the given processors (indices) and those accepted before.
 
         It stops as soon as the loss is above the bound, or a window's loss above its ceiling, if these are given.
         """
@@ -150,17 +150,17 @@ class SongEvaluator:
 
     @torch.no_grad()
     def windows(self) -> list[float]:
-        """The loss of each window of the song without the removed processors."""
+        """Computes the loss of each window of the song without the removed processors."""
         return self.target.windows(self._reader(self._variant(self.removed)))
 
     @torch.no_grad()
     def score(self) -> SongScore:
-        """The loss of the song without the removed processors, by part, window and denominator."""
+        """Computes the song's loss without the removed processors, by part, window and denominator."""
         return self.target.score(self._reader(self._variant(self.removed)))
 
     @torch.no_grad()
     def mix(self) -> Tensor:
-        """The mix of the song without the removed processors, (2, L)."""
+        """Renders the song without the removed processors, (2, L)."""
         return self._reader(self._variant(self.removed))(0, self.length)
 
     def count_rerendered(self, removed: Collection[int]) -> int:

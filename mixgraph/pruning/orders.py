@@ -44,8 +44,8 @@ class Order:
         """The expected time of a round's trials, in units of the time of one whole trial.
 
         Args:
-            processors: the expected number of processors at its start.
-            measured: the loss without each of them is known already, so that measuring it costs nothing.
+            processors: the expected number of processors at the start of the round.
+            measured: the loss without each processor is known already, so that measuring it costs nothing.
         """
         return processors
 

@@ -16,7 +16,7 @@ class SongRecord:
         min_loss: L_a^min so far; None before the first round.
         trace: one row for each trial, each round and each measured loss increase.
         console_score: the losses of the trained console, before pruning.
-        console_second_loss: full match loss of the trained console by a front end that was not searched by.
+        console_second_loss: full match loss of the trained console by a front end that the search did not use.
         loss_increases: the loss increase of each processor that is left at the end, None if it was not measured.
         seconds: the time that the trials took.
         tolerance: the tolerance at the end of the search; None if the search does not prune.

@@ -39,9 +39,9 @@ class Sampler:
         """Starts a round.
 
         Args:
-            round_index: from 0.
+            round_index: number of the round, from 0.
             types: type of each processor that is left at the start of the round.
-            weights: dry/wet weight of each of them.
+            weights: dry/wet weight of each of these processors.
             rng: source of all randomness.
 
         Yields:
@@ -53,7 +53,7 @@ class Sampler:
         """The expected time of a round's trials, in units of the time of one whole trial.
 
         Args:
-            round_index: from 0.
+            round_index: number of the round, from 0.
             processors: the expected number of processors at the start of the round.
             types: the number of types of these processors.
             measured: the loss without each processor is known already, so that measuring it costs nothing.

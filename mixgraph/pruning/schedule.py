@@ -1,4 +1,4 @@
-"""Predicts how long a search takes, and finds the schedule that fits into a time. Pure: nothing is timed here."""
+"""Predicts the time of a search, and finds the schedule that fits into a given time. Pure: nothing is timed here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Schedule:
         steps_per_stage, console_stages, rounds: the numbers of steps, console stages and pruning rounds.
         sampler: the sampler that chooses the candidates.
         leave_one_out: whether loss increases are measured before the first round and at the end (paper eq. 9).
-        sparsity_ramp_steps: see `RegularizerSettings`.
+        sparsity_ramp_steps: the steps until the sparsity term has its full weight, see `RegularizerSettings`.
     """
 
     steps_per_stage: int
@@ -88,7 +88,7 @@ class Costs:
     end_seconds: float = 0.0
 
     def at_pace(self, step_seconds: float, pace: float) -> Costs:
-        """The costs with another time of a step, all other times multiplied by `pace`, as on a slower machine."""
+        """Returns the costs with another time of a step, other times multiplied by `pace`, as on a slower machine."""
         songs = [
             replace(song, trial_seconds=pace * song.trial_seconds, whole_seconds=pace * song.whole_seconds)
             for song in self.songs
@@ -110,7 +110,7 @@ def round_seconds(schedule: Schedule, costs: Costs, past_rounds: int) -> float:
 
 
 def training_steps(schedule: Schedule, past_stages: int = 0) -> float:
-    """The steps that are left after some stages, each as a share of a step with the graph as it is now."""
+    """Returns the remaining steps after some stages, each as a share of a step with the current graph."""
     console = max(0, schedule.console_stages - past_stages)
     past_rounds = max(0, past_stages - schedule.console_stages)
     rounds = sum(_FIXED + (1 - _FIXED) * _left(r + 1, past_rounds) for r in range(past_rounds, schedule.rounds))
@@ -118,14 +118,14 @@ def training_steps(schedule: Schedule, past_stages: int = 0) -> float:
 
 
 def seconds(schedule: Schedule, costs: Costs, past_stages: int = 0) -> float:
-    """The expected seconds of what is left of a search after some stages."""
+    """Returns the expected seconds of the rest of a search after some stages."""
     past_rounds = max(0, past_stages - schedule.console_stages)
     training = costs.step_seconds * training_steps(schedule, past_stages)
     return training + trial_seconds(schedule, costs, past_rounds) + costs.end_seconds
 
 
 def fit(schedule: Schedule, costs: Costs, available: float, past_stages: int = 0) -> Schedule:
-    """The schedule that takes the available seconds; training has half of them, where that can be and is needed.
+    """Returns the schedule that fits into the available seconds; training gets half of them, if possible and needed.
 
     Steps of all stages are scaled alike, the sparsity ramp with them. Where trials would take more than that leaves,
     there are fewer rounds, then loss increases are not measured at both ends, then weights choose in place of brute
@@ -191,7 +191,7 @@ def _round_seconds(schedule: Schedule, costs: Costs, round_index: int, past_roun
 
 
 def _last_trials(schedule: Schedule, costs: Costs, past_rounds: int) -> float:
-    """The seconds that it takes to measure the remaining processors' loss increases at the end."""
+    """Returns the seconds of measuring the remaining processors' loss increases at the end."""
     if not schedule.leave_one_out:
         return 0.0
     share = _left(max(schedule.rounds, past_rounds), past_rounds)
@@ -215,6 +215,6 @@ def _cheaper(schedule: Schedule, past_rounds: int) -> Iterator[Schedule]:
 
 
 def describe_changes(before: Schedule, after: Schedule) -> Sequence[str]:
-    """`name=value` of each option that differs."""
+    """Returns `name=value` for every option that differs."""
     options = before.options()
     return [f"{name}={str(v).lower()}" for name, v in after.options().items() if options[name] != v]

@@ -50,8 +50,8 @@ class Source:
 
     Args:
         audio: (2, L), on any device.
-        mono: its channels are equal.
-        stop: where the song's rendering ends, at or after L.
+        mono: whether both channels are equal.
+        stop: the sample at which the song's rendering ends, at or after L.
         like: a tensor with the device and dtype to render in.
     """
 
@@ -98,7 +98,7 @@ class Chain:
     """A series of processors with their values.
 
     Attributes:
-        nodes: their keys in the cache of responses, e.g. node numbers.
+        nodes: the processors' keys in the cache of responses, e.g. node numbers.
         types: the type of each processor.
         parameters: the values of each processor: name -> (1, *shape).
         weights: dry/wet weights, (processors,).

@@ -50,10 +50,10 @@ class Trial:
 
     Attributes:
         candidates: indices of processors that were tried on top of those accepted before.
-        loss, stopped: see `TrialLoss`.
+        loss, stopped: the result of the trial, see `TrialLoss`.
         bound: the largest loss that would have been accepted.
-        accepted: the verdict.
-        remaining: the processors left after it; those that will go along with a send or a splitter are still counted.
+        accepted: whether the removal was accepted.
+        remaining: the number of processors after the trial; those that go along with a send or splitter still count.
         measured: whether the loss was only measured; nothing was removed.
     """
 
@@ -102,12 +102,12 @@ def prune_round(
     Args:
         evaluator: evaluates the song, with nothing removed yet.
         sampler: proposes candidates.
-        round_index: from 0.
+        round_index: number of the round, from 0.
         types: the type of each processor.
         weights: the dry/wet weight of each processor.
         rng: the sampler's source of randomness.
         min_loss: L_min so far; None takes the loss at the start of the round (Algorithm 1, line 3).
-        tolerance: absolute, in units of the match loss.
+        tolerance: the allowed rise of the loss above L_min, absolute, in units of the match loss.
         refresh: lower L_min to the loss at the start of the round (the published code's rule).
         window_tolerance: no window's loss may rise by more than this above its loss at the start of the round; None
             lets the mean alone decide.
@@ -153,7 +153,7 @@ def leave_one_out(
     on_trial: Callable[[int, float], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> list[float | None]:
-    """The loss increase of removing each processor alone (paper eq. 9); None for those left out by a stop."""
+    """Measures the loss increase of removing each processor alone (paper eq. 9); None for those after a stop."""
     base = evaluator.evaluate(()).loss
     increases: list[float | None] = []
     for processor in range(num_processors):

@@ -1,7 +1,7 @@
-"""How well a found graph agrees with the one that made the mix.
+"""Comparison of a found graph with the graph that made the mix.
 
-- `agreement`: which processors both graphs have.
-- `parameters`: how far the settings of those are from each other, in physical units.
+- `agreement`: the processors that both graphs have.
+- `parameters`: the errors of the settings of these processors, in physical units.
 """
 
 from mixgraph.graph import GraphValues

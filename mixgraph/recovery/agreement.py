@@ -1,4 +1,4 @@
-"""Which processors of the true graph are in the found one."""
+"""Comparison of the processors of a found graph with those of the true graph."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mixgraph.graph.types import SEND, MixGraph
 
 @dataclass(frozen=True)
 class Agreement:
-    """How many processors are in the true graph, in the found one, and in both."""
+    """The numbers of processors in the true graph, in the found graph, and in both."""
 
     true: int
     found: int
@@ -19,17 +19,17 @@ class Agreement:
 
     @property
     def precision(self) -> float | None:
-        """Share of what was found that is true; None if nothing was found."""
+        """The share of the found processors that are true; None if none was found."""
         return self.matched / self.found if self.found else None
 
     @property
     def recall(self) -> float | None:
-        """Share of what is true that was found; None if there is nothing to find."""
+        """The share of the true processors that were found; None if there are none."""
         return self.matched / self.true if self.true else None
 
     @property
     def f1(self) -> float | None:
-        """Harmonic mean of precision and recall; None if both graphs have nothing."""
+        """The harmonic mean of precision and recall; None if both graphs have no processors."""
         return 2 * self.matched / (self.true + self.found) if self.true + self.found else None
 
     def to_dict(self) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class GraphComparison:
-    """Which processors two graphs of one console share.
+    """The processors that two graphs of one console share.
 
     Attributes:
         types: the agreement on each processor type that either graph has, in alphabetical order.
@@ -73,7 +73,7 @@ class GraphComparison:
 def compare_graphs(true_graph: MixGraph, found_graph: MixGraph) -> GraphComparison:
     """Counts the processors that two graphs share; its chain and its type identify a processor.
 
-    A chain is a track or a subgroup, or what stands behind an outlet of a splitter there. Where a chain has a type
+    A chain is that of a track or subgroup, or one behind an outlet of a splitter there. Where a chain has a type
     several times, they are matched in order.
 
     Raises:

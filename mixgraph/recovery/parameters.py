@@ -1,4 +1,4 @@
-"""How far the settings of processors that both graphs have are from each other, in physical units."""
+"""Errors of the settings of the processors that two graphs share, in physical units."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class QuantityError:
     Attributes:
         node: label of the processor in the true graph.
         type: type of the processor.
-        quantity: what is compared; see `parameter_errors`.
+        quantity: name of the compared quantity; see `parameter_errors`.
         unit: the unit of `error`, `true` and `found`.
         error: the absolute error, or the mean or median of the absolute errors of the node's values.
         true, found: the two values, where the quantity is a single value; otherwise None.
@@ -109,8 +109,8 @@ def parameter_errors(
 ) -> ParameterErrors:
     """Compares the settings of the processors that two graphs share, in physical units.
 
-    What is compared is up to each type (`Processor.quantities`). Settings count as they act, dry/wet weight included: a
-    gain of g with weight w is a gain of 1 - w + w g.
+    Each type says which quantities are compared (`Processor.quantities`). Settings count as they act, dry/wet
+    weight included: a gain of g with weight w is a gain of 1 - w + w g.
 
     - A quantity (a gain in dB, a threshold, the decay time of a reverb): the mean or median of the absolute errors.
     - A response: `response`, mean over third-octave bands, dB; `shape`, the same with the mean difference taken out.
@@ -155,7 +155,7 @@ def _compared(setting: Setting, node: int, processors: Processors) -> tuple[Comp
 
 
 def _dry(graph: MixGraph, node: int, sources: Tensor) -> Tensor:
-    """The sum of the dry tracks upstream of a node, (2, L)."""
+    """Returns the sum of the dry tracks upstream of a node, (2, L)."""
     upstream, waiting = set(), [node]
     while waiting:
         current = waiting.pop()

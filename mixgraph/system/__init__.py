@@ -4,5 +4,5 @@
 - `locks`: one process at a time at a place, and who holds it.
 - `memory`: freed memory that is kept for the next step.
 - `termination`: SIGTERM ends a process as Ctrl-C does.
-- `threads`: how many threads a search takes.
+- `threads`: the number of threads that torch computes with.
 """

@@ -19,11 +19,11 @@ _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP}  # from file systems on which a 
 def write_atomically(path: Path, data: bytes) -> None:
     """Writes to a temporary name beside `path`, then renames, so that no reader sees half a file.
 
-    The bytes are on the disk before the file has its name, and the name is when this returns.
+    The bytes are on the disk before the file gets its name, and the name is on the disk when this returns.
 
     Raises:
-        OSError: it cannot be written (a full disk, a folder that is read-only or missing, a name that is too long);
-            the error names `path`, and what was there before is unchanged.
+        OSError: the file cannot be written (a full disk, a folder that is read-only or missing, a name that is too
+            long); the error names `path`, and an earlier file there is unchanged.
     """
     partial = temporary_path(path)
     try:
@@ -43,12 +43,12 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def temporary_path(path: Path, ending: str = "partial") -> Path:
-    """The name beside `path` under which this process prepares it; see `is_temporary`."""
+    """Returns the name beside `path` under which this process prepares the file; see `is_temporary`."""
     return path.with_name(f".{path.name}.{os.getpid()}.{ending}")
 
 
 def is_temporary(path: Path, of: str | None = None) -> bool:
-    """Whether a name is one of `temporary_path`: of any file or folder, or of the one with the name `of`."""
+    """Whether a name was made by `temporary_path`, for any file or folder, or for the one whose name is `of`."""
     name = ".+" if of is None else re.escape(of)
     return re.fullmatch(rf"\.{name}{_TEMPORARY}", path.name, re.DOTALL) is not None
 
@@ -65,7 +65,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def error_line(error: OSError) -> str:
-    """What an error of the operating system is about, in a line: the file, and what is wrong with it."""
+    """Describes an error of the operating system in a line: the file, and what is wrong with it."""
     if error.filename is None or error.strerror is None:
         return str(error)
     return f"{error.filename}: {error.strerror}"
@@ -95,17 +95,17 @@ def sync_tree(folder: Path) -> None:
 
 
 def json_text(value: Any, indent: int | None = None, separators: tuple[str, str] | None = None) -> str:
-    """JSON of a value; NaN and infinity are null."""
+    """Writes a value as JSON; NaN and infinity become null."""
     return json.dumps(plain_json(value), indent=indent, separators=separators, ensure_ascii=False, allow_nan=False)
 
 
 def json_lines(text: str) -> list[Any]:
-    """The values of a text of JSON lines. A line ends at `\\n` alone: within JSON, U+2028 is a letter like others."""
+    """Reads a text of JSON lines. A line ends at `\\n` alone: within JSON, U+2028 is a letter like others."""
     return [json.loads(line) for line in text.split("\n") if line]
 
 
 def plain_json(value: Any) -> Any:
-    """A value as JSON gives it back: NaN and infinity are None, tuples are lists."""
+    """Converts a value to what JSON gives back: NaN and infinity are None, tuples are lists."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

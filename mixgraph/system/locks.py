@@ -27,8 +27,8 @@ def locked(path: Path, busy: Callable[[str], str], wait_seconds: float = 0.0) ->
 
     Args:
         path: path of the lock file.
-        busy: makes the message of the error from the holder's name: what is in use, and what to do.
-        wait_seconds: how long to wait for a lock that is held.
+        busy: makes the error message from the holder's name; the message says what is in use, and what to do.
+        wait_seconds: the longest wait for a lock that another process holds.
 
     Raises:
         ValueError: another process holds the lock, or a file that is no lock is in its place.
@@ -89,7 +89,7 @@ def _write_holder(descriptor: int) -> None:
 
 
 def _read(descriptor: int) -> dict[str, str] | None:
-    """What a lock file says; None where it is empty or none of ours."""
+    """Reads the holder's name from a lock file; None where the file is empty or not of this package."""
     try:
         record = json.loads(os.pread(descriptor, 1000, 0))
     except ValueError:

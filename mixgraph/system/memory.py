@@ -1,4 +1,4 @@
-"""How the C library keeps freed memory."""
+"""A setting of the C library that keeps freed memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many threads of torch compute.
+"""The choice of the number of threads that torch computes with.
 
 A thread that waits for its share of a core holds up all others at every operation, and where those spin while they
 wait (as OpenMP's do unless OMP_WAIT_POLICY says PASSIVE) they take the very core that it waits for: with more threads
@@ -28,8 +28,8 @@ class Cores:
     """The cores of this process.
 
     Attributes:
-        usable: that it may run on, by its affinity and by the quota of its control groups.
-        busy: of those, what other processes use just now.
+        usable: number of cores that the process may use, by its affinity and the quota of its control groups.
+        busy: number of usable cores that other processes use now.
     """
 
     usable: float
@@ -37,18 +37,18 @@ class Cores:
 
     @property
     def threads(self) -> int:
-        """As many threads as cores are free, at least one."""
+        """The number of threads to use: the number of free cores, at least one."""
         return max(1, math.floor(self.usable - self.busy + _NEARLY_FREE))
 
 
 @dataclass(frozen=True)
 class ThreadChoice:
-    """A number of threads, and why.
+    """A number of threads, and the reason for it.
 
     Attributes:
-        threads: of torch.
-        reason: for a person.
-        fixed: the user set it.
+        threads: the number of threads of torch.
+        reason: the reason for the number, as text.
+        fixed: whether the user set the number.
     """
 
     threads: int
@@ -57,9 +57,9 @@ class ThreadChoice:
 
 
 def choose_threads() -> ThreadChoice:
-    """The number of threads to compute with: OMP_NUM_THREADS where it is set, else as many as cores are free.
+    """Chooses the number of threads to compute with: OMP_NUM_THREADS where it is set, else as many as cores are free.
 
-    What other processes do is looked at for a fifth of a second.
+    The load of other processes is measured for a fifth of a second.
     """
     if os.environ.get(ENVIRONMENT):
         return ThreadChoice(torch.get_num_threads(), f"{ENVIRONMENT} is set", True)
@@ -79,12 +79,12 @@ def use_free_cores() -> None:
 
 
 def chosen_threads() -> ThreadChoice | None:
-    """What `use_free_cores` chose; None where nobody called it, and the number of threads is the caller's affair."""
+    """Returns the choice of `use_free_cores`; None where it was not called, so that the caller sets the threads."""
     return _chosen
 
 
 def measure_cores() -> Cores:
-    """Looks at the cores for a moment in which this process rests."""
+    """Measures the load of the cores while this process sleeps for a moment."""
     allowed = _allowed()
     before = _busy_ticks(allowed)
     time.sleep(_SAMPLE_SECONDS)
@@ -104,11 +104,12 @@ def measure_cores() -> Cores:
 
 
 def cpu_quota(root: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/self/cgroup")) -> float:
-    """The cores that the control groups of this process leave it, infinite where they leave it all.
+    """Returns the number of cores that the control groups allow this process; infinite without a limit.
 
     Args:
-        root: where control groups are mounted.
-        groups: of this process, a line each: `0::/path` (version 2) or `4:cpu,cpuacct:/path` (version 1).
+        root: folder where control groups are mounted.
+        groups: file that lists the groups of this process, one a line: `0::/path` (version 2) or
+            `4:cpu,cpuacct:/path` (version 1).
     """
     quota = math.inf
     for line in _text(groups).splitlines():
@@ -147,7 +148,7 @@ def _allowed() -> frozenset[int]:
 
 
 def _busy_ticks(allowed: frozenset[int]) -> dict[int, tuple[int, int]]:
-    """Core -> (ticks that it computed, all ticks), since the machine started; empty where that is not told."""
+    """Returns, by core, the busy ticks and all ticks since the machine started; empty where they are not known."""
     ticks: dict[int, tuple[int, int]] = {}
     for line in _text(Path("/proc/stat")).splitlines():
         name, *values = line.split()
