@@ -86,7 +86,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def settings_of(options: argparse.Namespace, searches: Searches) -> Settings:
-    """What the options mean; those left out depend on --quick."""
+    """Makes the settings from the options; the defaults depend on --quick."""
     quick = options.quick
     seconds = options.seconds or (4.0 if quick else 30.0)
     tracks = 2 if quick else 8
@@ -156,12 +156,12 @@ def run(options: argparse.Namespace, log: Callable[[str], None]) -> str:
     with Pool(runners_of(options), options.threads, options.peer_timeout, log) as pool:
         for part in options.parts:
             rows += PARTS[part](pool, settings)
-            text = write(options.out, rows, about, remarks_of(options, settings))  # what is finished is kept
+            text = write(options.out, rows, about, remarks_of(options, settings))  # finished parts are kept
     return text
 
 
 def write(folder: Path | None, rows: list[Row], about: dict[str, Any], remarks: list[str]) -> str:
-    """Writes the reports, where a folder was given, and returns the Markdown."""
+    """Writes the reports if a folder is given, and returns the Markdown."""
     growing = growth(rows)
     for name, of_runners in growing.items():
         powers = ", ".join(f"{p['all']:.2f} ({runner}; {p['last']:.2f} at the end)" for runner, p in of_runners.items())

@@ -39,7 +39,7 @@ from tools.bench.machine import machine
 
 PLAIN, DECODED, PYG, AUDIO = "plain webdataset", "decoded", "decoded, as PyG batches", "decoded, with audio"
 _RATE = 30000
-_TRIALS = 100  # rows of a synthetic sample's trace
+_TRIALS = 100  # the number of rows of a synthetic sample's trace
 
 Packed = tuple[str, str, dict[str, bytes]]
 
@@ -61,7 +61,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def made_samples(count: int, seconds: float, audio: bool) -> Iterator[Packed]:
-    """Half-pruned consoles of 4 to 24 tracks with random settings, losses and traces; the same every time."""
+    """Makes half-pruned consoles of 4 to 24 tracks with random settings, losses and traces; always the same."""
     processors = make_processors(_RATE)
     for number in range(count):
         yield "train", *_made_sample(number, processors, seconds, audio)
@@ -103,7 +103,7 @@ def _made_sample(number: int, processors: Processors, seconds: float, audio: boo
 
 
 def plain_loader(shards: Sequence[Path], workers: int) -> Iterable[Any]:
-    """What `webdataset` itself does with the tars: names and bytes."""
+    """Makes a loader of plain `webdataset`, which reads names and bytes without decoding."""
     urls = wds.SimpleShardList([str(path) for path in shards])
     expand, group = wds.tariterators.tar_file_expander, wds.tariterators.group_by_keys
     stages = [urls, wds.split_by_worker, _opened, expand, group]  # `tarfile_to_samples`, but for files left open
@@ -117,7 +117,7 @@ def _opened(urls: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def passes(shards: Sequence[Path], stretch: float) -> dict[str, Callable[[int], Iterable[Any]]]:
-    """The kinds of passes through these shards: name -> loader for a number of workers."""
+    """Returns the kinds of passes to measure: name -> function from the number of workers to a loader."""
     plain = Source(tuple(shards), Stretch())
     kinds: dict[str, Callable[[int], Iterable[Any]]] = {
         PLAIN: lambda workers: plain_loader(shards, workers),
@@ -131,14 +131,14 @@ def passes(shards: Sequence[Path], stretch: float) -> dict[str, Callable[[int], 
 
 
 def rate(loader: Iterable[Any], first: int = 1) -> float:
-    """Samples a second of one pass, the start of its workers left out.
+    """Measures the samples a second of one pass, without the start of its workers.
 
     Args:
-        loader: gives one sample at a time.
-        first: so many samples come before the clock starts: the first messages of all workers.
+        loader: yields one sample at a time.
+        first: the number of samples before the clock starts: the first messages of all workers.
 
     Raises:
-        ValueError: too few samples.
+        ValueError: there are too few samples.
     """
     start, count = 0.0, 0
     for count, _ in enumerate(loader, 1):
@@ -150,7 +150,7 @@ def rate(loader: Iterable[Any], first: int = 1) -> float:
 
 
 def reading(shards: Sequence[Path], stretch: float, workers: Sequence[int], repeats: int) -> list[dict[str, Any]]:
-    """Rates of all kinds of passes, in turns; a row a kind and number of workers."""
+    """Measures all kinds of passes in turns; returns a row for each kind and number of workers."""
     rates: dict[tuple[str, int], list[float]] = {}
     half = max(1, sum(1 for _ in plain_loader(shards, 0)) // 2)
     for _ in range(repeats):
@@ -166,7 +166,7 @@ def reading(shards: Sequence[Path], stretch: float, workers: Sequence[int], repe
             "workers": count,
             "rate": median[name, count],
             "of_plain": median[name, count] / median[PLAIN, count],
-            # One worker is the loader's own process where there is none.
+            # Without worker processes, the loader's process counts as one worker.
             "of_plain_with_one_worker_less": median[name, count] / median[PLAIN, count - 1] if count > 1 else None,
             "rates": rates[name, count],
         }
@@ -175,7 +175,7 @@ def reading(shards: Sequence[Path], stretch: float, workers: Sequence[int], repe
 
 
 def writing(samples: Callable[[], Iterator[Packed]], folder: Path, repeats: int) -> tuple[list[float], Path]:
-    """Samples a second of packing and writing; and the data set, as it is written last."""
+    """Measures the samples a second of packing and writing; also returns the data set that was written last."""
     rates = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -185,7 +185,7 @@ def writing(samples: Callable[[], Iterator[Packed]], folder: Path, repeats: int)
 
 
 def to_markdown(sets: Sequence[dict[str, Any]], about: dict[str, Any]) -> str:
-    """One table a data set."""
+    """Formats a table for each data set in Markdown."""
     lines = [
         "# Reading and writing of shards",
         "",

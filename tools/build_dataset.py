@@ -38,18 +38,18 @@ from tools.dataset.outcome import Workers
 from tools.options import build_dataset_parser
 
 _SHOWN_SONGS = 100
-_LOCK_SECONDS = 20.0  # to wait for a lock: the workers of a build that was killed end a moment after it
+_LOCK_SECONDS = 20.0  # time to wait for a lock: the workers of a killed build end a moment after it
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The options, and what follows `--`."""
+    """Parses the options; returns them and the arguments after `--`."""
     arguments = take_imports(arguments)
     split = arguments.index("--") if "--" in arguments else len(arguments)
     return build_dataset_parser().parse_args(arguments[:split]), arguments[split + 1 :]
 
 
 def build(options: argparse.Namespace, overrides: Sequence[str], console: Console) -> int:
-    """Runs what is due, writes tables and shards, and returns how many songs failed."""
+    """Runs the searches that are due, writes tables and shards, and returns the number of failed songs."""
     texts = CardTexts(date_published=options.date_published)
     settings = resolve_settings(options.config, overrides)
     out: Path = options.out.resolve()
@@ -92,7 +92,7 @@ def _assess(
             unusable = bool(failures) and all(row.get("unusable", False) for row in failures)
             reasons = [row["reason"] for row in failures]
             assessments.append(assess(song, sorted(done[song.name]), rules, reasons, unusable))
-        except Exception as error:  # whatever is wrong with the results of one song, the others are assessed
+        except Exception as error:  # damaged results of one song do not stop the others
             why = f"its results in {folder.root / 'results' / song.name} are damaged ({reason(error)}); remove them"
             folder.add_failure(song.name, None, why)
             assessments.append(Assessment(song, None, None, (), (readable(why),)))
@@ -101,15 +101,15 @@ def _assess(
 
 @dataclass(frozen=True)
 class _Dataset:
-    """What is built.
+    """The dataset that is built.
 
     Attributes:
-        folder: of the build.
-        name: of the dataset.
-        settings: of its searches.
-        rules: what its samples fulfil.
-        options: of the command.
-        texts: of the card.
+        folder: the folder of the build.
+        name: the name of the dataset.
+        settings: the settings of its searches.
+        rules: the quality rules that its samples fulfil.
+        options: the options of the command.
+        texts: the texts of the card.
     """
 
     folder: BuildFolder
@@ -123,7 +123,7 @@ class _Dataset:
 def _write(
     dataset: _Dataset, songs: Sequence[Assessment], unreadable: dict[str, str], console: Console
 ) -> list[Assessment]:
-    """Writes shards, tables and card; returns the songs, of which some may have failed now."""
+    """Writes shards, tables and card; returns the songs, those that could not be packaged marked as failed."""
     from mixgraph.shards.card import write_card
     from tools.dataset.package import as_failed, describe_choice, write_samples
 
@@ -150,7 +150,7 @@ def _write(
 
 
 def _devices(settings: dict[str, Any]) -> list[str]:
-    """The GPUs that searches may use here, as CUDA_VISIBLE_DEVICES names them."""
+    """Returns the GPUs of this machine that searches may use, as CUDA_VISIBLE_DEVICES names them."""
     import torch
 
     if settings["trainer"]["accelerator"] not in ("auto", "gpu", "cuda"):

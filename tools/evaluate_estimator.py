@@ -51,7 +51,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def methods_of(module: EstimatorModule, means: MeanSettings) -> dict[str, Method]:
-    """All that is judged, by name."""
+    """Returns the methods to evaluate by name: the estimator, the baselines and the true processors."""
     latest: dict[str, Prediction] = {}
 
     def estimated(song: TestSong) -> Prediction:
@@ -87,7 +87,7 @@ def test_songs(module: EstimatorModule, options: argparse.Namespace) -> Iterator
 
 
 class MemorySong(SongData):
-    """A song that is in memory already, as a search takes it."""
+    """A data module for a song that is in memory."""
 
     def __init__(self, song: Song, steps_per_stage: int) -> None:
         super().__init__(path=song.name, sample_rate=song.sample_rate, steps_per_stage=steps_per_stage)
@@ -99,7 +99,7 @@ class MemorySong(SongData):
 
 @dataclass(frozen=True)
 class ShortSearch:
-    """Where a short search of a song ended, from one start."""
+    """The result of a short search of a song from one starting graph."""
 
     song: str
     start: str
@@ -132,7 +132,7 @@ def as_song(song: TestSong, sample_rate: int) -> Song:
 
 
 def short_search(song: Song, start: GraphValues | None, options: argparse.Namespace) -> ShortSearch:
-    """Searches from the default console, or from a graph."""
+    """Searches for a short time from a graph, or from the default console if `start` is None."""
     # Delays that a network predicts are near the true ones, not on them: they must move.
     module = ConsoleModule(sample_rate=song.sample_rate, initial_values="heard" if start is None else "drawn")
     if start is not None:
@@ -152,7 +152,7 @@ def short_searches(module: EstimatorModule, songs: list[TestSong], options: argp
         memory = as_song(song, module.task.sample_rate)
         predicted = estimate(module, song.console, song.tracks, song.mix).graph
         searches.append(short_search(memory, None, options))
-        if predicted.graph.processors:  # a search of nothing is none
+        if predicted.graph.processors:  # a graph without processors cannot be searched
             searches.append(short_search(memory, predicted, options))
     return searches
 
@@ -173,7 +173,7 @@ def format_searches(searches: list[ShortSearch], options: argparse.Namespace) ->
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    """The evaluation as JSON values and as Markdown."""
+    """Evaluates all methods; returns the results as JSON values and as Markdown."""
     module = load_estimator(options.checkpoint)
     judge = Judge(module.processors, module.task.sample_rate)
     songs = progress(test_songs(module, options), "Songs")

@@ -49,10 +49,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def _configurations(options: argparse.Namespace) -> dict[str, list[str]]:
-    """The arguments of each configuration by its name.
+    """Returns the arguments of each configuration by its name.
 
     Raises:
-        ValueError: a configuration that cannot be measured.
+        ValueError: a configuration cannot be measured.
     """
     configurations: dict[str, list[str]] = {}
     for text in options.config or ["ours="]:
@@ -87,7 +87,7 @@ _STAGES = ("data.steps_per_stage", "pruning.console_stages", "pruning.rounds")
 
 
 def _steps(arguments: Sequence[str], recipe: Recipe) -> int:
-    """The steps of a configuration whose options may say otherwise than the recipe."""
+    """Returns the steps of a configuration, whose options take precedence over the recipe."""
     values = dict(a.removeprefix("--").split("=", 1) for a in arguments if "=" in a)
     by_recipe = recipe.round_steps, recipe.console_steps // recipe.round_steps, recipe.rounds
     stage_steps, console_stages, rounds = (
@@ -97,7 +97,7 @@ def _steps(arguments: Sequence[str], recipe: Recipe) -> int:
 
 
 def _arguments(parts: str) -> list[str]:
-    """Options of `fit` from `a.yaml,--x=b(c,c)`: commas in brackets part nothing."""
+    """Splits `a.yaml,--x=b(c,c)` into options of `fit` at the commas outside of brackets."""
     arguments: list[str] = []
     depth, word = 0, ""
     for character in f"{parts},":
@@ -112,7 +112,7 @@ def _arguments(parts: str) -> list[str]:
 
 
 def run(options: argparse.Namespace) -> Runs:
-    """Runs what is missing, song by song and seed by seed, so that all rules meet the machine in the same state."""
+    """Runs the missing searches; all rules take turns on each song and seed, so that the machine's state is alike."""
     started = time.monotonic()
 
     def log(line: str) -> None:
@@ -155,11 +155,11 @@ def run(options: argparse.Namespace) -> Runs:
 
 
 def _search(searches: Searches, song: MeasuredSong, rules: Rules, seed: int, options_key: dict[str, Any]) -> Search:
-    """Runs a search, or takes it from those that are kept."""
+    """Runs a search, or returns the kept result of an earlier one."""
     side: Literal["ours", "peer"] = "peer" if rules.name == PEER else "ours"
     texts = [Path(a).read_text(encoding="utf-8") for a in rules.arguments if not a.startswith("--")]
     key = options_key | {
-        "files": "" if song.synthetic else digest_of_files(song.folder),  # the name of a synthetic song says all
+        "files": "" if song.synthetic else digest_of_files(song.folder),  # a synthetic song is identified by its name
         "rules": side if side == "peer" else [a for a in rules.arguments if a.startswith("--")] + texts,
         "steps": str(rules.recipe),
         "measured_steps": list(rules.measured_steps),

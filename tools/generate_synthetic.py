@@ -44,7 +44,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
 
 
 def pack(sample: GeneratedSample, settings: GenerationSettings) -> tuple[str, str, dict[str, bytes]]:
-    """(split, key, fields) as `write_shards` takes them."""
+    """Packs a sample as (split, key, fields) for `write_shards`."""
     values, rate = sample.values, settings.sample_rate
     graph = values.graph
     members: dict[str, list[str]] = {graph.names[i]: [] for i in graph.nodes_of(MIX)}

@@ -4,11 +4,11 @@
     python -m tools.golden SONGS/mdb_reggae --out after.json --against before.json
 
 A change that should not change results is checked by running this before and after it, on one machine: searches of the
-demo song and of the songs that are named, of a synthetic song, of a console with a bus, splitters and a sidechain, by
-the paper's and the published rules, two songs at once; a render; a data set that is built, its shards, and what is
-read from them; a synthetic set, an estimator trained on it, judged, and asked; a report of fidelity. Every job is a
+demo song and of the given songs, of a synthetic song, of a console with a bus, splitters and a sidechain, by the
+paper's and the published rules, two songs at once; a render; a data set that is built, its shards, and the samples read
+from them; a synthetic set, an estimator trained on it, its evaluation and estimates; a fidelity report. Every job is a
 command that a user could type, so that the check does not depend on how the code is arranged. It takes about 5 minutes
-on 2 cores, and ends with 1 where a hash differs or a file is missing.
+on 2 cores, and ends with 1 if a hash differs or a file is missing.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ open(sys.argv[2], "w").write(digest.hexdigest())
 
 
 def jobs(demo: Path, songs: list[Path], folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """(Name, arguments of Python) of every job, in order; a job may use what an earlier one wrote to `folder`."""
+    """Yields (name, arguments of Python) of every job, in order; a job may use files that an earlier one wrote."""
 
     def search(name: str, *arguments: object) -> tuple[str, list[str]]:
         place = f"--result.path={folder / name}"
@@ -122,7 +122,7 @@ def jobs(demo: Path, songs: list[Path], folder: Path) -> Iterator[tuple[str, lis
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """sha256 of every file below a folder, by relative path, without those that hold times or paths."""
+    """Returns relative path -> sha256 of every file below a folder, except for files that hold times or paths."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in NOT_COMPARED)
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 

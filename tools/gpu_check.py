@@ -2,15 +2,15 @@
 
     python -m tools.gpu_check --out gpu_results
     python tools/gpu_check.py --out gpu_results --minutes 4 --sections equality steps
-    python -m tools.gpu_check --out quick_results --quick            small, on the CPU: does it run?
+    python -m tools.gpu_check --out quick_results --quick            small, on the CPU: tests that it runs
 
-Each section runs in a process of its own with a limit; what it has measured is kept when it fails or is killed. It
+Each section runs in a separate process with a limit; its measurements are kept when it fails or is killed. It
 needs no network and no file outside the repository. Results are in OUT/results.json and OUT/results.md, written
-whenever there is something new; OUT/log.txt has what the sections printed. CUDA_VISIBLE_DEVICES chooses among several
-cards. See docs/gpu.md.
+whenever there is a new one; OUT/log.txt holds the output of the sections. CUDA_VISIBLE_DEVICES chooses among several
+GPUs. See docs/gpu.md.
 
-Exit status: 0 where all went well, 1 where a row failed or nothing was measured, 2 where packages are missing, an
-argument is wrong or OUT cannot be written.
+Exit status: 0 if all succeeded, 1 if a row failed or nothing was measured, 2 if packages are missing, an argument is
+wrong or OUT cannot be written.
 """
 
 from __future__ import annotations

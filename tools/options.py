@@ -12,7 +12,7 @@ from mixgraph.dataset.quality import QualityRules
 
 
 def _parser(function: Callable[[], argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    """A parser that describes itself by the text of the function that makes it."""
+    """Makes a parser whose description is the docstring of the function that defines its options."""
     return argparse.ArgumentParser(
         description=inspect.getdoc(function), formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -38,9 +38,8 @@ def build_dataset_parser() -> argparse.ArgumentParser:
     and their agreement for each processor), `failures.jsonl`, `rejected.jsonl`, `quality.json` (the rules, their
     reasons and effect) and `shards/` with its card.
 
-    It ends with 0 when all is done, with 1 where songs failed or something is wrong with what was asked for, with 2
-    for options that are not understood, and with 143 where SIGTERM ended it. Searches that were stopped go on from
-    their last stage.
+    The exit code is 0 if all is done, 1 if songs failed or the arguments cannot be used, 2 if options are not
+    understood, and 143 if SIGTERM ended it. Stopped searches are resumed from their last stage.
     """
     parser = _parser(build_dataset_parser)
     parser.add_argument("roots", metavar="SONGS", nargs="+", help="songs, or folders of them, of any layout")

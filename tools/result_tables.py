@@ -1,7 +1,7 @@
 """Writes the tables of the pages from the results that are committed as JSON, so that every number has its source.
 
     python -m tools.result_tables            # writes the tables
-    python -m tools.result_tables --check    # ends with 1 where a page differs from its results
+    python -m tools.result_tables --check    # ends with 1 if a page differs from its results
 
 A page asks for a table by two comments, and everything between them is replaced:
 
@@ -31,14 +31,14 @@ _BETWEEN = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was run to get the figures of a table.
+    """The run that gave the figures of a table.
 
     Attributes:
-        command: as it was typed, or what was done where no single command does it.
-        commit: abbreviated hash of the commit that holds the figures, or of the code that was measured.
-        machine: processor, cores and threads.
-        date: day or days, as ISO dates.
-        of: which of the table's figures, where it has several measurements.
+        command: the command line, or a description if there is no single command.
+        commit: the abbreviated hash of the commit that holds the figures, or of the code that was measured.
+        machine: the processor, its cores and threads.
+        date: the day or days, as ISO dates.
+        of: the figures that it gave, if the table has several measurements; else "".
     """
 
     command: str
@@ -80,10 +80,10 @@ class ResultTable:
                 raise ValueError(f"{self.title}: rows of {len(self.columns)} cells are needed, got {list(row)}")
 
     def markdown(self, source: str) -> str:
-        """The table, its note, and where it comes from.
+        """Returns the table, its note and its measurements in Markdown.
 
         Args:
-            source: path of its JSON file, relative to the page.
+            source: the path of its JSON file, relative to the page.
         """
         lines = [self.columns, ("---",) * len(self.columns), *self.rows]
         table = "\n".join(f"| {' | '.join(row)} |" for row in lines)
@@ -108,7 +108,7 @@ def read_table(path: Path) -> ResultTable:
 
 
 def with_tables(text: str, page: Path, results: Path) -> str:
-    """The text of a page with its tables written anew."""
+    """Returns the text of a page with its tables replaced by those of the result files."""
 
     def table(match: re.Match[str]) -> str:
         file = results / f"{match[2]}.json"
@@ -119,7 +119,7 @@ def with_tables(text: str, page: Path, results: Path) -> str:
 
 
 def pages(root: Path) -> list[Path]:
-    """All pages that may hold tables."""
+    """Lists all pages that may hold tables."""
     return [root / "README.md", root / "CHANGELOG.md", *sorted((root / "docs").rglob("*.md"))]
 
 

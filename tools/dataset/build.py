@@ -39,7 +39,7 @@ def resolve_settings(configs: Sequence[str], overrides: Sequence[str]) -> dict[s
     settings: dict[str, Any] = yaml.safe_load(printed.getvalue())
     if "pruning" not in settings or "data" not in settings:
         raise ValueError(f"config: the settings of a search are needed, got those of {', '.join(settings)}")
-    IterativePruning(**settings["pruning"])  # refuses names that nothing is registered by, and values out of range
+    IterativePruning(**settings["pruning"])  # raises for unregistered names and values out of range
     return with_defaults(settings)
 
 
@@ -62,12 +62,12 @@ def run_searches(
         console: the console to print on.
     """
     for job in jobs:
-        folder.check(job)  # tidies up, too, where a build was killed: what it was replacing is put back
+        folder.check(job)  # also restores a result that a killed build was replacing
     due = []
     for job, why in zip(jobs, folder.why_due(jobs), strict=True):
         if why:
             due.append((job, why))
-        else:  # a build that was killed may have left its work folder
+        else:  # a killed build may have left the work folder
             folder.clear(job)
     console.print(f"{len(jobs)} searches: {len(jobs) - len(due)} done before, {len(due)} to do.", highlight=False)
     folder.forget_failures({job.song.name for job in jobs})
@@ -86,7 +86,7 @@ def run_searches(
 
 
 def _take_in(folder: BuildFolder, outcome: Outcome) -> str:
-    """Moves a result to its place, or lists a failure; prints which."""
+    """Publishes the result of a task or records its failure, and prints which."""
     job, why = outcome.task.job, readable(outcome.reason)
     if outcome.result is None:
         if not outcome.resumable:
@@ -95,7 +95,7 @@ def _take_in(folder: BuildFolder, outcome: Outcome) -> str:
         try:
             folder.publish(job, outcome.result)
             return "done" if outcome.attempts in (1, None) else f"done at attempt {outcome.attempts}"
-        except (OSError, ValueError) as error:  # its place is taken; the next build takes it from where it is
+        except (OSError, ValueError) as error:  # its path is occupied; the next build finds it in the work folder
             why = reason(error)
     folder.add_failure(job.song.name, job.run, why, outcome.details, outcome.attempts, outcome.unusable)
     return f"{'rejected' if outcome.unusable else 'failed'}: {why}"

@@ -22,7 +22,7 @@ _POLL_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class RemoteAnswer:
-    """What a task brings back: the files of the result by name (None on shared storage), or what went wrong."""
+    """The answer of a task: the files of the result by name (None on shared storage), or the error."""
 
     files: dict[str, bytes] | None = None
     error: dict[str, Any] | None = None
@@ -38,9 +38,9 @@ class RayWorkers:
         address: the address of the cluster, or `auto`.
         cpus: the number of CPUs of a task, and of its threads.
         gpus: the GPUs of a task; a fraction lets several tasks share one.
-        retries: how often a task is tried again when its process or node died.
-        shared: all nodes see the folder of the build. They work in it, and a retry goes on from the last stage, instead
-            of in a folder of their own whose files come back as bytes.
+        retries: the number of times that a task is tried again when its process or node died.
+        shared: all nodes can access the folder of the build. Tasks work in it, and a retry resumes from the last
+            stage. If false, they work in temporary folders whose files are returned as bytes.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ def _outcome(task: Task, reference: Any) -> Outcome:
 
     try:
         answer: RemoteAnswer = ray.get(reference)
-    except ray.exceptions.RayError as error:  # its node or process died again and again
+    except ray.exceptions.RayError as error:  # its node or process died in every retry
         lines = str(error).strip().splitlines() or [""]
         return Outcome(task, None, f"{type(error).__name__}: {lines[0]}", str(error), attempts=None)
     if answer.error is not None:
@@ -103,14 +103,14 @@ def _unpack(files: dict[str, bytes], folder: Path) -> Path:
 
 
 def _search(request: Request, shared: str | None) -> RemoteAnswer:
-    """A task: searches a song in a folder of its own; what fails is an answer, too, for Ray is not to try it again."""
+    """A task that searches a song in its work folder; errors are returned, so that Ray does not try again."""
     with tempfile.TemporaryDirectory(prefix="mixgraph_") as temporary:
         folder = Path(shared or temporary)
         try:
             request.save(folder)
             result = search_song(request, folder)
         except (Exception, SystemExit) as error:
-            if was_terminated(error):  # its node goes away: Ray runs it again elsewhere
+            if was_terminated(error):  # its node shuts down: Ray runs the task again on another node
                 raise
             return RemoteAnswer(error=describe_error(error))
         return RemoteAnswer(None if shared else {path.name: path.read_bytes() for path in sorted(result.iterdir())})

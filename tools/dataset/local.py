@@ -31,7 +31,7 @@ class LocalWorkers:
         workers: the number of processes at a time.
         threads: the number of threads of each process.
         devices: the GPUs that they share, as CUDA_VISIBLE_DEVICES names them; empty for the CPU.
-        retries: how often a search whose process was killed is tried again; an error would only be raised again.
+        retries: the number of times that a search is tried again if its process was killed; after an error it is not.
         keep_open: descriptors of files that workers keep open until they end.
     """
 
@@ -51,12 +51,12 @@ class LocalWorkers:
         try:
             for done in as_completed([pool.submit(self._search, task) for task in tasks]):
                 yield done.result()
-        finally:  # reached early by Ctrl-C or SIGTERM: what runs is stopped, and is taken up again by the next build
+        finally:  # also reached by Ctrl-C or SIGTERM: running searches are stopped, and the next build resumes them
             self._stop()
             pool.shutdown(cancel_futures=True)
 
     def _stop(self) -> None:
-        """Lets the workers end what they are writing, and kills those that take long."""
+        """Lets the workers finish writing, and kills those that take too long."""
         with self._guard:
             self._stopped = True
             running = list(self._running)
@@ -97,14 +97,14 @@ class LocalWorkers:
                 if self._stopped:
                     return -1
                 process = subprocess.Popen(
-                    # -P: packages of the user's in the working folder may have the names of ours.
+                    # -P: packages in the user's working folder must not shadow installed ones.
                     [sys.executable, "-P", "-m", "tools.dataset.worker", str(folder)],
                     env=environment,
                     stdin=subprocess.PIPE,  # closed when this process ends, and the worker ends with it
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     pass_fds=self.keep_open,
-                    start_new_session=True,  # Ctrl-C is for this process: a search would end with what it has
+                    start_new_session=True,  # keeps Ctrl-C from the worker, whose search would stop early
                 )
                 self._running.add(process)
             code = process.wait()

@@ -29,9 +29,9 @@ class Outcome:
         result: the folder of the complete result; None if the task failed.
         reason: the reason of the failure.
         details: the traceback of an error.
-        unusable: whether the song itself is at fault, so that it is rejected rather than failed.
-        attempts: that it took; None where nobody counted.
-        resumable: its process was ended from outside: what it has stays, and the next build goes on from there.
+        unusable: True if the song itself is at fault, so that it is rejected rather than failed.
+        attempts: the number of attempts; None if they were not counted.
+        resumable: True if its process was ended from outside; its files are kept, and the next build resumes it.
     """
 
     task: Task

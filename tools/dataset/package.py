@@ -17,7 +17,7 @@ from mixgraph.shards import Index, assign_splits, pack_result, write_shards
 from mixgraph.songs import Song, load_song
 
 Audio = Literal["none", "free", "all"]
-_SHOWN = 200  # songs that were left out, in the card
+_SHOWN = 200  # the most left-out songs that the card lists
 _READ_WITH = (
     "sample_rate",
     "layout",
@@ -31,11 +31,11 @@ _READ_WITH = (
 
 @dataclass(frozen=True)
 class Packaged:
-    """What became of songs that were to be packaged.
+    """The outcome of packaging songs.
 
     Attributes:
-        index: of the shards; None where no song could be packaged, and the folder is as it was.
-        failures: song -> why it could not be packaged.
+        index: the index of the shards; None if no song could be packaged, which leaves the folder unchanged.
+        failures: song -> the reason why it could not be packaged.
     """
 
     index: Index | None
@@ -56,13 +56,13 @@ def write_samples(
     A song that cannot be packaged is left out, and the reason is returned.
 
     Args:
-        out: folder of the shards.
-        name: of the dataset.
-        songs: accepted ones, in order of names.
-        settings: of the search; songs are read as it read them.
-        audio: of which songs audio goes in: of none, of those whose licence is known to allow it, of all.
-        excerpt_seconds: length of the samples; None for whole songs.
-        console: for warnings.
+        out: the folder of the shards.
+        name: the name of the dataset.
+        songs: the accepted songs, in order of names.
+        settings: the settings of the search, by which songs are read again.
+        audio: the songs whose audio is included: none, those whose licence is known to allow it, or all.
+        excerpt_seconds: the length of the samples; None for whole songs.
+        console: the console on which warnings are printed.
     """
     failures: dict[str, str] = {}
     with_audio = {s.source.name for s in songs if audio == "all" or (audio == "free" and _is_free(s))}
@@ -77,7 +77,7 @@ def write_samples(
 
     def packed(song: Assessment) -> Iterator[tuple[str, dict[str, bytes]]]:
         runs = song.runs
-        assert runs is not None  # it is accepted
+        assert runs is not None  # accepted songs have runs
         return pack_result(
             song.best,
             _read(song, settings) if song.source.name in with_audio else None,
@@ -97,8 +97,8 @@ def write_samples(
     def samples() -> Iterator[tuple[str, str, dict[str, bytes]]]:
         for song in songs:
             try:
-                of_song = list(packed(song))  # all of them, or none
-            except Exception as error:  # whatever is wrong with one song, the others are packaged
+                of_song = list(packed(song))  # all samples of a song, or none
+            except Exception as error:  # an error in one song does not stop the others
                 failures[song.source.name] = reason(error)
                 continue
             for key, fields in of_song:
@@ -112,20 +112,20 @@ def write_samples(
 
 
 def as_failed(song: Assessment, why: str | None) -> Assessment:
-    """A song that could not be packaged; any other as it is."""
+    """Returns the song marked as failed if there is a reason `why`, else unchanged."""
     return song if why is None else replace(song, runs=None, failures=(f"its result cannot be packaged: {why}",))
 
 
 def describe_choice(
     quality: Sequence[dict[str, Any]], songs: Sequence[Assessment], unreadable: Sequence[str], runs: int
 ) -> dict[str, Any]:
-    """What the card says about the choice of samples: the rules with their effect, what was left out and why, the runs.
+    """Returns the card's facts on the choice of samples: rules and their effect, songs left out and why, runs.
 
     Args:
-        quality: the table of the rules.
-        songs: all of them.
-        unreadable: names of songs that could not even be listed.
-        runs: searches of each song.
+        quality: the table of the quality rules.
+        songs: all songs with their verdicts.
+        unreadable: the names of songs whose files could not be read.
+        runs: the number of searches of each song.
     """
     rules = [
         {
@@ -157,7 +157,7 @@ def describe_choice(
 
 
 def _is_free(song: Assessment) -> bool:
-    """Both by the licence that its files state now and by the one at the time of the search."""
+    """True if both the licence in the song's files now and that at the time of the search allow copies."""
     assert song.runs is not None
     searched = song.runs.metrics[song.runs.best].song
     return may_share_audio(song.source.licence) and may_share_audio(searched.licence)

@@ -1,4 +1,4 @@
-"""What a person sees of a build: a bar, what is left, and a line for each song that ends."""
+"""Shows the progress of a build: a bar, the remaining time, and a line for each finished song."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mixgraph.names import visible_lines
 
 
 class BuildProgress:
-    """Searches done and the time that the others will take: the work left at the rate of the work done.
+    """A progress bar with the remaining time, estimated from the work that is left and the speed so far.
 
     Args:
-        work: of all searches, in any unit.
-        searches: their number.
-        console: to write to.
+        work: the work of all searches together, in any unit.
+        searches: the number of searches.
+        console: the console to write to.
     """
 
     def __init__(self, work: float, searches: int, console: Console) -> None:
@@ -38,16 +38,16 @@ class BuildProgress:
         self._bar.stop()
 
     def say(self, text: str) -> None:
-        """A line above the bar."""
+        """Prints a line above the bar."""
         self.console.print(visible_lines(text), markup=False, highlight=False, soft_wrap=True)
 
     def advance(self, work: float) -> None:
-        """A search ended."""
+        """Counts a search as done, with its work."""
         self.work_done, self.done = self.work_done + work, self.done + 1
         self._bar.update(self._task, completed=self.done, left=self.left())
 
     def left(self) -> str:
-        """How long the rest will take."""
+        """Returns the estimated remaining time as a text."""
         if not self.work_done or self.done == self.searches:
             return ""
         seconds = (time.monotonic() - self.started) * (self.work - self.work_done) / self.work_done
@@ -55,7 +55,7 @@ class BuildProgress:
 
 
 def duration(seconds: float) -> str:
-    """Such as `40 s`, `12 min` or `3.5 h`."""
+    """Formats a duration as `40 s`, `12 min` or `3.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,7 +1,7 @@
-"""One search of a build, in a process of its own: `python -m tools.dataset.worker FOLDER`.
+"""Runs one search of a build in a separate process: `python -m tools.dataset.worker FOLDER`.
 
-It ends with 0 when the result is complete, with 1 and error.json where the search failed, and with 143 where SIGTERM
-ended it: the checkpoint of its last stage stays, and another process goes on from it.
+The exit code is 0 if the result is complete, 1 if the search failed (the reason is in error.json), and 143 if SIGTERM
+ended it: the checkpoint of its last stage is kept, and another process can resume from it.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ REQUEST, ERROR, LOG = "request.json", "error.json", "worker.log"
 
 @dataclass(frozen=True)
 class Request:
-    """What a worker is asked for.
+    """A request to a worker for one search.
 
     Attributes:
-        song: its folder, on the machine of the worker.
-        seed: of the search.
+        song: the folder of the song, on the machine of the worker.
+        seed: the seed of the search.
         config: all settings, as `fit` takes them in a YAML file.
-        record: what will stand in the result's job.json.
-        threads: of torch.
-        extensions: modules to import before, see `import_extension`.
+        record: the content of the result's job.json.
+        threads: the number of torch's threads.
+        extensions: modules to import before the search, see `import_extension`.
     """
 
     song: str
@@ -53,7 +53,7 @@ class Request:
     extensions: Sequence[str] = ()
 
     def save(self, folder: Path) -> None:
-        """Puts the request into the folder of its search; what another search left there is removed."""
+        """Writes the request to the folder of its search, and removes files of other searches from it."""
         path = folder / REQUEST
         if not path.is_file() or json.loads(path.read_text(encoding="utf-8"))["record"] != self.record:
             shutil.rmtree(folder, ignore_errors=True)
@@ -65,11 +65,11 @@ class Request:
 def search_song(request: Request, folder: Path) -> Path:
     """Searches a song as `python -m mixgraph fit` does, and returns the folder with the complete result.
 
-    A search that was stopped in this folder goes on from its last stage.
+    A search that was stopped in this folder is resumed from its last stage.
 
     Args:
-        request: saved in the folder.
-        folder: to work in.
+        request: the request, which is also saved in the folder.
+        folder: the folder to work in.
     """
     import torch
 
@@ -79,7 +79,7 @@ def search_song(request: Request, folder: Path) -> Path:
     keep_freed_memory()
     result, partial = folder / "result", folder / "result.partial"
     with Place(result, RESULT, "result", "remove it").held() as place:
-        if is_complete(partial) and not result.exists():  # the search was killed before it had its name
+        if is_complete(partial) and not result.exists():  # the search was killed before its folder was renamed
             place.publish(partial, overwrite=False)
     if not result.is_dir():
         config = request.config | {
@@ -92,14 +92,14 @@ def search_song(request: Request, folder: Path) -> Path:
         settings = folder / "settings.yaml"
         write_atomically(settings, yaml.safe_dump(uninterpolated(config), sort_keys=False).encode())
         command(["fit", *(f"--import={name}" for name in request.extensions), "--config", str(settings)])
-    (result / CHECKPOINT).unlink(missing_ok=True)  # of a search whose budget was spent
+    (result / CHECKPOINT).unlink(missing_ok=True)  # left by a search whose time budget ran out
     _label(result, request)
     return result
 
 
 def command(arguments: list[str]) -> None:
     """Runs `python -m mixgraph` with arguments in this process."""
-    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # read on import; about Lightning's own calls
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # read on import; warns of Lightning
     from mixgraph.cli.arguments import prepare
     from mixgraph.cli.training import run
     from mixgraph.search.run import quiet_lightning
@@ -109,7 +109,7 @@ def command(arguments: list[str]) -> None:
 
 
 def _label(result: Path, request: Request) -> None:
-    """Adds the record, and takes the paths of this machine out of the settings; the same however often it is done."""
+    """Writes job.json, and removes paths of this machine from the settings; calling it again changes nothing."""
     if read_metrics(result).file_hashes != request.record["files"]:
         raise ValueError(f"{request.song}: its audio changed while the build ran; run it again")
     config = yaml.safe_load((result / CONFIG).read_text(encoding="utf-8"))
@@ -119,19 +119,19 @@ def _label(result: Path, request: Request) -> None:
 
 
 def describe_error(error: BaseException) -> dict[str, Any]:
-    """Why a search failed: the reason for a person, the traceback, and whether the song itself is at fault."""
+    """Describes the failure of a search: reason, traceback, and whether the song itself is at fault."""
     details = readable("".join(traceback.format_exception(error)))
     return {"reason": reason(error), "details": details, "unusable": isinstance(error, UnusableSongError)}
 
 
 def _end_with_the_build() -> None:
-    """Ends this process when the one that started it does, however it does: its end of our input is closed then."""
+    """Ends this process when its parent ends in any way, which closes this process's standard input."""
     os.read(0, 1)
     os._exit(1)
 
 
 def main() -> None:
-    sys.path.append(os.getcwd())  # modules of `--import` may be there: behind all that is installed
+    sys.path.append(os.getcwd())  # modules of `--import` may be there; last, so that installed packages come first
     folder = Path(sys.argv[1])
     threading.Thread(target=_end_with_the_build, daemon=True).start()
     try:

@@ -1,6 +1,6 @@
-"""Section 4: the whole step as a CUDA graph, as far as that works, else the error.
+"""Section 4: captures the whole training step as a CUDA graph, or reports the error.
 
-A process of its own: a capture that fails can leave the allocator, or the whole context, unusable.
+The section runs in a separate process: a capture that fails can leave the allocator, or the whole context, unusable.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class CapturedStep:
     """A whole training step as a CUDA graph; clips are copied into the one that it was captured with.
 
     Args:
-        training: whose optimizer is made anew, such that it counts its steps on the card.
+        training: the training to capture; its optimizer is replaced by one that counts its steps on the GPU.
 
     Raises:
         RuntimeError: a part of the step cannot be captured.
@@ -66,7 +66,7 @@ class CapturedStep:
                 self._body()
         torch.cuda.current_stream().wait_stream(side)
         torch.cuda.synchronize()
-        gc.collect()  # what still holds an old step's graph holds its streams, too, which may not be captured with
+        gc.collect()  # garbage that holds an old autograd graph would hold its streams, which must not be captured
         self.graph = torch.cuda.CUDAGraph()
         training.optimizer.zero_grad(set_to_none=True)  # gradients live in the graph's own memory
         with torch.cuda.graph(self.graph):
@@ -96,7 +96,7 @@ def _captured(context: Context, label: str, training: Training) -> None:
     captured = kept[0]
     replayed = context.time(f"{label}: step as a CUDA graph", captured.step, repeats=20)
     context.add(f"{label}: faster than the plain step", plain / replayed, "x", details={"capture_seconds": seconds})
-    # The same steps from the same values, replayed and not.
+    # Runs the same steps from the same values, replayed and eager.
     saved = _values(training)
     courses = []
     for step in (captured.step, training.step):
@@ -117,7 +117,7 @@ def _values(training: Training) -> list[Tensor]:
 
 
 def _state(training: Training) -> list[Tensor]:
-    """All that a step changes, as it is held."""
+    """Returns all tensors that a step changes, without copying them."""
     parameters = [p.detach() for p in training.module.parameters()]
     moments = [state[name] for state in training.optimizer.state.values() for name in STATE]
     return [*parameters, *moments]

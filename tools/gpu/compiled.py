@@ -1,4 +1,4 @@
-"""Section 5: the match loss, then all losses of a step, compiled; how far that works, else the error."""
+"""Section 5: compiles the match loss, then all losses of a step, and reports times or the error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tools.gpu.exactness import relative
 from tools.gpu.timing import tf32, wall_seconds
 from tools.gpu.workloads import Training, demo_case, make_training
 
-_TRACING_SECONDS, _COMPILING_SECONDS = 25.0, 35.0  # left of the section, below which neither is begun
+_TRACING_SECONDS, _COMPILING_SECONDS = 25.0, 35.0  # tracing and compiling only start if so much time is left
 
 
 def run(context: Context) -> None:
@@ -27,18 +27,18 @@ def run(context: Context) -> None:
 
 
 def backend(context: Context) -> str:
-    """Of torch.compile: on the CPU only what is traced matters, which takes no compiler."""
+    """Returns the backend of torch.compile; on the CPU one that only traces, which needs no compiler."""
     return "inductor" if context.on_card else "eager"
 
 
 def _demo(context: Context) -> Training:
-    """The demo; where it is to be quick, what little is left of a console, which is soon traced."""
+    """Makes the training of the demo song; in a quick run, of a small pruned console, which is traced fast."""
     case = replace(demo_case(True), tracks=1, share=0.1) if context.quick else demo_case(False)
     return make_training(case, context.device)[0]
 
 
 def _match_loss(context: Context) -> None:
-    """The match loss and its gradient by the prediction alone: the part that is most like other models."""
+    """Measures the compiled match loss with its gradient by the prediction, without rendering."""
     training = _demo(context)
     match, warm_up = training.module.match, training.module.warm_up
     target = training.clips[0].targets[..., warm_up:]
@@ -63,7 +63,7 @@ def _match_loss(context: Context) -> None:
 
 
 def _traced(context: Context) -> None:
-    """How many pieces the tracer makes of the losses of a step, and why."""
+    """Counts the graph breaks in the losses of a step, and reports their reasons."""
     if context.quick:
         raise Unavailable("takes too long for a small run; what is compiled below is traced, too")
     if context.left < _TRACING_SECONDS:
@@ -81,7 +81,7 @@ def _traced(context: Context) -> None:
 
 
 def _losses(context: Context) -> None:
-    """The losses of a step, compiled; backward follows what was compiled."""
+    """Measures the compiled losses of a step with their backward pass."""
     if context.left < _COMPILING_SECONDS and not context.quick:
         raise Unavailable("no time left")
     training = _demo(context)

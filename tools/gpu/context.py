@@ -1,4 +1,4 @@
-"""The device, rows and time of a section, and what becomes of its failures."""
+"""The device, rows, time limit and error handling of a section."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tools.bench.machine import ROOT
 from tools.gpu.rows import Row, RowFile, Status
 from tools.gpu.timing import device_seconds, synchronize
 
-_ENDING_SECONDS = 5.0  # of a section, kept for its last rows
+_ENDING_SECONDS = 5.0  # the time at the end of a section that is reserved for its last rows
 
 
 class Unavailable(Exception):
@@ -26,14 +26,14 @@ class Unavailable(Exception):
 
 
 class Context:
-    """Of one section.
+    """The device and results of one section, with methods that measure and keep values.
 
     Args:
         section: name of the section.
-        device: `"cuda"`, of which the first is taken, or `"cpu"`.
-        quick: everything small: does it run?
-        rows: where they go.
-        seconds: that the section has.
+        device: `"cuda"`, the first GPU, or `"cpu"`.
+        quick: make everything small, which only tests that it runs.
+        rows: the file to which rows are written.
+        seconds: the time limit of the section.
     """
 
     def __init__(self, section: str, device: str, quick: bool, rows: RowFile, seconds: float) -> None:
@@ -47,15 +47,15 @@ class Context:
 
     @property
     def left(self) -> float:
-        """Seconds that are left of the section."""
+        """Returns the seconds that are left of the section's time limit."""
         return max(0.0, self._end - time.monotonic())
 
     def add(self, name: str, value: float, unit: str, goal: str = "", reason: str = "", details: Any = None) -> None:
-        """Keeps a measured value; `goal` is what it may be compared with."""
+        """Keeps a measured value; `goal` is a value to compare it with."""
         self._append(name, float(value), unit, goal, "ok", reason, details)
 
     def bounded(self, name: str, value: float, bound: float, unit: str = "relative", details: Any = None) -> None:
-        """Keeps a value that may not be above a bound; what is no number is above every bound."""
+        """Keeps a value, which counts as failed if it is above the bound or NaN."""
         status: Status = "ok" if value <= bound else "failed"
         reason = "" if status == "ok" else "above its bound"
         self._append(name, float(value), unit, f"at most {bound:g}", status, reason, details)
@@ -67,13 +67,13 @@ class Context:
         self._append(name, None, "", "", "failed", reason, details)
 
     def time(self, name: str, call: Callable[[], Any], repeats: int = 10, warm_up: int = 3) -> float:
-        """Keeps the median milliseconds of a call on the device; returns the seconds."""
+        """Measures a call on the device; keeps the median in milliseconds, and returns it in seconds."""
         samples = device_seconds(call, self.device, 2 if self.quick else repeats, 1 if self.quick else warm_up)
         self.add_times(name, samples)
         return statistics.median(samples)
 
     def add_times(self, name: str, samples: Sequence[float]) -> None:
-        """Keeps the median of some seconds, in milliseconds."""
+        """Keeps the median of times given in seconds, in milliseconds."""
         milliseconds = [1000 * seconds for seconds in samples]
         spread = {"min": min(milliseconds), "max": max(milliseconds), "count": len(milliseconds)}
         self.add(name, statistics.median(milliseconds), "ms", details=spread)
@@ -85,9 +85,9 @@ class Context:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Makes a row of whatever goes wrong inside, so that what follows runs; then frees the memory.
+        """Turns an error inside into a row, so that the next part runs; then frees memory.
 
-        Too little memory, and what is not available, count as skipped.
+        Out-of-memory errors and `Unavailable` count as skipped.
         """
         sys.stderr.write(f"{self.section}: {name}, {self.left:.0f} s left\n")
         try:
@@ -112,9 +112,9 @@ class Context:
 
 
 def reason_of(error: BaseException) -> str:
-    """Type and first line of an error, and the last line of the library that it went through.
+    """Returns type and first line of an error, and the last line of this library in its traceback.
 
-    Where one error led to another (a capture that fails, and then cannot be ended), the first of them comes first.
+    If one error led to another (a capture that fails, and then cannot be ended), the original error comes first.
     """
     first = next((line for line in str(error).splitlines() if line.strip()), "")
     place = place_of(error)
@@ -125,14 +125,14 @@ def reason_of(error: BaseException) -> str:
 
 
 def without_folders(text: str) -> str:
-    """The text with the folders of this machine left out: the results are sent to others."""
+    """Removes the folders of this machine from a text, since the results are sent to others."""
     for folder, instead in ((f"{ROOT}/", ""), (f"{sys.prefix}/", ""), (str(Path.home()), "~")):
         text = text.replace(folder, instead)
     return text
 
 
 def place_of(error: BaseException) -> str:
-    """The last line of the repository, outside of this package, that an error went through, or ""."""
+    """Returns the last line of the repository, outside of this package, in an error's traceback, or ""."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = frame.filename.removeprefix(f"{ROOT}/")
         if path.startswith(("mixgraph/", "callbacks/", "datamodules/", "tools/bench/peer/")):

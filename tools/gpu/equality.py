@@ -1,4 +1,4 @@
-"""Section 1: what the card computes, against the CPU; no waiting in a step; the tests that are marked `gpu`."""
+"""Section 1: compares results of the GPU with the CPU, finds synchronisation in a step, runs tests marked `gpu`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tools.gpu.timed_search import CPU, prune_once
 from tools.gpu.timing import synchronize, tf32
 from tools.gpu.workloads import Training, console_case, copy_values, demo_case, make_training
 
-# Of float32, all relative: about twenty times what the CPU's float32 is from its float64, see docs/gpu.md.
+# Relative bounds for float32: about twenty times the difference of float32 and float64 on the CPU, see docs/gpu.md.
 LOSS_BOUND, GRADIENT_BOUND, MIX_BOUND, LINEAR_BOUND = 3e-6, 1e-4, 1e-5, 5e-5
 DOUBLE_LOSS_BOUND, DOUBLE_GRADIENT_BOUND = 1e-9, 1e-6
 COURSE_BOUND = 5e-3  # after some optimizer steps: Adam makes a step of full size of the smallest gradient
@@ -54,7 +54,7 @@ def run(context: Context) -> None:
 
 
 def _step(context: Context, label: str, case: Case) -> None:
-    """One step from the initial values, in float32."""
+    """Compares one step from the initial values, in float32."""
     (here, _), (there, _) = (make_training(case, device) for device in (CPU, context.device))
     expected_terms, expected_gradients = gradients(here.module, here.clips[0])
     terms, gradients_there = gradients(there.module, there.clips[0])
@@ -69,7 +69,7 @@ def _step(context: Context, label: str, case: Case) -> None:
 
 
 def _double(context: Context, case: Case) -> None:
-    """The same in float64: what differs now is no rounding."""
+    """Compares one step in float64, in which differences are no longer due to rounding."""
     (here, _), (there, _) = (make_training(case, device) for device in (CPU, context.device))
     expected_terms, expected_gradients = gradients(*in_double(here))
     terms, gradients_there = gradients(*in_double(there))
@@ -79,7 +79,7 @@ def _double(context: Context, case: Case) -> None:
 
 
 def _course(context: Context, case: Case, steps: int) -> None:
-    """Some optimizer steps: the losses that each device sees on its own way."""
+    """Compares the losses of some optimizer steps, for which each device uses the values of its earlier steps."""
     (here, _), (there, _) = (make_training(case, device) for device in (CPU, context.device))
     losses = [[float(training.step()) for _ in range(steps)] for training in (here, there)]
     differences = [relative(loss, expected) for expected, loss in zip(*losses, strict=True)]
@@ -92,7 +92,7 @@ def _course(context: Context, case: Case, steps: int) -> None:
 
 
 def _pruning(context: Context, case: Case) -> None:
-    """Whole-song scores, trials and a round, from values that were trained on the card."""
+    """Compares whole-song scores, trials and a pruning round, from values that were trained on the GPU."""
     (here, song), (there, _) = (make_training(case, device) for device in (CPU, context.device))
     for _ in range(8 if context.quick else 100):
         there.step()
@@ -130,12 +130,12 @@ def _scores(context: Context, here: ConsoleModule, there: ConsoleModule, song: S
 
 
 def _nearest(result: RoundResult) -> float:
-    """How near the nearest trial was to its bound: a verdict within the rounding may go either way."""
+    """Returns the smallest distance of a trial's loss to its bound; within rounding, verdicts may differ."""
     return min((abs(trial.loss - trial.bound) for trial in result.trials if not trial.stopped), default=math.inf)
 
 
 def _waiting(context: Context, training: Training) -> None:
-    """Refuses what makes the host wait for the card, phase by phase, once everything that is made once is there."""
+    """Checks phase by phase that a step, once caches are filled, does not make the host wait for the GPU."""
     context.card_only()
     for _ in range(2 * len(training.clips)):
         training.step()
@@ -149,7 +149,7 @@ def _waiting(context: Context, training: Training) -> None:
 
 
 def _first_wait(training: Training, watched: str) -> str:
-    """Where a phase of a step waits for the card first, or ""; once for every clip."""
+    """Runs one phase of a step for every clip; returns the first place where it waits for the GPU, or ""."""
     for _ in training.clips:
         for phase, call in training.phases().items():
             torch.cuda.set_sync_debug_mode("error" if phase == watched else "default")
@@ -163,12 +163,12 @@ def _first_wait(training: Training, watched: str) -> str:
 
 
 def _tests(context: Context) -> None:
-    """The tests of the repository that need a card, one row each."""
+    """Runs the repository's tests that need a GPU; each gives a row."""
     context.card_only()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "tests.xml"
         command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "tests/test_gpu.py", "-p", "no:cacheprovider"]
-        # Warnings of other versions of torch are no failures of the card's.
+        # A warning of another version of torch does not mean that the GPU fails.
         command += ["-W", "default", f"--junitxml={report}"]
         try:
             done = subprocess.run(command, cwd=ROOT, timeout=max(10.0, context.left), check=False)

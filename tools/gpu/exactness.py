@@ -1,4 +1,4 @@
-"""How far values on two devices are from each other."""
+"""Measures differences of values on two devices."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from mixgraph.search.module import ConsoleModule
 from mixgraph.songs.training_clips import Clip
 from tools.gpu.workloads import Training, move_clip
 
-UNIT_GRADIENTS = "delay_z"  # whose gradients have modulus 1 whatever arrives: next to nothing gives any direction
+UNIT_GRADIENTS = "delay_z"  # its gradients are normalised to modulus 1: tiny gradients have an arbitrary direction
 
 
 def relative(value: float, expected: float) -> float:
-    """The difference against what is expected; that of two zeros is 0."""
+    """Returns the difference relative to the expected value; 0 if both are zero."""
     return 0.0 if value == expected else abs(value - expected) / max(abs(expected), 1e-12)
 
 
 def relative_norm(value: Tensor, expected: Tensor) -> float:
-    """The norm of the difference against that of what is expected, in float64 on the CPU."""
+    """Returns the norm of the difference over the norm of the expected tensor, in float64 on the CPU."""
     actual, exact = value.detach().double().cpu(), expected.detach().double().cpu()
     difference = float((actual - exact).norm())
     return 0.0 if difference == 0 else difference / max(float(exact.norm()), 1e-30)
 
 
 def gradients(module: ConsoleModule, clip: Clip) -> tuple[dict[str, float], dict[str, Tensor]]:
-    """All terms of the objective, and the gradients of its sum, by parameter."""
+    """Returns all terms of the objective, and the gradients of their sum by parameter."""
     module.zero_grad()
     terms = module.losses(clip)
     terms["loss"].backward()
@@ -37,7 +37,7 @@ def gradients(module: ConsoleModule, clip: Clip) -> tuple[dict[str, float], dict
 
 
 def linear_gradients(module: ConsoleModule, clip: Clip) -> tuple[Tensor, dict[str, Tensor]]:
-    """The mix, and the gradients of a fixed linear functional of it: no sign of a loss can flip by rounding."""
+    """Returns the mix, and gradients of a fixed linear functional of it, where rounding cannot flip a loss's sign."""
     module.zero_grad()
     mix = module._render_clip(clip, module.parameters_by_type(), module.weights, None).mix
     generator = torch.Generator().manual_seed(0)
@@ -49,7 +49,7 @@ def linear_gradients(module: ConsoleModule, clip: Clip) -> tuple[Tensor, dict[st
 
 
 def largest(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tuple[float, dict[str, float]]:
-    """The largest relative difference but for delays' positions, and that of each parameter."""
+    """Returns the largest relative difference except for delays' positions, and the difference of each parameter."""
     if actual.keys() != expected.keys():
         raise ValueError(f"gradients: of {', '.join(sorted(expected))} expected, got {', '.join(sorted(actual))}")
     differences = {name: relative_norm(actual[name], expected[name]) for name in expected}
@@ -58,7 +58,7 @@ def largest(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tup
 
 
 def in_double(training: Training) -> tuple[ConsoleModule, Clip]:
-    """The module and its first clip in float64; the module is changed."""
+    """Returns the module and its first clip in float64; the module is changed in place."""
     module = training.module.double()
     if module.loudest is not None:
         module.loudest = module.loudest.double()

@@ -1,4 +1,4 @@
-"""A song of 4 minutes and 24 tracks by the default schedule, scaled to fit, and what the full one would take."""
+"""Searches a song of 4 minutes and 24 tracks by a shortened schedule, and extrapolates to the default schedule."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tools.gpu.timing import device_seconds, wall_seconds
 from tools.gpu.workloads import DEFAULT_SCHEDULE, QUICK, MadeSongData, Training, costs_of, make_training
 
 GOAL_SECONDS = 90.0
-_SHARE_OF_TRAINING, _SHARE_OF_TRIALS = 0.2, 0.6  # of the time that is left, of the scaled search
+_SHARE_OF_TRAINING, _SHARE_OF_TRIALS = 0.2, 0.6  # shares of the time that is left, in the shortened search
 _LEAST_SECONDS = 15.0
-_STAGES, _MOST_ROUNDS = 1, 2  # of the scaled search
-_TRIALS = 1.5  # of a round of brute force, for each processor: it measures all of them, and tries about half
+_STAGES, _MOST_ROUNDS = 1, 2  # in the shortened search
+_TRIALS = 1.5  # evaluations in a brute-force round for each processor: it measures all of them, and tries about half
 
 
 def run(context: Context) -> None:
@@ -47,7 +47,7 @@ def run(context: Context) -> None:
 
 
 def _parts(context: Context, label: str, training: Training, song: Song) -> tuple[float, float]:
-    """Median seconds of a step and of a trial, with what else a search of such a song is made of."""
+    """Measures the parts of a search of such a song; returns the median seconds of a step and of a trial."""
     module = training.module
     repeats = 2 if context.quick else 10
     steps = device_seconds(training.step, context.device, repeats, 5)
@@ -68,7 +68,7 @@ def _parts(context: Context, label: str, training: Training, song: Song) -> tupl
 
 
 def _scaled(context: Context, label: str, data: MadeSongData, step: float, rounds: int) -> None:
-    """Few steps a stage, and a round or two; each missing round is taken to cost what the last one did."""
+    """Searches with few steps and one or two rounds, and extrapolates: missing rounds cost as much as the last."""
     budget = context.left
     count = max(2, min(DEFAULT_SCHEDULE.steps_per_stage, int(_SHARE_OF_TRAINING * budget / step / (_STAGES + rounds))))
     if context.quick:

@@ -1,4 +1,4 @@
-"""Section 6: songs a minute with several songs on one card: as one disconnected graph, and as processes."""
+"""Section 6: measures songs a minute with several songs on one GPU: as one disconnected graph, and as processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tools.gpu.timing import device_seconds
 from tools.gpu.workloads import DEMO_SCHEDULE, QUICK, costs_of, joint_training, made_song
 
 COUNTS = (1, 4, 16)
-_MEASURE_SECONDS = 4.0  # of steps, and of trials, in every process
+_MEASURE_SECONDS = 4.0  # the time for steps, and that for trials, in every process
 
 
 def run(context: Context) -> None:
@@ -31,7 +31,7 @@ def run(context: Context) -> None:
 
 
 def song_case(quick: bool) -> Case:
-    """A song like the demo: 12 s and 6 tracks, which are never silent."""
+    """Returns the case of a song like the demo: 12 s and 6 tracks, which are never silent."""
     return QUICK if quick else Case(tracks=6, seconds=12.0)
 
 
@@ -51,7 +51,7 @@ def _joint(context: Context, count: int) -> None:
 
 
 def _processes(context: Context, count: int) -> None:
-    """Each process takes turns at the card as the driver lets it; all measure at the same time."""
+    """Measures several processes at the same time, which share the GPU as the driver schedules them."""
     if context.left < 20 and not context.quick:
         raise Unavailable("no time left")
     seconds = 0.3 if context.quick else _MEASURE_SECONDS
@@ -89,7 +89,7 @@ def _processes(context: Context, count: int) -> None:
 
 
 def _answers(workers: list[subprocess.Popen[str]]) -> list[dict[str, Any]]:
-    """Waits until all are ready, lets them go, and takes what each of them measured."""
+    """Waits until all workers are ready, starts them together, and collects their measurements."""
     for worker in workers:
         _line(worker)
     for message in ("steps", "trials"):

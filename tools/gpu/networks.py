@@ -1,4 +1,4 @@
-"""Section 7: the estimator's training step and inference; the renderer's schedules, one by one against batched."""
+"""Section 7: measures the estimator's training step and inference, and the renderer's schedules."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from tools.gpu.workloads import console_case, console_label, make_training
 PAPER_SPEEDUP = "5.8x in the paper, on an RTX 3090"
 METHODS: tuple[Method, ...] = ("one_by_one", "greedy", "beam", "auto")
 ESTIMATE_BOUND = 1e-3
-_BATCH = 16  # of configs/estimator.yaml
-_SEGMENTS = 6  # of a song, in inference
+_BATCH = 16  # the batch size of configs/estimator.yaml
+_SEGMENTS = 6  # the number of segments of a song in inference
 _SPREAD = 0.3
 
 
@@ -49,8 +49,8 @@ class EstimatorTraining:
     """The estimator on a device, with a batch of synthetic examples.
 
     Args:
-        module: on the device, standardised.
-        batch: on the device.
+        module: the estimator on the device, with the statistics of a training set.
+        batch: a batch of examples on the device.
     """
 
     def __init__(self, module: EstimatorModule, batch: Data) -> None:
@@ -61,7 +61,7 @@ class EstimatorTraining:
         )
 
     def step(self) -> Tensor:
-        """One step, as the module trains by Lightning, but for the schedule of rates."""
+        """Makes one training step as with Lightning, but without the schedule of learning rates."""
         self.optimizer.zero_grad()
         answers = self.module.network(self.batch)
         loss = self.module.losses_of(self.batch, answers)["loss"]
@@ -72,7 +72,7 @@ class EstimatorTraining:
 
     @torch.no_grad()
     def infer(self) -> Tensor:
-        """The probabilities of keeping each processor."""
+        """Predicts the probability of keeping each processor."""
         return self.module(self.batch).keep
 
 
@@ -81,7 +81,7 @@ def estimator_task(quick: bool) -> EstimatorTask:
 
 
 def make_estimator(quick: bool) -> tuple[EstimatorModule, list[Data]]:
-    """A fresh estimator, and an example of each of a few songs with a random graph, on the CPU."""
+    """Makes an untrained estimator, and an example of each of a few songs with random graphs, on the CPU."""
     task = estimator_task(quick)
     torch.manual_seed(0)
     module = EstimatorModule(task, NetworkSettings(32, 1, 0.0) if quick else NetworkSettings())
@@ -109,7 +109,7 @@ def _example(module: EstimatorModule, seed: int) -> Data:
 
 
 def batch_of(examples: list[Data], size: int) -> Data:
-    """Some examples, again and again until there are enough."""
+    """Repeats examples until a batch of the given size is full."""
     batch: Any = Batch.from_data_list([examples[i % len(examples)] for i in range(size)])
     return batch
 
@@ -152,7 +152,7 @@ def _estimator(context: Context) -> None:
 
 
 def _schedules(context: Context, label: str, tracks: int, share: float) -> None:
-    """Rendering of a clip without a gradient, and with one, by each schedule."""
+    """Measures the rendering of a clip by each schedule, without and with a gradient."""
     training, _ = make_training(console_case(tracks, share, context.quick), context.device)
     module, clip = training.module, training.clips[0]
     methods = METHODS if not context.quick else ("one_by_one", "auto")

@@ -1,4 +1,4 @@
-"""Runs the sections one after the other, each in a process of its own with a limit, and keeps their results."""
+"""Runs the sections one after the other, each in a separate process with a time limit, and keeps their results."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from tools.gpu.report import LOG, Ran, write
 from tools.gpu.rows import Row, RowFile
 
 PROBE_SECONDS = 90.0
-LEAST_SECONDS = 15.0  # below which a section is not worth starting: it imports torch first
-WORTHWHILE_SECONDS = 30.0  # that a section is given at least, where they are left
-_LOOK_SECONDS = 2.0  # between looks at what a section has written
-_DYING_SECONDS = 10.0  # a process that the driver holds may not end even when it is killed
+LEAST_SECONDS = 15.0  # a section is only started if so much time is left: importing torch takes seconds
+WORTHWHILE_SECONDS = 30.0  # the least time that a section gets, if so much is left
+_LOOK_SECONDS = 2.0  # the interval at which the file of a running section is read
+_DYING_SECONDS = 10.0  # the time to wait for a killed process: one that hangs in the driver may not end
 
 
 @dataclass(frozen=True)
 class Options:
-    """Of a check.
+    """The options of a check.
 
     Attributes:
-        out: folder of the results.
+        out: the folder of the results.
         device: `"cuda"` or `"cpu"`.
-        quick: everything small.
-        minutes: time limit of all sections together.
-        sections: names of those that are run.
+        quick: make everything small, which only tests that it runs.
+        minutes: the time limit of all sections together.
+        sections: the names of the sections to run.
     """
 
     out: Path
@@ -49,7 +49,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a process ended: its seconds, and why it was not well, or ""."""
+    """The end of a process: how many seconds it ran, and the reason of its failure or ""."""
 
     seconds: float
     reason: str
@@ -58,13 +58,13 @@ class Ending:
 def run_process(
     command: Sequence[str], limit: float, log: IO[bytes], while_waiting: Callable[[], None] = lambda: None
 ) -> Ending:
-    """Runs a command in a process group of its own; all of the group is killed after `limit` seconds, and at the end.
+    """Runs a command in a new process group, which is killed completely after `limit` seconds and at the end.
 
     Args:
-        command: to run, in the repository's root.
-        limit: seconds after which the command is killed.
-        log: takes all that it prints.
-        while_waiting: called every two seconds.
+        command: the command, which runs in the repository's root.
+        limit: the seconds after which the command is killed.
+        log: the file for everything that the command prints.
+        while_waiting: a function to call every two seconds.
     """
     started = time.monotonic()
     process = subprocess.Popen(
@@ -99,8 +99,8 @@ def run_process(
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process and all that it started."""
-    with suppress(ProcessLookupError):  # all of the group is gone
+    """Kills a process and all processes that it started."""
+    with suppress(ProcessLookupError):  # the whole group has ended already
         os.killpg(process.pid, signal.SIGKILL)
     try:
         process.wait(_DYING_SECONDS)
@@ -112,8 +112,8 @@ class Check:
     """A run of some sections.
 
     Args:
-        options: what the command line asks for.
-        log: told what is going on, one line each.
+        options: the options of the command line.
+        log: a function that is called with lines about the progress.
     """
 
     def __init__(self, options: Options, log: Callable[[str], None]) -> None:
@@ -123,7 +123,7 @@ class Check:
         self.ran: list[Ran] = []
 
     def run(self) -> str:
-        """Runs all sections; results are written whenever there is something new. Returns the Markdown."""
+        """Runs all sections, writes the results whenever there are new ones, and returns the Markdown."""
         self.options.out.mkdir(parents=True, exist_ok=True)
         before = signal.signal(signal.SIGTERM, _end)
         try:
@@ -166,7 +166,7 @@ class Check:
             self._run(section, limit, folder, log_file)
 
     def _share(self, section: Section, left: float) -> float:
-        """Its part of the seconds that are left for it and all after it: none can take the time of the others."""
+        """Returns the section's share of the seconds that are left for it and all later ones."""
         coming = [other for other in SECTIONS if other.name in self.options.sections]
         coming = coming[coming.index(section) :]
         share = left * section.seconds / sum(other.seconds for other in coming)
@@ -198,7 +198,7 @@ class Check:
         command += ["--device", self.options.device, "--until", f"{time.monotonic() + limit:.1f}"]
         try:
             ending = run_process(command + ["--quick"] * self.options.quick, limit, log_file, look)
-        except BaseException:  # ended from outside
+        except BaseException:  # such as Ctrl-C or a signal
             look()
             raise
         all_rows = rows.read()
@@ -213,7 +213,7 @@ class Check:
 
     @property
     def well(self) -> bool:
-        """Whether something was measured, and no row failed."""
+        """True if something was measured and no row failed."""
         rows = [row for section in self.ran for row in section.rows]
         return any(row.status == "ok" for row in rows) and not any(row.status == "failed" for row in rows)
 
@@ -223,5 +223,5 @@ def _because(reason: str) -> str:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    """Turns a signal into an exception, so that what was started is ended on the way out."""
+    """Turns a signal into an exception, so that started processes are killed on the way out."""
     sys.exit(128 + number)

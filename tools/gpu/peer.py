@@ -1,4 +1,4 @@
-"""Section 8: the training step of the peer, the harness of ours over `grafx`, where that is installed."""
+"""Section 8: measures the training step of the peer (our harness over `grafx`), if `grafx` is installed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _step(context: Context, label: str, case: Case) -> None:
 
 
 def to_device(value: Any, device: torch.device) -> Any:
-    """The same value with all tensors in it on a device; dataclasses are changed in place."""
+    """Moves all tensors in a value to a device, and returns the value; dataclasses are changed in place."""
     if isinstance(value, torch.Tensor):
         return value.to(device)
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""The sections in order of worth, their limits, and what must be installed for them. Imports no torch."""
+"""The sections in order of importance, their time limits and required packages. Does not import torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 MINUTES = 8.0
 LEAST_TORCH = (2, 11)
-# Import name -> name in the package index.
+# Name to import -> name in the package index.
 PACKAGES = {
     "torch": "torch",
     "torchaudio": "torchaudio",
@@ -31,13 +31,13 @@ PACKAGES = {
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the check.
+    """A section of the check.
 
     Attributes:
-        name: on the command line and in the tables.
-        module: name of the module in `tools.gpu` whose `run` measures the section.
-        seconds: that are kept for it of the whole check's 8 minutes; what earlier sections leave is shared out.
-        title: heading of its table.
+        name: the name on the command line and in the tables.
+        module: the name of the module in `tools.gpu` whose `run` measures the section.
+        seconds: the time reserved for it in the whole check's 8 minutes; time that earlier sections leave is shared.
+        title: the heading of its table.
     """
 
     name: str
@@ -60,7 +60,7 @@ NAMES = tuple(section.name for section in SECTIONS)
 
 
 def missing_packages() -> list[str]:
-    """One line for each package that the sections need and that is not there, or too old."""
+    """Returns a line for each package that the sections need and that is missing or too old."""
     lines = []
     for name, package in PACKAGES.items():
         if importlib.util.find_spec(name) is None:

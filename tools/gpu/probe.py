@@ -1,4 +1,4 @@
-"""Whether a GPU answers, and what machine this is; a process of its own, so that a broken driver ends nothing else.
+"""Checks that a GPU works, and describes the machine; a separate process, since a broken driver may crash it.
 
 python -m tools.gpu.probe cuda FILE
 """
@@ -20,7 +20,7 @@ from tools.bench.machine import processor_model
 
 
 def probe(device: str) -> dict[str, Any]:
-    """What the tables say about the machine; `error` says why a device cannot be used, "" where it can."""
+    """Describes the machine for the tables; `error` says why the device cannot be used, or is ""."""
     import torch
 
     about: dict[str, Any] = {
@@ -38,7 +38,7 @@ def probe(device: str) -> dict[str, Any]:
     if not device.startswith("cuda"):
         return about
     about["driver"] = _driver()
-    with warnings.catch_warnings(record=True) as caught:  # an old driver is told by a warning
+    with warnings.catch_warnings(record=True) as caught:  # torch only warns about an old driver
         warnings.simplefilter("always")
         available = torch.cuda.is_available()
     if not available:

@@ -17,15 +17,15 @@ _ABOUT = ("device", "capability", "memory_gib", "driver", "cuda", "torch", "pyth
 
 @dataclass(frozen=True)
 class Ran:
-    """How a section went.
+    """The outcome of a section.
 
     Attributes:
-        section: that ran, or was skipped.
+        section: the section that ran or was skipped.
         status: `"failed"` where its process was killed or crashed.
-        seconds: that it took.
-        limit: that it had, in seconds; of a quick run, all that was left.
-        reason: why it was skipped or killed.
-        rows: what it measured until then.
+        seconds: the time that it took.
+        limit: its time limit in seconds; in a quick run, all that was left.
+        reason: the reason why it was skipped or killed, or "".
+        rows: the rows that it measured until its end.
     """
 
     section: Section
@@ -37,7 +37,7 @@ class Ran:
 
 
 def write(folder: Path, about: dict[str, Any], ran: Sequence[Ran]) -> str:
-    """Writes both files, each under a temporary name first; returns the Markdown."""
+    """Writes results.json and results.md atomically; returns the Markdown."""
     sections = [
         {
             "name": part.section.name,

@@ -18,14 +18,14 @@ class Row:
     """One line of the table.
 
     Attributes:
-        section: that measured it.
-        name: what was measured.
-        value: None where there is none.
-        unit: unit of the value.
-        goal: the bound that the value is held to, or the goal that it is compared with.
-        status: `"failed"` where a bound is not held, or something went wrong; a goal that is missed is no failure.
-        reason: why there is no value, or what else is to be said.
-        details: more of it, for the JSON file only.
+        section: the name of the section that measured the value.
+        name: the name of the measured quantity.
+        value: the value, or None if it could not be measured.
+        unit: the unit of the value.
+        goal: the bound that the value must keep, or the goal that it is compared with.
+        status: `"failed"` if a bound is exceeded or an error occurred; missing a goal is no failure.
+        reason: the reason why there is no value, or another remark.
+        details: further values, for the JSON file only.
     """
 
     section: str
@@ -39,10 +39,10 @@ class Row:
 
 
 class RowFile:
-    """A file of rows, to which a section appends and which outlives it.
+    """A file to which a section appends rows, so that they are kept even if the section is killed.
 
     Args:
-        path: the file, which is made when the first row comes.
+        path: the file, which is created with the first row.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,8 +55,8 @@ class RowFile:
             os.fsync(file.fileno())
 
     def read(self) -> list[Row]:
-        """All complete rows; the last line of a section that was killed while it wrote is left out."""
+        """Reads all complete rows; an incomplete last line of a killed section is left out."""
         if not self.path.exists():
             return []
-        lines = self.path.read_text(encoding="utf-8").split("\n")[:-1]  # what follows the last newline is torn
+        lines = self.path.read_text(encoding="utf-8").split("\n")[:-1]  # text after the last newline is incomplete
         return [Row(**json.loads(line)) for line in lines]

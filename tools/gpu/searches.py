@@ -1,4 +1,4 @@
-"""Section 3: a trial, a round and a whole search of the demo beside the CPU's time; then a large song."""
+"""Section 3: measures a trial, a round and a whole search of the demo on GPU and CPU; then a large song."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _trials_and_round(context: Context) -> None:
 
 
 def _other_blocks(context: Context, module: ConsoleModule, song: Song) -> None:
-    """What trials take with other sizes of blocks: the default was found on CPUs."""
+    """Measures trials with other block sizes, since the default was chosen on CPUs."""
     before = module.rendering
     for power in (19, 21):
         with context.part(f"demo: blocks of 2^{power}"):
@@ -73,7 +73,7 @@ def _other_blocks(context: Context, module: ConsoleModule, song: Song) -> None:
 
 
 def _demo(context: Context) -> None:
-    """300 + 4 x 50 steps with leave-one-out at both ends, as configs/demo.yaml has it but for 100 console steps."""
+    """Searches by configs/demo.yaml, leave-one-out at both ends, but with 300 instead of 400 console steps."""
     if context.quick:
         song = made_song(demo_case(True), 0)
         data: SongData = MadeSongData([song], steps_per_stage=2, scored_seconds=1.0)
@@ -98,7 +98,7 @@ def _demo(context: Context) -> None:
 
 
 def _on_cpu(context: Context, record: SearchRecord, schedule: Schedule) -> None:
-    """Its steps and trials timed on all cores, times the counts of the card's search."""
+    """Estimates the CPU's time: steps and trials timed on all cores, times their numbers in the GPU's search."""
     training, song = make_training(demo_case(context.quick), CPU)
     steps, trials = [], []
     full = len(training.module.graph.processors)

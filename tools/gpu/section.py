@@ -26,14 +26,14 @@ def main() -> None:
     from tools.bench.speed.worker import end_with_parent
 
     end_with_parent()
-    warnings.filterwarnings("ignore")  # of other versions of torch; the log shall show what matters
+    warnings.filterwarnings("ignore")  # other versions of torch warn about more; the log should show errors only
     import torch
 
     from tools.gpu.context import Context
 
     if options.quick:
-        torch.set_num_threads(1)  # all is too short for threads to pay
-    # What the imports took is gone by now.
+        torch.set_num_threads(1)  # the work is too small for threads to help
+    # The time limit includes the imports.
     seconds = 600.0 if options.until is None else options.until - time.monotonic()
     context = Context(options.name, options.device, options.quick, RowFile(options.out), seconds)
     with context.part("all of the section"):

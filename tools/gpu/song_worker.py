@@ -1,4 +1,4 @@
-"""One song in a process of its own, which measures steps, then trials, at a signal each; see `many_songs`.
+"""Measures steps, then trials, of one song in a separate process; `many_songs` signals when each starts.
 
 python -m tools.gpu.song_worker cuda:0 4.0 0 7        device, seconds of either, whether small, seed of the song
 """
@@ -45,7 +45,7 @@ def main() -> None:
     _say(str(step))
     sys.stdin.readline()
     processors, number = len(training.module.graph.processors), count()
-    ceilings = [math.inf] * evaluator.target.num_windows  # with them nothing that was tried before is looked up
+    ceilings = [math.inf] * evaluator.target.num_windows  # with them no cached result of an earlier trial is used
     trial = _mean_seconds(lambda: evaluator.evaluate((next(number) % processors,), None, ceilings), seconds, device)
     total = expected_seconds(DEMO_SCHEDULE, costs_of(training.module, 1, step, trial))
     alone = expected_seconds(DEMO_SCHEDULE, costs_of(training.module, 1, step, 0.0))
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def _mean_seconds(call: Callable[[], Any], seconds: float, device: torch.device) -> float:
-    """Of calls in a row, for some seconds."""
+    """Repeats a call for some seconds, and returns the mean seconds of a call."""
     started, done = time.perf_counter(), 0
     while time.perf_counter() - started < seconds or done == 0:
         for _ in range(_AHEAD):

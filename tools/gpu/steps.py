@@ -1,4 +1,4 @@
-"""Section 2: what a training step takes, and where it goes."""
+"""Section 2: measures the time of a training step and of its phases and kernels."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def measure(context: Context, label: str, training: Training) -> None:
 
 
 def _phases(context: Context, label: str, training: Training) -> None:
-    """The wall time of each phase, with a wait behind it; their sum is more than a step."""
+    """Measures the wall time of each phase with a synchronisation after it; the sum is longer than a step."""
     samples: dict[str, list[float]] = {}
     for _ in range(3 if context.quick else 8):
         for phase, call in training.phases().items():
@@ -71,7 +71,7 @@ def _memory(context: Context, label: str, training: Training) -> None:
 
 
 def _kernels(context: Context, label: str, training: Training, step_seconds: float) -> None:
-    """Kernels of a step, and the share of a step in which the card works on them."""
+    """Counts the kernels of a step, and measures the share of a step in which the GPU is busy."""
     context.card_only()
     steps = 2
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
@@ -97,7 +97,7 @@ def _kernels(context: Context, label: str, training: Training, step_seconds: flo
 
 
 def _fused(context: Context, label: str, training: Training) -> None:
-    """AdamW in one kernel a group, where the device has it."""
+    """Measures steps with fused AdamW (one kernel for each parameter group), if the device supports it."""
     optimizer = torch.optim.AdamW([p for p in training.module.parameters() if p.requires_grad], lr=0.0, fused=True)
     for parameter in training.module.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -109,7 +109,7 @@ def _fused(context: Context, label: str, training: Training) -> None:
 
 
 def _tf32(context: Context, label: str, training: Training) -> None:
-    """Matrix products (envelopes, mel bands, taps) and convolutions in TF32, and what it costs in accuracy."""
+    """Measures steps with matrix products (envelopes, mel bands, taps) and convolutions in TF32, and their errors."""
     context.card_only()
     clip = training.clips[0]
     with tf32(matrices=False, convolutions=False):

@@ -1,4 +1,4 @@
-"""Trials, rounds and whole searches with a clock."""
+"""Times trials, rounds and whole searches."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tools.bench.clock import StageClock
 from tools.gpu.timing import wall_seconds
 
 CPU = torch.device("cpu")
-TOLERANCE = 0.03  # of a search
+TOLERANCE = 0.03  # the tolerance of searches
 
 
 def trial_seconds(module: ConsoleModule, song: Song, trials: int, early_stop: bool = False) -> list[float]:
-    """Of single processors, spread over the graph; the evaluation that fills the caches is not among them."""
+    """Times trials of single processors spread over the graph, without the first evaluation, which fills caches."""
     evaluator = song_evaluator(module, song)
     loss = evaluator.evaluate(()).loss
     count = len(module.part(song).graph.processors)
@@ -34,7 +34,7 @@ def trial_seconds(module: ConsoleModule, song: Song, trials: int, early_stop: bo
 
 
 def prune_once(module: ConsoleModule, song: Song) -> RoundResult:
-    """A round of the default sampler, as a search runs it."""
+    """Runs a pruning round of the default sampler, as a search does."""
     graph = module.part(song).graph
     return prune_round(
         song_evaluator(module, song),
@@ -50,15 +50,15 @@ def prune_once(module: ConsoleModule, song: Song) -> RoundResult:
 
 @dataclass(frozen=True)
 class SearchRecord:
-    """A search that was run.
+    """The times and results of a search.
 
     Attributes:
-        clock: seconds of its stages, from the start of the fit on.
-        start: seconds before that: delays are heard, targets transformed.
-        trials: number of trials of each round.
-        ended: it came to its end before its deadline.
-        loss: match loss of the whole song at the end.
-        processors: before and after.
+        clock: the seconds of its stages, from the start of the fit on.
+        start: the seconds before that, in which delays are initialised from the mix and targets transformed.
+        trials: the number of trials of each round.
+        ended: True if the search was complete before its deadline.
+        loss: the match loss of the whole song at the end.
+        processors: the number of processors before and after the search.
         module: the module with the pruned graph.
     """
 
@@ -72,7 +72,7 @@ class SearchRecord:
 
     @property
     def details(self) -> dict[str, Any]:
-        """For the JSON file: what each stage took."""
+        """Returns the times of each stage, for the JSON file."""
         clock = self.clock
         return {
             "steps": clock.steps,
@@ -85,7 +85,7 @@ class SearchRecord:
 
 
 def run_search(data: SongData, schedule: Schedule, device: torch.device, seconds: float) -> SearchRecord:
-    """A search by Lightning, as the command line runs it; it is told to end after some seconds."""
+    """Runs a search with Lightning, as the command line does, but stops it after some seconds."""
     module = ConsoleModule(sample_rate=data.sample_rate, warm_up_seconds=data.warm_up / data.sample_rate)
     module.regularizers = replace(module.regularizers, sparsity_ramp_steps=schedule.sparsity_ramp_steps)
     pruning = IterativePruning(schedule.console_stages, schedule.rounds, leave_one_out=schedule.leave_one_out)

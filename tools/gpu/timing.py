@@ -14,9 +14,9 @@ from tools.bench.clock import synchronize
 
 
 def device_seconds(call: Callable[[], Any], device: torch.device, repeats: int, warm_up: int) -> list[float]:
-    """The seconds of each of some calls in a row, after others that are not timed.
+    """Returns the seconds of each of `repeats` calls in a row, after `warm_up` calls that are not timed.
 
-    On a GPU by events, without waiting between the calls, as a training does not wait: the host may run ahead.
+    On a GPU they are measured by events without synchronising between calls, so the host may run ahead as in training.
     """
     for _ in range(warm_up):
         call()
@@ -33,7 +33,7 @@ def device_seconds(call: Callable[[], Any], device: torch.device, repeats: int, 
 
 
 def wall_seconds(call: Callable[[], Any], device: torch.device) -> float:
-    """The seconds until a call has returned and the device has done its work."""
+    """Returns the seconds until a call has returned and the device has finished its work."""
     synchronize(device)
     started = time.perf_counter()
     call()
@@ -49,7 +49,7 @@ def _host_seconds(call: Callable[[], Any]) -> float:
 
 @contextmanager
 def tf32(matrices: bool, convolutions: bool) -> Iterator[None]:
-    """Whether matrix products and convolutions may round their float32 inputs to 10 bits (TF32)."""
+    """Allows or forbids matrix products and convolutions to round float32 inputs to 10 bits (TF32)."""
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("high" if matrices else "highest")
     torch.backends.cudnn.allow_tf32 = convolutions

@@ -19,7 +19,7 @@ from tools.bench.cases import DEMO, WARM_UP_SECONDS, Case, make_song
 from tools.bench.ours import OurSide
 
 QUICK = Case(tracks=2, seconds=3.0, clip_seconds=2.0, sample_rate=8000)
-_CLIPS = 4  # that steps take in turns
+_CLIPS = 4  # the number of clips that steps use in turns
 
 LOSS_INCREASE = SamplerSettings("brute_force", order="loss_increase")
 DEMO_SCHEDULE = Schedule(50, 6, 4, LOSS_INCREASE, True, 100)
@@ -27,28 +27,28 @@ DEFAULT_SCHEDULE = Schedule(500, 12, 12, LOSS_INCREASE, True, 2000)
 
 
 def demo_case(quick: bool) -> Case:
-    """The demo song."""
+    """Returns the case of the demo song."""
     return QUICK if quick else Case(song=str(DEMO))
 
 
 def console_case(tracks: int, share: float, quick: bool, seconds: float = 10.0) -> Case:
-    """A console on synthetic tracks that are stereo and never silent: no shortcut can be taken."""
+    """Returns the case of a console on stereo tracks that are never silent, so that no shortcut applies."""
     if quick:
         return replace(QUICK, tracks=2 if tracks < 24 else 3, share=share)
     return Case(tracks=tracks, seconds=seconds, share=share)
 
 
 def console_label(tracks: int, share: float) -> str:
-    """What the tables call it."""
+    """Returns the name of a console in the tables."""
     return f"{tracks} tracks, {'full' if share == 1 else f'{share:.0%} left'}"
 
 
 class Training:
-    """A console on a device, with clips and an optimizer; steps as a search makes them.
+    """A console on a device with clips and an optimizer, which makes the training steps of a search.
 
     Args:
         module: a console with its graph, on the device.
-        clips: that steps take in turns, on the device.
+        clips: the clips that steps use in turns, on the device.
     """
 
     def __init__(self, module: ConsoleModule, clips: Sequence[Clip]) -> None:
@@ -62,7 +62,7 @@ class Training:
         return clip
 
     def phases(self) -> dict[str, Callable[[], Any]]:
-        """The phases of the next step, to be called in order."""
+        """Returns the phases of the next step as functions, to be called in order."""
         clip = self.next_clip()
         kept: list[Tensor] = []
         self.optimizer.zero_grad()
@@ -73,7 +73,7 @@ class Training:
         }
 
     def step(self) -> Tensor:
-        """One step; returns its loss, for which nothing waits."""
+        """Makes one step; returns its loss without synchronising."""
         self.optimizer.zero_grad()
         loss = self.module.losses(self.next_clip())["loss"]
         loss.backward()
@@ -82,7 +82,7 @@ class Training:
 
 
 def make_training(case: Case, device: torch.device) -> tuple[Training, Song]:
-    """The training of a case, with the same values on every device, and its song, on the CPU."""
+    """Makes the training of a case, with the same values on every device, and its song, on the CPU."""
     side = OurSide(case)
     module = side.module.to(device)
     if module.loudest is not None:
@@ -92,13 +92,13 @@ def make_training(case: Case, device: torch.device) -> tuple[Training, Song]:
 
 
 def move_clip(clip: Clip, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Clip:
-    """The clip on a device, in a number format."""
+    """Returns the clip on a device, in a dtype."""
     starts = None if clip.starts is None else clip.starts.to(device)
     return clip._replace(sources=clip.sources.to(device, dtype), targets=clip.targets.to(device, dtype), starts=starts)
 
 
 def copy_values(source: ConsoleModule, destination: ConsoleModule) -> None:
-    """Gives a module the graph and the values of another, on the device that it is on."""
+    """Copies graph and values of one module to another, which stays on its device."""
     values = {
         t: {n: v.detach() for n, v in type_parameters.items()}
         for t, type_parameters in source.parameters_by_type().items()
@@ -107,7 +107,7 @@ def copy_values(source: ConsoleModule, destination: ConsoleModule) -> None:
 
 
 class MadeSongData(SongData):
-    """Songs that are there already, as a search takes them.
+    """A data module for songs that exist in memory.
 
     Args:
         songs: all songs of the search.
@@ -123,12 +123,12 @@ class MadeSongData(SongData):
 
 
 def made_song(case: Case, seed: int) -> Song:
-    """A song of its own name and audio."""
+    """Makes a song whose name and audio depend on the seed."""
     return replace(make_song(replace(case, seed=seed)), name=f"song{seed}")
 
 
 def joint_training(songs: Sequence[Song], case: Case, device: torch.device) -> Training:
-    """All songs as one disconnected graph."""
+    """Makes the training of all songs as one disconnected graph."""
     module = ConsoleModule(sample_rate=case.sample_rate, warm_up_seconds=WARM_UP_SECONDS)
     module.build(batch([build_console(song.subgroups, name=song.name) for song in songs]))
     module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]  # there is no Trainer
@@ -142,13 +142,13 @@ def joint_training(songs: Sequence[Song], case: Case, device: torch.device) -> T
 
 
 def costs_of(module: ConsoleModule, songs: int, step: float, trial: float) -> Costs:
-    """What a search of some songs like that of the module's graph costs, by the library's own estimate.
+    """Estimates the costs of a search of several songs like that of the module, by the library's estimate.
 
     Args:
-        module: console of all songs, or of one.
-        songs: how many there are.
-        step: seconds of a training step with all of them.
-        trial: seconds of a trial of one.
+        module: the console of all songs, or of one.
+        songs: the number of songs.
+        step: the seconds of a training step with all songs.
+        trial: the seconds of a trial of one song.
     """
     counts = module.graph.count()
     processors = round(len(module.graph.processors) / module.graph.num_songs)
