@@ -110,8 +110,8 @@ class ResultFolder(L.Callback):
         begins = f"goes on after stage {trainer.current_epoch}" if trainer.current_epoch else "begins"
         for song, partial in enumerate(self._places.partials):
             left = sum(pl_module.graph.songs[node] == song for node in pl_module.graph.processors)
-            told = f"The search {begins}: {trainer.max_epochs} stages, {left} processors"
-            append_line(partial / SEARCH_LOG, told)
+            first_line = f"The search {begins}: {trainer.max_epochs} stages, {left} processors"
+            append_line(partial / SEARCH_LOG, first_line)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         left = (trainer.max_epochs or 0) - trainer.current_epoch

@@ -202,7 +202,7 @@ class TimeBudget(L.Callback):
             return
         if trainer.should_stop:
             raise KeyboardInterrupt
-        trainer.should_stop = True  # first: the second one may come while this is told
+        trainer.should_stop = True  # first: the second signal may come while the message is printed
         rank_zero_info("\nInterrupted: ending with the graph as it is; once more to stop at once.")
 
     # Threads.
@@ -211,7 +211,7 @@ class TimeBudget(L.Callback):
         choice, saved = chosen_threads(), self._threads
         reason = "" if choice is None else f" ({choice.reason})"
         if choice is not None and not choice.fixed and saved is not None and saved < choice.threads:
-            torch.set_num_threads(saved)  # a search that goes on ends as one that was not stopped
+            torch.set_num_threads(saved)  # a resumed search ends as one that was not stopped
             reason = ", as the search had before"
         threads = torch.get_num_threads()
         if choice is not None:

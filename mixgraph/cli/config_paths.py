@@ -46,7 +46,7 @@ def read_saved_config(file: Path) -> dict[str, Any] | None:
     """Reads a configuration whose paths are relative to its file and makes them valid here; None if it has none.
 
     Raises:
-        ValueError: its paths are relative to something else.
+        ValueError: the file states that its paths are relative to another folder.
     """
     try:
         config = yaml.safe_load(file.read_text(encoding="utf-8"))

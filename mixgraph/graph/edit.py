@@ -62,11 +62,11 @@ def prune(graph: MixGraph, keep: Collection[int]) -> tuple[MixGraph, PruneIndex]
         if len(set(reaching)) < len(reaching) and node not in gone:
             raise ValueError(f"pruning would connect two nodes twice at {graph.label(node)}; keep one of its branches")
         cables[node] = reaching
-    heard = set(graph.inputs) | set(graph.outputs)
+    feeds_output = set(graph.inputs) | set(graph.outputs)
     for node in reversed(graph.topological_order):
-        if node in heard and node not in gone:
-            heard.update(source for source, _, _ in cables[node])
-    gone |= set(range(len(graph))) - heard
+        if node in feeds_output and node not in gone:
+            feeds_output.update(source for source, _, _ in cables[node])
+    gone |= set(range(len(graph))) - feeds_output
     survivors = [i for i in range(len(graph)) if i not in gone]
     renumber = {old: new for new, old in enumerate(survivors)}
     left = [(source, node, outlet, inlet) for node in survivors for source, outlet, inlet in cables[node]]
@@ -167,11 +167,11 @@ def without_inputs(graph: MixGraph, silent: Collection[int]) -> tuple[MixGraph, 
     for node in graph.topological_order:
         if any(p in live for p in graph.predecessors[node]):
             live.add(node)
-    heard = set(graph.outputs)
+    feeds_output = set(graph.outputs)
     for node in reversed(graph.topological_order):
-        if node in heard and node in live:
-            heard.update(graph.feeders[node])
-    left = heard & live
+        if node in feeds_output and node in live:
+            feeds_output.update(graph.feeders[node])
+    left = feeds_output & live
     nodes = tuple(i for i in range(len(graph)) if i in left)
     subgroups = tuple(g for g, i in zip(graph.subgroups, graph.inputs, strict=True) if i in left)
     return _take(graph, nodes, subgroups, tuple(graph.songs[i] for i in nodes)), nodes

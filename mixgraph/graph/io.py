@@ -112,8 +112,8 @@ def parameters_to_bytes(parameters: Mapping[str, Mapping[str, Tensor]], weights:
         ValueError: values that are not finite, weights out of range, or a name with a dot.
     """
     tensors = {WEIGHT_KEY: weights}
-    for node_type, named in parameters.items():
-        for name, value in named.items():
+    for node_type, type_parameters in parameters.items():
+        for name, value in type_parameters.items():
             if "." in node_type or "." in name:
                 raise ValueError(f"parameters: a name cannot have a dot, got {node_type!r}, {name!r}")
             if value.shape[0] > 0:

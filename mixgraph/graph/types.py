@@ -154,11 +154,11 @@ class MixGraph:
 
     def branch(self, node: int) -> tuple[str, ...]:
         """The outlets of splitters between the head of a node's chain and the node, where the chain is parted there."""
-        named = []
+        outlet_labels = []
         for splitter, outlet in self._chains[1][node]:
             names = registered()[self.types[splitter]].outlet_names if self.types[splitter] in registered() else ()
-            named.append(names[outlet] if outlet < len(names) else f"outlet {outlet}")
-        return tuple(named)
+            outlet_labels.append(names[outlet] if outlet < len(names) else f"outlet {outlet}")
+        return tuple(outlet_labels)
 
     @cached_property
     def _chains(self) -> tuple[list[int], list[tuple[tuple[int, int], ...]]]:

@@ -32,10 +32,10 @@ def batch_values(parts: Sequence[GraphValues]) -> GraphValues:
     graph = batch([part.graph for part in parts])
     rows: dict[str, dict[str, list[Tensor]]] = {}
     for part in parts:
-        for node_type, named in part.parameters.items():
-            for name, value in named.items():
+        for node_type, type_parameters in part.parameters.items():
+            for name, value in type_parameters.items():
                 rows.setdefault(node_type, {}).setdefault(name, []).append(value)
-    parameters = {t: {name: torch.cat(values) for name, values in named.items()} for t, named in rows.items()}
+    parameters = {t: {name: torch.cat(values) for name, values in type_rows.items()} for t, type_rows in rows.items()}
     return GraphValues(graph, parameters, torch.cat([part.weights for part in parts]))
 
 

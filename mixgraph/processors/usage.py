@@ -17,7 +17,7 @@ class Usage:
         track_rate, subgroup_rate: share of the tracks, and of the subgroups, that have such a processor.
         needs: the property that an instrument must have to get the processor: recorded in stereo, meant for echoes, or
             meant for reverberation; `""` for none.
-        on_subgroups: whether synthetic songs with known graphs have it on subgroups too.
+        on_subgroups: whether synthetic songs with known graphs have the processor on subgroups, too.
     """
 
     track_rate: float = 0.0

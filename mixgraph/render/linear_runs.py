@@ -224,18 +224,18 @@ class _Run(Function):
         program: Program = ctx.program
         tensors: tuple[Tensor, ...] = ctx.saved_tensors
         values = _Values(tensors, ctx.num_entering)
-        wanted = ctx.needs_input_grad[2:]
+        needs_grad = ctx.needs_input_grad[2:]
         exit_grads, energy_grads = grads[: len(program.exits)], list(grads[len(program.exits) :])
         # What spans the bins is written piece by piece; what all bins share (weights, constant gains) is summed.
         gradients = [
             None if not wants else torch.empty_like(t) if values.spans(t) else torch.zeros_like(t)
-            for t, wants in zip(tensors, wanted, strict=True)
+            for t, wants in zip(tensors, needs_grad, strict=True)
         ]
         for part in _parts(program, values):
             piece = _Piece(program, values.cut(part), _bins(part, values.bins, program.n_fft))
             piece.forward()
             arriving = [torch.conj_physical(grad[..., part]) for grad in exit_grads]
-            for into, grad in zip(gradients, piece.backward(arriving, energy_grads, wanted), strict=True):
+            for into, grad in zip(gradients, piece.backward(arriving, energy_grads, needs_grad), strict=True):
                 if into is None:
                     continue
                 if not values.spans(into):
@@ -345,17 +345,17 @@ class _Piece:
         return None
 
     def backward(
-        self, arriving: Sequence[Tensor], energy_grads: list[Tensor], wanted: Sequence[bool]
+        self, arriving: Sequence[Tensor], energy_grads: list[Tensor], needs_grad: Sequence[bool]
     ) -> list[Tensor | None]:
         """Returns the gradients of all tensors of the run: conjugated where they span the bins, or None.
 
         Args:
             arriving: conjugated gradients of the exits.
             energy_grads: gradients of the energies of each staged step.
-            wanted: which of the tensors need a gradient.
+            needs_grad: for each tensor of the run, whether its gradient is needed.
         """
         num_entering = len(self.values.entering)
-        gradients = _Gradients(self.batches, [*wanted[:num_entering], *[True] * len(self.program.steps)])
+        gradients = _Gradients(self.batches, [*needs_grad[:num_entering], *[True] * len(self.program.steps)])
         for gather, grad in zip(self.program.exits, arriving, strict=True):
             gradients.spread(gather, self.place, grad)
         responses, weights = list(self.values.responses), list(self.values.weights)
@@ -369,7 +369,7 @@ class _Piece:
                 gradients.spread(step.gather, self.place, grad)
                 continue
             energies = energy_grads.pop() if step.product.staged_channel is not None else None
-            wants = any(gradients.wanted[self.place[n][0]] for sources in step.gather.sources for n in sources)
+            wants = any(gradients.needs_grad[self.place[n][0]] for sources in step.gather.sources for n in sources)
             by_signal, response, weight = step.product.adjoint(
                 grad, energies, applied, responses.pop(), weights.pop(), self.bins, wants
             )
@@ -377,15 +377,15 @@ class _Piece:
             by_weight.append(weight)
             if by_signal is not None:
                 gradients.spread(step.gather, self.place, by_signal)
-        entering = [gradients.take(i) if wanted[i] else None for i in range(num_entering)]
+        entering = [gradients.take(i) if needs_grad[i] else None for i in range(num_entering)]
         return [*entering, *reversed(by_response), *reversed(by_weight)]
 
 
 class _Gradients:
     """Conjugated gradients of batches, summed row by row; a whole batch is taken over uncopied."""
 
-    def __init__(self, batches: Sequence[Tensor], wanted: Sequence[bool]) -> None:
-        self.batches, self.wanted = batches, wanted
+    def __init__(self, batches: Sequence[Tensor], needs_grad: Sequence[bool]) -> None:
+        self.batches, self.needs_grad = batches, needs_grad
         self.sums: list[Tensor | None] = [None] * len(batches)
         self.written: list[set[int]] = [set() for _ in batches]
 
@@ -395,12 +395,12 @@ class _Gradients:
         index = places[0][0][0]
         batch = self.batches[index]
         whole = [[(index, row)] for row in range(batch.shape[0])]
-        if places == whole and self.sums[index] is None and self.wanted[index] and batch.shape == grad.shape:
+        if places == whole and self.sums[index] is None and self.needs_grad[index] and batch.shape == grad.shape:
             self.sums[index], self.written[index] = grad, set(range(batch.shape[0]))
             return
         for row, targets in zip(grad.unbind(0), places, strict=True):
             for target, target_row in targets:
-                if self.wanted[target]:
+                if self.needs_grad[target]:
                     self._add(target, target_row, row)
 
     def _add(self, index: int, row: int, grad: Tensor) -> None:

@@ -12,7 +12,7 @@ from mixgraph.processors.readings import Automation, Bands, Curve, Decay, Gains,
 
 _OCTAVES_HZ = (63, 125, 250, 500, 1000, 2000, 4000, 8000, 16000)
 _T60_HZ = (250, 1000, 4000)
-_LOUD_DB, _MOST_TAPS = 12.0, 4  # taps that are told: this far below the loudest
+_LOUD_DB, _MOST_TAPS = 12.0, 4  # taps in texts: at most so far below the loudest, and so many
 
 
 def readings_text(readings: Sequence[Reading]) -> str:

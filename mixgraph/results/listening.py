@@ -67,15 +67,15 @@ def _rows(found_graph: FoundGraph, names: Sequence[str], option: str) -> set[int
     for row, (node, subgroup) in enumerate(zip(graph.inputs, graph.subgroups, strict=True)):
         for name in (normal_form(graph.names[node]), normal_form(subgroup)):
             rows.setdefault(name, set()).add(row)
-    wanted: set[int] = set()
+    chosen_rows: set[int] = set()
     for name in map(normal_form, names):
         if name not in rows:
             raise ValueError(
                 f"{option}: one of the tracks and subgroups {', '.join(filter(None, rows))} is needed, got {name!r}."
                 f"{did_you_mean(name, rows)}"
             )
-        wanted |= rows[name]
-    return wanted
+        chosen_rows |= rows[name]
+    return chosen_rows
 
 
 def _processors(found_graph: FoundGraph, names: Sequence[str]) -> list[int]:
@@ -86,12 +86,12 @@ def _processors(found_graph: FoundGraph, names: Sequence[str]) -> list[int]:
         label = normal_form(graph.label(node))
         for name in (label, label.rpartition(": ")[0], graph.types[node]):
             places.setdefault(name, set()).add(place)
-    wanted: set[int] = set()
+    chosen_places: set[int] = set()
     for name in map(normal_form, names):
         if name not in places:
             raise ValueError(
                 f"bypass: a type of processor, a chain or a processor of the graph is needed, such as "
                 f"{', '.join(repr(known) for known in list(places)[:3])}, got {name!r}.{did_you_mean(name, places)}"
             )
-        wanted |= places[name]
-    return sorted(wanted)
+        chosen_places |= places[name]
+    return sorted(chosen_places)

@@ -1,4 +1,4 @@
-"""Decoding of audio files: what is there, whatever the header says, within a bound."""
+"""Decodes audio files to their true length, even where the header is wrong, up to a bound on memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a layout says about a song, before any audio is read: its files, their order and subgroups."""
+"""The files of a song, their order and subgroups, as its layout states them, before any audio is read."""
 
 from __future__ import annotations
 

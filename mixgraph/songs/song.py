@@ -1,4 +1,4 @@
-"""A song in memory: its dry tracks, its mix, and what reading them showed and changed."""
+"""A song in memory: its dry tracks and its mix, with the offsets, levels and warnings from reading them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Song:
         sources: (K, 2, L) float32; mono tracks are on both channels at full level. May be mapped from a file.
         mix: (2, L) float32.
         mono: for every track, whether its file is mono or has two equal channels.
-        placements: for every track, the sample of its file (at the song's rate) that meets the mix's first, and the
-            polarity it was read with: what the files state and what was applied of the alignment.
+        placements: for every track, the sample of its file (at the song's rate) that is aligned with the mix's first,
+            and the polarity that it was read with: as the files state them, with the alignment where it was applied.
         level: the factor that `sources` and `mix` were multiplied by; dividing by it undoes it. Losses are of
             mixes at this level; `FoundGraph.render` takes and gives audio at the files' own level.
         alignment: for every track, its estimated offset and polarity, and whether they were applied.

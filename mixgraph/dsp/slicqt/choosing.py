@@ -1,4 +1,4 @@
-"""Which transform suits given stems: what ideal masks on it separate, and settings to try.
+"""Ranks transforms for given stems by how well ideal masks on them separate the stems, and draws settings to try.
 
 The ideal ratio mask of a stem is its magnitude over the sum of all stems' magnitudes; with the mix's phase it gives the
 best that a network which predicts magnitudes can hope for, so that a transform is judged before anything is trained.

@@ -142,8 +142,8 @@ def _sizes(widths: list[int], raster: Raster, oversampling: int) -> list[int]:
     """M_k of each band: never falling from low to high, or rounding would split blocks."""
     sizes, least = [], 4
     for width in widths[:-1]:
-        wanted = width * oversampling
-        size = 4 * -(-wanted // 4) if raster == "ragged" else 1 << (wanted - 1).bit_length()
+        least_size = width * oversampling
+        size = 4 * -(-least_size // 4) if raster == "ragged" else 1 << (least_size - 1).bit_length()
         least = max(least, size)
         sizes.append(least)
     last = widths[-1] * oversampling  # the one-sided band at half the rate is narrower than the one before it
