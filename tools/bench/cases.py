@@ -24,7 +24,7 @@ Kind = Literal["stereo", "mono"]
 DEMO = ROOT / "mixgraph" / "songs" / "demo_potassium"
 WARM_UP_SECONDS = 1.0
 _SUBGROUPS = {8: 3, 24: 6}
-_SPREAD = 0.3  # spread of the parameters of a case that stands for a trained console
+_SPREAD = 0.3  # spread of the parameters of a case that imitates a trained console
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Case:
         sample_rate: sample rate in Hz.
         song: folder of a real song, or "".
         kind: kind of the synthetic tracks; `"mono"` ones have two equal channels, as most recorded tracks do.
-        trained: the mix is what the console makes, with half of the processors nearly dry: trials are then accepted
-            and refused as in the middle of a search.
+        trained: make the mix with the console, half of whose processors are nearly dry; then trials are accepted and
+            refused as in the middle of a search.
         seed: seeds the song and the values.
     """
 
@@ -119,7 +119,7 @@ def real_case(base: Case, path: str) -> Case:
 
 
 def make_graph(case: Case, song: Song) -> MixGraph:
-    """The full console of the song, or the share of it that is left."""
+    """Makes the full console of the song, or a random part of it by the case's share of processors."""
     graph = build_console(song.subgroups, name=song.name)
     if case.share >= 1:
         return graph
@@ -130,7 +130,7 @@ def make_graph(case: Case, song: Song) -> MixGraph:
 def trained_values(
     case: Case, graph: MixGraph, processors: Processors, song: Song
 ) -> tuple[dict[str, dict[str, Tensor]], Tensor, Tensor]:
-    """Values of a console that has converged: parameters, weights, and the mix that they make, (2, L)."""
+    """Returns values that imitate a converged console: parameters, weights, and the mix (2, L) rendered with them."""
     generator = torch.Generator().manual_seed(case.seed)
     counts = graph.count()
     parameters = {t: processors[t].sample_initial_values(counts[t], generator, _SPREAD) for t in sorted(counts)}

@@ -22,7 +22,7 @@ class StageClock(L.Callback):
     """Measures the training of each stage and the pruning before it; it must be the last of the callbacks.
 
     Args:
-        deadline: `time.monotonic()` after which the search is told to end.
+        deadline: the value of `time.monotonic()` after which the search is stopped.
 
     Attributes:
         before: seconds of pruning, for each stage.

@@ -26,7 +26,7 @@ class Searches:
     Args:
         path: the file of the searches; None keeps nothing.
         run: the name of this run, which is the time of its start.
-        keep: whether results of earlier runs are used.
+        keep: use the results of earlier runs.
         log: called with a message on lines that cannot be read.
     """
 

@@ -1,4 +1,4 @@
-"""How far a mix is from its target, by the match loss and by measures that no search optimises, alike on every side."""
+"""Compares mixes with their targets by the match loss and by measures that no search optimises, alike for all sides."""
 
 from __future__ import annotations
 

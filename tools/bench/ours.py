@@ -165,7 +165,7 @@ class TimedEvaluator:
 
     Args:
         evaluator: the evaluator whose time is measured.
-        early_stop: whether the bound is passed on, so that evaluations can stop early.
+        early_stop: pass the bound on, so that evaluations can stop early.
     """
 
     def __init__(self, evaluator: SongEvaluator, early_stop: bool) -> None:

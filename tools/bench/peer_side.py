@@ -126,7 +126,7 @@ class PeerSide:
 
         Args:
             seed: seeds the initial values, the clips and the order of candidates.
-            on_stage: see `PeerSearch`.
+            on_stage: a function to call after every stage, see `PeerSearch`.
         """
         torch.manual_seed(seed)
         return PeerSearch(

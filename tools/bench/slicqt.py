@@ -130,7 +130,7 @@ def time_in_turns(calls: Calls, turns: int) -> tuple[dict[str, list[float]], dic
 
 
 def peak_mib(name: str, operation: str, seconds: float) -> float:
-    """Peak memory of one operation in a process of its own, above what it held before; NaN where it raises."""
+    """Measures the peak memory that one operation adds, in a separate process; NaN if it raises."""
     command = [sys.executable, "-m", "tools.bench.slicqt", "--child", name, operation, "--seconds", str(seconds)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return float(done.stdout.split()[-1]) if done.returncode == 0 else math.nan

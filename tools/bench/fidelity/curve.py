@@ -24,7 +24,7 @@ class Curve:
         song: the song at the level of its files.
 
     Raises:
-        ValueError: a song that ends before it can be measured: 1 s without history and .4 s of loudness.
+        ValueError: the song is too short to be measured: it needs 1 s of warm-up and 0.4 s for the loudness.
     """
 
     def __init__(self, song: Song) -> None:
@@ -57,7 +57,7 @@ class CurveCallback(L.Callback):
     Args:
         curve: points are added to it.
         level: the factor that the song was multiplied by before the training.
-        steps: after which there is a point, too; 0 is before the first step.
+        steps: further numbers of steps after which a point is added; 0 is before the first step.
 
     Attributes:
         console: processors of each type when the search starts.
@@ -87,7 +87,7 @@ class CurveCallback(L.Callback):
 
 
 def first_at(points: list[dict[str, Any]], loss: float, key: str, coordinate: str = "step") -> float | None:
-    """Where a curve first reaches a loss, between its points by a straight line; None where it never does."""
+    """Returns the coordinate at which a curve first reaches a loss, by linear interpolation; None if it never does."""
     for before, after in zip([None, *points], points, strict=False):
         if not after[key] <= loss:
             continue

@@ -23,8 +23,8 @@ class Bands:
 
     Attributes:
         n_fft: size of the FFT, half a second or more: at 50 Hz a band has five bins.
-        hertz: (bins,).
-        member: (bands, bins), 1 where a bin is in a band, else 0.
+        hertz: the frequency of each bin, (bins,).
+        member: (bands, bins), 1 if a bin is in a band, else 0.
     """
 
     n_fft: int
@@ -33,7 +33,7 @@ class Bands:
 
 
 def third_octave_bands(sample_rate: int) -> Bands:
-    """The bands from 50 Hz to 10 kHz, or to half the sample rate (in Hz)."""
+    """Returns the bands from 50 Hz to 10 kHz, or to half of `sample_rate` (in Hz)."""
     n_fft = 2 ** math.ceil(math.log2(sample_rate / 2))
     hertz = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * (sample_rate / n_fft)
     hertz = hertz[hertz < HIGHEST_HZ * 2 ** (1 / 6)]
@@ -41,20 +41,20 @@ def third_octave_bands(sample_rate: int) -> Bands:
 
 
 def mix_factors(responses: Sequence[Tensor], tracks: Tensor, mix: Tensor, bands: Bands) -> Tensor:
-    """The factors with which each track's direct sound is in a mix, beyond its path's response.
+    """Estimates the factor of each track's direct sound in a mix, relative to its path's response.
 
     All direct sounds at once are fitted to either channel by least squares, up to 10 kHz, in frames of `bands.n_fft`
     that half overlap. What is not direct, such as reverb, is hardly like the direct sound in a frame.
 
     Args:
-        responses: response of each track's path, as in `DirectPath`.
-        tracks: (K, 2, L), at the level of the mix.
-        mix: (2, L).
-        bands: those of the responses.
+        responses: the response of each track's path, as in `DirectPath`.
+        tracks: the dry tracks, (K, 2, L), at the level of the mix.
+        mix: the mix, (2, L).
+        bands: the bands of the responses.
 
     Returns:
-        (K, 2), left and right; NaN where a factor is not positive, or a track's direct sound is for 99 % that of
-        others; 1 where a track gives a channel nothing.
+        The factors (K, 2) of left and right; NaN if a factor is not positive, or if 99 % of a track's direct sound is
+        explained by other tracks; 1 if a track does not reach a channel.
     """
     count, (size, bins) = len(responses), (bands.n_fft, bands.hertz.numel())
     paths = torch.stack(list(responses)).to(torch.complex64)

@@ -23,7 +23,7 @@ Chain = Sequence[tuple[str, Any]]
 
 
 def pan_gains(pan: float) -> tuple[float, float]:
-    """Left and right gain of a pan in -1..1: constant power, sqrt(2) cos and sin of (1 + pan) pi / 4, 0 dB centred."""
+    """Returns left and right gain of a pan in -1..1: sqrt(2) cos and sin of (1 + pan) pi / 4, 0 dB at the centre."""
     angle = (1 + pan) * math.pi / 4
     return math.sqrt(2) * math.cos(angle), math.sqrt(2) * math.sin(angle)
 
@@ -47,7 +47,7 @@ def filter_response(kind: str, settings: Mapping[str, float], hertz: Tensor, sam
         sample_rate: sample rate of the mix in Hz.
 
     Raises:
-        ValueError: no such filter.
+        ValueError: the kind is no known filter.
     """
     prewarped = torch.tan(math.pi * (hertz.double() / sample_rate).clamp(max=0.5))
     s = 1j * prewarped / math.tan(math.pi * settings["cutoff_frequency_hz"] / sample_rate)
@@ -67,10 +67,10 @@ def filter_response(kind: str, settings: Mapping[str, float], hertz: Tensor, sam
 
 
 def chain_response(chain: Chain, hertz: Tensor, sample_rate: int) -> tuple[Tensor, bool]:
-    """Left and right response of a chain of truth.json, (2, bins), complex, and whether it has dynamics.
+    """Returns the complex response of a chain of truth.json, (2, bins) left and right, and True if it has dynamics.
 
     Raises:
-        ValueError: a type that is not known, or a setting that is missing.
+        ValueError: a type is unknown, or a setting is missing.
     """
     total = torch.ones(2, hertz.numel(), dtype=torch.complex128)
     dynamic = False

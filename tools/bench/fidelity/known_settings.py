@@ -22,11 +22,11 @@ from tools.bench.fidelity.truth import KnownProcessor, kind
 def settings_errors(
     known: list[KnownProcessor], estimate: GraphValues, processors: Processors, level: float
 ) -> list[dict[str, Any]]:
-    """The errors, as `parameter_errors` has them: `{node, type, quantity, unit, error, true, found}`, error absolute.
+    """Returns absolute errors in the form of `parameter_errors`: `{node, type, quantity, unit, error, true, found}`.
 
     Args:
-        known: entries that `read_settings` returned.
-        estimate: graph and values that the search ended with.
+        known: the entries of truth.json, as `read_settings` returns them.
+        estimate: the graph and its values at the end of the search.
         processors: the modules of the found graph, one for each type.
         level: the factor that the tracks were multiplied by in the search.
     """

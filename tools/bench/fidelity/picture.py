@@ -1,4 +1,4 @@
-"""Pictures of searches, a panel a song: their course, and where they ended."""
+"""Plots the course and the results of searches, with a panel for each song."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LOSS = "match loss / prediction"
 
 
 def draw_course(runs: Runs, path: Path) -> None:
-    """Losses and processors against steps; every seed is a thin line, their median a thick one, processors dotted."""
+    """Plots losses and processors (dotted) against steps: a thin line for each seed, a thick one for the median."""
     figure, panels = _panels(runs)
     for song, axes in panels:
         right = axes.twinx()
@@ -43,7 +43,7 @@ def draw_course(runs: Runs, path: Path) -> None:
 
 
 def draw_ends(runs: Runs, path: Path) -> None:
-    """Losses against pruning ratios of what was found: a dot a seed, a cross their median; best is bottom right."""
+    """Plots loss against pruning ratio of the found graphs: dots are seeds, crosses medians; bottom right is best."""
     figure, panels = _panels(runs)
     for song, axes in panels:
         for name, colour in _colours(runs).items():

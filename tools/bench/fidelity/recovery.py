@@ -1,4 +1,4 @@
-"""How much of the graph that made a synthetic song a search recovers."""
+"""Measures how much a search recovers of the graph that made a synthetic song."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def recovery_of(
         synthetic: the song with its graph.
         audio: the song as it was searched, at the level of its files.
         graph: the found graph.
-        searched: losses over the target's norm that are known already, of `console` and `found`.
+        searched: the losses over the target's norm of the trained console (`console`) and the found graph (`found`).
 
     Returns:
         losses: match losses over the target's norm, of the plain sum of the tracks, the true graph, the trained console
@@ -57,7 +57,7 @@ def recovery_of(
 
 
 def recovery_markdown(recoveries: Mapping[tuple[str, str], Sequence[dict[str, Any]]]) -> str:
-    """The losses beside those of the true graph, and which processors were missed or are spurious.
+    """Formats losses beside those of the true graph, and the missed and spurious processors, as Markdown.
 
     Args:
         recoveries: (song, configuration) -> what `recovery_of` returned for each seed.

@@ -52,12 +52,12 @@ PARTS = ("full", "lr", "mid", "side")
 
 
 def to_markdown(runs: Runs, head: Sequence[str], stated: float | None = None) -> str:
-    """The whole report.
+    """Formats the whole report.
 
     Args:
-        runs: answers of the searches.
-        head: lines below the title.
-        stated: see `summarise`.
+        runs: the results of the searches.
+        head: the lines below the title.
+        stated: a loss over the target's norm to report when it is reached, see `summarise`.
     """
     summaries = summarise(runs, stated)
     columns = COLUMNS if stated is None else (*COLUMNS, *STATED_COLUMNS)
@@ -141,7 +141,7 @@ def _errors(runs: Runs) -> str:
 
 
 def losses_after_steps(runs: Runs, steps: Sequence[int]) -> str:
-    """The match loss by the published protocol, over the prediction's norm, after numbers of steps of ours."""
+    """Formats our match loss after numbers of steps, by the published protocol over the prediction's norm."""
     rows = []
     for (song, name), answers in runs.items():
         for step in steps:

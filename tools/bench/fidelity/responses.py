@@ -1,4 +1,4 @@
-"""How far the found gain, pan and equalizer of each track are from the known ones.
+"""Measures the errors of the found gain, pan and equalizer of each track against the known ones.
 
 Gains and filters may sit in a track's chain or in its subgroup's, so what is compared is the direct path: the product
 of all that a track passes on its way into the mix, 2 x 2 (left and right) at every frequency. Of reverb and delay only
@@ -50,7 +50,7 @@ class DirectPath:
 
     Attributes:
         response: (2, 2, bins), complex: what the mix's left and right (first axis) get of the track's (second).
-        has_level: whether that is all there is to its level: no dynamics, and every gain is known.
+        has_level: True if the response determines the level: the path has no dynamics, and every gain is known.
     """
 
     response: Tensor
@@ -61,12 +61,12 @@ class DirectPath:
 
 
 def true_paths(folder: Path, song: Song, hertz: Tensor) -> dict[str, DirectPath] | None:
-    """The paths of a song's tracks by its truth.json; None where it has none.
+    """Reads the paths of a song's tracks from its truth.json; returns None if it has none.
 
     Tracks whose chain, or whose subgroup's, is not in it are left out.
 
     Raises:
-        ValueError: a type or a setting that is not known.
+        ValueError: a type or a setting is unknown.
     """
     path = folder / "truth.json"
     if not path.is_file():
@@ -101,15 +101,15 @@ def true_paths(folder: Path, song: Song, hertz: Tensor) -> dict[str, DirectPath]
 
 
 def found_paths(values: Setting, processors: Processors, bands: Bands) -> dict[str, DirectPath]:
-    """The paths of the tracks of a graph of one song, whatever its console.
+    """Computes the paths of the tracks of a graph of one song, with any console.
 
-    Nodes are met from the output back: what follows a node is the sum over its successors.
+    Nodes are visited from the output back: the response behind a node is the sum over its successors.
     """
     graph, whole_node = split_outlets(values.graph)
     place = {node: i for i, node in enumerate(values.graph.processors)}
     weights = values.weights.detach().double().cpu()
     bins = bands.hertz.numel()
-    after = {i: torch.zeros(2, 2, bins, dtype=torch.complex128) for i in range(len(graph))}  # of each node's output
+    after = {i: torch.zeros(2, 2, bins, dtype=torch.complex128) for i in range(len(graph))}  # responses behind nodes
     dynamic = dict.fromkeys(range(len(graph)), False)
     paths: dict[str, DirectPath] = {}
     for node in reversed(graph.topological_order):
@@ -141,7 +141,7 @@ def _product(after: Tensor, before: Tensor) -> Tensor:
 
 
 def _matrix(processor: Processor, parameters: dict[str, Tensor], weight: float, bands: Bands) -> Tensor:
-    """What a processor does to the direct sound, dry/wet weight included, (2, 2, bins or 1); of dynamics: nothing."""
+    """Returns a processor's direct response with its dry/wet weight, (2, 2, bins or 1); dynamics give the identity."""
     identity = torch.eye(2, dtype=torch.complex128).unsqueeze(-1)
     if not processor.linear:
         return identity
@@ -169,14 +169,14 @@ def response_errors(
     mixes: tuple[Tensor, Tensor],
     bands: Bands,
 ) -> dict[str, Any]:
-    """The errors of all tracks that both sides know and that are not silent.
+    """Computes the errors of all tracks that have both paths and are not silent.
 
     Args:
         true: track -> the known path.
         searched: track -> the path in the graph that the search ended with.
         sources: track -> the dry track, (2, L).
-        mixes: the true one and the found one, (2, L); looked at where paths have no level.
-        bands: those of the paths.
+        mixes: the true and the found mix, (2, L); used for paths whose level is unknown.
+        bands: the bands of the paths.
 
     Returns:
         tracks: of each, found minus true, level_db: mean error of the band gains; pan: of the place in -1..1 where the
@@ -227,15 +227,15 @@ def measure_responses(
     processors: Processors,
     mixes: tuple[Tensor, Tensor],
 ) -> dict[str, Any] | None:
-    """The errors of a found graph against the graph that made the mix, else against truth.json; None without both.
+    """Computes the errors against the graph that made the mix, else against truth.json; None if there is neither.
 
     Args:
-        song: that was searched, at the level of its files.
-        folder: folder of the song, which may hold a truth.json.
-        truth: the graph that made its mix, where it is one of ours.
-        values: graph and values that the search ended with.
-        processors: one module a type, of the found graph.
-        mixes: the song's and the found one, (2, up to L): the end of the song, where they are shorter.
+        song: the song that was searched, at the level of its files.
+        folder: the folder of the song, which may hold a truth.json.
+        truth: the graph that made the mix, if the song is synthetic.
+        values: the graph and its values at the end of the search.
+        processors: one module for each type of the found graph.
+        mixes: the song's mix and the found one, (2, up to L); shorter ones hold the end of the song.
     """
     bands = third_octave_bands(song.sample_rate)
     true: Mapping[str, DirectPath] | None
@@ -252,7 +252,7 @@ def measure_responses(
 
 @dataclass(frozen=True, eq=False)
 class _Gains:
-    """What a path makes of a track: gain in each band that counts, in dB, (bands,), and its place in -1..1."""
+    """The effect of a path on a track: the gain in dB of each band that counts, (bands,), and the pan in -1..1."""
 
     decibels: Tensor
     position: float
@@ -263,7 +263,7 @@ def _gains(path: DirectPath, track: Tensor, bands: Bands) -> _Gains:
     spectra = torch.stft(
         track.double(), bands.n_fft, window=window, center=True, pad_mode="constant", return_complex=True
     )[:, : bands.hertz.numel()]
-    energies = torch.einsum("aft,bft->abf", spectra, spectra.conj())  # of left and right, and what they share
+    energies = torch.einsum("aft,bft->abf", spectra, spectra.conj())  # energies and cross terms of left, right
     dry = bands.member @ (energies[0, 0] + energies[1, 1]).real
     counted = dry > dry.max() * 10 ** (-ENERGY_RANGE_DB / 10)
     leaving = torch.einsum("abf,bcf,acf->af", path.response, energies, path.response.conj()).real
@@ -274,7 +274,7 @@ def _gains(path: DirectPath, track: Tensor, bands: Bands) -> _Gains:
 
 
 def complete(paths: Sequence[DirectPath], tracks: Sequence[Tensor], mix: Tensor, bands: Bands) -> list[DirectPath]:
-    """Gives paths without a level the one that the mix has, left and right; those where none is found stay without."""
+    """Adds levels (left, right) measured in the mix to paths without one; if none is found, they stay without."""
     if all(path.has_level for path in paths):
         return list(paths)
     factors = mix_factors([path.response for path in paths], torch.stack(list(tracks)), mix, bands)

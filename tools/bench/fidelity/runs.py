@@ -1,4 +1,4 @@
-"""One search, by a configuration of ours or by the peer's rules, and everything that is measured of it."""
+"""Runs one search, by our configuration or by the peer's rules, and measures its result."""
 
 from __future__ import annotations
 
@@ -40,14 +40,15 @@ _PEER_OPTIONS = {"equalizer": {"window": "periodic"}}
 
 @dataclass(frozen=True)
 class Rules:
-    """How a song is searched.
+    """The rules by which a song is searched.
 
     Attributes:
         name: name of the configuration; `PEER` for the peer.
-        arguments: for ours, words of `python -m mixgraph fit`. Options, not files, may part the steps into other
-            stages.
-        recipe: numbers of steps and rounds.
-        measured_steps: for ours, numbers of steps after which losses are measured, beside the ends of the stages.
+        arguments: the arguments of `python -m mixgraph fit` (not for the peer). Options, but not files, may divide the
+            steps into other stages.
+        recipe: the numbers of steps and rounds.
+        measured_steps: further numbers of steps after which losses are measured, besides the ends of the stages (not
+            for the peer).
     """
 
     name: str
@@ -60,16 +61,16 @@ def run_search(song: MeasuredSong, rules: Rules, seed: int) -> Answer:
     """Searches a song and measures the graph that comes out.
 
     Args:
-        song: to search.
-        rules: to search by.
+        song: the song to search.
+        rules: the rules to search by.
         seed: seeds the initial values, the clips and the order of candidates.
 
     Returns:
-        curve: see `Curve`; seconds, of the search alone; losses of the last point and of `independent_losses`;
-        console and found: processors of each type; pruning_ratio; processors: those that are left; truth: agreement
-        with what is known, or None; responses: see `measure_responses`; errors: of parameters against the graph that
-        made the mix, else of those that `settings_errors` compares with truth.json; recovery: see `recovery_of`, of
-        synthetic songs.
+        A dict with `curve`, see `Curve`; `seconds` of searching; `losses` of the last point and of
+        `independent_losses`; `console` and `found`, numbers of processors by type; `pruning_ratio`; `processors`,
+        those that are left; `truth`, the agreement with the known processors, or None; `responses`, see
+        `measure_responses`; `errors` of parameters against the graph that made the mix, else those that
+        `settings_errors` compares with truth.json; and `recovery` of synthetic songs, see `recovery_of`.
     """
     end = _search_by_the_peer(song, rules, seed) if rules.name == PEER else _search_by_ours(song, rules, seed)
     answer = _measures(end, song)
@@ -84,14 +85,14 @@ def run_search(song: MeasuredSong, rules: Rules, seed: int) -> Answer:
 
 @dataclass(frozen=True, eq=False)
 class SearchEnd:
-    """What a search ended with.
+    """The result of a search.
 
     Attributes:
         curve: losses in the course of the search, and the song at the level of its files.
         console: processors of each type when it started.
         console_steps: steps before the first round of pruning.
         values: the graph and its values.
-        processors: one module a type, of the graph.
+        processors: one module for each type of the graph.
         render: renders clips at the level of the song's files.
         level: the factor that the song was multiplied by before the training.
     """
@@ -129,7 +130,7 @@ def _search_by_ours(song: MeasuredSong, rules: Rules, seed: int) -> SearchEnd:
 
 
 def _command_line(song: MeasuredSong, rules: Rules, seed: int) -> Any:
-    """The search as `python -m mixgraph fit` would set it up, without a result folder."""
+    """Sets up the search as `python -m mixgraph fit` does, but without a result folder."""
     recipe, arguments = rules.recipe, rules.arguments
     stages = {
         "data.steps_per_stage": recipe.round_steps,
@@ -153,7 +154,7 @@ def _command_line(song: MeasuredSong, rules: Rules, seed: int) -> Any:
     return SearchCLI(
         ConsoleModule,
         SongData,
-        args=[*files, *before, *options, *after],  # what files say of the number of steps does not count
+        args=[*files, *before, *options, *after],  # numbers of steps in files are overridden
         run=False,
         save_config_callback=None,
         trainer_defaults=TRAINER_DEFAULTS | {"devices": 1},
@@ -180,7 +181,7 @@ def _search_by_the_peer(song: MeasuredSong, rules: Rules, seed: int) -> SearchEn
 
 
 def peer_values(console: Any) -> GraphValues:
-    """The values of a `PeerConsole` as ours: the inverse of its `copy_values`."""
+    """Converts the values of a `PeerConsole` to ours; the inverse of `PeerConsole.copy_values`."""
     from tools.bench.peer.console import PARAMETER_NAMES, TYPES
 
     graph, nodes, weights = console.graph, console.nodes, console.weights().detach()
@@ -220,7 +221,7 @@ def _measures(end: SearchEnd, song: MeasuredSong) -> Answer:
 
 
 def _losses_by_stage(end: SearchEnd) -> dict[str, float]:
-    """The losses over the target's norm of the trained console and of what was found."""
+    """Returns the losses over the target's norm of the trained console and of the found graph."""
     before = [point for point in end.curve.points if point["step"] <= end.console_steps]
     return {"console": before[-1]["loss_target"], "found": end.curve.points[-1]["loss_target"]}
 

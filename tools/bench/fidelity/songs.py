@@ -20,7 +20,7 @@ _SYNTHETIC = re.compile(r"synthetic:(\d+):(\d+)")
 
 @dataclass(frozen=True)
 class SyntheticOptions:
-    """What synthetic songs are like, beside their tracks and their seed.
+    """The options of synthetic songs besides their tracks and seed.
 
     Attributes:
         seconds: length of the song, at least 2.
@@ -41,8 +41,8 @@ class MeasuredSong:
 
     Attributes:
         name: name of the song's folder.
-        folder: where its tracks and its mix are.
-        synthetic: the song with the graph that made its mix, where it is one of ours.
+        folder: the folder of its tracks and its mix.
+        synthetic: the song with the graph that made its mix; None for a song that is not synthetic.
     """
 
     name: str
@@ -51,7 +51,7 @@ class MeasuredSong:
 
     @property
     def truth(self) -> GraphValues | None:
-        """The graph that made the mix, where it is one of ours."""
+        """The graph that made the mix, or None if the song is not synthetic."""
         synthetic = self.synthetic
         return None if synthetic is None else GraphValues(synthetic.graph, synthetic.parameters, synthetic.weights)
 
@@ -60,15 +60,15 @@ _DEFAULTS = SyntheticOptions()
 
 
 def measured_song(text: str, scratch: Path, options: SyntheticOptions = _DEFAULTS) -> MeasuredSong:
-    """Looks up a song, or makes it.
+    """Looks up a song's folder, or makes a synthetic song.
 
     Args:
         text: the folder of a song, or `synthetic:TRACKS:SEED`.
         scratch: folder that synthetic songs are written to.
-        options: what a synthetic song is like.
+        options: the options of synthetic songs.
 
     Raises:
-        FileNotFoundError: no such folder.
+        FileNotFoundError: the folder does not exist.
     """
     match = _SYNTHETIC.fullmatch(text)
     if match is None:

@@ -25,11 +25,11 @@ RESPONSES = ("level_db", "pan", "equalizer_db", "worst_db", "equalizer_in_target
 
 
 def summarise(runs: Runs, stated: float | None = None) -> Summaries:
-    """One summary a song and configuration; None where a value is not known.
+    """Makes a summary for each song and configuration; unknown values are None.
 
     Args:
-        runs: answers of the searches.
-        stated: a loss over the target's norm; when it is reached is told, too.
+        runs: the results of the searches.
+        stated: a loss over the target's norm; the summary then also has the steps and seconds until it is reached.
     """
     return {(song, name): _summary(answers, runs.get((song, PEER)), stated) for (song, name), answers in runs.items()}
 
@@ -53,7 +53,7 @@ def _summary(answers: Sequence[Answer], peer: Sequence[Answer] | None, stated: f
     end = median_high(answer["loss_prediction"] for answer in peer) if peer else None
 
     def until(coordinate: str, loss: float | None, key: str) -> float | None:
-        """The median, where a seed that never comes there counts as later than any other."""
+        """Returns the median until a loss is reached; a seed that never reaches it counts as later than any other."""
         if loss is None:
             return None
         reached = [first_at(answer["curve"], loss, key, coordinate) for answer in answers]
@@ -70,7 +70,7 @@ def _if_finite(value: float) -> float | None:
 
 
 def _keys(answer: Answer) -> list[Processor]:
-    return [tuple(place) for place in answer["processors"]]  # lists, where they come from a file
+    return [tuple(place) for place in answer["processors"]]  # places from a file are lists
 
 
 def type_ratios(answers: Sequence[Answer]) -> dict[str, float]:
@@ -94,7 +94,7 @@ def against_peer(
             continue
 
         def over(of: Callable[[Any, Any], float], key: str, pairs: Any = pairs) -> float | None:
-            """The median over songs; a song on which ours never comes to the peer's loss counts as later."""
+            """Returns the median over songs; a song on which ours never reaches the peer's loss counts as later."""
             known = [of(math.inf if a[key] is None else a[key], b[key]) for a, b in pairs if b[key] is not None]
             return _if_finite(median(known)) if known else None
 
@@ -109,14 +109,14 @@ def against_peer(
 
 
 def _ratio(ours: float, theirs: float) -> float:
-    """Ours over the peer's; 1 where neither has any."""
+    """Divides our value by the peer's; 1 if both are 0."""
     if theirs == 0:
         return 1.0 if ours == 0 else math.inf
     return ours / theirs
 
 
 def type_agreements(runs: Runs) -> dict[tuple[str, str], Agreement]:
-    """(configuration, type) -> how many processors are true, found and both, over seeds and songs of known truth."""
+    """Returns (configuration, type) -> numbers of true, found and common processors, over seeds and known truths."""
     counts: dict[tuple[str, str], list[Agreement]] = {}
     for (_, name), answers in runs.items():
         for answer in answers:

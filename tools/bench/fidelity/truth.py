@@ -1,4 +1,4 @@
-"""Found graphs against what is known of how a mix was made."""
+"""Compares found graphs with the known processors of a mix."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from mixgraph.songs.text_files import read_json
 Processor = tuple[str, str, str, str, int]
 """Level (`track` or `subgroup`), name, type, branch of the chain, and which of several of a type there it is."""
 
-# Types of truth.json, in either of its forms, as ours are called. Polarity, plain sums and the like are none of them.
+# Type of truth.json, in either of its forms -> our type. Others, such as polarity and plain sums, are left out.
 _TYPES = {entry: name for name, processor in registered().items() for entry in processor.truth_names}
 
 
 def kind(node_type: str) -> str:
-    """The type of the paper that does what a type does, by which truths call it; else the type itself."""
+    """Maps a type to the paper's type of the same kind, which truths use; returns other types unchanged."""
     processor = registered().get(node_type)
     return (processor.paper_type if processor else "") or node_type
 
 
 def of_kinds(processors: Iterable[Processor]) -> list[Processor]:
-    """The same processors, of the types that truths know."""
+    """Maps the types of processors to those that truths use."""
     return sorted((level, name, kind(t), branch, rank) for level, name, t, branch, rank in processors)
 
 
 def processors_of(graph: MixGraph) -> list[Processor]:
-    """The processors of a graph: where each stands, and its type."""
+    """Returns the place and type of each processor of a graph."""
     return sorted((key.level, key.name, key.type, "/".join(key.branch), key.rank) for key in chain_keys(graph))
 
 
 def in_places(processors: list[Processor]) -> list[Processor]:
-    """As a truth.json knows them: the types that a track or subgroup has, wherever in its chain."""
+    """Drops the positions in chains, as truth.json does: only the types of each track or subgroup are left."""
     return sorted({(level, name, kind(node_type), "", 0) for level, name, node_type, *_ in processors})
 
 
@@ -47,9 +47,9 @@ class KnownProcessor:
 
     Attributes:
         level: `track` or `subgroup`.
-        name: of it.
-        type: as ours are called.
-        settings: pedalboard's, by name; none of an equalizer, which is several filters.
+        name: the name of the track or subgroup.
+        type: our name of the processor type.
+        settings: pedalboard's settings by name; empty for an equalizer, which is several filters.
     """
 
     level: str
@@ -59,20 +59,20 @@ class KnownProcessor:
 
 
 def read_truth(song: Path) -> list[Processor] | None:
-    """The processors of a song's truth.json; None where it has none.
+    """Reads the processors of a song's truth.json; returns None if it has none.
 
     Raises:
-        ValueError: a type that is not known.
+        ValueError: a type is unknown.
     """
     known = read_settings(song)
     return None if known is None else sorted({(entry.level, entry.name, entry.type, "", 0) for entry in known})
 
 
 def read_settings(song: Path) -> list[KnownProcessor] | None:
-    """The entries of a song's truth.json, but those that do nothing; None where it has none.
+    """Reads the entries of a song's truth.json, without those that have no effect; returns None if it has none.
 
     Raises:
-        ValueError: a type that is not known.
+        ValueError: a type is unknown.
     """
     path = song / "truth.json"
     if not path.is_file():
@@ -105,7 +105,7 @@ def _does_nothing(entry: str, settings: Any) -> bool:
 
 
 def agreement(true: list[Processor], searched: list[Processor]) -> dict[str, dict[str, Any]]:
-    """Precision, recall and F1 of each type, and of `all`."""
+    """Computes precision, recall and F1 of each type, and of all types as `all`."""
     types = sorted({place[2] for place in (*true, *searched)})
 
     def of(kinds: set[str]) -> dict[str, Any]:

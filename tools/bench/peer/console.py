@@ -72,7 +72,7 @@ class PeerRendering:
     """A mix and the regularizers that rendering gives.
 
     Attributes:
-        mix: (1, 2, L).
+        mix: the rendered mix, (1, 2, L).
         gain_staging: sum over the staged nodes, differences of ln mean energy.
         radii: sum over the taps of the delays.
     """
@@ -114,8 +114,8 @@ class PeerConsole(nn.Module):
         """Renders a clip from silence.
 
         Args:
-            sources: (inputs, 2, L).
-            weights: (nodes,), the console's own by default.
+            sources: the dry tracks, (inputs, 2, L).
+            weights: the dry/wet weights of all nodes, (nodes,); by default those of the console.
             grad: prepare for a backward pass.
         """
         common = {"drywet_weight": self.weights() if weights is None else weights}

@@ -19,9 +19,9 @@ def make_segments(sources: Tensor, mix: Tensor, length: int = SEGMENT) -> list[S
     """Cuts a song into clips that overlap by the warm-up, zeros past its end; all are made beforehand.
 
     Args:
-        sources: (inputs, 2, L).
-        mix: (2, L).
-        length: samples of a clip.
+        sources: the dry tracks, (inputs, 2, L).
+        mix: the mix, (2, L).
+        length: the length of a clip in samples.
 
     Returns:
         (sources, target) of each clip: (inputs, 2, length) and (1, 2, length).
@@ -39,7 +39,7 @@ class PeerEvaluator:
     """Evaluates a console, and the console with weights of some processors set to 0, which are still computed.
 
     Args:
-        console: to evaluate.
+        console: the console to evaluate.
         loss: the match loss.
         segments: clips of the song, see `make_segments`.
     """

@@ -113,12 +113,12 @@ class PeerSearch:
     """A whole search: training of the console, then rounds of pruning with training after each.
 
     Attributes:
-        console: to start from; replaced by what is found.
+        console: the console to start from; pruning replaces it.
         loss: the match loss.
         segments: clips of the song, for evaluations.
         clip: returns the (sources, target) of a training step.
-        policy: which rounds try what.
-        tolerance: absolute.
+        policy: the kind of trials of each round.
+        tolerance: the absolute rise of the loss that is accepted.
         rng: draws the order of candidates.
         minimum: the least loss so far.
         steps: number of steps that were trained.

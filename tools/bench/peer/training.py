@@ -20,7 +20,7 @@ class PeerTrainer:
     """Trains a console; the optimizer is rebuilt every 500 steps, and with a pruned console, and loses its moments.
 
     Args:
-        console: to train.
+        console: the console to train.
         loss: the match loss.
         steps_per_epoch: steps that one optimizer lasts.
     """
@@ -39,8 +39,8 @@ class PeerTrainer:
         """One step on a clip; returns the match loss and the seconds of each phase.
 
         Args:
-            sources: (inputs, 2, L).
-            target: (1, 2, L).
+            sources: the dry tracks, (inputs, 2, L).
+            target: the mix, (1, 2, L).
         """
         if self.steps % self.steps_per_epoch == 0:
             self.optimizer = self._optimizer()

@@ -84,7 +84,7 @@ def _about(case: Case) -> dict[str, Any]:
 
 
 def _early_stop_against_whole(row: Row, without: Row) -> None:
-    """The peer always hears the whole song: its trials without early stop stand beside ours with it."""
+    """Puts the peer's trials, which always evaluate the whole song, beside ours with early stop."""
     for name, samples in without.samples.items():
         if name.startswith("peer") and samples and not row.samples.get(name):
             row.samples[name], row.notes[name] = list(samples), "no early stop"

@@ -1,4 +1,4 @@
-"""Cost against tracks and seconds, beside a straight line."""
+"""Plots the cost against numbers of tracks and seconds, beside straight lines."""
 
 from __future__ import annotations
 

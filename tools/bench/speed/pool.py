@@ -24,7 +24,7 @@ START_SECONDS = 600.0
 
 
 class Runner(NamedTuple):
-    """Who is measured: a side, and the setting of malloc."""
+    """The combination of a side and a setting of malloc that is measured."""
 
     side: Literal["ours", "peer"]
     malloc: Literal["default", "tuned"]
@@ -164,7 +164,7 @@ class Pool:
         Args:
             case: the case that is set up first.
             requests: the requests to measure.
-            repeats: how often each request is measured.
+            repeats: the number of times that each request is measured.
             warm_up: a request that is sent first and not measured.
             runners: runners that are measured, all by default.
             seconds: the time limit of a request, for both sides, in place of the usual limits.

@@ -19,14 +19,14 @@ class Settings:
         tracks: the numbers of tracks of the consoles in the parts that are not sweeps.
         kinds: kinds of synthetic tracks, in the parts `step`, `evaluation` and `trial`; the others take the first.
         shares: shares of the processors that are left, in the part `step`.
-        repeats: how often everything is measured.
+        repeats: the number of times that everything is measured.
         trials: number of our trials for each sampler and repeat, and of the peer's for each sampler.
         songs: folders of real songs, for the parts `step` and `search`.
-        extrapolate_songs: likewise; the peer's search of these is never run.
+        extrapolate_songs: further such folders, whose searches by the peer are extrapolated, never run.
         recipe: numbers of steps and rounds of the searches.
         whole_peer_search: run the peer's searches of `songs` instead of extrapolating them.
         seeds: seeds of the searches.
-        searches: keeps the results of searches.
+        searches: the file that keeps the results of searches.
         sweep_tracks, sweep_shares, sweep_clips, sweep_seconds: the values of each sweep.
     """
 

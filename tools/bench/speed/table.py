@@ -35,11 +35,11 @@ class Row:
 
     Attributes:
         part: part of the benchmark, one of `PARTS`.
-        case: what distinguishes the row: name -> value. Measures of the same case stand in one line.
+        case: the parameters of the case, name -> value. Measures of the same case are in one line of the table.
         measure: the name of the quantity that was measured.
         unit: `"s"` or `"MiB"`, of which there are ratios; `""` for losses and shares.
         samples: runner's name -> its samples.
-        notes: runner's name -> why it has no samples, or a remark on them.
+        notes: runner's name -> the reason why it has no samples, or a remark on them.
         runs: runner's name -> the earlier run that each sample was measured in, "" for this one.
         details: lines below the table.
     """
@@ -58,12 +58,12 @@ class Row:
         return statistics.median(samples) if samples else None
 
     def ratio(self, malloc: str) -> float | None:
-        """How many times more the peer takes; of costs only."""
+        """Returns the peer's cost over ours; None for measures that are no costs."""
         ours, peer = self.median(f"ours {malloc}"), self.median(f"peer {malloc}")
         return peer / ours if ours and peer and self.unit in _COSTS else None
 
     def mixes_runs(self, malloc: str) -> bool:
-        """Whether what the ratio compares was not measured in one run."""
+        """True if the samples that the ratio compares were measured in different runs."""
         names = [f"{side} {malloc}" for side in ("ours", "peer")]
         return len({run for name in names if self.samples.get(name) for run in self.runs.get(name) or [""]}) > 1
 
@@ -94,7 +94,7 @@ class Row:
 def add_row(
     rows: list[Row], part: str, case: dict[str, Any], measure: str, measurements: dict[Runner, Measured], key: str
 ) -> Row:
-    """Appends the samples that are under `key` in the answers (a number, or a list of them)."""
+    """Appends a row of the samples under `key` in the answers (a number, or a list of numbers)."""
     row = Row(part, case, measure)
     for runner, measured in measurements.items():
         samples: list[float] = []
@@ -108,7 +108,7 @@ def add_row(
 
 
 def published_lines(rows: Sequence[Row], threads: int) -> list[str]:
-    """How the peer compares with the measured times of the authors' implementation."""
+    """Formats a comparison of the peer's times with the measured times of the authors' implementation."""
     lines = []
     factors: list[float] = []
     for row in rows:
@@ -138,7 +138,7 @@ def published_lines(rows: Sequence[Row], threads: int) -> list[str]:
 
 
 def to_markdown(rows: Sequence[Row], about: dict[str, Any], remarks: Sequence[str]) -> str:
-    """One table a part, with what it was measured on."""
+    """Formats a table for each part, with the machine and versions, as Markdown."""
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     lines = [
         "# mixgraph against its peer",
@@ -161,7 +161,7 @@ def to_markdown(rows: Sequence[Row], about: dict[str, Any], remarks: Sequence[st
 
 
 def _table(rows: Sequence[Row]) -> list[str]:
-    """A line for every case and malloc, a column for every measure."""
+    """Formats a table with a line for every case and malloc setting, and a column for every measure."""
     keys = list(dict.fromkeys(key for row in rows for key in row.case))
     measures = {row.measure: row.unit for row in rows}
     head = [*keys, "malloc", *(f"{measure} ({unit})" if unit else measure for measure, unit in measures.items())]

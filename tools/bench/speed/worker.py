@@ -21,7 +21,7 @@ _PR_SET_PDEATHSIG = 1  # Linux's number
 
 
 def limit_memory() -> None:
-    """Lets an allocation fail before the machine has no memory left."""
+    """Limits the memory of this process, so that an allocation fails before the machine runs out of memory."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:  # not Linux
@@ -32,13 +32,13 @@ def limit_memory() -> None:
 
 
 def end_with_parent() -> None:
-    """Has this process killed when the one that started it is gone, in whatever way: a search takes hours."""
+    """Makes Linux kill this process when its parent ends in any way, since a search takes hours."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def peak_bytes() -> int:
-    """The most memory that this process ever held."""
+    """Returns the peak memory of this process in bytes."""
     status = Path("/proc/self/status")
     if status.exists():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
