@@ -107,10 +107,10 @@ def _checked(kind: type, entry: Any, path: Path) -> dict[str, Any]:
     names = {field.name: field.type for field in fields(kind)}
     if not isinstance(entry, dict) or entry.keys() != names.keys():
         raise ValueError(f"{path}: a record with {', '.join(names)} is needed, got {str(entry)[:80]}")
-    for name, wanted in names.items():
+    for name, type_name in names.items():
         value = entry[name]
-        if (type(value) is not int or value < 0) if wanted == "int" else not isinstance(value, str):
-            raise ValueError(f"{path}: {name}: {wanted} is needed, got {str(value)[:80]!r}")
+        if (type(value) is not int or value < 0) if type_name == "int" else not isinstance(value, str):
+            raise ValueError(f"{path}: {name}: {type_name} is needed, got {str(value)[:80]!r}")
     if not SHARD.fullmatch(entry["shard"]) or not SPLIT.fullmatch(entry["split"]):
         raise ValueError(f"{path}: shard: SPLIT/000000.tar is needed, got {entry['shard']!r} of {entry['split']!r}")
     if entry["shard"].split("/")[0] != entry["split"]:

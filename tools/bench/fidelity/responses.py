@@ -179,12 +179,12 @@ def response_errors(
         bands: the bands of the paths.
 
     Returns:
-        tracks: of each, found minus true, level_db: mean error of the band gains; pan: of the place in -1..1 where the
-        track sits in the mix, by the law of `pan_gains` (both None where they cannot be measured); equalizer_db: median
-        and worst absolute error of the band gains without their mean; bands: how many count. Then medians over tracks
-        of absolute errors: level_db, pan, equalizer_db (of medians) and worst_db; equalizer_in_target and in_target:
-        the share of all bands in which the equalizer, and the equalizer with the level, are within 1 dB. None where
-        no track is known.
+        A dict. `tracks` has the errors of each track, found minus true: `level_db`, the mean error of the
+        band gains; `pan`, that of the position in the mix, -1..1, by the law of `pan_gains` (both None if they cannot
+        be measured); `equalizer_db`, median and worst absolute error of the band gains without their mean; and `bands`,
+        the number of bands that count. `level_db`, `pan`, `equalizer_db` (of medians) and `worst_db` are medians of
+        absolute errors over tracks. `equalizer_in_target` and `in_target` are the shares of all bands in which the
+        equalizer, and the equalizer with the level, are within 1 dB. They are None if no track is known.
     """
     names = [name for name in true if name in searched and sources[name].any()]
     dry = [sources[name] for name in names]
