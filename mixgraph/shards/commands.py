@@ -55,7 +55,7 @@ def rehydrate(folder: Path, roots: Sequence[Path], out: Path | None, date_publis
         raise FileNotFoundError(finder.message(missing))
     _say(f"{folder}: the audio of all {count} samples was found")
     if out is not None:
-        from mixgraph.shards.card import write_card  # matplotlib, for one
+        from mixgraph.shards.card import write_card  # slow: loads matplotlib
 
         write_card(out, texts, index=write_shards(_with_audio(folder, finder), out))
         _say(f"{out}: written, with audio")

@@ -149,7 +149,7 @@ def _waiting(context: Context, training: Training) -> None:
 
 
 def _first_wait(training: Training, watched: str) -> str:
-    """Runs one phase of a step for every clip; returns the first place where it waits for the GPU, or ""."""
+    """Runs a step for every clip; returns where the watched phase first waits for the GPU, or ""."""
     for _ in training.clips:
         for phase, call in training.phases().items():
             torch.cuda.set_sync_debug_mode("error" if phase == watched else "default")
