@@ -7,8 +7,8 @@ A change that should not change results is checked by running this before and af
 demo song and of the given songs, of a synthetic song, of a console with a bus, splitters and a sidechain, by the
 paper's and the published rules, two songs at once; a render; a data set that is built, its shards, and the samples read
 from them; a synthetic set, an estimator trained on it, its evaluation and estimates; a fidelity report. Every job is a
-command that a user could type, so that the check does not depend on how the code is arranged. It takes about 5 minutes
-on 2 cores, and ends with 1 if a hash differs or a file is missing.
+command that a user could type, so that the check does not depend on how the code is arranged. It takes about 11 minutes
+of one core, and ends with 1 if a hash differs or a file is missing.
 """
 
 from __future__ import annotations

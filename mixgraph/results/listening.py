@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -65,17 +65,9 @@ def _rows(found_graph: FoundGraph, names: Sequence[str], option: str) -> set[int
     graph = found_graph.graph
     rows: dict[str, set[int]] = {}
     for row, (node, subgroup) in enumerate(zip(graph.inputs, graph.subgroups, strict=True)):
-        for name in (normal_form(graph.names[node]), normal_form(subgroup)):
-            rows.setdefault(name, set()).add(row)
-    chosen_rows: set[int] = set()
-    for name in map(normal_form, names):
-        if name not in rows:
-            raise ValueError(
-                f"{option}: one of the tracks and subgroups {', '.join(filter(None, rows))} is needed, got {name!r}."
-                f"{did_you_mean(name, rows)}"
-            )
-        chosen_rows |= rows[name]
-    return chosen_rows
+        for name in filter(None, (graph.names[node], subgroup)):
+            rows.setdefault(normal_form(name), set()).add(row)
+    return _select(rows, names, f"{option}: one of the tracks and subgroups {', '.join(rows)} is needed")
 
 
 def _processors(found_graph: FoundGraph, names: Sequence[str]) -> list[int]:
@@ -86,12 +78,14 @@ def _processors(found_graph: FoundGraph, names: Sequence[str]) -> list[int]:
         label = normal_form(graph.label(node))
         for name in (label, label.rpartition(": ")[0], graph.types[node]):
             places.setdefault(name, set()).add(place)
-    chosen_places: set[int] = set()
-    for name in map(normal_form, names):
-        if name not in places:
-            raise ValueError(
-                f"bypass: a type of processor, a chain or a processor of the graph is needed, such as "
-                f"{', '.join(repr(known) for known in list(places)[:3])}, got {name!r}.{did_you_mean(name, places)}"
-            )
-        chosen_places |= places[name]
-    return sorted(chosen_places)
+    examples = ", ".join(map(repr, list(places)[:3])) or "none, for it has no processors"
+    needed = f"bypass: a type of processor, a chain or a processor of the graph is needed, such as {examples}"
+    return sorted(_select(places, names, needed))
+
+
+def _select(indices: Mapping[str, set[int]], names: Sequence[str], needed: str) -> set[int]:
+    """Returns the indices of all names; a name that has none is refused with what is needed."""
+    for name in names:
+        if normal_form(name) not in indices:
+            raise ValueError(f"{needed}, got {name!r}.{did_you_mean(normal_form(name), indices)}")
+    return set().union(*(indices[normal_form(name)] for name in names))

@@ -140,17 +140,19 @@ def test_a_linear_scale_has_the_magnitudes_of_an_stft() -> None:
 
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_a_click_stays_in_its_place_in_its_slice(name) -> None:
-    """Only the quarters beside the click have much of it: bands of 16 bins leave 24 dB less in the outer ones."""
+    """Its outer quarters have 20 dB less than the slice in inner bands, 10 dB less in the one-sided ones."""
     transform = make(name)
     signal = torch.zeros(8 * transform.hop_samples)
     signal[4 * transform.hop_samples] = 1  # the middle of slice 4
+    shares: list[float] = []
     for block in transform(signal).blocks:
         energy = block.abs().square()
         assert int(energy.sum((-2, -1)).argmax()) == 4
-        size = block.shape[-1]
-        in_band = energy[4]
-        outer = in_band[:, : size // 4].sum(-1) + in_band[:, -(size // 4) :].sum(-1)
-        assert float((outer / in_band.sum(-1)).max()) < 10**-1.0, name
+        quarter, in_slice = block.shape[-1] // 4, energy[4]
+        outer = in_slice[:, :quarter].sum(-1) + in_slice[:, -quarter:].sum(-1)
+        shares += (outer / in_slice.sum(-1)).tolist()
+    assert max(shares[1:-1]) < 10**-2.0
+    assert max(shares[0], shares[-1]) < 10**-1.0
 
 
 def test_a_tone_is_in_its_band() -> None:
@@ -211,9 +213,6 @@ def test_the_value_class_maps_zips_and_reduces() -> None:
     assert torch.allclose(added.flat, 3 * spectrum.flat)
     energy = spectrum.magnitude().reduce(lambda total, block: total + float(block.square().sum()), 0.0)
     assert energy == pytest.approx(float(spectrum.flat.abs().square().sum()), rel=1e-5)
-    assert [spectrum.flat[..., part].shape[-1] for part in spectrum.block_slices()] == [
-        block.num_coefficients for block in spectrum.layout.blocks
-    ]
     assert sum(block.num_bands for block in spectrum.layout.blocks) == spectrum.layout.num_bands == 42
     with pytest.raises(ValueError, match=r"function: \(..., 1, 8\) is needed of the block from band 0"):
         spectrum.map(lambda block: block[..., :-1])

@@ -63,7 +63,7 @@ def make_frame(
             that of the narrowest band, doubled until it is enough (`"doubling"`: the same few blocks at any length).
         oversampling: M_k is at least as many times the width of its window.
         least_window: narrower windows are widened to so many bins; in a slice, a band of 16 bins keeps a click
-            24 dB below itself in the slice's outer quarters.
+            28 dB below itself in the slice's outer quarters.
 
     Raises:
         ValueError: a setting is out of its range, or a band is too narrow for the frame; the message says which.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import reduce
-from itertools import accumulate
 from typing import TypeVar
 
 import torch
@@ -106,11 +105,6 @@ class RaggedSpectrum:
             part.unflatten(-1, (block.num_bands, block.size))
             for part, block in zip(parts, self.layout.blocks, strict=True)
         )
-
-    def block_slices(self) -> tuple[slice, ...]:
-        """Where in `flat` each block stands."""
-        stops = list(accumulate(block.num_coefficients for block in self.layout.blocks))
-        return tuple(slice(start, stop) for start, stop in zip((0, *stops), stops, strict=False))
 
     def magnitude(self) -> RaggedSpectrum:
         """The absolute values."""

@@ -23,7 +23,8 @@ from mixgraph.dsp.slicqt.ragged import Layout, RaggedSpectrum, check_layout
 from mixgraph.dsp.slicqt.scales import Scale
 
 SLICE_LEAST_WINDOW = 16
-"""Bins of a band in a slice: narrower ones smear a click over the slice (-13 dB with 8 bins, -24 dB with 16)."""
+"""Bins of a band in a slice: narrower ones smear a click over the slice. Of a click in its middle, the outer quarters
+have up to -12 dB with bands of 4 bins, -22 dB with 8 and -28 dB with 16 (Bark-262, 44.1 kHz, slices of 9,216)."""
 CPU_COEFFICIENTS, DEVICE_COEFFICIENTS = 1 << 20, 1 << 25
 """Coefficients that are computed at a time: no more memory is taken by what is in between, however long a signal."""
 
