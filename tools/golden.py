@@ -165,7 +165,7 @@ def main(arguments: list[str] | None = None) -> None:
         for name in different:
             difference = "is missing" if name not in hashes else "is new" if name not in before else "differs"
             sys.stdout.write(f"{name} {difference}\n")
-        sys.stdout.write(f"{len(hashes) - len(different)} files are equal\n")
+        sys.stdout.write(f"{len(before.keys() | hashes.keys()) - len(different)} files are equal\n")
         raise SystemExit(bool(different))
 
 
