@@ -15,6 +15,8 @@ from typing import Any
 
 _JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # part of words in some scripts, and of emoji
 _ACTING = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, formats (such as right-to-left overrides), surrogates, line ends
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])", re.IGNORECASE)  # no names of files on Windows
+_LONGEST_FILE_NAME = 150  # bytes: systems take 255, a suffix and a number included
 _MOST_SHOWN = 200  # characters of a value in a message
 
 
@@ -36,6 +38,31 @@ def visible_lines(text: str) -> str:
 def shown_name(name: str) -> str:
     """Converts a name to the form of graphs, results and messages: composed, with control characters written out."""
     return visible(normal_form(name))
+
+
+def file_names(names: Iterable[str], taken: set[str] | None = None) -> list[str]:
+    """Converts names to names of files, without a suffix, that any system takes and that differ in more than case.
+
+    Args:
+        names: any names.
+        taken: names of files that are in use, in lower case; those that are returned are added.
+
+    >>> file_names(["vox/lead", "VOX_lead", "nul", ""])
+    ['vox_lead', 'VOX_lead 2', 'nul_', '_']
+    """
+    taken = set() if taken is None else taken
+    chosen = []
+    for name in names:
+        plain = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", shown_name(name)).strip(" .")
+        plain = plain.encode()[:_LONGEST_FILE_NAME].decode(errors="ignore").rstrip(" .") or "_"
+        plain += "_" if _DEVICE.fullmatch(plain.partition(".")[0].rstrip()) else ""
+        number, free = 1, plain
+        while free.casefold() in taken:
+            number += 1
+            free = f"{plain} {number}"
+        taken.add(free.casefold())
+        chosen.append(free)
+    return chosen
 
 
 def shown_value(value: Any) -> str:

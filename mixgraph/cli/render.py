@@ -19,7 +19,13 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=_DESCRIPTION)
     parser.add_argument("result", type=Path, help="result folder of a search")
     parser.add_argument("--tracks", type=Path, required=True, help="folder of a song, or of its tracks alone")
-    parser.add_argument("--out", type=Path, required=True, help="audio file to write (.flac or .wav)")
+    parser.add_argument("--out", type=Path, help="audio file to write (.flac or .wav)")
+    parser.add_argument(
+        "--stems",
+        type=Path,
+        metavar="DIR",
+        help="folder to write stems to: each track and each subgroup behind its chain, WAV files that sum to the mix",
+    )
     parser.add_argument("--solo", nargs="+", default=(), metavar="NAME", help="tracks or subgroups to hear alone")
     parser.add_argument("--mute", nargs="+", default=(), metavar="NAME", help="tracks or subgroups to leave out")
     parser.add_argument(
@@ -32,6 +38,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--block", type=int, help="samples a block; any size gives the same mix")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     options = parser.parse_args(arguments)
+    if options.out is None and options.stems is None:
+        parser.error("--out FILE, for the mix, or --stems DIR, or both are needed")
 
     # These imports load torch, which the help does not need.
     import soundfile
@@ -40,14 +48,22 @@ def main(arguments: Sequence[str]) -> int:
     from mixgraph.render import BLOCK
     from mixgraph.results.listening import Listening
     from mixgraph.results.rendering import render_result
+    from mixgraph.results.stems import STEM_LIST
     from mixgraph.shipped import song_path
 
     block = BLOCK if options.block is None else options.block
     listening = Listening(options.solo, options.mute, options.bypass)
     tracks = song_path(options.tracks)
-    rendering = render_result(options.result, tracks, options.out, block, options.overwrite, listening)
-    written, about = rendering.written, soundfile.info(str(rendering.written.path))
-    summary = f"{written.path}: {about.duration:.1f} s at {about.samplerate} Hz, at which the graph was found"
-    for line in (*rendering.notes, *([written.warning] if written.warning else []), summary):
+    rendering = render_result(options.result, tracks, options.out, block, options.overwrite, listening, options.stems)
+    lines = list(rendering.notes)
+    if rendering.stems is not None:
+        lines.append(f"{rendering.stems}: stems, listed in {STEM_LIST}")
+    if rendering.written is not None:
+        about = soundfile.info(str(rendering.written.path))
+        lines += [rendering.written.warning] if rendering.written.warning else []
+        lines.append(
+            f"{rendering.written.path}: {about.duration:.1f} s at {about.samplerate} Hz, at which the graph was found"
+        )
+    for line in lines:
         sys.stdout.write(f"{visible(line)}\n")
     return 0

@@ -177,6 +177,39 @@ def without_inputs(graph: MixGraph, silent: Collection[int]) -> tuple[MixGraph, 
     return _take(graph, nodes, subgroups, tuple(graph.songs[i] for i in nodes)), nodes
 
 
+def upstream_part(graph: MixGraph, ends: Collection[tuple[int, int]]) -> tuple[MixGraph, tuple[int, ...]]:
+    """Returns the part of one song's graph that makes a sum of outlets, which its output then is.
+
+    What feeds keys belongs to it: a compressor with a sidechain acts as in the whole graph.
+
+    Args:
+        graph: the graph of one song.
+        ends: (node, outlet) pairs that are summed.
+
+    Returns:
+        The part, and the old number of each of its nodes.
+    """
+    needed = {node for node, _ in ends}
+    for node in reversed(graph.topological_order):
+        if node in needed:
+            needed.update(graph.feeders[node])
+    nodes = (*sorted(needed), graph.outputs[0])
+    number = {old: new for new, old in enumerate(nodes)}
+    cables = [
+        (number[source], number[destination], port)
+        for (source, destination), port in zip(graph.edges, graph.ports, strict=True)
+        if source in needed and destination in needed
+    ] + [(number[node], len(nodes) - 1, (outlet, 0)) for node, outlet in ends]
+    part = MixGraph(
+        types=tuple(graph.types[i] for i in nodes),
+        edges=tuple((source, destination) for source, destination, _ in cables),
+        names=tuple(graph.names[i] for i in nodes),
+        subgroups=tuple(group for group, i in zip(graph.subgroups, graph.inputs, strict=True) if i in needed),
+        ports=tuple(port for _, _, port in cables),
+    )
+    return part, nodes
+
+
 def batch(graphs: Sequence[MixGraph]) -> MixGraph:
     """Joins graphs into one disconnected graph; rows of parameters and sources are concatenated in order."""
     if not graphs:

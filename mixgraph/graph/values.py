@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mixgraph.graph.edit import batch, prune, take_song
+from mixgraph.graph.edit import batch, prune, take_song, upstream_part
 from mixgraph.graph.types import MixGraph
 
 
@@ -59,3 +59,18 @@ def prune_values(values: GraphValues, keep: Collection[int]) -> GraphValues:
         if rows
     }
     return GraphValues(graph, parameters, values.weights[list(index.processors)])
+
+
+def upstream_values(values: GraphValues, ends: Collection[tuple[int, int]]) -> tuple[GraphValues, tuple[int, ...]]:
+    """Takes the part of one song's graph that makes a sum of outlets, with its values; see `upstream_part`.
+
+    Returns:
+        The part, and the rows of the sources that it reads.
+    """
+    whole = values.graph
+    graph, nodes = upstream_part(whole, ends)
+    place = {node: i for i, node in enumerate(whole.processors)}
+    rows = {t: [whole.rows[i] for i in nodes if whole.types[i] == t] for t in graph.count()}
+    parameters = {t: {name: value[rows[t]] for name, value in values.parameters[t].items()} for t in rows}
+    weights = values.weights[[place[i] for i in nodes if i in place]]
+    return GraphValues(graph, parameters, weights), tuple(whole.rows[i] for i in nodes if i in whole.inputs)

@@ -11,6 +11,7 @@ write        the files of a result: data, audio, settings, pictures
 summary      the most important figures, as text
 found_graph  a result folder, read: graph, values, metrics, trace, log, timings, settings
 listening    tracks that are heard alone or muted, processors that are switched off
+stems        every track and subgroup behind its chain, as audio that sums to the mix
 rendering    rendering of a found graph on tracks that are read again
 """
 

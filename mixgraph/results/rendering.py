@@ -11,6 +11,8 @@ from torch import Tensor
 from mixgraph.render import BLOCK, check_block
 from mixgraph.results.found_graph import FoundGraph, load_result
 from mixgraph.results.listening import EVERYTHING, Listening
+from mixgraph.results.publish import Place, publish_folder
+from mixgraph.results.stems import STEMS, render_stems, write_stems
 from mixgraph.songs import WrittenAudio, write_audio
 from mixgraph.songs.clips import cut
 from mixgraph.songs.decode import decode
@@ -34,9 +36,16 @@ class TracksRead:
 
 @dataclass(frozen=True)
 class Rendering:
-    """The path of a written mix, and lines of text on how its tracks were read."""
+    """Paths of what was rendered, and lines of text on it.
 
-    written: WrittenAudio
+    Attributes:
+        written: the mix; None where none was asked for.
+        stems: the folder of stems; None where none were asked for.
+        notes: lines on how the tracks were read and on what was changed.
+    """
+
+    written: WrittenAudio | None
+    stems: Path | None
     notes: tuple[str, ...]
 
 
@@ -84,34 +93,64 @@ def _read_track(found_graph: FoundGraph, match: MatchedTrack) -> tuple[Tensor, i
 def render_result(
     result: Path,
     tracks: Path,
-    out: Path,
+    out: Path | None,
     block: int = BLOCK,
     overwrite: bool = False,
     listening: Listening = EVERYTHING,
+    stems: Path | None = None,
 ) -> Rendering:
-    """Renders a result folder's graph on tracks, see `read_tracks`, and writes the mix.
+    """Renders a result folder's graph on tracks, see `read_tracks`, and writes the mix, its stems, or both.
 
     Args:
         result: folder of a result, or of a saved graph.
         tracks: folder of a song, or of its tracks.
-        out: audio file to write.
+        out: audio file to write the mix to; None writes none.
         block: length of a block in samples; any length gives the same mix.
-        overwrite: replace an existing file.
+        overwrite: replace an existing file, and an existing folder of stems.
         listening: tracks that are heard alone or muted, and processors that are bypassed.
+        stems: folder to write stems to, see `render_stems`; None writes none.
 
     Raises:
-        FileExistsError: there is such a file already, and it is not to be overwritten.
-        ValueError: a block that is too short, `out` among the tracks; or what `read_tracks` and `write_audio` refuse.
+        FileExistsError: there is such a file or folder already, and it is not to be overwritten.
+        ValueError: a block that is too short, `out` or `stems` among the tracks, or neither; or what `read_tracks` and
+            `write_audio` refuse.
+        OSError: a file cannot be written; no half of it, and no folder with half of the stems, is left.
     """
     check_block(block)
-    folders = {tracks.resolve(), *(file.path.resolve().parent for file in list_tracks(tracks))}
-    if out.resolve().parent in folders:
-        raise ValueError(f"out: {out} would be among the tracks; choose another folder")
-    places = [out, out.with_suffix(".wav")] if out.suffix.lower() == ".flac" else [out]  # what clips in FLAC is WAV
-    if not overwrite and (existing := [str(place) for place in places if place.exists()]):
-        raise FileExistsError(f"out: {', '.join(existing)} exists and is kept; choose another name or give --overwrite")
+    if out is None and stems is None:
+        raise ValueError("out: a file for the mix, or a folder for stems, is needed, got neither")
+    _check_places(tracks, out, stems, overwrite)
     found_graph = load_result(result)
     tracks_read = read_tracks(found_graph, tracks)
     found_graph, sources, changes = listening.apply(found_graph, tracks_read.sources)
-    written = write_audio(out, found_graph.render(sources, block), found_graph.sample_rate)
-    return Rendering(written, (*tracks_read.notes, *changes))
+    mix = found_graph.render(sources, block)
+    notes = [*tracks_read.notes, *changes]
+    if stems is not None:
+        with publish_folder(_stems_place(stems), overwrite) as work:
+            notes += write_stems(work, render_stems(found_graph, sources, block, mix), found_graph.sample_rate)
+    written = None if out is None else write_audio(out, mix, found_graph.sample_rate)
+    return Rendering(written, stems, tuple(notes))
+
+
+def _stems_place(stems: Path) -> Place:
+    return Place(stems, STEMS, "stems", "choose another folder or give --overwrite")
+
+
+def _check_places(tracks: Path, out: Path | None, stems: Path | None, overwrite: bool) -> None:
+    """Checks, before anything is read, that what is to be written is no track's and replaces nothing unasked."""
+    folders = {tracks.resolve(), *(file.path.resolve().parent for file in list_tracks(tracks))}
+    if out is not None:
+        if out.resolve().parent in folders:
+            raise ValueError(f"out: {out} would be among the tracks; choose another folder")
+        places = [out, out.with_suffix(".wav")] if out.suffix.lower() == ".flac" else [out]  # FLAC that clips is WAV
+        if not overwrite and (existing := [str(place) for place in places if place.exists()]):
+            raise FileExistsError(
+                f"out: {', '.join(existing)} exists and is kept; choose another name or give --overwrite"
+            )
+    if stems is not None:
+        place = stems.resolve()
+        if any(place.is_relative_to(folder) or folder.is_relative_to(place) for folder in folders):
+            raise ValueError(f"stems: {stems} would be among the tracks; choose another folder")
+        if out is not None and out.resolve().is_relative_to(place):
+            raise ValueError(f"out: {out} would be in the folder of stems, {stems}; choose another folder")
+        _stems_place(stems).check(overwrite)

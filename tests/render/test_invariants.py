@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mixgraph.graph import MixGraph, batch, build_console, prune, relabel, unbatch
-from mixgraph.graph.values import GraphValues
+from mixgraph.graph.values import GraphValues, upstream_values
 from mixgraph.processors import make_processors
 from mixgraph.render import (
     lookahead,
@@ -127,6 +127,19 @@ def test_removing_sends_equals_weight_0(scene, short, share):
         keep = [node for node in graph.processors if node not in cut and rng.random() < share]
         assert_same(mix_of(pruned(s, keep), short[F64]), mix_of(silenced(s, keep), short[F64]))
         assert_same(oracle_of(silenced(s, keep), short[F64]), mix_of(silenced(s, keep), short[F64]))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_feeds_the_output_renders_the_mix_alone(random_graph, scene, short, seed):
+    """With what feeds keys; each node's output is a part of the graph that renders, too."""
+    graph = random_graph(seed)
+    s = scene(graph, 1000, seed, rate=2000)
+    cables = list(zip(graph.edges, graph.ports, strict=True))
+    part, rows = upstream_values(s.values, [(e[0], p[0]) for e, p in cables if e[1] == graph.outputs[0]])
+    assert_same(render(part, short[F64], s.sources[list(rows)]).mix, mix_of(s, short[F64]))
+    for node in graph.processors:
+        part, rows = upstream_values(s.values, [(node, 0)])
+        assert render(part, short[F64], s.sources[list(rows)]).mix.isfinite().all()
 
 
 SPLIT = build_console(
