@@ -1,0 +1,13 @@
+"""Exports: a found graph as files for a studio, by `python -m mixgraph export RESULT --to FORMAT`.
+
+settings  what a user chooses: sample rate, word length, tempo, how well an equalizer is to be fitted
+source    the found graph, its tracks and its printed stems, as a format gets them
+report    export_report.txt: what is approximated, what is left out, and the files of an export
+formats   what a format is, and the registry of formats
+wav       WAV files for studios: 24-bit or float, any number of channels
+run       one export: checked, written to a temporary folder, renamed
+
+Formats, a file each, which `run` imports:
+
+sheet       settings in the units of plug-ins, as text, CSV and JSON
+"""
