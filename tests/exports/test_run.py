@@ -76,7 +76,7 @@ def test_no_folder_of_somebody_else_and_no_result_is_replaced(full_result, tmp_p
     (tmp_path / "mine" / "song.wav").write_text("x")
     with pytest.raises(FileExistsError, match=r"is no export \(it holds song.wav\)"):
         export_result(full_result, "sheet", tmp_path / "mine", overwrite=True)
-    with pytest.raises((FileExistsError, ValueError), match="is no export|holds the result"):
+    with pytest.raises((FileExistsError, ValueError), match=r"is no export|holds the result"):
         export_result(full_result, "sheet", full_result, overwrite=True)
 
 
