@@ -35,6 +35,13 @@ def main(arguments: Sequence[str]) -> int:
         metavar="NAME",
         help='processors to switch off: a type (reverb), a chain ("track kick"), or one ("track kick: reverb")',
     )
+    parser.add_argument(
+        "--sample-rate",
+        type=_rate,
+        default="file",
+        metavar="file|search|HZ",
+        help="of what is written: the highest one of the tracks' files (the default), that of the search, or Hz",
+    )
     parser.add_argument("--block", type=int, help="samples a block; any size gives the same mix")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     options = parser.parse_args(arguments)
@@ -54,7 +61,9 @@ def main(arguments: Sequence[str]) -> int:
     block = BLOCK if options.block is None else options.block
     listening = Listening(options.solo, options.mute, options.bypass)
     tracks = song_path(options.tracks)
-    rendering = render_result(options.result, tracks, options.out, block, options.overwrite, listening, options.stems)
+    rendering = render_result(
+        options.result, tracks, options.out, block, options.overwrite, listening, options.stems, options.sample_rate
+    )
     lines = list(rendering.notes)
     if rendering.stems is not None:
         lines.append(f"{rendering.stems}: stems, listed in {STEM_LIST}")
@@ -62,8 +71,18 @@ def main(arguments: Sequence[str]) -> int:
         about = soundfile.info(str(rendering.written.path))
         lines += [rendering.written.warning] if rendering.written.warning else []
         lines.append(
-            f"{rendering.written.path}: {about.duration:.1f} s at {about.samplerate} Hz, at which the graph was found"
+            f"{rendering.written.path}: {about.duration:.1f} s at {about.samplerate} Hz{rendering.rate_remark}"
         )
     for line in lines:
         sys.stdout.write(f"{visible(line)}\n")
     return 0
+
+
+def _rate(text: str) -> int | str:
+    """Reads a sample rate, or a rule for it."""
+    if text in ("file", "search"):
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"file, search or a number of Hz is needed, got {text!r}") from None

@@ -7,6 +7,7 @@
 - `envelopes/`: smoothers of energies, and the dynamic range processors that follow them.
 - `impulses`: trains of impulses whose delays can be learnt.
 - `noise`: noise that decays exponentially in every band.
+- `resample`: other sample rates.
 - `stft`: short-time spectra for losses.
 - `filterbank`: A-weighting and mel filterbanks.
 - `third_octaves`: averages of a spectrum over third-octave bands.

@@ -2,6 +2,7 @@
 
 - `base`: what a processor is; `parameter`: what its trainable parameters are.
 - `readings`: the effects of settings, as data for reports and comparisons.
+- `other_rates`: settings at another sample rate than the one that they were found at.
 - `usage`: how engineers use a processor, for synthetic songs.
 - `registry`: processors by name, letter and type id; `collection`: one object of each type.
 - `dynamics`: what compressors and gates share.

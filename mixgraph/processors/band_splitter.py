@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mixgraph.dsp.fir import hann, zero_phase_fir
 from mixgraph.processors.base import Processor
+from mixgraph.processors.other_rates import SettingsAtRate
 from mixgraph.processors.parameter import Parameter, Parameters, decibels
 from mixgraph.processors.readings import NodeValues, Number, Reading, in_units, outlet_gains
 from mixgraph.processors.registry import register
@@ -78,6 +79,13 @@ class BandSplitter(Processor):
 
     def impulse_response(self, parameters: Parameters) -> Tensor:
         return self.outlet_response(parameters, 0)
+
+    def at_sample_rate(self, parameters: Parameters, sample_rate: int) -> SettingsAtRate:
+        """Keeps the frequency in Hz; a lower rate holds it below its own highest one."""
+        there = BandSplitter(sample_rate).specification["frequency_logit"]
+        hertz = self._log_hz(parameters["frequency_logit"].double()).exp().clamp(there.low, there.high)
+        logit = there.from_unit(hertz).to(parameters["frequency_logit"])
+        return SettingsAtRate({**parameters, "frequency_logit": logit})
 
     def readings(self, node: NodeValues) -> tuple[Reading, ...]:
         """The crossover frequency and the gains of both bands."""

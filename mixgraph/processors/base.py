@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mixgraph.dsp.convolution import convolve
 from mixgraph.dsp.fourier import circular_response
+from mixgraph.processors.other_rates import SettingsAtRate
 from mixgraph.processors.parameter import Parameter, Parameters
 from mixgraph.processors.readings import (
     Compared,
@@ -23,7 +24,10 @@ from mixgraph.processors.readings import (
 )
 from mixgraph.processors.usage import RandomSettings, Usage
 
-MAX_SAMPLE_RATE = 768_000  # Hz; impulse responses are in seconds, so that their memory grows with the rate
+MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = (
+    1000,
+    768_000,
+)  # Hz; impulse responses are in seconds, so that their memory grows with the rate
 
 
 class Processor(nn.Module):
@@ -84,10 +88,7 @@ class Processor(nn.Module):
 
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__()
-        if not 1000 <= sample_rate <= MAX_SAMPLE_RATE:
-            allowed = f"at least 1000, at most {MAX_SAMPLE_RATE}, got {sample_rate}"
-            raise ValueError(f"sample_rate: samples per second, {allowed}")
-        self.sample_rate = sample_rate
+        self.sample_rate = check_rate("sample_rate", sample_rate)
 
     @property
     def specification(self) -> dict[str, Parameter]:
@@ -246,6 +247,22 @@ class Processor(nn.Module):
             f"processor {self.name!r}: no rule how to set it. HINT: its class says so in `engineer_settings`"
         )
 
+    def at_sample_rate(self, parameters: Parameters, sample_rate: int) -> SettingsAtRate:
+        """The settings, and options of the constructor, with which the type sounds the same at another sample rate.
+
+        Args:
+            parameters: name -> (nodes, *shape), at this processor's rate.
+            sample_rate: the other rate in Hz.
+
+        Raises:
+            ValueError: the class does not say how.
+        """
+        raise ValueError(
+            f"processor {self.name!r}: its settings were found at {self.sample_rate} Hz, and it does not say how they "
+            f"are taken to {sample_rate} Hz. HINT: its class says so in `at_sample_rate`, or render at the rate of the "
+            "search (--sample-rate search)"
+        )
+
     def forward(self, signal: Tensor, parameters: Parameters) -> Tensor:
         """The wet signal, cut to the length of the input: (nodes, 2, time) to (nodes, 2, time)."""
         if signal.dim() != 3 or signal.shape[1] != 2:
@@ -255,6 +272,18 @@ class Processor(nn.Module):
         impulse_response = self.impulse_response(parameters)
         wet = to_left_right(convolve(to_basis(signal, self.channels), impulse_response), self.channels)
         return wet[..., self.before : self.before + signal.shape[-1]]
+
+
+def check_rate(name: str, sample_rate: int) -> int:
+    """Returns a sample rate that processors can have.
+
+    Raises:
+        ValueError: it is too low or too high; the message begins with the name.
+    """
+    if not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE:
+        allowed = f"at least {MIN_SAMPLE_RATE}, at most {MAX_SAMPLE_RATE}, got {sample_rate}"
+        raise ValueError(f"{name}: samples per second, {allowed}")
+    return sample_rate
 
 
 def wet_gains(gains: Tensor) -> tuple[Tensor, float]:

@@ -12,7 +12,8 @@ from torch import Tensor
 from mixgraph.dsp.convolution import cross_spectrum
 from mixgraph.dsp.fir import hann, normalize_energy, zero_phase_fir
 from mixgraph.dsp.impulses import delayed_filters, hard_delay, unit_gradient
-from mixgraph.processors.base import Processor
+from mixgraph.processors.base import Processor, check_rate
+from mixgraph.processors.other_rates import REACH, SettingsAtRate, filters_at_rate
 from mixgraph.processors.parameter import Parameter, Parameters, chosen, decibels
 from mixgraph.processors.readings import (
     Compared,
@@ -47,6 +48,8 @@ class MultitapDelay(Processor):
         window: window of the tap filters, see `Equalizer`.
         truncate: cut each tap's filter at the borders of its segment (as published).
         radius_weight: strength of the pull of z to the unit circle: 0.01 in the paper, 1 in the published code.
+        found_at: the rate at which the settings were found, where it is another one: delays are those, to parts of a
+            sample, and so are levels up to what was heard there; above it each tap is flat.
     """
 
     name = "delay"
@@ -65,10 +68,15 @@ class MultitapDelay(Processor):
         window: str = "symmetric",
         truncate: bool = False,
         radius_weight: float = 0.01,
+        found_at: int | None = None,
     ) -> None:
         super().__init__(sample_rate)
-        self.segment = 2 * round(0.05 * sample_rate)
-        self.num_bins = round(20 * sample_rate / 30000)
+        self.found_at = check_rate("found_at", found_at or sample_rate)
+        self.segment = 2 * round(0.05 * self.found_at)
+        self.num_bins = round(20 * self.found_at / 30000)
+        self.reach = 0
+        if self.found_at != sample_rate:
+            self.reach = math.ceil((self.num_bins + REACH) * sample_rate / self.found_at)
         self.truncate = truncate
         self.radius_weight = radius_weight
         self.window: Tensor
@@ -78,7 +86,7 @@ class MultitapDelay(Processor):
     @property
     def specification(self) -> dict[str, Parameter]:
         taps = _CHANNELS * _SEGMENTS
-        ms = 1000 / self.sample_rate
+        ms = 1000 / self.found_at
         start = torch.arange(taps).remainder(_SEGMENTS) * self.segment
 
         def to_ms(z: Tensor) -> Tensor:
@@ -140,8 +148,17 @@ class MultitapDelay(Processor):
         }
 
     @property
+    def before(self) -> int:
+        return self.reach
+
+    @property
     def after(self) -> int:
-        return _SEGMENTS * self.segment - 1
+        if self.found_at == self.sample_rate:
+            return _SEGMENTS * self.segment - 1
+        return math.ceil(_SEGMENTS * self.segment * self.sample_rate / self.found_at) + self.reach
+
+    def at_sample_rate(self, parameters: Parameters, sample_rate: int) -> SettingsAtRate:
+        return SettingsAtRate(parameters, {"found_at": self.found_at})
 
     def impulse_response(self, parameters: Parameters) -> Tensor:
         z = unit_gradient(parameters["delay_z"])
@@ -154,7 +171,37 @@ class MultitapDelay(Processor):
         response = delayed_filters(
             z.reshape(rows, _SEGMENTS, 2), filters.view(rows, _SEGMENTS, -1), self.segment, self.truncate
         )
-        return normalize_energy(response.view(nodes, _CHANNELS, -1))
+        response = response.view(nodes, _CHANNELS, -1)
+        if self.found_at == self.sample_rate:
+            return normalize_energy(response)
+        scale = torch.rsqrt(response.square().sum(dim=(1, 2), keepdim=True) / _CHANNELS + 1e-12)
+        return self._at_other_rate(hard_delay(z, self.segment), filters).view(nodes, _CHANNELS, -1) * scale
+
+    def _at_other_rate(self, delays: Tensor, filters: Tensor) -> Tensor:
+        """Returns the response of taps at this rate, see `filters_at_rate`, not normalised.
+
+        Args:
+            delays: of the taps in their segments, in samples of the rate that they were found at, (nodes, taps).
+            filters: of the taps, zero-phase, (nodes, taps, 2 num_bins - 1).
+
+        Returns:
+            (nodes * channels, before + 1 + after).
+        """
+        nodes, ratio = filters.shape[0], self.sample_rate / self.found_at
+        first = torch.arange(_SEGMENTS, device=filters.device).repeat(_CHANNELS) * self.segment
+        place = first + delays
+        taps = place.unsqueeze(-1) + torch.arange(1 - self.num_bins, self.num_bins, device=filters.device)
+        low, high = (
+            (first, first + self.segment) if self.truncate else (0 * first, 0 * first + _SEGMENTS * self.segment)
+        )
+        kept = filters * ((taps >= low.unsqueeze(-1)) & (taps < high.unsqueeze(-1)))
+        centre = torch.round(place * ratio)
+        shift = (place * ratio - centre).flatten()
+        rows = kept.flatten(0, 1), self.num_bins - 1, self.found_at, self.sample_rate, self.reach
+        moved = filters_at_rate(*rows, shift).view(nodes * _CHANNELS, -1)
+        index = centre.long().unsqueeze(-1) + torch.arange(2 * self.reach + 1, device=filters.device)
+        response = filters.new_zeros(nodes * _CHANNELS, self.before + 1 + self.after)
+        return response.scatter_add_(1, index.view(nodes * _CHANNELS, -1), moved)
 
     def parameter_penalty(self, parameters: Parameters) -> Tensor:
         """radius_weight / 2 times the sum of (1 - |z|)^2: its gradient is the second term of paper eq. 26."""

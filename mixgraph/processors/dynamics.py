@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -14,6 +15,7 @@ from mixgraph.dsp.envelopes.attack_release import attack_release
 from mixgraph.dsp.envelopes.dynamics import Detector, GainCurve, mix_dynamics
 from mixgraph.dsp.envelopes.one_pole import one_pole, truncated_one_pole
 from mixgraph.processors.base import Processor
+from mixgraph.processors.other_rates import SettingsAtRate
 from mixgraph.processors.parameter import Parameter, Parameters, chosen
 from mixgraph.processors.readings import (
     Compared,
@@ -104,6 +106,14 @@ class DynamicRangeProcessor(Processor):
             ),
         } | {name: smoothing(*constants) for name, constants in self.time_constants.items()}
         return dict(sorted(declared.items()))
+
+    def at_sample_rate(self, parameters: Parameters, sample_rate: int) -> SettingsAtRate:
+        """Keeps time constants in seconds."""
+        values = dict(parameters)
+        for name in self.time_constants:
+            log_a = F.logsigmoid(values[name].double()) * (self.sample_rate / sample_rate)
+            values[name] = (log_a - torch.log(-torch.expm1(log_a))).to(values[name])
+        return SettingsAtRate(values)
 
     @property
     def time_constants(self) -> Mapping[str, tuple[float | None, str]]:
@@ -226,6 +236,7 @@ class OnePoleDynamics(DynamicRangeProcessor):
         gain: `"amplitude"` or `"energy"`, see `DynamicRangeProcessor`.
         start_ms: the time constant that a search starts from. None is the paper's and the published code's: half of the
             envelope is gone after a sample, so that the processor starts as a distortion.
+        truncated_taps: samples after which the envelope `"truncated"` is cut.
 
     Raises:
         ValueError: `start_ms` is outside the range of the time constant.
@@ -238,11 +249,13 @@ class OnePoleDynamics(DynamicRangeProcessor):
         envelope: Literal["exact", "truncated"] = "exact",
         gain: Literal["amplitude", "energy"] = "amplitude",
         start_ms: float | None = 20.0,
+        truncated_taps: int = _PUBLISHED_TAPS,
     ) -> None:
         super().__init__(sample_rate, detector, gain)
         if start_ms is not None and not _LEAST_MS <= start_ms <= _MOST_MS:
             raise ValueError(f"start_ms: {_LEAST_MS:g} to {_MOST_MS:g} ms, or None (the paper's), got {start_ms}")
         self.start_ms = start_ms
+        self.truncated_taps = truncated_taps
         self.truncated = chosen("envelope", envelope, ("exact", "truncated")) == "truncated"
 
     @property
@@ -252,9 +265,14 @@ class OnePoleDynamics(DynamicRangeProcessor):
     def smooth(self, energy: Tensor, parameters: Parameters, state: Tensor | None) -> tuple[Tensor, Tensor]:
         smoothing = parameters["smoothing_logit"].squeeze(-1)
         if self.truncated:
-            return truncated_one_pole(energy, smoothing, _PUBLISHED_TAPS, state)
+            return truncated_one_pole(energy, smoothing, self.truncated_taps, state)
         envelope = one_pole(energy, smoothing, state)
         return envelope, envelope[:, -1]
+
+    def at_sample_rate(self, parameters: Parameters, sample_rate: int) -> SettingsAtRate:
+        taps = max(1, round(self.truncated_taps * sample_rate / self.sample_rate))
+        options = {"truncated_taps": taps} if self.truncated else {}
+        return replace(super().at_sample_rate(parameters, sample_rate), options=options)
 
     def dry_wet(
         self, signal: Tensor, parameters: Parameters, weight: Tensor, state: Tensor | None = None

@@ -12,7 +12,8 @@ from torch import Tensor
 from mixgraph.dsp.fir import hann, zero_phase_fir
 from mixgraph.dsp.fourier import even_response
 from mixgraph.dsp.third_octaves import third_octave_means
-from mixgraph.processors.base import Processor, wet_gains
+from mixgraph.processors.base import Processor, check_rate, wet_gains
+from mixgraph.processors.other_rates import REACH, SettingsAtRate, filters_at_rate
 from mixgraph.processors.parameter import Parameter, Parameters, chosen, decibels
 from mixgraph.processors.readings import Compared, NodeValues, Response, blend, to_db
 from mixgraph.processors.registry import register
@@ -26,6 +27,8 @@ class Equalizer(Processor):
     Args:
         sample_rate: sample rate of the audio, in Hz; the FIR has the same length in seconds at every rate.
         window: `"symmetric"` keeps the response real; `"periodic"` is the published one, half a tap off-centre.
+        found_at: the rate at which the magnitudes were found, where it is another one: the response is that one up to
+            what was heard there, and flat above.
     """
 
     name = "equalizer"
@@ -41,10 +44,19 @@ class Equalizer(Processor):
     usage = Usage(track_rate=0.5, subgroup_rate=0.35)
     identity: ClassVar = {"log_magnitude": 0.0}
 
-    def __init__(self, sample_rate: int = 30000, window: Literal["symmetric", "periodic"] = "symmetric") -> None:
+    def __init__(
+        self,
+        sample_rate: int = 30000,
+        window: Literal["symmetric", "periodic"] = "symmetric",
+        found_at: int | None = None,
+    ) -> None:
         super().__init__(sample_rate)
+        self.found_at = check_rate("found_at", found_at or sample_rate)
         self.is_real = window == "symmetric"
-        self.num_bins = round(1024 * sample_rate / 30000)
+        self.num_bins = round(1024 * self.found_at / 30000)
+        self.reach = self.num_bins - 1
+        if self.found_at != sample_rate:
+            self.reach = math.ceil((self.num_bins + REACH) * sample_rate / self.found_at)
         self.window: Tensor
         taps = hann(2 * self.num_bins - 1, periodic=chosen("window", window, ("symmetric", "periodic")) == "periodic")
         self.register_buffer("window", taps.float(), persistent=False)
@@ -55,17 +67,16 @@ class Equalizer(Processor):
 
     @property
     def before(self) -> int:
-        return self.num_bins - 1
+        return self.reach
 
     @property
     def after(self) -> int:
-        return self.num_bins - 1
+        return self.reach
 
     def values_for_gains(self, hertz: Tensor, gains: Tensor) -> tuple[dict[str, Tensor], float]:
         """Interpolates the gains in dB over the logarithm of frequency; constant outside."""
         wet, weight = wet_gains(gains.double().log().mean(dim=0).exp())
-        bins = torch.arange(self.num_bins, dtype=torch.float64) * (self.sample_rate / (2 * self.num_bins - 1))
-        x, place = hertz.double().log().contiguous(), bins.clamp(min=1.0).log()
+        x, place = hertz.double().log().contiguous(), self._hertz.clamp(min=1.0).log()
         above = torch.searchsorted(x, place).clamp(1, len(x) - 1)
         share = ((place - x[above - 1]) / (x[above] - x[above - 1])).clamp(0, 1)
         level = wet.log()
@@ -73,7 +84,10 @@ class Equalizer(Processor):
 
     def impulse_response(self, parameters: Parameters) -> Tensor:
         log_magnitude = parameters["log_magnitude"]
-        return zero_phase_fir(log_magnitude, self.window.to(log_magnitude.dtype)).unsqueeze(1)
+        fir = zero_phase_fir(log_magnitude, self.window.to(log_magnitude.dtype))
+        if self.found_at != self.sample_rate:
+            fir = filters_at_rate(fir, self.num_bins - 1, self.found_at, self.sample_rate, self.reach)
+        return fir.unsqueeze(1)
 
     def response(self, parameters: Parameters, n_fft: int) -> Tensor:
         if not self.is_real:
@@ -81,16 +95,20 @@ class Equalizer(Processor):
         fir = self.impulse_response(parameters)
         return even_response(fir[:, 0, self.before :], n_fft).unsqueeze(1)
 
+    def at_sample_rate(self, parameters: Parameters, sample_rate: int) -> SettingsAtRate:
+        return SettingsAtRate(parameters, {"found_at": self.found_at})
+
     @property
     def _hertz(self) -> Tensor:
-        """The frequency of each bin, (num_bins,), float64."""
-        return torch.arange(self.num_bins, dtype=torch.float64) * (self.sample_rate / (2 * self.num_bins - 1))
+        """The frequency of each magnitude, (num_bins,), float64."""
+        return torch.arange(self.num_bins, dtype=torch.float64) * (self.found_at / (2 * self.num_bins - 1))
 
     def quantities(self, node: NodeValues) -> tuple[Compared, ...]:
-        """Returns the response at the frequencies of the parameter."""
+        """Returns the response, at a rate that it was found at at the frequencies of the parameter."""
         taps = self.impulse_response(node.parameters)[0, 0]
-        wet = torch.fft.fft(torch.roll(taps, -self.before)).real[: self.num_bins]
-        return (Response(self._hertz, to_db(blend(self, wet, node.weight)), self.sample_rate / 2),)
+        wet = torch.fft.fft(torch.roll(taps, -self.before)).real[: self.before + 1]
+        hertz = torch.arange(len(wet), dtype=torch.float64) * (self.sample_rate / len(taps))
+        return (Response(hertz, to_db(blend(self, wet, node.weight)), self.sample_rate / 2),)
 
     def engineer_settings(
         self, signal: Tensor, strength: float, draw: RandomSettings

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mixgraph.processors.base import Processor
+from mixgraph.processors.other_rates import SettingsAtRate, interpolated
 from mixgraph.processors.parameter import Parameter, Parameters, decibels
 from mixgraph.processors.readings import Automation, NodeValues, Reading, blend, to_db
 from mixgraph.processors.registry import register
@@ -45,6 +46,7 @@ class Fader(Processor):
                 f"{interval:g}, {seconds:g} and {roughness:g}"
             )
         self.interval, self.roughness = round(interval * sample_rate), roughness
+        self.seconds_between = interval
         self.points = 1 + round(seconds / interval)
 
     @property
@@ -68,6 +70,13 @@ class Fader(Processor):
 
     def rest(self, parameters: Parameters, state: Tensor, samples: int) -> Tensor:
         return state + samples
+
+    def at_sample_rate(self, parameters: Parameters, sample_rate: int) -> SettingsAtRate:
+        """Points lie at whole samples: where their times differ by parts of a sample, gains are interpolated."""
+        interval = round(self.seconds_between * sample_rate)
+        place = torch.arange(self.points, dtype=torch.float64) * (interval / sample_rate)
+        place = place * (self.sample_rate / self.interval)
+        return SettingsAtRate({"log_gain": interpolated(parameters["log_gain"], place)})
 
     def parameter_penalty(self, parameters: Parameters) -> Tensor:
         return self.roughness * parameters["log_gain"].diff(dim=-1).square().sum()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mixgraph.processors.base import Processor, wet_gains
+from mixgraph.processors.other_rates import SettingsAtRate
 from mixgraph.processors.parameter import Parameter, Parameters, decibels
 from mixgraph.processors.readings import Compared, NodeValues, blend, single, to_db
 from mixgraph.processors.registry import register
@@ -38,6 +39,9 @@ class GainPanning(Processor):
 
     def impulse_response(self, parameters: Parameters) -> Tensor:
         return torch.exp(parameters["log_gain"]).unsqueeze(-1)
+
+    def at_sample_rate(self, parameters: Parameters, sample_rate: int) -> SettingsAtRate:
+        return SettingsAtRate(parameters)
 
     def quantities(self, node: NodeValues) -> tuple[Compared, ...]:
         """Returns both gains, and their balance, which does not depend on levels that other processors may share."""

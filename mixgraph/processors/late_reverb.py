@@ -24,6 +24,10 @@ class LateReverb(Reverb):
 
     Decay time and colour are given at 150, 1200 and 7000 Hz; their logarithms are straight over log frequency between
     them and constant outside. `log_width` is the level of the side against the mid.
+
+    Args:
+        sample_rate: sample rate of the audio, in Hz.
+        found_at: the rate at which the settings were found, see `Reverb`.
     """
 
     name = "late_reverb"
@@ -35,8 +39,8 @@ class LateReverb(Reverb):
     quantities = Processor.quantities  # few enough to be compared one by one
     engineer_settings = Processor.engineer_settings
 
-    def __init__(self, sample_rate: int = 30000) -> None:
-        super().__init__(sample_rate)
+    def __init__(self, sample_rate: int = 30000, found_at: int | None = None) -> None:
+        super().__init__(sample_rate, found_at=found_at)
         self.knots: Tensor
         hz = torch.arange(BINS, dtype=torch.float64).clamp(min=0.5) * (RATE / (2 * (BINS - 1)))
         place = torch.tensor(_KNOTS_HZ, dtype=torch.float64).log()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mixgraph.processors.base import Processor
+from mixgraph.processors.other_rates import SettingsAtRate
 from mixgraph.processors.parameter import Parameter, Parameters, decibels
 from mixgraph.processors.readings import NodeValues, Reading, outlet_gains
 from mixgraph.processors.registry import register
@@ -36,6 +37,9 @@ class MidSideSplitter(Processor):
 
     def impulse_response(self, parameters: Parameters) -> Tensor:
         return self.outlet_response(parameters, 0)
+
+    def at_sample_rate(self, parameters: Parameters, sample_rate: int) -> SettingsAtRate:
+        return SettingsAtRate(parameters)
 
     def readings(self, node: NodeValues) -> tuple[Reading, ...]:
         """Reads the gains of mid and side."""

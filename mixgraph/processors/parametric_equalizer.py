@@ -8,7 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mixgraph.processors.base import Processor
+from mixgraph.processors.base import Processor, check_rate
+from mixgraph.processors.other_rates import SettingsAtRate
 from mixgraph.processors.parameter import Parameter, Parameters, decibels
 from mixgraph.processors.readings import Bands, NodeValues, Reading, in_units
 from mixgraph.processors.registry import register
@@ -18,6 +19,7 @@ _LOWEST, _HIGHEST = 20.0, 0.45  # Hz; of the sample rate
 _WITHIN = 0.9  # share of the highest frequency, at which a band starts at most
 _LEAST_Q, _MOST_Q = 0.3, 4.0  # a larger Q rings for longer than the response lasts
 _SECONDS = 0.28
+_EARLY_SECONDS = 0.02  # a response that is flat above the rate of the search rings a little before time zero
 
 
 @register
@@ -33,6 +35,11 @@ class ParametricEqualizer(Processor):
 
     (the forms that audio equalizers have in common). The response is sampled in frequency, so that it has an end:
     what rings for longer than 0.28 s is folded back.
+
+    Args:
+        sample_rate: sample rate of the audio, in Hz.
+        found_at: the rate at which the settings were found, where it is another one: the response is that of this rate,
+            and flat above its half.
     """
 
     name = "parametric_equalizer"
@@ -44,14 +51,17 @@ class ParametricEqualizer(Processor):
     paper_type = "equalizer"
     identity: ClassVar = {"log_gain": 0.0, "frequency_logit": 0.0, "q_logit": 0.0}
 
-    def __init__(self, sample_rate: int = 30000) -> None:
+    def __init__(self, sample_rate: int = 30000, found_at: int | None = None) -> None:
         super().__init__(sample_rate)
+        self.found_at = check_rate("found_at", found_at or sample_rate)
         self.taps = 2 * round(_SECONDS * sample_rate / 2)
-        self.highest = _HIGHEST * sample_rate
+        self.early = 0 if self.found_at == sample_rate else round(_EARLY_SECONDS * sample_rate)
+        self.highest = _HIGHEST * self.found_at
         self.bilinear: Tensor
         self.offset: Tensor
         # tan(w / 2) ends at infinity: the last bin is taken just below half the sample rate.
-        half = torch.linspace(0, math.pi / 2, self.taps // 2 + 1, dtype=torch.float64).clamp(max=math.pi / 2 - 1e-4)
+        end = math.pi / 2 * sample_rate / self.found_at
+        half = torch.linspace(0, end, self.taps // 2 + 1, dtype=torch.float64).clamp(max=math.pi / 2 - 1e-4)
         self.register_buffer("bilinear", torch.tan(half), persistent=False)
         centres = torch.tensor(_CENTRES, dtype=torch.float64).clamp(max=_WITHIN * self.highest)
         share = torch.log(centres / _LOWEST) / math.log(self.highest / _LOWEST)
@@ -70,7 +80,7 @@ class ParametricEqualizer(Processor):
 
         bands = len(_CENTRES)
         return {
-            "frequency_logit": Parameter((bands,), "Hz", 25, 0.4 * self.sample_rate, to_hz, from_hz, "of each band"),
+            "frequency_logit": Parameter((bands,), "Hz", 25, 0.4 * self.found_at, to_hz, from_hz, "of each band"),
             "log_gain": decibels((bands,), -24, 24, "gain of each band"),
             "q_logit": Parameter(
                 (bands,),
@@ -84,11 +94,19 @@ class ParametricEqualizer(Processor):
         }
 
     @property
+    def before(self) -> int:
+        return self.early
+
+    @property
     def after(self) -> int:
-        return self.taps - 1
+        return self.taps - 1 - self.early
 
     def impulse_response(self, parameters: Parameters) -> Tensor:
-        return torch.fft.irfft(self.transfer(parameters), n=self.taps).unsqueeze(1)
+        response = torch.fft.irfft(self.transfer(parameters), n=self.taps)
+        return (torch.roll(response, self.early, dims=-1) if self.early else response).unsqueeze(1)
+
+    def at_sample_rate(self, parameters: Parameters, sample_rate: int) -> SettingsAtRate:
+        return SettingsAtRate(parameters, {"found_at": self.found_at})
 
     def readings(self, node: NodeValues) -> tuple[Reading, ...]:
         """Reads the response, and the settings of the six bands."""
@@ -99,7 +117,7 @@ class ParametricEqualizer(Processor):
         """Returns the transfer function at multiples of sample_rate / taps, (nodes, taps / 2 + 1)."""
         declared = self.specification
         hz, q = (declared[name].to_unit(parameters[name]) for name in ("frequency_logit", "q_logit"))
-        w = (self.bilinear.to(hz) / torch.tan(math.pi / self.sample_rate * hz).unsqueeze(-1)).unbind(1)
+        w = (self.bilinear.to(hz) / torch.tan(math.pi / self.found_at * hz).unsqueeze(-1)).unbind(1)
         a = torch.exp(parameters["log_gain"] / 2).unsqueeze(-1).unbind(1)
         qs = q.unsqueeze(-1).unbind(1)
         total = _shelf(w[0], a[0], qs[0], low=True) * _shelf(w[-1], a[-1], qs[-1], low=False)

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from mixgraph.dsp.fir import hann, normalize_energy
 from mixgraph.dsp.noise import decaying_noise
-from mixgraph.processors.base import Processor
+from mixgraph.dsp.resample import ROLLOFF, resample
+from mixgraph.processors.base import Processor, check_rate
+from mixgraph.processors.other_rates import FLAT, HEARD, SettingsAtRate, extended
 from mixgraph.processors.parameter import Parameter, Parameters, chosen, decibels
 from mixgraph.processors.readings import (
     Compared,
@@ -36,6 +38,8 @@ HOP = 192
 BINS = _FFT // 2 + 1
 _FRAMES = _LENGTH // HOP + 1
 _SCALE = 8.0
+_LEADS = range(100, 400)
+"""Samples before time zero in which the filter of `resample` rings at another rate: about a whole number there, too."""
 
 
 @register
@@ -50,6 +54,8 @@ class Reverb(Processor):
         sample_rate: sample rate of the audio, in Hz.
         mask: `"decay"` is the published exp((H0 - softplus(D) m) / 8), which always decays; `"paper"` is eq. 15,
             exp(H0 + m D).
+        found_at: the rate at which the settings were found, where it is another one: the response is that one, with its
+            level, up to what was heard there. Above, colour and decay go on flat, on noise of their own.
     """
 
     name = "reverb"
@@ -61,23 +67,34 @@ class Reverb(Processor):
     truth_names: ClassVar[tuple[str, ...]] = ("reverb", "Reverb")
     usage = Usage(track_rate=0.3, subgroup_rate=0.3, needs="reverberant")
 
-    def __init__(self, sample_rate: int = 30000, mask: Literal["decay", "paper"] = "decay") -> None:
+    def __init__(
+        self, sample_rate: int = 30000, mask: Literal["decay", "paper"] = "decay", found_at: int | None = None
+    ) -> None:
         super().__init__(sample_rate)
         self.mask = chosen("mask", mask, ("decay", "paper"))
+        self.found_at = check_rate("found_at", found_at or sample_rate)
         noise = torch.from_numpy(np.random.RandomState(0).uniform(size=(2, _LENGTH)).astype(np.float64) * 2 - 1)
-        window = hann(_FFT, periodic=True)
-        spectrogram = torch.stft(
-            noise.float().double(), _FFT, HOP, window=window, center=True, pad_mode="reflect", return_complex=True
-        )
         self.noise: Tensor
         self.synthesis: Tensor
-        self.register_buffer("noise", torch.view_as_real(spectrogram.transpose(1, 2)).contiguous(), persistent=False)
-        # Overlapping squared windows sum to envelope[n]; half a window overlaps the next, so two halves describe it.
-        # The last frame reaches past the last overlap, and is there divided by its own window alone.
-        envelope = window.square().view(2, HOP).sum(dim=0)
-        weights = (window.view(2, HOP) / envelope).reshape(_FFT).repeat(_FRAMES, 1)
-        weights[-1, HOP:] = 1 / window[HOP:]
-        self.register_buffer("synthesis", weights, persistent=False)
+        self.treble: Tensor
+        self.treble_synthesis: Tensor
+        self.register_buffer("noise", _spectrogram(noise), persistent=False)
+        self.register_buffer("synthesis", _synthesis(), persistent=False)
+        self.lead, self.early = 0, 0
+        if self.found_at != sample_rate:
+            ratio = sample_rate / RATE
+            self.lead = min(_LEADS, key=lambda lead: abs(lead * ratio - round(lead * ratio)))
+            self.early = round(self.lead * ratio)
+        self.times_rate = 0  # by which the rate of the noise above what was heard is higher; 0 where there is none
+        if sample_rate > RATE >= self.found_at:
+            self._add_treble(-(-sample_rate // RATE))
+
+    def _add_treble(self, times: int) -> None:
+        """Makes the noise above what was heard, with the power in each Hz of the noise at 30 kHz, after resampling."""
+        self.times_rate = times
+        noise = torch.from_numpy(np.random.RandomState(1).uniform(size=(2, times * _LENGTH)) * 2 - 1) * math.sqrt(times)
+        self.register_buffer("treble", _spectrogram(noise, times), persistent=False)
+        self.register_buffer("treble_synthesis", _synthesis(times), persistent=False)
 
     @property
     def specification(self) -> dict[str, Parameter]:
@@ -100,6 +117,10 @@ class Reverb(Processor):
         }
 
     @property
+    def before(self) -> int:
+        return self.early
+
+    @property
     def after(self) -> int:
         return round(_LENGTH * self.sample_rate / RATE) - 1
 
@@ -112,10 +133,34 @@ class Reverb(Processor):
     def shaped_noise(self, start: Tensor, slope: Tensor) -> Tensor:
         """The response of a mask exp(start + slope m) in frame m, both (nodes, 2, 193): (nodes, 2, after + 1)."""
         stereo = decaying_noise(start, slope, self.noise, self.synthesis, _LENGTH)
-        if self.sample_rate != RATE:
-            stereo = AF.resample(stereo, RATE, self.sample_rate)[..., : self.after + 1]
-            stereo = F.pad(stereo, (0, self.after + 1 - stereo.shape[-1]))
-        return normalize_energy(stereo)
+        if self.found_at == self.sample_rate:
+            if self.sample_rate != RATE:
+                stereo = self._whole(AF.resample(stereo, RATE, self.sample_rate))
+            return normalize_energy(stereo)
+        searched = stereo if self.found_at == RATE else AF.resample(stereo, RATE, self.found_at)
+        scale = torch.rsqrt(searched.square().sum(dim=(1, 2), keepdim=True) / 2 + 1e-12)
+        if self.found_at <= RATE:
+            heard_bins = min(self.found_at, RATE) / RATE * (BINS - 1)
+            start, slope = extended(start, heard_bins), extended(slope, heard_bins)
+            stereo = decaying_noise(start, slope, self.noise, self.synthesis, _LENGTH)
+        rolloff = HEARD if self.times_rate else ROLLOFF
+        response = self._whole(resample(F.pad(stereo, (self.lead, 0)), RATE, self.sample_rate, rolloff))
+        if self.times_rate:
+            more = self.times_rate * HOP + 1 - BINS
+            start, slope = (torch.cat((x, x[..., -1:].expand(-1, -1, more)), dim=-1) for x in (start, slope))
+            length, rate = self.times_rate * _LENGTH, self.times_rate * RATE
+            treble = decaying_noise(start, slope, self.treble, self.treble_synthesis, length)
+            treble = _without_heard(F.pad(treble, (self.lead * self.times_rate, self.lead * self.times_rate)), rate)
+            response = response + self._whole(resample(treble, rate, self.sample_rate))
+        return response * (scale * (self.found_at / self.sample_rate))
+
+    def _whole(self, response: Tensor) -> Tensor:
+        """Cuts or pads a response to its length at this rate."""
+        length = self.before + 1 + self.after
+        return F.pad(response[..., :length], (0, max(0, length - response.shape[-1])))
+
+    def at_sample_rate(self, parameters: Parameters, sample_rate: int) -> SettingsAtRate:
+        return SettingsAtRate(parameters, {"found_at": self.found_at})
 
     def decay_rates(self, parameters: Parameters) -> tuple[Tensor, Tensor]:
         """1 / T60 of mid and side of one node in 1/s, (BINS,) each."""
@@ -154,3 +199,38 @@ class Reverb(Processor):
             "init_log_magnitude": torch.stack((tilt, tilt + width_db)),
         }
         return units, draw.effect_weight(strength)
+
+
+def _spectrogram(noise: Tensor, times: int = 1) -> Tensor:
+    """Returns the spectrograms of noise at a multiple of 30 kHz, (2, frames, bins, 2): real and imaginary parts."""
+    window = hann(times * _FFT, periodic=True)
+    spectrogram = torch.stft(
+        noise.float().double(),
+        times * _FFT,
+        times * HOP,
+        window=window,
+        center=True,
+        pad_mode="reflect",
+        return_complex=True,
+    )
+    return torch.view_as_real(spectrogram.transpose(1, 2)).contiguous()
+
+
+def _synthesis(times: int = 1) -> Tensor:
+    """Returns the window of each frame over the sum of the overlapping squared windows, (frames, samples)."""
+    # Overlapping squared windows sum to envelope[n]; half a window overlaps the next, so two halves describe it.
+    # The last frame reaches past the last overlap, and is there divided by its own window alone.
+    hop = times * HOP
+    window = hann(2 * hop, periodic=True)
+    envelope = window.square().view(2, hop).sum(dim=0)
+    weights = (window.view(2, hop) / envelope).reshape(2 * hop).repeat(_FRAMES, 1)
+    weights[-1, hop:] = 1 / window[hop:]
+    return weights
+
+
+def _without_heard(noise: Tensor, rate: int) -> Tensor:
+    """Removes from noise, (..., samples), what `resample` with the rolloff HEARD lets through at 30 kHz."""
+    hertz = torch.arange(noise.shape[-1] // 2 + 1, device=noise.device) * (rate / noise.shape[-1])
+    first, last = (share * RATE / 2 for share in (2 * HEARD - FLAT, FLAT))
+    rise = torch.sin(math.pi / 2 * ((hertz - first) / (last - first)).clamp(0, 1)).to(noise)
+    return torch.fft.irfft(torch.fft.rfft(noise) * rise, n=noise.shape[-1])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mixgraph.processors.base import Processor
+from mixgraph.processors.other_rates import SettingsAtRate
 from mixgraph.processors.parameter import Parameter, Parameters, decibels
 from mixgraph.processors.readings import Curve, NodeValues, Number, Reading, in_units
 from mixgraph.processors.registry import register
@@ -52,6 +53,9 @@ class Saturator(Processor):
         bent = torch.tanh(drive * signal)
         wet = bent / (drive * (1 + torch.tanh(bias) * bent))  # the same, by the sum of tanh: nothing cancels
         return wet, signal.new_zeros(signal.shape[0], 0)  # no memory
+
+    def at_sample_rate(self, parameters: Parameters, sample_rate: int) -> SettingsAtRate:
+        return SettingsAtRate(parameters)
 
     def rest(self, parameters: Parameters, state: Tensor, samples: int) -> Tensor:
         return state

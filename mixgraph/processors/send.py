@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mixgraph.processors.base import Processor
+from mixgraph.processors.other_rates import SettingsAtRate
 from mixgraph.processors.parameter import Parameter, Parameters, decibels
 from mixgraph.processors.registry import register
 
@@ -38,3 +39,6 @@ class Send(Processor):
 
     def impulse_response(self, parameters: Parameters) -> Tensor:
         return torch.exp(parameters["log_gain"]).unsqueeze(-1)
+
+    def at_sample_rate(self, parameters: Parameters, sample_rate: int) -> SettingsAtRate:
+        return SettingsAtRate(parameters)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mixgraph.processors.base import Processor
+from mixgraph.processors.other_rates import SettingsAtRate
 from mixgraph.processors.parameter import Parameter, Parameters, decibels
 from mixgraph.processors.readings import Compared, NodeValues, blend, single, to_db
 from mixgraph.processors.registry import register
@@ -34,6 +35,9 @@ class StereoImager(Processor):
     def impulse_response(self, parameters: Parameters) -> Tensor:
         side = torch.exp(parameters["log_gain"])
         return torch.stack((torch.ones_like(side), side), dim=1)
+
+    def at_sample_rate(self, parameters: Parameters, sample_rate: int) -> SettingsAtRate:
+        return SettingsAtRate(parameters)
 
     def quantities(self, node: NodeValues) -> tuple[Compared, ...]:
         """Returns the gain of the side."""

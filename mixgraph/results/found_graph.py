@@ -23,6 +23,7 @@ from mixgraph.graph.io import (
 from mixgraph.graph.types import MixGraph
 from mixgraph.graph.values import GraphValues
 from mixgraph.processors import Processors, make_processors
+from mixgraph.processors.base import check_rate
 from mixgraph.render import BLOCK, render, render_song
 from mixgraph.report.settings import NodeSettings, read_settings, settings_text
 from mixgraph.results.contents import CONFIG, LOG, TIMINGS, TRACE
@@ -158,6 +159,41 @@ class FoundGraph:
         with torch.no_grad():
             mix = render_song(self.graph, self.processors, sources * self.level, self.parameters, self.weights, block)
         return mix[0] / self.level
+
+    def at_sample_rate(self, sample_rate: int) -> FoundGraph:
+        """Returns the graph for audio at another sample rate: the same sound up to what was heard in the search.
+
+        Delays and times are kept in seconds. Responses are kept in Hz up to 88 % of half the rate of the search (13.2
+        kHz of 15): there the filter begins to fall through which tracks and mix were read, so that the search heard
+        nothing above; equalizers, taps and reverbs go on flat from there. Audio of the graph's own rate is filtered at
+        that frequency, audio of this one is not.
+
+        Raises:
+            ValueError: a rate that processors do not have, or a processor from outside that does not say how its
+                settings are taken to another rate.
+        """
+        if sample_rate == self.sample_rate:
+            return self
+        check_rate("sample_rate", sample_rate)
+        options = {name: dict(named) for name, named in self.processor_options.items()}
+        parameters = {}
+        for node_type, values in self.parameters.items():
+            settings = self.processors[node_type].at_sample_rate(values, sample_rate)
+            parameters[node_type] = dict(settings.parameters)
+            if settings.options:
+                options[node_type] = {**options.get(node_type, {}), **settings.options}
+        ratio = sample_rate / self.sample_rate
+        return replace(
+            self,
+            processors=make_processors(sample_rate, options).to(self.weights.device),
+            parameters=parameters,
+            sample_rate=sample_rate,
+            num_samples=max(1, int(self.num_samples * ratio)),
+            placements={track: (round(start * ratio), sign) for track, (start, sign) in self.placements.items()},
+            processor_options=options,
+            metrics=None,
+            folder=None,
+        )
 
     def render_with_gradients(self, sources: Tensor) -> Tensor:
         """Renders the same mix at once, so that gradients reach the sources, the parameters and the weights.

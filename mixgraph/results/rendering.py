@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from mixgraph.processors.base import check_rate
 from mixgraph.render import BLOCK, check_block
 from mixgraph.results.found_graph import FoundGraph, load_result
 from mixgraph.results.listening import EVERYTHING, Listening
 from mixgraph.results.publish import Place, publish_folder
 from mixgraph.results.stems import STEMS, render_stems, write_stems
-from mixgraph.songs import WrittenAudio, write_audio
+from mixgraph.songs import WrittenAudio, resample, write_audio
 from mixgraph.songs.clips import cut
-from mixgraph.songs.decode import decode
+from mixgraph.songs.decode import decode, file_rate
 from mixgraph.songs.load import describe_absurd
-from mixgraph.songs.resample import resample
 from mixgraph.songs.track_files import MatchedTrack, describe_matches, list_tracks, match_tracks
+
+RateRule = int | Literal["file", "search"]
+_SHOWN = 5  # names in a line
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +47,22 @@ class Rendering:
         written: the mix; None where none was asked for.
         stems: the folder of stems; None where none were asked for.
         notes: lines on how the tracks were read and on what was changed.
+        sample_rate: sample rate of what was written, in Hz.
+        searched_at: sample rate of the search, in Hz.
     """
 
     written: WrittenAudio | None
     stems: Path | None
     notes: tuple[str, ...]
+    sample_rate: int
+    searched_at: int
+
+    @property
+    def rate_remark(self) -> str:
+        """What is worth saying behind the sample rate, for people."""
+        if self.sample_rate == self.searched_at:
+            return ", at which the graph was found"
+        return f"; the graph was found at {self.searched_at} Hz"
 
 
 def read_tracks(found_graph: FoundGraph, folder: Path) -> TracksRead:
@@ -62,8 +78,17 @@ def read_tracks(found_graph: FoundGraph, folder: Path) -> TracksRead:
         ValueError: contradictions, two files for a track, a song's folder or files that cannot be read, or tracks
             that end before the song begins.
     """
+    return _read_matched(found_graph, _find_tracks(found_graph, folder), folder)
+
+
+def _find_tracks(found_graph: FoundGraph, folder: Path) -> list[MatchedTrack]:
+    """Finds the file of each track."""
     names = [found_graph.graph.names[i] for i in found_graph.graph.inputs]
-    matches = match_tracks(names, found_graph.origins, list_tracks(folder), folder)
+    return match_tracks(names, found_graph.origins, list_tracks(folder), folder)
+
+
+def _read_matched(found_graph: FoundGraph, matches: Sequence[MatchedTrack], folder: Path) -> TracksRead:
+    """Reads tracks whose files are known, at the sample rate of the graph."""
     notes = describe_matches(matches)
     placed = [_read_track(found_graph, match) for match in matches]
     original = all(match.is_original for match in matches)
@@ -98,6 +123,7 @@ def render_result(
     overwrite: bool = False,
     listening: Listening = EVERYTHING,
     stems: Path | None = None,
+    sample_rate: RateRule = "file",
 ) -> Rendering:
     """Renders a result folder's graph on tracks, see `read_tracks`, and writes the mix, its stems, or both.
 
@@ -109,6 +135,8 @@ def render_result(
         overwrite: replace an existing file, and an existing folder of stems.
         listening: tracks that are heard alone or muted, and processors that are bypassed.
         stems: folder to write stems to, see `render_stems`; None writes none.
+        sample_rate: in Hz; or `"file"`, the highest one of the tracks' files, or `"search"`, that of the search. At
+            another rate than that of the search the graph is taken there by `FoundGraph.at_sample_rate`.
 
     Raises:
         FileExistsError: there is such a file or folder already, and it is not to be overwritten.
@@ -121,15 +149,46 @@ def render_result(
         raise ValueError("out: a file for the mix, or a folder for stems, is needed, got neither")
     _check_places(tracks, out, stems, overwrite)
     found_graph = load_result(result)
-    tracks_read = read_tracks(found_graph, tracks)
+    searched_at = found_graph.sample_rate
+    matches = _find_tracks(found_graph, tracks)
+    rate, rate_notes = choose_rate(sample_rate, searched_at, [match.file.path for match in matches])
+    found_graph = found_graph.at_sample_rate(rate)
+    tracks_read = _read_matched(found_graph, matches, tracks)
     found_graph, sources, changes = listening.apply(found_graph, tracks_read.sources)
     mix = found_graph.render(sources, block)
-    notes = [*tracks_read.notes, *changes]
+    notes = [*tracks_read.notes, *rate_notes, *changes]
     if stems is not None:
         with publish_folder(_stems_place(stems), overwrite) as work:
             notes += write_stems(work, render_stems(found_graph, sources, block, mix), found_graph.sample_rate)
     written = None if out is None else write_audio(out, mix, found_graph.sample_rate)
-    return Rendering(written, stems, tuple(notes))
+    return Rendering(written, stems, tuple(notes), rate, searched_at)
+
+
+def choose_rate(rule: RateRule, searched_at: int, files: Sequence[Path]) -> tuple[int, list[str]]:
+    """Returns the sample rate to render at, by the rule of `render_result`, and a line on tracks of mixed rates.
+
+    Raises:
+        ValueError: a rule that is none, a rate that no processor has, or a file that cannot be read.
+    """
+    if rule == "search":
+        return searched_at, []
+    if isinstance(rule, int):
+        return check_rate("sample_rate", rule), []
+    if rule != "file":
+        raise ValueError(f"sample_rate: file, search or a number of Hz is needed, got {rule!r}")
+    files_by_rate: dict[int, list[str]] = {}
+    for file in files:
+        files_by_rate.setdefault(file_rate(file), []).append(file.name)
+    rate = check_rate("sample_rate (that of the files)", max(files_by_rate))
+    if len(files_by_rate) == 1:
+        return rate, []
+    others = "; ".join(f"{hertz} Hz: {_some(names)}" for hertz, names in sorted(files_by_rate.items()) if hertz != rate)
+    return rate, [f"Tracks have several sample rates; all is rendered at the highest, {rate} Hz, not at {others}."]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def _stems_place(stems: Path) -> Place:

@@ -20,10 +20,10 @@ from torch import Tensor
 
 from mixgraph.names import normal_form
 from mixgraph.shards.sample import GraphSample
+from mixgraph.songs import resample
 from mixgraph.songs.clips import cut
 from mixgraph.songs.decode import decode
 from mixgraph.songs.formats import is_audio_file
-from mixgraph.songs.resample import resample
 
 MIX_ROW = -1
 

@@ -6,20 +6,20 @@
 - `manifest`, `subgroup_rule`, `song_warning`: the files of a song, completed and checked; subgroups by track names.
 - `track_files`: which file is which track of a found graph.
 - `audio`, `decode`, `formats`, `containers`, `mpeg`, `parts`: audio files, decoded with true lengths; writing.
-- `resample`, `clips`, `training_clips`: other sample rates; stretches of songs.
+- `clips`, `training_clips`: stretches of songs.
 - `align`, `common_offset`: offsets and polarities of tracks against the mix.
 - `loudness`: the level of a song.
 - `store`: decoded songs on disk, for songs above the memory limit.
 - `text_files`, `safe_numbers`: YAML, JSON and arrays from strangers, read as data.
 """
 
+from mixgraph.dsp.resample import resample
 from mixgraph.songs.align import Alignment, TrackAlignment, estimate_alignment
 from mixgraph.songs.audio import WrittenAudio, read_audio, write_audio
 from mixgraph.songs.clips import Window, read_window
 from mixgraph.songs.layouts import LAYOUTS, detect_layout, find_songs, song_files
 from mixgraph.songs.load import load_song
 from mixgraph.songs.manifest import SongFiles, TrackFile
-from mixgraph.songs.resample import resample
 from mixgraph.songs.song import Song
 from mixgraph.songs.song_warning import SongWarning
 

@@ -12,8 +12,8 @@ import soundfile
 import torch
 from torch import Tensor
 
+from mixgraph.dsp.resample import resample
 from mixgraph.songs.decode import decode
-from mixgraph.songs.resample import resample
 from mixgraph.system.files import write_atomically
 
 _WAV_FLOAT = 3

@@ -82,6 +82,18 @@ def audio_seconds(path: Path) -> float:
     return seconds
 
 
+def file_rate(path: Path) -> int:
+    """Returns the sample rate of an audio file in Hz, by its header.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no audio file, see `decode`.
+    """
+    with _naming(path), _open(_parts(path)[0]) as file:
+        _check((file.samplerate, file.channels), None)
+        return int(file.samplerate)
+
+
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
     """Turns every failure to read a file into an error whose message names the file."""

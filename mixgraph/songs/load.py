@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mixgraph.dsp.resample import resample
 from mixgraph.shipped import song_path
 from mixgraph.songs import store
 from mixgraph.songs.align import MIN_CONFIDENCE, Alignment, TrackAlignment, estimate_alignment
@@ -20,7 +21,6 @@ from mixgraph.songs.decode import MAX_BYTES, decode
 from mixgraph.songs.layouts import collect_files
 from mixgraph.songs.loudness import level_for
 from mixgraph.songs.manifest import Problems, SongDraft, SongFiles, TrackFile
-from mixgraph.songs.resample import resample
 from mixgraph.songs.song import Song
 from mixgraph.songs.song_warning import SongWarning
 

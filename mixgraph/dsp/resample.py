@@ -26,21 +26,28 @@ _MAX_RATIO = 4  # of rates, above which whole steps are taken first, so that ker
 _BLOCK = 1 << 22  # values of the kernels that are held at a time
 
 
-def resample(samples: Tensor, from_rate: int, to_rate: int) -> Tensor:
-    """Resamples (..., frames) to (..., ceil(frames * to_rate / from_rate)); rates are whole numbers of Hz."""
+def resample(samples: Tensor, from_rate: int, to_rate: int, rolloff: float = ROLLOFF) -> Tensor:
+    """Resamples (..., frames) to (..., ceil(frames * to_rate / from_rate)); rates are whole numbers of Hz.
+
+    Args:
+        samples: (..., frames).
+        from_rate: sample rate of the samples in Hz.
+        to_rate: sample rate of the result in Hz.
+        rolloff: the end of the pass band (-6 dB), as a share of the lower Nyquist frequency.
+    """
     if from_rate == to_rate:
         return samples
     if _kernel_size(from_rate, to_rate) <= _MAX_KERNEL:
-        return _by_torchaudio(samples, from_rate, to_rate)
+        return _by_torchaudio(samples, from_rate, to_rate, rolloff=rolloff)
     num_out = -(-samples.shape[-1] * to_rate // from_rate)
     if from_rate <= _MAX_RATIO * to_rate:
-        return _interpolated(samples, from_rate, to_rate, num_out)
+        return _interpolated(samples, from_rate, to_rate, num_out, rolloff=rolloff)
     # At least twice the rate is left. A filter with a quarter of the crossings is flat up to 0.65 of that one's Nyquist
     # frequency (Kaiser's formula), past all that the second filter keeps, and what it folds stays above that.
     step = from_rate // (2 * to_rate)
     margin = math.ceil(CROSSINGS * _MAX_RATIO / ROLLOFF) + 1  # what the second filter sees of the first one's ends
     coarse = _by_torchaudio(torch.nn.functional.pad(samples, (margin * step, margin * step)), step, 1, CROSSINGS // 4)
-    return _interpolated(coarse, from_rate, to_rate * step, num_out, margin)
+    return _interpolated(coarse, from_rate, to_rate * step, num_out, margin, rolloff)
 
 
 def _kernel_size(from_rate: int, to_rate: int) -> int:
@@ -49,7 +56,9 @@ def _kernel_size(from_rate: int, to_rate: int) -> int:
     return to_rate // common * (2 * half_width + from_rate // common)
 
 
-def _by_torchaudio(samples: Tensor, from_rate: int, to_rate: int, crossings: int = CROSSINGS) -> Tensor:
+def _by_torchaudio(
+    samples: Tensor, from_rate: int, to_rate: int, crossings: int = CROSSINGS, rolloff: float = ROLLOFF
+) -> Tensor:
     # The transform computes its filter in float64 and rounds it once; functional.resample computes it in float32.
     dtype = torch.float64 if samples.dtype == torch.float64 else None
     transform = torchaudio.transforms.Resample(
@@ -57,16 +66,18 @@ def _by_torchaudio(samples: Tensor, from_rate: int, to_rate: int, crossings: int
         to_rate,
         resampling_method="sinc_interp_kaiser",
         lowpass_filter_width=crossings,
-        rolloff=ROLLOFF,
+        rolloff=rolloff,
         beta=BETA,
         dtype=dtype,
     )
     return transform.to(samples.device)(samples)
 
 
-def _interpolated(samples: Tensor, from_rate: int, to_rate: int, num_out: int, first: int = 0) -> Tensor:
+def _interpolated(
+    samples: Tensor, from_rate: int, to_rate: int, num_out: int, first: int = 0, rolloff: float = ROLLOFF
+) -> Tensor:
     """Output sample j is the sum over n of samples[n] * kernel(n - first - j * from_rate / to_rate)."""
-    cutoff = min(1.0, to_rate / from_rate) * ROLLOFF  # in units of the input's Nyquist frequency
+    cutoff = min(1.0, to_rate / from_rate) * rolloff  # in units of the input's Nyquist frequency
     half_width = math.ceil(CROSSINGS / cutoff)
     kernels = _kernels(cutoff, half_width).to(samples)
     taps = kernels.shape[1]

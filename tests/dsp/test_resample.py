@@ -7,8 +7,8 @@ import pytest
 import torch
 import torchaudio
 
+from mixgraph.dsp.resample import BETA, CROSSINGS, ROLLOFF, _interpolated
 from mixgraph.songs import resample
-from mixgraph.songs.resample import BETA, CROSSINGS, ROLLOFF, _interpolated
 
 ODD_RATES = (44099, 8363, 44056, 47999, 1000001)  # few or no factors in common with 30000
 

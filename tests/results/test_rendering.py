@@ -1,0 +1,65 @@
+"""Rendering of found graphs on tracks at other sample rates, and of other songs."""
+
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+
+from mixgraph.results.rendering import choose_rate, render_result
+from mixgraph.songs import resample
+
+RATE = 2000
+
+
+def write_tracks(folder: Path, sources, rates: dict[str, int]) -> Path:
+    folder.mkdir(parents=True)
+    for (name, rate), audio in zip(rates.items(), sources, strict=True):
+        soundfile.write(folder / f"{name}.wav", resample(audio, RATE, rate).T.numpy(), rate, subtype="FLOAT")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def saved(every_console, tmp_path_factory):
+    """A saved graph of tracks kick, hat and lead, at 2 kHz."""
+    place = tmp_path_factory.mktemp("saved") / "graph"
+    every_console[0].save(place)
+    return place
+
+
+def test_a_mix_has_the_rate_of_the_files_and_the_sound_of_the_search(every_console, saved, tmp_path) -> None:
+    found_graph, sources = every_console
+    tracks = write_tracks(tmp_path / "tracks", sources, dict.fromkeys(("kick", "hat", "lead"), 8000))
+    rendering = render_result(saved, tracks, tmp_path / "mix.wav")
+    audio, rate = soundfile.read(tmp_path / "mix.wav", dtype="float32")
+    assert (rate, rendering.sample_rate, rendering.searched_at) == (8000, 8000, RATE)
+    assert rendering.rate_remark == "; the graph was found at 2000 Hz"
+    expected = found_graph.at_sample_rate(8000).render(resample(sources, RATE, 8000))
+    assert (torch.tensor(audio.T) - expected).abs().max() < 1e-5 * expected.abs().max()
+    assert render_result(saved, tracks, tmp_path / "s.wav", sample_rate="search").rate_remark.endswith("was found")
+    assert soundfile.info(tmp_path / "s.wav").samplerate == RATE
+    render_result(saved, tracks, tmp_path / "h.wav", sample_rate=11025, stems=tmp_path / "stems")
+    assert {soundfile.info(path).samplerate for path in (tmp_path / "stems").rglob("*.wav")} == {11025}
+
+
+def test_tracks_at_mixed_rates_are_rendered_at_the_highest_and_named(every_console, saved, tmp_path) -> None:
+    tracks = write_tracks(tmp_path / "tracks", every_console[1], {"kick": 8000, "hat": 4000, "lead": 4000})
+    rendering = render_result(saved, tracks, tmp_path / "mix.wav")
+    line = (
+        "Tracks have several sample rates; all is rendered at the highest, 8000 Hz, not at 4000 Hz: hat.wav, lead.wav."
+    )
+    assert rendering.notes[0] == line
+    assert soundfile.info(tmp_path / "mix.wav").samplerate == 8000
+
+
+@pytest.mark.parametrize("rate", [0, 10**9])
+def test_rates_that_cannot_be_are_refused_before_anything_is_written(every_console, saved, tmp_path, rate) -> None:
+    tracks = write_tracks(tmp_path / "tracks", every_console[1], dict.fromkeys(("kick", "hat", "lead"), RATE))
+    with pytest.raises(ValueError, match=f"sample_rate: samples per second, .* got {rate}"):
+        render_result(saved, tracks, tmp_path / "mix.wav", sample_rate=rate)
+    with pytest.raises(ValueError, match="sample_rate: file, search or a number of Hz is needed, got 'studio'"):
+        choose_rate("studio", RATE, [])
+    soundfile.write(tracks / "kick.wav", [0.1], 1_000_000)
+    with pytest.raises(ValueError, match=r"sample_rate \(that of the files\): .* got 1000000"):
+        render_result(saved, tracks, tmp_path / "mix.wav")
+    assert not (tmp_path / "mix.wav").exists()
