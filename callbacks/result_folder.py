@@ -18,12 +18,14 @@ from mixgraph.checkpoints import sealed
 from mixgraph.pruning import SongRecord
 from mixgraph.results import CHECKPOINT, CONFIG, FOUND_AUDIO, SEARCH_LOG, TIMINGS
 from mixgraph.results.metrics import Metrics
+from mixgraph.results.mixes import AudioRate, check_audio_rate, make_mixes
 from mixgraph.results.outcome import SearchRun
 from mixgraph.results.summary import summarise
 from mixgraph.results.write import Spectrograms, write_song
 from mixgraph.search.module import ConsoleModule
 from mixgraph.songs import Song, write_audio
 from mixgraph.songs.describe import describe
+from mixgraph.songs.own_rate import own_rate
 from mixgraph.system.files import json_text, naming, temporary_path, write_atomically
 
 from .iterative_pruning import find_pruning, searched_songs
@@ -50,6 +52,8 @@ class ResultFolder(L.Callback):
         log_every: steps between rows of log.csv; each stage's last step has one, too.
         spectrograms: transform of spectrograms.png: `"stft"`, or `"ragged"`, Bark bands of the sliced constant-Q
             transform, in which low notes are thin lines and clicks are thin columns.
+        audio_rate: sample rate of mix_target and mix_found: `"song"`, that of the file of the song's mix, `"search"`,
+            or a number of Hz. Losses and pictures are of the rate of the search.
     """
 
     def __init__(
@@ -58,9 +62,12 @@ class ResultFolder(L.Callback):
         overwrite: bool = False,
         log_every: int = 10,
         spectrograms: Literal["stft", "ragged"] = "stft",
+        audio_rate: int | Literal["song", "search"] = "song",
     ) -> None:
         if spectrograms not in get_args(Spectrograms):
             raise ValueError(f"spectrograms: one of {', '.join(get_args(Spectrograms))}, got {spectrograms!r}")
+        check_audio_rate(audio_rate)
+        self.audio_rate = audio_rate
         self.path = None if path is None else Path(path)
         self.overwrite, self.log_every, self.spectrograms = overwrite, log_every, spectrograms
         self.config_text: Callable[[Path], str] = lambda folder: ""  # that is saved in a folder
@@ -91,7 +98,7 @@ class ResultFolder(L.Callback):
         for song in songs:
             for line in describe(song):
                 rank_zero_info(line)
-        self._places.check_space(sum(_AUDIO_BYTES * song.mix.numel() + _OTHER_BYTES for song in songs))
+        self._places.check_space(sum(_result_bytes(song, self.audio_rate) for song in songs))
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self._places.release()
@@ -156,7 +163,7 @@ class ResultFolder(L.Callback):
         metrics: list[Metrics] = []
         for partial, song, record, log in zip(partials, songs, records, self.logs, strict=True):
             run = SearchRun(record, log, steps, planned, pl_module.failure)
-            written = write_song(partial, song_outcome(pl_module, song, run), self.spectrograms)
+            written = write_song(partial, song_outcome(pl_module, song, run), self.spectrograms, self.audio_rate)
             metrics.append(written.metrics)
             for note in written.notes:
                 rank_zero_info(note)
@@ -192,7 +199,11 @@ class ResultFolder(L.Callback):
     ) -> None:
         songs = searched_songs(trainer)
         song, folder = songs[batch_idx], self.folders(songs)[batch_idx]
-        written = write_audio(folder / "mix_found.flac", outputs / song.level, song.sample_rate)
+        assert isinstance(pl_module, ConsoleModule)
+        rendered = make_mixes(song_outcome(pl_module, song), outputs, self.audio_rate)
+        for note in rendered.notes:
+            rank_zero_info(note)
+        written = write_audio(folder / "mix_found.flac", rendered.found, rendered.sample_rate)
         for other in (folder / name for name in FOUND_AUDIO if folder / name != written.path):
             other.unlink(missing_ok=True)  # of a prediction that this one replaces
         rank_zero_info(written.warning or f"Rendered to {written.path}.")
@@ -251,6 +262,12 @@ class ResultFolder(L.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.logs, self.seconds = state_dict["logs"], state_dict["seconds"]
+
+
+def _result_bytes(song: Song, audio_rate: AudioRate) -> int:
+    rates: dict[AudioRate, Callable[[Song], int]] = {"song": own_rate, "search": lambda song: song.sample_rate}
+    rate = audio_rate if isinstance(audio_rate, int) else rates[audio_rate](song)
+    return round(_AUDIO_BYTES * song.mix.numel() * rate / song.sample_rate) + _OTHER_BYTES
 
 
 def final_figures(metrics: Sequence[Metrics], suffixes: Sequence[str]) -> dict[str, float]:

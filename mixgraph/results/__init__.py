@@ -7,6 +7,7 @@ measure      from an outcome to its metrics
 metrics      the typed figures of metrics.json, written and read back
 json_record  an object of a JSON file, checked field by field
 log          rows of log.csv
+mixes        the target and the found mix at the song's own sample rate
 write        the files of a result: data, audio, settings, pictures
 summary      the most important figures, as text
 found_graph  a result folder, read: graph, values, metrics, trace, log, timings, settings

@@ -125,6 +125,8 @@ class Metrics(SongReading):
         alignment: the estimated offset and polarity of every track.
         warnings: warnings about the song; their code is UNKNOWN_CODE where an earlier version wrote the file.
         steps: steps of training; 0 where there was no search.
+        audio_sample_rate: sample rate of mix_target and mix_found in Hz; losses are measured at `sample_rate`. None
+            from an earlier version's file, for which it is `sample_rate`.
         planned_steps: planned steps of training, more than `steps` where the search was stopped.
         failure: the reason why training ended early; None where it did not.
         losses: match losses of the dry sum, the console and the found graph.
@@ -143,6 +145,7 @@ class Metrics(SongReading):
     song: SongFacts
     alignment: tuple[TrackAlignment, ...] = ()
     warnings: tuple[SongWarning, ...] = ()
+    audio_sample_rate: int | None = None
     steps: int
     planned_steps: int
     failure: str | None = None
@@ -164,6 +167,7 @@ class Metrics(SongReading):
         return {
             "song": asdict(self.song),
             **super().to_dict(),
+            "audio_sample_rate": self.audio_sample_rate,
             "alignment": [asdict(track) for track in self.alignment],
             "warnings": [warning.text for warning in self.warnings],
             "warning_codes": [warning.code for warning in self.warnings],
@@ -252,6 +256,7 @@ def read_metrics(folder: Path) -> Metrics:
         song=SongFacts(song.text("name"), song.text("title"), song.text("licence")),
         alignment=tuple(_alignment(track) for track in record.records("alignment", optional=True)),
         warnings=_warnings(record),
+        audio_sample_rate=record.whole("audio_sample_rate", 1, 10**7) if record.has("audio_sample_rate") else None,
         steps=steps,
         planned_steps=record.whole("planned_steps", 0, _MOST_COUNT) if "planned_steps" in record else steps,
         failure=record.text("failure") if record.has("failure") else None,

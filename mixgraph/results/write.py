@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
-
-from torch import Tensor
 
 from mixgraph.graph import INPUT, MIX, MixGraph
 from mixgraph.graph.edit import audible_part
@@ -16,7 +14,6 @@ from mixgraph.processors import make_processors
 from mixgraph.report.drawing.draw import save_drawing
 from mixgraph.report.drawing.lettering import lacking_characters
 from mixgraph.report.figures import save_figure
-from mixgraph.report.findings import is_mono
 from mixgraph.report.panels import settings_figures
 from mixgraph.report.progress import progress_figure
 from mixgraph.report.ragged_spectrogram import ragged_figure
@@ -26,9 +23,9 @@ from mixgraph.results.contents import LOG, TRACE
 from mixgraph.results.log import log_to_csv
 from mixgraph.results.measure import measure
 from mixgraph.results.metrics import Metrics, write_metrics
+from mixgraph.results.mixes import AudioRate, Mixes, make_mixes, write_mix
 from mixgraph.results.outcome import SearchRun, SongOutcome
 from mixgraph.results.summary import head_lines
-from mixgraph.songs import Song, write_audio
 from mixgraph.system.files import json_text, write_atomically
 
 Spectrograms = Literal["stft", "ragged"]
@@ -50,13 +47,16 @@ class WrittenSong:
     notes: tuple[str, ...]
 
 
-def write_song(folder: Path, outcome: SongOutcome, spectrograms: Spectrograms = "stft") -> WrittenSong:
+def write_song(
+    folder: Path, outcome: SongOutcome, spectrograms: Spectrograms = "stft", audio_rate: AudioRate = "song"
+) -> WrittenSong:
     """Renders and measures a song's graph, and writes the files of its result to a folder that exists.
 
     Args:
         folder: an existing folder to write to.
         outcome: the song and the graph that was found for it.
         spectrograms: the transform of `spectrograms.png`, see `ResultFolder`.
+        audio_rate: the sample rate of the mixes, see `make_mixes`.
 
     Raises:
         FloatingPointError: the mix that the graph makes is not finite.
@@ -67,10 +67,11 @@ def write_song(folder: Path, outcome: SongOutcome, spectrograms: Spectrograms = 
     if not bool(found_mix.isfinite().all()):
         reason = (search.failure if search else "") or "HINT: a lower model.optimizer.learning_rate"
         raise FloatingPointError(f"the mix that the graph of {song.name} makes is not finite. {reason}")
-    metrics = measure(outcome, found_mix, dry_sum)
+    rendered = make_mixes(outcome, found_mix, audio_rate)
+    metrics = replace(measure(outcome, found_mix, dry_sum), audio_sample_rate=rendered.sample_rate)
     log = _UNSEARCHED_LOG if search is None else search.log
     _write_data(folder, outcome, metrics, log)
-    notes = _write_mixes(folder, song, found_mix)
+    notes = [*rendered.notes, *_write_mixes(folder, rendered)]
     _write_settings(folder, outcome, metrics)
     mixes = {"dry sum": dry_sum, "found": found_mix}
     draw_spectrograms = spectrogram_figure if spectrograms == "stft" else ragged_figure
@@ -102,12 +103,11 @@ def _write_data(folder: Path, outcome: SongOutcome, metrics: Metrics, log: Seque
     write_atomically(folder / LOG, log_to_csv(log).encode())
 
 
-def _write_mixes(folder: Path, song: Song, found_mix: Tensor) -> list[str]:
+def _write_mixes(folder: Path, rendered: Mixes) -> list[str]:
     """Writes the engineer's mix and the found one, mono ones with one channel; returns notes for a person."""
     notes = []
-    for name, audio in (("mix_target", song.mix), ("mix_found", found_mix)):
-        channels = audio[:1] if is_mono(audio) else audio
-        written = write_audio(folder / f"{name}.flac", channels / song.level, song.sample_rate)
+    for name, audio in (("mix_target", rendered.target), ("mix_found", rendered.found)):
+        written = write_mix(folder / f"{name}.flac", audio, rendered.sample_rate)
         if written.warning and name == "mix_target":  # the verdict says it of the found mix
             notes.append(written.warning)
     return notes

@@ -65,6 +65,18 @@ def decode(path: Path, sample_rate: int | None = None, max_bytes: float = MAX_BY
         return Audio(torch.from_numpy(np.concatenate(blocks, axis=1)), file_rate)
 
 
+def stream(path: Path) -> Iterator[Tensor]:
+    """Yields a file piece by piece, (channels, frames) float32, at its own sample rate.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be decoded, see `decode`.
+    """
+    with _naming(path):
+        for samples, _ in _blocks(path):
+            yield torch.from_numpy(np.ascontiguousarray(samples.T))
+
+
 def audio_seconds(path: Path) -> float:
     """Returns the length of an audio file; where its header does not state it, the file is decoded, but not kept.
 

@@ -100,7 +100,7 @@ def load_song(
         sources = torch.zeros(len(files.tracks), *target.shape)
         findings = _fill(sources, target, files, sample_rate, max_bytes, loudness_lufs, apply_alignment, problems)
         return _song(
-            files, sample_rate, sources, target.mul_(findings.level), findings, _hashes(files), memory_limit_gb
+            files, sample_rate, sources, target.mul_(findings.level), findings, hash_files(files), memory_limit_gb
         )
     if cache_dir is None:
         _check_tracks(draft, sample_rate, max_bytes, problems)
@@ -109,7 +109,7 @@ def load_song(
             "HINT: or name a cache_dir, where the decoded song is kept in a file"
         )
         raise problems.error()
-    hashes = _hashes(files)
+    hashes = hash_files(files)
     settings = {
         "files": hashes,
         "tracks": [{**asdict(track), "path": track.path.relative_to(folder).as_posix()} for track in files.tracks],
@@ -330,7 +330,8 @@ def _warnings(samples: Tensor, start: int, placed: Tensor, name: str) -> list[So
     return [SongWarning("cut_track", text)]
 
 
-def _hashes(files: SongFiles) -> dict[str, str]:
+def hash_files(files: SongFiles) -> dict[str, str]:
+    """Returns the sha256 of every audio file by its name relative to the song's folder: the mix's, then the tracks'."""
     hashes = {}
     for path in (files.mix, *(track.path for track in files.tracks)):
         with path.open("rb") as stream:
@@ -364,4 +365,5 @@ def _song(
         warnings=(*files.warnings, *findings.warnings),
         file_hashes=hashes,
         memory_limit=memory_limit_gb * 1e9,
+        files=files,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from mixgraph.songs.align import TrackAlignment
+from mixgraph.songs.manifest import SongFiles
 from mixgraph.songs.song_warning import SongWarning
 
 
@@ -34,6 +35,7 @@ class Song:
             the tracks' in the order of `sources`. Empty for a song that was not read from files.
         memory_limit: bytes that the features of the mix may take, and the same again for what pruning trials keep,
             where the song is searched. What does not fit is made again when it is needed; no value depends on it.
+        files: the files that it was read from, which have its audio at their own rates; None where there are none.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Song:
     warnings: tuple[SongWarning, ...]
     file_hashes: dict[str, str]
     memory_limit: float = math.inf
+    files: SongFiles | None = None
 
     def __post_init__(self) -> None:
         num_tracks, num_samples = len(self.tracks), self.mix.shape[-1]
