@@ -64,7 +64,8 @@ METRICS = Metrics(
     num_console_processors_by_type={"equalizer": 4, "gain_panning": 4},
 )
 KEYS = (
-    "song sample_rate num_samples level tracks file_hashes alignment warnings warning_codes steps planned_steps "
+    "song sample_rate num_samples level tracks file_hashes audio_sample_rate alignment warnings warning_codes steps "
+    "planned_steps "
     "failure losses front_end second_opinion verdict tolerance denominator within_tolerance num_processors "
     "pruning_ratio pruning_ratio_by_type num_processors_by_type num_console_processors_by_type"
 )
@@ -129,7 +130,8 @@ def test_a_saved_graph_has_only_how_its_song_was_read(tmp_path) -> None:
 def test_files_of_earlier_versions_are_read(tmp_path) -> None:
     write_metrics(tmp_path, METRICS)
     newer = (
-        "file_hashes alignment warning_codes planned_steps failure verdict denominator num_console_processors_by_type"
+        "file_hashes alignment warning_codes planned_steps failure verdict denominator num_console_processors_by_type "
+        "audio_sample_rate"
     )
     old = {k: v for k, v in json.loads((tmp_path / "metrics.json").read_text()).items() if k not in newer.split()}
     (tmp_path / "metrics.json").write_text(json.dumps(old))
