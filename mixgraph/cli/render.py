@@ -26,6 +26,14 @@ def main(arguments: Sequence[str]) -> int:
         metavar="DIR",
         help="folder to write stems to: each track and each subgroup behind its chain, WAV files that sum to the mix",
     )
+    parser.add_argument(
+        "--map",
+        action="append",
+        type=_map,
+        default=[],
+        metavar="TRACK=FILE",
+        help='the file of a track, for stems of another song: --map "kick=BD.wav"; --map "kick=" leaves it silent',
+    )
     parser.add_argument("--solo", nargs="+", default=(), metavar="NAME", help="tracks or subgroups to hear alone")
     parser.add_argument("--mute", nargs="+", default=(), metavar="NAME", help="tracks or subgroups to leave out")
     parser.add_argument(
@@ -61,8 +69,19 @@ def main(arguments: Sequence[str]) -> int:
     block = BLOCK if options.block is None else options.block
     listening = Listening(options.solo, options.mute, options.bypass)
     tracks = song_path(options.tracks)
+    maps = dict(options.map)
+    if len(maps) < len(options.map):
+        parser.error("argument --map: one file a track is allowed, got a track twice")
     rendering = render_result(
-        options.result, tracks, options.out, block, options.overwrite, listening, options.stems, options.sample_rate
+        options.result,
+        tracks,
+        options.out,
+        block,
+        options.overwrite,
+        listening,
+        options.stems,
+        options.sample_rate,
+        maps,
     )
     lines = list(rendering.notes)
     if rendering.stems is not None:
@@ -86,3 +105,11 @@ def _rate(text: str) -> int | str:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"file, search or a number of Hz is needed, got {text!r}") from None
+
+
+def _map(text: str) -> tuple[str, str]:
+    """Reads TRACK=FILE; the last sign of equality parts them."""
+    track, parted, file = text.rpartition("=")
+    if not parted or not track:
+        raise argparse.ArgumentTypeError(f"TRACK=FILE is needed, such as kick=BD.wav, got {text!r}")
+    return track, file

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from mixgraph.names import did_you_mean, normal_form
 from mixgraph.processors.base import check_rate
 from mixgraph.render import BLOCK, check_block
 from mixgraph.results.found_graph import FoundGraph, load_result
@@ -20,7 +21,14 @@ from mixgraph.songs import WrittenAudio, resample, write_audio
 from mixgraph.songs.clips import cut
 from mixgraph.songs.decode import decode, file_rate
 from mixgraph.songs.load import describe_absurd
-from mixgraph.songs.track_files import MatchedTrack, describe_matches, list_tracks, match_tracks
+from mixgraph.songs.track_files import (
+    ANOTHER_SONG,
+    MatchedTrack,
+    describe_leftovers,
+    describe_matches,
+    list_tracks,
+    match_tracks,
+)
 
 RateRule = int | Literal["file", "search"]
 _SHOWN = 5  # names in a line
@@ -81,24 +89,44 @@ def read_tracks(found_graph: FoundGraph, folder: Path) -> TracksRead:
     return _read_matched(found_graph, _find_tracks(found_graph, folder), folder)
 
 
-def _find_tracks(found_graph: FoundGraph, folder: Path) -> list[MatchedTrack]:
-    """Finds the file of each track."""
+def _find_tracks(found_graph: FoundGraph, folder: Path, maps: Mapping[str, str] | None = None) -> list[MatchedTrack]:
+    """Finds the file of each track but those that maps leave silent."""
     names = [found_graph.graph.names[i] for i in found_graph.graph.inputs]
-    return match_tracks(names, found_graph.origins, list_tracks(folder), folder)
+    by_form = {normal_form(name): name for name in names}
+    chosen = {normal_form(track): file for track, file in (maps or {}).items()}
+    for track in chosen:
+        if track not in by_form:
+            raise ValueError(
+                f"map: one of the tracks {', '.join(names)} is needed, got {track!r}.{did_you_mean(track, names)}"
+            )
+    stated = {by_form[track]: file for track, file in chosen.items()}
+    heard = [name for name in names if stated.get(name) != ""]
+    if not heard:
+        raise ValueError("map: a track that is not silent is needed, got none")
+    files = {track: file for track, file in stated.items() if file}
+    return match_tracks(heard, found_graph.origins, list_tracks(folder), folder, files)
 
 
 def _read_matched(found_graph: FoundGraph, matches: Sequence[MatchedTrack], folder: Path) -> TracksRead:
     """Reads tracks whose files are known, at the sample rate of the graph."""
     notes = describe_matches(matches)
+    names = [found_graph.graph.names[i] for i in found_graph.graph.inputs]
+    silent = [name for name in names if name not in {match.track for match in matches}]
+    notes += [f"Tracks that are left silent: {', '.join(silent)}."] if silent else []
+    if notes or not all(match.is_original for match in matches):
+        notes += describe_leftovers(matches, list_tracks(folder))
     placed = [_read_track(found_graph, match) for match in matches]
-    original = all(match.is_original for match in matches)
+    original = not silent and all(match.is_original for match in matches)
     length = found_graph.num_samples if original else max(audio.shape[-1] - start for audio, start in placed)
     if length < 1:
         raise ValueError(f"tracks: audio after the song's beginning expected in {folder}, got tracks that end before")
     if length != found_graph.num_samples:
         searched, got = (n / found_graph.sample_rate for n in (found_graph.num_samples, length))
         notes.append(f"The longest track has {got:.2f} s, the song of the search {searched:.2f} s: all is rendered.")
-    return TracksRead(torch.stack([cut(audio, start, length).expand(2, -1) for audio, start in placed]), tuple(notes))
+    sources = torch.zeros(len(names), 2, length)
+    for match, (audio, start) in zip(matches, placed, strict=True):
+        sources[names.index(match.track)] = cut(audio, start, length)
+    return TracksRead(sources, tuple(notes))
 
 
 def _read_track(found_graph: FoundGraph, match: MatchedTrack) -> tuple[Tensor, int]:
@@ -110,7 +138,7 @@ def _read_track(found_graph: FoundGraph, match: MatchedTrack) -> tuple[Tensor, i
     samples = resample(audio.samples, audio.sample_rate, found_graph.sample_rate)
     start, polarity = found_graph.placements.get(match.track, (0, 1))
     stated = match.file.read_offset(found_graph.sample_rate, audio.sample_rate), match.file.polarity
-    if not match.is_original and stated != (0, 1):
+    if match.how in ANOTHER_SONG or (not match.is_original and stated != (0, 1)):
         start, polarity = stated
     return samples * polarity, start
 
@@ -124,6 +152,7 @@ def render_result(
     listening: Listening = EVERYTHING,
     stems: Path | None = None,
     sample_rate: RateRule = "file",
+    maps: Mapping[str, str] | None = None,
 ) -> Rendering:
     """Renders a result folder's graph on tracks, see `read_tracks`, and writes the mix, its stems, or both.
 
@@ -137,6 +166,7 @@ def render_result(
         stems: folder to write stems to, see `render_stems`; None writes none.
         sample_rate: in Hz; or `"file"`, the highest one of the tracks' files, or `"search"`, that of the search. At
             another rate than that of the search the graph is taken there by `FoundGraph.at_sample_rate`.
+        maps: track -> its file among the tracks, for another song's stems; `""` leaves the track silent.
 
     Raises:
         FileExistsError: there is such a file or folder already, and it is not to be overwritten.
@@ -150,7 +180,7 @@ def render_result(
     _check_places(tracks, out, stems, overwrite)
     found_graph = load_result(result)
     searched_at = found_graph.sample_rate
-    matches = _find_tracks(found_graph, tracks)
+    matches = _find_tracks(found_graph, tracks, maps)
     rate, rate_notes = choose_rate(sample_rate, searched_at, [match.file.path for match in matches])
     found_graph = found_graph.at_sample_rate(rate)
     tracks_read = _read_matched(found_graph, matches, tracks)

@@ -63,3 +63,50 @@ def test_rates_that_cannot_be_are_refused_before_anything_is_written(every_conso
     with pytest.raises(ValueError, match=r"sample_rate \(that of the files\): .* got 1000000"):
         render_result(saved, tracks, tmp_path / "mix.wav")
     assert not (tmp_path / "mix.wav").exists()
+
+
+def another_song(every_console, tmp_path, names):
+    return write_tracks(tmp_path / "other", every_console[1], dict.fromkeys(names, RATE))
+
+
+def test_another_songs_stems_are_found_by_similar_names_and_by_maps_and_all_are_listed(
+    every_console, saved, tmp_path
+) -> None:
+    found_graph, sources = every_console
+    tracks = another_song(every_console, tmp_path, ("01_KICK", "HiHat 2", "Lead!"))
+    soundfile.write(tracks / "room.wav", [0.5, 0.5], RATE)
+    rendering = render_result(saved, tracks, tmp_path / "mix.wav", maps={"hat": "HiHat 2.wav"})
+    assert rendering.notes[:3] == (
+        "Tracks found by similar name: kick (01_KICK.wav), lead (Lead!.wav).",
+        "Tracks found by map: hat (HiHat 2.wav).",
+        "Files that are no track of the graph, and are not heard: room.wav.",
+    )
+    audio = torch.tensor(soundfile.read(tmp_path / "mix.wav", dtype="float32")[0].T)
+    expected = found_graph.render(sources)
+    assert (audio - expected).abs().max() < 1e-5 * expected.abs().max()
+    silent = render_result(saved, tracks, tmp_path / "silent.wav", maps={"hat": ""})
+    assert "Tracks that are left silent: hat." in silent.notes
+    sources = sources.clone()
+    sources[1] = 0
+    audio = torch.tensor(soundfile.read(tmp_path / "silent.wav", dtype="float32")[0].T)
+    assert (audio - found_graph.render(sources)).abs().max() < 1e-5 * expected.abs().max()
+
+
+def test_what_is_not_clear_is_not_guessed(every_console, saved, tmp_path) -> None:
+    tracks = another_song(every_console, tmp_path, ("1 kick", "2 Kick", "lead"))
+    message = (
+        r'lacks kick, hat .*HINT: is it one of 1 kick.wav, 2 Kick.wav\? Rename that, or say which: --map "kick=1 k'
+    )
+    with pytest.raises(FileNotFoundError, match=message):
+        render_result(saved, tracks, tmp_path / "mix.wav")
+    with pytest.raises(
+        ValueError, match=r"map: kick: one of the files of .* is needed .* got 'lead.wv'\. HINT: did you"
+    ):
+        render_result(saved, tracks, tmp_path / "mix.wav", maps={"kick": "lead.wv", "hat": ""})
+    with pytest.raises(ValueError, match=r"map: one of the tracks kick, hat, lead is needed, got 'kik'"):
+        render_result(saved, tracks, tmp_path / "mix.wav", maps={"kik": "lead"})
+    with pytest.raises(ValueError, match=r"one track a file expected, got lead\.wav"):
+        render_result(saved, tracks, tmp_path / "mix.wav", maps={"kick": "lead", "hat": ""})
+    with pytest.raises(ValueError, match="map: a track that is not silent is needed"):
+        render_result(saved, tracks, tmp_path / "mix.wav", maps={"kick": "", "hat": "", "lead": ""})
+    assert not (tmp_path / "mix.wav").exists()
