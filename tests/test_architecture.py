@@ -38,6 +38,7 @@ ALLOWED = {
         "registry",
         "shipped",
     },
+    "demixing": {"dsp", "songs", "results", "checkpoints", "registry", "system", "names"},
     "synthetic": {"dsp", "processors", "graph", "render", "losses", "pruning", "songs", "system"},
     "shards": {"processors", "graph", "render", "songs", "report", "results", "system", "names"},
     "dataset": {"graph", "recovery", "search", "results", "songs", "system"},

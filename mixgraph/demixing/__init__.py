@@ -1,0 +1,27 @@
+"""Demixing on the sliced constant-Q transform: from a mix to its targets, such as vocals, drums, bass and other.
+
+- `network`: a network a block of the ragged transform, for all targets at once, with an exchange between blocks.
+- `published_network`: the layout of xumx-sliCQ-V2's networks, to compare with.
+- `masks`: from a network's answers to masks, and to estimates with the phase of the mix.
+- `wiener`: an iteration of expectation maximisation of a multichannel Wiener filter, differentiable.
+- `losses`: errors over all combinations of targets, of the sum of masks, and of waveforms.
+"""
+
+from mixgraph.demixing.losses import combination_error, mask_sum_error, waveform_error_db
+from mixgraph.demixing.masks import MaskKind, apply_masks, masks_from_logits
+from mixgraph.demixing.network import DemixingNetwork, NetworkSettings
+from mixgraph.demixing.published_network import PublishedNetwork
+from mixgraph.demixing.wiener import wiener_filter
+
+__all__ = [
+    "DemixingNetwork",
+    "MaskKind",
+    "NetworkSettings",
+    "PublishedNetwork",
+    "apply_masks",
+    "combination_error",
+    "mask_sum_error",
+    "masks_from_logits",
+    "waveform_error_db",
+    "wiener_filter",
+]
