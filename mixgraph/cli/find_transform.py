@@ -16,25 +16,35 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mixgraph.dsp.slicqt.choosing import TransformSettings
+    from mixgraph.songs.manifest import TrackFile
 
 METHODS = ("random", "optuna")
 STFT = "stft 4096/1024"
 _DESCRIPTION = (
     "Ranks settings of the sliced constant-Q transform by what ideal ratio masks, with the phase of the mix, separate "
     "on given stems. Each STEMS is a folder whose audio files are summed to a mix, or a song's folder, whose tracks "
-    "are. The first trial is the choice of xumx-sliCQ-V2 (262 Bark bands from 32.9 Hz) where it fits. The figure is "
-    "the median over all stems of the signal-to-distortion ratio in dB."
+    "are, at the offsets and polarities that the song states. The first trial is the choice of xumx-sliCQ-V2 (262 Bark "
+    "bands from 32.9 Hz) where it fits. The figure is the median of all stems' signal-to-distortion ratios in dB."
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Stems:
-    """The stems of one folder: (channels, samples) each, at one sample rate."""
+    """The stems of one folder: (channels, samples) each, at one sample rate.
+
+    Attributes:
+        folder: where they were read.
+        sample_rate: of all of them, in Hz.
+        names: of those with sound in the excerpt.
+        audio: theirs, in the same order.
+        note: a line on those that were left out, or None.
+    """
 
     folder: Path
     sample_rate: int
     names: list[str]
     audio: list[Tensor] = field(repr=False)
+    note: str | None = None
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,6 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the settings that are drawn (%(default)s)")
     parser.add_argument("--start", type=float, default=0.0, help="second at which the excerpt begins (%(default)s)")
     parser.add_argument("--seconds", type=float, default=30.0, help="length of the excerpt (%(default)s)")
+    parser.add_argument("--sample-rate", type=int, help="in Hz, to which all stems are resampled (their own)")
     parser.add_argument("--longest-slice", type=float, default=1.0, help="in seconds (%(default)s)")
     parser.add_argument("--rows", type=int, default=10, help="of the table (%(default)s)")
     parser.add_argument(
@@ -62,10 +73,17 @@ def main(arguments: Sequence[str]) -> int:
     from mixgraph.names import visible
     from mixgraph.shipped import song_path
 
-    songs = [read_stems(song_path(folder), options.start, options.seconds) for folder in options.stems]
+    songs = []
+    for folder in options.stems:
+        songs.append(read_stems(song_path(folder), options.start, options.seconds, options.sample_rate))
+        if songs[-1].note is not None:
+            sys.stdout.write(f"{visible(songs[-1].note)}\n")
     rates = {song.sample_rate for song in songs}
     if len(rates) > 1:
-        raise ValueError(f"stems: folders of one sample rate are needed, got {_list(sorted(rates))} Hz")
+        raise ValueError(
+            f"stems: folders of one sample rate are needed, got {_list(sorted(rates))} Hz. HINT: --sample-rate "
+            f"{max(rates)} resamples them"
+        )
     trials = _Trials(options.out, _header(options, songs))
     for line in _search(options, songs, trials):
         sys.stdout.write(f"{visible(line)}\n")
@@ -75,46 +93,81 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def read_stems(folder: Path, start: float, seconds: float) -> Stems:
-    """Reads the same excerpt of all stems in a folder; those that are silent there are left out.
+def read_stems(folder: Path, start: float, seconds: float, sample_rate: int | None = None) -> Stems:
+    """Reads the same excerpt of all stems in a folder; those that are silent there are left out, and noted.
+
+    The tracks of a song's folder are placed as the song states, and short ones are followed by silence.
+
+    Args:
+        folder: folder of stems, or of a song.
+        start: the second at which the excerpt begins.
+        seconds: length of the excerpt.
+        sample_rate: rate to which the stems are resampled; None keeps theirs, which must then be one.
 
     Raises:
-        ValueError: fewer than two stems, a stem that is silent or not finite, or different rates or lengths.
+        ValueError: fewer than two stems with sound, a stem that is silent or not finite, or different rates or lengths.
         FileNotFoundError: no such folder.
     """
-    from mixgraph.songs.decode import decode
+    from mixgraph.songs.layouts import candidate_tracks
     from mixgraph.songs.track_files import list_tracks
 
-    files = list_tracks(folder)
+    files, is_song = list_tracks(folder), candidate_tracks(folder) is not None
     if len(files) < 2:
         raise ValueError(f"{folder}: at least two stems are needed, got {len(files)}")
-    decoded = {file.name: decode(file.path) for file in files}
-    rates = {name: audio.sample_rate for name, audio in decoded.items()}
-    if len(set(rates.values())) > 1:
-        raise ValueError(f"{folder}: stems of one sample rate are needed, got {_each(rates, 'Hz')}")
-    lengths = {name: audio.samples.shape[-1] for name, audio in decoded.items()}
-    if len(set(lengths.values())) > 1:
+    audio, sample_rate = _decode_all(folder, files, sample_rate)
+    lengths = {name: samples.shape[-1] for name, samples in audio.items()}
+    if len(set(lengths.values())) > 1 and not is_song:
         raise ValueError(
             f"{folder}: stems of one length are needed, got {_each(lengths, 'samples')}. HINT: export them from the "
             "start to the end of the song"
         )
-    sample_rate = next(iter(rates.values()))
-    part = slice(round(start * sample_rate), round((start + seconds) * sample_rate))
-    channels = max(audio.samples.shape[0] for audio in decoded.values())
-    excerpts = {}
-    for name, audio in decoded.items():
-        if not bool(audio.samples.isfinite().all()):
-            raise ValueError(f"{folder}: finite samples are needed, got NaN or infinity in stem {name}")
-        if not bool(audio.samples.any()):
-            raise ValueError(f"{folder}: stems with sound are needed, got silence in {name}. HINT: take it away")
-        excerpts[name] = audio.samples[:, part].expand(channels, -1)
+    silent = [name for name, samples in audio.items() if not bool(samples.any())]
+    if silent and not is_song:
+        raise ValueError(f"{folder}: stems with sound are needed, got silence in {silent[0]}. HINT: take it away")
+    first, stop = round(start * sample_rate), min(round((start + seconds) * sample_rate), max(lengths.values()))
+    channels = max(samples.shape[0] for samples in audio.values())
+    excerpts = {name: _excerpt(samples, first, stop).expand(channels, -1) for name, samples in audio.items()}
     audible = {name: excerpt for name, excerpt in excerpts.items() if bool(excerpt.any())}
+    about = f"from {start:g} s to {start + seconds:g} s"
     if len(audible) < 2:
         raise ValueError(
-            f"{folder}: at least two stems with sound from {start:g} s to {start + seconds:g} s are needed, got "
-            f"{len(audible)}. HINT: choose another --start or more --seconds"
+            f"{folder}: at least two stems with sound {about} are needed, got {len(audible)}. HINT: choose another "
+            "--start or more --seconds"
         )
-    return Stems(folder, sample_rate, list(audible), list(audible.values()))
+    left_out = [name for name in audio if name not in audible]
+    note = f"{folder.name}: silent {about}, and left out: {', '.join(left_out)}" if left_out else None
+    return Stems(folder, sample_rate, list(audible), list(audible.values()), note)
+
+
+def _decode_all(folder: Path, files: Sequence[TrackFile], sample_rate: int | None) -> tuple[dict[str, Tensor], int]:
+    """Reads stems, (1 or 2, samples) each, at one sample rate, with their stated offsets and polarities."""
+    from mixgraph.dsp.resample import resample
+    from mixgraph.songs.clips import cut
+    from mixgraph.songs.decode import decode
+
+    decoded = {file.name: decode(file.path) for file in files}
+    rates = {name: audio.sample_rate for name, audio in decoded.items()}
+    if sample_rate is None and len(set(rates.values())) > 1:
+        raise ValueError(
+            f"{folder}: stems of one sample rate are needed, got {_each(rates, 'Hz')}. HINT: --sample-rate "
+            f"{max(rates.values())} resamples them"
+        )
+    sample_rate = sample_rate or next(iter(rates.values()))
+    stems = {}
+    for file in files:
+        audio = decoded[file.name]
+        if not bool(audio.samples.isfinite().all()):
+            raise ValueError(f"{folder}: finite samples are needed, got NaN or infinity in stem {file.name}")
+        samples = resample(audio.samples, audio.sample_rate, sample_rate)
+        offset = file.read_offset(sample_rate, audio.sample_rate)
+        stems[file.name] = file.polarity * cut(samples, offset, max(1, samples.shape[-1] - offset))
+    return stems, sample_rate
+
+
+def _excerpt(samples: Tensor, first: int, stop: int) -> Tensor:
+    from mixgraph.songs.clips import cut
+
+    return cut(samples, first, max(1, stop - first))
 
 
 def _search(options: argparse.Namespace, songs: list[Stems], trials: _Trials) -> Iterator[str]:
@@ -139,7 +192,8 @@ def _search(options: argparse.Namespace, songs: list[Stems], trials: _Trials) ->
         took = {"seconds": round(time.perf_counter() - started, 2)}
         trials.add({"trial": trial, **asdict(settings), **about, **_figures(ratios), **took})
         yield (
-            f"trial {trial}: {settings.scale}, {settings.num_bands} bands from {settings.low_hz:g} Hz: "
+            f"trial {trial}: {settings.scale}, {settings.num_bands} bands from {settings.low_hz:g} Hz, "
+            f"{settings.raster}: "
             f"{trials.rows[-1]['median_sdr_db']:.2f} dB"
         )
 
@@ -171,7 +225,7 @@ def _suggest(
         raise ValueError(
             "--method optuna: the package optuna is needed, and it is not installed. HINT: pip install mixgraph[tune]"
         ) from None
-    from mixgraph.dsp.slicqt.choosing import LOW_HZ, NUM_BANDS, OFFSET_HZ, SCALE_NAMES, TransformSettings, fits
+    from mixgraph.dsp.slicqt.choosing import LOW_HZ, NUM_BANDS, OFFSET_HZ, RASTERS, SCALE_NAMES, TransformSettings, fits
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = {
@@ -179,6 +233,7 @@ def _suggest(
         "num_bands": optuna.distributions.IntDistribution(*NUM_BANDS, log=True),
         "low_hz": optuna.distributions.FloatDistribution(*LOW_HZ, log=True),
         "offset_hz": optuna.distributions.FloatDistribution(*OFFSET_HZ, log=True),
+        "raster": optuna.distributions.CategoricalDistribution(RASTERS),
     }
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=options.seed + trial))
     for row in (row for row in rows if row["trial"] >= 0):
@@ -196,7 +251,8 @@ def _suggest(
         num_bands = optuna_trial.suggest_int("num_bands", *NUM_BANDS, log=True)
         low_hz = optuna_trial.suggest_float("low_hz", *LOW_HZ, log=True)
         offset_hz = optuna_trial.suggest_float("offset_hz", *OFFSET_HZ, log=True) if scale == "variable_q" else 0.0
-        settings = TransformSettings(scale, num_bands, low_hz, offset_hz)
+        raster = RASTERS[RASTERS.index(optuna_trial.suggest_categorical("raster", RASTERS))]
+        settings = TransformSettings(scale, num_bands, low_hz, offset_hz, raster)
         if fits(settings, sample_rate, options.longest_slice):
             return settings
         study.tell(optuna_trial, state=optuna.trial.TrialState.PRUNED)
@@ -250,17 +306,18 @@ class _Trials:
 def table(rows: Sequence[dict[str, Any]], num_rows: int) -> list[str]:
     """The best trials, with the STFT at its place among all, as lines of text."""
     ranked = sorted(rows, key=lambda row: -row["median_sdr_db"])
-    lines = [f"{'rank':>4}  {'scale':<15}{'bands':>6}{'low Hz':>8}{'offset':>8}{'slice':>8}{'redund.':>9}{'SDR dB':>8}"]
+    names = f"{'rank':>4}  {'scale':<18}{'raster':<14}{'bands':>6}{'low Hz':>8}{'offset':>8}"
+    lines = [f"{names}{'slice':>8}{'redund.':>9}{'SDR dB':>8}"]
     for rank, row in enumerate(ranked, 1):
         if rank > num_rows and row["scale"] != STFT:
             continue
         numbers = (
-            f"{row['num_bands']:>6}{row['low_hz']:>8.1f}{row['offset_hz']:>8.1f}{row['slice_samples']:>8}"
+            f"{row['raster']:<14}{row['num_bands']:>6}{row['low_hz']:>8.1f}{row['offset_hz']:>8.1f}{row['slice_samples']:>8}"
             f"{row['redundancy']:>9.2f}"
             if row["scale"] != STFT
-            else " " * 39
+            else " " * 53
         )
-        lines.append(f"{rank:>4}  {row['scale']:<15}{numbers}{row['median_sdr_db']:>8.2f}")
+        lines.append(f"{rank:>4}  {row['scale']:<18}{numbers}{row['median_sdr_db']:>8.2f}")
     return lines
 
 

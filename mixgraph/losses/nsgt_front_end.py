@@ -113,7 +113,12 @@ class NsgtFrontEnd(FlooredFrontEnd):
             if len(self._transforms) >= _MAX_LENGTHS:
                 self._transforms.pop(next(iter(self._transforms)))
             transform = NSGT(
-                self.scale, fast_length(samples), self.sample_rate, raster="doubling", oversampling=self.oversampling
+                self.scale,
+                fast_length(samples),
+                self.sample_rate,
+                raster="doubling",
+                oversampling=self.oversampling,
+                check_finite=False,  # a search looks at its loss, and names the processor that broke it
             )
             gains = [
                 self._gains[block.first_band : block.first_band + block.num_bands, None]

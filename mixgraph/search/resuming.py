@@ -26,6 +26,14 @@ def constructor_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
+def _differences(name: str, before: Any, now: Any) -> list[tuple[str, str, str]]:
+    """Returns the settings inside of a setting that differ: (name, value before, value now)."""
+    if isinstance(before, dict) and isinstance(now, dict) and before.keys() == now.keys():
+        differing = [key for key in now if before[key] != now[key]]
+        return [item for key in differing for item in _differences(f"{name}.{key}", before[key], now[key])]
+    return [(name, str(before), str(now))]
+
+
 def check_settings(group: str, saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Compares a checkpoint's settings with those of the resumed search; returns the changes that take effect.
 
@@ -43,9 +51,11 @@ def check_settings(group: str, saved: Mapping[str, Any], now: Mapping[str, Any])
             continue
         before = saved[name]
         if rule(f"{group}.{name}") == "kept":
+            names, olds, news = zip(*_differences(f"{group}.{name}", before, value), strict=True)
             raise ValueError(
-                f"{group}.{name}: the checkpoint was made with {before}, got {value}. HINT: a search that goes on "
-                "keeps this setting; leave it as it was, or search anew without the checkpoint"
+                f"{', '.join(names)}: the checkpoint was made with {', '.join(olds)}, got {', '.join(news)}. HINT: a "
+                f"search that goes on keeps {'this setting' if len(names) == 1 else 'these settings'}; leave out what "
+                "differs, or search anew without the checkpoint"
             )
         if not isinstance(value, dict) or not isinstance(before, dict):
             changes.append(f"{group}.{name}={value} (before: {before})")

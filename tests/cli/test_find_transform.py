@@ -10,7 +10,14 @@ import torch
 
 from mixgraph.cli import find_transform
 from mixgraph.cli.commands import run
-from mixgraph.dsp.slicqt.choosing import PUBLISHED, draw_settings, ideal_mask_sdr_db, stft_mask_sdr_db
+from mixgraph.dsp.slicqt.choosing import (
+    PUBLISHED,
+    RASTERS,
+    TransformSettings,
+    draw_settings,
+    ideal_mask_sdr_db,
+    stft_mask_sdr_db,
+)
 
 RATE = 8000
 TIME = np.arange(2 * RATE) / RATE
@@ -99,6 +106,42 @@ def test_bad_stems_are_told(stems, name, samples, rate, message) -> None:
     soundfile.write(stems / f"{name}.wav", samples, rate, subtype="FLOAT")
     with pytest.raises(ValueError, match=message):
         find_transform.read_stems(stems, 0.0, 2.0)
+
+
+def test_a_song_is_read_as_it_states(tmp_path) -> None:
+    tracks = tmp_path / "song" / "tracks"
+    tracks.mkdir(parents=True)
+    late = np.concatenate((np.zeros(800), TONE))
+    soundfile.write(tracks / "tone.wav", late, RATE, subtype="FLOAT")
+    soundfile.write(tracks / "clicks.wav", CLICKS[:9000], RATE, subtype="FLOAT")
+    soundfile.write(tracks / "nothing.wav", 0 * TONE, RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "song" / "mix.wav", CLICKS - TONE, RATE, subtype="FLOAT")
+    (tmp_path / "song" / "song.yaml").write_text("tracks:\n  tone.wav: {offset_seconds: 0.1, polarity: -1}\n")
+    stems = find_transform.read_stems(tmp_path / "song", 0.0, 9.0)
+    assert stems.names == ["clicks", "tone"]
+    assert stems.note == "song: silent from 0 s to 9 s, and left out: nothing"
+    np.testing.assert_allclose(stems.audio[1][0], -TONE.astype(np.float32))
+    np.testing.assert_allclose(stems.audio[0][0, :9000], CLICKS[:9000].astype(np.float32))
+    assert stems.audio[0].shape == (1, 2 * RATE)
+    assert not stems.audio[0][0, 9000:].any()
+
+
+def test_stems_of_other_rates_are_resampled_where_asked(stems) -> None:
+    soundfile.write(stems / "fast.wav", np.repeat(TONE, 2), 2 * RATE)
+    with pytest.raises(ValueError, match="HINT: --sample-rate 16000 resamples them"):
+        find_transform.read_stems(stems, 0.0, 2.0)
+    assert [part.shape for part in find_transform.read_stems(stems, 0.0, 2.0, RATE).audio] == [(2, 2 * RATE)] * 3
+
+
+@pytest.mark.parametrize("raster", RASTERS)
+def test_a_multi_resolution_scale_is_linear_in_pieces(raster) -> None:
+    transform = TransformSettings("multi_resolution", 144, 40.0, raster=raster).make(44100, 1.0)
+    centres = np.array(transform.layout.centres_hz)[1:-1]
+    steps = np.unique(np.diff(centres).round(6))
+    assert (len(centres), centres[0], centres[-1] < 22050) == (144, 40.0, True)
+    assert len(steps) == 5  # a spacing for each piece
+    signal = torch.randn(1, 44100, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(transform.inverse(transform(signal), 44100), signal)
 
 
 def test_one_stem_is_no_mix(tmp_path) -> None:

@@ -284,6 +284,33 @@ def test_what_cannot_be_is_refused(build, message) -> None:
         build()
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_values_that_are_not_finite_are_refused_both_ways(value) -> None:
+    sliced, whole = make("bark"), NSGT(make_scale("bark", 9, 90.0, 7500.0), 5000, RATE)
+    signal = noise(2, 5000)
+    signal[1, 77] = value
+    for transform in (sliced, whole):
+        with pytest.raises(ValueError, match=r"signal: finite values are needed, got 1 that are not, .* at \[1, 77\]"):
+            transform(signal)
+    spectra = sliced(noise(2, 5000)), whole(noise(2, 5000))
+    for spectrum in spectra:
+        spectrum.flat[1, ..., 3] = value
+    with pytest.raises(ValueError, match=r"spectrum: finite values are needed"):
+        sliced.inverse(spectra[0], 5000)
+    with pytest.raises(ValueError, match=r"spectrum: finite values are needed"):
+        whole.inverse(spectra[1])
+
+
+def test_values_whose_sum_is_beyond_float32_are_not_refused() -> None:
+    signal = torch.full((5000,), 3e38)
+    assert NSGT(make_scale("bark", 9, 90.0, 7500.0), 5000, RATE)(signal).layout.num_coefficients > 5000
+
+
+def test_a_loop_that_looks_itself_lets_nan_through() -> None:
+    transform = NSGT(make_scale("bark", 9, 90.0, 7500.0), 5000, RATE, check_finite=False)
+    assert transform(torch.full((5000,), math.nan)).flat.isnan().all()
+
+
 def test_an_inverse_refuses_coefficients_of_another_transform() -> None:
     transform, other = make("bark"), make("mel")
     spectrum = transform(noise(5000))

@@ -145,7 +145,15 @@ def test_settings_that_acted_are_refused_by_name(searched, tiny_song, tmp_path, 
     changed = {group: {name: OTHER[group][name]}}
     if name == "sample_rate":
         changed = {"model": {name: 16000}, "data": {name: 16000}}
-    with pytest.raises(ValueError, match=rf"(model|{group})\.{name}: the checkpoint was made with .*, got .* HINT: "):
+    with pytest.raises(
+        ValueError, match=rf"(model|{group})\.{name}[\w.]*: the checkpoint was made with .*, got .* HINT: "
+    ):
+        find(tiny_song, tmp_path / "r", checkpoint=searched / "c" / "step=8.ckpt", **changed)
+
+
+def test_another_front_end_is_refused_by_name(searched, tiny_song, tmp_path) -> None:
+    changed = {"model": {"loss": LossSettings(front_end="nsgt")}}
+    with pytest.raises(ValueError, match=r"model\.loss\.front_end: the checkpoint was made with mel, got nsgt\."):
         find(tiny_song, tmp_path / "r", checkpoint=searched / "c" / "step=8.ckpt", **changed)
 
 

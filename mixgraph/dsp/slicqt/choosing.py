@@ -14,11 +14,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mixgraph.dsp.slicqt.frame import Raster
 from mixgraph.dsp.slicqt.ragged import RaggedSpectrum
-from mixgraph.dsp.slicqt.scales import Scale, make_scale
+from mixgraph.dsp.slicqt.scales import MULTI_RESOLUTION, Scale, make_scale
 from mixgraph.dsp.slicqt.transforms import SliCQT, fitting_slice
 
-SCALE_NAMES = ("bark", "mel", "constant_q", "variable_q", "linear")
+SCALE_NAMES = ("bark", "mel", "constant_q", "variable_q", "linear", "multi_resolution")
+RASTERS: tuple[Raster, ...] = ("power_of_two", "ragged")
 NUM_BANDS, LOW_HZ, OFFSET_HZ = (24, 512), (15.0, 150.0), (5.0, 500.0)
 """Ranges of what is tried: number of bands, centre of the lowest one, and offset of variable Q; all logarithmic."""
 
@@ -32,31 +34,49 @@ class TransformSettings:
 
     Attributes:
         scale: one of `SCALE_NAMES`.
-        num_bands: the number of bands from the lowest one to that at half the sample rate, both included.
+        num_bands: the number of bands from the lowest one to that at half the sample rate, both included. Those of
+            `"multi_resolution"` are shared out as in `MULTI_RESOLUTION`, of which higher sample rates have more.
         low_hz: centre of the lowest band.
         offset_hz: the offset of the scale `"variable_q"`, see `make_scale`; 0 for other scales.
+        raster: rule for the coefficients of a band, one of `RASTERS`, see `make_frame`.
     """
 
     scale: str
     num_bands: int
     low_hz: float
     offset_hz: float = 0.0
+    raster: Raster = "power_of_two"
 
     def make(self, sample_rate: int, longest_slice_seconds: float) -> SliCQT:
-        """Makes the transform; its slices have the power of two of samples that fits its narrowest band.
+        """Makes the transform; its slices have the length that fits its narrowest band, see `fitting_slice`.
 
         Raises:
             ValueError: the transform's slices would be too long, or one of its bands too narrow.
         """
-        centres = make_scale(self.scale, self.num_bands, self.low_hz, sample_rate / 2, self.offset_hz).centres_hz[:-1]
-        scale = Scale(self.scale, centres)
-        slice_samples = fitting_slice(scale, sample_rate, "power_of_two")
+        if self.scale == "multi_resolution":
+            centres = _multi_resolution(self.num_bands, self.low_hz)
+        else:
+            centres = make_scale(self.scale, self.num_bands, self.low_hz, sample_rate / 2, self.offset_hz).centres_hz
+        scale = Scale(self.scale, tuple(hertz for hertz in centres if hertz < sample_rate / 2 * (1 - 1e-9)))
+        slice_samples = fitting_slice(scale, sample_rate, self.raster)
         if slice_samples > longest_slice_seconds * sample_rate:
             raise ValueError(
                 f"{self}: slices of at most {longest_slice_seconds:g} s are allowed, got "
                 f"{slice_samples / sample_rate:.2f} s"
             )
-        return SliCQT(scale, sample_rate, slice_samples)
+        return SliCQT(scale, sample_rate, slice_samples, raster=self.raster)
+
+
+def _multi_resolution(num_bands: int, low_hz: float) -> tuple[float, ...]:
+    """The centres of linear pieces that end, and share out the bands, as in `MULTI_RESOLUTION`, with no gap between."""
+    total = sum(count for _, _, count in MULTI_RESOLUTION)
+    centres, end = [low_hz], low_hz
+    for _, high_hz, count in MULTI_RESOLUTION:
+        size = max(2, round(count * num_bands / total))
+        step = (high_hz - end) / size
+        centres += [end + step * i for i in range(1, size + 1)]
+        end = high_hz
+    return tuple(centres)
 
 
 PUBLISHED = TransformSettings("bark", 262, 32.9)
@@ -75,7 +95,7 @@ def draw_settings(seed: int, trial: int, sample_rate: int, longest_slice_seconds
         num_bands = round(_between(source, *NUM_BANDS))
         low_hz = round(_between(source, *LOW_HZ), 1)
         offset_hz = round(_between(source, *OFFSET_HZ), 1) if scale == "variable_q" else 0.0
-        settings = TransformSettings(scale, num_bands, low_hz, offset_hz)
+        settings = TransformSettings(scale, num_bands, low_hz, offset_hz, source.choice(RASTERS))
         if fits(settings, sample_rate, longest_slice_seconds):
             return settings
     raise ValueError(

@@ -128,6 +128,7 @@ class _Transform(nn.Module):
     """The properties and input checks that `NSGT` and `SliCQT` share."""
 
     bands: _Bands
+    check_finite: bool
 
     @property
     def layout(self) -> Layout:
@@ -151,6 +152,7 @@ class _Transform(nn.Module):
             raise ValueError(f"signal: at least one sample is needed, got {tuple(signal.shape)}")
         if signal.is_complex() or not signal.is_floating_point():
             raise ValueError(f"signal: real floating-point samples are needed, got {signal.dtype}")
+        self._refuse_non_finite("signal", signal)
         return signal if signal.dtype == torch.float64 else signal.float()
 
     def _check_spectrum(self, spectrum: RaggedSpectrum) -> Tensor:
@@ -160,7 +162,21 @@ class _Transform(nn.Module):
                 f"spectrum: complex coefficients are needed, got {spectrum.flat.dtype}. HINT: magnitudes have lost "
                 "their phase; multiply masks by the coefficients of a mix"
             )
+        self._refuse_non_finite("spectrum", torch.view_as_real(spectrum.flat))
         return spectrum.flat
+
+    def _refuse_non_finite(self, name: str, values: Tensor) -> None:
+        """A CPU answers at once; to ask a GPU would make the host wait for it, so that it is not asked."""
+        if not self.check_finite or values.device.type != "cpu":
+            return
+        values = values.detach()
+        if values.sum(dtype=torch.float64).isfinite() or (finite := values.isfinite()).all():
+            return
+        first = [int(i) for i in finite.logical_not().nonzero()[0]]
+        raise ValueError(
+            f"{name}: finite values are needed, got {int(finite.logical_not().sum())} that are not, the first at "
+            f"{first}. HINT: one of them would spread over its whole slice and its neighbours"
+        )
 
 
 class NSGT(_Transform):
@@ -174,6 +190,8 @@ class NSGT(_Transform):
         oversampling: least ratio of a band's coefficients to its window, see `make_frame`; magnitudes alias at 1,
             hardly at 2.
         least_window: least width of a band's window in bins, see `make_frame`.
+        check_finite: refuse NaN and infinity; values on a GPU are not looked at, for the host would wait for it. A
+            training loop that checks its loss turns this off.
 
     Raises:
         ValueError: a setting is out of its range, or a band is too narrow; the message says which.
@@ -187,8 +205,10 @@ class NSGT(_Transform):
         raster: Raster = "power_of_two",
         oversampling: int = 1,
         least_window: int = LEAST_BINS,
+        check_finite: bool = True,
     ) -> None:
         super().__init__()
+        self.check_finite = check_finite
         if samples < 1:
             raise ValueError(f"samples: at least 1, got {samples}")
         self.samples = samples
@@ -205,7 +225,7 @@ class NSGT(_Transform):
             A spectrum whose blocks are (..., bands, size).
 
         Raises:
-            ValueError: the signal has another length, or is not real.
+            ValueError: the signal has another length, is not real, or not finite.
         """
         signal = self._check_signal(signal)
         if signal.shape[-1] != self.samples:
@@ -217,7 +237,7 @@ class NSGT(_Transform):
         """Returns the signal whose coefficients these are, (..., samples), or the nearest one if there is none.
 
         Raises:
-            ValueError: the coefficients are of another transform, or not complex.
+            ValueError: the coefficients are of another transform, not complex, or not finite.
         """
         with _without_autocast(spectrum.flat):
             signal: Tensor = _Synthesis.apply(self._check_spectrum(spectrum), self, self.samples)
@@ -245,6 +265,8 @@ class SliCQT(_Transform):
         transition_samples: length of the window's slopes, even, at most N / 2; None is N / 4.
         raster: rule for the coefficients of a band, see `make_frame`.
         least_window: least width of a band's window in bins, see `make_frame`.
+        check_finite: refuse NaN and infinity; values on a GPU are not looked at, for the host would wait for it. A
+            training loop that checks its loss turns this off.
 
     Raises:
         ValueError: a setting is out of its range, or a band is too narrow; the message says which.
@@ -260,8 +282,10 @@ class SliCQT(_Transform):
         transition_samples: int | None = None,
         raster: Raster = "power_of_two",
         least_window: int = SLICE_LEAST_WINDOW,
+        check_finite: bool = True,
     ) -> None:
         super().__init__()
+        self.check_finite = check_finite
         if slice_samples is None:
             slice_samples = fitting_slice(scale, sample_rate, raster)
         if slice_samples < 8 or slice_samples % 4:
@@ -292,7 +316,7 @@ class SliCQT(_Transform):
             A spectrum whose blocks are (..., slices, bands, size).
 
         Raises:
-            ValueError: the signal is empty or not real.
+            ValueError: the signal is empty, not real, or not finite.
         """
         signal = self._check_signal(signal)
         with _without_autocast(signal):
@@ -306,7 +330,8 @@ class SliCQT(_Transform):
             samples: length of the signal.
 
         Raises:
-            ValueError: the coefficients are of another transform, not complex, or not of a signal of that length.
+            ValueError: the coefficients are of another transform, not complex, not finite, or not of a signal of that
+                length.
         """
         coefficients = self._check_spectrum(spectrum)
         needed = self.num_slices(samples)
