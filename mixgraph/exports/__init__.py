@@ -9,5 +9,6 @@ run       one export: checked, written to a temporary folder, renamed
 
 Formats, a file each, which `run` imports:
 
+stems       printed stems with a cue sheet
 sheet       settings in the units of plug-ins, as text, CSV and JSON
 """

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-SampleRate = int | Literal["file", "search"]
+from mixgraph.results.rendering import RateRule
+
 Bits = Literal["float", "24"]
 
 
@@ -26,7 +27,7 @@ class ExportSettings:
         block: length of a block of rendering in samples; None is the default.
     """
 
-    sample_rate: SampleRate = "file"
+    sample_rate: RateRule = "file"
     bits: Bits = "float"
     tempo: float | None = None
     fit_error_db: float = 0.5

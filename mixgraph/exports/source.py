@@ -14,7 +14,7 @@ from mixgraph.exports.settings import ExportSettings
 from mixgraph.render import BLOCK
 from mixgraph.report.settings import NodeSettings, read_settings
 from mixgraph.results.found_graph import FoundGraph, load_result
-from mixgraph.results.rendering import read_tracks
+from mixgraph.results.rendering import choose_rate, read_tracks
 from mixgraph.results.stems import Stem, render_stems
 from mixgraph.shipped import song_path
 from mixgraph.songs.track_files import MatchedTrack, list_tracks, match_tracks
@@ -26,6 +26,7 @@ class ExportSource:
 
     Attributes:
         found_graph: the graph at the sample rate of the export.
+        searched: the graph as it was found, at the sample rate of the search.
         settings: what the user chose.
         sources: the dry tracks, (inputs, 2, L), at their own level, at the sample rate of the export, placed as in the
             search; no tracks where the format needs none.
@@ -33,6 +34,7 @@ class ExportSource:
     """
 
     found_graph: FoundGraph
+    searched: FoundGraph
     settings: ExportSettings
     sources: Tensor = field(default_factory=lambda: torch.zeros(0, 2, 0))
     notes: tuple[str, ...] = ()
@@ -45,13 +47,13 @@ class ExportSource:
     @property
     def title(self) -> str:
         """The song's title, or its name where it has none."""
-        metrics = self.found_graph.metrics
+        metrics = self.searched.metrics
         return (metrics.song.title if metrics is not None else "") or self.found_graph.name
 
     @property
     def licence(self) -> str:
         """The song's licence, `""` where none is stated."""
-        metrics = self.found_graph.metrics
+        metrics = self.searched.metrics
         return (metrics.song.licence if metrics is not None else "") or ""
 
     @property
@@ -91,13 +93,18 @@ def open_source(result: Path, tracks: Path | None, settings: ExportSettings, nee
     """
     found_graph = load_result(result)
     if not needs_tracks:
-        return ExportSource(found_graph, settings)
+        return ExportSource(found_graph, found_graph, settings)
     folder = _tracks_folder(found_graph, tracks)
     names = [found_graph.graph.names[i] for i in found_graph.graph.inputs]
     matches = match_tracks(names, found_graph.origins, list_tracks(folder), folder)
     notes = _check_unchanged(found_graph, matches, folder, settings)
-    read = read_tracks(found_graph, folder)
-    return ExportSource(found_graph, settings, read.sources, (*notes, *read.notes))
+    files = [match.file.path for match in matches]
+    rate, rate_notes = choose_rate(settings.sample_rate, found_graph.sample_rate, files)
+    at_rate = found_graph.at_sample_rate(rate)
+    read = read_tracks(at_rate, folder)
+    searched = f"; the graph was found at {found_graph.sample_rate} Hz" if rate != found_graph.sample_rate else ""
+    notes += [f"Sample rate: {rate} Hz{searched}.", *rate_notes, *read.notes]
+    return ExportSource(at_rate, found_graph, settings, read.sources, tuple(notes))
 
 
 def _tracks_folder(found_graph: FoundGraph, tracks: Path | None) -> Path:

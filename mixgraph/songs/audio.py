@@ -66,7 +66,7 @@ def write_audio(path: Path, audio: Tensor, sample_rate: int) -> WrittenAudio:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     encoded = (
-        _flac(path, samples, sample_rate) if path.suffix.lower() == ".flac" else _float_wav(path, samples, sample_rate)
+        _flac(path, samples, sample_rate) if path.suffix.lower() == ".flac" else float_wav(path, samples, sample_rate)
     )
     write_atomically(path, encoded)
     return WrittenAudio(path, warning)
@@ -83,7 +83,12 @@ def _flac(path: Path, samples: np.ndarray, sample_rate: int) -> bytes:
     return stream.getvalue()
 
 
-def _float_wav(path: Path, samples: np.ndarray, sample_rate: int) -> bytes:
+def float_wav(path: Path, samples: np.ndarray, sample_rate: int) -> bytes:
+    """Encodes (channels, frames) as a float32 WAV file; the same samples give the same bytes.
+
+    Raises:
+        ValueError: more than 4 GiB; the message names `path`.
+    """
     # Written by hand, since libsndfile puts the time of writing into float WAVs (their PEAK chunk).
     channels, frames = samples.shape
     data = samples.T.astype("<f4").tobytes()
