@@ -106,7 +106,7 @@ class Stems(ExportFormat):
         if gain != 1:
             back = -20 * math.log10(gain)
             report.note(
-                f"All files are {-back:.2f} dB quieter, so that none clips; +{back:.2f} dB on the mix undoes it."
+                f"All files are {back:.2f} dB quieter, so that none clips: +{back:.2f} dB on the mix undoes it."
             )
         elif loud:
             report.note(

@@ -19,7 +19,7 @@ BELOW = 1e-5  # -100 dB of the mix
 
 
 def decoded(folder):
-    rows = list(csv.DictReader((folder / "cue_sheet.csv").open()))
+    rows = list(csv.DictReader((folder / "cue_sheet.csv").read_text().splitlines()))
     gain = 10 ** (float(rows[0]["fader_db"]) / 20)
     return rows, {row["file"]: gain * read_wav(folder / row["file"]) for row in rows}
 
