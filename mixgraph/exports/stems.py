@@ -79,8 +79,8 @@ def print_stems(
         return printed, 1.0
     peak = max(stem.peak for stem in printed)
     gain = 1.0 if peak <= FULL_SCALE_24 else FULL_SCALE_24 / peak
-    for stem in printed:
-        write_wav(folder / stem.file, read_wav(folder / stem.file) * gain, source.sample_rate, "24")
+    for row in printed:
+        write_wav(folder / row.file, read_wav(folder / row.file) * gain, source.sample_rate, "24")
     return printed, gain
 
 
