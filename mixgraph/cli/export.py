@@ -27,9 +27,6 @@ def main(arguments: Sequence[str]) -> int:
     settings = ExportSettings(
         sample_rate=int(options.sample_rate) if options.sample_rate.isdecimal() else options.sample_rate,
         bits=options.bits,
-        tempo=options.tempo,
-        fit_error_db=options.fit_error,
-        fit_bands=options.fit_bands,
         allow_changed=options.allow_changed,
     )
 
@@ -49,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("result", type=Path, help="result folder of a search")
     add("--to", required=True, metavar="FORMAT", help=f"one of {', '.join(FORMAT_NAMES)}")
-    add("--out", type=Path, required=True, metavar="PATH", help="folder to write; dawproject: a .dawproject file")
+    add("--out", type=Path, required=True, metavar="PATH", help="folder to write")
     add("--tracks", type=Path, metavar="DIR", help="folder of the song or its tracks (default: where the search was)")
     add(
         "--sample-rate",
@@ -58,9 +55,6 @@ def _parser() -> argparse.ArgumentParser:
         help="rate of the audio in Hz; file (default): that of the track files; search: at which the graph was found",
     )
     add("--bits", choices=("float", "24"), default="float", help="samples of printed audio (default: float)")
-    add("--tempo", type=float, metavar="BPM", help="tempo of the song, for note values of delays")
-    add("--fit-error", type=float, default=0.5, metavar="DB", help="RMS error of parametric bands (default: 0.5)")
-    add("--fit-bands", type=int, default=8, metavar="N", help="largest number of parametric bands (default: 8)")
     add("--allow-changed", action="store_true", help="accept tracks that are not the files of the search")
     add("--overwrite", action="store_true", help="replace an earlier export")
     return parser

@@ -1,6 +1,6 @@
 """Exports: a found graph as files for a studio, by `python -m mixgraph export RESULT --to FORMAT`.
 
-settings  what a user chooses: sample rate, word length, tempo, how well an equalizer is to be fitted
+settings  what a user chooses: sample rate, word length
 source    the found graph, its tracks and its printed stems, as a format gets them
 report    export_report.txt: what is approximated, what is left out, and the files of an export
 formats   what a format is, and the registry of formats

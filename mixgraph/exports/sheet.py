@@ -1,4 +1,4 @@
-"""The sheet: the settings of a found graph in the units of plug-ins, as text, CSV and JSON."""
+"""The sheet: the settings of a found graph in units of the studio, as text and JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Sheet(ExportFormat):
     """Settings to type into plug-ins."""
 
     name = "sheet"
-    summary = "settings in the units of plug-ins, as text, CSV and JSON"
+    summary = "settings in units of the studio, as text and JSON"
     needs_tracks = False
 
     def write(self, source: ExportSource, folder: Path, report: ExportReport, progress: Progress) -> None:
