@@ -10,5 +10,5 @@ run       one export: checked, written to a temporary folder, renamed
 Formats, a file each, which `run` imports:
 
 stems       printed stems with a cue sheet
-sheet       settings in the units of plug-ins, as text, CSV and JSON
+sheet       settings in units of the studio, as text and JSON
 """
