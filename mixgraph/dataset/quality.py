@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # the help of a build shows the rules below, and must not loa
 
 QUARTERS = 4
 SILENT_DB = -60.0
+_UNIT = "mel"
 
 
 def _rule(default: float, reason: str) -> Any:
@@ -27,8 +28,9 @@ class QualityRules:
 
     max_loss: float = _rule(
         1.0,
-        "match loss of the whole song. A console of gain and panning alone reaches 0.9 to 1.05 on real songs, a "
-        "full one 0.5 to 0.6: above 1 the graph explains less than faders would",
+        "match loss of the whole song by the front end mel, of results by other front ends that of the second "
+        "opinion. A console of gain and panning alone reaches 0.9 to 1.05 on real songs, a full one 0.5 to 0.6: above "
+        "1 the graph explains less than faders would",
     )
     max_loss_ratio: float = _rule(
         0.9,
@@ -72,7 +74,11 @@ class QualityRules:
 
 @dataclass(frozen=True)
 class Measurements:
-    """Values that the rules limit, named as the rules are; a rule for a value that is None is not applied."""
+    """Values that the rules limit, named as the rules are; a rule for a value that is None is not applied.
+
+    `loss` and `loss_ratio` are in units of the front end mel, whatever front end the search used, so that songs of one
+    data set are judged alike.
+    """
 
     loss: float
     loss_ratio: float
@@ -91,16 +97,30 @@ def measure(folder: Path, metrics: Metrics) -> Measurements:
         metrics: the metrics of the result.
     """
     score = metrics.losses.found
-    loss, dry_loss = score.loss["full"], metrics.losses.dry_sum.loss["full"]
+    loss, dry_loss = _mel_losses(metrics)
     return Measurements(
         loss=loss,
         loss_ratio=loss / dry_loss if dry_loss else math.nan,
-        loss_change=_change(score.windows, loss),
+        loss_change=_change(score.windows, score.loss["full"]),
         silence=_silence(folder, metrics.sample_rate, score.window_samples),
         silent_tracks=_silent_tracks(folder, metrics),
         processors=metrics.num_processors.found,
         pruning_ratio=metrics.pruning_ratio,
     )
+
+
+def _mel_losses(metrics: Metrics) -> tuple[float, float]:
+    """Returns the losses of the found graph and of the dry sum by the front end mel, in which the rules are stated."""
+    opinion = metrics.second_opinion
+    if metrics.front_end != _UNIT and opinion is not None and opinion.front_end == _UNIT:
+        return opinion.found, opinion.dry_sum
+    if metrics.front_end != _UNIT:
+        warnings.warn(
+            f"max_loss is in units of the front end {_UNIT}, and the metrics have the loss by {metrics.front_end} "
+            "only, which is taken. HINT: search the song again",
+            stacklevel=4,
+        )
+    return metrics.losses.found.loss["full"], metrics.losses.dry_sum.loss["full"]
 
 
 def _silent_tracks(folder: Path, metrics: Metrics) -> float | None:

@@ -17,6 +17,7 @@ from mixgraph.results.metrics import (
     Losses,
     Metrics,
     ProcessorCounts,
+    SecondOpinion,
     SongFacts,
     TrackReading,
     read_metrics,
@@ -212,3 +213,14 @@ def test_the_run_with_the_lowest_loss_is_the_sample(losses, drops, best, tmp_pat
 def test_runs_are_needed() -> None:
     with pytest.raises(ValueError, match="at least one run"):
         read_runs([])
+
+
+def test_results_by_another_front_end_are_judged_by_their_second_opinion(tmp_path) -> None:
+    opinion = SecondOpinion("mel", 1.6, 0.7, 0.8)
+    write_run(tmp_path / "run", loss=1.1, windows=(1.1, 1.1, 1.1, 1.32), front_end="nsgt", second_opinion=opinion)
+    measured = measure(tmp_path / "run", read_metrics(tmp_path / "run"))
+    assert (measured.loss, measured.loss_ratio) == (0.8, 0.5)
+    assert measured.loss_change == pytest.approx(0.2)  # within its own front end
+    write_run(tmp_path / "alone", loss=1.1, front_end="nsgt")
+    with pytest.warns(UserWarning, match="max_loss is in units of the front end mel, and the metrics have the loss by"):
+        assert measure(tmp_path / "alone", read_metrics(tmp_path / "alone")).loss == 1.1
