@@ -25,6 +25,7 @@ ALLOWED = {
     "report": {"dsp", "processors", "graph", "songs", "system", "names"},
     "search": {"dsp", "processors", "graph", "render", "losses", "pruning", "songs", "checkpoints", "names"},
     "results": {"processors", "graph", "render", "losses", "pruning", "songs", "report", "system", "names"},
+    "page": {"dsp", "processors", "graph", "render", "songs", "report", "results", "system", "names"},
     "exports": {
         "dsp",
         "processors",

@@ -123,7 +123,7 @@ def spectrogram_figure(
         ValueError: no candidates, a candidate of another shape, or audio that `spectrogram` refuses.
     """
     check_candidates(target, candidates)
-    goal = _by_octaves(spectrogram(target, sample_rate, max_columns))
+    goal = by_octaves(spectrogram(target, sample_rate, max_columns))
     # For a silent target 0 dB is as good an upper end as any.
     high = float(goal.levels_db.max()) if bool(torch.isfinite(goal.levels_db).any()) else 0.0
     low = high - _RANGE_DB
@@ -155,7 +155,7 @@ def spectrogram_figure(
         level_image = show(grid[0, 2 * channel], goal_db[channel], error=False)
         grid[0, 2 * channel + 1].set_axis_off()
     for row, signal in enumerate(candidates.values(), start=1):
-        levels_db = _by_octaves(spectrogram(signal, sample_rate, max_columns)).levels_db.clamp(min=low)
+        levels_db = by_octaves(spectrogram(signal, sample_rate, max_columns)).levels_db.clamp(min=low)
         for channel in range(2):
             show(grid[row, 2 * channel], levels_db[channel], error=False)
             error_image = show(grid[row, 2 * channel + 1], levels_db[channel] - goal_db[channel], error=True)
@@ -165,7 +165,7 @@ def spectrogram_figure(
     return figure
 
 
-def _by_octaves(spectrogram: Spectrogram) -> Spectrogram:
+def by_octaves(spectrogram: Spectrogram) -> Spectrogram:
     """Resamples a spectrogram to rows that are evenly spaced in octaves, by the mean power of each row's bins."""
     bins = spectrogram.levels_db.shape[1]
     width = spectrogram.sample_rate / (2 * (bins - 1))

@@ -1,0 +1,58 @@
+"""`python -m mixgraph report RESULT --out page.html`: writes the page of a result."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_DESCRIPTION = (
+    "Writes a result as one HTML page that opens from the disk: the graph with the settings of every processor, "
+    "excerpts to compare by ear, spectrograms, and the course of the search. The page fetches nothing. It has the "
+    "song's audio in it, under the song's licence, unless --no-audio is given."
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command; returns its exit code."""
+    parser = argparse.ArgumentParser(description=_DESCRIPTION)
+    parser.add_argument("result", type=Path, help="result folder of a search")
+    parser.add_argument("--out", type=Path, required=True, help="the page to write (.html)")
+    parser.add_argument("--tracks", type=Path, help="folder of the song, where it is not where the search read it")
+    parser.add_argument(
+        "--changed-tracks",
+        choices=("refuse", "allow"),
+        default="refuse",
+        help="what to do with tracks whose content is another than in the search (default: refuse)",
+    )
+    parser.add_argument("--excerpts", default="", metavar="START-STOP,...", help="stretches of the song, in seconds")
+    parser.add_argument("--whole", action="store_true", help="the whole song in place of excerpts")
+    parser.add_argument("--no-audio", action="store_true", help="a page that can be passed on: nothing to hear")
+    parser.add_argument("--megabytes", type=float, default=20.0, help="the page's largest size (default: 20)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    options = parser.parse_args(arguments)
+    if options.whole and options.excerpts:
+        raise ValueError("whole, excerpts: one of them expected, got both")
+    if options.out.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"out: a name that ends with .html expected, got {str(options.out)!r}")
+    if options.out.exists() and not options.overwrite:
+        raise FileExistsError(f"out: {options.out} exists and is kept; choose another name or give --overwrite")
+
+    # These imports load torch, which the help does not need.
+    from mixgraph.names import visible
+    from mixgraph.page.material import read_material
+    from mixgraph.page.write import write_page
+
+    material = read_material(options.result, options.tracks, options.changed_tracks)
+    size = write_page(
+        options.out,
+        material,
+        audio=not options.no_audio,
+        excerpts=options.excerpts,
+        whole=options.whole,
+        megabytes=options.megabytes,
+    )
+    for line in (*material.missing, f"{options.out}: {size:.1f} MB"):
+        sys.stdout.write(f"{visible(line)}\n")
+    return 0

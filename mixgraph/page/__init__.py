@@ -1,0 +1,9 @@
+"""The page of a result, in one file that opens from a disk.
+
+- `material`: a result folder and its audio, read as far as they are there.
+- `excerpts`: the stretches of the song that can be heard, and their files inside the page.
+- `pictures`: spectrograms as small pictures.
+- `sentences`: what was done to a track, in a plain sentence.
+- `content`: everything that the page shows, as JSON.
+- `write`: the page as HTML.
+"""

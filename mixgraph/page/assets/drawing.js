@@ -1,0 +1,70 @@
+/* The drawing of the graph: pan, zoom, and a way through its nodes by mouse, touch and keys. */
+function startDrawing(data, choose) {
+  const box = document.getElementById("drawing"), svg = box.querySelector("svg");
+  const nodes = [...svg.querySelectorAll("g.node")], full = svg.viewBox.baseVal;
+  const view = { x: full.x, y: full.y, w: full.width, h: full.height };
+  const show = () => svg.setAttribute("viewBox", `${view.x} ${view.y} ${view.w} ${view.h}`);
+  const zoom = (factor, cx, cy) => { const f = Math.max(60 / view.w, Math.min(factor, (1.5 * full0.w) / view.w)); view.x = cx - (cx - view.x) * f; view.y = cy - (cy - view.y) * f; view.w *= f; view.h *= f; show(); };
+  const full0 = { w: view.w, h: view.h };
+  svg.removeAttribute("width"); svg.removeAttribute("height"); svg.setAttribute("preserveAspectRatio", "xMinYMin meet");
+  box.addEventListener("wheel", (e) => {
+    if (!e.ctrlKey) return;
+    e.preventDefault();
+    const at = new DOMPoint(e.clientX, e.clientY).matrixTransform(svg.getScreenCTM().inverse());
+    zoom(Math.exp(e.deltaY / 400), at.x, at.y);
+  }, { passive: false });
+  let drag = null;
+  box.addEventListener("pointerdown", (e) => { drag = { x: e.clientX, y: e.clientY }; });
+  box.addEventListener("pointermove", (e) => {
+    if (!drag || !e.buttons) return;
+    const s = 1 / svg.getScreenCTM().a;
+    view.x -= (e.clientX - drag.x) * s; view.y -= (e.clientY - drag.y) * s; drag = { x: e.clientX, y: e.clientY }; show();
+  });
+  const middle = (g) => { const b = g.getBBox(); return { x: b.x + b.width / 2, y: b.y + b.height / 2 }; };
+  const pick = (g, focus) => {
+    for (const other of nodes) { other.classList.toggle("chosen", other === g); other.setAttribute("tabindex", other === g ? "0" : "-1"); }
+    if (focus) g.focus({ preventScroll: true });
+    choose(Number(g.dataset.node), g);
+  };
+  const arrows = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
+  const neighbour = (g, [dx, dy]) => {
+    const here = middle(g); let best = null, least = Infinity;
+    for (const other of nodes) {
+      const there = middle(other), along = (there.x - here.x) * dx + (there.y - here.y) * dy, off = Math.abs((there.x - here.x) * dy) + Math.abs((there.y - here.y) * dx);
+      if (along > 4 && along + 3 * off < least) { least = along + 3 * off; best = other; }
+    }
+    return best;
+  };
+  nodes.forEach((g, i) => {
+    const title = g.querySelector("title").textContent;
+    g.setAttribute("role", "button"); g.setAttribute("aria-label", title); g.setAttribute("tabindex", i ? "-1" : "0");
+    if (!["input", "mix", "output"].includes(g.dataset.type)) g.querySelector("text").classList.add("letter");
+    g.addEventListener("click", () => pick(g, false));
+    g.addEventListener("mouseenter", () => choose(Number(g.dataset.node), g));
+    g.addEventListener("focus", () => pick(g, false));
+    g.addEventListener("keydown", (e) => {
+      const to = arrows[e.key] && neighbour(g, arrows[e.key]);
+      if (arrows[e.key]) e.preventDefault();
+      if (to) pick(to, true);
+      if (e.key === "+" || e.key === "-") { const m = middle(g); zoom(e.key === "+" ? 0.8 : 1.25, m.x, m.y); }
+    });
+  });
+  const first = nodes.find((g) => !["input", "mix", "output"].includes(g.dataset.type));
+  if (first) pick(first, false);
+}
+function inspect(data, number, group) {
+  const box = document.getElementById("inspector"), node = data.nodes.find((n) => n.node === number);
+  if (!node) { box.replaceChildren(make("h3", { dir: "auto" }, group.querySelector("title").textContent)); return; }
+  const mark = make("span", { class: "type" }); mark.style.background = node.colour;
+  const label = `${node.name} of ${node.place}: ${node.text}`, curve = node.curve;
+  let picture = "";
+  if (curve && curve.lines) picture = plot(curve, label, node.colour);
+  else if (curve && curve.bars) picture = bars(Object.entries(curve.bars).map(([name, value]) => ({ name, value: value ?? 0, colour: node.colour, text: value === null ? "silent" : value.toFixed(1) + " dB" })), label);
+  else if (curve && curve.taps) {
+    const loud = curve.taps.filter((t) => t[2] !== null).sort((a, b) => b[2] - a[2]).slice(0, 8).sort((a, b) => a[1] - b[1]);
+    picture = make("p", { class: "quiet" }, loud.map((t) => `${t[0]} ${t[1].toFixed(0)} ms ${t[2].toFixed(1)} dB`).join(", "));
+  }
+  box.replaceChildren(
+    make("h3", { dir: "auto" }, mark, node.name), make("p", { class: "quiet", dir: "auto" }, node.place), make("p", {}, node.text || ""), picture,
+    make("p", {}, `Dry/wet weight ${(100 * node.weight).toFixed(0)} %`), make("p", {}, `Loss without it: ${signed(node.loss)}`));
+}

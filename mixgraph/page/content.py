@@ -1,0 +1,140 @@
+"""Everything that the page of a result shows, as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mixgraph.names import visible
+from mixgraph.page.material import Material
+from mixgraph.page.sentences import sentence
+from mixgraph.processors.readings import Curve, Decay, Gains, Reading, Response, Taps
+from mixgraph.report.drawing.palette import type_colour, type_label, type_order
+from mixgraph.report.settings import NodeSettings, read_settings
+from mixgraph.report.verdict import verdict_lines
+
+_POINTS = 120
+_SLOWEST_RATE = 1 / 20  # 1/s; decays that take longer are drawn as gaps
+
+
+def result_content(material: Material) -> dict[str, Any]:
+    """Returns the figures, settings and course of a result, without its audio."""
+    found_graph, metrics = material.found_graph, material.found_graph.metrics
+    values = found_graph.parameters, found_graph.weights, found_graph.num_samples, found_graph.level
+    settings = read_settings(found_graph.graph, found_graph.processors, *values, found_graph.loss_increases)
+    graph = found_graph.graph
+    chains = {place: list(chain) for place, chain in groupby(settings, key=lambda node: node.place)}
+    places = [graph.label(node) for node, kind in enumerate(graph.types) if kind in ("input", "mix")]
+    return {
+        "title": visible((metrics.song.title if metrics else "") or found_graph.name),
+        "licence": visible(metrics.song.licence if metrics else ""),
+        "sampleRate": found_graph.sample_rate,
+        "seconds": found_graph.num_samples / found_graph.sample_rate,
+        "tracks": [visible(graph.names[node]) for node in graph.inputs],
+        "missing": list(material.missing),
+        "chains": [{"place": place, "sentence": sentence(chains.get(place, ()))} for place in places],
+        "nodes": [_node(node) for node in settings],
+        "verdict": _verdict(material),
+        "types": _types(material),
+        "course": _course(material),
+        "rounds": [_round(row) for row in material.trace if row.get("kind") == "round"],
+    }
+
+
+def _node(node: NodeSettings) -> dict[str, Any]:
+    kind = node.processor.name
+    return {
+        "node": node.node,
+        "place": node.place,
+        "name": node.name,
+        "type": kind,
+        "colour": type_colour(kind),
+        "weight": node.values.weight,
+        "loss": node.loss_increase,
+        "text": node.text(),
+        "curve": _first_curve(node.readings),
+    }
+
+
+def _first_curve(readings: Sequence[Reading]) -> dict[str, Any] | None:
+    for reading in readings:
+        match reading:
+            case Response():
+                return _frequencies(reading.hertz, {"": reading.levels_db}, "dB")
+            case Decay():
+                seconds = {
+                    name: (1 / rates).where(rates > _SLOWEST_RATE, torch.nan)[1:]
+                    for name, rates in (("mid", reading.mid), ("side", reading.side))
+                }
+                return _frequencies(reading.hertz[1:], seconds, "T60 (s)")
+            case Curve():
+                lines = {"": reading.y} | ({} if reading.unchanged is None else {"unchanged": reading.unchanged})
+                return {"x": _listed(reading.x), "lines": {n: _listed(y) for n, y in lines.items()}} | {
+                    "xLabel": reading.x_label,
+                    "yLabel": reading.y_label,
+                }
+            case Taps():
+                taps = zip(reading.channels, reading.ms, reading.levels_db, strict=True)
+                return {"taps": [list(tap) for tap in taps], "xLabel": "ms", "yLabel": "dB"}
+            case Gains():
+                return {"bars": dict(zip(reading.names, reading.levels_db, strict=True)), "yLabel": "dB"}
+    return None
+
+
+def _frequencies(hertz: Tensor, lines: dict[str, Tensor], label: str) -> dict[str, Any]:
+    return {
+        "x": _listed(hertz),
+        "lines": {name: _listed(values) for name, values in lines.items()},
+        "log": True,
+        "xLabel": "Hz",
+        "yLabel": label,
+    }
+
+
+def _listed(values: Tensor) -> list[float]:
+    step = max(1, len(values) // _POINTS)
+    return [round(float(value), 4) for value in values[::step]]
+
+
+def _verdict(material: Material) -> dict[str, Any] | None:
+    metrics = material.found_graph.metrics
+    if metrics is None:
+        return None
+    losses = metrics.losses
+    scores = {"dry sum": losses.dry_sum, "console": losses.console, "found": losses.found}
+    verdict = metrics.verdict
+    lines = [] if verdict is None else verdict_lines(verdict, losses.found.loss["full"])
+    return {
+        "words": verdict.words if verdict else "",
+        "lines": lines,
+        "octaves": verdict.closeness.octaves_db if verdict and verdict.closeness else {},
+        "losses": {name: score.loss["full"] for name, score in scores.items()},
+        "windows": {name: list(score.windows) for name, score in scores.items()},
+        "windowSeconds": losses.found.window_samples / metrics.sample_rate,
+        "processors": [metrics.num_processors.found, metrics.num_processors.console],
+    }
+
+
+def _types(material: Material) -> list[dict[str, Any]]:
+    metrics = material.found_graph.metrics
+    before = (metrics.num_console_processors_by_type if metrics else None) or material.found_graph.graph.count()
+    left = material.found_graph.graph.count()
+    return [
+        {"type": t, "name": type_label(t), "colour": type_colour(t), "found": left.get(t, 0), "console": before[t]}
+        for t in type_order(before)
+    ]
+
+
+def _course(material: Material) -> dict[str, list[Any]]:
+    rows = [row for row in material.log if "match/full" in row]
+    return {name: [row.get(key) for row in rows] for name, key in (("step", "step"), ("loss", "match/full"))} | {
+        "left": [row.get("num_processors") for row in rows]
+    }
+
+
+def _round(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row.get(name) for name in ("round", "step", "start_loss", "end_loss", "removed", "remaining")}

@@ -1,0 +1,116 @@
+"""What a page is made from: a found graph, its tracks and mixes, as far as they are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from torch import Tensor
+
+from mixgraph.results.found_graph import FoundGraph, load_result
+from mixgraph.results.rendering import read_tracks
+from mixgraph.songs.audio import read_audio
+from mixgraph.songs.clips import cut
+from mixgraph.songs.track_files import list_tracks, match_tracks
+
+T = TypeVar("T")
+ChangedTracks = Literal["refuse", "allow"]
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """A found graph with its audio and the course of its search.
+
+    Attributes:
+        found_graph: the graph.
+        sources: (inputs, 2, L), the dry tracks at their own level; None where they are not there.
+        target: (2, L), the engineer's mix; None where it is not there.
+        found_mix: (2, L), the mix that the graph makes; None where it is not there.
+        trace: rows of trace.jsonl.
+        log: rows of log.csv.
+        missing: a sentence for every part that is not there.
+    """
+
+    found_graph: FoundGraph
+    sources: Tensor | None
+    target: Tensor | None
+    found_mix: Tensor | None
+    trace: Sequence[dict[str, Any]]
+    log: Sequence[dict[str, Any]]
+    missing: tuple[str, ...]
+
+
+def read_material(result: Path, tracks: Path | None, changed_tracks: ChangedTracks = "refuse") -> Material:
+    """Reads a result folder, and its tracks from a song's folder; parts that are not there are named in `missing`.
+
+    Args:
+        result: a result folder, or a graph that was saved.
+        tracks: folder of the song or of its tracks; by default the one that config.yaml names.
+        changed_tracks: whether tracks whose content is another than in the search are refused.
+
+    Raises:
+        FileNotFoundError: no graph there, or no such folder of tracks where one was named.
+        ValueError: tracks that changed since the search; or files that cannot be read.
+    """
+    found_graph = load_result(result)
+    missing: list[str] = []
+    target, found_mix = (_read_mix(found_graph, result, name, missing) for name in ("mix_target", "mix_found"))
+    sources = _read_sources(found_graph, tracks or _stated_folder(found_graph), tracks is None, changed_tracks, missing)
+    if sources is not None:
+        found_mix = found_graph.render(sources)
+    trace = _read_part(found_graph.trace, "the trials of the search (trace.jsonl)", missing)
+    log = _read_part(found_graph.log, "the course of the search (log.csv)", missing)
+    if found_graph.metrics is None:
+        missing.append("The figures of a search: this graph was saved without them.")
+    return Material(found_graph, sources, target, found_mix, trace or [], log or [], tuple(missing))
+
+
+def _read_part(read: Callable[[], T], what: str, missing: list[str]) -> T | None:
+    try:
+        return read()
+    except (FileNotFoundError, ValueError):
+        missing.append(f"{what[0].upper()}{what[1:]} cannot be read from the result folder.")
+        return None
+
+
+def _read_mix(found_graph: FoundGraph, result: Path, name: str, missing: list[str]) -> Tensor | None:
+    paths = [result / f"{name}.{suffix}" for suffix in ("flac", "wav")]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        missing.append(f"The audio file {name} is not in the result folder.")
+        return None
+    audio = read_audio(path, found_graph.sample_rate)
+    return cut(audio, 0, found_graph.num_samples).expand(2, -1)
+
+
+def _stated_folder(found_graph: FoundGraph) -> Path | None:
+    """The song's folder that config.yaml names, which holds paths relative to itself."""
+    if found_graph.folder is None:
+        return None
+    try:
+        data = found_graph.config().get("data") or {}
+    except (FileNotFoundError, ValueError):
+        return None
+    path = (data.get("init_args") or data).get("path")
+    return found_graph.folder / path if isinstance(path, str) else None
+
+
+def _read_sources(
+    found_graph: FoundGraph, folder: Path | None, stated: bool, changed_tracks: ChangedTracks, missing: list[str]
+) -> Tensor | None:
+    if folder is None or (stated and not folder.is_dir()):
+        missing.append("The dry tracks: their folder is not where it was in the search. HINT: --tracks FOLDER")
+        return None
+    if changed_tracks == "refuse" and found_graph.origins:
+        names = [found_graph.graph.names[i] for i in found_graph.graph.inputs]
+        matches = match_tracks(names, found_graph.origins, list_tracks(folder), folder)
+        changed = [match.track for match in matches if not match.is_original]
+        if changed:
+            raise ValueError(
+                f"tracks: the audio of the search expected in {folder}, got another content of {', '.join(changed)}. "
+                "HINT: --changed-tracks allow, where that is meant"
+            )
+    sources = read_tracks(found_graph, folder).sources
+    return cut(sources.flatten(0, 1), 0, found_graph.num_samples).unflatten(0, (-1, 2))

@@ -1,0 +1,177 @@
+"""The page of a result: what it needs, what it escapes, and how it acts in a real browser."""
+
+import os
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mixgraph.graph import build_console
+from mixgraph.page.excerpts import encoded, matching_gains, parse_excerpts
+from mixgraph.page.material import Material, read_material
+from mixgraph.page.write import write_page
+from mixgraph.processors import make_processors
+from mixgraph.results.found_graph import FoundGraph
+
+RATE = 8000
+CHROMIUM = shutil.which("chromium")
+HOSTILE = "</script><script>alert(1)</script>\"'&\u202eevil"
+
+
+def material(names=("kick", "lead"), audio=True) -> Material:
+    generator = torch.Generator().manual_seed(0)
+    graph = build_console({"all": names}, "ecgd", "r", name="Tiny")
+    processors = make_processors(RATE)
+    parameters = {t: processors[t].sample_initial_values(n, generator, 0.3) for t, n in graph.count().items()}
+    weights = torch.full((len(graph.processors),), 0.5)
+    places = dict.fromkeys(names, (0, 1))
+    found = FoundGraph(graph, processors, parameters, weights, RATE, 1.0, 2 * RATE, places)
+    sources = 1.5 * torch.rand(len(names), 2, 2 * RATE, generator=generator) - 0.75
+    sources[0, 1] = sources[0, 0]
+    mix = found.render(sources)
+    return Material(found, sources, mix * 1.1, mix, [], [], ("No search.",)) if audio else Material(
+        found, None, None, None, [], [], ("No search.",)
+    )  # fmt: skip
+
+
+def test_a_page_fetches_nothing_and_escapes_names(tmp_path) -> None:
+    write_page(tmp_path / "page.html", material((HOSTILE, "b")), audio=False)
+    text = (tmp_path / "page.html").read_text()
+    assert "default-src 'none'" in text
+    assert text.count("<script") == 2
+    assert "<script>alert" not in text
+    assert "\u202e" not in text
+    assert not re.search(r"(src|href)=\"(?!data:)", text)
+    assert not re.search(r"https?://(?!www\.w3\.org/)", text)
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_audio_inside_a_page_keeps_peaks_above_one_and_equal_channels() -> None:
+    import base64
+    import io
+
+    import soundfile
+
+    signal = torch.tensor([[2.5, -0.25, 0.0] * 2000] * 2)
+    data = encoded(signal, RATE)
+    samples, _ = soundfile.read(io.BytesIO(base64.b64decode(data["flac"])))
+    assert data["scale"] == 4.0
+    assert samples.ndim == 1
+    assert np.abs(samples * data["scale"] - signal[0].numpy()).max() <= 4.0 / 2**16
+
+
+def test_level_matching_leaves_silence() -> None:
+    tone = torch.sin(torch.arange(RATE) * 0.3).expand(2, -1)
+    gains = matching_gains({"target": tone, "half": tone / 2, "silent": tone * 0}, RATE)
+    assert gains == pytest.approx({"target": 1, "half": 2, "silent": 1}, rel=1e-3)
+
+
+@pytest.mark.parametrize("text", ["5", "2-1", "0-99", "a-b"])
+def test_excerpts_that_cannot_be(text) -> None:
+    with pytest.raises(ValueError, match=r"START-STOP in seconds within 0 to 10\.00 expected"):
+        parse_excerpts(text, 10.0)
+
+
+def test_a_page_that_cannot_be_small_enough_is_refused(tmp_path) -> None:
+    with pytest.raises(ValueError, match="HINT: --no-audio"):
+        write_page(tmp_path / "page.html", material(), megabytes=0.01)
+    assert not list(tmp_path.iterdir())
+
+
+def test_tracks_that_changed_are_refused_unless_allowed(tmp_path, tiny_song) -> None:
+    from mixgraph.songs.track_files import TrackOrigin
+
+    names = ("kick", "hat", "lead")
+    found = material(names).found_graph
+    origins = {name: TrackOrigin(f"tracks/{name}.wav", "0" * 64) for name in names}
+    replace(found, origins=origins).save(tmp_path / "graph")
+    with pytest.raises(ValueError, match="another content of kick, hat, lead"):
+        read_material(tmp_path / "graph", tiny_song)
+    read = read_material(tmp_path / "graph", tiny_song, "allow")
+    assert read.sources is not None
+    assert read.sources.shape == (3, 2, 2 * RATE)
+    assert any("mix_target" in sentence for sentence in read.missing)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("chromium is needed to test pages")
+        pytest.skip("no chromium here")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    flags = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    flags += ["--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required"]
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield browser
+        browser.close()
+
+
+def opened(browser, path: Path):
+    page = browser.new_page()
+    problems: list[str] = []
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda r: problems.append(r.url) if not r.url.startswith(("data:", path.as_uri())) else None)
+    page.goto(path.as_uri())
+    return page, problems
+
+
+def wait(page, condition: str) -> None:
+    """Playwright's own `wait_for_function` evaluates text inside the page, which the page's policy refuses."""
+    for _ in range(100):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(condition)
+
+
+@pytest.mark.long
+def test_a_page_in_a_browser(browser, tmp_path) -> None:
+    write_page(tmp_path / "page.html", material((HOSTILE, "b")))
+    page, problems = opened(browser, tmp_path / "page.html")
+    assert page.locator("#chains li").count() == 3
+    assert page.locator(".spectrum").count() == 3
+    page.get_by_role("button", name="Play").click()
+    wait(page, "mixgraphPlayer.playing && mixgraphPlayer.now() > 0.1")
+    page.get_by_role("button", name="Found mix", exact=True).click()
+    wait(page, "mixgraphPlayer.voices.found.gain.gain.value > 0.5")
+    assert page.evaluate("mixgraphPlayer.voices.target.gain.gain.value") == pytest.approx(0, abs=1e-3)
+    starts = page.evaluate("Object.values(mixgraphPlayer.buffers.get(0)).map((b) => [b.length, b.sampleRate])")
+    assert {tuple(pair) for pair in starts} == {(2 * RATE, RATE)}
+    node = page.locator("g.node.chosen")
+    before = node.get_attribute("data-node")
+    node.focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("g.node.chosen").get_attribute("data-node") != before
+    assert "Dry/wet weight 50 %" in page.locator("#inspector").inner_text()
+    assert problems == []
+    page.close()
+
+
+@pytest.mark.long
+def test_a_page_without_web_audio_says_so(browser, tmp_path) -> None:
+    write_page(tmp_path / "page.html", material())
+    page = browser.new_page()
+    page.add_init_script("delete window.AudioContext")
+    page.goto((tmp_path / "page.html").as_uri())
+    assert "no Web Audio" in page.locator("#listen").inner_text()
+    assert page.locator("#chains li").count() == 3
+    page.close()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("count", [1, 130])
+def test_pages_of_few_and_many_tracks_fit_narrow_screens(browser, tmp_path, count) -> None:
+    write_page(tmp_path / "page.html", material(tuple(f"track {i}" for i in range(count)), audio=False))
+    page, problems = opened(browser, tmp_path / "page.html")
+    page.set_viewport_size({"width": 400, "height": 800})
+    assert page.locator("#chains li").count() == count + 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    assert problems == []
+    page.close()
