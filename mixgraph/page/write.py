@@ -51,7 +51,8 @@ def write_page(
         chosen = parse_excerpts(excerpts, song) if excerpts else choose_excerpts(material)
     content = result_content(material)
     seconds = max(excerpt.stop - excerpt.start for excerpt in chosen)
-    fitted, notes = chosen, []
+    fitted = chosen
+    notes: list[str] = []
     for _ in range(4):
         data = [excerpt_data(material, excerpt, audio) for excerpt in fitted]
         page = _page(material, content | {"excerpts": data, "leftOut": notes})
