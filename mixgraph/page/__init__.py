@@ -6,4 +6,5 @@
 - `sentences`: what was done to a track, in a plain sentence.
 - `content`: everything that the page shows, as JSON.
 - `write`: the page as HTML.
+- `web_audio`: a found graph as a description that the page's audio engine builds its console from.
 """

@@ -1,0 +1,292 @@
+// The console: a found graph as Web Audio nodes that can be changed while they play.
+
+class MixConsole {
+  constructor(context, model) {
+    if (!context.audioWorklet) throw new Error("This browser has no AudioWorklet: the console cannot be played.");
+    if (context.sampleRate !== model.sample_rate) {
+      throw new Error(`An audio context at ${model.sample_rate} Hz is needed, got ${context.sampleRate} Hz.`);
+    }
+    Object.assign(this, { context, model, latency: model.latency, onprogress: null });
+    this.output = stereoGain(context, 1 / model.level);
+    this.position = stereoGain(context);
+    this.heads = new Map([...model.tracks, ...model.groups].map((head) => [head.id, head]));
+    this.processors = new Map(model.processors.map((processor) => [processor.id, processor]));
+    this.inputs = new Map(model.tracks.map(({ id }) => [id, stereoGain(context)]));
+    this.trackGains = new Map(model.tracks.map(({ id }) => [id, stereoGain(context, model.level)]));
+    this.waiting = new Map();
+    this.taps = new Map();
+    this.forget();
+    this.ready = this.build();
+  }
+
+  forget() {
+    this.state = new Map(this.model.processors.map(({ id, settings }) => [id, MixConsole.found(settings)]));
+    [this.mutes, this.solos] = [new Set(), new Set()];
+  }
+
+  static found(settings) {
+    return { bypass: false, ...Object.fromEntries(settings.map(({ name, value }) => [name, value])) };
+  }
+
+  async build() {
+    await this.context.audioWorklet.addModule(WORKLET_ADDRESS);
+    const types = new Map(this.model.nodes.map((node) => [node.node, node]));
+    const byNode = new Map(this.model.processors.map((processor) => [processor.node, processor]));
+    const trackAt = new Map(this.model.tracks.map((track) => [track.node, track]));
+    this.units = new Map();
+    let done = 0;
+    for (const node of this.model.nodes) {
+      this.units.set(node.node, this.unit(node, byNode.get(node.node), trackAt.get(node.node)));
+      this.wire(node, types);
+      if (byNode.has(node.node)) {
+        this.act(byNode.get(node.node).id);
+        this.onprogress?.(++done, byNode.size);
+        if (done % 8 === 0) await new Promise((resolve) => setTimeout(resolve));
+      }
+    }
+  }
+
+  unit(node, processor, track) {
+    if (track) {
+      const gain = this.trackGains.get(track.id);
+      this.inputs.get(track.id).connect(gain);
+      return { outputs: [gain] };
+    }
+    if (!processor) {
+      const sum = stereoGain(this.context);
+      if (node.type === "output") sum.connect(this.output);
+      return { input: sum, outputs: [sum] };
+    }
+    const Unit = UNITS[processor.sound.kind] ?? ResponseUnit;
+    return new Unit(this.context, processor, this.model, node.before, node.latency - node.before);
+  }
+
+  // Every cable that enters a node is delayed to the latest one.
+  wire(node, nodes) {
+    for (const [source, destination, outlet, inlet] of this.model.cables) {
+      if (destination !== node.node) continue;
+      const unit = this.units.get(destination);
+      const target = inlet > 0 ? unit.key : unit.input;
+      this.late(source, outlet, node.latency - node.before - nodes.get(source).latency).connect(target);
+    }
+  }
+
+  late(source, outlet, samples) {
+    const key = `${source} ${outlet} ${samples}`;
+    if (samples <= 0) return this.units.get(source).outputs[outlet];
+    if (!this.waiting.has(key)) {
+      const delay = wholeDelay(this.context, samples);
+      this.units.get(source).outputs[outlet].connect(delay);
+      this.waiting.set(key, delay);
+    }
+    return this.waiting.get(key);
+  }
+
+  input(id) {
+    if (!this.inputs.has(id)) throw new RangeError(`A track is needed, got ${id}.`);
+    return this.inputs.get(id);
+  }
+
+  align(node) {
+    return this.latency > 0 ? node.connect(wholeDelay(this.context, this.latency)) : node;
+  }
+
+  // A chain's sound in time with the output. To be asked for when the engine is ready.
+  tap(id, place) {
+    const key = `${id} ${place}`;
+    if (this.taps.has(key)) return this.taps.get(key);
+    const head = this.head(id);
+    const tap = stereoGain(this.context, 1 / this.model.level);
+    const latencies = new Map(this.model.nodes.map(({ node, latency }) => [node, latency]));
+    if (place === "before" && this.inputs.has(id)) {
+      tap.gain.value = 1;
+      this.align(this.inputs.get(id)).connect(tap);
+    } else {
+      const ends = place === "before" ? [[head.node, 0]] : head.ends;
+      for (const [node, outlet] of ends) this.late(node, outlet, this.latency - latencies.get(node)).connect(tap);
+    }
+    this.taps.set(key, tap);
+    return tap;
+  }
+
+  head(id) {
+    if (!this.heads.has(id)) throw new RangeError(`A track or group is needed, got ${id}.`);
+    return this.heads.get(id);
+  }
+
+  processor(id) {
+    if (!this.processors.has(id)) throw new RangeError(`A processor is needed, got ${id}.`);
+    return this.processors.get(id);
+  }
+
+  get(id) {
+    return { ...this.state.get(this.processor(id).id) };
+  }
+
+  set(id, values) {
+    const { settings, label } = this.processor(id);
+    for (const [name, value] of Object.entries(values)) {
+      if (name === "bypass") continue;
+      const setting = settings.find((one) => one.name === name);
+      if (!setting) throw new RangeError(`${label}: unknown setting ${name}.`);
+      if (!(value >= setting.min && value <= setting.max)) {
+        throw new RangeError(`${label}: ${name}: ${setting.min} to ${setting.max} ${setting.unit} is needed, got ${value}.`);
+      }
+    }
+    Object.assign(this.state.get(id), values);
+    this.act(id);
+  }
+
+  act(id) {
+    const { bypass, wet, ...settings } = this.state.get(id);
+    this.units?.get(this.processors.get(id).node)?.act(settings, bypass ? 0 : wet ?? this.processors.get(id).wet);
+  }
+
+  mute(id, on) {
+    this.mark(this.mutes, id, on);
+  }
+
+  solo(id, on) {
+    this.mark(this.solos, id, on);
+  }
+
+  mark(marks, id, on) {
+    this.rows(id);
+    marks[on ? "add" : "delete"](id);
+    this.silence();
+  }
+
+  muted(id) {
+    return this.mutes.has(id);
+  }
+
+  soloed(id) {
+    return this.solos.has(id);
+  }
+
+  rows(id) {
+    const head = this.head(id);
+    if (this.inputs.has(id)) return [id];
+    if (head.kind !== "subgroup") throw new RangeError(`A track or subgroup is needed, got ${head.label}.`);
+    return head.tracks;
+  }
+
+  audible(id) {
+    const within = (marks) => [...marks].some((mark) => this.rows(mark).includes(id));
+    return !within(this.mutes) && (this.solos.size === 0 || within(this.solos));
+  }
+
+  silence() {
+    for (const [id, gain] of this.trackGains) move(this.context, gain.gain, this.audible(id) ? this.model.level : 0);
+  }
+
+  reset(id) {
+    if (id === undefined) {
+      this.forget();
+      this.processors.forEach((_, each) => this.act(each));
+    } else if (this.processors.has(id)) {
+      this.state.set(id, MixConsole.found(this.processor(id).settings));
+      this.act(id);
+    } else {
+      this.head(id);
+      [this.mutes, this.solos].forEach((marks) => marks.delete(id));
+      this.model.processors.filter(({ chain }) => chain === id).forEach((one) => this.reset(one.id));
+    }
+    this.silence();
+  }
+
+  changes() {
+    const processors = {};
+    const bypass = [];
+    for (const { id, label, settings } of this.model.processors) {
+      const state = this.state.get(id);
+      const moved = settings.filter(({ name, value }) => state[name] !== value);
+      if (moved.length) processors[label] = Object.fromEntries(moved.map(({ name }) => [name, state[name]]));
+      if (state.bypass) bypass.push(label);
+    }
+    const labels = (marks) => [...marks].map((id) => this.head(id).label);
+    const { song, graph, changes } = this.model;
+    return { ...changes, song, graph, processors, bypass, solo: labels(this.solos), mute: labels(this.mutes) };
+  }
+
+  changed() {
+    const { processors, bypass, solo, mute } = this.changes();
+    return Object.keys(processors).length + bypass.length + solo.length + mute.length > 0;
+  }
+
+  apply(changes) {
+    const { changes: format, graph } = this.model;
+    if (changes.format !== format.format || changes.version !== format.version) throw new Error("This is no file of changes of this page's version.");
+    if (changes.graph !== graph) throw new Error("These changes are of another graph.");
+    const find = (list, label) => {
+      const one = list.find((entry) => entry.label === label);
+      if (!one) throw new Error(`The changes name ${label}, which is not in this graph.`);
+      return one.id;
+    };
+    const [{ processors: all }, heads] = [this.model, [...this.heads.values()]];
+    const settings = Object.entries(changes.processors ?? {}).map(([label, values]) => [find(all, label), values]);
+    const bypass = (changes.bypass ?? []).map((label) => [find(all, label), { bypass: true }]);
+    const [solo, mute] = [changes.solo ?? [], changes.mute ?? []].map((labels) => labels.map((label) => find(heads, label)));
+    this.reset();
+    [...settings, ...bypass].forEach(([id, values]) => this.set(id, values));
+    solo.forEach((id) => this.solo(id, true));
+    mute.forEach((id) => this.mute(id, true));
+  }
+
+  // The curve of an equalizer in dB as it acts now, dry sound included.
+  response(id, hertz) {
+    const { sound, node } = this.processor(id);
+    if (!["equalizer", "parametric_equalizer"].includes(sound.kind)) return null;
+    const state = this.state.get(id);
+    const w = state.bypass ? 0 : state.wet;
+    const { before } = this.model.nodes.find((one) => one.node === node);
+    const [taps] = RESPONSES[sound.kind](sound, state, this.model);
+    const decibels = hertz.map((f) => {
+      const step = (2 * Math.PI * f) / this.model.sample_rate;
+      let [real, imaginary] = [1 - w, 0];
+      taps.forEach((x, n) => {
+        real += w * x * Math.cos(step * (n - before));
+        imaginary -= w * x * Math.sin(step * (n - before));
+      });
+      return 20 * Math.log10(Math.max(Math.hypot(real, imaginary), 1e-10));
+    });
+    return { left: decibels, right: decibels };
+  }
+
+  // The static curve of dynamics as it acts now: levels out (dB) of levels in, at the tracks' own level.
+  curve(id, levels) {
+    const processor = this.processor(id);
+    const { sound } = processor;
+    if (sound.kind !== "dynamics") return null;
+    const state = this.state.get(id);
+    const { threshold, halfKnee, slope, makeup } = dynamicsValues(processor, state, this.model.sample_rate);
+    const w = state.bypass ? 0 : state.wet;
+    return levels.map((level) => {
+      const energy = 10 ** ((level - sound.offset_db) / 10) * (sound.mid ? 4 : 1) + sound.floor;
+      const distance = sound.direction * (Math.log(energy) - threshold);
+      const inside = Math.min(Math.max(distance + halfKnee, 0), 2 * halfKnee);
+      const bent = inside ** 2 / (4 * halfKnee) + Math.max(distance - halfKnee, 0);
+      return level + 20 * Math.log10(1 - w + w * Math.exp(slope * bent + makeup));
+    });
+  }
+
+  // A buffer that tells faders the place in the song, played like a track into `position`.
+  positionBuffer(firstSample, length) {
+    const faders = [...this.units.values()].filter((unit) => unit instanceof FaderUnit);
+    if (!faders.length) return null;
+    for (const { node, latency } of faders) {
+      node.port.postMessage(firstSample);
+      const late = latency > 0 ? wholeDelay(this.context, latency) : stereoGain(this.context);
+      this.position.connect(late).connect(node, 0, 1);
+    }
+    const buffer = new AudioBuffer({ length, numberOfChannels: 1, sampleRate: this.context.sampleRate });
+    buffer.copyToChannel(Float32Array.from({ length }, (_, n) => n), 0);
+    return buffer;
+  }
+
+  dispose() {
+    [this.output, this.position, ...this.inputs.values(), ...this.trackGains.values(), ...this.taps.values()].forEach((node) => node.disconnect());
+    this.units?.forEach(({ outputs }) => outputs.forEach((output) => output.disconnect()));
+    this.waiting.forEach((delay) => delay.disconnect());
+  }
+}

@@ -1,0 +1,138 @@
+"""The page's audio engine plays what the renderer renders, in a real browser."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from mixgraph.graph import MixGraph
+from mixgraph.page.web_audio import console_model, engine_script, model_text
+from mixgraph.processors import make_processors
+from mixgraph.results.changes import changes_from_dict
+from mixgraph.results.found_graph import FoundGraph
+
+RATE = 30000
+PAGE = """<!doctype html><meta charset="utf-8"><title>engine</title>
+<script type="application/json" id="model">{model}</script>
+<script>{script}</script>
+<script>
+async function play(packed, length, actions) {{
+  const model = JSON.parse(document.getElementById("model").textContent);
+  const context = new OfflineAudioContext(2, length + model.latency, model.sample_rate);
+  const engine = new MixConsole(context, model);
+  await engine.ready;
+  const sound = new Float32Array(Uint8Array.from(atob(packed), (c) => c.charCodeAt(0)).buffer);
+  model.tracks.forEach((track, row) => {{
+    const buffer = new AudioBuffer({{ length, numberOfChannels: 2, sampleRate: model.sample_rate }});
+    [0, 1].forEach((n) => buffer.copyToChannel(sound.subarray((2 * row + n) * length, (2 * row + n + 1) * length), n));
+    const source = new AudioBufferSourceNode(context, {{ buffer }});
+    source.connect(engine.input(track.id));
+    source.start();
+  }});
+  for (const [name, ...values] of actions) engine[name](...values);
+  engine.output.connect(context.destination);
+  const mix = await context.startRendering();
+  const out = [0, 1].map((n) => Array.from(mix.getChannelData(n).subarray(model.latency)));
+  return {{ out, changes: engine.changes() }};
+}}
+</script>
+"""
+DEFAULT = ("equalizer", "compressor", "noisegate", "stereo_imager", "gain_panning", "delay", "reverb")
+OTHERS = (
+    *("parametric_equalizer", "attack_release_compressor", "attack_release_gate", "saturator", "fader"),
+    "late_reverb",
+)
+
+
+def chain_graph(chains):
+    """One track for each chain of types; all tracks are summed."""
+    types, edges, names = ["input"] * len(chains), [], [f"track {row}" for row in range(len(chains))]
+    ends = []
+    for row, chain in enumerate(chains):
+        end = row
+        for node_type in chain:
+            types.append(node_type)
+            names.append(names[row])
+            edges.append((end, len(types) - 1))
+            end = len(types) - 1
+        ends.append(end)
+    mix = len(types)
+    types += ["mix", "output"]
+    names += ["master", "song"]
+    edges += [(end, mix) for end in ends] + [(mix, mix + 1)]
+    return MixGraph(tuple(types), tuple(edges), tuple(names), ("master",) * len(chains))
+
+
+def found_graph(graph, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    processors, parameters = make_processors(RATE), {}
+    for node_type, count in graph.count().items():
+        values = processors[node_type].sample_initial_values(count, generator, 0.5)
+        if "log_threshold" in values:
+            values["log_threshold"] = values["log_threshold"] + 2
+        parameters[node_type] = values
+    weights = 0.1 + 0.8 * torch.rand(len(graph.processors), generator=generator)
+    return FoundGraph(graph, processors, parameters, weights, RATE, 0.7, RATE // 2, {})
+
+
+def sources_of(graph, length=RATE // 2):
+    generator = torch.Generator().manual_seed(1)
+    return 0.5 * torch.rand(len(graph.inputs), 2, length, generator=generator) - 0.25
+
+
+def play(open_page, tmp_path, found, sources, actions=()):
+    path = tmp_path / "page.html"
+    path.write_text(PAGE.format(model=model_text(console_model(found)), script=engine_script()), encoding="utf-8")
+    packed = base64.b64encode(sources.numpy().astype("<f4").tobytes()).decode()
+    played = open_page(path).evaluate(
+        "([packed, length, actions]) => play(packed, length, actions)", [packed, sources.shape[-1], list(actions)]
+    )
+    return torch.tensor(np.array(played["out"]), dtype=torch.float64), played["changes"]
+
+
+def null_db(played, rendered):
+    error = (played - rendered.double()).square().sum() / rendered.double().square().sum()
+    return 10 * float(torch.log10(error + 1e-30))
+
+
+def test_default_types_null_against_the_renderer(open_page, tmp_path):
+    found = found_graph(chain_graph([DEFAULT, ("gain_panning",)]))
+    sources = sources_of(found.graph)
+    played, changes = play(open_page, tmp_path, found, sources)
+    assert null_db(played, found.render(sources)) < -100
+    assert changes["processors"] == {} and changes["bypass"] == []
+    assert console_model(found)["notes"] == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("node_type", [*DEFAULT, *OTHERS])
+def test_every_type_nulls(open_page, tmp_path, node_type):
+    found = found_graph(chain_graph([(node_type,)]))
+    sources = sources_of(found.graph)
+    played, _ = play(open_page, tmp_path, found, sources)
+    print(node_type, round(null_db(played, found.render(sources)), 1))
+    assert null_db(played, found.render(sources)) < -100
+
+
+@pytest.mark.long
+def test_changes_null_against_the_renderer_with_the_changes(open_page, tmp_path):
+    found = found_graph(chain_graph([DEFAULT, ("gain_panning", "compressor"), ("reverb",)]))
+    sources = sources_of(found.graph)
+    ids = {entry["type"]: entry["id"] for entry in reversed(console_model(found)["processors"])}
+    actions = [
+        ["set", ids["equalizer"], {"tilt_db_per_octave": 1.5, "gain_db": -3}],
+        ["set", ids["compressor"], {"threshold_db": -24, "ratio": 3}],
+        ["set", ids["reverb"], {"level_db": 6, "decay": 0.5}],
+        ["set", ids["delay"], {"level_db": -4}],
+        ["set", ids["gain_panning"], {"gain_left_db": -6, "wet": 0.9}],
+        ["set", ids["noisegate"], {"bypass": True}],
+        ["mute", "t2", True],
+    ]
+    played, record = play(open_page, tmp_path, found, sources, actions)
+    changes = changes_from_dict(json.loads(json.dumps(record)), "changes.json")
+    changed, muted, notes = changes.apply(found, sources)
+    assert null_db(played, changed.render(muted)) < -100
+    assert null_db(played, found.render(sources)) > -40
+    assert len(notes) == 7
