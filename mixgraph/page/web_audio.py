@@ -14,6 +14,7 @@ from torch import Tensor
 from mixgraph.dsp.impulses import hard_delay
 from mixgraph.graph.types import INPUT, MIX, MixGraph
 from mixgraph.processors import Processor
+from mixgraph.processors.delay import MultitapDelay
 from mixgraph.processors.dynamics import ENERGY_FLOOR, DynamicRangeProcessor
 from mixgraph.processors.readings import NodeValues
 from mixgraph.processors.reverb import RATE, Reverb
@@ -171,20 +172,20 @@ def _sound(processor: Processor, node: NodeValues) -> dict[str, Any]:
         return {
             "kind": "equalizer",
             "log_magnitude": _packed(values["log_magnitude"][0]),
-            "window": _packed(processor.window),
+            "window": _packed(processor.get_buffer("window")),
         }
     if name == "parametric_equalizer":
         return {"kind": "parametric_equalizer", "taps": processor.taps}
     if name == "band_splitter":
-        return {"kind": "band_splitter", "bins": processor.num_bins, "window": _packed(processor.window)}
-    if name == "delay" and not processor.truncate:
+        return {"kind": "band_splitter", "bins": processor.num_bins, "window": _packed(processor.get_buffer("window"))}
+    if isinstance(processor, MultitapDelay) and not processor.truncate:
         delays = hard_delay(values["delay_z"].float()[0], processor.segment)
         return {
             "kind": "delay",
             "segment": processor.segment,
             "delays": delays.tolist(),
             "log_magnitude": _packed(values["log_fir_magnitude"][0]),
-            "window": _packed(processor.window),
+            "window": _packed(processor.get_buffer("window")),
         }
     if name in ("reverb", "late_reverb") and isinstance(processor, Reverb) and processor.sample_rate == RATE:
         return _reverb(processor, node)
@@ -212,7 +213,7 @@ def _dynamics(processor: DynamicRangeProcessor, node: NodeValues) -> dict[str, A
 
 def _reverb(processor: Reverb, node: NodeValues) -> dict[str, Any]:
     if processor.name == "late_reverb":
-        return {"kind": "late_reverb", "knots": _packed(processor.knots)}
+        return {"kind": "late_reverb", "knots": _packed(processor.get_buffer("knots"))}
     start, slope = node.parameters["init_log_magnitude"], node.parameters["delta_log_magnitude"]
     if processor.mask == "decay":
         start, slope = start / 8, -torch.nn.functional.softplus(slope) / 8

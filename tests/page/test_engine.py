@@ -102,7 +102,8 @@ def test_default_types_null_against_the_renderer(open_page, tmp_path):
     sources = sources_of(found.graph)
     played, changes = play(open_page, tmp_path, found, sources)
     assert null_db(played, found.render(sources)) < -100
-    assert changes["processors"] == {} and changes["bypass"] == []
+    assert changes["processors"] == {}
+    assert changes["bypass"] == []
     assert console_model(found)["notes"] == []
 
 
@@ -112,7 +113,6 @@ def test_every_type_nulls(open_page, tmp_path, node_type):
     found = found_graph(chain_graph([(node_type,)]))
     sources = sources_of(found.graph)
     played, _ = play(open_page, tmp_path, found, sources)
-    print(node_type, round(null_db(played, found.render(sources)), 1))
     assert null_db(played, found.render(sources)) < -100
 
 
