@@ -264,6 +264,10 @@ def test_half_precision_comes_in_and_float32_goes_out() -> None:
         (lambda: make_scale("mel", 9, 60.0, 7000.0, 5.0), "offset_hz: only variable_q has one, got 5 for mel"),
         (lambda: make_scale("variable_q", 9, 60.0, 7000.0), "offset_hz: above 0 Hz for variable_q, got 0"),
         (lambda: Scale("list", (100.0, 90.0)), "rising frequencies are needed, got 100 Hz before 90 Hz"),
+        (lambda: Scale("list", ()), r"frequencies above 0 Hz are needed, got \[\]"),
+        (lambda: Scale("list", (100.0, 100.0)), "rising frequencies are needed, got 100 Hz before 100 Hz"),
+        (lambda: NSGT(Scale("list", (100.0, 9000.0)), 2048, RATE), "its bands end below half the sample rate"),
+        (lambda: make("bark").inverse(make("bark")(noise(5000)), 0), "samples: a signal of 0 samples has 1 slices"),
         (lambda: Scale("list", (100.0, math.nan)), "frequencies above 0 Hz are needed"),
         (
             lambda: SliCQT(make_scale("bark", 40, 60.0, 8000.0), RATE, 2048),

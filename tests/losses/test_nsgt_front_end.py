@@ -107,3 +107,10 @@ def test_audio_that_is_too_short_is_refused() -> None:
     loss = make_match_loss(RATE, NSGT)
     with pytest.raises(ValueError, match=f"at least {loss.min_samples} samples for the front end nsgt; got 100"):
         loss.features(torch.zeros(1, 2, 100))
+
+
+def test_a_mix_that_is_not_finite_has_a_loss_that_is_not_a_number() -> None:
+    loss = make_match_loss(RATE, NSGT)
+    prediction = noise(1, 2, 6000)
+    prediction[0, 0, 9] = math.nan  # what a search that diverges renders; it stops with its own message
+    assert math.isnan(float(loss(prediction, noise(1, 2, 6000, seed=1)).full))
