@@ -152,7 +152,7 @@ class _Transform(nn.Module):
             raise ValueError(f"signal: at least one sample is needed, got {tuple(signal.shape)}")
         if signal.is_complex() or not signal.is_floating_point():
             raise ValueError(f"signal: real floating-point samples are needed, got {signal.dtype}")
-        self._refuse_non_finite("signal", signal)
+        self._refuse_non_finite("signal", signal, signal)
         return signal if signal.dtype == torch.float64 else signal.float()
 
     def _check_spectrum(self, spectrum: RaggedSpectrum) -> Tensor:
@@ -162,20 +162,24 @@ class _Transform(nn.Module):
                 f"spectrum: complex coefficients are needed, got {spectrum.flat.dtype}. HINT: magnitudes have lost "
                 "their phase; multiply masks by the coefficients of a mix"
             )
-        self._refuse_non_finite("spectrum", torch.view_as_real(spectrum.flat))
         return spectrum.flat
 
-    def _refuse_non_finite(self, name: str, values: Tensor) -> None:
-        """A CPU answers at once; to ask a GPU would make the host wait for it, so that it is not asked."""
-        if not self.check_finite or values.device.type != "cpu":
+    def _refuse_non_finite(self, name: str, values: Tensor, reached: Tensor) -> None:
+        """Raises where values are not finite, if what they reach is not; the host does not wait for a GPU to say.
+
+        A coefficient reaches a whole slice of the signal, which is smaller than the coefficients.
+        """
+        if not self.check_finite or reached.device.type != "cpu":
             return
-        values = values.detach()
-        if values.sum(dtype=torch.float64).isfinite() or (finite := values.isfinite()).all():
+        if reached.detach().sum(dtype=torch.float64).isfinite():
             return
-        first = [int(i) for i in finite.logical_not().nonzero()[0]]
+        broken = values.detach().isfinite().logical_not()
+        if not broken.any():
+            return
+        first = [int(i) for i in broken.nonzero()[0]]
         raise ValueError(
-            f"{name}: finite values are needed, got {int(finite.logical_not().sum())} that are not, the first at "
-            f"{first}. HINT: one of them would spread over its whole slice and its neighbours"
+            f"{name}: finite values are needed, got {int(broken.sum())} that are not, the first at {first}. HINT: one of "
+            "them would spread over its whole slice and its neighbours"
         )
 
 
@@ -241,6 +245,7 @@ class NSGT(_Transform):
         """
         with _without_autocast(spectrum.flat):
             signal: Tensor = _Synthesis.apply(self._check_spectrum(spectrum), self, self.samples)
+        self._refuse_non_finite("spectrum", spectrum.flat, signal)
         return signal
 
     def _analyse(self, signal: Tensor) -> Tensor:
@@ -340,6 +345,7 @@ class SliCQT(_Transform):
             raise ValueError(f"samples: a signal of {samples} samples has {needed} slices, got {got}")
         with _without_autocast(coefficients):
             signal: Tensor = _Synthesis.apply(coefficients, self, samples)
+        self._refuse_non_finite("spectrum", coefficients, signal)
         return signal
 
     def _analyse(self, signal: Tensor) -> Tensor:
