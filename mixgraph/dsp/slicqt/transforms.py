@@ -165,7 +165,7 @@ class _Transform(nn.Module):
         return spectrum.flat
 
     def _refuse_non_finite(self, name: str, values: Tensor, reached: Tensor) -> None:
-        """Raises where values are not finite, if what they reach is not; the host does not wait for a GPU to say.
+        """Raises where values, and what they reach, are not finite; the host does not wait for a GPU to say.
 
         A coefficient reaches a whole slice of the signal, which is smaller than the coefficients.
         """
