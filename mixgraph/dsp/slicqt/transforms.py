@@ -178,8 +178,8 @@ class _Transform(nn.Module):
             return
         first = [int(i) for i in broken.nonzero()[0]]
         raise ValueError(
-            f"{name}: finite values are needed, got {int(broken.sum())} that are not, the first at {first}. HINT: one of "
-            "them would spread over its whole slice and its neighbours"
+            f"{name}: finite values are needed, got {int(broken.sum())} that are not, the first at {first}. HINT: one "
+            "of them would spread over its whole slice and its neighbours"
         )
 
 
