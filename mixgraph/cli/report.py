@@ -34,6 +34,8 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     if options.whole and options.excerpts:
         raise ValueError("whole, excerpts: one of them expected, got both")
+    if not options.megabytes > 0:
+        raise ValueError(f"megabytes: a number above 0 expected, got {options.megabytes}")
     if options.out.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"out: a name that ends with .html expected, got {str(options.out)!r}")
     if options.out.exists() and not options.overwrite:
@@ -43,8 +45,10 @@ def main(arguments: Sequence[str]) -> int:
     from mixgraph.names import visible
     from mixgraph.page.material import read_material
     from mixgraph.page.write import write_page
+    from mixgraph.shipped import song_path
 
-    material = read_material(options.result, options.tracks, options.changed_tracks)
+    tracks = None if options.tracks is None else song_path(options.tracks)
+    material = read_material(options.result, tracks, options.changed_tracks)
     size = write_page(
         options.out,
         material,

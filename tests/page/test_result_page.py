@@ -97,6 +97,25 @@ def test_tracks_that_changed_are_refused_unless_allowed(tmp_path, tiny_song) -> 
     assert any("mix_target" in sentence for sentence in read.missing)
 
 
+def test_the_command_refuses_what_it_cannot_do_and_keeps_pages_that_are_there(tmp_path) -> None:
+    from mixgraph.cli.report import main
+
+    there = tmp_path / "page.html"
+    there.write_text("mine")
+    result = str(tmp_path / "result")
+    with pytest.raises(FileExistsError, match="give --overwrite"):
+        main([result, "--out", str(there)])
+    with pytest.raises(ValueError, match=r"ends with \.html expected"):
+        main([result, "--out", str(tmp_path / "page.txt")])
+    with pytest.raises(ValueError, match="got both"):
+        main([result, "--out", str(there), "--whole", "--excerpts", "0-1"])
+    with pytest.raises(ValueError, match="above 0 expected"):
+        main([result, "--out", str(there), "--megabytes", "nan"])
+    material().found_graph.save(result)
+    assert main([result, "--out", str(there), "--overwrite", "--no-audio"]) == 0
+    assert "The dry tracks: their folder" in there.read_text()
+
+
 @pytest.fixture(scope="module")
 def browser():
     if CHROMIUM is None:

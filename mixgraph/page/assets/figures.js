@@ -4,7 +4,7 @@ function showHead(data) {
   const stat = (value, name) => make("div", { class: "stat" }, make("b", {}, value), make("span", {}, name));
   if (v) {
     place.append(make("p", { class: "words" }, v.words || "not judged"), make("div", { class: "stats" },
-      stat(v.losses.found.toFixed(3), "match loss of the found mix"), stat(v.losses.console.toFixed(3), "of the whole console"), stat(v.losses["dry sum"].toFixed(3), "of the dry sum"),
+      stat(figure(v.losses.found), "match loss of the found mix"), stat(figure(v.losses.console), "of the whole console"), stat(figure(v.losses["dry sum"]), "of the dry sum"),
       stat(`${v.processors[0]} of ${v.processors[1]}`, "processors left"), stat(`${data.tracks.length}`, data.tracks.length === 1 ? "track" : "tracks"), stat(data.licence || "not stated", "licence of the song")));
   }
   const notes = document.getElementById("notes");
@@ -18,7 +18,7 @@ function showFigures(data) {
   if (v) {
     const x = v.windows.found.map((_, i) => (i + 0.5) * v.windowSeconds), colours = { found: "var(--accent)", console: "#d08a1e", "dry sum": "var(--quiet)" };
     card("Loss over the song (blue found, amber console, grey dry sum)", plot({ x, lines: v.windows, xLabel: "s", yLabel: "match loss", zero: true, colours }, "Match loss over the song, by window"));
-    card("Octaves, found against target", bars(Object.entries(v.octaves).map(([n, d]) => ({ name: n + " Hz", value: d, text: d.toFixed(1) + " dB" })), v.lines.join(" ")));
+    card("Octaves, found against target", bars(Object.entries(v.octaves).map(([n, d]) => ({ name: n + " Hz", value: d ?? 0, text: d === null ? "unknown" : d.toFixed(1) + " dB" })), v.lines.join(" ")));
   }
   const c = data.course;
   if (c.step.length) {
@@ -28,6 +28,6 @@ function showFigures(data) {
   const measured = data.nodes.filter((n) => n.loss !== null).sort((a, b) => b.loss - a.loss).slice(0, 14);
   if (measured.length) card("What matters most: loss without the processor", bars(measured.map((n) => ({ name: n.place.replace(/^\w+ /, "") + " " + n.name, value: n.loss, colour: n.colour, text: signed(n.loss) })), "Loss increases by processor"));
   card("Kept by type", bars(data.types.map((t) => ({ name: t.name, value: t.console ? t.found / t.console : 0, colour: t.colour, text: `${t.found} of ${t.console}` })), "Processors kept by type"));
-  if (data.rounds.length) card("Rounds of pruning", make("ul", {}, ...data.rounds.map((r) => make("li", {}, `Round ${r.round + 1}: ${(r.removed || []).length} removed, ${r.remaining} left, loss ${r.end_loss === null ? "unknown" : r.end_loss.toFixed(3)}`))));
+  if (data.rounds.length) card("Rounds of pruning", make("ul", {}, ...data.rounds.map((r) => make("li", {}, `Round ${r.round + 1}: ${(r.removed || []).length} removed, ${r.remaining} left, loss ${figure(r.end_loss)}`))));
   document.getElementById("figures").append(place);
 }

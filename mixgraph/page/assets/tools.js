@@ -16,6 +16,7 @@ function draw(tag, attributes, text) {
   return node;
 }
 function signed(value) { return value === null ? "not measured" : (value >= 0 ? "+" : "−") + Math.abs(value).toFixed(3); }
+function figure(value) { return Number.isFinite(value) ? value.toFixed(3) : "unknown"; }
 function hertz(value) { return value >= 1000 ? value / 1000 + "k" : String(value); }
 function finite(values) { return values.filter((v) => v !== null && Number.isFinite(v)); }
 /* A plot of lines: {x, lines: {name: y}, log, xLabel, yLabel, colours}. */
