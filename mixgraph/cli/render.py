@@ -43,6 +43,7 @@ def main(arguments: Sequence[str]) -> int:
         metavar="NAME",
         help='processors to switch off: a type (reverb), a chain ("track kick"), or one ("track kick: reverb")',
     )
+    parser.add_argument("--changes", type=Path, metavar="FILE", help="changes.json that the result's page saved")
     parser.add_argument(
         "--sample-rate",
         type=_rate,
@@ -82,6 +83,7 @@ def main(arguments: Sequence[str]) -> int:
         options.stems,
         options.sample_rate,
         maps,
+        options.changes,
     )
     lines = list(rendering.notes)
     if rendering.stems is not None:

@@ -45,7 +45,17 @@ class Changes:
     def apply(self, found_graph: FoundGraph, sources: Tensor) -> tuple[FoundGraph, Tensor, list[str]]:
         """Returns the graph and the sources, (inputs, 2, L), to render in place of these, and a line on each change.
 
-        Tracks are muted before their chains. A louder or softer reverb or delay, whose dry sound stays, is the same
+        Raises:
+            ValueError: as `change` and `silence`.
+        """
+        changed, notes = self.change(found_graph)
+        sources, muted = self.silence(found_graph.graph, sources)
+        return changed, sources, notes + muted
+
+    def change(self, found_graph: FoundGraph) -> tuple[FoundGraph, list[str]]:
+        """Returns the graph with other settings and without what is bypassed, and a line on each change.
+
+        A louder or softer reverb or delay, whose dry sound stays, is the same
         with another dry/wet weight, followed by a gain.
 
         Raises:
@@ -77,14 +87,17 @@ class Changes:
             weights[place] = 0
             gains.pop(found_graph.graph.processors[place], None)
         notes += [f"Bypassed: {'; '.join(self.bypass)}."] if self.bypass else []
-        sources, muted = self._silence(found_graph.graph, sources)
-        notes += [f"Muted: {', '.join(muted)}."] if muted else []
         changed = found_graph.with_parameters(parameters, weights.to(found_graph.weights))
         for node, gain in gains.items():
             changed = _with_gain_after(changed, node, gain)
-        return changed, sources, notes
+        return changed, notes
 
-    def _silence(self, graph: MixGraph, sources: Tensor) -> tuple[Tensor, list[str]]:
+    def silence(self, graph: MixGraph, sources: Tensor) -> tuple[Tensor, list[str]]:
+        """Returns the sources, (inputs, 2, L), with tracks muted before their chains, and a line that names them.
+
+        Raises:
+            ValueError: an unknown track or subgroup.
+        """
         rows = source_rows(graph)
         alone = set().union(*(_known(label, rows, "solo") for label in self.solo))
         muted = set().union(*(_known(label, rows, "mute") for label in self.mute))
@@ -92,7 +105,8 @@ class Changes:
         if silent:
             sources = sources.clone()
             sources[silent] = 0
-        return sources, [graph.names[graph.inputs[row]] for row in silent]
+        names = ", ".join(graph.names[graph.inputs[row]] for row in silent)
+        return sources, [f"Muted: {names}."] if silent else []
 
 
 def graph_hash(found_graph: FoundGraph) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 from mixgraph.names import did_you_mean, normal_form
 from mixgraph.processors.base import check_rate
 from mixgraph.render import BLOCK, check_block
+from mixgraph.results.changes import Changes, graph_hash, read_changes
 from mixgraph.results.found_graph import FoundGraph, load_result
 from mixgraph.results.listening import EVERYTHING, Listening
 from mixgraph.results.publish import Place, publish_folder
@@ -153,6 +154,7 @@ def render_result(
     stems: Path | None = None,
     sample_rate: RateRule = "file",
     maps: Mapping[str, str] | None = None,
+    changes: Path | None = None,
 ) -> Rendering:
     """Renders a result folder's graph on tracks, see `read_tracks`, and writes the mix, its stems, or both.
 
@@ -167,6 +169,7 @@ def render_result(
         sample_rate: in Hz; or `"file"`, the highest one of the tracks' files, or `"search"`, that of the search. At
             another rate than that of the search the graph is taken there by `FoundGraph.at_sample_rate`.
         maps: track -> its file among the tracks, for another song's stems; `""` leaves the track silent.
+        changes: file of changes that the result's page saved, see `read_changes`; `listening` comes on top of them.
 
     Raises:
         FileExistsError: there is such a file or folder already, and it is not to be overwritten.
@@ -180,13 +183,16 @@ def render_result(
     _check_places(tracks, out, stems, overwrite)
     found_graph = load_result(result)
     searched_at = found_graph.sample_rate
+    moved = Changes(graph_hash(found_graph)) if changes is None else read_changes(changes)
+    found_graph, change_notes = moved.change(found_graph)
     matches = _find_tracks(found_graph, tracks, maps)
     rate, rate_notes = choose_rate(sample_rate, searched_at, [match.file.path for match in matches])
     found_graph = found_graph.at_sample_rate(rate)
     tracks_read = _read_matched(found_graph, matches, tracks)
-    found_graph, sources, changes = listening.apply(found_graph, tracks_read.sources)
+    sources, muted = moved.silence(found_graph.graph, tracks_read.sources)
+    found_graph, sources, listened = listening.apply(found_graph, sources)
     mix = found_graph.render(sources, block)
-    notes = [*tracks_read.notes, *rate_notes, *changes]
+    notes = [*tracks_read.notes, *rate_notes, *change_notes, *muted, *listened]
     if stems is not None:
         with publish_folder(_stems_place(stems), overwrite) as work:
             notes += write_stems(work, render_stems(found_graph, sources, block, mix), found_graph.sample_rate)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mixgraph.graph import MixGraph
+from mixgraph.graph import MixGraph, build_console
 from mixgraph.page.web_audio import console_model, engine_script, model_text
 from mixgraph.processors import make_processors
 from mixgraph.results.changes import changes_from_dict
@@ -136,3 +136,21 @@ def test_changes_null_against_the_renderer_with_the_changes(open_page, tmp_path)
     assert null_db(played, changed.render(muted)) < -100
     assert null_db(played, found.render(sources)) > -40
     assert len(notes) == 7
+
+
+CONSOLES = {
+    "subgroups and master": build_console({"a": ["x", "y"], "b": ["z"]}, "eg", "c", master_chain="eg"),
+    "return bus": build_console({"a": ["x", "y"]}, "eg", "g", returns={"hall": "r"}),
+    "sidechain": build_console({"a": ["x"], "b": ["y"]}, "g", "e", sidechains={"y": "x"}),
+    "band splitter": build_console({"a": ["x"]}, "b(c,g)", ""),
+    "mid/side splitter": build_console({"a": ["x"]}, "t(e,c)", ""),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", CONSOLES)
+def test_every_console_kind_nulls(open_page, tmp_path, kind):
+    found = found_graph(CONSOLES[kind])
+    sources = sources_of(found.graph)
+    played, _ = play(open_page, tmp_path, found, sources)
+    assert null_db(played, found.render(sources)) < -100
