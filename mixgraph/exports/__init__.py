@@ -6,6 +6,7 @@ report    export_report.txt: what is approximated, what is left out, and the fil
 formats   what a format is, and the registry of formats
 wav       WAV files for studios: 24-bit or float, any number of channels
 run       one export: checked, written to a temporary folder, renamed
+jsfx/     effects for REAPER (JSFX) with the arithmetic of our gains, imager, saturator and dynamics
 
 Formats, a file each, which `run` imports:
 
