@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -152,5 +153,77 @@ CONSOLES = {
 def test_every_console_kind_nulls(open_page, tmp_path, kind):
     found = found_graph(CONSOLES[kind])
     sources = sources_of(found.graph)
+    played, _ = play(open_page, tmp_path, found, sources)
+    assert null_db(played, found.render(sources)) < -100
+
+
+LIVE = """async () => {
+  const model = JSON.parse(document.getElementById("model").textContent);
+  const context = new AudioContext({ sampleRate: model.sample_rate });
+  const engine = new MixConsole(context, model);
+  await engine.ready;
+  const length = 2 * model.sample_rate;
+  const buffer = new AudioBuffer({ length, numberOfChannels: 2, sampleRate: model.sample_rate });
+  [0, 1].forEach((n) => buffer.copyToChannel(Float32Array.from({ length }, () => 0.2 * Math.random() - 0.1), n));
+  const meters = ["mix", "after"].map(() => new AnalyserNode(context, { fftSize: 4096 }));
+  engine.output.connect(meters[0]).connect(context.destination);
+  engine.tap("t0", "after").connect(meters[1]);
+  model.tracks.forEach(({ id }) => {
+    const source = new AudioBufferSourceNode(context, { buffer, loop: true });
+    source.connect(engine.input(id));
+    source.start();
+  });
+  await context.resume();
+  const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  const levels = async () => {
+    await wait(600);
+    return meters.map((meter) => {
+      const samples = new Float32Array(4096);
+      meter.getFloatTimeDomainData(samples);
+      return 10 * Math.log10(samples.reduce((sum, x) => sum + x * x, 0) / 4096 + 1e-30);
+    });
+  };
+  const result = { start: await levels() };
+  const id = model.processors.find(({ type }) => type === "equalizer").id;
+  engine.set(id, { gain_db: -24, wet: 1 });
+  result.softer = await levels();
+  const saved = engine.changes();
+  engine.reset();
+  result.reset = await levels();
+  engine.apply(saved);
+  result.again = await levels();
+  engine.mute("t0", true);
+  result.muted = await levels();
+  result.changed = engine.changed();
+  const refused = (values) => { try { engine.set(id, values); return ""; } catch (error) { return error.name; } };
+  result.refused = [refused({ wet: 2 }), refused({ nothing: 1 })];
+  engine.dispose();
+  return result;
+}"""
+
+
+@pytest.mark.long
+def test_settings_move_while_it_plays(open_page, tmp_path):
+    found = found_graph(chain_graph([("equalizer",)]))
+    path = tmp_path / "page.html"
+    path.write_text(PAGE.format(model=model_text(console_model(found)), script=engine_script()), encoding="utf-8")
+    levels = open_page(path).evaluate(LIVE)
+    assert levels["start"][0] == pytest.approx(levels["start"][1], abs=1)
+    assert levels["softer"][0] < levels["start"][0] - 15
+    assert levels["reset"][0] == pytest.approx(levels["start"][0], abs=1)
+    assert levels["again"][0] == pytest.approx(levels["softer"][0], abs=1)
+    assert levels["muted"][0] < -100
+    assert levels["changed"]
+    assert levels["refused"] == ["RangeError", "RangeError"]
+
+
+@pytest.mark.long
+def test_a_response_that_is_made_beforehand_nulls_and_is_said(open_page, tmp_path):
+    live = found_graph(chain_graph([("delay", "equalizer")]))
+    found = replace(live, processors=make_processors(RATE, {"delay": {"truncate": True}}))
+    sources = sources_of(found.graph)
+    model = console_model(found)
+    assert [entry["processing"] for entry in model["processors"]] == ["baked", "live"]
+    assert "cannot change what shapes its response" in model["notes"][0]
     played, _ = play(open_page, tmp_path, found, sources)
     assert null_db(played, found.render(sources)) < -100
