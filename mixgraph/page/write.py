@@ -13,11 +13,13 @@ from mixgraph.names import visible
 from mixgraph.page.content import result_content
 from mixgraph.page.excerpts import Excerpt, choose_excerpts, excerpt_data, fit_excerpts, parse_excerpts
 from mixgraph.page.material import Material
+from mixgraph.page.web_audio import console_model, engine_script
 from mixgraph.report.drawing.draw import draw_svg
 from mixgraph.system.files import json_text, write_atomically
 
 MOST_MEGABYTES = 20.0
-_SCRIPTS = ("tools.js", "drawing.js", "listening.js", "figures.js", "page.js")
+_SCRIPTS = ("tools.js", "drawing.js", "listening.js", "figures.js", "console.js")
+_START = "page.js"
 
 
 def write_page(
@@ -49,7 +51,7 @@ def write_page(
         chosen = [Excerpt("whole song", 0.0, song)]
     else:
         chosen = parse_excerpts(excerpts, song) if excerpts else choose_excerpts(material)
-    content = result_content(material)
+    content = result_content(material) | _console(material, audio)
     seconds = max(excerpt.stop - excerpt.start for excerpt in chosen)
     fitted = chosen
     notes: list[str] = []
@@ -73,7 +75,10 @@ def _page(material: Material, content: dict[str, Any]) -> bytes:
     texts = {node["node"]: node["text"] for node in content["nodes"]}
     assets = files("mixgraph.page") / "assets"
     style = (assets / "page.css").read_text(encoding="utf-8")
-    script = "\n".join((assets / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    scripts = [(assets / name).read_text(encoding="utf-8") for name in (*_SCRIPTS, _START)]
+    if content["console"] is not None:
+        scripts.insert(-1, engine_script())
+    script = "\n".join(scripts)
     parts = {
         "TITLE": escape(visible(content["title"])),
         "POLICY": _policy(style, script),
@@ -84,6 +89,15 @@ def _page(material: Material, content: dict[str, Any]) -> bytes:
     }
     pieces = (assets / "page.html").read_text(encoding="utf-8").split("@@")
     return "".join(parts[piece] if i % 2 else piece for i, piece in enumerate(pieces)).encode()
+
+
+def _console(material: Material, audio: bool) -> dict[str, Any]:
+    """The console that plays in the page, where the dry tracks are in it, and its labels as they may be shown."""
+    if not audio or material.sources is None:
+        return {"console": None, "shown": {}}
+    model = console_model(material.found_graph)
+    parts = [*model["tracks"], *model["groups"], *model["processors"]]
+    return {"console": model, "shown": {part["id"]: visible(part["label"]) for part in parts}}
 
 
 def _policy(style: str, script: str) -> str:

@@ -1,8 +1,6 @@
 """The page of a result: what it needs, what it escapes, and how it acts in a real browser."""
 
-import os
 import re
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +16,6 @@ from mixgraph.processors import make_processors
 from mixgraph.results.found_graph import FoundGraph
 
 RATE = 8000
-CHROMIUM = shutil.which("chromium")
 HOSTILE = "</script><script>alert(1)</script>\"'&\u202eevil"
 
 
@@ -114,21 +111,6 @@ def test_the_command_refuses_what_it_cannot_do_and_keeps_pages_that_are_there(tm
     material().found_graph.save(result)
     assert main([result, "--out", str(there), "--overwrite", "--no-audio"]) == 0
     assert "The dry tracks: their folder" in there.read_text()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("chromium is needed to test pages")
-        pytest.skip("no chromium here")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    flags = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    flags += ["--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required"]
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield browser
-        browser.close()
 
 
 def opened(browser, path: Path):

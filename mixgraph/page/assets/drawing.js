@@ -13,6 +13,11 @@ function startDrawing(data, choose) {
     const at = new DOMPoint(e.clientX, e.clientY).matrixTransform(svg.getScreenCTM().inverse());
     zoom(Math.exp(e.deltaY / 400), at.x, at.y);
   }, { passive: false });
+  const panel = document.getElementById("inspector");
+  box.addEventListener("mouseleave", () => {
+    const g = nodes.find((node) => node.classList.contains("chosen"));
+    if (g && !panel.contains(document.activeElement)) choose(Number(g.dataset.node), g);
+  });
   let drag = null;
   box.addEventListener("pointerdown", (e) => { drag = { x: e.clientX, y: e.clientY }; });
   box.addEventListener("pointermove", (e) => {
@@ -40,7 +45,7 @@ function startDrawing(data, choose) {
     g.setAttribute("role", "button"); g.setAttribute("aria-label", title); g.setAttribute("tabindex", i ? "-1" : "0");
     if (!["input", "mix", "output"].includes(g.dataset.type)) g.querySelector("text").classList.add("letter");
     g.addEventListener("click", () => pick(g, false));
-    g.addEventListener("mouseenter", () => choose(Number(g.dataset.node), g));
+    g.addEventListener("mouseenter", () => { if (!panel.contains(document.activeElement)) choose(Number(g.dataset.node), g); });
     g.addEventListener("focus", () => pick(g, false));
     g.addEventListener("keydown", (e) => {
       const to = arrows[e.key] && neighbour(g, arrows[e.key]);

@@ -276,9 +276,11 @@ class MixConsole {
     if (!faders.length) return null;
     for (const { node, latency } of faders) {
       node.port.postMessage(firstSample);
+      if (this.placed) continue;
       const late = latency > 0 ? wholeDelay(this.context, latency) : stereoGain(this.context);
       this.position.connect(late).connect(node, 0, 1);
     }
+    this.placed = true;
     const buffer = new AudioBuffer({ length, numberOfChannels: 1, sampleRate: this.context.sampleRate });
     buffer.copyToChannel(Float32Array.from({ length }, (_, n) => n), 0);
     return buffer;

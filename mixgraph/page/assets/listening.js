@@ -1,9 +1,20 @@
 /* Sources that all start together, heard one at a time through ramps of 10 ms. */
 const RAMP = 0.01;
 class Player {
-  constructor(data, moved) { this.data = data; this.moved = moved; this.name = "target"; this.matched = false; this.looping = true; this.playing = false; this.offset = 0; this.loop = null; this.voices = {}; this.buffers = new Map(); }
+  constructor(data, moved) { this.data = data; this.moved = moved; this.name = "target"; this.matched = false; this.looping = true; this.playing = false; this.offset = 0; this.loop = null; this.voices = {}; this.buffers = new Map(); this.turn = 0; this.late = 0; }
+  get canLive() { return Boolean(this.data.console) && "AudioWorkletNode" in window; }
+  open() { this.context = this.context || new AudioContext({ sampleRate: this.data.sampleRate }); return this.context; }
+  /* The console is built when it is first needed: it costs much more than playing a recording. */
+  live() {
+    if (!this.engine) {
+      this.engine = new MixConsole(this.open(), this.data.console);
+      this.liveGain = this.context.createGain(); this.liveGain.gain.value = 0;
+      this.engine.output.connect(this.liveGain).connect(this.context.destination);
+    }
+    return this.engine;
+  }
   async load(number) {
-    this.context = this.context || new AudioContext({ sampleRate: this.data.sampleRate });
+    this.open();
     if (!this.buffers.has(number)) {
       const decoded = {};
       for (const [name, audio] of Object.entries(this.data.excerpts[number].audio)) {
@@ -14,22 +25,39 @@ class Player {
     }
     return this.buffers.get(number);
   }
-  level(name) { const e = this.data.excerpts[this.number]; return name === this.name ? e.audio[name].scale * (this.matched ? e.gains[name] : 1) : 0; }
+  level(name) { const e = this.data.excerpts[this.number]; if (name === "live") return this.name === name && this.playing ? (this.matched && e.gains.found) || 1 : 0; return name === this.name ? e.audio[name].scale * (this.matched ? e.gains[name] : 1) : 0; }
   async play(number) {
     this.stop(); this.number = number;
-    const buffers = await this.load(number); await this.context.resume();
+    const turn = ++this.turn, buffers = await this.load(number);
+    await this.context.resume(); await this.engine?.ready;
+    if (turn !== this.turn) return;
     const seconds = this.data.excerpts[number].seconds, at = this.context.currentTime + 0.05;
     this.from = this.loop ? this.loop[0] : 0; this.to = this.loop ? this.loop[1] : seconds;
     if (this.offset < this.from || this.offset >= this.to) this.offset = this.from;
     for (const [name, buffer] of Object.entries(buffers)) {
       const source = this.context.createBufferSource(), gain = this.context.createGain();
       source.buffer = buffer; source.loop = this.looping; source.loopStart = this.from; source.loopEnd = this.to;
-      gain.gain.value = this.level(name); source.connect(gain).connect(this.context.destination);
-      source.start(at, this.offset, ...(this.looping ? [] : [this.to - this.offset])); this.voices[name] = { source, gain };
+      gain.gain.value = this.level(name); (this.engine ? this.engine.align(source) : source).connect(gain).connect(this.context.destination);
+      const track = this.engine && name.startsWith("track ") && this.data.console.tracks[Number(name.slice(6))];
+      let feed = null;
+      if (track) { feed = this.context.createGain(); feed.gain.value = this.data.excerpts[number].audio[name].scale; source.connect(feed).connect(this.engine.input(track.id)); }
+      source.start(at, this.offset, ...(this.looping ? [] : [this.to - this.offset])); this.voices[name] = { source, gain, feed };
     }
-    this.startedAt = at; this.playing = true;
-    if (!this.looping) this.voices.target && (this.voices.target.source.onended = () => { if (this.playing && this.now() >= this.to - 0.05) { this.stop(); this.offset = this.from; this.moved(); } });
+    this.follow(number, at); this.wired = Boolean(this.engine);
+    this.late = this.engine ? this.engine.latency / this.data.sampleRate : 0;
+    this.startedAt = at + this.late; this.playing = true; this.refresh();
+    if (!this.looping) this.voices.target && (this.voices.target.source.onended = () => { if (this.playing && this.now() >= this.to - 0.05 - this.late) { this.stop(); this.offset = this.from; this.moved(); } });
     this.moved();
+  }
+  /* Faders are told the place in the song by a source that runs with the others. */
+  follow(number, at) {
+    const e = this.data.excerpts[number], rate = this.data.sampleRate;
+    const buffer = this.engine ? this.engine.positionBuffer(Math.round(e.start * rate), Math.round(e.seconds * rate)) : null;
+    if (!buffer) return;
+    const source = this.context.createBufferSource(), gain = this.context.createGain();
+    source.buffer = buffer; source.loop = this.looping; source.loopStart = this.from; source.loopEnd = this.to;
+    source.connect(gain).connect(this.engine.position); source.start(at, this.offset);
+    this.voices[" position"] = { source, gain };
   }
   now() {
     if (!this.playing) return this.offset;
@@ -38,16 +66,27 @@ class Player {
   }
   stop() {
     if (this.playing) this.offset = this.now();
-    for (const voice of Object.values(this.voices)) { voice.source.onended = null; voice.source.stop(); voice.gain.disconnect(); }
-    this.voices = {}; this.playing = false; this.moved();
+    for (const voice of Object.values(this.voices)) { voice.source.onended = null; voice.source.stop(); voice.gain.disconnect(); voice.feed?.disconnect(); }
+    this.voices = {}; this.playing = false; this.refresh(); this.moved();
   }
   refresh() {
-    for (const [name, voice] of Object.entries(this.voices)) {
+    const voices = Object.entries(this.voices).filter(([name]) => name !== " position");
+    if (this.engine && this.number !== undefined) voices.push(["live", { gain: this.liveGain }]);
+    for (const [name, voice] of voices) {
       const g = voice.gain.gain, t = this.context.currentTime;
       g.cancelScheduledValues(t); g.setValueAtTime(g.value, t); g.linearRampToValueAtTime(this.level(name), t + RAMP);
     }
   }
-  hear(name) { this.name = name; this.refresh(); this.moved(); }
+  async hear(name) {
+    this.wanted = name;
+    if (name === "live") {
+      await this.live().ready;
+      if (this.wanted !== name) return;
+      this.name = name;
+      if (this.playing && !this.wired) { this.stop(); await this.play(this.number); }
+    }
+    this.name = name; this.refresh(); this.moved();
+  }
 }
 function startListening(data) {
   const place = document.getElementById("listen"), bar = document.getElementById("transport");
@@ -99,8 +138,9 @@ function startListening(data) {
     const audio = here().audio, toggle = () => { if (player.playing) player.stop(); else player.play(number).catch(failed); };
     const failed = (error) => bar.append(make("p", { role: "alert" }, `This browser cannot play the audio: ${error.message}`));
     button = make("button", { class: "play", type: "button", onclick: toggle }, "Play"); time = make("span", { class: "time" });
-    const names = [["target", "Target"], ["found", "Found mix"], ["dry", "Dry sum"], ["difference", "Difference"]];
-    buttons = names.filter(([n]) => audio[n]).map(([n, text]) => make("button", { type: "button", "data-name": n, onclick: () => player.hear(n) }, text));
+    const names = [["target", "Target"], ["found", "Found mix"], ["dry", "Dry sum"], ["difference", "Difference"], ["live", "Live"]];
+    player.failed = failed;
+    buttons = names.filter(([n]) => audio[n] || (n === "live" && player.canLive)).map(([n, text]) => make("button", { type: "button", "data-name": n, onclick: () => player.hear(n).catch(failed) }, text));
     tracks = make("select", { "aria-label": "A dry track alone", onchange: () => tracks.value && player.hear(tracks.value) }, make("option", { value: "" }, "dry track…"), ...data.tracks.map((t, row) => make("option", { value: `track ${row}` }, t)));
     const flag = (text, key, act) => { const b = make("button", { type: "button", "aria-pressed": String(player[key]) }, text); b.addEventListener("click", () => { player[key] = !player[key]; b.setAttribute("aria-pressed", String(player[key])); act(); }); return b; };
     if (!audio.target) player.name = "found";

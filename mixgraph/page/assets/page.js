@@ -2,6 +2,7 @@
 (function () {
   const data = JSON.parse(document.getElementById("data").textContent);
   showHead(data); showChains(data); showFigures(data);
-  startDrawing(data, (number, group) => inspect(data, number, group));
-  window.mixgraphPlayer = startListening(data);
+  const player = (window.mixgraphPlayer = startListening(data));
+  const controls = startConsole(data, player);
+  startDrawing(data, (number, group) => { inspect(data, number, group); controls(number); });
 })();

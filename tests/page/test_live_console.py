@@ -1,0 +1,85 @@
+"""The console that plays in the page: changed by its controls while it plays, and saved."""
+
+import pytest
+import torch
+
+from mixgraph.graph import build_console
+from mixgraph.page.material import Material
+from mixgraph.page.write import write_page
+from mixgraph.processors import make_processors
+from mixgraph.results.changes import read_changes
+from mixgraph.results.found_graph import FoundGraph
+
+RATE = 8000
+
+
+def console_material() -> Material:
+    generator = torch.Generator().manual_seed(0)
+    graph = build_console({"drums": ("kick", "snare"), "all": ("vox",)}, "ecgd", "c", name="Tiny")
+    processors = make_processors(RATE)
+    parameters = {t: processors[t].sample_initial_values(n, generator, 0.3) for t, n in graph.count().items()}
+    weights = torch.full((len(graph.processors),), 0.5)
+    found = FoundGraph(graph, processors, parameters, weights, RATE, 1.0, 2 * RATE, {})
+    sources = 1.5 * torch.rand(3, 2, 2 * RATE, generator=generator) - 0.75
+    mix = found.render(sources)
+    return Material(found, sources, mix, mix, [], [], ())
+
+
+def wait(page, condition: str) -> None:
+    """Playwright's own `wait_for_function` evaluates text inside the page, which the page's policy refuses."""
+    for _ in range(200):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(condition)
+
+
+@pytest.mark.long
+def test_changes_are_heard_listed_and_saved(open_page, tmp_path) -> None:
+    material = console_material()
+    write_page(tmp_path / "page.html", material)
+    page = open_page(tmp_path / "page.html")
+    changes = page.get_by_role("list", name="What was changed")
+    assert changes.inner_text() == "Nothing is changed."
+    assert page.get_by_role("button", name="Save changes.json").is_disabled()
+    page.get_by_role("button", name="Play").click()
+    wait(page, "mixgraphPlayer.playing && mixgraphPlayer.now() > 0.1")
+
+    chosen = page.locator("g.node.chosen").get_attribute("data-node")
+    label = page.evaluate(f"mixgraphPlayer.data.console.processors.find((p) => p.node === {chosen}).label")
+    page.get_by_role("button", name="Bypass").click()
+    wait(page, "mixgraphPlayer.name === 'live' && mixgraphPlayer.playing && mixgraphPlayer.liveGain.gain.value > 0.5")
+    assert page.evaluate("mixgraphPlayer.voices.target.gain.gain.value") == pytest.approx(0, abs=1e-3)
+    page.evaluate(
+        "window.meter = mixgraphPlayer.context.createAnalyser(); mixgraphPlayer.liveGain.connect(meter);"
+        "window.loud = () => { const x = new Float32Array(2048); "
+        "meter.getFloatTimeDomainData(x); return Math.max(...x); }"
+    )
+    wait(page, "loud() > 0.01")
+    wet = page.locator("#inspector input[data-setting=wet]")
+    wet.focus()
+    page.keyboard.press("ArrowRight")
+    assert "0.51" in page.locator("#inspector .slider output").first.inner_text()
+
+    page.locator("g.node[data-type=input]").first.focus()
+    page.get_by_role("button", name="Solo").click()
+    rows = changes.locator("li").all_inner_texts()
+    assert rows[0].startswith(f"{label}: bypassed, ")
+    assert rows[1] == "track kick: solo"
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save changes.json").click()
+    assert download.value.suggested_filename == "changes.json"
+    download.value.save_as(tmp_path / "changes.json")
+    saved = read_changes(tmp_path / "changes.json")
+    assert (saved.bypass, saved.solo, saved.mute) == ((label,), ("track kick",), ())
+    assert dict(saved.processors[label]) == pytest.approx({"wet": 0.51})
+    assert len(saved.change(material.found_graph)[1]) == 2
+
+    page.get_by_role("button", name="Mute").click()
+    wait(page, "loud() < 1e-3")
+    page.get_by_role("button", name="Reset all").click()
+    assert changes.inner_text() == "Nothing is changed."
+    wait(page, "loud() > 0.01")
+    page.get_by_role("button", name="Target", exact=True).click()
+    wait(page, "mixgraphPlayer.liveGain.gain.value < 1e-3 && mixgraphPlayer.voices.target.gain.gain.value > 0.5")
