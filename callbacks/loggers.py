@@ -1,16 +1,21 @@
-"""Sends all settings, rounds of pruning, final figures and pictures of a search to Lightning's loggers."""
+"""Sends all settings, rounds of pruning, final figures, pictures and excerpts of a search to Lightning's loggers."""
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_warn
 from PIL import Image
+
+from .excerpts import ResultExcerpts
 
 _ROUND_FIGURES = {"start_loss": "loss_before", "end_loss": "loss", "trials": "trials", "remaining": "processors"}
 
@@ -82,3 +87,43 @@ def _log_picture(logger: Any, picture: Path, name: str, step: int) -> None:
         shutil.copyfile(picture, folder / f"{name.replace('/', '_')}.png")
     else:
         rank_zero_warn(f"{kind}: takes no pictures; {picture.name} is in the result folder")
+
+
+def log_excerpts(loggers: Iterable[Logger], excerpts: ResultExcerpts, step: int, prefix: str = "") -> None:
+    """Gives Weights & Biases and TensorBoard the excerpts of a result, with their caption; other loggers get none.
+
+    Args:
+        loggers: the Trainer's loggers.
+        excerpts: the excerpts of the target and of the found mix.
+        step: the training step that the excerpts belong to.
+        prefix: the beginning of the excerpts' names, where there are several songs.
+    """
+    for logger in loggers:
+        for name, audio in excerpts.audio.items():
+            samples = np.ascontiguousarray(audio.T.numpy())
+            _log_audio(logger, f"{prefix}{name}", samples, excerpts.sample_rate, excerpts.caption, step)
+
+
+def _log_audio(logger: Any, name: str, samples: np.ndarray, sample_rate: int, caption: str, step: int) -> None:
+    if hasattr(logger, "log_audio"):
+        logger.log_audio(name, [samples], step=step, sample_rate=[sample_rate], caption=[caption])
+    elif hasattr(logger.experiment, "add_audio"):
+        _add_audio(logger.experiment, name, samples, sample_rate, caption, step)
+
+
+def _add_audio(writer: Any, name: str, samples: np.ndarray, sample_rate: int, caption: str, step: int) -> None:
+    """Gives a TensorBoard writer stereo audio, (samples, 2), with a caption; its own `add_audio` takes neither."""
+    package = "tensorboardX" if type(writer).__module__.startswith("tensorboardX") else "tensorboard.compat"
+    protocol: Any = import_module(f"{package}.proto.summary_pb2")
+    stream = io.BytesIO()
+    soundfile.write(stream, samples, sample_rate, format="WAV", subtype="PCM_16")
+    audio = protocol.Summary.Audio(
+        sample_rate=sample_rate,
+        num_channels=samples.shape[1],
+        length_frames=samples.shape[0],
+        encoded_audio_string=stream.getvalue(),
+        content_type="audio/wav",
+    )
+    metadata = protocol.SummaryMetadata(display_name=name, summary_description=caption)
+    value = protocol.Summary.Value(tag=name, audio=audio, metadata=metadata)
+    writer.file_writer.add_summary(protocol.Summary(value=[value]), step)

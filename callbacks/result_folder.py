@@ -28,8 +28,9 @@ from mixgraph.songs.describe import describe
 from mixgraph.songs.own_rate import own_rate
 from mixgraph.system.files import json_text, naming, temporary_path, write_atomically
 
+from .excerpts import ResultExcerpts, result_excerpts
 from .iterative_pruning import find_pruning, searched_songs
-from .loggers import log_pictures, log_rounds
+from .loggers import log_excerpts, log_pictures, log_rounds
 from .result_places import ResultPlaces, default_path, how_to_go_on
 from .song_outcome import song_outcome
 from .stage_lines import StageLines, append_line
@@ -161,10 +162,12 @@ class ResultFolder(L.Callback):
         if stopped and trainer.ckpt_path is not None and not checkpoint.exists():
             write_atomically(checkpoint, Path(trainer.ckpt_path).read_bytes())  # no stage was trained since
         metrics: list[Metrics] = []
+        excerpts: list[ResultExcerpts] = []
         for partial, song, record, log in zip(partials, songs, records, self.logs, strict=True):
             run = SearchRun(record, log, steps, planned, pl_module.failure)
             written = write_song(partial, song_outcome(pl_module, song, run), self.spectrograms, self.audio_rate)
             metrics.append(written.metrics)
+            excerpts.append(result_excerpts(song, written.found_mix))
             for note in written.notes:
                 rank_zero_info(note)
         for partial, figures in zip(partials, metrics, strict=True):
@@ -177,7 +180,7 @@ class ResultFolder(L.Callback):
             timings = self._timings(record, records, steps) | {"stopped": stopped}
             write_atomically(partial / TIMINGS, json_text(timings, indent=1).encode())
         self._places.publish()
-        self._log_result(trainer, metrics, pl_module.metric_suffixes())
+        self._log_result(trainer, metrics, excerpts, pl_module.metric_suffixes())
         for folder, song_metrics in zip(folders, metrics, strict=True):
             rank_zero_info(summarise(folder, song_metrics))
         if (folders[0] / CHECKPOINT).exists():
@@ -217,14 +220,17 @@ class ResultFolder(L.Callback):
             if rounds and rounds[-1]["step"] >= trainer.global_step - int(trainer.num_training_batches):
                 log_rounds(trainer.loggers, rounds[-1:], suffix)
 
-    def _log_result(self, trainer: L.Trainer, metrics: list[Metrics], suffixes: list[str]) -> None:
-        """Logs the final figures at the last step, and the pictures."""
+    def _log_result(
+        self, trainer: L.Trainer, metrics: list[Metrics], excerpts: list[ResultExcerpts], suffixes: list[str]
+    ) -> None:
+        """Logs the final figures, the pictures and the excerpts at the last step."""
         figures = final_figures(metrics, suffixes)
         for logger in trainer.loggers:
             logger.log_metrics(figures, step=trainer.global_step)
-        for folder, suffix in zip(self._places.folders, suffixes, strict=True):
+        for folder, song_excerpts, suffix in zip(self._places.folders, excerpts, suffixes, strict=True):
             prefix = f"{suffix.removeprefix('/')}/" if suffix else ""
             log_pictures(trainer.loggers, sorted(folder.glob("*.png")), trainer.global_step, prefix)
+            log_excerpts(trainer.loggers, song_excerpts, trainer.global_step, prefix)
 
     def _log_once(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if not self.logs[0] or self.logs[0][-1]["step"] != trainer.global_step:

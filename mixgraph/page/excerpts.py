@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import soundfile
-import torch
 from torch import Tensor
 
 from mixgraph.page.material import Material
 from mixgraph.page.pictures import pictures
+from mixgraph.songs.clips import loudest_start
 from mixgraph.songs.loudness import integrated_loudness
 
 _SECONDS = 12.0  # of an excerpt, where the page has room for it
@@ -56,9 +56,7 @@ def _loudest_start(material: Material, seconds: float) -> float:
     if mix is None:
         return 0.0
     rate = material.found_graph.sample_rate
-    power = torch.cat((torch.zeros(1, dtype=torch.float64), mix.double().square().sum(0).cumsum(0)))
-    length = round(seconds * rate)
-    return int((power[length:] - power[:-length]).argmax()) / rate
+    return loudest_start(mix, round(seconds * rate)) / rate
 
 
 def parse_excerpts(text: str, whole: float) -> list[Excerpt]:

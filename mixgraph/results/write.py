@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import Tensor
+
 from mixgraph.graph import INPUT, MIX, MixGraph
 from mixgraph.graph.edit import audible_part
 from mixgraph.graph.io import save_graph, save_parameters
@@ -36,15 +38,17 @@ _UNSEARCHED_LOG: Sequence[Mapping[str, Any]] = ({"step": 0, "stage": "console"},
 
 @dataclass(frozen=True)
 class WrittenSong:
-    """The figures that were written for a song, and remarks on its files.
+    """What was written for a song: its figures, remarks on its files, and the mix that its graph makes.
 
     Attributes:
         metrics: the content of metrics.json.
         notes: lines of text on files that are other than usual.
+        found_mix: (2, L), at the sample rate and the level of the search, see `SongOutcome.render`.
     """
 
     metrics: Metrics
     notes: tuple[str, ...]
+    found_mix: Tensor
 
 
 def write_song(
@@ -82,7 +86,7 @@ def write_song(
             f"settings.png, graph.png: no font here has {' '.join(lacking)}: code points stand for them. "
             "HINT: install one that does, such as Noto Sans CJK; settings.txt and graph.svg have the names as they are"
         )
-    return WrittenSong(metrics, tuple(notes))
+    return WrittenSong(metrics, tuple(notes), found_mix)
 
 
 def _write_data(folder: Path, outcome: SongOutcome, metrics: Metrics, log: Sequence[Mapping[str, Any]]) -> None:

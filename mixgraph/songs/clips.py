@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from mixgraph.songs.song import Song
@@ -34,3 +35,15 @@ def cut(audio: Tensor, start: int, length: int) -> Tensor:
     if last > first:
         window[..., first - start : last - start] = audio[..., first:last]
     return window
+
+
+def loudest_start(mix: Tensor, length: int) -> int:
+    """Returns the sample at which the stretch of the highest power begins in a mix (2, L), the first of equal ones.
+
+    Raises:
+        ValueError: the mix does not have `length` samples, or `length` is below 1.
+    """
+    if not 1 <= length <= mix.shape[-1]:
+        raise ValueError(f"length: 1 to {mix.shape[-1]} samples, those of the mix, expected, got {length}")
+    power = torch.cat((torch.zeros(1, dtype=torch.float64), mix.double().square().sum(0).cumsum(0)))
+    return int((power[length:] - power[:-length]).argmax())

@@ -584,16 +584,19 @@ def wandb_records(path: Path) -> Iterator[Any]:
 
 
 def check_wandb_run(run_folder: Path, result: Path) -> None:
-    """All settings, metrics at their steps, the final figures in the summary, and the pictures are in a run."""
+    """All settings, metrics at their steps, final figures in the summary, pictures and excerpts are in a run."""
 
     def values(items: Any) -> dict[str, Any]:  # a picture has several values, whose names begin with its own
         return {item.key or item.nested_key[0]: json.loads(item.value_json) for item in items}
 
-    settings, summary, history = {}, {}, []
+    settings, summary, history, captions = {}, {}, [], {}
     for record in wandb_records(next(run_folder.glob("*.wandb"))):
         settings |= values(record.config.update)
         summary |= values(record.summary.update)
         history += [values(record.history.item)] if record.history.item else []
+        for item in record.history.item:
+            if item.nested_key[1:] == ["captions"]:
+                captions[item.nested_key[0]] = json.loads(item.value_json)
     assert {"data", "model", "pruning", "result", "trainer", "seed_everything"} <= settings.keys()
     assert settings["pruning"]["sampler"] == "dry_wet"
     assert settings["model"]["loss"]["denominator"] == "target"  # a default that no configuration states
@@ -616,6 +619,15 @@ def check_wandb_run(run_folder: Path, result: Path) -> None:
     assert sorted(name for name in ("graph", "progress", "settings", "spectrograms") if steps(name) == [16]) == pictures
     media = (run_folder / "files" / "media" / "images").iterdir()
     assert sorted(path.read_bytes() for path in media) == sorted(path.read_bytes() for path in result.glob("*.png"))
+    audio = run_folder / "files" / "media" / "audio"
+    assert len(list(audio.iterdir())) == 2
+    for name in ("mix_target", "mix_found"):  # the whole song, which is shorter than an excerpt
+        assert steps(name) == [16]
+        assert captions[name] == ["0.0 to 3.0 s of Tiny"]
+        samples, rate = soundfile.read(next(audio.glob(f"{name}_*.wav")))
+        whole, whole_rate = soundfile.read(result / f"{name}.flac", always_2d=True)
+        assert rate == whole_rate == 8000
+        np.testing.assert_allclose(samples, np.broadcast_to(whole, samples.shape), rtol=0, atol=1 / 2**15)
 
 
 @pytest.mark.long
