@@ -13,9 +13,9 @@ from mixgraph.results.found_graph import FoundGraph
 RATE = 8000
 
 
-def console_material() -> Material:
+def console_material(types: str = "ecgd") -> Material:
     generator = torch.Generator().manual_seed(0)
-    graph = build_console({"drums": ("kick", "snare"), "all": ("vox",)}, "ecgd", "c", name="Tiny")
+    graph = build_console({"drums": ("kick", "snare"), "all": ("vox",)}, types, "c", name="Tiny")
     processors = make_processors(RATE)
     parameters = {t: processors[t].sample_initial_values(n, generator, 0.3) for t, n in graph.count().items()}
     weights = torch.full((len(graph.processors),), 0.5)
@@ -83,3 +83,35 @@ def test_changes_are_heard_listed_and_saved(open_page, tmp_path) -> None:
     wait(page, "loud() > 0.01")
     page.get_by_role("button", name="Target", exact=True).click()
     wait(page, "mixgraphPlayer.liveGain.gain.value < 1e-3 && mixgraphPlayer.voices.target.gain.gain.value > 0.5")
+
+
+RESIDUAL = """() => {
+  const { context, engine, voices, data, number } = mixgraphPlayer;
+  const [error, whole] = [0, 0].map(() => new AnalyserNode(context, { fftSize: 2048 }));
+  const inverted = new GainNode(context, { gain: -data.excerpts[number].audio.found.scale });
+  engine.align(voices.found.source).connect(inverted).connect(error);
+  engine.output.connect(error);
+  engine.output.connect(whole);
+  const energy = (meter) => {
+    const sound = new Float32Array(2048);
+    meter.getFloatTimeDomainData(sound);
+    return sound.reduce((sum, x) => sum + x * x, 0);
+  };
+  window.residual = () => (mixgraphPlayer.now() > 1.2 ? 10 * Math.log10(energy(error) / energy(whole)) : 0);
+}"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("types", ["ecg", "egf"])
+def test_the_live_voice_runs_in_time_with_the_recordings(open_page, tmp_path, types) -> None:
+    """The second pass of the loop, too; `f` are faders, which follow the place in the song."""
+    write_page(tmp_path / "page.html", console_material(types), excerpts="0.25-2")
+    page = open_page(tmp_path / "page.html")
+    page.get_by_role("button", name="Live").click()
+    wait(page, "mixgraphPlayer.name === 'live'")
+    page.get_by_role("button", name="Play").click()
+    wait(page, "mixgraphPlayer.playing")
+    page.evaluate(RESIDUAL)
+    wait(page, "residual() < -40")
+    wait(page, "mixgraphPlayer.now() < 1")
+    wait(page, "residual() < -40")

@@ -64,7 +64,7 @@ function startConsole(data, player) {
   const saver = make("button", { type: "button", onclick: save }, "Save changes.json");
   const notes = model.processors.filter((p) => p.note).map((p) => make("p", { class: "quiet", dir: "auto" }, `${data.shown[p.id]}: ${p.note}`));
   list.append(make("h3", {}, "Your changes"), items, make("div", { class: "row" }, all, saver),
-    make("p", { class: "quiet" }, "Move anything in the panel and it is heard in the voice Live. The saved file is rendered by: python -m mixgraph render RESULT --changes changes.json"), ...notes);
+    make("p", { class: "quiet" }, "Move anything in the panel and it is heard in the voice Live. The saved file is rendered by: python -m mixgraph render RESULT --tracks SONG --changes changes.json --out mix.flac"), ...notes);
   function listed() {
     const engine = player.engine, rows = [], mark = (node, name, on) => document.querySelector(`#drawing g.node[data-node="${node}"]`)?.classList.toggle(name, on);
     for (const p of engine ? model.processors : []) {
