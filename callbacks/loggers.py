@@ -17,6 +17,7 @@ from PIL import Image
 
 from .excerpts import ResultExcerpts
 
+_WAV_ENCODING = b"\x10\x0b"  # TensorBoard's AudioPluginData(encoding=WAV); without it, its server drops the captions
 _ROUND_FIGURES = {"start_loss": "loss_before", "end_loss": "loss", "trials": "trials", "remaining": "processors"}
 
 
@@ -124,6 +125,9 @@ def _add_audio(writer: Any, name: str, samples: np.ndarray, sample_rate: int, ca
         encoded_audio_string=stream.getvalue(),
         content_type="audio/wav",
     )
-    metadata = protocol.SummaryMetadata(display_name=name, summary_description=caption)
+    plugin = protocol.SummaryMetadata.PluginData(plugin_name="audio", content=_WAV_ENCODING)
+    metadata = protocol.SummaryMetadata(
+        plugin_data=plugin, display_name=name, summary_description=caption, data_class="DATA_CLASS_BLOB_SEQUENCE"
+    )
     value = protocol.Summary.Value(tag=name, audio=audio, metadata=metadata)
     writer.file_writer.add_summary(protocol.Summary(value=[value]), step)

@@ -15,6 +15,7 @@ from mixgraph.songs import load_song
 from mixgraph.songs.clips import loudest_start
 
 RATE = 8000
+BLOBS = "DATA_CLASS_BLOB_SEQUENCE"
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,9 @@ def test_tensorboard_plays_the_excerpts_of_each_song_in_stereo(song, tmp_path) -
         for name, audio in of_song.audio.items():
             (event,) = events.Audio(prefix + name)
             assert (event.step, event.sample_rate, event.length_frames) == (7, RATE, audio.shape[1])
+            metadata = events.SummaryMetadata(prefix + name)  # the server of TensorBoard shows no caption without both
+            assert metadata.plugin_data.plugin_name == "audio"
+            assert metadata.DESCRIPTOR.fields_by_name["data_class"].enum_type.values[metadata.data_class].name == BLOBS
             samples, rate = soundfile.read(io.BytesIO(event.encoded_audio_string), dtype="float32")
             assert rate == RATE
             np.testing.assert_allclose(samples, audio.T.numpy(), rtol=0, atol=1 / 2**15)
