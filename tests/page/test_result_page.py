@@ -162,6 +162,8 @@ def test_a_page_without_web_audio_says_so(browser, tmp_path) -> None:
     page.add_init_script("delete window.AudioContext")
     page.goto((tmp_path / "page.html").as_uri())
     assert "no Web Audio" in page.locator("#listen").inner_text()
+    assert "cannot be played or changed here" in page.locator("#changes").inner_text()
+    assert page.get_by_role("button", name="Bypass").count() == 0
     assert page.locator("#chains li").count() == 3
     page.close()
 

@@ -17,7 +17,11 @@ function slider(setting, value, act) {
 }
 function startConsole(data, player) {
   const model = data.console, panel = document.getElementById("inspector"), list = document.getElementById("changes");
-  if (!model || !player.canLive) return () => {};
+  if (!model || !player.canLive) {
+    const why = model ? "This browser has no AudioWorklet" : "The dry tracks are not in this page";
+    list.append(make("p", { class: "quiet" }, `${why}: the console cannot be played or changed here.`));
+    return () => {};
+  }
   const heads = [...model.tracks, ...model.groups];
   const state = (p) => (player.engine ? player.engine.get(p.id) : { bypass: false, ...Object.fromEntries(p.settings.map((s) => [s.name, s.value])) });
   const failed = (error) => player.failed(error);

@@ -2,7 +2,7 @@
 const RAMP = 0.01;
 class Player {
   constructor(data, moved) { this.data = data; this.moved = moved; this.name = "target"; this.matched = false; this.looping = true; this.playing = false; this.offset = 0; this.loop = null; this.voices = {}; this.buffers = new Map(); this.turn = 0; this.late = 0; }
-  get canLive() { return Boolean(this.data.console) && "AudioWorkletNode" in window; }
+  get canLive() { return Boolean(this.data.console) && "AudioContext" in window && "AudioWorkletNode" in window; }
   open() { this.context = this.context || new AudioContext({ sampleRate: this.data.sampleRate }); return this.context; }
   /* The console is built when it is first needed: it costs much more than playing a recording. */
   live() {
