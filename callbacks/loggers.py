@@ -126,8 +126,8 @@ def _add_audio(writer: Any, name: str, samples: np.ndarray, sample_rate: int, ca
         content_type="audio/wav",
     )
     plugin = protocol.SummaryMetadata.PluginData(plugin_name="audio", content=_WAV_ENCODING)
-    metadata = protocol.SummaryMetadata(
-        plugin_data=plugin, display_name=name, summary_description=caption, data_class="DATA_CLASS_BLOB_SEQUENCE"
-    )
+    metadata = protocol.SummaryMetadata(plugin_data=plugin, display_name=name, summary_description=caption)
+    if hasattr(metadata, "data_class"):  # tensorboardX has none
+        metadata.data_class = protocol.DATA_CLASS_BLOB_SEQUENCE
     value = protocol.Summary.Value(tag=name, audio=audio, metadata=metadata)
     writer.file_writer.add_summary(protocol.Summary(value=[value]), step)
