@@ -137,7 +137,7 @@ def test_ctrl_c_is_given_back_when_a_search_fails(tiny_song, tmp_path) -> None:
 def test_a_search_that_goes_on_is_measured_as_before(tiny_song, tmp_path) -> None:
     folder = tmp_path / "r"
     find(tiny_song, folder, [StopAt(4)], tolerance=0.5)
-    with pytest.raises(ValueError, match=r"loss: the checkpoint was made with .*'target'.*, got .*'prediction'"):
+    with pytest.raises(ValueError, match=r"loss\.denominator: the checkpoint was made with target, got prediction"):
         find(tiny_song, folder, checkpoint=folder / "stage.ckpt", loss=LossSettings(denominator="prediction"))
     with pytest.raises(ValueError, match=r"data\.loudness_lufs: the checkpoint was made with songs at"):
         find(tiny_song, folder, checkpoint=folder / "stage.ckpt", lufs=-20.0)

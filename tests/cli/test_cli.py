@@ -486,7 +486,7 @@ def test_two_songs_in_one_search(result, tiny_song, duo_song, monkeypatch, capsy
         ("--trainer.max_steps=5", "trainer.max_steps: -1 is needed, got 5: a search that it cuts would pass for"),
         ("--trainer.fast_dev_run=true", "trainer.fast_dev_run: False is needed, got True"),
         ("--result.path=/proc/1/r", r"^mixgraph: /proc/1/r: nothing can be written here \(.*\); choose another path"),
-        (f"--result.path={'n' * 240}", r"^mixgraph: n+: nothing can be written here \(File name too long\)"),
+        (f"--result.path={'n' * 246}", r"^mixgraph: n+: nothing can be written here \(File name too long\)"),
         (f"--ckpt_path={__file__}", r"test_cli\.py: the checkpoint is empty, cut short or damaged"),
         ("--ckpt_path=none.ckpt", r"^mixgraph: none\.ckpt: a checkpoint is needed, got none"),
     ],
