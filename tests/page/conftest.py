@@ -61,6 +61,20 @@ def open_page(browser: Any) -> Iterator[Callable[[Path], Any]]:
     assert errors == []
 
 
+@pytest.fixture
+def wait() -> Callable[[Any, str], None]:
+    """wait(page, condition) until JavaScript is true; Playwright's own way evaluates text, which pages refuse."""
+
+    def until(page: Any, condition: str) -> None:
+        for _ in range(200):
+            if page.evaluate(condition):
+                return
+            page.wait_for_timeout(50)
+        raise AssertionError(condition)
+
+    return until
+
+
 def _note(url: str, path: Path, errors: list[str]) -> None:
     if not url.startswith(("data:", "blob:")) and url != path.resolve().as_uri():
         errors.append(f"request: {url}")

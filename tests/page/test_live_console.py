@@ -25,17 +25,8 @@ def console_material(types: str = "ecgd") -> Material:
     return Material(found, sources, mix, mix, [], [], ())
 
 
-def wait(page, condition: str) -> None:
-    """Playwright's own `wait_for_function` evaluates text inside the page, which the page's policy refuses."""
-    for _ in range(200):
-        if page.evaluate(condition):
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError(condition)
-
-
 @pytest.mark.long
-def test_changes_are_heard_listed_and_saved(open_page, tmp_path) -> None:
+def test_changes_are_heard_listed_and_saved(wait, open_page, tmp_path) -> None:
     material = console_material()
     write_page(tmp_path / "page.html", material)
     page = open_page(tmp_path / "page.html")
@@ -103,7 +94,7 @@ RESIDUAL = """() => {
 
 @pytest.mark.long
 @pytest.mark.parametrize("types", ["ecg", "egf"])
-def test_the_live_voice_runs_in_time_with_the_recordings(open_page, tmp_path, types) -> None:
+def test_the_live_voice_runs_in_time_with_the_recordings(wait, open_page, tmp_path, types) -> None:
     """The second pass of the loop, too; `f` are faders, which follow the place in the song."""
     write_page(tmp_path / "page.html", console_material(types), excerpts="0.25-2")
     page = open_page(tmp_path / "page.html")

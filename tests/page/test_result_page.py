@@ -123,17 +123,8 @@ def opened(browser, path: Path):
     return page, problems
 
 
-def wait(page, condition: str) -> None:
-    """Playwright's own `wait_for_function` evaluates text inside the page, which the page's policy refuses."""
-    for _ in range(100):
-        if page.evaluate(condition):
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError(condition)
-
-
 @pytest.mark.long
-def test_a_page_in_a_browser(browser, tmp_path) -> None:
+def test_a_page_in_a_browser(wait, browser, tmp_path) -> None:
     write_page(tmp_path / "page.html", material((HOSTILE, "b")))
     page, problems = opened(browser, tmp_path / "page.html")
     assert page.locator("#chains li").count() == 3

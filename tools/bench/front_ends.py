@@ -12,11 +12,9 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,7 @@ import torch
 from mixgraph.losses import LossSettings, make_match_loss
 from mixgraph.system.files import write_atomically
 from mixgraph.system.memory import keep_freed_memory
-from tools.bench.machine import ROOT, processor
+from tools.bench.machine import measured
 
 SAMPLE_RATE, SCORED_SECONDS = 30000, 2.8
 FRONT_ENDS: dict[str, LossSettings] = {
@@ -72,18 +70,9 @@ def measure(clips: int, turns: int, threads: int) -> dict[str, Any]:
         ratios = [value / mel for value, mel in zip(values, seconds["mel"], strict=True)]
         cells = 1000 * statistics.median(values), 1000 * min(values), statistics.median(ratios)
         rows.append([f"`{name}`", f"{cells[0]:.1f}", f"{cells[1]:.1f}", f"{cells[2]:.2f}"])
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    measured = {
-        "command": "python -m tools.bench.front_ends",
-        "commit": commit.stdout.strip(),
-        "machine": f"{processor()}, {threads} threads, torch {torch.__version__}",
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-    }
     return {
         "title": "Cost of the front ends",
-        "measured": [measured],
+        "measured": [measured("python -m tools.bench.front_ends", threads)],
         "columns": ["front end", "median (ms)", "least (ms)", "of mel"],
         "rows": rows,
         "note": f"Loss and gradient of {clips} clips of {SCORED_SECONDS:g} s at 30 kHz, {turns} turns; the last column "

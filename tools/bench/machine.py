@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import subprocess
 import tomllib
 from datetime import UTC, datetime
 from functools import cache
@@ -29,6 +30,27 @@ def machine(threads: int) -> dict[str, Any]:
         "versions": versions("ours") | {"grafx": installed("grafx")},
         "python": platform.python_version(),
         "libc": " ".join(platform.libc_ver()),
+    }
+
+
+def measured(command: str, threads: int, *packages: str) -> dict[str, str]:
+    """Returns what a table in docs/results says of its run: command, commit, machine with versions, and date.
+
+    Args:
+        command: the command line.
+        threads: threads of torch.
+        packages: further packages whose versions are named.
+    """
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    names = ["torch", *packages]
+    about = ", ".join(f"{name} {installed(name)}" for name in names)
+    return {
+        "command": command,
+        "commit": commit.stdout.strip(),
+        "machine": f"{processor()}, {threads} threads, {about}",
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
 
 

@@ -22,7 +22,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ from torch import Tensor
 from mixgraph.dsp.slicqt import RaggedSpectrum, Raster, Scale, SliCQT, make_scale
 from mixgraph.system.files import write_atomically
 from mixgraph.system.memory import keep_freed_memory
-from tools.bench.machine import ROOT, installed, processor
+from tools.bench.machine import ROOT, measured
 
 RATE, BANDS, LOW_HZ = 44100, 262, 32.9
 STFT, PEER, RAGGED, POWERS = "torch.stft 4096/1024", "xumx-slicq-v2", "ragged, 18060", "powers of two, 16384"
@@ -203,19 +202,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             cells = [f"{exponents[name][way][0]:.2f} ({exponents[name][way][1]:.2f} s)" for name in (RAGGED, POWERS)]
             rows.append([f"growth, {way}: exponent, {span}", "", "", *cells, "", ""])
     note = " ".join(f"Raised by the {what}: `{error}`." for what, error in errors.items())
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    measured = {
-        "command": "python -m tools.bench.slicqt",
-        "commit": commit.stdout.strip(),
-        "machine": f"{processor()}, {options.threads} threads, torch {torch.__version__}, {PEER} {installed(PEER)}",
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-    }
     columns = [f"{options.seconds:g} s, stereo", STFT, PEER, *(f"ours: {n}" for n in (RAGGED, POWERS))]
     return {
         "title": "Speed of the sliced transform",
-        "measured": [measured],
+        "measured": [measured("python -m tools.bench.slicqt", options.threads, PEER)],
         "columns": [*columns, "xumx-slicq-v2 over ours", "torch.stft over ours"],
         "rows": rows,
         "note": f"Of {options.turns} turns; freed memory is kept, for all alike. {note}".strip(),
