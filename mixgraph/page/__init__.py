@@ -5,6 +5,7 @@
 - `pictures`: spectrograms as small pictures.
 - `sentences`: what was done to a track, in a plain sentence.
 - `content`: everything that the page shows, as JSON.
-- `write`: the page as HTML.
+- `document`: a page as one HTML file, below a size.
+- `write`: the page of a result.
 - `web_audio`: a found graph as a description that the page's audio engine builds its console from.
 """

@@ -84,8 +84,8 @@ def excerpt_data(material: Material, excerpt: Excerpt, with_audio: bool) -> dict
     first, last = round(excerpt.start * rate), round(excerpt.stop * rate)
     target, found_mix = (None if mix is None else mix[:, first:last] for mix in (material.target, material.found_mix))
     data: dict[str, Any] = {"name": excerpt.name, "start": first / rate, "seconds": (last - first) / rate}
-    data["pictures"] = pictures(target, found_mix, rate)
     signals = {name: mix for name, mix in (("target", target), ("found", found_mix)) if mix is not None}
+    data["pictures"] = pictures(signals, ("target", "found"), {"error": "found"}, rate)
     if material.sources is not None:
         signals |= {f"track {row}": track for row, track in enumerate(material.sources[..., first:last])}
         signals["dry"] = material.sources[..., first:last].sum(dim=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import struct
 import zlib
+from collections.abc import Collection, Mapping
 
 import matplotlib
 import numpy as np
@@ -16,23 +17,33 @@ from mixgraph.report.spectrograms import by_octaves, spectrogram
 _COLUMNS, _RANGE_DB, _ERROR_DB = 600, 80.0, 20.0
 
 
-def pictures(target: Tensor | None, found_mix: Tensor | None, sample_rate: int) -> dict[str, str]:
-    """Returns data addresses of PNGs by name: target, found and error, each of mid and of side."""
-    levels = {}
-    for name, mix in (("target", target), ("found", found_mix)):
-        if mix is not None and mix.shape[-1]:
-            levels[name] = by_octaves(spectrogram(mix, sample_rate, _COLUMNS)).levels_db
+def pictures(
+    mixes: Mapping[str, Tensor], spectra: Collection[str], errors: Mapping[str, str], sample_rate: int
+) -> dict[str, str]:
+    """Returns data addresses of PNGs by name, each of mid and of side: `target mid`.
+
+    Args:
+        mixes: name -> (2, L), all in one scale; errors are those against the mix `target`.
+        spectra: names of the mixes whose spectrograms are drawn; those that are not there are left out.
+        errors: name of a picture -> name of the mix whose error it shows; left out likewise.
+        sample_rate: sample rate in Hz.
+    """
+    levels = {
+        name: by_octaves(spectrogram(mix, sample_rate, _COLUMNS)).levels_db
+        for name, mix in mixes.items()
+        if mix.shape[-1]
+    }
     finite = [level[level.isfinite()] for level in levels.values()]
     high = max((float(level.max()) for level in finite if level.numel()), default=0.0)
+    floored = {name: level.clamp(min=high - _RANGE_DB) for name, level in levels.items()}
     drawn = {}
     for channel, side in enumerate(("mid", "side")):
-        for name, level in levels.items():
-            share = (level[channel].clamp(min=high - _RANGE_DB) - high + _RANGE_DB) / _RANGE_DB
-            drawn[f"{name} {side}"] = _png(share, _heat())
-        if len(levels) == 2:
-            floored = [levels[name][channel].clamp(min=high - _RANGE_DB) for name in ("found", "target")]
-            error = (floored[0] - floored[1]).clamp(-_ERROR_DB, _ERROR_DB)
-            drawn[f"error {side}"] = _png((error / _ERROR_DB + 1) / 2, _fading())
+        for name in filter(floored.__contains__, spectra):
+            drawn[f"{name} {side}"] = _png((floored[name][channel] - high + _RANGE_DB) / _RANGE_DB, _heat())
+        for name, mix in errors.items():
+            if {mix, "target"} <= floored.keys():
+                error = (floored[mix][channel] - floored["target"][channel]).clamp(-_ERROR_DB, _ERROR_DB)
+                drawn[f"{name} {side}"] = _png((error / _ERROR_DB + 1) / 2, _fading())
     return drawn
 
 

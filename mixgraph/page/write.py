@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from html import escape
-from importlib.resources import files
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mixgraph.names import visible
 from mixgraph.page.content import result_content
-from mixgraph.page.excerpts import Excerpt, choose_excerpts, excerpt_data, fit_excerpts, parse_excerpts
+from mixgraph.page.document import MOST_MEGABYTES, asset, html_document, within
+from mixgraph.page.excerpts import Excerpt, choose_excerpts, excerpt_data, parse_excerpts
 from mixgraph.page.material import Material
 from mixgraph.page.web_audio import console_model, engine_script
 from mixgraph.report.drawing.draw import draw_svg
-from mixgraph.system.files import json_text, write_atomically
+from mixgraph.system.files import write_atomically
 
-MOST_MEGABYTES = 20.0
 _SCRIPTS = ("tools.js", "drawing.js", "listening.js", "figures.js", "console.js")
 _START = "page.js"
 
@@ -52,43 +49,24 @@ def write_page(
     else:
         chosen = parse_excerpts(excerpts, song) if excerpts else choose_excerpts(material)
     content = result_content(material) | _console(material, audio)
-    seconds = max(excerpt.stop - excerpt.start for excerpt in chosen)
-    fitted = chosen
-    notes: list[str] = []
-    for _ in range(4):
+
+    def page(fitted: Sequence[Excerpt], notes: list[str]) -> bytes:
         data = [excerpt_data(material, excerpt, audio) for excerpt in fitted]
-        page = _page(material, content | {"excerpts": data, "leftOut": notes})
-        if len(page) <= megabytes * 1e6:
-            write_atomically(path, page)
-            return len(page) / 1e6
-        seconds *= 0.9 * megabytes * 1e6 / len(page)
-        fitted = fit_excerpts(chosen, seconds)
-        longest = max(excerpt.stop - excerpt.start for excerpt in fitted)
-        notes = [f"Excerpts were shortened to {longest:.1f} s, so that the page stays below {megabytes:g} MB."]
-    raise ValueError(
-        f"megabytes: {len(page) / 1e6:.1f} MB are needed at least, got {megabytes:g}. HINT: --no-audio or --megabytes"
-    )
+        return _page(material, content | {"excerpts": data, "leftOut": notes})
+
+    written = within(megabytes, chosen, page)
+    write_atomically(path, written)
+    return len(written) / 1e6
 
 
 def _page(material: Material, content: dict[str, Any]) -> bytes:
     graph = material.found_graph
     texts = {node["node"]: node["text"] for node in content["nodes"]}
-    assets = files("mixgraph.page") / "assets"
-    style = (assets / "page.css").read_text(encoding="utf-8")
-    scripts = [(assets / name).read_text(encoding="utf-8") for name in (*_SCRIPTS, _START)]
+    scripts = [asset(name) for name in (*_SCRIPTS, _START)]
     if content["console"] is not None:
         scripts.insert(-1, engine_script())
-    script = "\n".join(scripts)
-    parts = {
-        "TITLE": escape(visible(content["title"])),
-        "POLICY": _policy(style, script),
-        "STYLE": style,
-        "DRAWING": draw_svg(graph.graph, graph.weights, "", texts),
-        "DATA": json_text(content).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"),
-        "SCRIPT": script,
-    }
-    pieces = (assets / "page.html").read_text(encoding="utf-8").split("@@")
-    return "".join(parts[piece] if i % 2 else piece for i, piece in enumerate(pieces)).encode()
+    drawing = draw_svg(graph.graph, graph.weights, "", texts)
+    return html_document("page.html", content["title"], [asset("page.css")], scripts, content, DRAWING=drawing)
 
 
 def _console(material: Material, audio: bool) -> dict[str, Any]:
@@ -98,9 +76,3 @@ def _console(material: Material, audio: bool) -> dict[str, Any]:
     model = console_model(material.found_graph)
     parts = [*model["tracks"], *model["groups"], *model["processors"]]
     return {"console": model, "shown": {part["id"]: visible(part["label"]) for part in parts}}
-
-
-def _policy(style: str, script: str) -> str:
-    """A content security policy by which only the page's own script and style act, and nothing is fetched."""
-    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
-    return f"default-src 'none'; img-src data:; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}' data:"

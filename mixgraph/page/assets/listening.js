@@ -98,10 +98,10 @@ function startListening(data) {
   const here = () => data.excerpts[number];
   function paint() {
     heads.length = loops.length = 0;
-    spectra.replaceChildren(...["target", "found", "error"].filter((n) => here().pictures[`${n} ${channel}`]).map((name) => {
+    spectra.replaceChildren(...(data.spectra || ["target", "found", "error"]).filter((n) => here().pictures[`${n} ${channel}`]).map((name) => {
       const head = make("div", { class: "playhead" }), loop = make("div", { class: "loop" }); heads.push(head); loops.push(loop);
-      const text = name === "error" ? "error: red too loud, blue too quiet" : name;
-      return make("div", { class: `spectrum ${name}` }, make("img", { src: here().pictures[`${name} ${channel}`], alt: `Spectrogram of ${name}, ${channel}`, draggable: "false" }), make("span", {}, text), loop, head);
+      const [kind] = name.split(" "), text = kind === "error" ? `${name}: red too loud, blue too quiet` : name;
+      return make("div", { class: `spectrum ${kind}` }, make("img", { src: here().pictures[`${name} ${channel}`], alt: `Spectrogram of ${name}, ${channel}`, draggable: "false" }), make("span", {}, text), loop, head);
     }));
     update();
   }
@@ -138,12 +138,12 @@ function startListening(data) {
     const audio = here().audio, toggle = () => { if (player.playing) player.stop(); else player.play(number).catch(failed); };
     const failed = (error) => bar.append(make("p", { role: "alert" }, `This browser cannot play the audio: ${error.message}`));
     button = make("button", { class: "play", type: "button", onclick: toggle }, "Play"); time = make("span", { class: "time" });
-    const names = [["target", "Target"], ["found", "Found mix"], ["dry", "Dry sum"], ["difference", "Difference"], ["live", "Live"]];
+    const names = data.voices || [["target", "Target"], ["found", "Found mix"], ["dry", "Dry sum"], ["difference", "Difference"], ["live", "Live"]];
     player.failed = failed;
     buttons = names.filter(([n]) => audio[n] || (n === "live" && player.canLive)).map(([n, text]) => make("button", { type: "button", "data-name": n, onclick: () => player.hear(n).catch(failed) }, text));
     tracks = make("select", { "aria-label": "A dry track alone", onchange: () => tracks.value && player.hear(tracks.value) }, make("option", { value: "" }, "dry track…"), ...data.tracks.map((t, row) => make("option", { value: `track ${row}` }, t)));
     const flag = (text, key, act) => { const b = make("button", { type: "button", "aria-pressed": String(player[key]) }, text); b.addEventListener("click", () => { player[key] = !player[key]; b.setAttribute("aria-pressed", String(player[key])); act(); }); return b; };
-    if (!audio.target) player.name = "found";
+    if (!audio.target && buttons.length) player.name = buttons[0].dataset.name;
     bar.append(make("div", { class: "row" }, button, time, ...buttons, audio["track 0"] ? tracks : "", flag("Level-matched", "matched", () => player.refresh()), flag("Loop", "looping", () => { if (player.playing) { player.stop(); player.play(number); } })));
     document.addEventListener("keydown", (e) => {
       if (e.target.closest("button,select,input,g.node") || e.ctrlKey || e.metaKey || e.altKey) return;
