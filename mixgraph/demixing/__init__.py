@@ -4,22 +4,39 @@
 - `published_network`: the layout of xumx-sliCQ-V2's networks, to compare with.
 - `masks`: from a network's answers to masks, and to estimates with the phase of the mix.
 - `wiener`: an iteration of expectation maximisation of a multichannel Wiener filter, differentiable.
+- `module`: the LightningModule of all this, `Demixer`; it trains, and separates signals of any length.
+- `settings`: its settings. `scores`: how well a target was separated.
 - `losses`: errors over all combinations of targets, of the sum of masks, and of waveforms.
 """
 
 from mixgraph.demixing.losses import combination_error, mask_sum_error, waveform_error_db
 from mixgraph.demixing.masks import MaskKind, apply_masks, masks_from_logits
+from mixgraph.demixing.module import Demixer, load_demixer
 from mixgraph.demixing.network import DemixingNetwork, NetworkSettings
 from mixgraph.demixing.published_network import PublishedNetwork
+from mixgraph.demixing.settings import (
+    DemixerLosses,
+    DemixerOptimizer,
+    DemixerTransform,
+    Performance,
+    PublishedSettings,
+)
 from mixgraph.demixing.wiener import wiener_filter
 
 __all__ = [
+    "Demixer",
+    "DemixerLosses",
+    "DemixerOptimizer",
+    "DemixerTransform",
     "DemixingNetwork",
     "MaskKind",
     "NetworkSettings",
+    "Performance",
     "PublishedNetwork",
+    "PublishedSettings",
     "apply_masks",
     "combination_error",
+    "load_demixer",
     "mask_sum_error",
     "masks_from_logits",
     "waveform_error_db",

@@ -15,6 +15,8 @@ from mixgraph.dsp.slicqt import Block, Layout, RaggedSpectrum
 
 HIDDEN, INNER, STEPS = 50, 51, 4
 LEAST_SLICES = 3
+CONTEXT_SLICES = 3
+"""Slices before a slice, and after it, on which its masks depend at most."""
 
 
 def band_kernel(num_bands: int) -> int:

@@ -47,17 +47,21 @@ class TransformSettings:
     offset_hz: float = 0.0
     raster: Raster = "power_of_two"
 
+    def scale_at(self, sample_rate: int) -> Scale:
+        """The bands below half a sample rate, at which the highest one is."""
+        if self.scale == "multi_resolution":
+            centres = _multi_resolution(self.num_bands, self.low_hz)
+        else:
+            centres = make_scale(self.scale, self.num_bands, self.low_hz, sample_rate / 2, self.offset_hz).centres_hz
+        return Scale(self.scale, tuple(hertz for hertz in centres if hertz < sample_rate / 2 * (1 - 1e-9)))
+
     def make(self, sample_rate: int, longest_slice_seconds: float) -> SliCQT:
         """Makes the transform; its slices have the length that fits its narrowest band, see `fitting_slice`.
 
         Raises:
             ValueError: the transform's slices would be too long, or one of its bands too narrow.
         """
-        if self.scale == "multi_resolution":
-            centres = _multi_resolution(self.num_bands, self.low_hz)
-        else:
-            centres = make_scale(self.scale, self.num_bands, self.low_hz, sample_rate / 2, self.offset_hz).centres_hz
-        scale = Scale(self.scale, tuple(hertz for hertz in centres if hertz < sample_rate / 2 * (1 - 1e-9)))
+        scale = self.scale_at(sample_rate)
         slice_samples = fitting_slice(scale, sample_rate, self.raster)
         if slice_samples > longest_slice_seconds * sample_rate:
             raise ValueError(
