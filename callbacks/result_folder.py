@@ -16,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from mixgraph.checkpoints import sealed
 from mixgraph.pruning import SongRecord
-from mixgraph.results import CHECKPOINT, CONFIG, FOUND_AUDIO, SEARCH_LOG, TIMINGS
+from mixgraph.results import CHECKPOINT, CONFIG, FOUND_AUDIO, PAGE, SEARCH_LOG, TIMINGS
 from mixgraph.results.metrics import Metrics
 from mixgraph.results.mixes import AudioRate, check_audio_rate, make_mixes
 from mixgraph.results.outcome import SearchRun
@@ -31,6 +31,7 @@ from mixgraph.system.files import json_text, naming, temporary_path, write_atomi
 from .excerpts import ResultExcerpts, result_excerpts
 from .iterative_pruning import find_pruning, searched_songs
 from .loggers import log_excerpts, log_pictures, log_rounds
+from .result_page import PAGE_BYTES, add_page
 from .result_places import ResultPlaces, default_path, how_to_go_on
 from .song_outcome import song_outcome
 from .stage_lines import StageLines, append_line
@@ -55,6 +56,8 @@ class ResultFolder(L.Callback):
             transform, in which low notes are thin lines and clicks are thin columns.
         audio_rate: sample rate of mix_target and mix_found: `"song"`, that of the file of the song's mix, `"search"`,
             or a number of Hz. Losses and pictures are of the rate of the search.
+        page: write `report.html`, a page with the graph as a console that can be heard and changed in a browser. It
+            takes a few seconds, and 8 to 12 MB for most songs (20 at most), since excerpts of all tracks are in it.
     """
 
     def __init__(
@@ -64,11 +67,12 @@ class ResultFolder(L.Callback):
         log_every: int = 10,
         spectrograms: Literal["stft", "ragged"] = "stft",
         audio_rate: int | Literal["song", "search"] = "song",
+        page: bool = True,
     ) -> None:
         if spectrograms not in get_args(Spectrograms):
             raise ValueError(f"spectrograms: one of {', '.join(get_args(Spectrograms))}, got {spectrograms!r}")
         check_audio_rate(audio_rate)
-        self.audio_rate = audio_rate
+        self.audio_rate, self.page = audio_rate, page
         self.path = None if path is None else Path(path)
         self.overwrite, self.log_every, self.spectrograms = overwrite, log_every, spectrograms
         self.config_text: Callable[[Path], str] = lambda folder: ""  # that is saved in a folder
@@ -99,7 +103,8 @@ class ResultFolder(L.Callback):
         for song in songs:
             for line in describe(song):
                 rank_zero_info(line)
-        self._places.check_space(sum(_result_bytes(song, self.audio_rate) for song in songs))
+        page_bytes = PAGE_BYTES if self.page else 0
+        self._places.check_space(sum(_result_bytes(song, self.audio_rate) + page_bytes for song in songs))
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self._places.release()
@@ -170,6 +175,11 @@ class ResultFolder(L.Callback):
             excerpts.append(result_excerpts(song, written.found_mix))
             for note in written.notes:
                 rank_zero_info(note)
+            (partial / PAGE).unlink(missing_ok=True)  # of an earlier end of this search
+            if self.page:
+                line = add_page(partial, song, written.found_mix)
+                append_line(partial / SEARCH_LOG, line)
+                rank_zero_info(line)
         for partial, figures in zip(partials, metrics, strict=True):
             loss, left = figures.losses.found.loss["full"], figures.num_processors.found
             ends = "was stopped" if stopped else "is done"
@@ -183,6 +193,8 @@ class ResultFolder(L.Callback):
         self._log_result(trainer, metrics, excerpts, pl_module.metric_suffixes())
         for folder, song_metrics in zip(folders, metrics, strict=True):
             rank_zero_info(summarise(folder, song_metrics))
+            if (folder / PAGE).exists():
+                rank_zero_info(f"To open in a browser: {folder / PAGE}")
         if (folders[0] / CHECKPOINT).exists():
             rank_zero_info(f"To finish the search:\n  {how_to_go_on(folders[0])}")
 

@@ -82,13 +82,15 @@ def excerpt_data(material: Material, excerpt: Excerpt, with_audio: bool) -> dict
     """Returns an excerpt as JSON: its audio in base64, the gains that match the levels, and its spectrograms."""
     rate = material.found_graph.sample_rate
     first, last = round(excerpt.start * rate), round(excerpt.stop * rate)
-    target, found_mix = (None if mix is None else mix[:, first:last] for mix in (material.target, material.found_mix))
+    target, found_mix, sources = (
+        None if audio is None else audio[..., first:last] / material.level
+        for audio in (material.target, material.found_mix, material.sources)
+    )
     data: dict[str, Any] = {"name": excerpt.name, "start": first / rate, "seconds": (last - first) / rate}
     signals = {name: mix for name, mix in (("target", target), ("found", found_mix)) if mix is not None}
     data["pictures"] = pictures(signals, ("target", "found"), {"error": "found"}, rate)
-    if material.sources is not None:
-        signals |= {f"track {row}": track for row, track in enumerate(material.sources[..., first:last])}
-        signals["dry"] = material.sources[..., first:last].sum(dim=0)
+    if sources is not None:
+        signals |= {f"track {row}": track for row, track in enumerate(sources)} | {"dry": sources.sum(dim=0)}
     if not with_audio:
         return data
     if target is not None and found_mix is not None:

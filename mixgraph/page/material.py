@@ -13,6 +13,7 @@ from mixgraph.results.found_graph import FoundGraph, load_result
 from mixgraph.results.rendering import read_tracks
 from mixgraph.songs.audio import read_audio
 from mixgraph.songs.clips import cut
+from mixgraph.songs.song import Song
 from mixgraph.songs.track_files import list_tracks, match_tracks
 
 T = TypeVar("T")
@@ -25,12 +26,13 @@ class Material:
 
     Attributes:
         found_graph: the graph.
-        sources: (inputs, 2, L), the dry tracks at their own level; None where they are not there.
+        sources: (inputs, 2, L), the dry tracks; None where they are not there.
         target: (2, L), the engineer's mix; None where it is not there.
         found_mix: (2, L), the mix that the graph makes; None where it is not there.
         trace: rows of trace.jsonl.
         log: rows of log.csv.
         missing: a sentence for every part that is not there.
+        level: the factor that sources and mixes were multiplied by.
     """
 
     found_graph: FoundGraph
@@ -40,6 +42,7 @@ class Material:
     trace: Sequence[dict[str, Any]]
     log: Sequence[dict[str, Any]]
     missing: tuple[str, ...]
+    level: float = 1.0
 
 
 def read_material(result: Path, tracks: Path | None, changed_tracks: ChangedTracks = "refuse") -> Material:
@@ -65,6 +68,19 @@ def read_material(result: Path, tracks: Path | None, changed_tracks: ChangedTrac
     if found_graph.metrics is None:
         missing.append("The figures of a search: this graph was saved without them.")
     return Material(found_graph, sources, target, found_mix, trace or [], log or [], tuple(missing))
+
+
+def searched_material(result: Path, song: Song, found_mix: Tensor) -> Material:
+    """Takes a result folder of a search that has just been written, and the audio that the search has in memory.
+
+    Args:
+        result: the folder, complete but for its times.
+        song: the song that was searched.
+        found_mix: (2, L), the mix that the graph makes, at the level of the search.
+    """
+    found_graph = load_result(result)
+    rows = found_graph.trace(), found_graph.log()
+    return Material(found_graph, song.sources, song.mix, found_mix, *rows, (), song.level)
 
 
 def _read_part(read: Callable[[], T], what: str, missing: list[str]) -> T | None:

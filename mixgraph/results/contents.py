@@ -9,6 +9,7 @@ from mixgraph.results.publish import FolderKind
 
 CHECKPOINT, CONFIG, TIMINGS = "stage.ckpt", "config.yaml", "timings.json"
 TRACE, LOG = "trace.jsonl", "log.csv"
+PAGE = "report.html"
 SEARCH_LOG = "search.log"
 """How the search went, a line for each stage with the time of day, written as it goes; estimates have none."""
 RESULT_FILES = (
@@ -28,7 +29,7 @@ RESULT_FILES = (
     "progress.png",
     TIMINGS,
 )
-"""The files of a result, but for the suffix of its audio; `timings.json` is written last."""
+"""The files of every result, but for the suffix of its audio; `timings.json` is written last."""
 FOUND_AUDIO = ("mix_found.flac", "mix_found.wav")
 """Names of the found mix: the second one where it would clip in the first."""
 _AUDIO = {"mix_target", "mix_found"}
@@ -36,7 +37,7 @@ _AUDIO_NAMES = {*FOUND_AUDIO, "mix_target.flac", "mix_target.wav"}
 _NAMES = {name for name in RESULT_FILES if name not in _AUDIO} | {
     f"{name}.{s}" for name in _AUDIO for s in ("flac", "wav")
 }
-_OTHERS = {CHECKPOINT, SEARCH_LOG, "job.json"}  # of a search that was stopped; of a data set's build
+_OTHERS = {CHECKPOINT, SEARCH_LOG, PAGE, "job.json"}  # of a search that was stopped; of a data set's build
 _PAGES = re.compile(r"settings_\d+\.png")  # after the first page, of a graph that is large
 _MARKS = {"graph.json", "parameters.safetensors", "metrics.json"}
 _SETTINGS = {"data:", "model:", "pruning:", "result:"}  # sections of a search's config.yaml

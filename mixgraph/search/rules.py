@@ -54,7 +54,14 @@ RULES: dict[str, dict[str, Rule]] = {
         "seed": "kept",
         "sampler_options": "applied",
     },
-    "result": {"path": "free", "overwrite": "free", "log_every": "free", "spectrograms": "free", "audio_rate": "free"},
+    "result": {
+        "path": "free",
+        "overwrite": "free",
+        "log_every": "free",
+        "spectrograms": "free",
+        "audio_rate": "free",
+        "page": "free",
+    },
     "progress": {"refresh_every": "free"},
     "time": {"budget": "refitted"},
     "trainer": {

@@ -49,6 +49,7 @@ def test_every_song_ends_in_a_result_folder(plain, songs) -> None:
     assert "3 accepted, 0 rejected, 0 failed" in output
     assert not (out / "work").exists()
     assert not list(out.rglob("*.partial"))
+    assert not list(out.rglob("*.html"))  # pages are made of the results that someone asks for
     for name in ("duo", "tiny", "zoo"):
         result = load_result(out / "results" / name / "run_0")
         assert 0 < len(result.graph.processors) <= 5

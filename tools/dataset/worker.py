@@ -85,7 +85,7 @@ def search_song(request: Request, folder: Path) -> Path:
         config = request.config | {
             "seed_everything": request.seed,
             "data": request.config["data"] | {"path": request.song},
-            "result": request.config["result"] | {"path": str(result)},
+            "result": request.config["result"] | {"path": str(result), "page": False},
         }
         if (partial / CHECKPOINT).is_file():
             config["ckpt_path"] = str(partial / CHECKPOINT)

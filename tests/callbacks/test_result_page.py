@@ -1,0 +1,71 @@
+"""The page that a search writes into its result."""
+
+import base64
+import io
+import json
+import re
+
+import pytest
+import soundfile
+import torch
+
+from callbacks import IterativePruning, ResultFolder
+from callbacks.result_page import add_page
+from datamodules import SongData
+from mixgraph.page.material import read_material
+from mixgraph.page.write import write_page
+from mixgraph.search import search
+from mixgraph.search.module import ConsoleModule
+
+RATE = 8000
+
+
+def searched(path, folder, **options):
+    data = SongData(str(path), sample_rate=RATE, steps_per_stage=1, scored_seconds=1.0, cache_dir=None)
+    module, pruning = ConsoleModule("eg", "r", sample_rate=RATE), IterativePruning(1, 1, leave_one_out=False)
+    search(module, data, [pruning, ResultFolder(str(folder), **options)], 2, "cpu", enable_progress_bar=False)
+    return data.song
+
+
+def content(path):
+    text = path.read_text(encoding="utf-8")
+    return json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])
+
+
+def heard(audio):
+    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(audio["flac"])), dtype="float32", always_2d=True)
+    assert rate == RATE
+    return torch.from_numpy(samples.T * audio["scale"])
+
+
+@pytest.mark.long
+def test_the_page_of_a_search_is_the_one_that_is_made_of_its_result(tiny_song, tmp_path) -> None:
+    folder = tmp_path / "r"
+    song = searched(tiny_song, folder)
+    assert re.search(r"report\.html was made in \d+\.\d s \(0\.\d MB\)\n", (folder / "search.log").read_text())
+    write_page(tmp_path / "later.html", read_material(folder, tiny_song))
+    first, later = content(folder / "report.html"), content(tmp_path / "later.html")
+    excerpts = first.pop("excerpts")[0], later.pop("excerpts")[0]
+    assert first == later
+    assert excerpts[0]["gains"] == pytest.approx(excerpts[1]["gains"], rel=1e-3)
+    assert excerpts[0]["audio"].keys() == excerpts[1]["audio"].keys()
+    for name, audio in excerpts[0]["audio"].items():
+        other = excerpts[1]["audio"][name]
+        assert (heard(audio) - heard(other)).abs().max() < 1e-3, name
+    mix = heard(excerpts[0]["audio"]["target"])
+    assert (mix - song.mix[:, : mix.shape[1]] / song.level).abs().max() < 1e-4
+
+
+@pytest.mark.long
+def test_a_search_without_a_page_and_a_page_that_cannot_be_written(tiny_song, tmp_path) -> None:
+    folder = tmp_path / "r"
+    song = searched(tiny_song, folder, page=False)
+    assert not (folder / "report.html").exists()
+    assert "report.html" not in (folder / "search.log").read_text()
+    (folder / "report.html").mkdir()  # in the way
+    names = {path.name for path in folder.iterdir()}
+    line = add_page(folder, song, song.mix)
+    assert line.startswith(f"report.html could not be made ({folder / 'report.html'}: Is a directory). HINT: python -m")
+    (folder / "metrics.json").write_text("{")
+    assert "metrics.json" in add_page(folder, song, song.mix)
+    assert {path.name for path in folder.iterdir()} == names
