@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 import mixgraph.exports
+from mixgraph.exports.wav import write_wav
 from mixgraph.processors import make_processors
 from mixgraph.processors.base import to_basis, to_left_right
 
@@ -91,6 +93,50 @@ def test_dynamics(name, detector, gain) -> None:
         9: float(detector == "mid"),
     }
     sliders |= {10: float(gain == "energy"), 11: float(processor.inlets == 2), 12: 20 * math.log10(LEVEL)}
-    result = eel2.Effect(FOLDER / "dynamics.jsfx", sliders, RATE).run(audio.numpy())
+    result = eel2.Effect(FOLDER / "dynamics.jsfx", sliders, RATE).run(audio.numpy())[:2]
     assert error_db(result, expected) < -100
     assert error_db(result, audio[:2]) > -60  # it acts
+
+
+def convolved(audio: torch.Tensor, response: torch.Tensor, before: int, mid_side: bool) -> torch.Tensor:
+    basis = "mid_side" if mid_side else "left_right"
+    n = audio.shape[-1] + response.shape[-1]
+    spectrum = torch.fft.rfft(to_basis(audio, basis), n=n) * torch.fft.rfft(response.double(), n=n)
+    return to_left_right(torch.fft.irfft(spectrum, n=n), basis)[:, before : before + audio.shape[-1]]
+
+
+@pytest.mark.parametrize(
+    ("channels", "taps", "mid_side", "block"),
+    [(1, 1500, False, 1024), (2, 2600, False, 1024), (2, 1, True, 1024), (2, 33000, False, 2048)],
+)
+def test_convolver(channels, taps, mid_side, block, tmp_path) -> None:
+    effect_file = Path(shutil.copy(FOLDER / "convolver.jsfx", tmp_path))
+    generator = torch.Generator().manual_seed(2)
+    response = torch.randn(channels, taps, generator=generator) / taps**0.5
+    write_wav(tmp_path / "response_7.wav", response, RATE)
+    before = min(taps // 3, 800)
+    audio = torch.randn(2, 7000, generator=generator, dtype=torch.float64)
+    expected = torch.lerp(audio, convolved(audio, response, before, mid_side), WEIGHT)
+    sliders = {1: 7.0, 2: float(before), 3: WEIGHT, 4: float(mid_side)}
+    effect = eel2.Effect(effect_file, sliders, RATE)
+    late = block + before
+    assert (effect["pdc_delay"], effect["slider5"]) == (late, 0)
+    result = effect.run(audio.numpy())[:, late:]
+    assert error_db(result, expected[:, : result.shape[1]]) < -200
+
+
+def test_a_convolver_without_its_file_or_at_another_rate_is_silent_and_says_so(tmp_path) -> None:
+    effect_file = Path(shutil.copy(FOLDER / "convolver.jsfx", tmp_path))
+    write_wav(tmp_path / "response_1.wav", torch.ones(1, 4), RATE)
+    for number, rate, state in ((2, RATE, 1), (1, 2 * RATE, 2)):
+        effect = eel2.Effect(effect_file, {1: number}, rate)
+        assert (effect["slider5"], effect["pdc_delay"]) == (state, 0)
+        assert not effect.run(noise().numpy()[:, :100]).any()
+
+
+def test_a_key_ends_at_the_compressor_that_hears_it() -> None:
+    effect = eel2.Effect(FOLDER / "dynamics.jsfx", {11: 1}, RATE)
+    assert not effect.run(noise(4).numpy()[:, :500])[2:].any()
+    effect = eel2.Effect(FOLDER / "dynamics.jsfx", {}, RATE)
+    audio = noise(4).numpy()[:, :500]
+    assert (effect.run(audio)[2:] == audio[2:]).all()
