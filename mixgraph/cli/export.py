@@ -11,7 +11,7 @@ _DESCRIPTION = (
     "Writes a found graph as files for a studio. What a format cannot carry, or carries nearly, is listed in the "
     "export's export_report.txt. The tracks must be those of the search, by their content."
 )
-FORMAT_NAMES = ("stems", "sheet")
+FORMAT_NAMES = ("stems", "sheet", "dawproject")
 """The formats that the help names; a test compares them with the registry, whose import loads torch."""
 
 
@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("result", type=Path, help="result folder of a search")
     add("--to", required=True, metavar="FORMAT", help=f"one of {', '.join(FORMAT_NAMES)}")
-    add("--out", type=Path, required=True, metavar="PATH", help="folder to write")
+    add("--out", type=Path, required=True, metavar="PATH", help="folder or file to write")
     add("--tracks", type=Path, metavar="DIR", help="folder of the song or its tracks (default: where the search was)")
     add(
         "--sample-rate",

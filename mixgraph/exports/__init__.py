@@ -12,4 +12,5 @@ Formats, a file each, which `run` imports:
 
 stems       printed stems with a cue sheet
 sheet       settings in units of the studio, as text and JSON
+dawproject  a DAWproject file; _mixer and _strip say what its channels hold, _xml writes it
 """
