@@ -11,6 +11,7 @@ jsfx/     effects for REAPER (JSFX) with the arithmetic of our gains, imager, sa
 Formats, a file each, which `run` imports:
 
 stems       printed stems with a cue sheet
+impulses    impulse responses of the linear parts of chains, which `stretches` finds
 sheet       settings in units of the studio, as text and JSON
 dawproject  a DAWproject file; _mixer and _strip say what its channels hold, _xml writes it
 """

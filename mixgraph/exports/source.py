@@ -19,6 +19,9 @@ from mixgraph.results.stems import Stem, render_stems
 from mixgraph.shipped import song_path
 from mixgraph.songs.track_files import MatchedTrack, list_tracks, match_tracks
 
+USUAL_RATE = 48000
+"""Sample rate in Hz of an export that needs no tracks where the rate of their files is not known."""
+
 
 @dataclass(frozen=True, eq=False)
 class ExportSource:
@@ -93,7 +96,8 @@ def open_source(result: Path, tracks: Path | None, settings: ExportSettings, nee
     """
     found_graph = load_result(result)
     if not needs_tracks:
-        return ExportSource(found_graph, found_graph, settings)
+        rate, rate_notes = _rate_without_audio(found_graph, tracks, settings)
+        return ExportSource(found_graph.at_sample_rate(rate), found_graph, settings, notes=tuple(rate_notes))
     folder = _tracks_folder(found_graph, tracks)
     names = [found_graph.graph.names[i] for i in found_graph.graph.inputs]
     matches = match_tracks(names, found_graph.origins, list_tracks(folder), folder)
@@ -102,9 +106,36 @@ def open_source(result: Path, tracks: Path | None, settings: ExportSettings, nee
     rate, rate_notes = choose_rate(settings.sample_rate, found_graph.sample_rate, files)
     at_rate = found_graph.at_sample_rate(rate)
     read = read_tracks(at_rate, folder)
-    searched = f"; the graph was found at {found_graph.sample_rate} Hz" if rate != found_graph.sample_rate else ""
-    notes += [f"Sample rate: {rate} Hz{searched}.", *rate_notes, *read.notes]
+    notes += [_rate_line(rate, found_graph.sample_rate), *rate_notes, *read.notes]
     return ExportSource(at_rate, found_graph, settings, read.sources, tuple(notes))
+
+
+def _rate_without_audio(
+    found_graph: FoundGraph, tracks: Path | None, settings: ExportSettings
+) -> tuple[int, list[str]]:
+    """Returns the sample rate of an export that reads no tracks: that of their files, or a usual one."""
+    searched_at = found_graph.sample_rate
+    try:
+        folder = _tracks_folder(found_graph, tracks) if settings.sample_rate == "file" else Path()
+    except (ValueError, FileNotFoundError):
+        if tracks is not None:
+            raise
+        return USUAL_RATE, [
+            f"Sample rate: {USUAL_RATE} Hz, for the tracks, whose rate would be taken, are not here; --sample-rate "
+            f"says another. The graph was found at {searched_at} Hz."
+        ]
+    files = []
+    if settings.sample_rate == "file":
+        names = [found_graph.graph.names[i] for i in found_graph.graph.inputs]
+        matches = match_tracks(names, found_graph.origins, list_tracks(folder), folder)
+        files = [match.file.path for match in matches]
+    rate, notes = choose_rate(settings.sample_rate, searched_at, files)
+    return rate, [_rate_line(rate, searched_at), *notes]
+
+
+def _rate_line(rate: int, searched_at: int) -> str:
+    searched = f"; the graph was found at {searched_at} Hz" if rate != searched_at else ""
+    return f"Sample rate: {rate} Hz{searched}."
 
 
 def _tracks_folder(found_graph: FoundGraph, tracks: Path | None) -> Path:
