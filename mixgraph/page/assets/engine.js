@@ -75,9 +75,7 @@ class MixConsole {
     const key = `${source} ${outlet} ${samples}`;
     if (samples <= 0) return this.units.get(source).outputs[outlet];
     if (!this.waiting.has(key)) {
-      const delay = wholeDelay(this.context, samples);
-      this.units.get(source).outputs[outlet].connect(delay);
-      this.waiting.set(key, delay);
+      this.waiting.set(key, delayed(this.units.get(source).outputs[outlet], samples));
     }
     return this.waiting.get(key);
   }
@@ -88,7 +86,7 @@ class MixConsole {
   }
 
   align(node) {
-    return this.latency > 0 ? node.connect(wholeDelay(this.context, this.latency)) : node;
+    return delayed(node, this.latency);
   }
 
   // A chain's sound in time with the output. To be asked for when the engine is ready.
@@ -277,8 +275,7 @@ class MixConsole {
     for (const { node, latency } of faders) {
       node.port.postMessage(firstSample);
       if (this.placed) continue;
-      const late = latency > 0 ? wholeDelay(this.context, latency) : stereoGain(this.context);
-      this.position.connect(late).connect(node, 0, 1);
+      delayed(this.position, latency).connect(node, 0, 1);
     }
     this.placed = true;
     const buffer = new AudioBuffer({ length, numberOfChannels: 1, sampleRate: this.context.sampleRate });

@@ -22,14 +22,28 @@ function move(context, param, value) {
   param.linearRampToValueAtTime(value, now + RAMP);
 }
 
-// A delay of whole samples: its time is the single-precision number whose product with the rate is whole.
-function wholeDelay(context, samples) {
-  const near = Math.fround(samples / context.sampleRate);
-  const step = near * 2 ** -24;
-  const tries = [0, 1, -1, 2, -2].map((n) => Math.fround(near + n * step));
-  const time = tries.find((t) => Math.fround(t * context.sampleRate) === samples) ?? near;
+// Single-precision seconds whose product with the rate is whole: one number, or two where no one number has it.
+function wholeTimes(samples, rate) {
+  const single = (whole) => {
+    const near = Math.fround(whole / rate);
+    const tries = [0, 1, -1, 2, -2].map((n) => Math.fround(near + n * near * 2 ** -24));
+    return tries.find((time) => Math.fround(time * rate) === whole);
+  };
+  for (let first = 0; first <= samples / 2; first++) {
+    const times = [first, samples - first].filter((part) => part > 0).map(single);
+    if (!times.includes(undefined)) return times;
+  }
+  throw new RangeError(`No delay of ${samples} samples can be had at ${rate} Hz.`);
+}
+
+// The source, late by whole samples.
+function delayed(source, samples) {
+  const { context } = source;
   const stereo = { channelCount: 2, channelCountMode: "explicit" }; // when a source ends, what is under way stays stereo
-  return new DelayNode(context, { delayTime: time, maxDelayTime: (samples + 2) / context.sampleRate, ...stereo });
+  return wholeTimes(samples, context.sampleRate).reduce((late, time) => {
+    const maxDelayTime = time + 2 / context.sampleRate;
+    return late.connect(new DelayNode(context, { delayTime: time, maxDelayTime, ...stereo }));
+  }, source);
 }
 
 // left' = a left + b right, right' = c left + d right.
@@ -139,8 +153,7 @@ class ResponseUnit {
   constructor(context, processor, model, before) {
     Object.assign(this, { context, processor, model, before, shape: null });
     this.input = stereoGain(context);
-    this.dry = before > 0 ? wholeDelay(context, before) : stereoGain(context);
-    this.input.connect(this.dry);
+    this.dry = delayed(this.input, before);
     this.outputs = Array.from({ length: processor.outlets }, () => stereoGain(context));
     this.convolutions = [];
     this.cables = new Map();
