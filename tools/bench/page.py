@@ -87,7 +87,7 @@ async function play(model, packed, length, changes, actions) {{
   const bytes = [0, 1].map((n) => new Uint8Array(mix.getChannelData(n).slice(model.latency).buffer));
   const text = bytes.map((channel) => {{
     let letters = "";
-    for (let at = 0; at < channel.length; at += 9999) letters += String.fromCharCode(...channel.subarray(at, at + 9999));
+    for (let n = 0; n < channel.length; n += 9999) letters += String.fromCharCode(...channel.subarray(n, n + 9999));
     return btoa(letters);
   }});
   return {{ text, changes: engine.changes(), build: (ready - before) / 1000, render: (rendered - ready) / 1000 }};
