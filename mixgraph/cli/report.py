@@ -1,4 +1,4 @@
-"""`python -m mixgraph report RESULT --out page.html`: writes the page of a result."""
+"""`python -m mixgraph report RESULT... --out page.html`: writes the page of a result, or of several side by side."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from pathlib import Path
 _DESCRIPTION = (
     "Writes a result as one HTML page that opens from the disk: the graph with the settings of every processor, "
     "excerpts to compare by ear, spectrograms, and the course of the search. The page fetches nothing. It has the "
-    "song's audio in it, under the song's licence, unless --no-audio is given."
+    "song's audio in it, under the song's licence, unless --no-audio is given. Several results of one song are shown "
+    "side by side."
 )
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
     parser = argparse.ArgumentParser(description=_DESCRIPTION)
-    parser.add_argument("result", type=Path, help="result folder of a search")
+    parser.add_argument("result", type=Path, nargs="+", metavar="RESULT", help="result folders of searches")
     parser.add_argument("--out", type=Path, required=True, help="the page to write (.html)")
     parser.add_argument("--tracks", type=Path, help="folder of the song, where it is not where the search read it")
     parser.add_argument(
@@ -43,20 +44,36 @@ def main(arguments: Sequence[str]) -> int:
 
     # These imports load torch, which the help does not need.
     from mixgraph.names import visible
+
+    size, notes = _write(options)
+    for line in (*notes, f"{options.out}: {size:.1f} MB"):
+        sys.stdout.write(f"{visible(line)}\n")
+    return 0
+
+
+def _write(options: argparse.Namespace) -> tuple[float, Sequence[str]]:
+    """Writes the page; returns its size in megabytes, and sentences on what is missing."""
+    from mixgraph.page.comparison import read_results, sort_folders
+    from mixgraph.page.comparison_write import write_comparison
     from mixgraph.page.material import read_material
     from mixgraph.page.write import write_page
     from mixgraph.shipped import song_path
 
     tracks = None if options.tracks is None else song_path(options.tracks)
-    material = read_material(options.result, tracks, options.changed_tracks)
-    size = write_page(
-        options.out,
-        material,
-        audio=not options.no_audio,
-        excerpts=options.excerpts,
-        whole=options.whole,
-        megabytes=options.megabytes,
+    listening = {
+        "audio": not options.no_audio,
+        "excerpts": options.excerpts,
+        "whole": options.whole,
+        "megabytes": options.megabytes,
+    }
+    if len(options.result) == 1:
+        material = read_material(options.result[0], tracks, options.changed_tracks)
+        return write_page(options.out, material, **listening), material.missing
+    folders, _ = sort_folders(options.result)
+    results, damaged = read_results(folders)
+    others = [result.name for result in results if not result.is_of_the_song_of(results[0])]
+    if others:
+        raise ValueError(f"result: results of one song expected, got {results[0].name} and {', '.join(others)}")
+    return write_comparison(
+        options.out, results, damaged, tracks=tracks, changed_tracks=options.changed_tracks, **listening
     )
-    for line in (*material.missing, f"{options.out}: {size:.1f} MB"):
-        sys.stdout.write(f"{visible(line)}\n")
-    return 0

@@ -1,4 +1,4 @@
-"""The page of a result, in one file that opens from a disk.
+"""Pages of results, each in one file that opens from a disk.
 
 - `material`: a result folder and its audio, read as far as they are there.
 - `excerpts`: the stretches of the song that can be heard, and their files inside the page.
@@ -7,5 +7,6 @@
 - `content`: everything that the page shows, as JSON.
 - `document`: a page as one HTML file, below a size.
 - `write`: the page of a result.
+- `comparison`, `comparison_content`, `comparison_audio`, `comparison_write`: several results of a song side by side.
 - `web_audio`: a found graph as a description that the page's audio engine builds its console from.
 """

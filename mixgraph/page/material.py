@@ -59,8 +59,13 @@ def read_material(result: Path, tracks: Path | None, changed_tracks: ChangedTrac
     """
     found_graph = load_result(result)
     missing: list[str] = []
-    target, found_mix = (_read_mix(found_graph, result, name, missing) for name in ("mix_target", "mix_found"))
-    sources = _read_sources(found_graph, tracks or _stated_folder(found_graph), tracks is None, changed_tracks, missing)
+    target, found_mix = (
+        read_mix(result, name, found_graph.sample_rate, found_graph.num_samples) for name in ("mix_target", "mix_found")
+    )
+    for name, mix in (("mix_target", target), ("mix_found", found_mix)):
+        if mix is None:
+            missing.append(f"The audio file {name} is not in the result folder.")
+    sources = read_sources(found_graph, tracks, changed_tracks, missing)
     if sources is not None:
         found_mix = found_graph.render(sources)
     trace = _read_part(found_graph.trace, "the trials of the search (trace.jsonl)", missing)
@@ -91,14 +96,23 @@ def _read_part(read: Callable[[], T], what: str, missing: list[str]) -> T | None
         return None
 
 
-def _read_mix(found_graph: FoundGraph, result: Path, name: str, missing: list[str]) -> Tensor | None:
+def read_mix(result: Path, name: str, sample_rate: int, num_samples: int) -> Tensor | None:
+    """Reads a mix of a result folder, (2, num_samples); None where it is not there.
+
+    Args:
+        result: the folder.
+        name: `mix_target` or `mix_found`.
+        sample_rate: the sample rate to which it is resampled.
+        num_samples: the length to which it is cut, or filled with silence.
+
+    Raises:
+        ValueError: it cannot be decoded.
+    """
     paths = [result / f"{name}.{suffix}" for suffix in ("flac", "wav")]
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
-        missing.append(f"The audio file {name} is not in the result folder.")
         return None
-    audio = read_audio(path, found_graph.sample_rate)
-    return cut(audio, 0, found_graph.num_samples).expand(2, -1)
+    return cut(read_audio(path, sample_rate), 0, num_samples).expand(2, -1)
 
 
 def _stated_folder(found_graph: FoundGraph) -> Path | None:
@@ -113,10 +127,23 @@ def _stated_folder(found_graph: FoundGraph) -> Path | None:
     return found_graph.folder / path if isinstance(path, str) else None
 
 
-def _read_sources(
-    found_graph: FoundGraph, folder: Path | None, stated: bool, changed_tracks: ChangedTracks, missing: list[str]
+def read_sources(
+    found_graph: FoundGraph, tracks: Path | None, changed_tracks: ChangedTracks, missing: list[str]
 ) -> Tensor | None:
-    if folder is None or (stated and not folder.is_dir()):
+    """Reads the dry tracks of a graph, (inputs, 2, L), at their own level; None, and a sentence, where there are none.
+
+    Args:
+        found_graph: the graph.
+        tracks: folder of the song or of its tracks; by default the one that config.yaml names.
+        changed_tracks: whether tracks whose content is another than in the search are refused.
+        missing: takes the sentence.
+
+    Raises:
+        FileNotFoundError: no such folder where one was named.
+        ValueError: tracks that changed since the search, or that cannot be read.
+    """
+    folder = tracks or _stated_folder(found_graph)
+    if folder is None or (tracks is None and not folder.is_dir()):
         missing.append("The dry tracks: their folder is not where it was in the search. HINT: --tracks FOLDER")
         return None
     if changed_tracks == "refuse" and found_graph.origins:

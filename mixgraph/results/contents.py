@@ -39,7 +39,7 @@ _NAMES = {name for name in RESULT_FILES if name not in _AUDIO} | {
 }
 _OTHERS = {CHECKPOINT, SEARCH_LOG, PAGE, "job.json"}  # of a search that was stopped; of a data set's build
 _PAGES = re.compile(r"settings_\d+\.png")  # after the first page, of a graph that is large
-_MARKS = {"graph.json", "parameters.safetensors", "metrics.json"}
+MARKS = {"graph.json", "parameters.safetensors", "metrics.json"}
 _SETTINGS = {"data:", "model:", "pruning:", "result:"}  # sections of a search's config.yaml
 
 
@@ -69,7 +69,7 @@ def _foreign(entries: list[Path]) -> list[Path]:
     """
     unknown = [path for path in entries if _is_unknown(path)]
     names = {path.name for path in entries}
-    if unknown or names <= {*FOUND_AUDIO} or names >= _MARKS:
+    if unknown or names <= {*FOUND_AUDIO} or names >= MARKS:
         return unknown
     return entries
 
