@@ -1,7 +1,8 @@
-"""Lightning datamodules over `mixgraph.songs` and `mixgraph.shards`."""
+"""Lightning datamodules over `mixgraph.songs`, `mixgraph.shards` and `mixgraph.demixing`."""
 
 from .shards import GraphShards
 from .song import SongData
+from .stems import StemData
 from .synthetic import SyntheticSongData
 
-__all__ = ["GraphShards", "SongData", "SyntheticSongData"]
+__all__ = ["GraphShards", "SongData", "StemData", "SyntheticSongData"]

@@ -269,7 +269,7 @@ class Demixer(L.LightningModule):
     def _refuse_broken(self) -> None:
         if self._broken is None or not bool(self._broken):
             return
-        terms = ", ".join(f"{name} {float(term):g}" for name, term in self._terms.items())
+        terms = ", ".join(f"{name} {float(term.detach()):g}" for name, term in self._terms.items())
         bad = [name for name, p in self.named_parameters() if p.grad is not None and not bool(p.grad.isfinite().all())]
         where = f"the gradient of {bad[0]}" + (f" and {len(bad) - 1} more" if len(bad) > 1 else "") if bad else "a loss"
         callback = self.trainer.checkpoint_callback

@@ -106,6 +106,40 @@ def file_rate(path: Path) -> int:
         return int(file.samplerate)
 
 
+def seekable_frames(path: Path) -> int | None:
+    """Returns the samples of each channel of a file that `read_stretch` reads, or None for another one.
+
+    Files whose headers are wrong, that were joined, or whose format knows no places (MP3, Ogg) have to be decoded from
+    their start.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be decoded, see `decode`.
+    """
+    with _naming(path):
+        parts = _parts(path)
+        if len(parts) > 1 or not isinstance(parts[0].source, Path) or parts[0].count != "never":
+            return None
+        with soundfile.SoundFile(str(path)) as file:
+            _check((file.samplerate, file.channels), None)
+            return _claimed(file, parts[0]) if file.seekable() and file.format not in ("MP3", "OGG") else None
+
+
+def read_stretch(path: Path, start: int, stop: int) -> Tensor:
+    """Reads the samples [start, stop) of a file with `seekable_frames`, (channels, stop - start) float32.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it ends before, or cannot be decoded there.
+    """
+    with _naming(path), soundfile.SoundFile(str(path)) as file:
+        file.seek(start)
+        samples = file.read(stop - start, "float32", always_2d=True)
+        if len(samples) < stop - start:
+            raise Damaged(f"samples up to {stop} expected, got {start + len(samples)}. HINT: is the download complete?")
+    return torch.from_numpy(np.ascontiguousarray(samples.T))
+
+
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
     """Turns every failure to read a file into an error whose message names the file."""

@@ -8,8 +8,10 @@
 `subgroups` of song.yaml maps each subgroup to the file names of its tracks, every track once. `tracks` maps a file
 name to settings of that track (TRACK_KEYS): a shorter `name`, `polarity` -1 for a flipped track, and
 `offset_seconds` or `offset_samples` (at the file's own rate), positive where the track is late against the mix.
-`window_seconds` and the texts describe where the audio comes from; they change nothing but the split of a data set
-that a song is in: songs of one `artist` are in one split. Texts are taken as they are written, see `text_files`.
+`stems` maps a demixer's targets, such as vocals, to the file names of tracks that the rule on names (`stem_rule`) would
+put elsewhere; a search takes no notice of it. `window_seconds` and the texts describe where the audio comes from; they
+change nothing but the split of a data set that a song is in: songs of one `artist` are in one split. Texts are taken as
+they are written, see `text_files`.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from mixgraph.songs.song_warning import SongWarning
 from mixgraph.songs.text_files import read_yaml, to_number, to_whole_number
 
 TEXT_KEYS = ("title", "artist", "licence", "source", "mix", "note", "notes", "how", "determinism")
-KEYS = (*TEXT_KEYS, "window_seconds", "subgroups", "tracks")
+KEYS = (*TEXT_KEYS, "window_seconds", "subgroups", "tracks", "stems")
 TRACK_KEYS = ("name", "offset_samples", "offset_seconds", "polarity")
 NO_LICENCE = "not stated"
 MAX_OFFSET_SECONDS = 1e6
@@ -47,6 +49,7 @@ def read_folder(folder: Path, problems: Problems) -> SongDraft:
         warnings=warnings,
         artist=settings.get("artist") or None,
         grouping_problems=grouping_problems,
+        stems=_stems(settings.get("stems", {}), files, problems),
     )
 
 
@@ -153,7 +156,28 @@ def _settings(path: Path, problems: Problems, grouping_problems: list[str]) -> d
         problems.add(f"song.yaml: tracks: {allowed} expected, got {shown_value(tracks)}")
     elif tracks is not None:
         settings["tracks"] = tracks
+    stems = stated.get("stems")
+    if stems is not None and not _is_subgroups(stems):
+        problems.add(f"song.yaml: stems: {{target: [file names]}} expected, got {shown_value(stems)}")
+    elif stems is not None:
+        settings["stems"] = stems
     return settings
+
+
+def _stems(stated: dict[str, list[str]], files: list[Path], problems: Problems) -> dict[str, str]:
+    """File name -> target, from the mapping of targets to file names that song.yaml states."""
+    names = [normal_form(path.name) for path in files]
+    target_of: dict[str, str] = {}
+    for target, members in stated.items():
+        for file in map(normal_form, members):
+            if file not in names:
+                problems.add(
+                    f"song.yaml: stems: {file} matches no file; the files are {', '.join(names) or 'none'}"
+                    f"{closest(file, names)}"
+                )
+            if target_of.setdefault(file, target) != target:
+                problems.add(f"song.yaml: stems: one target for {file} expected, got {target_of[file]} and {target}")
+    return target_of
 
 
 def _tracks(files: list[Path], settings: dict[str, Any], problems: Problems) -> list[TrackFile]:

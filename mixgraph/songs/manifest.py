@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -49,6 +49,7 @@ class SongFiles:
     subgroups: dict[str, tuple[TrackFile, ...]]
     warnings: tuple[SongWarning, ...] = ()
     artist: str | None = None
+    stems: Mapping[str, str] = field(default_factory=dict)  # file name -> target of a demixer, where the song states it
 
     @property
     def tracks(self) -> tuple[TrackFile, ...]:
@@ -103,6 +104,7 @@ class SongDraft:
     artist: str | None = None
     grouping_problems: list[str] = field(default_factory=list)
     name: str = ""  # of the song; that of its folder where empty
+    stems: dict[str, str] = field(default_factory=dict)
 
 
 def complete(draft: SongDraft, folder: Path, layout: str, subgrouping: str, problems: Problems) -> SongFiles | None:
@@ -155,6 +157,7 @@ def complete(draft: SongDraft, folder: Path, layout: str, subgrouping: str, prob
         groups,
         tuple(SongWarning(w.code, visible(w.text)) for w in (*draft.warnings, *left_aside)),
         shown_name(draft.artist) if draft.artist else None,
+        draft.stems,
     )
 
 
