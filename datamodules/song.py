@@ -15,6 +15,7 @@ from mixgraph.search.module import ConsoleModule
 from mixgraph.search.resuming import constructor_settings
 from mixgraph.songs import Song, load_song
 from mixgraph.songs.load import check_sound
+from mixgraph.songs.own_rate import SongRate, resolve_rate
 from mixgraph.songs.training_clips import Clip, ClipReader, SongsReader, StartRange
 
 MAX_STEPS = 1_000_000  # in a stage; a hundred times as many as any search has needed
@@ -30,7 +31,8 @@ class SongData(L.LightningDataModule):
     Args:
         path: folder of the song, or a list of them; where `mix` is given, the folder of its dry tracks.
         layout: `"auto"`, or one of `mixgraph.songs.LAYOUTS`.
-        sample_rate: the sample rate in Hz, to which audio is resampled once. No other setting sets the rate.
+        sample_rate: the sample rate in Hz, to which audio is resampled once. No other setting sets the rate. `"song"`
+            is the rate of the mix, which this argument then stands for everywhere.
         steps_per_stage: the number of clips of a stage (an epoch).
         warm_up_seconds: the start of each clip, which is rendered but not compared with the mix.
         scored_seconds: the length of the rest of each clip, which is compared with the mix.
@@ -52,7 +54,7 @@ class SongData(L.LightningDataModule):
         self,
         path: str | list[str],
         layout: str = "auto",
-        sample_rate: int = 30000,
+        sample_rate: SongRate = 30000,
         steps_per_stage: int = 500,
         warm_up_seconds: float = 1.0,
         scored_seconds: float = 2.8,
@@ -65,14 +67,15 @@ class SongData(L.LightningDataModule):
         memory_limit_gb: float = 4.0,
         mix: str | None = None,
     ) -> None:
-        self.settings = constructor_settings(locals())
+        paths = path if isinstance(path, list) else [path]
+        sample_rate, _ = resolve_rate(sample_rate, paths, layout, mix)
+        self.settings = constructor_settings({n: v for n, v in locals().items() if n != "paths"})
         super().__init__()
         if not 1 <= steps_per_stage <= MAX_STEPS:
             raise ValueError(f"steps_per_stage: at least 1, at most {MAX_STEPS}, got {steps_per_stage}")
         if not (0 <= warm_up_seconds <= MAX_SECONDS and 0 < scored_seconds <= MAX_SECONDS):
             got = f"{warm_up_seconds:g} and {scored_seconds:g}"
             raise ValueError(f"warm_up_seconds, scored_seconds: at least 0, at most {MAX_SECONDS} s, got {got}")
-        paths = path if isinstance(path, list) else [path]
         if not paths:
             raise ValueError("path: the folder of at least one song, got none")
         if mix is not None and len(paths) > 1:

@@ -24,8 +24,10 @@ from mixgraph.results.found_graph import load_result
 from mixgraph.search.checks import check_data, check_trainer
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.settings import with_defaults
+from mixgraph.songs.own_rate import resolve_rate
 
 SEED = 42
+DEFAULT_RATE = 30000
 
 
 class KeepConfig(SaveConfigCallback):
@@ -66,17 +68,19 @@ class SearchCLI(CheckedCLI):
         model = "model.init_args" if self.subclass_mode_model else "model"
         data = "data.init_args" if self.subclass_mode_data else "data"
         parser.link_arguments("budget", "time.budget")
-        parser.link_arguments(f"{data}.sample_rate", f"{model}.sample_rate")
+        parser.link_arguments(f"{data}.sample_rate", f"{model}.sample_rate", compute_fn=_model_rate)
         parser.link_arguments(f"{data}.warm_up_seconds", f"{model}.warm_up_seconds")
         parser.link_arguments(("pruning.console_stages", "pruning.rounds"), "trainer.max_epochs", compute_fn=add)
         for target in (f"{data}.seed", f"{model}.seed", "pruning.seed"):
             parser.link_arguments("seed_everything", target, compute_fn=_seed)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Reports unregistered names (of processors, samplers and the like) as errors of the parser."""
+        """Reports unregistered names (of processors, samplers and the like) as errors; puts in the song's rate."""
         super().parse_arguments(parser, args)
         subcommand = self.config.get("subcommand")
-        pruning = (self.config if subcommand is None else self.config[subcommand])["pruning"]
+        config = self.config if subcommand is None else self.config[subcommand]
+        _put_in_rate(config)
+        pruning = config["pruning"]
         for name, registry in (("sampler", SAMPLERS), ("order", ORDERS)):
             try:
                 registry.find(pruning[name])
@@ -151,6 +155,26 @@ class SearchCLI(CheckedCLI):
             # Lightning would wait for a validation, which a search does not have.
             if isinstance(callback, ModelCheckpoint) and callback._save_on_train_epoch_end is None:
                 callback._save_on_train_epoch_end = True
+
+
+def _model_rate(sample_rate: Any) -> Any:
+    """The rate of the console for that of the data, until the song's own is put in."""
+    return DEFAULT_RATE if sample_rate == "song" else sample_rate
+
+
+def _put_in_rate(config: Any) -> None:
+    """Puts the rate of the song's mix in place of `data.sample_rate: song`, so that all that follows has a number."""
+    data, model = (config[group].get("init_args", config[group]) for group in ("data", "model"))
+    if data.get("sample_rate") != "song":
+        return
+    path = data.get("path")
+    if path is None:
+        raise ValueError("data.sample_rate: song is the rate of a song's mix, got no path of a song; give Hz")
+    paths = path if isinstance(path, list) else [path]
+    rate, notes = resolve_rate("song", paths, data.get("layout", "auto"), data.get("mix"))
+    data["sample_rate"] = model["sample_rate"] = rate
+    for note in notes:
+        rank_zero_info(note)
 
 
 def _is_checkpointing(callback: Any) -> bool:

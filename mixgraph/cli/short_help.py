@@ -45,7 +45,9 @@ class ShortHelp:
     options: dict[str, tuple[HelpOption, ...]]
 
 
-_SAMPLE_RATE = HelpOption("--data.sample_rate HZ", "rate at which audio is processed", "data.sample_rate", 30000)
+_SAMPLE_RATE = HelpOption(
+    "--data.sample_rate HZ", "rate of the search; song: that of the mix", "data.sample_rate", 30000
+)
 _MIX = HelpOption("--mix FILE --tracks FOLDER", "a mix and the folder of its dry tracks, in place of SONG")
 _SUBGROUPING = HelpOption("--data.subgrouping RULE", "auto, rule, or one_per_track", "data.subgrouping", "auto")
 _OVERWRITE = HelpOption("--result.overwrite BOOL", "replace a result that is there", "result.overwrite", False)

@@ -2,21 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from mixgraph.dsp.resample import resample
+from mixgraph.shipped import song_path
 from mixgraph.songs.decode import decode, file_rate, stream
+from mixgraph.songs.layouts import collect_files
 from mixgraph.songs.load import hash_files
-from mixgraph.songs.manifest import SongFiles, TrackFile
+from mixgraph.songs.manifest import Problems, SongFiles, TrackFile
 from mixgraph.songs.song import Song
 
 
 def own_rate(song: Song) -> int:
     """Returns the sample rate in Hz of the file of a song's mix; the song's rate where it was not read from files."""
     return song.sample_rate if song.files is None else file_rate(song.files.mix)
+
+
+SongRate = int | Literal["song"]
+"""A sample rate in Hz, or that of the song's mix."""
+
+
+def resolve_rate(
+    sample_rate: SongRate, paths: Sequence[str | Path], layout: str = "auto", mix: str | Path | None = None
+) -> tuple[int, list[str]]:
+    """Returns a sample rate in Hz; for `"song"` that of the songs' mixes, and a line on files that have another one.
+
+    Reads no more than which files the songs have, and how they begin.
+
+    Args:
+        sample_rate: in Hz, or `"song"`.
+        paths: folders of songs; where `mix` is given, the folder of its dry tracks.
+        layout: a name in `layouts.LAYOUTS`, or `"auto"`.
+        mix: the file of the mix, if it is not in the folder of the (one) song.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: files that cannot be read, or mixes of several sample rates.
+    """
+    if sample_rate != "song":
+        return sample_rate, []
+    mixes: dict[int, list[str]] = {}
+    others: Counter[int] = Counter()
+    for path in paths:
+        mix_file, tracks = _files_of(path, layout, mix)
+        mixes.setdefault(file_rate(mix_file), []).append(str(path))
+        others.update(file_rate(track.path) for track in tracks)
+    if len(mixes) > 1:
+        found = "; ".join(f"{rate} Hz: {', '.join(names)}" for rate, names in sorted(mixes.items()))
+        raise ValueError(
+            f"data.sample_rate: song: mixes of one rate are needed, got {found}. HINT: search them one by one, or give "
+            "a number of Hz"
+        )
+    (rate,) = mixes
+    odd = ", ".join(f"{count} at {other} Hz" for other, count in sorted(others.items()) if other != rate)
+    resampled = f"; tracks are resampled to it: {odd}" if odd else ""
+    return rate, [f"Sample rate of the search: {rate} Hz, that of the mix{resampled}."]
+
+
+def _files_of(path: str | Path, layout: str, mix: str | Path | None) -> tuple[Path, list[TrackFile]]:
+    """Returns the mix and the tracks of a song; problems beside a missing mix are told when the song is read."""
+    folder = song_path(path).resolve()
+    problems = Problems(folder)
+    _, draft = collect_files(folder, layout, "auto", problems, None if mix is None else song_path(mix).resolve())
+    if draft.mix is None:
+        raise problems.error()
+    return draft.mix, draft.tracks
 
 
 class OwnRateSong:

@@ -497,12 +497,37 @@ def test_bad_settings_are_refused_before_training(option, message, tiny_song, mo
     assert not (tmp_path / "r").exists()
 
 
+def test_the_rate_of_a_song_that_is_not_there_is_refused_in_one_line(monkeypatch, tmp_path) -> None:
+    with pytest.raises(SystemExit, match=r"^mixgraph: .*none: folder expected, got none"):
+        run(monkeypatch, "fit", *settings(tmp_path / "none", tmp_path / "r", data__sample_rate="song"))
+
+
 @pytest.mark.parametrize("option", ["--model.trck_chain=e", "--pruning.sampler=random", "--data.sample_rate=fast"])
 def test_misspelt_options_are_refused(option, tiny_song, monkeypatch, tmp_path, capsys) -> None:
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, "fit", *settings(tiny_song, tmp_path / "r"), option)
     assert stop.value.code == 2
     assert option.split("=")[0].lstrip("-").split(".")[-1] in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_a_search_at_the_rate_of_the_song_has_its_number_everywhere(tiny_song, monkeypatch, tmp_path, caplog) -> None:
+    """Also on the way from its own configuration and checkpoint, and beside the same search with the number."""
+    fixed = {"pruning__rounds": 1, "data__steps_per_stage": 2}
+    run(monkeypatch, "fit", *settings(tiny_song, tmp_path / "word", data__sample_rate="song", **fixed))
+    assert "Sample rate of the search: 8000 Hz, that of the mix." in caplog.text
+    run(monkeypatch, "fit", *settings(tiny_song, tmp_path / "number", **fixed))
+    for file in ("graph.json", "parameters.safetensors", "metrics.json"):
+        assert (tmp_path / "word" / file).read_bytes() == (tmp_path / "number" / file).read_bytes(), file
+    assert yaml.safe_load((tmp_path / "word" / "config.yaml").read_text())["data"]["sample_rate"] == 8000
+    again = [
+        "--config",
+        tmp_path / "word" / "config.yaml",
+        "--data.sample_rate=song",
+        f"--result.path={tmp_path}/again",
+    ]
+    run(monkeypatch, "fit", *again)
+    assert (tmp_path / "again" / "graph.json").read_bytes() == (tmp_path / "word" / "graph.json").read_bytes()
 
 
 @pytest.mark.long

@@ -363,3 +363,11 @@ def test_overrides_and_seeds_reach_the_settings(config) -> None:
     assert settings["seed_everything"] == 5
     assert settings["pruning"]["tolerance"] == 0.05
     assert settings["data"]["sample_rate"] == 8000
+
+
+def test_jobs_of_songs_at_their_own_rates_say_which(songs, config, tmp_path) -> None:
+    settings = resolve_settings([str(config)], ["--data.sample_rate=song"])
+    assert settings["data"]["sample_rate"] == "song"
+    sources, _ = find_sources([songs / "tiny"], FileHashes(tmp_path / "hashes.json"))
+    (job,) = make_jobs(sources, 1, settings)
+    assert job.config["data"]["sample_rate"] == job.record()["settings"]["data"]["sample_rate"] == 8000

@@ -15,6 +15,7 @@ from mixgraph.dataset import BuildFolder, Job, SongSource
 from mixgraph.dataset.reasons import readable, reason
 from mixgraph.registry import imported_extensions
 from mixgraph.search.settings import with_defaults
+from mixgraph.songs.own_rate import resolve_rate
 from tools.dataset.outcome import Outcome, Task, Workers
 from tools.dataset.progress import BuildProgress
 from tools.dataset.worker import Request, command
@@ -45,8 +46,17 @@ def resolve_settings(configs: Sequence[str], overrides: Sequence[str]) -> dict[s
 
 def make_jobs(songs: Sequence[SongSource], runs: int, settings: dict[str, Any]) -> list[Job]:
     """Lists the searches of all songs, those that take longest first."""
-    jobs = [Job(song, run, settings) for song in songs for run in range(runs)]
+    jobs = [Job(song, run, _at_own_rate(settings, song)) for song in songs for run in range(runs)]
     return sorted(jobs, key=lambda job: (-job.work, job.name))
+
+
+def _at_own_rate(settings: dict[str, Any], song: SongSource) -> dict[str, Any]:
+    """Puts a song's rate in place of `data.sample_rate: song`, so that its record says at which it was searched."""
+    data = settings["data"]
+    if data.get("sample_rate") != "song":
+        return settings
+    rate, _ = resolve_rate("song", [song.folder], data.get("layout", "auto"))
+    return settings | {"data": data | {"sample_rate": rate}}
 
 
 def run_searches(
