@@ -15,7 +15,7 @@ from mixgraph.page.material import ChangedTracks
 from mixgraph.system.files import write_atomically
 
 _STYLES = ("page.css", "tables.css", "comparison.css")
-_SCRIPTS = ("tools.js", "listening.js", "tables.js", "comparison.js")
+_SCRIPTS = ("tools.js", "player.js", "listening.js", "tables.js", "comparison.js")
 
 
 def write_comparison(

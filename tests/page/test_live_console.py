@@ -13,9 +13,9 @@ from mixgraph.results.found_graph import FoundGraph
 RATE = 8000
 
 
-def console_material(types: str = "ecgd") -> Material:
+def console_material(types: str = "ecgd", master: str = "") -> Material:
     generator = torch.Generator().manual_seed(0)
-    graph = build_console({"drums": ("kick", "snare"), "all": ("vox",)}, types, "c", name="Tiny")
+    graph = build_console({"drums": ("kick", "snare"), "all": ("vox",)}, types, "c", name="Tiny", master_chain=master)
     processors = make_processors(RATE)
     parameters = {t: processors[t].sample_initial_values(n, generator, 0.3) for t, n in graph.count().items()}
     weights = torch.full((len(graph.processors),), 0.5)
@@ -76,13 +76,14 @@ def test_changes_are_heard_listed_and_saved(wait, open_page, tmp_path) -> None:
     wait(page, "mixgraphPlayer.liveGain.gain.value < 1e-3 && mixgraphPlayer.voices.target.gain.gain.value > 0.5")
 
 
-RESIDUAL = """() => {
+RESIDUAL = """([loud, recorded]) => {
   const { context, engine, voices, data, number } = mixgraphPlayer;
   const [error, whole] = [0, 0].map(() => new AnalyserNode(context, { fftSize: 2048 }));
-  const inverted = new GainNode(context, { gain: -data.excerpts[number].audio.found.scale });
-  engine.align(voices.found.source).connect(inverted).connect(error);
-  engine.output.connect(error);
-  engine.output.connect(whole);
+  const inverted = new GainNode(context, { gain: -data.excerpts[number].audio[recorded].scale });
+  const sound = loud === "live" ? engine.output : engine.tap(...loud);
+  voices[recorded].source.connect(inverted).connect(error);
+  sound.connect(error);
+  sound.connect(whole);
   const energy = (meter) => {
     const sound = new Float32Array(2048);
     meter.getFloatTimeDomainData(sound);
@@ -102,7 +103,45 @@ def test_the_live_voice_runs_in_time_with_the_recordings(wait, open_page, tmp_pa
     wait(page, "mixgraphPlayer.name === 'live'")
     page.get_by_role("button", name="Play").click()
     wait(page, "mixgraphPlayer.playing")
-    page.evaluate(RESIDUAL)
-    wait(page, "residual() < -40")
+    page.evaluate(RESIDUAL, ["live", "found"])
+    wait(page, "residual() < -65")
     wait(page, "mixgraphPlayer.now() < 1")
-    wait(page, "residual() < -40")
+    wait(page, "residual() < -65")
+
+
+@pytest.mark.long
+def test_voices_join_what_plays_in_time_and_without_a_restart(wait, open_page, tmp_path) -> None:
+    """The console, which is built while a recording plays; parts before and after their chains; a dry track."""
+    write_page(tmp_path / "page.html", console_material("ecg", "g"), excerpts="0.25-2")
+    page = open_page(tmp_path / "page.html")
+    page.get_by_role("button", name="Play").click()
+    wait(page, "mixgraphPlayer.playing && mixgraphPlayer.now() > 0.1")
+    page.evaluate("window.first = [mixgraphPlayer.voices.target.source, mixgraphPlayer.startFrame]")
+    page.get_by_label("A part of the mix alone").select_option("vox")
+    wait(page, "mixgraphPlayer.name === 'after t2'")
+    wait(page, "mixgraphPlayer.taps.get('after t2').gain.value > 0.99")
+    master = page.evaluate("mixgraphPlayer.data.console.groups.find((g) => g.kind === 'master').id")
+    page.evaluate(RESIDUAL, [[master, "after"], "found"])
+    wait(page, "residual() < -65")
+    page.get_by_role("button", name="Before its chain").click()
+    wait(page, "mixgraphPlayer.name === 'track 2' && mixgraphPlayer.voices['track 2'].gain.gain.value > 0.2")
+    page.evaluate(RESIDUAL, [["t2", "before"], "track 2"])
+    wait(page, "residual() < -75")
+    assert page.get_by_role("button", name="Before its chain").get_attribute("aria-pressed") == "true"
+    page.get_by_role("button", name="Target", exact=True).click()
+    wait(page, "mixgraphPlayer.voices.target.gain.gain.value > 0.2")
+    assert page.evaluate("first[0] === mixgraphPlayer.voices.target.source && first[1] === mixgraphPlayer.startFrame")
+
+
+@pytest.mark.long
+def test_the_keyboard_moves_through_the_excerpt_and_chooses_a_loop(wait, open_page, tmp_path) -> None:
+    write_page(tmp_path / "page.html", console_material("ecg"))
+    page = open_page(tmp_path / "page.html")
+    page.locator(".spectra").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("mixgraphPlayer.now()") == pytest.approx(1)
+    page.keyboard.press("[")
+    assert page.evaluate("mixgraphPlayer.loop") == [1, 2]
+    page.keyboard.press("Escape")
+    page.keyboard.press("Home")
+    assert page.evaluate("[mixgraphPlayer.loop, mixgraphPlayer.now()]") == [None, 0]
