@@ -11,7 +11,7 @@ _DESCRIPTION = (
     "Writes a found graph as files for a studio. What a format cannot carry, or carries nearly, is listed in the "
     "export's export_report.txt. The tracks must be those of the search, by their content."
 )
-FORMAT_NAMES = ("stems", "impulses", "sheet", "dawproject")
+FORMAT_NAMES = ("stems", "impulses", "sheet", "dawproject", "reaper")
 """The formats that the help names; a test compares them with the registry, whose import loads torch."""
 
 

@@ -18,7 +18,7 @@ from mixgraph.exports.source import open_source
 from mixgraph.results.publish import FolderKind, Place, publish_folder
 from mixgraph.system.files import naming, sync_folder, sync_tree, temporary_path, write_atomically
 
-_SHIPPED = ("stems", "impulses", "sheet", "dawproject")
+_SHIPPED = ("stems", "impulses", "sheet", "dawproject", "reaper")
 """Modules of this package that register a format each."""
 _EXPORT = FolderKind("export", foreign_entries, lambda folder: (folder / REPORT).is_file())
 _REMEDY = "choose another name or give --overwrite"
