@@ -4,6 +4,7 @@
 - `excerpts`: the stretches of the song that can be heard, and their files inside the page.
 - `pictures`: spectrograms as small pictures.
 - `sentences`: what was done to a track, in a plain sentence.
+- `stages`: the console and what each round of pruning left of it, drawn.
 - `content`: everything that the page shows, as JSON.
 - `document`: a page as one HTML file, below a size.
 - `write`: the page of a result.

@@ -12,6 +12,7 @@ from torch import Tensor
 from mixgraph.names import visible
 from mixgraph.page.material import Material
 from mixgraph.page.sentences import sentence
+from mixgraph.page.stages import Stages, points, search_stages, stages_content
 from mixgraph.processors.readings import Curve, Decay, Gains, Reading, Response, Taps
 from mixgraph.report.drawing.palette import type_colour, type_label, type_order
 from mixgraph.report.settings import NodeSettings, read_settings
@@ -28,6 +29,7 @@ def result_content(material: Material) -> dict[str, Any]:
     settings = read_settings(found_graph.graph, found_graph.processors, *values, found_graph.loss_increases)
     graph = found_graph.graph
     chains = {place: list(chain) for place, chain in groupby(settings, key=lambda node: node.place)}
+    stages, why_none = _stages(material)
     places = [graph.label(node) for node, kind in enumerate(graph.types) if kind in ("input", "mix")]
     return {
         "title": visible((metrics.song.title if metrics else "") or found_graph.name),
@@ -35,14 +37,28 @@ def result_content(material: Material) -> dict[str, Any]:
         "sampleRate": found_graph.sample_rate,
         "seconds": found_graph.num_samples / found_graph.sample_rate,
         "tracks": [visible(graph.names[node]) for node in graph.inputs],
-        "missing": list(material.missing),
+        "missing": [*material.missing, *why_none],
         "chains": [{"place": place, "sentence": sentence(chains.get(place, ()))} for place in places],
         "nodes": [_node(node) for node in settings],
         "verdict": _verdict(material),
         "types": _types(material),
         "course": _course(material),
+        "stages": None if stages is None else stages_content(stages, material.trace),
+        "points": points(stages, material.trace),
         "rounds": [_round(row) for row in material.trace if row.get("kind") == "round"],
     }
+
+
+def _stages(material: Material) -> tuple[Stages | None, list[str]]:
+    """Returns the graphs of the search, or why they are not known; nothing where there were no rounds of pruning."""
+    found_graph = material.found_graph
+    rounds = [row for row in material.trace if row.get("kind") == "round"]
+    if not rounds:
+        return None, []
+    try:
+        return search_stages(found_graph.graph, material.config, rounds, found_graph.folder), []
+    except (FileNotFoundError, ValueError) as error:
+        return None, [f"The console and what each round removed cannot be drawn: {error}."]
 
 
 def _node(node: NodeSettings) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -33,6 +33,7 @@ class Material:
         log: rows of log.csv.
         missing: a sentence for every part that is not there.
         level: the factor that sources and mixes were multiplied by.
+        config: the settings of the search; empty where they are not known.
     """
 
     found_graph: FoundGraph
@@ -43,6 +44,7 @@ class Material:
     log: Sequence[dict[str, Any]]
     missing: tuple[str, ...]
     level: float = 1.0
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_material(result: Path, tracks: Path | None, changed_tracks: ChangedTracks = "refuse") -> Material:
@@ -66,13 +68,15 @@ def read_material(result: Path, tracks: Path | None, changed_tracks: ChangedTrac
         if mix is None:
             missing.append(f"The audio file {name} is not in the result folder.")
     sources = read_sources(found_graph, tracks, changed_tracks, missing)
+    config = _read_part(found_graph.config, "the settings of the search (config.yaml)", missing) or {}
     if sources is not None:
         found_mix = found_graph.render(sources)
     trace = _read_part(found_graph.trace, "the trials of the search (trace.jsonl)", missing)
     log = _read_part(found_graph.log, "the course of the search (log.csv)", missing)
     if found_graph.metrics is None:
         missing.append("The figures of a search: this graph was saved without them.")
-    return Material(found_graph, sources, target, found_mix, trace or [], log or [], tuple(missing))
+    audio = sources, target, found_mix
+    return Material(found_graph, *audio, trace or [], log or [], tuple(missing), config=config)
 
 
 def searched_material(result: Path, song: Song, found_mix: Tensor) -> Material:
@@ -85,7 +89,7 @@ def searched_material(result: Path, song: Song, found_mix: Tensor) -> Material:
     """
     found_graph = load_result(result)
     rows = found_graph.trace(), found_graph.log()
-    return Material(found_graph, song.sources, song.mix, found_mix, *rows, (), song.level)
+    return Material(found_graph, song.sources, song.mix, found_mix, *rows, (), song.level, found_graph.config())
 
 
 def _read_part(read: Callable[[], T], what: str, missing: list[str]) -> T | None:

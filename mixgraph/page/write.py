@@ -15,7 +15,16 @@ from mixgraph.page.web_audio import console_model, engine_script
 from mixgraph.report.drawing.draw import draw_svg
 from mixgraph.system.files import write_atomically
 
-_SCRIPTS = ("tools.js", "drawing.js", "player.js", "listening.js", "figures.js", "console.js")
+_SCRIPTS = (
+    "tools.js",
+    "drawing.js",
+    "stages.js",
+    "player.js",
+    "listening.js",
+    "figures.js",
+    "scatter.js",
+    "console.js",
+)
 _START = "page.js"
 
 

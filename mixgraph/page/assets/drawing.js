@@ -1,12 +1,9 @@
 /* The drawing of the graph: pan, zoom, and a way through its nodes by mouse, touch and keys. */
-function startDrawing(data, choose) {
-  const box = document.getElementById("drawing"), svg = box.querySelector("svg");
-  const nodes = [...svg.querySelectorAll("g.node")], full = svg.viewBox.baseVal;
-  const view = { x: full.x, y: full.y, w: full.width, h: full.height };
+function startDrawing(choose) {
+  const box = document.getElementById("drawing");
+  let svg, nodes, view, widest;
   const show = () => svg.setAttribute("viewBox", `${view.x} ${view.y} ${view.w} ${view.h}`);
-  const zoom = (factor, cx, cy) => { const f = Math.max(60 / view.w, Math.min(factor, (1.5 * full0.w) / view.w)); view.x = cx - (cx - view.x) * f; view.y = cy - (cy - view.y) * f; view.w *= f; view.h *= f; show(); };
-  const full0 = { w: view.w, h: view.h };
-  svg.removeAttribute("width"); svg.removeAttribute("height"); svg.setAttribute("preserveAspectRatio", "xMinYMin meet");
+  const zoom = (factor, cx, cy) => { const f = Math.max(60 / view.w, Math.min(factor, widest / view.w)); view.x = cx - (cx - view.x) * f; view.y = cy - (cy - view.y) * f; view.w *= f; view.h *= f; show(); };
   box.addEventListener("wheel", (e) => {
     if (!e.ctrlKey) return;
     e.preventDefault();
@@ -40,7 +37,7 @@ function startDrawing(data, choose) {
     }
     return best;
   };
-  nodes.forEach((g, i) => {
+  const prepare = (g, i) => {
     const title = g.querySelector("title").textContent;
     g.setAttribute("role", "button"); g.setAttribute("aria-label", title); g.setAttribute("tabindex", i ? "-1" : "0");
     if (!["input", "mix", "output"].includes(g.dataset.type)) g.querySelector("text").classList.add("letter");
@@ -53,14 +50,39 @@ function startDrawing(data, choose) {
       if (to) pick(to, true);
       if (e.key === "+" || e.key === "-") { const m = middle(g); zoom(e.key === "+" ? 0.8 : 1.25, m.x, m.y); }
     });
-  });
-  const first = nodes.find((g) => !["input", "mix", "output"].includes(g.dataset.type));
+  };
+  const isProcessor = (g) => !["input", "mix", "output"].includes(g.dataset.type);
+  const find = (number) => nodes.find((g) => Number(g.dataset.node) === number);
+  /* Takes a drawing in place of the one that is there; what was bypassed or muted in that stays so. */
+  function adopt(drawing) {
+    const off = new Set((nodes || []).filter((g) => g.classList.contains("off")).map((g) => g.dataset.node));
+    svg = drawing; nodes = [...svg.querySelectorAll("g.node")];
+    const full = svg.viewBox.baseVal;
+    view = { x: full.x, y: full.y, w: full.width, h: full.height }; widest = 1.5 * full.width;
+    svg.removeAttribute("width"); svg.removeAttribute("height"); svg.setAttribute("preserveAspectRatio", "xMinYMin meet");
+    nodes.forEach(prepare);
+    for (const g of nodes) g.classList.toggle("off", off.has(g.dataset.node));
+    box.replaceChildren(svg);
+  }
+  adopt(box.querySelector("svg"));
+  const first = nodes.find(isProcessor);
   if (first) pick(first, false);
+  return { adopt, has: (number) => Boolean(find(number)), pick: (number, focus) => { const g = find(number) || nodes.find(isProcessor); if (g) pick(g, focus); } };
+}
+function heading(node) {
+  const mark = make("span", { class: "type" }); mark.style.background = node.colour;
+  return make("h3", { dir: "auto" }, mark, node.name);
 }
 function inspect(data, number, group) {
   const box = document.getElementById("inspector"), node = data.nodes.find((n) => n.node === number);
+  const gone = data.stages && data.stages.removed[number];
+  if (gone) {
+    box.replaceChildren(
+      heading(gone), make("p", { class: "quiet", dir: "auto" }, gone.place), make("p", {}, `Removed in round ${gone.round + 1}. Settings of removed processors are not kept.`),
+      ...(gone.weight === null ? [] : [make("p", {}, `Dry/wet weight after training the console ${(100 * gone.weight).toFixed(0)} %`), make("p", {}, `Loss without it, then: ${signed(gone.loss)}`)]));
+    return;
+  }
   if (!node) { box.replaceChildren(make("h3", { dir: "auto" }, group.querySelector("title").textContent)); return; }
-  const mark = make("span", { class: "type" }); mark.style.background = node.colour;
   const label = `${node.name} of ${node.place}: ${node.text}`, curve = node.curve;
   let picture = "";
   if (curve && curve.lines) picture = plot(curve, label, node.colour);
@@ -70,6 +92,7 @@ function inspect(data, number, group) {
     picture = make("p", { class: "quiet" }, loud.map((t) => `${t[0]} ${t[1].toFixed(0)} ms ${t[2].toFixed(1)} dB`).join(", "));
   }
   box.replaceChildren(
-    make("h3", { dir: "auto" }, mark, node.name), make("p", { class: "quiet", dir: "auto" }, node.place), make("p", {}, node.text || ""), picture,
-    make("p", {}, `Dry/wet weight ${(100 * node.weight).toFixed(0)} %`), make("p", {}, `Loss without it: ${signed(node.loss)}`));
+    heading(node), make("p", { class: "quiet", dir: "auto" }, node.place), make("p", {}, node.text || ""), picture,
+    make("p", {}, `Dry/wet weight ${(100 * node.weight).toFixed(0)} %`), make("p", {}, `Loss without it: ${signed(node.loss)}`),
+    node.foundIn ? make("p", {}, `Found in ${node.foundIn[0]} of ${node.foundIn[1]} runs`) : "");
 }

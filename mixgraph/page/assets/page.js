@@ -4,5 +4,6 @@
   showHead(data); showChains(data); showFigures(data);
   const player = (window.mixgraphPlayer = startListening(data));
   const controls = startConsole(data, player);
-  startDrawing(data, (number, group) => { inspect(data, number, group); controls(number); });
+  const drawing = startDrawing((number, group) => { inspect(data, number, group); controls(number); });
+  showPoints(data, startStages(data, drawing));
 })();

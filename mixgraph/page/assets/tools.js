@@ -46,9 +46,9 @@ function plot(curve, label, colour) {
   return svg;
 }
 /* Bars from zero: rows of {name, value, colour, text}. */
-function bars(rows, label) {
+function bars(rows, label, widest = 130) {
   const W = 340, H = 24 * rows.length + 6, most = Math.max(...rows.map((r) => Math.abs(r.value)), 1e-9);
-  const signedBars = rows.some((r) => r.value < 0), zero = signedBars ? 190 : 150, room = signedBars ? 80 : 130;
+  const signedBars = rows.some((r) => r.value < 0), zero = signedBars ? 190 : 150, room = signedBars ? 80 : widest;
   const svg = draw("svg", { class: "plot", viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": label });
   rows.forEach((r, i) => {
     const w = (Math.abs(r.value) / most) * room, y = 24 * i + 4;
