@@ -70,6 +70,7 @@ def build(options: argparse.Namespace, overrides: Sequence[str], console: Consol
         rules = QualityRules(**{rule.name: getattr(options, rule.name) for rule in QualityRules.rules()})
         dataset = _Dataset(folder, options.name or out.name, settings, rules, options, texts)
         assessments = _write(dataset, _assess(folder, jobs, songs, rules), unreadable, console)
+        _write_page(out, console)
     _print_summary(assessments, unreadable, console)
     return len(unreadable) + sum(bool(song.failures) and not song.unusable for song in assessments)
 
@@ -147,6 +148,14 @@ def _write(
     choice = choice_section(describe_choice(quality, songs, list(unreadable), options.runs))
     write_card(out / "shards", replace(dataset.texts, name=dataset.name, choice=choice), index=packaged.index)
     return songs
+
+
+def _write_page(out: Path, console: Console) -> None:
+    from mixgraph.page.songs_page import INDEX, write_dataset_page
+
+    _, notes = write_dataset_page(out / INDEX, [out])
+    for note in notes:
+        console.print(visible(note), markup=False, highlight=False)
 
 
 def _devices(settings: dict[str, Any]) -> list[str]:

@@ -36,7 +36,7 @@ def build_dataset_parser() -> argparse.ArgumentParser:
 
     What is in DIR: `results/SONG/run_N` (complete or absent), `songs.jsonl` (every song: verdict, measurements, runs
     and their agreement for each processor), `failures.jsonl`, `rejected.jsonl`, `quality.json` (the rules, their
-    reasons and effect) and `shards/` with its card.
+    reasons and effect), `index.html` (a page of all songs) and `shards/` with its card.
 
     The exit code is 0 if all is done, 1 if songs failed or the arguments cannot be used, 2 if options are not
     understood, and 143 if SIGTERM ended it. Stopped searches are resumed from their last stage.

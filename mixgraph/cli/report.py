@@ -1,4 +1,4 @@
-"""`python -m mixgraph report RESULT... --out page.html`: writes the page of a result, or of several side by side."""
+"""`python -m mixgraph report RESULT... --out page.html`: writes the page of a result, of several, or of a dataset."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ _DESCRIPTION = (
     "Writes a result as one HTML page that opens from the disk: the graph with the settings of every processor, "
     "excerpts to compare by ear, spectrograms, and the course of the search. The page fetches nothing. It has the "
     "song's audio in it, under the song's licence, unless --no-audio is given. Several results of one song are shown "
-    "side by side."
+    "side by side; results of several songs, or the folder of a dataset that build-dataset wrote, are a table of songs "
+    "with their statistics and links to their pages."
 )
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
     parser = argparse.ArgumentParser(description=_DESCRIPTION)
-    parser.add_argument("result", type=Path, nargs="+", metavar="RESULT", help="result folders of searches")
+    parser.add_argument(
+        "result", type=Path, nargs="+", metavar="RESULT", help="result folders of searches, or folders of datasets"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the page to write (.html)")
     parser.add_argument("--tracks", type=Path, help="folder of the song, where it is not where the search read it")
     parser.add_argument(
@@ -56,6 +59,7 @@ def _write(options: argparse.Namespace) -> tuple[float, Sequence[str]]:
     from mixgraph.page.comparison import read_results, sort_folders
     from mixgraph.page.comparison_write import write_comparison
     from mixgraph.page.material import read_material
+    from mixgraph.page.songs_page import write_dataset_page, write_songs_page
     from mixgraph.page.write import write_page
     from mixgraph.shipped import song_path
 
@@ -66,14 +70,26 @@ def _write(options: argparse.Namespace) -> tuple[float, Sequence[str]]:
         "whole": options.whole,
         "megabytes": options.megabytes,
     }
-    if len(options.result) == 1:
-        material = read_material(options.result[0], tracks, options.changed_tracks)
+    folders, datasets = sort_folders(options.result)
+    if datasets:
+        _refuse_audio(options, "of a dataset")
+        return write_dataset_page(options.out, datasets, megabytes=options.megabytes)
+    if len(folders) == 1:
+        material = read_material(folders[0], tracks, options.changed_tracks)
         return write_page(options.out, material, **listening), material.missing
-    folders, _ = sort_folders(options.result)
     results, damaged = read_results(folders)
-    others = [result.name for result in results if not result.is_of_the_song_of(results[0])]
-    if others:
-        raise ValueError(f"result: results of one song expected, got {results[0].name} and {', '.join(others)}")
+    if not all(result.is_of_the_song_of(results[0]) for result in results):
+        _refuse_audio(options, "of results of several songs")
+        return write_songs_page(options.out, results, damaged, megabytes=options.megabytes)
     return write_comparison(
         options.out, results, damaged, tracks=tracks, changed_tracks=options.changed_tracks, **listening
     )
+
+
+def _refuse_audio(options: argparse.Namespace, what: str) -> None:
+    asked = [name for name in ("excerpts", "whole", "tracks") if getattr(options, name)]
+    if asked:
+        raise ValueError(
+            f"{asked[0]}: a page {what} has no audio, so that none can be chosen. HINT: give results of one song, or "
+            f"leave --{asked[0]} out"
+        )

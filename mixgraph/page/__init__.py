@@ -9,5 +9,6 @@
 - `document`: a page as one HTML file, below a size.
 - `write`: the page of a result.
 - `comparison`, `comparison_content`, `comparison_audio`, `comparison_write`: several results of a song side by side.
+- `song_rows`, `songs_page`: a table of many songs and their statistics; the index page of a dataset.
 - `web_audio`: a found graph as a description that the page's audio engine builds its console from.
 """

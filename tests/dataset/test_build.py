@@ -49,7 +49,7 @@ def test_every_song_ends_in_a_result_folder(plain, songs) -> None:
     assert "3 accepted, 0 rejected, 0 failed" in output
     assert not (out / "work").exists()
     assert not list(out.rglob("*.partial"))
-    assert not list(out.rglob("*.html"))  # pages are made of the results that someone asks for
+    assert list(out.rglob("*.html")) == [out / "index.html"]  # songs have pages where someone asks for them
     for name in ("duo", "tiny", "zoo"):
         result = load_result(out / "results" / name / "run_0")
         assert 0 < len(result.graph.processors) <= 5
@@ -57,6 +57,7 @@ def test_every_song_ends_in_a_result_folder(plain, songs) -> None:
     assert (settings["data"]["path"], settings["data"]["sample_rate"], settings["seed_everything"]) == ("duo", 8000, 42)
     assert [row["status"] for row in rows(out / "songs.jsonl")] == ["accepted"] * 3
     assert rows(out / "songs.jsonl")[0]["search"]["agreement"] is None
+    assert all(f'"song":"{name}"' in (out / "index.html").read_text().replace(" ", "") for name in ("duo", "tiny"))
 
 
 def test_no_path_of_this_machine_is_in_a_result(plain, songs) -> None:
