@@ -73,7 +73,8 @@ def move(module, to_gpu) -> None:
             part._buffers[name] = to_gpu(value)
 
 
-@pytest.mark.parametrize("console", [pytest.param("letters", marks=pytest.mark.long), "splitters"])
+@pytest.mark.long
+@pytest.mark.parametrize("console", ["letters", "splitters"])
 def test_a_search_stays_on_its_device(data, console, request) -> None:
     song, clip = data.song, data.clips()(0)
     module = ConsoleModule(sample_rate=RATE, **CONSOLES[console])

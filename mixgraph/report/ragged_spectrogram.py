@@ -26,6 +26,7 @@ LOWEST_HZ, NUM_BANDS = 40.0, 120
 _HIGHEST = 0.97  # of half the sample rate
 _RANGE_DB, _ERROR_LIMIT_DB = 80.0, 20.0
 _SECONDS_AT_ONCE = 20
+_ERROR_SECONDS = 0.05  # over which errors are those of mean powers: momentary levels of noise differ by chance
 _CHANNELS = ("mid", "side")
 
 
@@ -109,12 +110,19 @@ def _pooled(power: Tensor, max_columns: int) -> Tensor:
     return padded / real
 
 
+def _calmed(levels: Tensor, seconds: float) -> Tensor:
+    """The levels (dB) of powers that are averaged over `_ERROR_SECONDS`, where columns are shorter: (..., columns)."""
+    powers = _pooled(10 ** (levels / 10), max(1, math.ceil(seconds / _ERROR_SECONDS)))
+    return 10 * torch.log10(powers)
+
+
 def ragged_figure(
     target: Tensor, candidates: Mapping[str, Tensor], sample_rate: int, max_columns: int = 1500
 ) -> Figure:
     """Draws the target in the first row, then a row for each candidate: mid, its error, side, its error.
 
-    As `spectrogram_figure`, whose levels, limits and arguments it shares.
+    As `spectrogram_figure`, whose levels, limits and arguments it shares; errors are those of powers averaged over
+    50 ms, where bands have more than one coefficient in that time.
 
     Raises:
         ValueError: no candidates, a candidate of another shape, or audio that `ragged_levels` refuses.
@@ -140,7 +148,8 @@ def ragged_figure(
         for channel in range(2):
             _draw(grid[row, 2 * channel], goal, [block[channel] for block in levels.blocks], low, high)
             errors = [
-                block[channel].clamp(min=low) - target_levels[channel].clamp(min=low)
+                _calmed(block[channel], levels.seconds).clamp(min=low)
+                - _calmed(target_levels[channel], goal.seconds).clamp(min=low)
                 for block, target_levels in zip(levels.blocks, goal.blocks, strict=True)
             ]
             limit = _ERROR_LIMIT_DB

@@ -42,6 +42,7 @@ def rows(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.long
 def test_every_song_ends_in_a_result_folder(plain, songs) -> None:
     out, output = plain
     assert "3 searches: 0 done before, 3 to do." in output
@@ -60,12 +61,14 @@ def test_every_song_ends_in_a_result_folder(plain, songs) -> None:
     assert all(f'"song":"{name}"' in (out / "index.html").read_text().replace(" ", "") for name in ("duo", "tiny"))
 
 
+@pytest.mark.long
 def test_no_path_of_this_machine_is_in_a_result(plain, songs) -> None:
     for name, content in files(plain[0] / "results").items():
         assert str(songs.parent).encode() not in content, name
         assert str(plain[0]).encode() not in content, name
 
 
+@pytest.mark.long
 def test_the_longest_song_is_begun_first(plain) -> None:
     output = plain[1]
     assert output.index("tiny/run_0: new") < output.index("duo/run_0: new")  # three tracks against two
@@ -223,6 +226,7 @@ def test_a_worker_that_is_always_killed_is_left_to_the_next_build(task, monkeypa
     assert not task.folder.exists()
 
 
+@pytest.mark.long
 def test_run_again_nothing_is_searched_and_the_shards_are_the_same(songs, config, plain, build) -> None:
     out, _ = plain
     before = files(out, ".lock")
@@ -325,6 +329,7 @@ def test_a_song_that_cannot_be_listed_fails_and_a_silent_mix_is_rejected(songs, 
     assert "| tiny | its search failed |" in (out / "shards" / "README.md").read_text()
 
 
+@pytest.mark.long
 def test_one_build_at_a_time(plain, songs, config, monkeypatch, arguments) -> None:
     monkeypatch.setattr("tools.build_dataset._LOCK_SECONDS", 0.2)
     with locked(plain[0] / ".lock", str), pytest.raises(SystemExit) as end, contextlib.redirect_stdout(io.StringIO()):

@@ -79,3 +79,17 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         ragged_figure(tone(440.0), {}, RATE)
     with pytest.raises(ValueError, match=r"candidates: 'short': \(2, 48000\) is needed, got \(2, 4\)"):
         ragged_figure(tone(440.0), {"short": torch.zeros(2, 4)}, RATE)
+
+
+def test_errors_of_noise_are_those_of_its_mean_power() -> None:
+    generator = torch.Generator().manual_seed(0)
+    one, other = (0.1 * torch.randn(2, 4 * RATE, generator=generator) for _ in range(2))
+    figure = ragged_figure(one, {"other": other}, RATE)
+    mesh = [part for part in figure.axes[5].collections if isinstance(part, QuadMesh)][-2]
+    errors = np.asarray(mesh.get_array())
+    widths = ragged_levels(one, RATE).blocks[-2].shape[-1] / errors.shape[-1]  # columns that are averaged
+    assert widths > 10
+    # A power has a spread of its own size, its logarithm 10 / ln 10 dB over sqrt(n) of a mean of n independent ones;
+    # coefficients of a block are oversampled up to two times, and an error has two powers.
+    bounds = [10 / math.log(10) * math.sqrt(2 / (widths * share)) for share in (1.0, 0.4)]
+    assert bounds[0] < errors.std() < bounds[1]

@@ -121,6 +121,7 @@ def test_without_audio_every_file_needs_its_hash(rows, tmp_path) -> None:
     assert "track t0: sha256: needed where there is no audio" in validate_shards(tmp_path / "set").summary()
 
 
+@pytest.mark.long
 def test_the_command_says_what_it_found(full, copy) -> None:
     def run(folder):
         command = [sys.executable, "-m", "mixgraph", "validate-shards", str(folder)]

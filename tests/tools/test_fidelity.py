@@ -355,6 +355,7 @@ def test_synthetic_songs_are_written_as_they_are(tmp_path) -> None:
         measured_song("nowhere", tmp_path)
 
 
+@pytest.mark.long
 def test_whole_run_is_kept_and_told(tiny_song, tmp_path, capsys) -> None:
     out = tmp_path / "report"
     arguments = [str(tiny_song), "--seeds", "0", "1", "--steps", "2", "1", "1", "--out", str(out)]

@@ -8,7 +8,7 @@ into by many: on a GPU results are the same from run to run.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from mixgraph.dsp.fourier import nearest_fast_length
 from mixgraph.dsp.slicqt.frame import LEAST_BINS, Raster, make_frame
 from mixgraph.dsp.slicqt.ragged import Layout, RaggedSpectrum, check_layout
 from mixgraph.dsp.slicqt.scales import Scale
@@ -69,13 +70,11 @@ class _Bands(nn.Module):
         """Transforms frames of samples, (..., N) real, to coefficients, (..., T) complex."""
         spectrum = torch.fft.rfft(frames, norm="ortho")
         buffers = _gather(spectrum, self.analysis_bin).mul_(self.weights("analysis_weight", frames))
-        for block in RaggedSpectrum(buffers, self.layout).blocks:
-            block.copy_(torch.fft.ifft(block, norm="ortho"))  # in place: fresh memory costs more than the transform
-        return buffers
+        return self._transformed(buffers, torch.fft.ifft)
 
     def synthesise(self, coefficients: Tensor) -> Tensor:
         """Transforms (..., T) complex to (..., N) real: the adjoint of `analyse`, and its inverse."""
-        buffers = self._transformed(coefficients)
+        buffers = self._transformed(coefficients, torch.fft.fft)
         spectrum = self._covering(buffers, 0)
         for j in range(1, self.num_covering):
             part = self._covering(buffers, j)
@@ -86,9 +85,9 @@ class _Bands(nn.Module):
         place: Tensor = getattr(self, f"synthesis_place{j}")
         return _gather(buffers, place).mul_(self.weights(f"synthesis_weight{j}", buffers))
 
-    def _transformed(self, flat: Tensor) -> Tensor:
+    def _transformed(self, flat: Tensor, fourier: Callable[..., Tensor]) -> Tensor:
         blocks = RaggedSpectrum(flat, self.layout).blocks
-        return torch.cat([torch.fft.fft(block, norm="ortho").flatten(-2) for block in blocks], dim=-1)
+        return torch.cat([fourier(block, norm="ortho").flatten(-2) for block in blocks], dim=-1)
 
 
 def _without_autocast(values: Tensor) -> AbstractContextManager[Any]:
@@ -266,7 +265,7 @@ class SliCQT(_Transform):
         scale: centres of the bands.
         sample_rate: sample rate of the signals, in Hz.
         slice_samples: N, a multiple of 4; None takes what gives the narrowest band 8 bins, rounded to a power of two
-            with that raster.
+            with that raster, and to a length whose FFT is fast with the others.
         transition_samples: length of the window's slopes, even, at most N / 2; None is N / 4.
         raster: rule for the coefficients of a band, see `make_frame`.
         least_window: least width of a band's window in bins, see `make_frame`.
@@ -398,6 +397,6 @@ def slice_window(slice_samples: int, transition_samples: int) -> Tensor:
 
 
 def fitting_slice(scale: Scale, sample_rate: int, raster: Raster) -> int:
-    """Samples of a slice in which the narrowest band of a scale is 8 bins wide."""
+    """Samples of a slice in which the narrowest band of a scale is about 8 bins wide, and whose FFT is fast."""
     samples = 4 * sample_rate / scale.least_spacing_hz
-    return 1 << round(math.log2(samples)) if raster == "power_of_two" else 4 * math.ceil(samples / 4)
+    return 1 << round(math.log2(samples)) if raster == "power_of_two" else nearest_fast_length(samples, 4)
