@@ -68,6 +68,8 @@ def _result(letter: str, result: Compared, page: Path) -> dict[str, Any]:
         "losses": [losses.dry_sum.loss["full"], losses.console.loss["full"], losses.found.loss["full"]]
         if losses
         else [None] * 3,
+        "windows": list(losses.found.windows) if losses else [],
+        "windowSeconds": losses.found.window_samples / graph.sample_rate if losses else None,
         "left": len(graph.graph.processors),
         "console": metrics.num_processors.console if metrics else None,
         "ratio": metrics.pruning_ratio if metrics else None,

@@ -104,6 +104,7 @@ def _write_result(
     mix_hash: str = "a" * 64,
     audio: bool = True,
     title: str = "A song",
+    rate: int = RATE,
 ) -> Path:
     """Nothing is searched for: `drop` are the letters of the types that are pruned from tracks."""
     folder.mkdir(parents=True)
@@ -115,19 +116,19 @@ def _write_result(
     ]
     graph, _ = prune(console, kept)
     generator = torch.Generator().manual_seed(len(drop))
-    processors = make_processors(RATE)
+    processors = make_processors(rate)
     parameters = {t: processors[t].sample_initial_values(n, generator, 0.3) for t, n in graph.count().items()}
     weights = torch.full((len(graph.processors),), 0.5)
-    save_graph(folder / "graph.json", graph, weights, sample_rate=RATE)
+    save_graph(folder / "graph.json", graph, weights, sample_rate=rate)
     (folder / "parameters.safetensors").write_bytes(parameters_to_bytes(parameters, weights))
-    dry, found = (SongScore({"full": x}, {"full": x}, (x, x), (x, x), RATE) for x in (1.5, loss))
+    dry, found = (SongScore({"full": x}, {"full": x}, (x, x), (x, x), rate) for x in (1.5, loss))
     before, after = console.count(), graph.count()
     write_metrics(
         folder,
         Metrics(
             song=SongFacts("song", title, "CC0 1.0"),
-            sample_rate=RATE,
-            num_samples=2 * RATE,
+            sample_rate=rate,
+            num_samples=2 * rate,
             level=1.0,
             tracks=tuple(TrackReading(name, 0, 1, False) for name in tracks),
             file_hashes={"mix.flac": mix_hash} | {f"{name}.flac": "b" * 64 for name in tracks},
@@ -148,7 +149,7 @@ def _write_result(
     (folder / "config.yaml").write_text(yaml.safe_dump({"seed_everything": 1, "pruning": pruning, "data": {}}))
     (folder / "timings.json").write_text('{"total_seconds": 90}')
     if audio:
-        time = torch.arange(2 * RATE) / RATE
+        time = torch.arange(2 * rate) / rate
         for name, hertz in (("mix_target", 440.0), ("mix_found", 440.0 * (1 + len(drop)))):
-            write_audio(folder / f"{name}.flac", 0.25 * torch.sin(2 * torch.pi * hertz * time).expand(2, -1), RATE)
+            write_audio(folder / f"{name}.flac", 0.25 * torch.sin(2 * torch.pi * hertz * time).expand(2, -1), rate)
     return folder

@@ -4,10 +4,14 @@ import json
 import re
 
 import pytest
+import torch
 
 from mixgraph.cli.report import main
 from mixgraph.page.comparison import Compared, differing_settings, read_results, relative_link, short_names
+from mixgraph.page.comparison_audio import read_mixes
 from mixgraph.page.comparison_content import agreement, comparison_content, letters
+from mixgraph.page.document import within
+from mixgraph.page.excerpts import Excerpt
 
 HOSTILE = "</script><script>alert(1)</script>\"'&\u202eevil"
 
@@ -95,7 +99,7 @@ def test_mixes_that_are_missing_are_named(three, tmp_path) -> None:
     assert any("mix_found of c cannot be read" in note for note in data["notes"])
 
 
-def test_excerpts_are_the_same_for_all_and_shortened_to_the_size(three, tmp_path, capsys) -> None:
+def test_excerpts_are_the_same_for_all_and_refused_where_they_are_too_large(three, tmp_path) -> None:
     out = tmp_path / "page.html"
     main([*map(str, three), "--out", str(out), "--excerpts", "0.5-1.5"])
     (excerpt,) = page_data(out)["excerpts"]
@@ -105,6 +109,28 @@ def test_excerpts_are_the_same_for_all_and_shortened_to_the_size(three, tmp_path
     size = out.stat().st_size / 1e6
     with pytest.raises(ValueError, match="HINT: --no-audio"):
         main([*map(str, three), "--out", str(out), "--overwrite", "--megabytes", f"{size / 10:.3f}"])
+
+
+def test_results_of_other_sample_rates_are_heard_at_the_first_ones(three, write_result, tmp_path) -> None:
+    other = write_result(tmp_path / "other", "e", rate=16000)
+    results, _ = read_results([three[0], other])
+    mixes = read_mixes(dict(zip("AB", results, strict=True)))
+    spectrum = torch.fft.rfft(mixes.by_name["B"][0]).abs()
+    assert mixes.sample_rate == 8000
+    assert {mix.shape for mix in mixes.by_name.values()} == {(2, 16000)}
+    assert int(spectrum.argmax()) == 2 * 880  # bins of half a hertz
+
+
+def test_excerpts_are_shortened_around_their_middles_until_the_page_fits() -> None:
+    made = []
+
+    def page(excerpts, notes) -> bytes:
+        made.append(excerpts)
+        return bytes(int(2e5 * sum(e.stop - e.start for e in excerpts))) + "".join(notes).encode()
+
+    written = within(1.0, [Excerpt("loud", 0.0, 10.0)], page)
+    assert [(e.start, e.stop) for (e,) in made] == [(0.0, 10.0), (2.75, 7.25)]
+    assert b"shortened to 4.5 s, so that the page stays below 1 MB" in written
 
 
 def test_names_that_differ_only_above_are_told_apart(tmp_path) -> None:

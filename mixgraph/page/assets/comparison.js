@@ -10,16 +10,16 @@ function showResults(data) {
   const columns = [
     { title: "result", value: (r) => r.name, cell: (r) => make("span", {}, letterMark(r), r.href ? make("a", { href: r.href }, r.name) : r.name) },
     ...settings.map(([name, texts]) => ({ title: name.split(".").pop(), help: name, value: (r) => { const t = texts[data.results.indexOf(r)]; return t !== "" && Number.isFinite(Number(t)) ? Number(t) : t; } })),
-    ...["dry sum", "console", "found mix"].map((name, i) => ({ title: `loss, ${name}`, kind: "number", lowFirst: true, help: `match loss of the ${name}`, value: (r) => r.losses[i], cell: (r) => fixed(r.losses[i], 3) })),
+    ...["dry sum", "console", "found mix"].map((name, i) => ({ title: i === 2 ? "loss" : name, kind: "number", lowFirst: true, help: `match loss of the ${name}`, value: (r) => r.losses[i], cell: (r) => fixed(r.losses[i], 3) })),
     { title: "processors", kind: "number", lowFirst: true, value: (r) => r.left, cell: (r) => `${r.left} of ${shown(r.console)}` },
-    { title: "pruning ratio", kind: "number", value: (r) => r.ratio, cell: (r) => fixed(r.ratio, 2) },
+    { title: "ratio", help: "pruning ratio: the share of the console's processors that was removed", kind: "number", value: (r) => r.ratio, cell: (r) => fixed(r.ratio, 2) },
     ...data.types.map((t) => ({ title: t.letter, help: t.name, kind: "number", lowFirst: true, value: (r) => r.found[t.type] || 0 })),
     { title: "searched", kind: "number", lowFirst: true, value: (r) => r.seconds, cell: (r) => duration(r.seconds) },
     { title: "verdict", kind: "wide", value: (r) => r.words },
   ];
   const place = document.getElementById("results");
   place.append(sortable(columns, data.results, "Results with their settings, losses and processors").box);
-  place.append(make("p", { class: "quiet" }, settings.length ? `Settings in which they differ: ${settings.map(([name]) => name).join(", ")}. Letters count processors by type. A click on a head sorts.` : "Their settings do not differ, as far as they are known. A click on a head sorts."));
+  place.append(make("p", { class: "quiet" }, settings.length ? `Settings in which they differ: ${settings.map(([name]) => name).join(", ")}. Losses are match losses, the ratio is the pruning ratio, letters count processors by type. A click on a head sorts.` : "Their settings do not differ, as far as they are known. Losses are match losses, the ratio is the pruning ratio, letters count processors by type. A click on a head sorts."));
 }
 function showGraphs(data) {
   const dialog = make("dialog", { "aria-label": "A graph at its full size" }), parse = (text) => document.importNode(new DOMParser().parseFromString(text, "image/svg+xml").documentElement, true);
@@ -53,6 +53,11 @@ function showFigures(data) {
   if (new Set(data.results.map((r) => r.tolerance).filter((t) => t > 0)).size > 1) {
     chart("Match loss by tolerance", (r) => r.tolerance, (r) => r.losses[2], { xLabel: "tolerance", yLabel: "match loss", log: true });
     chart("Pruning ratio by tolerance", (r) => r.tolerance, (r) => r.ratio, { xLabel: "tolerance", yLabel: "pruning ratio", log: true });
+  }
+  const timed = data.results.filter((r) => r.windows.length > 1), longest = Math.max(0, ...timed.map((r) => r.windows.length));
+  if (timed.length) {
+    const colours = Object.fromEntries(timed.map((r) => [r.letter, HUES[data.results.indexOf(r) % HUES.length]])), seconds = Math.max(...timed.map((r) => r.windowSeconds));
+    card("Loss over the song", plot({ x: Array.from({ length: longest }, (_, i) => (i + 0.5) * seconds), lines: Object.fromEntries(timed.map((r) => [r.letter, r.windows])), xLabel: "s", yLabel: "match loss", zero: true, colours }, "Match loss over the song, by window"), legend(timed.map((r) => [r.letter, colours[r.letter]])));
   }
   const parts = (counts) => data.types.map((t) => ({ value: counts[t.type] || 0, colour: t.colour, name: t.name })), sum = (counts) => Object.values(counts).reduce((a, b) => a + b, 0);
   const bars = data.results.map((r) => ({ name: `${r.letter} ${r.name}`, parts: parts(r.found), text: String(r.left) })), consoles = data.results.filter((r, i, all) => all.findIndex((o) => JSON.stringify(o.before) === JSON.stringify(r.before)) === i);

@@ -30,7 +30,7 @@ function showSongs(data) {
     number("console", (r) => r.losses[1], (v) => fixed(v, 3), { lowFirst: true, help: "match loss of the console" }),
     number("dry", (r) => r.losses[0], (v) => fixed(v, 3), { lowFirst: true, help: "match loss of the dry sum" }),
     { title: "processors", kind: "number", value: (r) => r.left, cell: (r) => (empty(r.left) ? "–" : empty(r.console) ? String(r.left) : `${r.left} of ${r.console}`) },
-    number("pruning ratio", (r) => r.ratio, (v) => fixed(v, 2)),
+    number("ratio", (r) => r.ratio, (v) => fixed(v, 2), { help: "pruning ratio: the share of the console's processors that was removed" }),
     ...data.types.map((t) => ({ title: t.letter, help: t.name, kind: "number", value: (r) => (empty(r.left) ? null : r.found[t.type] || 0) })),
     number("tracks", (r) => r.tracks), number("subgroups", (r) => r.subgroups),
     number("length", (r) => r.seconds, duration),
@@ -48,7 +48,7 @@ function showSongs(data) {
     said.textContent = `${filter((r) => (!state.value || r.status === state.value) && texts.get(r).includes(wanted))} of ${data.rows.length}`;
   };
   search.addEventListener("input", refresh); state.addEventListener("change", refresh); refresh();
-  place.append(make("div", { class: "row" }, search, ...(states.length > 1 ? [state] : []), said), box, make("p", { class: "quiet" }, `A click on a head sorts. Letters count processors by type: ${data.types.map((t) => `${t.letter} ${t.name}`).join(", ")}.`), dialog);
+  place.append(make("div", { class: "row" }, search, ...(states.length > 1 ? [state] : []), said), box, make("p", { class: "quiet" }, `A click on a head sorts. The loss is the match loss, the ratio the pruning ratio. Letters count processors by type: ${data.types.map((t) => `${t.letter} ${t.name}`).join(", ")}.`), dialog);
 }
 /* Bars of counts by range, the sets of songs one on the other. */
 function histogram(data, rows, value, spec) {
