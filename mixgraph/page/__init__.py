@@ -1,5 +1,6 @@
 """Pages of results, each in one file that opens from a disk.
 
+- `remains`: a result folder, read as far as it is there.
 - `material`: a result folder and its audio, read as far as they are there.
 - `excerpts`: the stretches of the song that can be heard, and their files inside the page.
 - `pictures`: spectrograms as small pictures.

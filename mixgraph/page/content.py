@@ -27,16 +27,17 @@ def result_content(material: Material) -> dict[str, Any]:
     found_graph, metrics = material.found_graph, material.found_graph.metrics
     values = found_graph.parameters, found_graph.weights, found_graph.num_samples, found_graph.level
     settings = read_settings(found_graph.graph, found_graph.processors, *values, found_graph.loss_increases)
-    graph = found_graph.graph
+    graph, has_graph = found_graph.graph, material.has_graph
     chains = {place: list(chain) for place, chain in groupby(settings, key=lambda node: node.place)}
     stages, why_none = _stages(material)
-    places = [graph.label(node) for node, kind in enumerate(graph.types) if kind in ("input", "mix")]
+    places = [graph.label(node) for node, kind in enumerate(graph.types) if kind in ("input", "mix") and has_graph]
     return {
+        "hasGraph": has_graph,
         "title": visible((metrics.song.title if metrics else "") or found_graph.name),
         "licence": visible(metrics.song.licence if metrics else ""),
         "sampleRate": found_graph.sample_rate,
         "seconds": found_graph.num_samples / found_graph.sample_rate,
-        "tracks": [visible(graph.names[node]) for node in graph.inputs],
+        "tracks": [visible(graph.names[node]) for node in graph.inputs if has_graph or metrics],
         "missing": [*material.missing, *why_none],
         "chains": [{"place": place, "sentence": sentence(chains.get(place, ()))} for place in places],
         "nodes": [_node(node) for node in settings],
@@ -53,7 +54,7 @@ def _stages(material: Material) -> tuple[Stages | None, list[str]]:
     """Returns the graphs of the search, or why they are not known; nothing where there were no rounds of pruning."""
     found_graph = material.found_graph
     rounds = [row for row in material.trace if row.get("kind") == "round"]
-    if not rounds:
+    if not rounds or not material.has_graph:
         return None, []
     try:
         return search_stages(found_graph.graph, material.config, rounds, found_graph.folder), []
@@ -139,6 +140,8 @@ def _types(material: Material) -> list[dict[str, Any]]:
     metrics = material.found_graph.metrics
     before = (metrics.num_console_processors_by_type if metrics else None) or material.found_graph.graph.count()
     left = material.found_graph.graph.count()
+    if metrics is not None and not material.has_graph:
+        left = dict(metrics.num_processors_by_type or {})
     return [
         {"type": t, "name": type_label(t), "colour": type_colour(t), "found": left.get(t, 0), "console": before[t]}
         for t in type_order(before)

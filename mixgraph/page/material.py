@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from torch import Tensor
 
+from mixgraph.page.remains import read_remains
 from mixgraph.results.found_graph import FoundGraph, load_result
 from mixgraph.results.rendering import read_tracks
 from mixgraph.songs.audio import read_audio
@@ -16,7 +17,6 @@ from mixgraph.songs.clips import cut
 from mixgraph.songs.song import Song
 from mixgraph.songs.track_files import list_tracks, match_tracks
 
-T = TypeVar("T")
 ChangedTracks = Literal["refuse", "allow"]
 
 
@@ -25,7 +25,7 @@ class Material:
     """A found graph with its audio and the course of its search.
 
     Attributes:
-        found_graph: the graph.
+        found_graph: the graph; where it is missing, the plain sum of the tracks stands for it.
         sources: (inputs, 2, L), the dry tracks; None where they are not there.
         target: (2, L), the engineer's mix; None where it is not there.
         found_mix: (2, L), the mix that the graph makes; None where it is not there.
@@ -34,6 +34,7 @@ class Material:
         missing: a sentence for every part that is not there.
         level: the factor that sources and mixes were multiplied by.
         config: the settings of the search; empty where they are not known.
+        has_graph: whether `found_graph` is the graph of the result.
     """
 
     found_graph: FoundGraph
@@ -45,6 +46,7 @@ class Material:
     missing: tuple[str, ...]
     level: float = 1.0
     config: Mapping[str, Any] = field(default_factory=dict)
+    has_graph: bool = True
 
 
 def read_material(result: Path, tracks: Path | None, changed_tracks: ChangedTracks = "refuse") -> Material:
@@ -56,27 +58,35 @@ def read_material(result: Path, tracks: Path | None, changed_tracks: ChangedTrac
         changed_tracks: whether tracks whose content is another than in the search are refused.
 
     Raises:
-        FileNotFoundError: no graph there, or no such folder of tracks where one was named.
-        ValueError: tracks that changed since the search; or files that cannot be read.
+        FileNotFoundError: nothing of a result there, or no such folder of tracks where one was named.
+        ValueError: tracks that changed since the search, or that cannot be read; or files of different results.
     """
-    found_graph = load_result(result)
-    missing: list[str] = []
-    target, found_mix = (
-        read_mix(result, name, found_graph.sample_rate, found_graph.num_samples) for name in ("mix_target", "mix_found")
-    )
-    for name, mix in (("mix_target", target), ("mix_found", found_mix)):
-        if mix is None:
-            missing.append(f"The audio file {name} is not in the result folder.")
-    sources = read_sources(found_graph, tracks, changed_tracks, missing)
-    config = _read_part(found_graph.config, "the settings of the search (config.yaml)", missing) or {}
-    if sources is not None:
+    remains = read_remains(result)
+    found_graph, missing = remains.found_graph, list(remains.missing)
+    mixes: dict[str, Tensor | None] = {}
+    for name in ("mix_target", "mix_found"):
+        try:
+            mixes[name] = read_mix(result, name, found_graph.sample_rate, found_graph.num_samples)
+            reason = "it is not in the result folder"
+        except ValueError as error:
+            mixes[name], reason = None, str(error).replace(f"{result}/", "")
+        if mixes[name] is None:
+            missing.append(f"The audio file {name} cannot be heard ({reason}).")
+    sources = read_sources(found_graph, tracks, changed_tracks, missing) if remains.has_level else None
+    found_mix = mixes["mix_found"]
+    if sources is not None and remains.has_graph:
         found_mix = found_graph.render(sources)
-    trace = _read_part(found_graph.trace, "the trials of the search (trace.jsonl)", missing)
-    log = _read_part(found_graph.log, "the course of the search (log.csv)", missing)
-    if found_graph.metrics is None:
-        missing.append("The figures of a search: this graph was saved without them.")
-    audio = sources, target, found_mix
-    return Material(found_graph, *audio, trace or [], log or [], tuple(missing), config=config)
+    return Material(
+        found_graph,
+        sources,
+        mixes["mix_target"],
+        found_mix,
+        remains.trace,
+        remains.log,
+        tuple(missing),
+        config=remains.config,
+        has_graph=remains.has_graph,
+    )
 
 
 def searched_material(result: Path, song: Song, found_mix: Tensor) -> Material:
@@ -90,14 +100,6 @@ def searched_material(result: Path, song: Song, found_mix: Tensor) -> Material:
     found_graph = load_result(result)
     rows = found_graph.trace(), found_graph.log()
     return Material(found_graph, song.sources, song.mix, found_mix, *rows, (), song.level, found_graph.config())
-
-
-def _read_part(read: Callable[[], T], what: str, missing: list[str]) -> T | None:
-    try:
-        return read()
-    except (FileNotFoundError, ValueError):
-        missing.append(f"{what[0].upper()}{what[1:]} cannot be read from the result folder.")
-        return None
 
 
 def read_mix(result: Path, name: str, sample_rate: int, num_samples: int) -> Tensor | None:

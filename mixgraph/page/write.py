@@ -74,13 +74,13 @@ def _page(material: Material, content: dict[str, Any]) -> bytes:
     scripts = [asset(name) for name in (*_SCRIPTS, _START)]
     if content["console"] is not None:
         scripts.insert(-1, engine_script())
-    drawing = draw_svg(graph.graph, graph.weights, "", texts)
+    drawing = draw_svg(graph.graph, graph.weights, "", texts) if material.has_graph else ""
     return html_document("page.html", content["title"], [asset("page.css")], scripts, content, DRAWING=drawing)
 
 
 def _console(material: Material, audio: bool) -> dict[str, Any]:
     """The console that plays in the page, where the dry tracks are in it, and its labels as they may be shown."""
-    if not audio or material.sources is None:
+    if not audio or material.sources is None or not material.has_graph:
         return {"console": None, "shown": {}}
     model = console_model(material.found_graph)
     parts = [*model["tracks"], *model["groups"], *model["processors"]]
