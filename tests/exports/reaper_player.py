@@ -9,6 +9,7 @@ at once from its file, unless `interpret` is true.
 from __future__ import annotations
 
 import importlib.util
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import numpy as np
@@ -88,20 +89,24 @@ class Project:
         """Plays the mix, (2, L), from the project's beginning to its end."""
         seconds = max(float(item.find("LENGTH")[1]) for item in self.root.iter("ITEM"))
         length = round(seconds * self.rate)
-        late = sum(self._late(*insert[::2], interpret) for track in self.tracks for insert in self.inserts(track))
+        delays: dict[int, int] = {}  # of each track, from the beginning of the longest way to it
+        for i in self._order():
+            own = sum(self._late(*insert[::2], interpret) for insert in self.inserts(self.tracks[i]))
+            delays[i] = own + max((delays[j] for j in self._feeding(i)), default=0)
+        late = max(delays.values())
         signals: dict[int, np.ndarray] = {}
-        waiting = list(range(len(self.tracks)))
-        while waiting:
-            ready = [i for i in waiting if all(j in signals for j in self._feeding(i))]
-            assert ready, "tracks wait for one another"
-            for i in ready:
-                signals[i] = self._play_track(i, signals, late, length, interpret)
-                waiting.remove(i)
+        for i in self._order():
+            signals[i] = self._play_track(i, signals, late, length, interpret)
         mix = np.zeros((2, late + length + late))  # what comes before and after is heard through look-ahead
         for i, track in enumerate(self.tracks):
             if track.parent is None and track.line("MAINSEND")[0] == "1":
                 mix += signals[i][:2]
         return mix[:, late : late + length]
+
+    def _order(self) -> list[int]:
+        """The numbers of the tracks, each behind those that it hears."""
+        feeding = {i: self._feeding(i) for i in range(len(self.tracks))}
+        return list(TopologicalSorter(feeding).static_order())
 
     def _feeding(self, number: int) -> list[int]:
         return [*self.tracks[number].folder, *(int(words[1]) for words in self._receives(self.tracks[number]))]
