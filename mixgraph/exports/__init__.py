@@ -7,7 +7,7 @@ formats   what a format is, and the registry of formats
 wav       WAV files for studios: 24-bit or float, any number of channels
 bands     bells and shelves that make an equalizer's curve, fitted by least squares
 run       one export: checked, written to a temporary folder, renamed
-jsfx/     effects for REAPER (JSFX) with the arithmetic of our gains, imager, saturator and dynamics
+jsfx/     effects for REAPER (JSFX): gains, imager, saturator and dynamics with our arithmetic, and a convolver
 
 Formats, a file each, which `run` imports:
 
@@ -15,4 +15,5 @@ stems       printed stems with a cue sheet
 impulses    impulse responses of the linear parts of chains, which `stretches` finds
 sheet       settings in units of the studio, as text and JSON
 dawproject  a DAWproject file; _mixer and _strip say what its channels hold, _xml writes it
+reaper      a REAPER project; _strips finds its tracks, _effects their effects and responses, _project writes it
 """
