@@ -13,12 +13,13 @@ from mixgraph.names import visible
 from mixgraph.page.material import Material
 from mixgraph.page.sentences import sentence
 from mixgraph.page.stages import Stages, points, search_stages, stages_content
-from mixgraph.processors.readings import Curve, Decay, Gains, Reading, Response, Taps
+from mixgraph.processors.readings import Automation, Curve, Decay, Gains, Reading, Response, Taps
 from mixgraph.report.drawing.palette import type_colour, type_label, type_order
 from mixgraph.report.settings import NodeSettings, read_settings
 from mixgraph.report.verdict import verdict_lines
 
 _POINTS = 120
+_SILENT_DB = -170.0
 _SLOWEST_RATE = 1 / 20  # 1/s; decays that take longer are drawn as gaps
 
 
@@ -87,7 +88,11 @@ def _first_curve(readings: Sequence[Reading]) -> dict[str, Any] | None:
                     name: (1 / rates).where(rates > _SLOWEST_RATE, torch.nan)[1:]
                     for name, rates in (("mid", reading.mid), ("side", reading.side))
                 }
-                return _frequencies(reading.hertz[1:], seconds, "T60 (s)")
+                level = {"level": round(reading.against_dry_db, 2) if reading.against_dry_db > _SILENT_DB else None}
+                return _frequencies(reading.hertz[1:], seconds, "T60 (s)") | {"bars": level}
+            case Automation():
+                gains = {"": _listed(reading.gains_db)}
+                return {"x": _listed(reading.seconds), "lines": gains, "xLabel": "s", "yLabel": "dB"}
             case Curve():
                 lines = {"": reading.y} | ({} if reading.unchanged is None else {"unchanged": reading.unchanged})
                 return {"x": _listed(reading.x), "lines": {n: _listed(y) for n, y in lines.items()}} | {

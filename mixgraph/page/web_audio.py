@@ -23,7 +23,7 @@ from mixgraph.results.adjustable import LEVEL, LOWEST_TILTED_HZ, PIVOT_HZ, WET, 
 from mixgraph.results.changes import FORMAT, VERSION, graph_hash, node_values, processor_labels
 from mixgraph.results.found_graph import FoundGraph
 
-_SCRIPTS = ("responses.js", "units.js", "engine.js")
+_SCRIPTS = ("responses.js", "units.js", "readings.js", "engine.js")
 _LOGARITHMIC = ("Hz", "ms", "s", ":1", "Q", "x")
 _GAINS = ("gain_panning", "stereo_imager", "send", "mid_side_splitter")
 _PLAIN = ("compressor", "noisegate", "sidechain_compressor", "attack_release_compressor", "attack_release_gate")

@@ -1,5 +1,7 @@
 """The console that plays in the page: changed by its controls while it plays, and saved."""
 
+import json
+
 import pytest
 import torch
 
@@ -145,3 +147,115 @@ def test_the_keyboard_moves_through_the_excerpt_and_chooses_a_loop(wait, open_pa
     page.keyboard.press("Escape")
     page.keyboard.press("Home")
     assert page.evaluate("[mixgraphPlayer.loop, mixgraphPlayer.now()]") == [None, 0]
+
+
+@pytest.mark.long
+def test_the_panel_draws_what_is_moved(wait, open_page, tmp_path) -> None:
+    write_page(tmp_path / "page.html", console_material("ecgdr"))
+    page = open_page(tmp_path / "page.html")
+    picture = "document.querySelector('#inspector .reading').innerHTML"
+    for kind, setting in (
+        *(("equalizer", "tilt_db_per_octave"), ("compressor", "ratio"), ("gain_panning", "gain_left_db")),
+        *(("delay", "level_db"), ("reverb", "level_db")),
+    ):
+        page.locator(f"g.node[data-type={kind}]").first.click()
+        found = page.evaluate(picture)
+        page.locator(f"#inspector input[data-setting={setting}]").focus()
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("PageDown")
+        wait(page, f"{picture} !== {json.dumps(found)}")
+        page.get_by_role("button", name="Reset", exact=True).click()
+        wait(page, f"{picture} === {json.dumps(found)}")
+
+
+DROP = """([name, text]) => {
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([text], name));
+  document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+}"""
+
+
+@pytest.mark.long
+def test_files_of_changes_are_loaded_and_wrong_ones_change_nothing(wait, open_page, tmp_path) -> None:
+    material = console_material()
+    write_page(tmp_path / "page.html", material)
+    page = open_page(tmp_path / "page.html")
+    page.get_by_role("button", name="Bypass").click()
+    state = "JSON.stringify(mixgraphPlayer.engine.changes())"
+    right = page.evaluate("mixgraphPlayer.engine.changes()")
+    [label] = right["bypass"]
+    right |= {"bypass": [], "processors": {label: {"wet": 0.25}}, "mute": ["track kick"], "solo": ["subgroup drums"]}
+    page.evaluate(DROP, ["mine.json", json.dumps(right)])
+    status = page.locator("#changes [role=status]")
+    wait(page, "document.querySelector('#changes [role=status]').textContent === 'mine.json was loaded.'")
+    assert page.evaluate("mixgraphPlayer.engine.changes()") == right
+    assert page.locator("#inspector input[data-setting=wet]").input_value() == "0.25"
+    assert page.get_by_role("button", name="Bypass").get_attribute("aria-pressed") == "false"
+    assert "track kick: muted" in page.get_by_role("list", name="What was changed").inner_text()
+    before = page.evaluate(state)
+    wrong = {
+        "JSON is needed": "kick louder",
+        "A file of changes that a page saved is needed": "[]",
+        'The format "mixgraph changes" is needed': '{"format": "mixgraph model"}',
+        "Version 1 is needed, got 2": json.dumps(right | {"version": 2}),
+        'got "plugin"': json.dumps(right | {"plugin": 1}),
+        "of another graph": json.dumps(right | {"graph": "0" * 64}),
+        "A label of this graph such as": json.dumps(right | {"bypass": ["track flute: equalizer"]}),
+        "solo: a list of labels is needed": json.dumps(right | {"solo": "track kick"}),
+        "one of the settings wet": json.dumps(right | {"processors": {label: {"loudness": 1}}}),
+        "wet: 0 to 1 1 is needed, got 2": json.dumps(right | {"processors": {label: {"wet": 2}}}),
+        "got null": json.dumps(right | {"processors": {label: {"wet": None}}}),
+    }
+    for number, (sentence, text) in enumerate(wrong.items()):
+        page.evaluate(DROP, [f"wrong{number}.json", text])
+        wait(page, f"document.querySelector('#changes [role=status]').textContent.startsWith('wrong{number}.json: ')")
+        assert sentence in status.inner_text()
+        assert status.inner_text().endswith("Nothing was changed.")
+        assert page.evaluate(state) == before
+    (tmp_path / "again.json").write_text(json.dumps(right | {"mute": [], "solo": []}))
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Load changes.json").click()
+    chooser.value.set_files(tmp_path / "again.json")
+    wait(page, "document.querySelector('#changes [role=status]').textContent === 'again.json was loaded.'")
+    assert page.evaluate("mixgraphPlayer.engine.changes().mute.length") == 0
+
+
+@pytest.mark.long
+def test_every_control_of_the_panel_has_a_name_and_is_reached_by_keyboard(open_page, tmp_path) -> None:
+    """What a screen reader is told, from Chromium's tree of accessibility; and the way of the Tab key."""
+    write_page(tmp_path / "page.html", console_material("ecngdrs", "g"))
+    page = open_page(tmp_path / "page.html")
+    tree = page.context.new_cdp_session(page)
+    roles = {"button", "slider", "combobox", "spinbutton", "checkbox", "textbox", "link"}
+    for node in page.evaluate("[...document.querySelectorAll('g.node')].map((g) => g.dataset.node)"):
+        page.evaluate("(node) => document.querySelector(`g.node[data-node='${node}']`).focus()", node)
+        told = [
+            (one["role"]["value"], one.get("name", {}).get("value", ""), one.get("value", {}).get("value"))
+            for one in tree.send("Accessibility.getFullAXTree")["nodes"]
+            if not one.get("ignored") and one["role"]["value"] in roles
+        ]
+        assert [one for one in told if not one[1].strip()] == []
+        inside = page.locator("#inspector :is(button, input, select)")
+        shown = page.evaluate("document.querySelectorAll('#inspector :is(button, input, select)').length")
+        names = [name for role, name, _ in told if role in ("slider", "button")]
+        assert len(names) >= shown
+        sliders = [(name, value) for role, name, value in told if role == "slider"]
+        assert len({name for name, _ in sliders}) == len(sliders)
+        assert inside.count() == shown
+        reached = []
+        for _ in range(shown):
+            page.keyboard.press("Tab")
+            reached.append(page.evaluate("Boolean(document.activeElement.closest('#inspector'))"))
+        assert reached == [True] * shown
+    page.evaluate("document.activeElement.blur()")
+    names = [name for _, name, _ in told]
+    for name in (
+        "Play",
+        "Live",
+        "A part of the mix alone",
+        "Before its chain",
+        "Loop",
+        "Load changes.json",
+        "Reset all",
+    ):
+        assert name in names

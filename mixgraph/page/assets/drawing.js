@@ -83,16 +83,8 @@ function inspect(data, number, group) {
     return;
   }
   if (!node) { box.replaceChildren(make("h3", { dir: "auto" }, group.querySelector("title").textContent)); return; }
-  const label = `${node.name} of ${node.place}: ${node.text}`, curve = node.curve;
-  let picture = "";
-  if (curve && curve.lines) picture = plot(curve, label, node.colour);
-  else if (curve && curve.bars) picture = bars(Object.entries(curve.bars).map(([name, value]) => ({ name, value: value ?? 0, colour: node.colour, text: value === null ? "silent" : value.toFixed(1) + " dB" })), label);
-  else if (curve && curve.taps) {
-    const loud = curve.taps.filter((t) => t[2] !== null).sort((a, b) => b[2] - a[2]).slice(0, 8).sort((a, b) => a[1] - b[1]);
-    picture = make("p", { class: "quiet" }, loud.map((t) => `${t[0]} ${t[1].toFixed(0)} ms ${t[2].toFixed(1)} dB`).join(", "));
-  }
   box.replaceChildren(
-    heading(node), make("p", { class: "quiet", dir: "auto" }, node.place), make("p", {}, node.text || ""), picture,
+    heading(node), make("p", { class: "quiet", dir: "auto" }, node.place), make("p", {}, node.text || ""), make("div", { class: "reading", "aria-live": "off" }, ...readingPictures(node, node.curve)),
     make("p", {}, `Dry/wet weight ${(100 * node.weight).toFixed(0)} %`), make("p", {}, `Loss without it: ${signed(node.loss)}`),
     node.foundIn ? make("p", {}, `Found in ${node.foundIn[0]} of ${node.foundIn[1]} runs`) : "");
 }

@@ -122,17 +122,25 @@ class MixConsole {
   }
 
   set(id, values) {
+    this.check(id, values);
+    Object.assign(this.state.get(id), values);
+    this.act(id);
+  }
+
+  check(id, values) {
     const { settings, label } = this.processor(id);
     for (const [name, value] of Object.entries(values)) {
       if (name === "bypass") continue;
       const setting = settings.find((one) => one.name === name);
-      if (!setting) throw new RangeError(`${label}: unknown setting ${name}.`);
-      if (!(value >= setting.min && value <= setting.max)) {
-        throw new RangeError(`${label}: ${name}: ${setting.min} to ${setting.max} ${setting.unit} is needed, got ${value}.`);
+      if (!setting) {
+        const known = settings.map((one) => one.name).join(", ") || "none";
+        throw new RangeError(`${label}: one of the settings ${known} is needed, got ${name}.`);
+      }
+      if (!(typeof value === "number" && value >= setting.min && value <= setting.max)) {
+        const [low, high] = [setting.min, setting.max].map((end) => Number(end.toPrecision(6)));
+        throw new RangeError(`${label}: ${name}: ${low} to ${high} ${setting.unit} is needed, got ${JSON.stringify(value)}.`);
       }
     }
-    Object.assign(this.state.get(id), values);
-    this.act(id);
   }
 
   act(id) {
@@ -212,60 +220,56 @@ class MixConsole {
     return Object.keys(processors).length + bypass.length + solo.length + mute.length > 0;
   }
 
+  // Replaces the whole state by what a changes.json holds; one that cannot be read changes nothing.
   apply(changes) {
-    const { changes: format, graph } = this.model;
-    if (changes.format !== format.format || changes.version !== format.version) throw new Error("This is no file of changes of this page's version.");
-    if (changes.graph !== graph) throw new Error("These changes are of another graph.");
+    const { settings, bypass, solo, mute } = this.read(changes);
+    this.forget();
+    settings.forEach(([id, values]) => Object.assign(this.state.get(id), values));
+    bypass.forEach((id) => Object.assign(this.state.get(id), { bypass: true }));
+    [this.solos, this.mutes] = [new Set(solo), new Set(mute)];
+    this.processors.forEach((_, id) => this.act(id));
+    this.silence();
+  }
+
+  read(changes) {
+    const { changes: format, graph, processors } = this.model;
+    const need = (is, what, got) => {
+      if (!is) throw new Error(`${what} is needed, got ${JSON.stringify(got)?.slice(0, 60) ?? "nothing"}.`);
+    };
+    const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+    need(isObject(changes), "A file of changes that a page saved", changes);
+    need(changes.format === format.format, `The format "${format.format}"`, changes.format);
+    need(changes.version === format.version, `Version ${format.version}`, changes.version);
+    const known = ["format", "version", "song", "graph", "processors", "bypass", "solo", "mute"];
+    for (const key of Object.keys(changes)) need(known.includes(key), `One of ${known.join(", ")}`, key);
+    if (changes.graph !== graph) throw new Error("These changes are of another graph: a file that this page saved is needed.");
+    const [all, heads] = [changes.processors ?? {}, [...this.heads.values()]];
+    need(isObject(all), "processors: an object", all);
     const find = (list, label) => {
       const one = list.find((entry) => entry.label === label);
-      if (!one) throw new Error(`The changes name ${label}, which is not in this graph.`);
+      need(one, `A label of this graph such as "${list[0]?.label}"`, label);
       return one.id;
     };
-    const [{ processors: all }, heads] = [this.model, [...this.heads.values()]];
-    const settings = Object.entries(changes.processors ?? {}).map(([label, values]) => [find(all, label), values]);
-    const bypass = (changes.bypass ?? []).map((label) => [find(all, label), { bypass: true }]);
-    const [solo, mute] = [changes.solo ?? [], changes.mute ?? []].map((labels) => labels.map((label) => find(heads, label)));
-    this.reset();
-    [...settings, ...bypass].forEach(([id, values]) => this.set(id, values));
-    solo.forEach((id) => this.solo(id, true));
-    mute.forEach((id) => this.mute(id, true));
+    const settings = Object.entries(all).map(([label, values]) => {
+      need(isObject(values), `${label}: an object of settings`, values);
+      need(!("bypass" in values), `${label}: a setting`, "bypass");
+      const id = find(processors, label);
+      this.check(id, values);
+      return [id, values];
+    });
+    const [bypass, solo, mute] = ["bypass", "solo", "mute"].map((key) => {
+      const labels = changes[key] ?? [];
+      need(Array.isArray(labels), `${key}: a list of labels`, labels);
+      return labels.map((label) => find(key === "bypass" ? processors : heads, label));
+    });
+    [...solo, ...mute].forEach((id) => this.rows(id));
+    return { settings, bypass, solo, mute };
   }
 
-  // The curve of an equalizer in dB as it acts now, dry sound included.
-  response(id, hertz) {
-    const { sound, node } = this.processor(id);
-    if (!["equalizer", "parametric_equalizer"].includes(sound.kind)) return null;
-    const state = this.state.get(id);
-    const w = state.bypass ? 0 : state.wet;
-    const { before } = this.model.nodes.find((one) => one.node === node);
-    const [taps] = RESPONSES[sound.kind](sound, state, this.model);
-    const decibels = hertz.map((f) => {
-      const step = (2 * Math.PI * f) / this.model.sample_rate;
-      let [real, imaginary] = [1 - w, 0];
-      taps.forEach((x, n) => {
-        real += w * x * Math.cos(step * (n - before));
-        imaginary -= w * x * Math.sin(step * (n - before));
-      });
-      return 20 * Math.log10(Math.max(Math.hypot(real, imaginary), 1e-10));
-    });
-    return { left: decibels, right: decibels };
-  }
-
-  // The static curve of dynamics as it acts now: levels out (dB) of levels in, at the tracks' own level.
-  curve(id, levels) {
-    const processor = this.processor(id);
-    const { sound } = processor;
-    if (sound.kind !== "dynamics") return null;
-    const state = this.state.get(id);
-    const { threshold, halfKnee, slope, makeup } = dynamicsValues(processor, state, this.model.sample_rate);
-    const w = state.bypass ? 0 : state.wet;
-    return levels.map((level) => {
-      const energy = 10 ** ((level - sound.offset_db) / 10) * (sound.mid ? 4 : 1) + sound.floor;
-      const distance = sound.direction * (Math.log(energy) - threshold);
-      const inside = Math.min(Math.max(distance + halfKnee, 0), 2 * halfKnee);
-      const bent = inside ** 2 / (4 * halfKnee) + Math.max(distance - halfKnee, 0);
-      return level + 20 * Math.log10(1 - w + w * Math.exp(slope * bent + makeup));
-    });
+  // What a page shows of a processor, see mixgraph/page/content.py, as it acts now: of a curve as found.
+  reading(id, found) {
+    const { bypass, wet, ...settings } = this.state.get(this.processor(id).id);
+    return READINGS[this.processor(id).sound.kind]?.(found, this.processor(id), settings, bypass ? 0 : wet, this.model) ?? found;
   }
 
   // A buffer that tells faders the place in the song, played like a track into `position`.

@@ -87,7 +87,7 @@ function startListening(data) {
     const names = data.voices || [["target", "Target"], ["found", "Found mix"], ["dry", "Dry sum"], ["difference", "Difference"], ["live", "Live"]];
     player.failed = failed; player.said = (text) => { said.textContent = text; };
     buttons = names.filter(([n]) => audio[n] || (n === "live" && player.canLive)).map(([n, text]) => make("button", { type: "button", "data-name": n, onclick: () => player.hear(n).catch(failed) }, text));
-    parts = audio["track 0"] ? partVoices(data, player) : null;
+    parts = audio["track 0"] ? partVoices(data, player) : null; player.hearPart = parts && parts.hear;
     const flag = (text, key, act) => { const b = make("button", { type: "button", "aria-pressed": String(player[key]) }, text); b.addEventListener("click", () => { player[key] = !player[key]; b.setAttribute("aria-pressed", String(player[key])); act(); }); return b; };
     if (!audio.target && buttons.length) player.name = buttons[0].dataset.name;
     bar.append(make("div", { class: "row" }, button, time, ...buttons, ...(parts ? parts.elements : []), flag("Level-matched", "matched", () => player.refresh()), flag("Loop", "looping", () => { if (player.playing) player.play(number).catch(failed); }), said));

@@ -40,7 +40,7 @@ function plot(curve, label, colour) {
   for (const [name, ys] of Object.entries(curve.lines)) {
     let d = "", open = false;
     ys.forEach((y, i) => { if (y === null) open = false; else { d += (open ? "L" : "M") + px(curve.x[i]).toFixed(1) + " " + py(y).toFixed(1); open = true; } });
-    const style = name === "unchanged" || name === "side" ? { "stroke-dasharray": "3 3" } : {};
+    const style = name === "unchanged" || name === "side" || name.startsWith("found") ? { "stroke-dasharray": "3 3" } : {};
     svg.append(draw("path", { class: "line", d, stroke: (curve.colours || {})[name] || colour || "var(--accent)", ...style }));
   }
   return svg;
