@@ -17,7 +17,8 @@ from mixgraph.system.files import write_atomically
 
 _SCRIPTS = (
     "tools.js",
-    "curves.js", "drawing.js",
+    "curves.js",
+    "drawing.js",
     "stages.js",
     "player.js",
     "listening.js",

@@ -125,11 +125,11 @@ def test_voices_join_what_plays_in_time_and_without_a_restart(wait, open_page, t
     master = page.evaluate("mixgraphPlayer.data.console.groups.find((g) => g.kind === 'master').id")
     page.evaluate(RESIDUAL, [[master, "after"], "found"])
     wait(page, "residual() < -65")
-    page.get_by_role("button", name="Before its chain").click()
+    page.get_by_role("button", name="Before its chain", exact=True).click()
     wait(page, "mixgraphPlayer.name === 'track 2' && mixgraphPlayer.voices['track 2'].gain.gain.value > 0.2")
     page.evaluate(RESIDUAL, [["t2", "before"], "track 2"])
     wait(page, "residual() < -75")
-    assert page.get_by_role("button", name="Before its chain").get_attribute("aria-pressed") == "true"
+    assert page.get_by_role("button", name="Before its chain", exact=True).get_attribute("aria-pressed") == "true"
     page.get_by_role("button", name="Target", exact=True).click()
     wait(page, "mixgraphPlayer.voices.target.gain.gain.value > 0.2")
     assert page.evaluate("first[0] === mixgraphPlayer.voices.target.source && first[1] === mixgraphPlayer.startFrame")
