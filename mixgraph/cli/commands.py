@@ -42,7 +42,7 @@ COMMANDS = (
     Command("test", _SEARCH, "measures it by the paper's protocol, too", "mixgraph.cli.training", True),
     Command("predict", _SEARCH, "renders the mix of a graph (--start RESULT)", "mixgraph.cli.training", True),
     Command("render", _RESULTS, "renders a found graph on tracks", "mixgraph.cli.render"),
-    Command("report", _RESULTS, "writes a result as a page to open, see and hear", "mixgraph.cli.report"),
+    Command("report", _RESULTS, "writes results, or a dataset, as a page to open", "mixgraph.cli.report"),
     Command("export", _RESULTS, "writes a found graph as files for a studio", "mixgraph.cli.export"),
     Command("estimate", _RESULTS, "predicts a song's graph at once, with a trained network", "mixgraph.cli.estimate"),
     Command("build-dataset", _DATA, "searches many songs and writes shards", "tools.build_dataset"),

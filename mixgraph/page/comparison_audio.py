@@ -99,7 +99,7 @@ def common_excerpt_data(mixes: Mixes, excerpt: Excerpt, with_audio: bool, letter
     errors = {f"error of {letter}": letter for letter in letters}
     data: dict[str, Any] = {"name": excerpt.name, "start": first / rate, "seconds": (last - first) / rate}
     data["pictures"] = pictures(signals, (TARGET,), errors, rate)
-    if with_audio:
+    if with_audio and signals:
         data["gains"] = matching_gains(signals, rate)
         data["audio"] = {name: encoded(signal, rate) for name, signal in signals.items()}
     return data

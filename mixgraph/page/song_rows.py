@@ -28,7 +28,7 @@ def _row_of_result(result: Compared, page: Path) -> dict[str, Any]:
     graph, metrics = result.found_graph, result.found_graph.metrics
     row = _blank(result.name)
     if metrics is not None:
-        row |= _figures(metrics, graph.graph)
+        row |= _figures(metrics, graph.graph) | {"licence": visible(metrics.song.licence)}
     else:
         row |= {"title": visible(graph.name), "left": len(graph.graph.processors), "tracks": len(graph.graph.inputs)}
     return row | {"searched": result.seconds} | _way(result.folder, [result.folder], page)
@@ -105,7 +105,6 @@ def _figures(metrics: Metrics, graph: MixGraph) -> dict[str, Any]:
     found, before = metrics.num_processors_by_type, metrics.num_console_processors_by_type
     return {
         "title": visible(metrics.song.title or metrics.song.name),
-        "licence": visible(metrics.song.licence),
         "losses": [losses.dry_sum.loss["full"], losses.console.loss["full"], losses.found.loss["full"]],
         "left": metrics.num_processors.found,
         "console": metrics.num_processors.console,

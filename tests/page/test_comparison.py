@@ -12,6 +12,7 @@ from mixgraph.page.comparison_audio import read_mixes
 from mixgraph.page.comparison_content import agreement, comparison_content, letters
 from mixgraph.page.document import within
 from mixgraph.page.excerpts import Excerpt
+from mixgraph.results.found_graph import load_result
 
 HOSTILE = "</script><script>alert(1)</script>\"'&\u202eevil"
 
@@ -162,22 +163,24 @@ def test_results_side_by_side_in_a_browser(write_result, tmp_path, open_page, wa
         write_result(tmp_path / name, drop, tracks=names, title=HOSTILE) for name, drop in (("a", ""), ("b<i>", "cd"))
     ]
     out = tmp_path / "page.html"
-    assert main([*map(str, folders), "--out", str(out)]) == 0
+    load_result(folders[1]).save(tmp_path / "saved")
+    assert main([*map(str, [*folders, tmp_path / "saved"]), "--out", str(out)]) == 0
     text = out.read_text()
     assert text.count("<script") == 2
     assert "\u202e" not in text
     page = open_page(out)
     page.set_viewport_size({"width": 400, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
-    assert page.locator("#results tbody th").all_inner_texts() == ["Aa", "Bb<i>"]
-    assert page.locator(".graphs figure svg").count() == 2
+    assert page.locator("#results tbody th").all_inner_texts() == ["Aa", "Bb<i>", "Csaved"]
+    assert page.locator(".graphs figure svg").count() == 3
     assert page.locator(".spectrum").count() == 3
     heads = page.locator("#results thead th")
     found = heads.filter(has_text="processors")
     found.get_by_role("button").focus()
     page.keyboard.press("Enter")
     assert found.get_attribute("aria-sort") == "ascending"
-    assert page.locator("#results tbody .letter-mark").all_inner_texts() == ["B", "A"]
+    assert page.locator("#results tbody .letter-mark").all_inner_texts() == ["B", "C", "A"]
+    assert "saved cannot be heard" in page.locator("#notes").inner_text()
     page.get_by_role("button", name="Not in every result").click()
     assert page.locator("#matrix tbody tr").count() == 4
     page.get_by_role("button", name="Show the graph of B").click()
@@ -189,6 +192,19 @@ def test_results_side_by_side_in_a_browser(write_result, tmp_path, open_page, wa
     wait(page, "mixgraphPlayer.voices.B.gain.gain.value > 0.2")
     assert page.evaluate("mixgraphPlayer.voices.target.gain.gain.value") == pytest.approx(0, abs=1e-3)
     assert page.evaluate("mixgraphPlayer.context.state") == "running"
+
+
+@pytest.mark.long
+def test_a_page_of_graphs_that_cannot_be_heard_says_so(three, tmp_path, open_page) -> None:
+    for i, folder in enumerate(three):
+        load_result(folder).save(tmp_path / f"saved_{i}")
+    out = tmp_path / "page.html"
+    main([*(str(tmp_path / f"saved_{i}") for i in range(3)), "--out", str(out)])
+    page = open_page(out)
+    assert page.locator("#transport").inner_text() == ""
+    assert "The target is in none of the results" in page.locator("#notes").inner_text()
+    assert page.locator("#matrix tbody tr").count() == 9
+    assert page.locator("#results tbody td").filter(has_text="9 of –").count() == 1
 
 
 @pytest.mark.long
