@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _write(options: argparse.Namespace) -> tuple[float, Sequence[str]]:
     """Writes the page; returns its size in megabytes, and sentences on what is missing."""
-    from mixgraph.page.comparison import read_results, sort_folders
+    from mixgraph.page.comparison import SONGS, read_results, sort_folders
     from mixgraph.page.comparison_write import write_comparison
     from mixgraph.page.material import read_material
     from mixgraph.page.songs_page import write_dataset_page, write_songs_page
@@ -70,13 +70,13 @@ def _write(options: argparse.Namespace) -> tuple[float, Sequence[str]]:
         "whole": options.whole,
         "megabytes": options.megabytes,
     }
+    if len(options.result) == 1 and not (options.result[0] / SONGS).is_file():
+        material = read_material(options.result[0], tracks, options.changed_tracks)
+        return write_page(options.out, material, **listening), material.missing
     folders, datasets = sort_folders(options.result)
     if datasets:
         _refuse_audio(options, "of a dataset")
         return write_dataset_page(options.out, datasets, megabytes=options.megabytes)
-    if len(folders) == 1:
-        material = read_material(folders[0], tracks, options.changed_tracks)
-        return write_page(options.out, material, **listening), material.missing
     results, damaged = read_results(folders)
     if not all(result.is_of_the_song_of(results[0]) for result in results):
         _refuse_audio(options, "of results of several songs")

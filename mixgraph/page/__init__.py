@@ -6,6 +6,7 @@
 - `pictures`: spectrograms as small pictures.
 - `sentences`: what was done to a track, in a plain sentence.
 - `stages`: the console and what each round of pruning left of it, drawn.
+- `runs`: in how many runs of a dataset's build a processor was found.
 - `content`: everything that the page shows, as JSON.
 - `document`: a page as one HTML file, below a size.
 - `write`: the page of a result.

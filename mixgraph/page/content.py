@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mixgraph.names import visible
 from mixgraph.page.material import Material
+from mixgraph.page.runs import found_in
 from mixgraph.page.sentences import sentence
 from mixgraph.page.stages import Stages, points, search_stages, stages_content
 from mixgraph.processors.readings import Automation, Curve, Decay, Gains, Reading, Response, Taps
@@ -31,6 +32,7 @@ def result_content(material: Material) -> dict[str, Any]:
     graph, has_graph = found_graph.graph, material.has_graph
     chains = {place: list(chain) for place, chain in groupby(settings, key=lambda node: node.place)}
     stages, why_none = _stages(material)
+    runs = found_in(graph, material.other_runs)
     places = [graph.label(node) for node, kind in enumerate(graph.types) if kind in ("input", "mix") and has_graph]
     return {
         "hasGraph": has_graph,
@@ -41,7 +43,7 @@ def result_content(material: Material) -> dict[str, Any]:
         "tracks": [visible(graph.names[node]) for node in graph.inputs if has_graph or metrics],
         "missing": [*material.missing, *why_none],
         "chains": [{"place": place, "sentence": sentence(chains.get(place, ()))} for place in places],
-        "nodes": [_node(node) for node in settings],
+        "nodes": [_node(node) | {"foundIn": runs.get(node.node)} for node in settings],
         "verdict": _verdict(material),
         "types": _types(material),
         "course": _course(material),

@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from mixgraph.graph import MixGraph
 from mixgraph.page.remains import read_remains
+from mixgraph.page.runs import other_runs
 from mixgraph.results.found_graph import FoundGraph, load_result
 from mixgraph.results.rendering import read_tracks
 from mixgraph.songs.audio import read_audio
@@ -35,6 +37,7 @@ class Material:
         level: the factor that sources and mixes were multiplied by.
         config: the settings of the search; empty where they are not known.
         has_graph: whether `found_graph` is the graph of the result.
+        other_runs: the graphs of further searches of the song with the same settings.
     """
 
     found_graph: FoundGraph
@@ -47,6 +50,7 @@ class Material:
     level: float = 1.0
     config: Mapping[str, Any] = field(default_factory=dict)
     has_graph: bool = True
+    other_runs: Sequence[MixGraph] = ()
 
 
 def read_material(result: Path, tracks: Path | None, changed_tracks: ChangedTracks = "refuse") -> Material:
@@ -86,6 +90,7 @@ def read_material(result: Path, tracks: Path | None, changed_tracks: ChangedTrac
         tuple(missing),
         config=remains.config,
         has_graph=remains.has_graph,
+        other_runs=other_runs(result) if remains.has_graph else (),
     )
 
 
