@@ -74,7 +74,7 @@ class Track:
         items: its audio.
         inserts: its effects.
         receives: what is sent to it.
-        folder: the tracks that are summed at its input.
+        folder: the tracks that are summed at its input; a muted folder is shown closed.
         envelope: (seconds, gain) points of its volume.
         main_send: whether it is heard in its folder, or in the mix.
         muted: whether it is muted.
@@ -117,7 +117,6 @@ def project_text(tracks: Sequence[Track], sample_rate: int, seconds: float, note
         "  PANLAW 1",
         "  PANMODE 3",
         '  RECORD_PATH "Media" ""',
-        '  RENDER_FILE "render.wav"',
         f"  RENDER_FMT 0 2 {sample_rate}",
         "  RENDER_RANGE 1 0 0 0 1000",
         "  RENDER_STEMS 0",
@@ -172,6 +171,7 @@ def _track_lines(track: Track, closed: int, number: Mapping[str, int], seconds: 
         f"  MUTESOLO {int(track.muted)} 0 0",
         f"  IPHASE {int(track.inverted)}",
         f"  ISBUS {state}",
+        f"  BUSCOMP {2 if track.folder and track.muted else 0} 0 0 0 0",
         "  SEL 0",
         f"  NCHAN {channels}",
         "  FX 1",

@@ -14,13 +14,13 @@ import pytest
 import rpp
 import soundfile
 
-from mixgraph.exports.reaper_effects import EffectNode, effect_of
 from mixgraph.exports.reaper_project import Item, Track, project_text, quoted
 from mixgraph.exports.report import REPORT
 from mixgraph.exports.run import export_result
 from mixgraph.exports.settings import ExportSettings
 from mixgraph.graph.types import MixGraph
-from mixgraph.processors.base import Processor
+from mixgraph.processors import make_processors, register, registered
+from mixgraph.processors.dynamics import OnePoleDynamics
 from mixgraph.results.found_graph import load_result
 from mixgraph.results.rendering import read_tracks
 
@@ -67,6 +67,19 @@ def test_a_console_with_buses_a_master_and_a_sidechain_sounds_as_we_render_it(ra
     assert error_db(project.play(), mix) < -110
     project.tracks[0].muted, printed.muted, project.tracks[-1].muted = False, True, False
     assert np.abs(project.play()).max() < 1e-5 * np.abs(mix).max()
+
+
+@pytest.mark.long
+def test_printed_tracks_stand_in_for_live_ones_also_for_buses_and_keys(random_graph, tiny_song, tmp_path) -> None:
+    graph = replace(random_graph(tiny_song, "er", "c", **MANY), num_samples=SECOND)
+    project, mix, _ = export(graph, tiny_song, tmp_path)
+    for name in ("kick", "hat"):
+        project.named(name)[0].muted, project.named(f"{name} (printed)")[0].muted = True, False
+    late = slice(6000, 7300)  # what equalizers ring before the first sample and behind the last one is not printed
+    assert error_db(project.play()[:, late], mix[:, late]) < -100
+    assert error_db(project.play(), mix) < -50
+    project.named("kick (printed)")[0].muted = True
+    assert error_db(project.play(), mix) > -30
 
 
 @pytest.mark.long
@@ -128,25 +141,34 @@ def test_24_bit_files_that_would_clip_are_made_good_by_the_items(random_graph, t
 def test_what_the_effects_do_nearly_is_said(random_graph, tiny_song, tmp_path) -> None:
     graph = replace(random_graph(tiny_song, "cf", ""), num_samples=SECOND)
     options = {"compressor": {"envelope": "truncated", "truncated_taps": 2000}}
-    graph = replace(graph, processors=random_processors(options), processor_options=options)
+    graph = replace(graph, processors=make_processors(SECOND, options), processor_options=options)
     project, mix, report = export(graph, tiny_song, tmp_path)
     assert "track kick: compressor: its envelope is cut after a time in the graph" in report
     assert "track hat: fader: the volume envelope of the track" in report
     assert error_db(project.play(), mix) < -60
 
 
-def random_processors(options):
-    from mixgraph.processors import make_processors
+def test_a_processor_that_no_effect_can_replace_is_left_out_by_name(
+    random_graph, tiny_song, tmp_path, monkeypatch
+) -> None:
+    class Wobble(OnePoleDynamics):
+        """A processor from outside: nobody knows its slope."""
 
-    return make_processors(SECOND, options)
+        name, letter, direction = "wobble", "W", 1
 
+        def slope(self, log_ratio):
+            return -0.5 * log_ratio.exp()
 
-def test_a_processor_that_no_effect_can_replace_is_left_out_by_name() -> None:
-    class Wobble(Processor):
-        name, linear = "wobble", False
-
-    node = EffectNode("wobble", Wobble(SECOND), {}, 0.5, 1.0, SECOND)
-    assert effect_of(node) is None
+    monkeypatch.setattr("mixgraph.processors.registry._REGISTRY", registered())
+    register(Wobble)
+    graph = replace(random_graph(tiny_song, "Wg", ""), num_samples=SECOND)
+    project, mix, report = export(graph, tiny_song, tmp_path)
+    assert "track kick: wobble: there is no such effect for REAPER; the printed stems have it" in report
+    assert error_db(project.play(), mix) > -60
+    for track in project.tracks:
+        if track.parent is None:
+            track.muted = track.name != "Printed stems"
+    assert error_db(project.play(), mix) < -110
 
 
 def test_names_are_read_as_they_are_written() -> None:
