@@ -6,7 +6,7 @@ import json
 import math
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -93,6 +93,8 @@ class Demixer(L.LightningModule):
         self.losses, self.optimizer_settings = losses or DemixerLosses(), optimizer or DemixerOptimizer()
         self.performance = performance or Performance()
         self.transform: SliCQT = self.transform_settings.make()
+        # What fits is resolved, so that a checkpoint says how long its slices are.
+        self.transform_settings = replace(self.transform_settings, slice_samples=self.transform.slice_samples)
         self.transform.check_finite = False  # training checks its loss, and files are checked when they are read
         layout, num_targets = self.transform.layout, len(self.targets)
         self.network: DemixingNetwork | PublishedNetwork

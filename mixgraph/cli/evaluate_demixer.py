@@ -1,0 +1,61 @@
+"""`python -m mixgraph evaluate-demixer CHECKPOINT STEMS...`: scores a trained demixer on songs with known stems."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_DESCRIPTION = (
+    "Scores a demixer on songs whose stems are known: the signal-to-distortion ratio of every target over the whole "
+    "song, beside what the mix itself and ideal masks reach. Each STEMS is a song, a folder of stems, or a folder of such "
+    "folders, as for a training; silent targets are skipped, and counted."
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command; returns its exit code."""
+    parser = argparse.ArgumentParser(description=_DESCRIPTION)
+    parser.add_argument("checkpoint", type=Path, help="of a demixer (fit --config demixer.yaml)")
+    parser.add_argument("stems", type=Path, nargs="+", metavar="STEMS", help="song, stems, or a folder of them")
+    parser.add_argument("--songs", nargs="+", metavar="NAME", help="only songs of these names")
+    parser.add_argument("--no-ceilings", action="store_true", help="leave ideal masks out")
+    parser.add_argument("--museval", action="store_true", help="museval's figures, too, in a table of their own")
+    parser.add_argument("--cache-dir", type=Path, default=Path(".mixgraph_cache"), help="for sums of tracks")
+    parser.add_argument("--out", type=Path, help="JSON file of all scores")
+    parser.add_argument("--overwrite", action="store_true", help="replace that file")
+    options = parser.parse_args(arguments)
+    if options.out is not None and options.out.exists() and not options.overwrite:
+        raise FileExistsError(f"out: {options.out} exists and is kept; choose another name or give --overwrite")
+
+    # What follows loads torch and Lightning, which the help above does without.
+    from mixgraph.demixing.evaluation import evaluate_songs, summary, table
+    from mixgraph.demixing.module import load_demixer
+    from mixgraph.demixing.stem_songs import find_stem_songs, read_stem_song
+    from mixgraph.names import visible
+    from mixgraph.shipped import song_path
+    from mixgraph.system.files import write_atomically
+
+    module = load_demixer(options.checkpoint)
+    folders = [folder for root in options.stems for folder in find_stem_songs(song_path(root), module.targets)]
+    if options.songs is not None:
+        names = [folder.name for folder in folders]
+        if unknown := sorted(set(options.songs) - set(names)):
+            raise ValueError(f"songs: some of {', '.join(names)}, got {', '.join(unknown)}")
+        folders = [folder for folder in folders if folder.name in options.songs]
+    songs = [read_stem_song(folder, module.targets, module.sample_rate, options.cache_dir) for folder in folders]
+    for note in (note for song in songs for note in song.notes):
+        sys.stdout.write(f"{visible(note)}\n")
+    scores = []
+    for score in evaluate_songs(module, songs, not options.no_ceilings, options.museval):
+        scores.append(score)
+        sys.stdout.write(f"{visible(score.song)} is scored ({len(scores)} of {len(songs)}).\n")
+        sys.stdout.flush()
+    report = summary(module.targets, scores)
+    for line in table(report):
+        sys.stdout.write(f"{visible(line)}\n")
+    if options.out is not None:
+        write_atomically(options.out, (json.dumps(report, indent=1) + "\n").encode())
+    return 0
