@@ -10,8 +10,8 @@ from pathlib import Path
 
 _DESCRIPTION = (
     "Scores a demixer on songs whose stems are known: the signal-to-distortion ratio of every target over the whole "
-    "song, beside what the mix itself and ideal masks reach. Each STEMS is a song, a folder of stems, or a folder of such "
-    "folders, as for a training; silent targets are skipped, and counted."
+    "song, beside what the mix itself and ideal masks reach. Each STEMS is a song, a folder of stems, or a folder of "
+    "such folders, as for a training; silent targets are skipped, and counted."
 )
 
 
