@@ -15,6 +15,9 @@ from torch import Tensor
 
 from mixgraph.page.material import Material
 from mixgraph.page.pictures import pictures
+from mixgraph.page.web_audio import chain_voices
+from mixgraph.results.found_graph import FoundGraph
+from mixgraph.results.stems import StemPlace, render_stem
 from mixgraph.songs.clips import loudest_start
 from mixgraph.songs.loudness import integrated_loudness
 
@@ -96,8 +99,19 @@ def excerpt_data(material: Material, excerpt: Excerpt, with_audio: bool) -> dict
     if target is not None and found_mix is not None:
         signals["difference"] = found_mix - target
     data["gains"] = matching_gains(signals, rate)
+    if target is not None and sources is not None:
+        data["gains"] |= _chain_gains(material.found_graph, sources, target)
     data["audio"] = {name: encoded(signal, rate) for name, signal in signals.items()}
     return data
+
+
+def _chain_gains(graph: FoundGraph, sources: Tensor, target: Tensor) -> dict[str, float]:
+    """The gains of each chain's sound, see `chain_voices`, as the page plays it: from the excerpt alone."""
+    gains = {}
+    for name, ends in chain_voices(graph.graph).items():
+        sound = render_stem(graph, sources, StemPlace("subgroup", name, "", ends))
+        gains[name] = matching_gains({"target": target, name: sound}, graph.sample_rate)[name]
+    return gains
 
 
 def matching_gains(signals: dict[str, Tensor], sample_rate: int) -> dict[str, float]:

@@ -64,6 +64,14 @@ def console_model(found_graph: FoundGraph) -> dict[str, Any]:
     }
 
 
+def chain_voices(graph: MixGraph) -> dict[str, tuple[tuple[int, int], ...]]:
+    """Returns what the taps of the engine hear: `after t0`, `before g4`, ... -> (node, outlet) pairs to sum."""
+    ends = {f"after t{node}": _ends(graph, node) for node in graph.inputs}
+    for node in graph.nodes_of(MIX):
+        ends |= {f"before g{node}": [[node, 0]], f"after g{node}": _ends(graph, node)}
+    return {name: tuple((node, outlet) for node, outlet in pairs) for name, pairs in ends.items()}
+
+
 def engine_script() -> str:
     """Returns the audio engine as one script, which defines `MixConsole`; the worklet's address is part of it."""
     assets = files("mixgraph.page") / "assets"

@@ -169,3 +169,18 @@ def test_pages_of_few_and_many_tracks_fit_narrow_screens(browser, tmp_path, coun
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     assert problems == []
     page.close()
+
+
+def test_parts_of_the_mix_are_matched_to_the_target_in_loudness() -> None:
+    from mixgraph.page.excerpts import Excerpt, excerpt_data
+    from mixgraph.results.stems import render_stem, stem_places
+    from mixgraph.songs.loudness import integrated_loudness
+
+    made = material()
+    gains = excerpt_data(made, Excerpt("whole song", 0, 2), True)["gains"]
+    kick, lead = stem_places(made.found_graph.graph)[:2]
+    [group] = [name for name in gains if name.startswith("before g")]
+    assert {"after t0", "after t1", group, group.replace("before", "after")} <= gains.keys()
+    for name, place in (("after t0", kick), ("after t1", lead)):
+        sound = gains[name] * render_stem(made.found_graph, made.sources, place)
+        assert integrated_loudness(sound, RATE) == pytest.approx(integrated_loudness(made.target, RATE), abs=0.01)
