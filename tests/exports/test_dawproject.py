@@ -20,6 +20,7 @@ import soundfile
 import torch
 import xmlschema
 
+from mixgraph.exports.bands import Band, bands_db, fit_hertz
 from mixgraph.exports.dawproject import DawProject
 from mixgraph.exports.report import ExportReport
 from mixgraph.exports.run import export_result
@@ -123,9 +124,9 @@ def relative_error(played: np.ndarray, mix: np.ndarray) -> float:
 
 
 CONSOLES = {
-    "paper": ("ecnsgdr", "ecnsgdr", {}),
+    "paper": ("cnsgdr", "cnsgdr", {}),
     "more": (
-        "pht(c,sg)f",
+        "ht(c,sg)f",
         "b(c,e)g",
         {"returns": {"space": "rg"}, "master_chain": "cg", "sidechains": {"lead": "kick"}},
     ),
@@ -169,8 +170,9 @@ def test_live_mixers_of_gains_sends_and_groups_sound_like_the_mix(random_graph, 
     assert relative_error(project.play(), mix) < BELOW
 
 
-def test_tracks_that_the_format_cannot_hold_are_printed_in_live_groups(full_result, tiny_song, tmp_path) -> None:
-    project = exported(full_result, tiny_song, tmp_path / "a.dawproject")
+def test_tracks_that_the_format_cannot_hold_are_printed_in_live_groups(random_graph, tiny_song, tmp_path) -> None:
+    random_graph(tiny_song, "csgdr", "").save(tmp_path / "r")
+    project = exported(tmp_path / "r", tiny_song, tmp_path / "a.dawproject")
     assert project.is_muted("kick")
     assert not project.is_muted("kick (printed)")
     report = (tmp_path / "a.export_report.txt").read_text()
@@ -264,6 +266,31 @@ def test_the_bands_of_a_parametric_equalizer_are_those_of_the_device(random_grap
         assert parameter(band, "Freq") == (pytest.approx(found["frequency_hz"]), "hertz")
         assert parameter(band, "Gain") == (pytest.approx(found["gain_db"]), "decibel")
         assert parameter(band, "Q") == (pytest.approx(found["q"]), "linear")
+
+
+def test_an_equalizer_is_fitted_by_bands_with_its_dry_sound(random_graph, tiny_song, tmp_path) -> None:
+    """The bands of the device, as filters of the audio EQ cookbook, make the curve up to the error that is told."""
+    graph = random_graph(tiny_song, "e", "", {"voices": ["lead"]})
+    hertz = graph.processors["equalizer"]._hertz
+    bell = 8.0 * torch.exp(-0.5 * (torch.log2(hertz.clamp(min=1) / 900) / 0.6) ** 2) - 3.0
+    graph.parameters["equalizer"]["log_magnitude"][0] = (bell * math.log(10) / 20).float()
+    graph.weights[:] = 0.8
+    graph.save(tmp_path / "r")
+    project = exported(tmp_path / "r", tiny_song, tmp_path / "a.dawproject")
+    device = project.track("lead").find("./Channel/Devices/Equalizer")
+    names = {"lowShelf": "low shelf", "bell": "bell", "highShelf": "high shelf"}
+    bands = [
+        Band(names[band.attrib["type"]], *(parameter(band, name)[0] for name in ("Freq", "Gain", "Q")))
+        for band in device.findall("Band")
+    ]
+    wet = torch.exp(torch.from_numpy(np.interp(fit_hertz(8000), hertz.numpy(), bell.numpy())) * math.log(10) / 20)
+    curve = 20 * np.log10(0.2 + 0.8 * wet.numpy())
+    error = bands_db(bands, fit_hertz(8000), 8000) + parameter(device, "OutputGain")[0] - curve
+    assert 1 <= len(bands) <= 8
+    assert np.abs(error).max() < 0.5
+    report = (tmp_path / "a.export_report.txt").read_text()
+    assert f"track lead: equalizer: by {len(bands)} bands with an error of 0." in report
+    assert not project.is_muted("lead")
 
 
 def test_gains_beyond_the_fader_are_in_an_equalizer_without_bands(random_graph, tiny_song, tmp_path) -> None:
