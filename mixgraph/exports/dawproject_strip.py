@@ -170,7 +170,7 @@ def _with_equalizer(strip: Strip, node: NodeSettings, bands: object, place: str,
     report.approximated(
         place,
         f"by {len(fitted)} bands with an error of {fit.rms_error_db:.2f} dB (root mean square), at most "
-        f"{fit.third_octave_error_db:.2f} dB in the mean of a third of an octave; bands turn the phase, and it does not",
+        f"{fit.third_octave_error_db:.2f} dB in the mean of a third of an octave; bands turn the phase",
     )
     return replace(strip, devices=(*strip.devices, EqualizerDevice(node.name, fitted, fit.gain_db)))
 
