@@ -16,21 +16,28 @@ from mixgraph.system.files import error_line
 PAGE_BYTES = round(MOST_MEGABYTES * 1e6)
 
 
-def add_page(folder: Path, song: Song, found_mix: Tensor) -> str:
+def add_page(folder: Path, song: Song, found_mix: Tensor, megabytes: float = MOST_MEGABYTES) -> str:
     """Writes the page of a result, whole or not at all; returns a line that says so, or why there is none.
 
-    Whatever keeps the page from being made, the result stands: the page can be made later.
+    A song of so many tracks that their shortest excerpts are too large gets a page without audio. Whatever keeps the
+    page from being made, the result stands: the page can be made later.
 
     Args:
         folder: the folder of the result, complete but for its times.
         song: the song that was searched.
         found_mix: (2, L), the mix that the found graph makes, at the level of the search.
+        megabytes: the largest size of the page.
     """
-    started = time.perf_counter()
+    started, without = time.perf_counter(), ""
     try:
-        size = write_page(folder / PAGE, searched_material(folder, song, found_mix))
+        material = searched_material(folder, song, found_mix)
+        try:
+            size = write_page(folder / PAGE, material, megabytes=megabytes)
+        except ValueError:
+            size = write_page(folder / PAGE, material, megabytes=megabytes, audio=False)
+            without = f", without audio, which has no room in {megabytes:g} MB"
     except Exception as error:
         text = error_line(error) if isinstance(error, OSError) else str(error)
         why = " ".join(text.split()) or type(error).__name__
         return f"{PAGE} could not be made ({why}). HINT: python -m mixgraph report RESULT --out page.html"
-    return f"{PAGE} was made in {time.perf_counter() - started:.1f} s ({size:.1f} MB)"
+    return f"{PAGE} was made in {time.perf_counter() - started:.1f} s ({size:.1f} MB{without})"

@@ -66,6 +66,14 @@ def test_a_search_without_a_page_and_a_page_that_cannot_be_written(tiny_song, tm
     names = {path.name for path in folder.iterdir()}
     line = add_page(folder, song, song.mix)
     assert line.startswith(f"report.html could not be made ({folder / 'report.html'}: Is a directory). HINT: python -m")
+    (folder / "report.html").rmdir()
+    assert re.fullmatch(r"report\.html was made in .* MB, without audio, which has no room in 0\.2 MB\)", add_page(
+        folder, song, song.mix, 0.2
+    ))  # fmt: skip
+    assert "audio" not in content(folder / "report.html")["excerpts"][0]
+    (folder / "report.html").unlink()
+    assert "megabytes: " in add_page(folder, song, song.mix, 0.01)
+    names.remove("report.html")
     (folder / "metrics.json").write_text("{")
     assert "metrics.json" in add_page(folder, song, song.mix)
     assert {path.name for path in folder.iterdir()} == names
