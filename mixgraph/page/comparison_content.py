@@ -33,7 +33,7 @@ def comparison_content(results: Sequence[Compared], damaged: Sequence[str], page
         page: where the page will be, to which links are relative.
     """
     first = results[0].found_graph
-    kinds = {t for result in results for t in _console_counts(result)}
+    kinds = {t for result in results for t in (*_console_counts(result), *result.found_graph.graph.count())}
     names = letters(len(results))
     return {
         "title": visible((first.metrics.song.title if first.metrics else "") or first.name),
@@ -83,9 +83,9 @@ def _result(letter: str, result: Compared, page: Path) -> dict[str, Any]:
 
 
 def _console_counts(result: Compared) -> dict[str, int]:
+    """The processors of the console by type; empty where that is not known."""
     metrics = result.found_graph.metrics
-    stated = metrics.num_console_processors_by_type if metrics else None
-    return dict(stated or result.found_graph.graph.count())
+    return dict((metrics.num_console_processors_by_type if metrics else None) or {})
 
 
 def _matrix(graphs: Sequence[MixGraph]) -> list[dict[str, Any]]:

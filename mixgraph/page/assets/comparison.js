@@ -60,7 +60,7 @@ function showFigures(data) {
     card("Loss over the song", plot({ x: Array.from({ length: longest }, (_, i) => (i + 0.5) * seconds), lines: Object.fromEntries(timed.map((r) => [r.letter, r.windows])), xLabel: "s", yLabel: "match loss", zero: true, colours }, "Match loss over the song, by window"), legend(timed.map((r) => [r.letter, colours[r.letter]])));
   }
   const parts = (counts) => data.types.map((t) => ({ value: counts[t.type] || 0, colour: t.colour, name: t.name })), sum = (counts) => Object.values(counts).reduce((a, b) => a + b, 0);
-  const bars = data.results.map((r) => ({ name: `${r.letter} ${r.name}`, parts: parts(r.found), text: String(r.left) })), consoles = data.results.filter((r, i, all) => all.findIndex((o) => JSON.stringify(o.before) === JSON.stringify(r.before)) === i);
+  const bars = data.results.map((r) => ({ name: `${r.letter} ${r.name}`, parts: parts(r.found), text: String(r.left) })), consoles = data.results.filter((r) => sum(r.before)).filter((r, i, all) => all.findIndex((o) => JSON.stringify(o.before) === JSON.stringify(r.before)) === i);
   const before = consoles.map((r) => ({ name: consoles.length > 1 ? `console of ${r.letter}` : "console", parts: parts(r.before), text: String(sum(r.before)) }));
   place.append(make("div", { class: "card full" }, make("h3", {}, "Processors by type"), stacked([...before, ...bars], "Processors by type"), legend(data.types.map((t) => [t.name, t.colour]))));
   document.getElementById("figures").append(place);

@@ -95,13 +95,13 @@ function showMeans(data) {
   const rows = counted(data), lines = data.sets.map((s) => ({ name: s || "all", rows: rows.filter((r) => r.set === s) }));
   if (data.sets.length > 1) lines.push({ name: "total", rows });
   const columns = [
-    { title: data.kind === "dataset" ? "dataset" : "results", value: (l) => l.name },
-    { title: "songs", kind: "number", value: (l) => l.rows.length },
+    { title: data.kind === "dataset" ? "dataset" : "which", value: (l) => l.name },
+    { title: data.kind === "dataset" ? "songs" : "results", kind: "number", value: (l) => l.rows.length },
     { title: "match loss", kind: "number", value: (l) => mean(l.rows.map((r) => r.losses[2])), cell: (l) => fixed(mean(l.rows.map((r) => r.losses[2])), 3) },
     { title: "pruning ratio", kind: "number", value: (l) => mean(l.rows.map((r) => r.ratio)), cell: (l) => fixed(mean(l.rows.map((r) => r.ratio)), 2) },
     ...data.types.map((t) => ({ title: t.name, kind: "number", help: `Mean pruning ratio of ${t.name}`, value: (l) => mean(l.rows.map((r) => (r.ratios || {})[t.type])), cell: (l) => fixed(mean(l.rows.map((r) => (r.ratios || {})[t.type])), 2) })),
   ];
-  document.getElementById("means").append(make("p", { class: "quiet" }, "Means over songs: of the match loss, and of the pruning ratio, all in all and of each type."), sortable(columns, lines, "Means over songs").box);
+  document.getElementById("means").append(make("p", { class: "quiet" }, `Means over ${data.kind === "dataset" ? "songs" : "results"}: of the match loss, and of the pruning ratio, all in all and of each type.`), sortable(columns, lines, "Means").box);
 }
 function showRules(data) {
   if (!data.rules.length) return;
