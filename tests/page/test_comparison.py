@@ -174,6 +174,9 @@ def test_results_side_by_side_in_a_browser(write_result, tmp_path, open_page, wa
     assert page.locator("#results tbody th").all_inner_texts() == ["Aa", "Bb<i>", "Csaved"]
     assert page.locator(".graphs figure svg").count() == 3
     assert page.locator(".spectrum").count() == 3
+    page.emulate_media(color_scheme="dark")
+    letter = "getComputedStyle(document.querySelector('.graphs [data-type=equalizer] text')).fill"
+    assert page.evaluate(letter) == "rgb(255, 255, 255)"  # as drawn: the box behind it keeps its colour, too
     heads = page.locator("#results thead th")
     found = heads.filter(has_text="processors")
     found.get_by_role("button").focus()

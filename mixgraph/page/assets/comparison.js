@@ -22,7 +22,12 @@ function showResults(data) {
   place.append(make("p", { class: "quiet" }, settings.length ? `Settings in which they differ: ${settings.map(([name]) => name).join(", ")}. Losses are match losses, the ratio is the pruning ratio, letters count processors by type. A click on a head sorts.` : "Their settings do not differ, as far as they are known. Losses are match losses, the ratio is the pruning ratio, letters count processors by type. A click on a head sorts."));
 }
 function showGraphs(data) {
-  const dialog = make("dialog", { "aria-label": "A graph at its full size" }), parse = (text) => document.importNode(new DOMParser().parseFromString(text, "image/svg+xml").documentElement, true);
+  const dialog = make("dialog", { "aria-label": "A graph at its full size" });
+  const parse = (text) => {
+    const svg = document.importNode(new DOMParser().parseFromString(text, "image/svg+xml").documentElement, true);
+    for (const node of svg.querySelectorAll("g.node")) if (!["input", "mix", "output"].includes(node.dataset.type)) node.querySelector("text").classList.add("letter");
+    return svg;
+  };
   const caption = (r) => make("span", { dir: "auto" }, letterMark(r), `${r.name}: ${r.left} processors, pruning ratio ${fixed(r.ratio, 2)}, match loss ${fixed(r.losses[2], 3)}`);
   const enlarge = (r) => {
     dialog.replaceChildren(make("div", { class: "row" }, caption(r), make("button", { type: "button", onclick: () => dialog.close() }, "Close")), make("div", { class: "drawing" }, parse(r.drawing)));
