@@ -27,7 +27,8 @@ from mixgraph.results.rendering import read_tracks
 from mixgraph.songs import load_song
 
 ROOT = Path(__file__).parents[2]
-OTHERS = {"sweeps", "estimator.yaml"}  # a sweep, and a model of its own (see tests/estimators)
+OTHERS = {"sweeps", "estimator.yaml", "demixer.yaml", "demixer_realtime.yaml", "demixer_v2.yaml"}
+"""Sweeps, and models of their own (see tests/estimators, tests/demixing)."""
 CONFIGS = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "configs").rglob("*.yaml") if not OTHERS & {*p.parts})
 FILES = {
     "graph.json", "parameters.safetensors", "metrics.json", "timings.json", "trace.jsonl", "config.yaml", "log.csv",

@@ -1,5 +1,6 @@
 """Training of a demixer: chunks that depend on seed and step alone, a resumed fit equal to one in one piece, NaN."""
 
+import sys
 from pathlib import Path
 
 import lightning as L
@@ -8,9 +9,11 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from datamodules import StemData
+from mixgraph import __main__ as entry
 from mixgraph.demixing import Demixer, DemixerOptimizer, DemixerTransform, NetworkSettings, load_demixer
 from tests.demixing.conftest import RATE, TARGETS, make_stems
 
+ROOT = Path(__file__).parents[2]
 TRANSFORM = DemixerTransform(num_bands=14, low_hz=150.0, slice_samples=256, sample_rate=RATE)
 SMALL = NetworkSettings(width=8, target_width=4, num_layers=1, exchange=4)
 
@@ -144,3 +147,32 @@ def test_roots_have_weights_and_one_of_weight_0_is_not_drawn_from(data, stem_roo
     module = data(path=[str(stem_root), str(tmp_path / "more")], weights=[0.0, 1.0])
     module.prepare(TARGETS, RATE)
     assert {name for step in range(4) for name in module.batch(step).songs} == {"extra"}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("config", ["demixer", "demixer_realtime", "demixer_v2"])
+def test_configurations_train_and_go_on_from_a_checkpoint(config, stem_root, tmp_path, monkeypatch) -> None:
+    small = {
+        "data.path": stem_root, "data.left_out": "[song1]", "data.cache_dir": tmp_path / "cache",
+        "data.batch_size": 1, "data.chunk_seconds": 0.4, "data.steps_per_epoch": 2, "data.whitening_batches": 1,
+        "model.transform.num_bands": 14, "model.transform.low_hz": 150.0, "model.transform.slice_samples": 256,
+        "model.transform.sample_rate": RATE, "model.network.width": 4, "model.published.hidden": 2,
+        "model.published.inner": 2, "trainer.accelerator": "cpu", "trainer.enable_progress_bar": "false",
+        "trainer.default_root_dir": tmp_path, "trainer.log_every_n_steps": 1,
+        "trainer.logger.init_args.save_dir": tmp_path, "trainer.callbacks.dirpath": tmp_path / "kept",
+    }  # fmt: skip
+    words = ["mixgraph", "fit", f"--config={ROOT}/configs/{config}.yaml", *(f"--{k}={v}" for k, v in small.items())]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [*words, "--trainer.max_epochs=1"])
+    entry.main()
+    loaded = load_demixer(tmp_path / "kept" / "last.ckpt")
+    assert loaded.is_causal == (config == "demixer_realtime")
+    assert loaded.architecture == ("published" if config == "demixer_v2" else "ours")
+    kept = str(tmp_path / "kept" / "last.ckpt")
+    monkeypatch.setattr(sys, "argv", [*words, "--trainer.max_epochs=2", f"--ckpt_path={kept}"])
+    with pytest.warns(UserWarning, match="exists and is not empty"):
+        entry.main()
+    assert (tmp_path / "kept" / "best.ckpt").is_file()
+    log = (tmp_path / "log" / "version_1" / "metrics.csv").read_text()
+    assert "train/coefficients" in log
+    assert "validation/sdr_vocals" in log
