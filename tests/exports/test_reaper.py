@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import rpp
 import soundfile
+import torch
 
 from mixgraph.exports.reaper_project import Item, Track, project_text, quoted
 from mixgraph.exports.report import REPORT
@@ -241,3 +242,31 @@ def test_the_same_export_gives_the_same_bytes_and_the_report_says_how_to_open_it
     text = (tmp_path / "a" / REPORT).read_text()
     (effects,) = (tmp_path / "a" / "Effects").iterdir()
     assert f"Copy the folder Effects/{effects.name} into the folder Effects of REAPER's resource path" in text
+
+
+@pytest.mark.parametrize(
+    ("types", "edges"),
+    [
+        # A chain beside the way to the mix, and a track that leads to another's effect.
+        (("input", "gain_panning", "reverb", "output"), ((0, 1), (1, 2), (1, 3), (2, 3))),
+        # A track to two sums, one of which feeds the other.
+        (("input", "mix", "gain_panning", "mix", "output"), ((0, 1), (0, 3), (1, 2), (2, 3), (3, 4))),
+        # A send to the mix itself, and two sends in a row to a bus.
+        (
+            ("input", "send", "send", "send", "mix", "reverb", "output"),
+            ((0, 1), (1, 6), (0, 2), (2, 3), (3, 4), (4, 5), (5, 6)),
+        ),
+    ],
+)
+def test_graphs_that_are_no_consoles(types, edges, random_graph, tiny_song, tmp_path) -> None:
+    graph = MixGraph(types, edges, ("kick", *("part" for _ in types[1:-1]), "tiny"), ("",))
+    model = random_graph(tiny_song, "gr", "", {"": ["kick"]}, returns={"hall": "g"})
+    generator = torch.Generator().manual_seed(1)
+    parameters = {
+        kind: model.processors[kind].sample_initial_values(count, generator, 0.5)
+        for kind, count in graph.count().items()
+    }
+    weights = torch.linspace(0.3, 0.9, len(graph.processors))
+    found = replace(model, graph=graph, parameters=parameters, weights=weights, num_samples=SECOND)
+    project, mix, _ = export(found, tiny_song, tmp_path)
+    assert error_db(project.play(), mix) < -110
