@@ -34,10 +34,11 @@ def _row_of_result(result: Compared, page: Path) -> dict[str, Any]:
     return row | {"searched": result.seconds} | _way(result.folder, [result.folder], page)
 
 
-def rows_of_dataset(folder: Path, page: Path) -> tuple[list[dict[str, Any]], list[str]]:
+def rows_of_dataset(name: str, folder: Path, page: Path) -> tuple[list[dict[str, Any]], list[str]]:
     """Returns a row for each song of a build, as JSON, and a sentence for everything that cannot be read.
 
     Args:
+        name: the name of the dataset.
         folder: the folder of the build.
         page: where the page will be, to which links and commands are relative.
 
@@ -51,15 +52,15 @@ def rows_of_dataset(folder: Path, page: Path) -> tuple[list[dict[str, Any]], lis
             continue
         try:
             stated = json.loads(line)
-            row = _row_of_song(folder, stated)
+            row = _row_of_song(stated) | {"set": name}
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            notes.append(f"{folder.name}: line {number} of {SONGS} is damaged and is not shown: {error!r}")
+            notes.append(f"{name}: line {number} of {SONGS} is damaged and is not shown: {error!r}")
             continue
         rows.append(row)
         try:
             row |= _search(folder, stated, page)
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-            notes.append(f"{folder.name}: the result of {row['song']} cannot be read: {error}")
+            notes.append(f"{name}: the result of {row['song']} cannot be read: {error}")
     return rows, notes
 
 
@@ -70,13 +71,15 @@ def _blank(name: str) -> dict[str, Any]:
     return {"song": visible(name)} | dict.fromkeys(texts, "") | dict.fromkeys(unknown) | nothing
 
 
-def _row_of_song(folder: Path, stated: Mapping[str, Any]) -> dict[str, Any]:
+def _row_of_song(stated: Mapping[str, Any]) -> dict[str, Any]:
     """What songs.jsonl itself says."""
     row = _blank(_text(stated["song"]))
     for name in ("status", "licence", "artist"):
         row[name] = visible(_text(stated.get(name) or ""))
-    row["why"] = [visible(_text(reason)) for reason in stated.get("reasons") or []]
-    row["set"] = visible(folder.resolve().name)
+    reasons = stated.get("reasons") or []
+    if not isinstance(reasons, list):
+        raise ValueError(f"reasons: a list expected, got {reasons!r}")
+    row["why"] = [visible(_text(reason)) for reason in reasons]
     measurements = stated.get("measurements") or {}
     row["losses"] = [None, None, _number(measurements.get("loss"))]
     row["left"], row["ratio"] = _number(measurements.get("processors")), _number(measurements.get("pruning_ratio"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mixgraph.names import visible
-from mixgraph.page.comparison import Compared
+from mixgraph.page.comparison import Compared, short_names
 from mixgraph.page.comparison_content import type_rows
 from mixgraph.page.document import asset, html_document
 from mixgraph.page.song_rows import rows_of_dataset, rows_of_results
@@ -35,12 +35,12 @@ def write_dataset_page(path: Path, folders: Sequence[Path], *, megabytes: float 
         OSError: songs.jsonl cannot be read, or the page cannot be written.
     """
     rows, rules, notes = [], list[dict[str, Any]](), list[str]()
-    for folder in folders:
-        more, wrong = rows_of_dataset(folder, path)
+    names = short_names(folders)
+    for name, folder in zip(names, folders, strict=True):
+        more, wrong = rows_of_dataset(name, folder, path)
         rows += more
         notes += wrong
-        rules += _rules(folder, notes)
-    names = list(dict.fromkeys(visible(folder.resolve().name) for folder in folders))
+        rules += _rules(name, folder, notes)
     content = {"title": ", ".join(names), "kind": "dataset", "sets": names, "rules": rules, "notes": notes}
     return _write(path, content, rows, megabytes), notes
 
@@ -77,7 +77,7 @@ def _write(path: Path, content: dict[str, Any], rows: list[dict[str, Any]], mega
     return len(page) / 1e6
 
 
-def _rules(folder: Path, notes: list[str]) -> list[dict[str, Any]]:
+def _rules(name: str, folder: Path, notes: list[str]) -> list[dict[str, Any]]:
     """The quality rules of a build and their effect; none where the build is of an earlier version."""
     path = folder / _RULES
     if not path.is_file():
@@ -85,7 +85,7 @@ def _rules(folder: Path, notes: list[str]) -> list[dict[str, Any]]:
     try:
         return [
             {
-                "set": visible(folder.resolve().name),
+                "set": name,
                 "rule": visible(str(row["rule"])),
                 "limit": float(row["limit"]),
                 "reason": visible(str(row["reason"])),
@@ -95,5 +95,5 @@ def _rules(folder: Path, notes: list[str]) -> list[dict[str, Any]]:
             for row in json.loads(path.read_text(encoding="utf-8"))
         ]
     except (ValueError, KeyError, TypeError, OSError) as error:
-        notes.append(f"{folder.name}: {_RULES} cannot be read: {error!r}")
+        notes.append(f"{name}: {_RULES} cannot be read: {error!r}")
         return []

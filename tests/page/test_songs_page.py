@@ -79,7 +79,13 @@ def test_a_dataset_has_a_row_a_song(dataset) -> None:
 def test_damaged_parts_are_named_and_the_rest_is_shown(dataset, tmp_path, capsys) -> None:
     (dataset / "results" / "alpha" / "run_1" / "metrics.json").write_text("{}")
     (dataset / "quality.json").write_text('[{"rule": "max_loss"}]')
-    wrong = ['{"song": 3}', "[", "[]", json.dumps(song_row("../beta")), json.dumps(song_row("x", runs=("a",)))]
+    wrong = [
+        '{"song": "y", "reasons": "late"}',
+        "[",
+        "[]",
+        json.dumps(song_row("../beta")),
+        json.dumps(song_row("x", runs=("a",))),
+    ]
     with (dataset / "songs.jsonl").open("a") as file:
         file.write("\n".join(wrong) + "\n")
     out = tmp_path / "page.html"
@@ -94,6 +100,16 @@ def test_damaged_parts_are_named_and_the_rest_is_shown(dataset, tmp_path, capsys
     assert "the number of a run expected" in said
     assert "quality.json cannot be read" in said
     assert "the result of alpha cannot be read" in capsys.readouterr().out
+
+
+def test_datasets_of_one_name_are_told_apart(write_result, tmp_path) -> None:
+    folders = [tmp_path / parent / "set" for parent in ("first", "second")]
+    for folder in folders:
+        write_result(folder / "results" / "alpha" / "run_0")
+        write_songs(folder, [song_row("alpha")])
+    write_dataset_page(tmp_path / "page.html", folders)
+    data = page_data(tmp_path / "page.html")
+    assert data["sets"] == [row["set"] for row in data["rows"]] == ["first/set", "second/set"]
 
 
 def test_results_of_several_songs_are_a_table(write_result, tmp_path) -> None:
