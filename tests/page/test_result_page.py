@@ -1,6 +1,10 @@
 """The page of a result: what it needs, what it escapes, and how it acts in a real browser."""
 
+import errno
+import os
 import re
+import resource
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -169,6 +173,53 @@ def test_pages_of_few_and_many_tracks_fit_narrow_screens(browser, tmp_path, coun
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     assert problems == []
     page.close()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("count", [1, 130])
+def test_the_console_of_few_and_many_tracks_plays(wait, open_page, tmp_path, count) -> None:
+    write_page(tmp_path / "page.html", material(tuple(f"track {i}" for i in range(count))))
+    page = open_page(tmp_path / "page.html")
+    page.get_by_role("button", name="Play").click()
+    wait(page, "mixgraphPlayer.playing && mixgraphPlayer.now() > 0.1")
+    page.get_by_role("button", name="Live").click()
+    wait(page, "mixgraphPlayer.name === 'live' && mixgraphPlayer.liveGain.gain.value > 0.99")
+    page.evaluate("window.meter = new AnalyserNode(mixgraphPlayer.context); mixgraphPlayer.liveGain.connect(meter)")
+    loudest = "const x = new Float32Array(2048); meter.getFloatTimeDomainData(x); return Math.max(...x);"
+    wait(page, f"(() => {{ {loudest} }})() > 0.01")
+
+
+def _limited(largest: int, act) -> int:
+    """Runs in a process that cannot write files longer than a size; its exit code."""
+
+    def limited() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+        try:
+            act()
+        except OSError as error:
+            os._exit(3 if error.errno == errno.EFBIG else 4)
+        os._exit(0)
+
+    child = os.fork()
+    if child == 0:
+        try:
+            limited()
+        finally:
+            os._exit(5)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_full_disk_leaves_no_half_page_and_the_one_that_was_there(tmp_path) -> None:
+    made = material(audio=False)
+    assert _limited(20000, lambda: write_page(tmp_path / "page.html", made)) == 3
+    assert list(tmp_path.iterdir()) == []
+    write_page(tmp_path / "page.html", made)
+    before = (tmp_path / "page.html").read_bytes()
+    assert len(before) > 20000
+    assert _limited(20000, lambda: write_page(tmp_path / "page.html", made)) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+    assert (tmp_path / "page.html").read_bytes() == before
 
 
 def test_parts_of_the_mix_are_matched_to_the_target_in_loudness() -> None:

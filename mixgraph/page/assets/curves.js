@@ -3,8 +3,8 @@ function readingPictures(node, now, found = null) {
   if (!now) return [];
   const label = found ? `${node.name} of ${node.place}, with your changes` : `${node.name} of ${node.place}: ${node.text}`, pictures = [];
   if (now.lines) {
-    const before = found ? Object.entries(found.lines).filter(([name]) => name !== "unchanged").map(([name, y]) => [`found ${name}`, y]) : [];
-    const colours = Object.fromEntries(before.map(([name]) => [name, "var(--quiet)"]));
+    const before = found ? Object.entries(found.lines).filter(([name]) => name === "" || name === "mid").map(([name, y]) => [`found ${name}`, y]) : [];
+    const colours = found ? { unchanged: "var(--line)", ...Object.fromEntries(before.map(([name]) => [name, "var(--quiet)"])) } : {};
     pictures.push(plot({ ...now, colours, lines: { ...Object.fromEntries(before), ...now.lines } }, label, node.colour));
   }
   if (now.bars) {

@@ -9,7 +9,7 @@ function partVoices(data, player) {
   const voice = (part, place) => (place === "before" && part.dry) || `${place} ${part.id}`;
   const hear = (id, place) => player.hear(voice(all.find((part) => part.id === id), place)).catch(player.failed);
   let place = model ? "after" : "before";
-  const buttons = (model ? ["before", "after"] : []).map((where) => make("button", { type: "button", "data-place": where, onclick: () => { place = where; if (select.value) hear(select.value, where); } }, where === "before" ? "Before its chain" : "After its chain"));
+  const buttons = (model ? ["before", "after"] : []).map((where) => make("button", { type: "button", "data-place": where, "aria-label": where === "before" ? "Before its chain" : "After its chain", onclick: () => { place = where; if (select.value) hear(select.value, where); } }, where === "before" ? "Before" : "After"));
   select.addEventListener("change", () => { if (select.value) hear(select.value, place); });
   return {
     elements: [select, ...buttons], buttons, hear,
