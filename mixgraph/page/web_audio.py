@@ -169,8 +169,6 @@ def _sound(processor: Processor, node: NodeValues) -> dict[str, Any]:
     if name in _GAINS:
         return {"kind": "gains"}
     if name in _PLAIN and isinstance(processor, DynamicRangeProcessor):
-        if getattr(processor, "truncated", False):
-            return _not_processed("its cut envelope")
         return _dynamics(processor, node)
     if name == "saturator":
         return {"kind": "saturator", "offset_db": node.offset_db}
@@ -216,6 +214,7 @@ def _dynamics(processor: DynamicRangeProcessor, node: NodeValues) -> dict[str, A
         "offset_db": node.offset_db,
         "log_threshold": float(processor.specification["log_threshold"].to_unit(node.parameters["log_threshold"])),
         "keyed": processor.inlets > 1,
+        "taps": getattr(processor, "truncated_taps", 0) if getattr(processor, "truncated", False) else 0,
     }
 
 

@@ -55,8 +55,10 @@ _INSIDE = {
     "sidechain_compressor": "sidechain",
 }
 """Types that need a console around them -> that console."""
+_CUT = {"envelope": "truncated", "gain": "energy", "truncated_taps": 700}
 _VARIANTS: dict[str, tuple[int, tuple[str, ...], Mapping[str, Mapping[str, Any]]]] = {
     "reverb, decay mask": (RATE, ("reverb",), {"reverb": {"mask": "decay"}}),
+    "dynamics, cut envelopes": (RATE, ("compressor", "noisegate"), {"compressor": _CUT, "noisegate": _CUT}),
     "delay, cut responses": (RATE, ("delay",), {"delay": {"truncate": True}}),
     "default chain at 44.1 kHz": (44100, DEFAULT, {}),
     "default chain at 48 kHz": (48000, DEFAULT, {}),

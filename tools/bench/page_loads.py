@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--many", type=int, default=0, help="tracks of one more page")
     parser.add_argument("--out", type=Path, required=True, help="the table as JSON, for tools.result_tables")
     options = parser.parse_args(arguments)
-    rows = []
+    rows: list[list[str]] = []
     with tempfile.TemporaryDirectory() as folder:
         for result, song in (text.split("=", 1) for text in options.results):
             material = read_material(Path(result), Path(song))

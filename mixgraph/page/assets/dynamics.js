@@ -24,8 +24,10 @@ class MixgraphDynamics extends AudioWorkletProcessor {
 
   constructor(options) {
     super();
-    const { direction, mid, floor, keyed } = options.processorOptions;
+    const { direction, mid, floor, keyed, taps } = options.processorOptions;
     Object.assign(this, { direction, mid, floor, keyed, envelope: 0 });
+    this.past = taps ? new Float64Array(taps) : null; // envelopes, of a response that is cut after so many samples
+    this.at = 0;
   }
 
   process(inputs, outputs, parameters) {
@@ -37,13 +39,21 @@ class MixgraphDynamics extends AudioWorkletProcessor {
     const [threshold, halfKnee] = [reader(parameters.threshold), reader(parameters.halfKnee)];
     const [slope, makeup] = [reader(parameters.slope), reader(parameters.makeup)];
     const [attack, release] = [parameters.attack[0], parameters.release[0]];
+    const { past } = this;
+    const fade = past ? (1 - attack) ** past.length : 0;
     let envelope = this.envelope;
     for (let i = 0; i < outLeft.length; i++) {
       const [l, r] = [keyLeft[i], keyRight[i]];
       const energy = this.mid ? (l + r) * (l + r) : (l * l + r * r) / 2;
       envelope += (energy > envelope ? attack : release) * (energy - envelope);
+      let heard = envelope;
+      if (past) {
+        heard = Math.max(envelope - fade * past[this.at], 0);
+        past[this.at] = envelope;
+        this.at = (this.at + 1) % past.length;
+      }
       const half = halfKnee(i);
-      const distance = this.direction * (Math.log(envelope + this.floor) - threshold(i));
+      const distance = this.direction * (Math.log(heard + this.floor) - threshold(i));
       const inside = Math.min(Math.max(distance + half, 0), 2 * half);
       const bent = (inside * inside) / (4 * half) + Math.max(distance - half, 0);
       const w = weight(i);
