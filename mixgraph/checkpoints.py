@@ -8,6 +8,7 @@ import os
 import pickle
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,14 @@ _SEAL = b"mixgraph sha256 "
 _SEAL_BYTES = len(_SEAL) + 64
 _NO_COMMENT = (0).to_bytes(2, "little")  # the length of an archive's comment, with which the archive ends
 _HINT = "HINT: start anew, or go on from another checkpoint"
+
+
+_KINDS = {"mixgraph": "a search for a graph", "mixgraph_estimator": "an estimator", "mixgraph_demixer": "a demixer"}
+
+
+def kind_of(checkpoint: Mapping[str, Any]) -> str:
+    """Says what a checkpoint is of, for messages: `a search for a graph`, `an estimator`, `a demixer`."""
+    return next((kind for key, kind in _KINDS.items() if key in checkpoint), "another program")
 
 
 def sealed(checkpoint: bytes) -> bytes:

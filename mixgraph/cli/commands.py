@@ -35,7 +35,8 @@ class Command:
     passes_name: bool = False
 
 
-_SEARCH, _RESULTS, _DATA, _FIGURES = "searching", "with results", "data sets", "measuring"
+_SEARCH, _RESULTS, _DEMIXING = "searching", "with results", "demixing"
+_DATA, _FIGURES = "data sets", "measuring"
 COMMANDS = (
     Command("fit", _SEARCH, "finds a song's graph, or trains a network", "mixgraph.cli.training", True),
     Command("validate", _SEARCH, "measures the match loss of whole songs", "mixgraph.cli.training", True),
@@ -45,6 +46,7 @@ COMMANDS = (
     Command("report", _RESULTS, "writes results, or a dataset, as a page to open", "mixgraph.cli.report"),
     Command("export", _RESULTS, "writes a found graph as files for a studio", "mixgraph.cli.export"),
     Command("estimate", _RESULTS, "predicts a song's graph at once, with a trained network", "mixgraph.cli.estimate"),
+    Command("demix", _DEMIXING, "takes a mix apart into stems, with a trained demixer", "mixgraph.cli.demix"),
     Command("build-dataset", _DATA, "searches many songs and writes shards", "tools.build_dataset"),
     Command("validate-shards", _DATA, "checks every byte and field of a data set", "mixgraph.cli.shards", True),
     Command("rehydrate", _DATA, "finds the audio of shards in your own songs", "mixgraph.cli.shards", True),

@@ -14,7 +14,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from mixgraph.checkpoints import read_checkpoint
+from mixgraph.checkpoints import kind_of, read_checkpoint
 from mixgraph.demixing.batches import Excerpt, StemBatch
 from mixgraph.demixing.losses import combination_error, mask_sum_error, waveform_error_db
 from mixgraph.demixing.masks import MaskKind, apply_masks, masks_from_logits
@@ -31,6 +31,7 @@ from mixgraph.demixing.settings import (
     PublishedSettings,
     WienerUse,
 )
+from mixgraph.demixing.stretches import separate_pieces
 from mixgraph.demixing.wiener import wiener_filter
 from mixgraph.dsp.slicqt import RaggedSpectrum, SliCQT
 
@@ -184,22 +185,9 @@ class Demixer(L.LightningModule):
             out[..., start : start + stretch.shape[-1]] = stretch.mean(1, keepdim=True) if len(mix) == 1 else stretch
         return out
 
-    @torch.no_grad()
     def separate_stretches(self, mix: Tensor, seconds: float = STRETCH_SECONDS) -> Iterator[tuple[int, Tensor]]:
         """Yields the stretches of `separate`: the first sample, and (targets, channels, time), in evaluation mode."""
-        was_training = self.training
-        hop, total = self.transform.hop_samples, mix.shape[-1]
-        context = self.context_samples
-        size = max(1, round(seconds * self.sample_rate / hop)) * hop  # whole slices, so that stretches fit together
-        for start in range(0, total, size):
-            first, stop = max(0, start - context), min(total, start + size)
-            piece = mix[:, first : stop + context].expand(self.channels, -1).to(self.device, torch.float32)
-            self.eval()
-            try:
-                estimate = self(piece.unsqueeze(0))[0]
-            finally:
-                self.train(was_training)
-            yield start, estimate[..., start - first : stop - first].to(mix.device)
+        return separate_pieces(self, mix.split(round(seconds * self.sample_rate) or 1, dim=-1), seconds)
 
     # Training.
 
@@ -389,7 +377,10 @@ def load_demixer(path: str | Path, performance: Performance | None = None) -> De
 
 def _saved(checkpoint: dict[str, Any]) -> dict[str, Any]:
     if CHECKPOINT_KEY not in checkpoint:
-        raise ValueError(f"checkpoint: {CHECKPOINT_KEY!r} is missing; it was not made by a Demixer")
+        raise ValueError(
+            f"checkpoint: that of a demixer is needed, got that of {kind_of(checkpoint)}: {CHECKPOINT_KEY!r} is "
+            "missing; it was not made by a Demixer"
+        )
     saved: dict[str, Any] = json.loads(checkpoint[CHECKPOINT_KEY])
     return saved
 

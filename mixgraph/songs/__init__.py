@@ -6,6 +6,7 @@
 - `manifest`, `subgroup_rule`, `song_warning`: the files of a song, completed and checked; subgroups by track names.
 - `track_files`: which file is which track of a found graph.
 - `audio`, `decode`, `formats`, `containers`, `mpeg`, `parts`: audio files, decoded with true lengths; writing.
+- `wav_writer`: WAV files that are written piece by piece. `stretches`: files that are read so.
 - `own_rate`: the files of a song once more, at their own sample rate.
 - `clips`, `training_clips`: stretches of songs.
 - `align`, `common_offset`: offsets and polarities of tracks against the mix.

@@ -89,15 +89,24 @@ def float_wav(path: Path, samples: np.ndarray, sample_rate: int) -> bytes:
     Raises:
         ValueError: more than 4 GiB; the message names `path`.
     """
-    # Written by hand, since libsndfile puts the time of writing into float WAVs (their PEAK chunk).
     channels, frames = samples.shape
-    data = samples.T.astype("<f4").tobytes()
+    return wav_header(path, channels, frames, sample_rate) + samples.T.astype("<f4").tobytes()
+
+
+def wav_header(path: Path, channels: int, frames: int, sample_rate: int) -> bytes:
+    """What a float32 WAV file begins with, before its samples.
+
+    Raises:
+        ValueError: more than 4 GiB; the message names `path`.
+    """
+    # Written by hand, since libsndfile puts the time of writing into float WAVs (their PEAK chunk).
     frame_bytes = 4 * channels
+    num_bytes = frame_bytes * frames
     format_chunk = struct.pack(
         "<4sIHHIIHHH", b"fmt ", 18, _WAV_FLOAT, channels, sample_rate, sample_rate * frame_bytes, frame_bytes, 32, 0
     )
-    fact_chunk = struct.pack("<4sII", b"fact", 4, frames)
-    body = b"WAVE" + format_chunk + fact_chunk + struct.pack("<4sI", b"data", len(data) & _WAV_MAX_BYTES)
-    if len(body) + len(data) > _WAV_MAX_BYTES:
-        raise ValueError(f"{path}: at most 4 GiB fit into a WAV file, got {len(data)} bytes of samples")
-    return struct.pack("<4sI", b"RIFF", len(body) + len(data)) + body + data
+    fact_chunk = struct.pack("<4sII", b"fact", 4, frames & _WAV_MAX_BYTES)
+    body = b"WAVE" + format_chunk + fact_chunk + struct.pack("<4sI", b"data", num_bytes & _WAV_MAX_BYTES)
+    if len(body) + num_bytes > _WAV_MAX_BYTES:
+        raise ValueError(f"{path}: at most 4 GiB fit into a WAV file, got {num_bytes} bytes of samples")
+    return struct.pack("<4sI", b"RIFF", len(body) + num_bytes) + body

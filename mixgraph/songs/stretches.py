@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -23,9 +23,19 @@ def resampled_pieces(path: Path, sample_rate: int) -> Iterator[Tensor]:
         FileNotFoundError: there is no such file.
         ValueError: it cannot be decoded, see `decode`.
     """
-    rate = file_rate(path)
+    return resample_pieces(stream(path), file_rate(path), sample_rate)
+
+
+def resample_pieces(pieces: Iterable[Tensor], rate: int, sample_rate: int) -> Iterator[Tensor]:
+    """Yields a signal piece by piece, resampled; the same samples as `resample` of all of it.
+
+    Args:
+        pieces: the signal, (channels, frames) float32, one piece after the other, of any lengths.
+        rate: its sample rate in Hz.
+        sample_rate: that of the result.
+    """
     if rate == sample_rate:
-        yield from stream(path)
+        yield from pieces
         return
     common = math.gcd(rate, sample_rate)
     unit_in, unit_out = rate // common, sample_rate // common  # after which both grids of samples meet again
@@ -34,7 +44,7 @@ def resampled_pieces(path: Path, sample_rate: int) -> Iterator[Tensor]:
     step = unit_in * max(1, _PIECE // unit_in)
     held, first, frames = torch.zeros(1, 0), 0, 0  # samples from `first` on, a multiple of the unit
     done = 0  # output samples that were yielded
-    for piece in stream(path):
+    for piece in pieces:
         frames += piece.shape[-1]
         held = torch.cat((held.expand(len(piece), -1), piece), dim=-1)
         while held.shape[-1] >= lead + step + margin:

@@ -1,0 +1,77 @@
+"""`python -m mixgraph demix CHECKPOINT MIX --out FOLDER`: takes a mix apart into stems."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_DESCRIPTION = (
+    "Takes a mix apart into the targets of a trained demixer. Files of any length are read, separated and written in "
+    "stretches. Stems are float32 WAV files of the mix's own sample rate, length and channels; demix.json says what "
+    "was done."
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command; returns its exit code."""
+    options = _parser().parse_args(arguments)
+
+    # These imports load torch and Lightning, which the help does not need.
+    import torch
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from mixgraph.demixing import load_demixer
+    from mixgraph.demixing.files import checkpoint_digest, demix_file, read_gains
+    from mixgraph.names import visible
+    from mixgraph.search.run import quiet_lightning
+    from mixgraph.songs.decode import audio_seconds
+
+    quiet_lightning()
+    gains = None if options.gains is None else read_gains(options.gains)
+    demixer = load_demixer(options.checkpoint)
+    has_gpu = torch.cuda.is_available()
+    if options.device == "cuda" and not has_gpu:
+        raise ValueError("device: cuda needs a GPU that torch finds, got none. HINT: --device cpu")
+    demixer.to("cuda" if has_gpu and options.device != "cpu" else "cpu")
+    about = {"checkpoint": {"file": options.checkpoint.name, "sha256": checkpoint_digest(options.checkpoint)}}
+    console = Console(stderr=True)
+    words = TextColumn("{task.description}", markup=False)
+    columns = (words, BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        task = bars.add_task(visible(options.mix.name), total=audio_seconds(options.mix))
+        demixed = demix_file(
+            demixer,
+            options.mix,
+            options.out,
+            gains,
+            options.overwrite,
+            progress=lambda seconds: bars.update(task, completed=seconds),
+            about=about,
+        )
+    lines = [*demixed.notes]
+    if demixed.distance_db is not None:
+        lines.append(f"the stems' sum differs from the mix by {demixed.distance_db:.1f} dB of its level")
+    seconds = demixed.samples / demixed.sample_rate
+    lines.append(f"{demixed.folder}: {', '.join(demixed.files.values())}: {seconds:.1f} s at {demixed.sample_rate} Hz")
+    for line in lines:
+        sys.stdout.write(f"{visible(line)}\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=_DESCRIPTION)
+    add = parser.add_argument
+    add("checkpoint", type=Path, help="of a demixer (fit --config demixer.yaml)")
+    add("mix", type=Path, help="audio file of one or two channels")
+    add("--out", type=Path, required=True, metavar="FOLDER", help="folder to write")
+    add(
+        "--gains",
+        metavar="TARGET=DB,...",
+        help="also write remix.wav, with targets at other levels: --gains vocals=-6,drums=3; -inf leaves one out",
+    )
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto (default) is a GPU where there is one")
+    add("--overwrite", action="store_true", help="replace an earlier folder of stems")
+    return parser
