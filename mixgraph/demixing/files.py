@@ -237,9 +237,7 @@ def read_gains(text: str) -> dict[str, float]:
 
 def _check_gains(gains_db: Mapping[str, float], targets: Sequence[str]) -> None:
     if REMIX in targets:
-        raise ValueError(
-            f"gains: a target is named {REMIX}, as the file of the remix would be"
-        )
+        raise ValueError(f"gains: a target is named {REMIX}, as the file of the remix would be")
     for name, gain in gains_db.items():
         if name not in targets:
             hint = did_you_mean(name, targets)
