@@ -5,6 +5,7 @@
 - `masks`: from a network's answers to masks, and to estimates with the phase of the mix.
 - `wiener`: an iteration of expectation maximisation of a multichannel Wiener filter, differentiable.
 - `module`: the LightningModule of all this, `Demixer`; it trains, and separates signals of any length.
+- `stretches`, `files`: signals and files of any length, in stretches. `streaming`: chunks in, chunks out.
 - `settings`: its settings. `scores`: how well a target was separated.
 - `losses`: errors over all combinations of targets, of the sum of masks, and of waveforms.
 """
@@ -21,6 +22,7 @@ from mixgraph.demixing.settings import (
     Performance,
     PublishedSettings,
 )
+from mixgraph.demixing.streaming import StreamingDemixer
 from mixgraph.demixing.wiener import wiener_filter
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "Performance",
     "PublishedNetwork",
     "PublishedSettings",
+    "StreamingDemixer",
     "apply_masks",
     "combination_error",
     "load_demixer",

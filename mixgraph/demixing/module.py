@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -124,8 +124,11 @@ class Demixer(L.LightningModule):
 
     @property
     def latency_samples(self) -> int | None:
-        """The latency of a causal network, a slice: samples of the mix on which an output sample depends after it."""
-        return self.transform.slice_samples if self.is_causal else None
+        """The latency of a causal network, None of another: no output sample depends on a sample so far after it.
+
+        Half a slice and a slope of its window: the window is zero beyond. With the default slopes, .75 slices.
+        """
+        return self.transform.hop_samples + self.transform.layout.transition if self.is_causal else None
 
     @property
     def context_samples(self) -> int:
@@ -137,14 +140,21 @@ class Demixer(L.LightningModule):
 
     def masks(self, mix: RaggedSpectrum) -> RaggedSpectrum:
         """Predicts masks, (batch, targets, channels, slices, T), of coefficients, (batch, channels, slices, T)."""
-        power = mix.flat.real.square() + mix.flat.imag.square()
-        seen = (power + _TINY).pow(self.magnitude_power / 2)
+        return self.masks_by(self._run_network, mix)
+
+    def masks_by(self, network: Callable[[Tensor], Tensor], mix: RaggedSpectrum) -> RaggedSpectrum:
+        """Predicts masks with another way to compute the network's logits from what it sees."""
+        seen = self.seen(mix.flat.real.square() + mix.flat.imag.square())
         if self.performance.precision == "bfloat16":
             with torch.autocast(seen.device.type, torch.bfloat16):
-                logits = self._run_network(seen)
+                logits = network(seen)
         else:
-            logits = self._run_network(seen)
+            logits = network(seen)
         return masks_from_logits(RaggedSpectrum(logits, mix.layout), self.mask_kind)
+
+    def seen(self, power: Tensor) -> Tensor:
+        """What the network sees of squared magnitudes."""
+        return (power + _TINY).pow(self.magnitude_power / 2)
 
     def _logits(self, seen: Tensor) -> Tensor:
         logits: RaggedSpectrum = self.network(RaggedSpectrum(seen, self.transform.layout))
@@ -231,7 +241,7 @@ class Demixer(L.LightningModule):
         def seen() -> Iterator[RaggedSpectrum]:
             for mix in mixes:
                 spectrum = self.transform(mix.to(self.device))
-                yield RaggedSpectrum((spectrum.flat.abs().square() + _TINY).pow(self.magnitude_power / 2), mix_layout)
+                yield RaggedSpectrum(self.seen(spectrum.flat.abs().square()), mix_layout)
 
         mix_layout = self.transform.layout
         self.network.whitening.fit(seen())

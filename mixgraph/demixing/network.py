@@ -11,6 +11,7 @@ which is a slice.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -71,8 +72,20 @@ class _Residual(nn.Module):
         self.padding = (2 * dilation, 0) if settings.causal else (dilation, dilation)
 
     def forward(self, code: Tensor) -> Tensor:
-        inner = F.pad(torch.relu(self.norm(code)), (0, 0, *self.padding))
-        return code + self.mix(torch.relu(self.mix_norm(self.look(inner))))
+        return self._added(code, F.pad(torch.relu(self.norm(code)), (0, 0, *self.padding)))
+
+    def step(self, code: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """The next slices of a causal layer: its output, and what to keep of the past for the slices after them."""
+        inner = torch.cat((past, torch.relu(self.norm(code))), dim=2)
+        return self._added(code, inner), inner[:, :, -past.shape[2] :]
+
+    def first_past(self, like: Tensor, num_bands: int) -> Tensor:
+        """The past before the first slice of a signal, for `step`."""
+        return like.new_zeros(1, self.norm.num_features, self.padding[0], num_bands)
+
+    def _added(self, code: Tensor, inner: Tensor) -> Tensor:
+        added: Tensor = code + self.mix(torch.relu(self.mix_norm(self.look(inner))))
+        return added
 
 
 class _Exchange(nn.Module):
@@ -155,13 +168,47 @@ class DemixingNetwork(nn.Module):
         Returns:
             Blocks of (batch, targets, channels, slices, bands, size).
         """
+        return self._answers(magnitude, None)[0]
+
+    def step(self, magnitude: RaggedSpectrum, past: Sequence[Tensor]) -> tuple[RaggedSpectrum, list[Tensor]]:
+        """Predicts the logits of the next slices of a signal, which are those that `forward` predicts of all of it.
+
+        Args:
+            magnitude: the next slices of one mix, at least one.
+            past: what the step before gave back; before the first one `first_past()`.
+
+        Returns:
+            The logits, and what the next step has to know.
+
+        Raises:
+            ValueError: the network is not causal.
+        """
+        if not self.settings.causal:
+            raise ValueError(
+                "network: a causal one is needed to answer slice by slice. HINT: model.network.causal=true"
+            )
+        return self._answers(magnitude, past)
+
+    def first_past(self) -> list[Tensor]:
+        """The past before the first slice of a signal, for `step`."""
+        pairs = ((part, block) for layer in self.layers for part, block in zip(layer, self.layout.blocks, strict=True))
+        return [part.first_past(self.whitening.mean, block.num_bands) for part, block in pairs]
+
+    def _answers(self, magnitude: RaggedSpectrum, past: Sequence[Tensor] | None) -> tuple[RaggedSpectrum, list[Tensor]]:
         inputs = self.whitening(magnitude)
         codes = [encoder(block) for encoder, block in zip(self.encoders, inputs, strict=True)]
         if self.exchange is not None:
             together = self.exchange(torch.cat(codes, dim=-1))
             codes = list(together.split([block.num_bands for block in self.layout.blocks], dim=-1))
+        kept: list[Tensor] = []
         for layer in self.layers:
             assert isinstance(layer, nn.ModuleList)
-            codes = [part(code) for part, code in zip(layer, codes, strict=True)]
+            if past is None:
+                codes = [part(code) for part, code in zip(layer, codes, strict=True)]
+                continue
+            known = past[len(kept) : len(kept) + len(codes)]
+            pairs = [part.step(code, seen) for part, code, seen in zip(layer, codes, known, strict=True)]
+            codes = [code for code, _ in pairs]
+            kept += [keep for _, keep in pairs]
         logits = [decoder(code) for decoder, code in zip(self.decoders, codes, strict=True)]
-        return RaggedSpectrum(torch.cat([block.flatten(-2) for block in logits], dim=-1), self.layout)
+        return RaggedSpectrum(torch.cat([block.flatten(-2) for block in logits], dim=-1), self.layout), kept
