@@ -191,8 +191,12 @@ class DemixingNetwork(nn.Module):
 
     def first_past(self) -> list[Tensor]:
         """The past before the first slice of a signal, for `step`."""
-        pairs = ((part, block) for layer in self.layers for part, block in zip(layer, self.layout.blocks, strict=True))
-        return [part.first_past(self.whitening.mean, block.num_bands) for part, block in pairs]
+        past: list[Tensor] = []
+        for layer in self.layers:
+            assert isinstance(layer, nn.ModuleList)
+            parts = zip(layer, self.layout.blocks, strict=True)
+            past += [part.first_past(self.whitening.mean, block.num_bands) for part, block in parts]
+        return past
 
     def _answers(self, magnitude: RaggedSpectrum, past: Sequence[Tensor] | None) -> tuple[RaggedSpectrum, list[Tensor]]:
         inputs = self.whitening(magnitude)
