@@ -88,6 +88,12 @@ class _Residual(nn.Module):
         return added
 
 
+def _parts(layer: nn.Module) -> list[_Residual]:
+    """The layer's parts, one of each block."""
+    assert isinstance(layer, nn.ModuleList)
+    return [part for part in layer if isinstance(part, _Residual)]
+
+
 class _Exchange(nn.Module):
     """Mixes all bands, the same way for every number of the code and every slice."""
 
@@ -193,8 +199,7 @@ class DemixingNetwork(nn.Module):
         """The past before the first slice of a signal, for `step`."""
         past: list[Tensor] = []
         for layer in self.layers:
-            assert isinstance(layer, nn.ModuleList)
-            parts = zip(layer, self.layout.blocks, strict=True)
+            parts = zip(_parts(layer), self.layout.blocks, strict=True)
             past += [part.first_past(self.whitening.mean, block.num_bands) for part, block in parts]
         return past
 
@@ -206,12 +211,11 @@ class DemixingNetwork(nn.Module):
             codes = list(together.split([block.num_bands for block in self.layout.blocks], dim=-1))
         kept: list[Tensor] = []
         for layer in self.layers:
-            assert isinstance(layer, nn.ModuleList)
             if past is None:
-                codes = [part(code) for part, code in zip(layer, codes, strict=True)]
+                codes = [part(code) for part, code in zip(_parts(layer), codes, strict=True)]
                 continue
             known = past[len(kept) : len(kept) + len(codes)]
-            pairs = [part.step(code, seen) for part, code, seen in zip(layer, codes, known, strict=True)]
+            pairs = [part.step(code, seen) for part, code, seen in zip(_parts(layer), codes, known, strict=True)]
             codes = [code for code, _ in pairs]
             kept += [keep for _, keep in pairs]
         logits = [decoder(code) for decoder, code in zip(self.decoders, codes, strict=True)]
