@@ -221,7 +221,9 @@ class Effect:
         for variable in shared:
             self.space.setdefault(variable, 0.0)
         body = [f"global {', '.join(shared)}"] if shared else []
-        body += [f"{variable} = 0.0" for variable in local] + lines[:-1] + [f"return {lines[-1]}" if lines else "pass"]
+        body += (
+            [f"{variable} = not_set" for variable in local] + lines[:-1] + [f"return {lines[-1]}" if lines else "pass"]
+        )
         source = f"def {name}({', '.join(parameters)}):\n" + "\n".join(f"    {line}" for line in body)
         exec(source, self.space)
         return self.space[name]
@@ -288,6 +290,7 @@ class Effect:
             "file_avail": lambda handle: float(len(self.files[int(handle)].items)),
         }
         space: dict[str, Any] = {f"f_{name}": function for name, function in functions.items()}
+        space["not_set"] = math.nan  # local variables keep what an earlier call left: nothing may rely on it
         space |= {"put": put, "turns": turns, "memory": memory, "files": self.files}
         space["format_text"] = lambda text, *values: text % tuple(int(v) for v in values)
         return space
