@@ -13,7 +13,7 @@ Formats, a file each, which `run` imports:
 
 stems       printed stems with a cue sheet
 impulses    impulse responses of the linear parts of chains, which `stretches` finds
-sheet       settings in units of the studio, as text and JSON
+sheet       settings in units of plug-ins (`plugin_settings`), with pictures of equalizers (`curves`)
 dawproject  a DAWproject file; _mixer and _strip say what its channels hold, _xml writes it
 reaper      a REAPER project; _strips finds its tracks, _effects their effects and responses, _project writes it
 """

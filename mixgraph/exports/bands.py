@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,14 +22,17 @@ _BLUR = 16
 """Points, a third of an octave: errors are averaged over so many before they are squared."""
 _GOOD_DB = 0.01
 """Root mean square of the error at which no further band is added."""
-_LEAST_SHARE, _LEAST_DB = 0.15, 0.01
-"""Rise of the error's root mean square that a band is not kept for: a share of it, or dB."""
+_LEAST_SHARE, _LEAST_DB, _ROUGH_SHARE = 0.15, 0.01, 0.15
+"""Rise of the error's root mean square that bands are not kept for: a share of it, dB, or a share of the curve's
+roughness, which no band makes."""
+_ROUGH_DB, _ROUNDS = 0.1, 4
+"""A smooth curve is tried so often more, from fewer bands, until it is met."""
 _OTHER_SHELF: dict[Kind, Kind] = {"low shelf": "high shelf", "high shelf": "low shelf"}
 _MOST_DB = 18.0
 _PRICE = 0.002
 """Root mean square of the error that 1 dB of a band is worth: without it, neighbours would work against each other."""
 _STEP, _EVALUATIONS = 1e-5, 40
-_LOG_HZ = np.log(20.0), np.log(18000.0)
+_LOG_HZ = np.log(30.0), np.log(18000.0)
 _LOG_Q: dict[Kind, tuple[float, float]] = {
     "low shelf": (np.log(0.3), np.log(2.0)),
     "bell": (np.log(0.3), np.log(10.0)),
@@ -114,10 +118,10 @@ def bands_db(bands: Sequence[Band], hertz: Array, sample_rate: int) -> Array:
 def fit_bands(curve_db: Array, sample_rate: int, most: int = MOST_BANDS) -> BandFit:
     """Fits bands to a curve by least squares in dB.
 
-    The error is averaged over thirds of an octave before it is squared: narrow peaks that are left over from training
-    are not chased. A band is added where it takes most of the error away, and all bands are fitted anew, until the
-    error's root mean square is 0.01 dB or there are `most`; then bands are taken away again whose lack is hardly heard.
-    There is one shelf of each kind at most.
+    The error is averaged over thirds of an octave before it is squared, unless the curve is smooth: narrow peaks that
+    are left over from training are not chased. A band is added where it takes most of the error away, and all bands are
+    fitted anew, until the error's root mean square is 0.01 dB or there are `most`; then bands are taken away again that
+    make less than the curve's own roughness. There is one shelf of each kind at most.
 
     Args:
         curve_db: the curve in dB at `fit_hertz(sample_rate)`.
@@ -131,15 +135,17 @@ def fit_bands(curve_db: Array, sample_rate: int, most: int = MOST_BANDS) -> Band
     if curve_db.shape != hertz.shape or not np.isfinite(curve_db).all():
         raise ValueError(f"curve_db: {len(hertz)} finite levels in dB are needed, got shape {curve_db.shape}")
     search = _Search(hertz, curve_db.astype(np.float64), sample_rate)
-    best = search.fitted((), np.array([curve_db.mean()]))
-    while len(best.kinds) < most and best.rms > _GOOD_DB:
-        kinds = [kind for kind in _TEMPLATE_Q if kind == "bell" or kind not in best.kinds]
-        best = min((search.extended(best, kind) for kind in kinds), key=lambda found: found.rms)
-    while best.kinds:
-        fewer = min((search.reduced(best, band) for band in range(len(best.kinds))), key=lambda found: found.rms)
-        if fewer.rms > best.rms + max(_LEAST_SHARE * best.rms, _LEAST_DB):
-            break
-        best = fewer
+    best = search.grown(search.fitted((), np.array([curve_db.mean()])), most)
+    rough = search.roughness(best)
+    best = search.thinned(best, max(_LEAST_SHARE * best.rms, _LEAST_DB, _ROUGH_SHARE * rough))
+    if rough < _ROUGH_DB:
+        search.is_smooth = True
+        tried = best = search.fitted(best.kinds, best.values)
+        for _ in range(_ROUNDS):
+            if best.rms <= _GOOD_DB:
+                break
+            tried = search.thinned(search.grown(search.thinned(tried, math.inf, 2), most), _LEAST_DB)
+            best = min(best, tried, key=lambda found: found.rms)
     return search.result(best)
 
 
@@ -160,6 +166,7 @@ class _Search:
 
     def __init__(self, hertz: Array, curve_db: Array, sample_rate: int) -> None:
         self.hertz, self.curve, self.rate = hertz, curve_db, sample_rate
+        self.is_smooth = False
         self.squares = _squares(hertz, sample_rate)
         centres = hertz[:: _POINTS_PER_OCTAVE // 6]
         self.starts, self.shapes = {}, {}
@@ -175,7 +182,15 @@ class _Search:
         return _levels_db(kinds, settings, self.squares, self.rate)
 
     def error(self, kinds: Kinds, values: Array) -> Array:
-        return _blurred(values[0] + self.levels(kinds, values).sum(axis=0) - self.curve)
+        return self.weighed(values[0] + self.levels(kinds, values).sum(axis=0) - self.curve)
+
+    def weighed(self, error: Array) -> Array:
+        return error if self.is_smooth else _blurred(error)
+
+    def roughness(self, found: _Found) -> float:
+        """Returns the root mean square of what is narrower than a third of an octave in the error."""
+        error = found.values[0] + self.levels(found.kinds, found.values).sum(axis=0) - self.curve
+        return float(np.sqrt(np.mean((error - _blurred(error)) ** 2)))
 
     def slopes(self, kinds: Kinds, values: Array) -> Array:
         """Returns the derivatives of the error by the values, (frequencies, values)."""
@@ -185,7 +200,7 @@ class _Search:
             moved = values.copy()
             moved[1 + i :: 3] += _STEP
             columns[1 + i :: 3] = (self.levels(kinds, moved) - levels) / _STEP
-        return _blurred(columns).T
+        return self.weighed(columns).T
 
     def fitted(self, kinds: Kinds, start: Array) -> _Found:
         """Returns the bands fitted from a start."""
@@ -194,7 +209,7 @@ class _Search:
             low += [_LOG_HZ[0], -_MOST_DB, _LOG_Q[kind][0]]
             high += [min(_LOG_HZ[1], np.log(0.45 * self.rate)), _MOST_DB, _LOG_Q[kind][1]]
         inside = np.clip(start, np.array(low) + _STEP, np.array(high) - _STEP)
-        price = _PRICE * np.sqrt(len(self.hertz))
+        price = (0 if self.is_smooth else _PRICE) * np.sqrt(len(self.hertz))
         prices = price * np.eye(len(start))[2::3]
         values = least_squares(
             lambda values: np.concatenate((self.error(kinds, values), price * values[2::3])),
@@ -215,6 +230,29 @@ class _Search:
         level = np.clip(_TEMPLATE_DB * match[best] / energy[best], -0.9 * _MOST_DB, 0.9 * _MOST_DB)
         start = np.concatenate((found.values, [np.log(hz), level, np.log(q)]))
         return self.fitted((*found.kinds, kind), start)
+
+    def grown(self, found: _Found, most: int) -> _Found:
+        """Returns the bands with as many more as the error needs."""
+        while len(found.kinds) < most and found.rms > _GOOD_DB:
+            kinds = [kind for kind in _TEMPLATE_Q if kind == "bell" or kind not in found.kinds]
+            found = min((self.extended(found, kind) for kind in kinds), key=lambda found: found.rms)
+        return found
+
+    def thinned(self, found: _Found, rise_db: float, count: int = MOST_BANDS) -> _Found:
+        """Returns the bands without those (`count` at most) that are not needed for an error that is so much larger."""
+        limit = found.rms + rise_db
+        for _ in range(min(count, len(found.kinds))):
+            fewer = min((self.reduced(found, band) for band in self.weakest(found)), key=lambda found: found.rms)
+            if fewer.rms > limit:
+                break
+            found = fewer
+        return found
+
+    def weakest(self, found: _Found, count: int = 3) -> list[int]:
+        """Returns the bands with the least to do."""
+        levels = self.levels(found.kinds, found.values)
+        power = (levels - levels.mean(axis=1, keepdims=True)).std(axis=1)
+        return list(map(int, np.argsort(power)[:count]))
 
     def reduced(self, found: _Found, band: int) -> _Found:
         """Returns the bands without one, fitted anew."""

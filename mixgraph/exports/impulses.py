@@ -72,6 +72,7 @@ class Impulses(ExportFormat):
                     "has no impulse response (its gain follows the signal or the time); it stands between the files of "
                     "its chain, set as the export sheet says",
                 )
+        report.note(*source.placement_lines)
         files = sum(bool(row.file) for row in written)
         report.note(
             f"{files} impulse responses of {len(chains)} chains, 32-bit float, not normalised: the plug-in must not "
@@ -178,7 +179,8 @@ def _total_latencies(graph: MixGraph, chains: list[Chain]) -> dict[int, int]:
 
 def _readme(source: ExportSource, chains: list[Chain], written: list[Written], plain: list[str]) -> str:
     graph, rate = source.found_graph.graph, source.sample_rate
-    lines = [*_HOW_TO.format(title=source.title, rate=rate).splitlines(), ""]
+    lines = [*_HOW_TO.format(title=source.title, rate=rate).splitlines(), "", *source.placement_lines]
+    lines += [""] if source.placement_lines else []
     for chain in chains:
         late = f"{chain.latency} samples ({1000 * chain.latency / rate:.1f} ms)" if chain.latency else "none"
         lines += [f"{chain.place}: latency {late}", *_path(graph, chain, written), ""]

@@ -60,6 +60,19 @@ class ExportSource:
         return (metrics.song.licence if metrics is not None else "") or ""
 
     @property
+    def placement_lines(self) -> list[str]:
+        """Lines on tracks that were not read from the first sample of their file on, or upside down."""
+        lines = []
+        for track, (start, sign) in self.found_graph.placements.items():
+            parts = ["polarity inverted"] if sign < 0 else []
+            if start:
+                seconds = abs(start) / self.sample_rate
+                way = "before the song: place it earlier by that" if start > 0 else "after it: place it later by that"
+                parts.append(f"its file begins {abs(start)} samples ({seconds:.3f} s) {way}")
+            lines += [f"Track {track}: {'; '.join(parts)}."] if parts else []
+        return lines
+
+    @property
     def block(self) -> int:
         """Length of a block of rendering in samples."""
         return self.settings.block or BLOCK

@@ -59,3 +59,11 @@ def full_result(tiny_song, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("exports") / "full"
     make_random_graph(tiny_song, "ecnsgdr", "ecnsgdr").save(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def plain_result(tiny_song, tmp_path_factory) -> Path:
+    """A console of compressors and gains, which any export writes at once."""
+    folder = tmp_path_factory.mktemp("exports") / "plain"
+    make_random_graph(tiny_song, "cg", "g").save(folder)
+    return folder

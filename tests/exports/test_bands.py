@@ -14,6 +14,10 @@ SIX = (
     *(Band("low shelf", 120, -9, 0.7), Band("bell", 250, 3, 1.5), Band("bell", 900, -4, 0.8)),
     *(Band("bell", 2500, 5, 3), Band("bell", 6000, -3, 2), Band("high shelf", 10000, 5, 0.8)),
 )
+FOUR = (
+    *(Band("low shelf", 90, 4, 0.7), Band("bell", 400, -5, 1.2)),
+    *(Band("bell", 3000, 3, 2), Band("high shelf", 8000, -3, 0.7)),
+)
 
 
 @pytest.mark.parametrize("sample_rate", [44100, 48000])
@@ -51,6 +55,7 @@ def test_bands_are_those_of_the_parametric_equalizer() -> None:
         ((Band("bell", 1000, 6, 1),), 48000),
         ((Band("high shelf", 2000, -12, 0.71),), 44100),
         ((), 48000),
+        pytest.param(FOUR, 48000, marks=pytest.mark.long),
         pytest.param(SIX, 48000, marks=pytest.mark.long),
         pytest.param(SIX, 44100, marks=pytest.mark.long),
         pytest.param(
