@@ -15,8 +15,9 @@ import pytest
 
 import mixgraph
 from callbacks import IterativePruning, ResultFolder, TimeBudget
-from datamodules import SongData
+from datamodules import SongData, StemData
 from mixgraph.cli.commands import COMMANDS
+from mixgraph.demixing import Demixer, DemixerLosses, Performance
 from mixgraph.losses import LossSettings
 from mixgraph.processors import registered
 from mixgraph.search.module import ConsoleModule
@@ -38,6 +39,8 @@ GROUPS = {
     "time": TimeBudget,
 }
 OPTIONS = {f"{group}.{name}" for group, kind in GROUPS.items() for name in inspect.signature(kind).parameters}
+NETWORKS = {"model": Demixer, "model.losses": DemixerLosses, "model.performance": Performance, "data": StemData}
+OPTIONS |= {f"{group}.{name}" for group, kind in NETWORKS.items() for name in inspect.signature(kind).parameters}
 OPTION = re.compile(r"(?<![\w./])(?:--)?((?:model|data|pruning|result|time)\.[a-z_]+(?:\.[a-z_]+)*)\b(?![/.(]|\.\w)")
 FOLDERS = ("mixgraph", "callbacks", "datamodules", "configs", "tools", "tests", "docs", ".ci")
 DOTTED = re.compile(r"`((?:mixgraph|callbacks|datamodules|tools)(?:\.\w+)+)(?:\(\))?`")
