@@ -25,7 +25,7 @@ def find(path, folder, callbacks=(), checkpoint=None, rounds=2, stages=4, steps=
         str(path), sample_rate=RATE, steps_per_stage=steps, scored_seconds=1.0, cache_dir=None, loudness_lufs=lufs
     )
     pruning = IterativePruning(console_stages=2, rounds=rounds, tolerance=options.get("tolerance", 0.03))
-    all_callbacks = [*callbacks, pruning, ResultFolder(str(folder), log_every=2)]
+    all_callbacks = [*callbacks, pruning, ResultFolder(str(folder), log_every=2, page=False)]
     saved = None if checkpoint is None else str(checkpoint)
     settings = {name: options.get(name) for name in ("loss", "optimizer")}
     module = ConsoleModule("ecg", "gr", sample_rate=RATE, **settings)

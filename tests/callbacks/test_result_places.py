@@ -45,7 +45,7 @@ def find(song, folder, callbacks=(), checkpoint=None, overwrite=False) -> None:
     all_callbacks = [
         *callbacks,
         IterativePruning(console_stages=2, rounds=1),
-        ResultFolder(str(folder), overwrite, log_every=2),
+        ResultFolder(str(folder), overwrite, log_every=2, page=False),
     ]
     module = ConsoleModule("eg", "g", sample_rate=8000)
     saved = None if checkpoint is None else str(checkpoint)
@@ -240,7 +240,7 @@ def test_a_prediction_replaces_no_audio_unasked(tiny_song, result, tmp_path) -> 
         data = SongData(str(tiny_song), sample_rate=8000, cache_dir=None)
         trainer = L.Trainer(
             accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False,
-            callbacks=[ResultFolder(str(folder), overwrite)], enable_model_summary=False,
+            callbacks=[ResultFolder(str(folder), overwrite, page=False)], enable_model_summary=False,
         )  # fmt: skip
         trainer.predict(ConsoleModule("g", "g", sample_rate=8000), data, return_predictions=False)
 

@@ -154,7 +154,7 @@ def test_a_budget_scales_the_search(find, machine, tmp_path, caplog) -> None:
             )
 
     with caplog.at_level("INFO"):
-        find(budget, Look(), ResultFolder(str(tmp_path / "r")))
+        find(budget, Look(), ResultFolder(str(tmp_path / "r"), page=False))
     fitted = budget.fitted
     assert (fitted.rounds, fitted.sampler.sampler, fitted.leave_one_out) == (1, "brute_force", True)
     assert schedules_seen == {"epochs": 3, "ramp": fitted.sparsity_ramp_steps}

@@ -31,7 +31,7 @@ def result(tiny_song, tmp_path_factory):
     data = SongData(str(tiny_song), sample_rate=8000, steps_per_stage=2, scored_seconds=1.0)
     pruning = IterativePruning(1, 1)
     module = ConsoleModule("cg", "d", sample_rate=8000)
-    search(module, data, [pruning, ResultFolder(str(folder))], 2, "cpu", enable_progress_bar=False)
+    search(module, data, [pruning, ResultFolder(str(folder), page=False)], 2, "cpu", enable_progress_bar=False)
     return folder
 
 

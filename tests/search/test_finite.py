@@ -76,7 +76,7 @@ def test_a_search_that_breaks_down_ends_with_its_last_good_graph(tiny_song, tmp_
     data = SongData(str(tiny_song), sample_rate=RATE, steps_per_stage=3, scored_seconds=1.0)
     folder, breaks = tmp_path / "r", Break(4)  # the second step of the second stage
     module = ConsoleModule("ec", "g", sample_rate=RATE)
-    callbacks = [breaks, IterativePruning(2, 1), ResultFolder(str(folder))]
+    callbacks = [breaks, IterativePruning(2, 1), ResultFolder(str(folder), page=False)]
     message = r"at step 5: its loss is nan, which comes from the values of compressor \(track hat: compressor\)\. HINT"
     with pytest.raises(FloatingPointError, match=message):
         search(module, data, callbacks, 3, "cpu", enable_progress_bar=False)

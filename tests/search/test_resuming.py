@@ -41,7 +41,7 @@ def find(path, folder, callbacks=(), checkpoint=None, model=None, data=None, pru
     if build is not None:
         module.build(build)
     trials = IterativePruning(**{"console_stages": 2, "rounds": 2, "leave_one_out": False} | (pruning or {}))
-    all_callbacks = [*callbacks, trials, ResultFolder(str(folder), log_every=3)]
+    all_callbacks = [*callbacks, trials, ResultFolder(str(folder), log_every=3, page=False)]
     saved = None if checkpoint is None else str(checkpoint)
     options = {"enable_progress_bar": False, "enable_checkpointing": True}
     return search(module, songs, all_callbacks, trials.num_stages, "cpu", saved, **options), songs, trials

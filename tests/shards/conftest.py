@@ -28,7 +28,7 @@ def results(tiny_song, duo_song, tmp_path_factory):
     for path in (tiny_song, duo_song):
         data = SongData(str(path), sample_rate=RATE, steps_per_stage=2, scored_seconds=1.0, cache_dir=None)
         pruning = IterativePruning(1, 1)
-        keeper = ResultFolder(str(folder / path.name))
+        keeper = ResultFolder(str(folder / path.name), page=False)
         keeper.config_text = lambda folder: CONFIG
         module = ConsoleModule("eg", "gr", sample_rate=RATE)
         search(module, data, [pruning, keeper], 2, "cpu", enable_progress_bar=False)

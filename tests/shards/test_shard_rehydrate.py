@@ -59,7 +59,7 @@ def test_placement_polarity_and_resampling_are_repeated(tiny_song, tmp_path, mon
     search(
         ConsoleModule("g", "", sample_rate=6000),
         data,
-        [IterativePruning(1, 0), ResultFolder(str(tmp_path / "r"))],
+        [IterativePruning(1, 0), ResultFolder(str(tmp_path / "r"), page=False)],
         1,
         "cpu",
         enable_progress_bar=False,
