@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from mixgraph.demixing.batches import Excerpt, StemBatch
 from mixgraph.demixing.module import Demixer
 from mixgraph.demixing.stem_songs import StemSong, find_stem_songs, read_stem_song
+from mixgraph.dsp.resample import resample
 from mixgraph.shipped import song_path
 
+_SMALL = 20  # the largest denominator of a factor of speed
 _TRIES = 8  # to find a chunk in which a stem sounds
 
 
@@ -40,6 +43,8 @@ class StemData(L.LightningDataModule):
         level_db: rms in dB of full scale that the stems of such an example have before their gains; None keeps theirs.
         gains: least and largest random gain of a stem.
         swap_channels: probability that a stem's channels are swapped.
+        speeds: factors of which one is drawn for every stem, or for all stems of an example that is not mixed: it is
+            played as many times faster, and higher. Each is a ratio of small numbers, such as 9 / 8.
         validation_seconds: length of the excerpts that are validated on, from the middle of songs.
         whitening_batches: batches from which the network's whitening is taken.
         cache_dir: the folder for sums of tracks.
@@ -60,6 +65,7 @@ class StemData(L.LightningDataModule):
         level_db: float | None = -20.0,
         gains: tuple[float, float] = (0.25, 1.25),
         swap_channels: float = 0.5,
+        speeds: Sequence[float] = (1.0,),
         validation_seconds: float = 30.0,
         whitening_batches: int = 16,
         cache_dir: str = ".mixgraph_cache",
@@ -80,6 +86,9 @@ class StemData(L.LightningDataModule):
             raise ValueError("chunk_seconds, validation_seconds, whitening_batches: above 0 each")
         if not (0 <= mixed_songs <= 1 and 0 <= swap_channels <= 1 and 0 < gains[0] <= gains[1]):
             raise ValueError("mixed_songs, swap_channels: from 0 to 1; gains: 0 < least <= largest")
+        self.speeds = [Fraction(speed).limit_denominator(_SMALL) for speed in speeds]
+        if not self.speeds or not all(0.5 <= speed <= 2 for speed in self.speeds):
+            raise ValueError(f"speeds: factors from 0.5 to 2 are needed, got {list(speeds)}")
         self.weights, self.left_out, self.results = weights, left_out, results
         self.batch_size, self.chunk_seconds, self.steps_per_epoch = batch_size, chunk_seconds, steps_per_epoch
         self.mixed_songs, self.level_db, self.gains, self.swap_channels = mixed_songs, level_db, gains, swap_channels
@@ -167,17 +176,19 @@ class StemData(L.LightningDataModule):
         mixed = source.random() < self.mixed_songs
         song = self._song(source, None)
         start = self._start(source, song, None, length)
+        speed = source.choice(self.speeds)
         rows, names = [], []
         for target in range(len(targets) + 1):
             if mixed and target < len(targets):
                 song = self._song(source, target)
                 start = self._start(source, song, target, length)
+                speed = source.choice(self.speeds)
             gain = source.uniform(*self.gains)
             swapped = source.random() < self.swap_channels
             if mixed and target == len(targets):
                 rows.append(torch.zeros(2, length))
                 continue
-            stem = song.read(target, start, length)
+            stem = _faster(song.read(target, start, math.ceil(length * speed)), speed)[:, :length]
             if mixed and self.level_db is not None:
                 gain *= 10 ** (self.level_db / 20) / song.level(target)
             rows.append((stem.flip(0) if swapped else stem) * gain)
@@ -227,6 +238,11 @@ class StemData(L.LightningDataModule):
         return DataLoader(_Excerpts(self.validation_songs, self.validation_seconds), batch_size=None)
 
     test_dataloader = val_dataloader
+
+
+def _faster(samples: Tensor, speed: Fraction) -> Tensor:
+    """Plays samples faster: fewer of them at the same rate."""
+    return resample(samples, speed.numerator, speed.denominator)
 
 
 class _Steps(Dataset[StemBatch]):

@@ -88,6 +88,18 @@ def test_examples_of_one_song_are_its_stems_with_gains_and_channels_swapped(data
     assert any(torch.equal(whole[..., s : s + length], batch.targets[0]) for s in places)
 
 
+def test_stems_are_played_faster_and_higher(data) -> None:
+    chunks = [data(mixed_songs=0.0, swap_channels=0.0, gains=(1, 1), speeds=speeds) for speeds in ([1.0], [1.25])]
+    for each in chunks:
+        each.prepare(TARGETS, RATE)
+    plain, faster = (each.batch(0).targets[0, 0, 0] for each in chunks)
+    assert len(plain) == len(faster) == RATE // 2
+    pitches = [float(torch.fft.rfft(stem * torch.hann_window(len(stem))).abs().argmax()) for stem in (plain, faster)]
+    assert pitches[1] / pitches[0] == pytest.approx(1.25, rel=0.01)
+    with pytest.raises(ValueError, match=r"speeds: factors from 0\.5 to 2"):
+        data(speeds=[3.0])
+
+
 @pytest.mark.filterwarnings("ignore:The dirpath has changed")
 def test_a_resumed_training_equals_one_in_one_piece(data, tmp_path: Path) -> None:
     whole = fit(tmp_path / "a", 2, data(), demixer())

@@ -40,6 +40,7 @@ from mixgraph.system.files import write_atomically
 from mixgraph.system.memory import keep_freed_memory
 from tools.bench.machine import measured
 
+SPEEDS = (0.8, 0.9, 1.0, 1.1, 1.25)
 NETWORK, LOSSES = NetworkSettings(), DemixerLosses()
 PUBLISHED: dict[str, Any] = {
     "architecture": "published",
@@ -208,6 +209,7 @@ def train(options: argparse.Namespace) -> None:
         left_out=options.left_out,
         batch_size=options.batch_size,
         chunk_seconds=options.chunk_seconds,
+        speeds=options.speeds,
         cache_dir=str(options.out / "cache"),
         seed=options.seed,
     )
@@ -285,6 +287,7 @@ def main(arguments: Sequence[str]) -> None:
     training.add_argument("--minutes", type=float, default=30.0)
     training.add_argument("--every", type=float, default=5.0)
     training.add_argument("--seed", type=int, default=0)
+    training.add_argument("--speeds", type=float, nargs="+", default=SPEEDS, help="see StemData (%(default)s)")
     training.add_argument("--learning-rate", type=float, default=DemixerOptimizer().learning_rate)
     training.add_argument("--name", help="of the row in the file of scores")
     training.add_argument("--change", help="settings that differ from the row's, as JSON")
