@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from mixgraph.names import visible
-from mixgraph.results.contents import MARKS, PAGE
+from mixgraph.results.contents import CONFIG, MARKS, PAGE
 from mixgraph.results.found_graph import FoundGraph, load_result
 from mixgraph.search.rules import is_free
 
@@ -109,12 +109,15 @@ def _read(name: str, folder: Path) -> Compared:
         missing.append(f"{name} has no figures of a search: this graph was saved without them.")
     else:
         try:
-            settings = dict(_flat(graph.config()))
+            stated = graph.config()
+            if not isinstance(stated, Mapping):
+                raise ValueError(f"{CONFIG}: settings by name expected, got {type(stated).__name__}")
+            settings = dict(_flat(stated))
         except (ValueError, OSError) as error:
             missing.append(f"The settings of {name} cannot be read: {error}")
         try:
-            stated = graph.timings().get("total_seconds")
-            seconds = float(stated) if isinstance(stated, int | float) else None
+            total = graph.timings().get("total_seconds")
+            seconds = float(total) if isinstance(total, int | float) else None
         except (ValueError, OSError, AttributeError) as error:
             missing.append(f"The time that {name} took cannot be read: {error}")
     return Compared(name, folder, graph, settings, seconds, tuple(missing))

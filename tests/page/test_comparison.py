@@ -62,13 +62,19 @@ def test_a_damaged_result_is_named_and_the_others_are_shown(three, tmp_path, cap
     (three[0] / "graph.json").write_text("{")
     (three[2] / "config.yaml").write_text("a: [")
     (three[2] / "timings.json").unlink()
+    (three[1] / "config.yaml").write_text("- a")
+    (three[1] / "timings.json").write_text("[]")
     out = tmp_path / "page.html"
     assert main([*map(str, three), "--out", str(out), "--no-audio"]) == 0
     data = page_data(out)
     assert [r["name"] for r in data["results"]] == ["b", "c"]
     assert "The result a cannot be read and is not shown" in data["notes"][0]
-    assert "The settings of c cannot be read" in data["notes"][1]
-    assert "timings.json is missing" in data["notes"][2]
+    assert data["notes"][1].startswith(
+        "The settings of b cannot be read: config.yaml: settings by name expected, got list"
+    )
+    assert data["notes"][2].startswith("The time that b took cannot be read")
+    assert "The settings of c cannot be read" in data["notes"][3]
+    assert "timings.json is missing" in data["notes"][4]
     assert "The result a cannot be read" in capsys.readouterr().out
     for folder in three:
         (folder / "graph.json").write_text("{")
