@@ -2,12 +2,13 @@
 
     python -m tools.bench.demixer train ours SONGS --out FOLDER --left-out clingo_band mdb_reggae --minutes 30
     python -m tools.bench.demixer steps --out FOLDER
+    python -m tools.bench.demixer table --out FOLDER --to docs/results/demixer.json
 
 `train` trains one row of the table (ROWS) and appends its scores to FOLDER/scores.jsonl every few minutes: the
 signal-to-distortion ratio of every left-out song and target, over the whole song. Minutes are those of the processor
 that the training takes, without those of scoring, so that what else runs on a machine matters little; the learning rate
 falls to a hundredth along a cosine over them. A run that was killed goes on from its last score. `steps` measures the
-time of a training step of every row.
+time of a training step of every row, and `table` makes the table of a page of both.
 """
 
 from __future__ import annotations
@@ -239,7 +240,8 @@ def train(options: argparse.Namespace) -> None:
     )
     checkpoint = folder / "last.ckpt"
     trainer.fit(module, data, ckpt_path=str(checkpoint) if checkpoint.is_file() else None, weights_only=True)
-    options.out.joinpath("measured.json").write_text(json.dumps(measured(" ".join(sys.argv), 1)))
+    # The clone's commit and the machine, for the table.
+    write_atomically(folder / "measured.json", json.dumps(measured("python -m tools.bench.demixer train", 1)).encode())
 
 
 def steps(options: argparse.Namespace) -> None:
@@ -274,6 +276,50 @@ def steps(options: argparse.Namespace) -> None:
     write_atomically(options.out / "steps.json", json.dumps(lines, indent=1).encode())
 
 
+def table(options: argparse.Namespace) -> None:
+    """Makes the table of all runs: a line each, in the order of ROWS, longer ones first."""
+    runs: dict[tuple[str, float, int], list[dict[str, Any]]] = {}
+    for line in read_lines(options.out / "scores.jsonl"):
+        runs.setdefault((line["row"], -line["budget"], line["seed"]), []).append(line)
+    times = {}
+    if (options.out / "steps.json").is_file():
+        times = {line["row"]: line["seconds"] for line in json.loads((options.out / "steps.json").read_text())}
+    order = {row: place for place, row in enumerate(ROWS)}
+    rows = []
+    for row, minutes, seed in sorted(runs, key=lambda run: (run[1], order.get(run[0], len(order)), run[2])):
+        lines = sorted(runs[row, minutes, seed], key=lambda line: line["minutes"])
+        last = lines[-1]
+        rows.append(
+            [
+                row,
+                f"{-minutes:g}" + ("" if last["minutes"] >= -minutes else f" (stopped at {last['minutes']:.0f})"),
+                str(seed),
+                f"{last['parameters'] / 1e6:.2f}",
+                f"{times[row]:.2f}" if row in times else "-",
+                str(last["steps"]),
+                f"{last['median']:.2f}",
+                ", ".join(f"{line['median']:.1f}" for line in lines),
+            ]
+        )
+    files = sorted(options.out.glob("*/measured.json"))
+    known = list({json.dumps(json.loads(file.read_text()), sort_keys=True) for file in files})
+    last = read_lines(options.out / "scores.jsonl")[-1]
+    content = {
+        "title": "Demixers trained for equal times",
+        "measured": [json.loads(text) for text in sorted(known)],
+        "columns": [
+            *("row", "minutes", "seed", "parameters (M)", "seconds a step", "steps", "median SDR (dB)"),
+            "median SDR on the way (dB)",
+        ],
+        "rows": rows,
+        "note": (
+            f"Median over {sum(map(len, last['sdr'].values()))} targets of {', '.join(last['sdr'])}, which no run was "
+            f"trained on, {last['silent']} of them silent and skipped. Minutes are those of one core."
+        ),
+    }
+    write_atomically(options.to, (json.dumps(content, indent=1) + "\n").encode())
+
+
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(description="Trains demixers side by side for equal times.")
@@ -295,7 +341,10 @@ def main(arguments: Sequence[str]) -> None:
     timing.set_defaults(run=steps)
     timing.add_argument("--rows", nargs="*", choices=sorted(ROWS))
     timing.add_argument("--count", type=int, default=5)
-    for command in (training, timing):
+    tabling = commands.add_parser("table")
+    tabling.set_defaults(run=table)
+    tabling.add_argument("--to", type=Path, required=True)
+    for command in (training, timing, tabling):
         command.add_argument("--out", type=Path, required=True)
         command.add_argument("--batch-size", type=int, default=4)
         command.add_argument("--chunk-seconds", type=float, default=1.5)

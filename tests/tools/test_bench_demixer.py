@@ -1,0 +1,79 @@
+"""The bench of demixers: runs share a file of scores, go on after a kill, and become a table."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mixgraph.demixing import DemixerTransform, NetworkSettings
+from tests.demixing.conftest import RATE, make_stems
+from tools.bench import demixer
+from tools.result_tables import read_table
+
+TINY = {
+    "transform": DemixerTransform(num_bands=14, low_hz=150.0, slice_samples=256, sample_rate=RATE),
+    "network": NetworkSettings(4, 2, 1, exchange=2),
+}
+
+
+def line(row: str, seed: int, minutes: float, median: float) -> dict:
+    about = {"row": row, "seed": seed, "budget": 10.0, "parameters": 1500000}
+    return about | {"minutes": minutes, "steps": 7, "median": median, "silent": 1, "sdr": {"a": {"bass": median}}}
+
+
+def test_runs_share_a_file_and_replace_their_own_lines(tmp_path: Path) -> None:
+    scores = tmp_path / "scores.jsonl"
+    for seed in (0, 1, 0):
+        about = {"row": "ours", "seed": seed, "budget": 10.0, "parameters": 1500000}
+        demixer.keep_lines(scores, about, [line("ours", seed, 5.0, 1.0 + seed), line("ours", seed, 10.0, 2.0)])
+    assert [(each["seed"], each["minutes"]) for each in demixer.read_lines(scores)] == [
+        (1, 5),
+        (1, 10),
+        (0, 5),
+        (0, 10),
+    ]
+    about = {"row": "published", "seed": 0, "budget": 10.0, "parameters": 1500000}
+    demixer.keep_lines(scores, about, [line("published", 0, 5.0, -1.0)])
+    (tmp_path / "steps.json").write_text(json.dumps([{"row": "ours", "seconds": 0.5}]))
+    (tmp_path / "run").mkdir()
+    run = {"command": "python -m tools.bench.demixer train", "commit": "a" * 7, "machine": "m", "date": "2026-11-30"}
+    (tmp_path / "run" / "measured.json").write_text(json.dumps(run))
+    demixer.main(["table", f"--out={tmp_path}", f"--to={tmp_path / 'table.json'}"])
+    table = read_table(tmp_path / "table.json")
+    assert table.rows[0] == ("ours", "10", "0", "1.50", "0.50", "7", "2.00", "1.0, 2.0")
+    assert table.rows[2] == ("published", "10 (stopped at 5)", "0", "1.50", "-", "7", "-1.00", "-1.0")
+
+
+def test_changes_are_applied_to_a_rows_settings() -> None:
+    settings = demixer.settings_of("causal", '{"network": {"width": 8}, "masks": "sigmoid"}')
+    assert settings["network"] == NetworkSettings(width=8, causal=True)
+    assert settings["masks"] == "sigmoid"
+    assert demixer.settings_of("ours", None) == {}
+
+
+@pytest.mark.long
+def test_a_stopped_run_goes_on_from_its_last_score(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(demixer.ROWS, "ours", TINY)
+    for number in range(2):
+        make_stems(tmp_path / "songs" / f"song{number}", number)
+    words = ["train", "ours", f"{tmp_path / 'songs'}", "--left-out", "song1", f"--out={tmp_path}", "--synthetic=1"]
+    words += ["--batch-size=1", "--chunk-seconds=0.5", "--every=0.02", "--minutes=0.06"]
+    keep = demixer.TimedTraining.on_train_batch_end
+
+    def stops(self, trainer, *rest) -> None:
+        keep(self, trainer, *rest)
+        if len(self.lines) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(demixer.TimedTraining, "on_train_batch_end", stops)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            demixer.main(words)
+    before = demixer.read_lines(tmp_path / "scores.jsonl")
+    assert len(before) == 2
+    demixer.main(words)
+    after = demixer.read_lines(tmp_path / "scores.jsonl")
+    assert after[:2] == before
+    assert len(after) == 3
+    assert after[2]["steps"] > before[1]["steps"]
+    assert (tmp_path / "ours_0_0.06" / "measured.json").is_file()
