@@ -24,6 +24,7 @@ from mixgraph.pruning import (
     leave_one_out,
     prune_round,
 )
+from mixgraph.results.changes import processor_labels
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.resuming import check_settings, constructor_settings
 from mixgraph.songs import Song
@@ -183,7 +184,7 @@ class _SongTrials:
         self.evaluator = song_evaluator(module, song)
         part = module.part(song)
         self.graph, self.weights = part.graph, part.weights.tolist()
-        self.labels = [part.graph.label(i) for i in part.graph.processors]
+        self.labels = processor_labels(part.graph)
 
     def finish_console(self) -> None:
         """Measures the trained console."""

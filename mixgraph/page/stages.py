@@ -13,6 +13,7 @@ from mixgraph.graph.io import load_graph
 from mixgraph.names import shown_name, visible
 from mixgraph.report.drawing.draw import draw_svg
 from mixgraph.report.drawing.palette import type_colour, type_label
+from mixgraph.results.changes import processor_labels
 
 GONE = 1_000_000
 """The drawings number a processor of the console that was removed from here on, in the console's order."""
@@ -71,7 +72,7 @@ def search_stages(
     places = [tuple(range(len(graphs[0].processors)))]
     for row in rounds:
         graph, gone = graphs[-1], set(row["removed"])
-        labels = [graph.label(node) for node in graph.processors]
+        labels = processor_labels(graph)
         if missing := gone - set(labels):
             raise ValueError(f"round {row['round'] + 1}: processors of the console expected, got {sorted(missing)[0]}")
         keep = [node for node, label in zip(graph.processors, labels, strict=True) if label not in gone]
@@ -118,7 +119,7 @@ def points(stages: Stages | None, rows: Sequence[Mapping[str, Any]]) -> list[dic
     numbers = {} if stages is None else stages.numbers(0)
     shown = []
     for place, (label, weight, increase) in enumerate(measured_console(rows)):
-        kind = label.rpartition(": ")[2]
+        kind = label.rpartition(": ")[2].partition(" ")[0]  # without the number of one of several in a chain
         shown.append(
             {
                 "label": visible(label),

@@ -13,7 +13,10 @@ from callbacks import IterativePruning, ResultFolder
 from callbacks.result_page import add_page
 from datamodules import SongData
 from mixgraph.page.material import read_material
+from mixgraph.page.stages import measured_console, points, search_stages
 from mixgraph.page.write import write_page
+from mixgraph.results.changes import processor_labels
+from mixgraph.results.found_graph import load_result
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
 
@@ -54,6 +57,23 @@ def test_the_page_of_a_search_is_the_one_that_is_made_of_its_result(tiny_song, t
         assert (heard(audio) - heard(other)).abs().max() < 1e-3, name
     mix = heard(excerpts[0]["audio"]["target"])
     assert (mix - song.mix[:, : mix.shape[1]] / song.level).abs().max() < 1e-4
+
+
+@pytest.mark.long
+def test_the_trace_tells_processors_of_one_type_in_a_chain_apart(tiny_song, tmp_path) -> None:
+    data = SongData(str(tiny_song), sample_rate=RATE, steps_per_stage=1, scored_seconds=1.0, cache_dir=None)
+    module, pruning = ConsoleModule("ege", "gg", sample_rate=RATE), IterativePruning(1, 3, tolerance=0.3)
+    callbacks = [pruning, ResultFolder(str(tmp_path / "r"), page=False)]
+    search(module, data, callbacks, pruning.num_stages, "cpu", enable_progress_bar=False)
+    found, trace = load_result(tmp_path / "r").graph, pruning.trace
+    rounds = [row for row in trace if row["kind"] == "round"]
+    assert sum(len(row["removed"]) for row in rounds) > 3
+    stages = search_stages(found, {"model": module.settings}, rounds)
+    assert stages.graphs[-1] == found
+    measured = [label for label, _, _ in measured_console(trace)]
+    assert measured == processor_labels(stages.console)
+    assert [point["label"] for point in points(stages, trace)] == measured
+    assert {point["name"] for point in points(stages, trace)} == {"equalizer", "gain/panning"}
 
 
 @pytest.mark.long
