@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,8 +12,15 @@ _DESCRIPTION = (
     "Writes a found graph as files for a studio. What a format cannot carry, or carries nearly, is listed in the "
     "export's export_report.txt. The tracks must be those of the search, by their content."
 )
-FORMAT_NAMES = ("stems", "impulses", "sheet", "dawproject", "reaper")
-"""The formats that the help names; a test compares them with the registry, whose import loads torch."""
+_EXAMPLE = "example:\n  python -m mixgraph export results/demo_potassium --to sheet --out demo_sheet"
+FORMAT_NAMES = {
+    "stems": "every track, subgroup and return behind its chain, and the mix, as WAV files: for any DAW",
+    "impulses": "impulse responses of what is linear in every chain, as WAV files: for convolver plug-ins",
+    "sheet": "settings in the units of plug-ins: text, CSV, JSON, and pictures of equalizers; no audio",
+    "dawproject": "one .dawproject file: printed stems, and beside them the live mixer with built-in devices",
+    "reaper": "a REAPER project with our own effects, in which everything is live, and printed stems, muted",
+}
+"""The formats that the help explains; a test compares them with the registry, whose import loads torch."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -42,19 +50,24 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=_DESCRIPTION)
+    formats = "\n".join(f"  {name:<11} {text}" for name, text in FORMAT_NAMES.items())
+    parser = argparse.ArgumentParser(
+        description="\n".join(textwrap.wrap(_DESCRIPTION, 80)),
+        epilog=f"formats:\n{formats}\n\n{_EXAMPLE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add = parser.add_argument
     add("result", type=Path, help="result folder of a search")
-    add("--to", required=True, metavar="FORMAT", help=f"one of {', '.join(FORMAT_NAMES)}")
-    add("--out", type=Path, required=True, metavar="PATH", help="folder or file to write")
+    add("--to", required=True, metavar="FORMAT", help=f"one of {', '.join(FORMAT_NAMES)}; see below")
+    add("--out", type=Path, required=True, metavar="PATH", help="folder to write; for dawproject a file")
     add("--tracks", type=Path, metavar="DIR", help="folder of the song or its tracks (default: where the search was)")
     add(
         "--sample-rate",
         default="file",
         metavar="HZ",
-        help="rate of the audio in Hz; file (default): that of the track files; search: at which the graph was found",
+        help="rate of the session in Hz; file (default): that of the track files; search: at which the graph was found",
     )
-    add("--bits", choices=("float", "24"), default="float", help="samples of printed audio (default: float)")
+    add("--bits", choices=("float", "24"), default="float", help="samples of tracks and stems (default: float)")
     add("--allow-changed", action="store_true", help="accept tracks that are not the files of the search")
     add("--overwrite", action="store_true", help="replace an earlier export")
     return parser

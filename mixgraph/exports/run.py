@@ -84,6 +84,9 @@ def export_result(
     _check_place(kind, result, out, overwrite)
     progress(f"reading {result}")
     source = open_source(result, tracks, settings, kind.needs_tracks)
+    for folder in filter(None, (tracks, source.folder)):
+        if out.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"out: {out} would be among the tracks, in {folder}; choose another place")
     report = ExportReport(kind.name, source.title)
     report.note(*source.notes)
     if kind.suffix:
@@ -104,7 +107,9 @@ def _report_name(out: Path) -> str:
 
 
 def _check_place(kind: ExportFormat, result: Path, out: Path, overwrite: bool) -> None:
-    """Checks, before anything is read, that the export replaces nothing unasked."""
+    """Checks, before anything is read, that the export replaces nothing unasked and is no part of the result."""
+    if out.resolve().is_relative_to(result.resolve()) and out.resolve() != result.resolve():
+        raise ValueError(f"out: {out} would be in the folder of the result, which others read; choose another place")
     if not kind.suffix:
         Place(out, _EXPORT, "out", _REMEDY).check(overwrite)
         if result.resolve().is_relative_to(out.resolve()):

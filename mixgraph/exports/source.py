@@ -34,6 +34,7 @@ class ExportSource:
         sources: the dry tracks, (inputs, 2, L), at their own level, at the sample rate of the export, placed as in the
             search; no tracks where the format needs none.
         notes: lines for a person on how the tracks were read.
+        folder: the folder that they were read from; None where none were read.
     """
 
     found_graph: FoundGraph
@@ -41,6 +42,7 @@ class ExportSource:
     settings: ExportSettings
     sources: Tensor = field(default_factory=lambda: torch.zeros(0, 2, 0))
     notes: tuple[str, ...] = ()
+    folder: Path | None = None
 
     @property
     def sample_rate(self) -> int:
@@ -112,15 +114,14 @@ def open_source(result: Path, tracks: Path | None, settings: ExportSettings, nee
         rate, rate_notes = _rate_without_audio(found_graph, tracks, settings)
         return ExportSource(found_graph.at_sample_rate(rate), found_graph, settings, notes=tuple(rate_notes))
     folder = _tracks_folder(found_graph, tracks)
-    names = [found_graph.graph.names[i] for i in found_graph.graph.inputs]
-    matches = match_tracks(names, found_graph.origins, list_tracks(folder), folder)
+    matches = _match(found_graph, folder)
     notes = _check_unchanged(found_graph, matches, folder, settings)
     files = [match.file.path for match in matches]
     rate, rate_notes = choose_rate(settings.sample_rate, found_graph.sample_rate, files)
     at_rate = found_graph.at_sample_rate(rate)
     read = read_tracks(at_rate, folder)
     notes += [_rate_line(rate, found_graph.sample_rate), *rate_notes, *read.notes]
-    return ExportSource(at_rate, found_graph, settings, read.sources, tuple(notes))
+    return ExportSource(at_rate, found_graph, settings, read.sources, tuple(notes), folder)
 
 
 def _rate_without_audio(
@@ -128,8 +129,11 @@ def _rate_without_audio(
 ) -> tuple[int, list[str]]:
     """Returns the sample rate of an export that reads no tracks: that of their files, or a usual one."""
     searched_at = found_graph.sample_rate
+    if settings.sample_rate != "file":
+        rate, notes = choose_rate(settings.sample_rate, searched_at, [])
+        return rate, [_rate_line(rate, searched_at), *notes]
     try:
-        folder = _tracks_folder(found_graph, tracks) if settings.sample_rate == "file" else Path()
+        matches = _match(found_graph, _tracks_folder(found_graph, tracks))
     except (ValueError, FileNotFoundError):
         if tracks is not None:
             raise
@@ -137,13 +141,13 @@ def _rate_without_audio(
             f"Sample rate: {USUAL_RATE} Hz, for the tracks, whose rate would be taken, are not here; --sample-rate "
             f"says another. The graph was found at {searched_at} Hz."
         ]
-    files = []
-    if settings.sample_rate == "file":
-        names = [found_graph.graph.names[i] for i in found_graph.graph.inputs]
-        matches = match_tracks(names, found_graph.origins, list_tracks(folder), folder)
-        files = [match.file.path for match in matches]
-    rate, notes = choose_rate(settings.sample_rate, searched_at, files)
+    rate, notes = choose_rate("file", searched_at, [match.file.path for match in matches])
     return rate, [_rate_line(rate, searched_at), *notes]
+
+
+def _match(found_graph: FoundGraph, folder: Path) -> list[MatchedTrack]:
+    names = [found_graph.graph.names[i] for i in found_graph.graph.inputs]
+    return match_tracks(names, found_graph.origins, list_tracks(folder), folder)
 
 
 def _rate_line(rate: int, searched_at: int) -> str:

@@ -46,7 +46,9 @@ def test_the_help_names_all_formats(capsys) -> None:
     assert set(FORMAT_NAMES) == set(FORMATS.registered())
     with pytest.raises(SystemExit):
         run(["export", "--help"])
-    assert ", ".join(FORMAT_NAMES) in " ".join(capsys.readouterr().out.split())
+    text = capsys.readouterr().out
+    assert ", ".join(FORMAT_NAMES) in " ".join(text.split())
+    assert all(f"  {name:<11} {line}\n" in text for name, line in FORMAT_NAMES.items())
 
 
 def test_the_command_exports_and_says_where(plain_result, tmp_path, capsys) -> None:
@@ -78,6 +80,16 @@ def test_no_folder_of_somebody_else_and_no_result_is_replaced(plain_result, tmp_
         export_result(plain_result, "sheet", tmp_path / "mine", overwrite=True)
     with pytest.raises((FileExistsError, ValueError), match=r"is no export|holds the result"):
         export_result(plain_result, "sheet", plain_result, overwrite=True)
+
+
+def test_an_export_is_written_neither_into_the_result_nor_among_the_tracks(plain_result, tiny_song, single_file):
+    with pytest.raises(ValueError, match="would be in the folder of the result, which others read"):
+        export_result(plain_result, "sheet", plain_result / "sheet")
+    for name, out in (("single", "song.single"), ("impulses", "responses")):
+        with pytest.raises(ValueError, match=rf"{out} would be among the tracks, in .*; choose another place"):
+            export_result(plain_result, name, tiny_song / "tracks" / out, tiny_song)
+    assert not (plain_result / "sheet").exists()
+    assert not [path for path in (tiny_song / "tracks").iterdir() if path.suffix != ".wav"]
 
 
 def test_a_single_file_has_its_report_beside_it(plain_result, tiny_song, tmp_path, single_file) -> None:
