@@ -110,7 +110,8 @@ def test_the_console_and_its_rounds_on_the_page(open_page, tmp_path) -> None:
     found_graph = saved(found)
     found_graph = replace(found_graph, loss_increases=torch.full((len(found.processors),), 0.25))
     config = {"model": CHAINS["usual"]}
-    material = Material(found_graph, None, None, None, measured + rows, [], (), config=config)
+    runs = (console, found)  # of which the first has all processors
+    material = Material(found_graph, None, None, None, measured + rows, [], (), config=config, other_runs=runs)
     write_page(tmp_path / "page.html", material, audio=False)
     page = open_page(tmp_path / "page.html")
     slider, nodes = page.get_by_label("Console, or round of pruning"), "#drawing g.node"
@@ -139,5 +140,5 @@ def test_the_console_and_its_rounds_on_the_page(open_page, tmp_path) -> None:
 
     kept = next(label for label in labels if label not in rows[0]["removed"] + rows[1]["removed"])
     page.get_by_role("button", name=f"{kept}: weight 0.50", exact=False).click()
-    assert "Loss without it: +0.250" in page.locator("#inspector").inner_text()
+    assert "Loss without it: +0.250\n\nFound in 3 of 3 runs" in page.locator("#inspector").inner_text()
     assert page.locator(nodes).count() == len(console)

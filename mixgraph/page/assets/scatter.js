@@ -5,15 +5,16 @@ function showPoints(data, stages) {
   const points = (data.points.length ? data.points : after).filter((p) => Number.isFinite(p.loss) && Number.isFinite(p.weight)).sort((a, b) => a.weight - b.weight);
   if (!points.length) return;
   const W = 560, H = 300, L = 52, R = 12, T = 10, B = 34, kept = new Set(data.nodes.map((n) => n.node));
+  const linked = points.some((p) => p.node !== null);
   const bend = (v) => Math.asinh(v / BEND), low = bend(Math.min(0, ...points.map((p) => p.loss))) - 0.2, high = bend(Math.max(BEND, ...points.map((p) => p.loss))) + 0.2;
   const px = (v) => L + v * (W - L - R), py = (v) => T + ((high - bend(v)) / (high - low)) * (H - T - B);
-  const svg = draw("svg", { class: "plot points", viewBox: `0 0 ${W} ${H}`, role: "group", "aria-label": "Processors by dry/wet weight and loss increase; arrow keys move, Enter shows a processor in the drawing" });
+  const svg = draw("svg", { class: "plot points", viewBox: `0 0 ${W} ${H}`, role: "group", "aria-label": "Processors by dry/wet weight and loss increase; arrow keys move" + (linked ? ", Enter shows a processor in the drawing" : "") });
   for (const v of [-1, -0.1, -0.01, 0, 0.01, 0.1, 1, 10].filter((t) => bend(t) >= low && bend(t) <= high)) {
     svg.append(draw("path", { class: "axis", d: `M${L} ${py(v)}H${W - R}` }), draw("text", { x: L - 6, y: py(v) + 4, "text-anchor": "end" }, v > 0 ? `+${v}` : String(v).replace("-", "−")));
   }
   for (const v of [0, 0.25, 0.5, 0.75, 1]) svg.append(draw("text", { x: px(v), y: H - B + 16, "text-anchor": v === 1 ? "end" : "middle" }, String(v)));
   svg.append(draw("text", { x: W - R, y: H - 3, "text-anchor": "end" }, "dry/wet weight · loss without the processor"));
-  const told = make("p", { class: "quiet", "aria-live": "polite", dir: "auto" }, "Choose a point to see the processor in the drawing.");
+  const told = make("p", { class: "quiet", "aria-live": "polite", dir: "auto" }, linked ? "Choose a point to see the processor in the drawing." : "Point at a processor to see its name.");
   const text = (p) => `${p.label}: weight ${p.weight.toFixed(2)}, loss ${signed(p.loss)}${p.node === null ? "" : kept.has(p.node) ? ", kept" : ", removed"}`;
   const dots = points.map((p, i) => {
     const known = p.node !== null, removed = known && !kept.has(p.node);
@@ -31,6 +32,6 @@ function showPoints(data, stages) {
   });
   svg.append(...dots);
   const types = [...new Map(points.map((p) => [p.name, p.colour]))].map(([name, colour]) => { const mark = make("span", { class: "type" }); mark.style.background = colour; return make("span", {}, mark, name); });
-  const title = data.points.length ? "Weight against loss increase after the console was trained (filled: kept)" : "Weight against loss increase of the found graph";
+  const title = data.points.length ? `Weight against loss increase after the console was trained${linked ? " (filled: kept)" : ""}` : "Weight against loss increase of the found graph";
   document.querySelector("#figures .grid").prepend(make("div", { class: "card wide" }, make("h3", {}, title), svg, make("div", { class: "legend" }, ...types), told));
 }
