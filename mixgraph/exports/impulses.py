@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ _COLUMNS = (
     *("left_db", "right_db", "across_db", "peak"),
 )
 _LEAST_DB = -180.0
+_WIDTH = 110
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +159,8 @@ def _path(graph: MixGraph, chain: Chain, written: list[Written]) -> list[str]:
             left, right, across = gains
             what += f" (gains alone: left {left:+.2f} dB, right {right:+.2f} dB"
             what += f", across {across:+.2f} dB)" if row.crosses else ")"
-        lines.append(f"    {_from(graph, row)} -> {what} -> {row.stretch.end.label}")
+        ways = (_from(graph, row), what, row.stretch.end.label)
+        lines.append("    " + " -> ".join(part.removeprefix(f"{chain.place}: ") for part in ways))
     return lines
 
 
@@ -184,7 +187,8 @@ def _readme(source: ExportSource, chains: list[Chain], written: list[Written], p
     for chain in chains:
         late = f"{chain.latency} samples ({1000 * chain.latency / rate:.1f} ms)" if chain.latency else "none"
         lines += [f"{chain.place}: latency {late}", *_path(graph, chain, written), ""]
-    lines += ["Without processors, summed as they are: " + ", ".join(plain), ""] if plain else []
+    if plain:
+        lines += [*textwrap.wrap(f"Without processors, summed as they are: {', '.join(plain)}.", _WIDTH), ""]
     total = _total_latencies(graph, chains)
     late_tracks = [node for node in graph.inputs if total.get(node)]
     if late_tracks:

@@ -33,6 +33,7 @@ SINE_PEAK_DB = 10 * math.log10(2)
 """The peak of a sine above its level (RMS)."""
 _SILENCE_DB = -200.0
 _LEAST_DB = -180.0
+_OF_MONO = ("mono_fader_db", "pan_percent")
 _LABELS = {"knee_db": "knee (whole width)", "time_constant_ms": "attack and release"}
 
 
@@ -111,6 +112,8 @@ def read_device(node: NodeSettings, sample_rate: int) -> Device:
     readings = node.readings
     kinds = {type(reading): reading for reading in readings}
     settings = [setting for reading in readings for setting in _settings(reading)]
+    if not node.place.startswith("track "):  # buses are stereo
+        settings = [setting for setting in settings if setting.name not in _OF_MONO]
     remarks = [reading.phrase for reading in readings if isinstance(reading, Number) and reading.phrase]
     fit = _fit(node, kinds.get(Bands), sample_rate) if Response in kinds else None
     if fit is not None:

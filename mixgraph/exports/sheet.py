@@ -118,14 +118,24 @@ def _text(source: ExportSource, chains: list[SheetChain], pictures: dict[int, st
     lines += source.placement_lines
     graph = source.found_graph.graph
     for chain in chains:
+        if not chain.devices:
+            continue
         lines += ["", f"{chain.place}  ->  {', '.join(chain.leads_to)}"]
-        lines += [] if chain.devices else ["  no processors: summed as it is"]
         for position, device in enumerate(chain.devices, start=1):
             branch = device.place.removeprefix(chain.place).removeprefix(", ")
             lines.append(f"  {position}. {device.name}{f' (on {branch})' if branch else ''}")
             keys = [labels[key] for key in graph.keys[device.node]]
             lines += [f"       key: {', '.join(keys)}"] if keys else []
             lines += [f"       {line}" for line in _device_lines(device, pictures.get(device.node))]
+    plain: dict[tuple[str, ...], list[str]] = {}
+    for chain in chains:
+        if not chain.devices:
+            plain.setdefault(chain.leads_to, []).append(chain.place)
+    lines += ["", "Without processors, summed as they are:"] if plain else []
+    for ways, places in plain.items():
+        lines += textwrap.wrap(
+            f"{', '.join(places)}  ->  {', '.join(ways)}", _WIDTH, initial_indent="  ", subsequent_indent="    "
+        )
     return "\n".join(visible(line) for line in lines) + "\n"
 
 

@@ -168,7 +168,20 @@ def test_what_no_response_holds_is_named_between_its_files(random_graph, tiny_so
     weight = found.weights[2]
     acting = 20 * torch.log10(1 - weight + weight * gain)
     assert [float(rows[1][name]) for name in ("left_db", "right_db")] == pytest.approx(acting.tolist(), abs=0.006)
-    assert "Without processors, summed as they are: subgroup drums, subgroup lead" in (out / README).read_text()
+    text = (out / README).read_text()
+    assert "Without processors, summed as they are: subgroup drums, subgroup lead." in text
+    assert "input -> [01_track kick_part1.wav] -> compressor" in text
+
+
+def test_latencies_of_all_chains_on_the_way_add_up(random_graph, tiny_song, tmp_path) -> None:
+    random_graph(tiny_song, "ee", "e", master_chain="e", returns={"hall": "d"}).save(tmp_path / "r")
+    export_result(tmp_path / "r", "impulses", tmp_path / "out", settings=ExportSettings(sample_rate="search"))
+    look_ahead = load_result(tmp_path / "r").processors["equalizer"].before
+    text = (tmp_path / "out" / README).read_text()
+    for name in ("kick", "hat", "lead"):
+        assert f"    {name}: {4 * look_ahead} samples" in text
+        assert f"track {name}: latency {2 * look_ahead} samples" in text
+    assert "return hall: latency none" in text
 
 
 def test_a_response_ends_where_130_db_are_left(random_graph, tiny_song) -> None:

@@ -129,7 +129,7 @@ def test_a_result_with_missing_parts_is_refused_by_their_name(plain_result, tmp_
         export_result(copy, "sheet", tmp_path / "out")
 
 
-@pytest.mark.parametrize("name", ["sheet", "single"])
+@pytest.mark.parametrize("name", ["sheet", "impulses", "single"])
 def test_a_full_disk_leaves_nothing_half_written(name, plain_result, tiny_song, tmp_path, single_file) -> None:
     out = tmp_path / "new" / f"out{'.single' if name == 'single' else ''}"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

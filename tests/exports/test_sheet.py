@@ -179,6 +179,7 @@ def test_text_and_tables_hold_the_same_and_name_keys_branches_and_ways(random_gr
     (keyed,) = [plugin for plugin in plugins if plugin["processor"] == "sidechain_compressor"]
     assert all(key.startswith("track kick") for key in keyed["key"])
     assert f"key: {', '.join(keyed['key'])}" in text
+    assert "Without processors, summed as they are:\n  subgroup" not in text
     assert "(on mid)" in text
     assert "(on side)" in text
     (fader,) = next(chain["plugins"] for chain in record["chains"] if chain["place"] == "subgroup drums")
