@@ -9,10 +9,16 @@ import torch
 import yaml
 
 from mixgraph.demixing.stem_songs import find_stem_songs, read_stem_song
+from mixgraph.graph import build_console
+from mixgraph.processors import make_processors
+from mixgraph.results.found_graph import FoundGraph, load_result
+from mixgraph.results.rendering import read_tracks
+from mixgraph.results.stems import render_stems
 from mixgraph.songs import read_audio
 from mixgraph.songs.layouts import song_files
 from mixgraph.songs.stem_rule import target_of
 from mixgraph.songs.stretches import StretchFile, resampled_pieces
+from tests.conftest import SUBGROUPS
 from tests.demixing.conftest import RATE, TARGETS, make_stems, stem
 
 
@@ -144,3 +150,23 @@ def test_roots_without_songs_are_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "surround" / "bass.wav", np.zeros((100, 6)), RATE)
     with pytest.raises(ValueError, match="one or two channels are allowed, got 6"):
         read_stem_song(tmp_path / "surround", TARGETS, RATE, tmp_path)
+
+
+def test_stems_of_a_found_graph_are_its_subgroups_outputs_and_sum_to_its_mix(tiny_song: Path, tmp_path: Path) -> None:
+    graph = build_console(SUBGROUPS, "eg", "c", returns={"room": "r"})
+    processors = make_processors(RATE)
+    source = torch.Generator().manual_seed(0)
+    counts = graph.count().items()
+    parameters = {kind: processors[kind].sample_initial_values(count, source, 0.3) for kind, count in counts}
+    weights = torch.full((len(graph.processors),), 0.5)
+    FoundGraph(graph, processors, parameters, weights, RATE, 1.0, 3 * RATE, {}).save(tmp_path / "tiny")
+    song = read_stem_song(tiny_song, TARGETS, RATE, tmp_path / "cache", tmp_path / "tiny")
+    found = load_result(tmp_path / "tiny")
+    sources = read_tracks(found, tiny_song).sources
+    stems = {stem.place.name: stem.audio for stem in render_stems(found, sources)}
+    assert torch.allclose(song.read(1, 0, 3 * RATE), stems["drums"], atol=1e-6)
+    assert torch.allclose(song.read(3, 500, 1000), stems["lead"][:, 500:1500], atol=1e-6)
+    assert song.notes[0].startswith("tiny: stems are the outputs of subgroups of")
+    assert "return buses belong to no target, and are left out: room" in song.notes[1]
+    dry = read_stem_song(tiny_song, TARGETS, RATE, tmp_path / "cache")
+    assert not torch.allclose(song.read(1, 0, 3 * RATE), dry.read(1, 0, 3 * RATE), atol=1e-3)
