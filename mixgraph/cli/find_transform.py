@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,11 +66,12 @@ def main(arguments: Sequence[str]) -> int:
         "--out", type=Path, help="file of JSON lines, written as it goes; a stopped run goes on from it"
     )
     options = parser.parse_args(arguments)
-    for name in ("trials", "seconds", "longest_slice", "rows"):
-        if not getattr(options, name) > 0:
-            parser.error(f"--{name.replace('_', '-')}: above 0 is needed, got {getattr(options, name)}")
-    if options.start < 0:
-        parser.error(f"--start: at least 0 is needed, got {options.start}")
+    for name in ("trials", "seconds", "longest_slice", "rows", "sample_rate"):
+        value = getattr(options, name)
+        if value is not None and not 0 < value < math.inf:
+            parser.error(f"--{name.replace('_', '-')}: a finite number above 0 is needed, got {value}")
+    if not 0 <= options.start < math.inf:
+        parser.error(f"--start: a finite number of at least 0 is needed, got {options.start}")
 
     # What follows loads torch, which the help above does without.
     from mixgraph.names import visible
@@ -78,6 +82,10 @@ def main(arguments: Sequence[str]) -> int:
         songs.append(read_stems(song_path(folder), options.start, options.seconds, options.sample_rate))
         if songs[-1].note is not None:
             sys.stdout.write(f"{visible(songs[-1].note)}\n")
+    paths = [song.folder.resolve() for song in songs]
+    twice = next((path for i, path in enumerate(paths) if path in paths[:i]), None)
+    if twice is not None:
+        raise ValueError(f"stems: folders that differ are needed, got {twice} twice")
     rates = {song.sample_rate for song in songs}
     if len(rates) > 1:
         raise ValueError(
@@ -114,6 +122,12 @@ def read_stems(folder: Path, start: float, seconds: float, sample_rate: int | No
     files, is_song = list_tracks(folder), candidate_tracks(folder) is not None
     if len(files) < 2:
         raise ValueError(f"{folder}: at least two stems are needed, got {len(files)}")
+    same = next((a for i, a in enumerate(files) if any(a.name == b.name for b in files[:i])), None)
+    if same is not None:
+        raise ValueError(
+            f"{folder}: stems of different names are needed, got {same.name} twice. HINT: take away one of the files "
+            "that differ in their suffix alone"
+        )
     audio, sample_rate = _decode_all(folder, files, sample_rate)
     lengths = {name: samples.shape[-1] for name, samples in audio.items()}
     if len(set(lengths.values())) > 1 and not is_song:
@@ -175,7 +189,7 @@ def _search(options: argparse.Namespace, songs: list[Stems], trials: _Trials) ->
     from mixgraph.dsp.slicqt.choosing import ideal_mask_sdr_db, stft_mask_sdr_db
 
     if not any(row["scale"] == STFT for row in trials.rows):
-        ratios = {_stem(song, i): sdr for song in songs for i, sdr in enumerate(stft_mask_sdr_db(song.audio))}
+        ratios = _ratios(songs, stft_mask_sdr_db)
         trials.add({"trial": -1, "scale": STFT, **_figures(ratios)})
         yield f"{STFT}: {trials.rows[-1]['median_sdr_db']:.2f} dB"
     rate, done = songs[0].sample_rate, {row["trial"] for row in trials.rows}
@@ -185,9 +199,7 @@ def _search(options: argparse.Namespace, songs: list[Stems], trials: _Trials) ->
         started = time.perf_counter()
         settings = _next_settings(options, rate, trial, trials.rows)
         transform = settings.make(rate, options.longest_slice)
-        ratios = {
-            _stem(song, i): sdr for song in songs for i, sdr in enumerate(ideal_mask_sdr_db(transform, song.audio))
-        }
+        ratios = _ratios(songs, partial(ideal_mask_sdr_db, transform))
         about = {"slice_samples": transform.slice_samples, "redundancy": round(transform.layout.redundancy, 3)}
         took = {"seconds": round(time.perf_counter() - started, 2)}
         trials.add({"trial": trial, **asdict(settings), **about, **_figures(ratios), **took})
@@ -235,7 +247,9 @@ def _suggest(
         "offset_hz": optuna.distributions.FloatDistribution(*OFFSET_HZ, log=True),
         "raster": optuna.distributions.CategoricalDistribution(RASTERS),
     }
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=options.seed + trial))
+    study = optuna.create_study(
+        direction="maximize", sampler=optuna.samplers.TPESampler(seed=(options.seed + trial) % 2**32)
+    )
     for row in (row for row in rows if row["trial"] >= 0):
         names = [name for name in space if name != "offset_hz" or row["scale"] == "variable_q"]
         study.add_trial(
@@ -292,6 +306,9 @@ class _Trials:
         if other:
             raise ValueError(f"{path}: its trials have {'; '.join(other)}. HINT: choose another --out")
         self.rows = lines[1:]
+        strange = next((row for row in self.rows if not _is_trial(row)), None)
+        if strange is not None:
+            raise ValueError(f"{path}: a line for every trial is needed, got {str(strange)[:80]}. HINT: take it away")
         if whole != text:
             path.write_text(whole, encoding="utf-8")
 
@@ -301,6 +318,14 @@ class _Trials:
         if self.path is not None:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
+
+
+def _is_trial(row: object) -> bool:
+    """Whether a line of the file has what the table and a resumed search read."""
+    names = {"trial", "scale", "median_sdr_db"}
+    if isinstance(row, dict) and row.get("scale") != STFT:
+        names |= {"raster", "num_bands", "low_hz", "offset_hz", "slice_samples", "redundancy"}
+    return isinstance(row, dict) and row.keys() >= names
 
 
 def table(rows: Sequence[dict[str, Any]], num_rows: int) -> list[str]:
@@ -332,8 +357,16 @@ def _figures(ratios: dict[str, float]) -> dict[str, Any]:
     return {"median_sdr_db": round(statistics.median(ratios.values()), 4), "sdr_db": rounded}
 
 
-def _stem(song: Stems, index: int) -> str:
-    return f"{song.folder.name}/{song.names[index]}"
+def _ratios(songs: Sequence[Stems], separate: Callable[[Sequence[Tensor]], list[float]]) -> dict[str, float]:
+    """Returns the ratio of every stem, named by its folder; by the folder's path where two folders have one name."""
+    folders = [song.folder.resolve() for song in songs]
+    times = Counter(folder.name for folder in folders)
+    labels = [folder.name if times[folder.name] == 1 else str(folder) for folder in folders]
+    return {
+        f"{label}/{name}": sdr
+        for label, song in zip(labels, songs, strict=True)
+        for name, sdr in zip(song.names, separate(song.audio), strict=True)
+    }
 
 
 def _each(values: dict[str, int], unit: str) -> str:

@@ -40,6 +40,7 @@ class NsgtFrontEnd(FlooredFrontEnd):
         oversampling: coefficients of a band over those that it needs: at 2 magnitudes hardly alias, at twice the cost.
         a_weighting: weight each band by the response of the mel front end's filter at its centre.
         magnitude_floor: least magnitude, as the root mean square of a sine at full scale 1.
+        offset_hz: the offset of the scale `"variable_q"`, see `make_scale`; 0 for other scales.
 
     Raises:
         ValueError: a setting is out of its range; the message says which.
@@ -58,12 +59,13 @@ class NsgtFrontEnd(FlooredFrontEnd):
         oversampling: int = 1,
         a_weighting: bool = True,
         magnitude_floor: float = 3e-5,
+        offset_hz: float = 0.0,
     ) -> None:
         super().__init__(sample_rate, floor_gradient, magnitude_floor)
         if not 0 < high_share < 1:
             raise ValueError(f"high_share must be between 0 and 1; got {high_share}")
         self.oversampling = oversampling
-        self.scale = make_scale(scale, num_bands, low_hz, high_share * sample_rate / 2)
+        self.scale = make_scale(scale, num_bands, low_hz, high_share * sample_rate / 2, offset_hz)
         self._gains = self._band_gains(a_weighting)
         self._transforms: dict[tuple[int, torch.device], tuple[NSGT, Tensor]] = {}
         self._blocks = self._transform(self.min_samples, torch.device("cpu"))[0].layout.blocks

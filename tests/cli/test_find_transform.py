@@ -144,6 +144,12 @@ def test_a_multi_resolution_scale_is_linear_in_pieces(raster) -> None:
     torch.testing.assert_close(transform.inverse(transform(signal), 44100), signal)
 
 
+def test_two_stems_of_one_name_are_told(stems) -> None:
+    soundfile.write(stems / "tone.flac", TONE, RATE)
+    with pytest.raises(ValueError, match="stems of different names are needed, got tone twice"):
+        find_transform.read_stems(stems, 0.0, 2.0)
+
+
 def test_one_stem_is_no_mix(tmp_path) -> None:
     soundfile.write(tmp_path / "tone.wav", TONE, RATE)
     with pytest.raises(ValueError, match="at least two stems are needed, got 1"):
@@ -154,3 +160,39 @@ def test_one_stem_is_no_mix(tmp_path) -> None:
     soundfile.write(tmp_path / "clicks.wav", CLICKS, RATE)
     with pytest.raises(ValueError, match=r"text\.jsonl: JSON lines of find-transform are needed"):
         run(["find-transform", str(tmp_path), "--out", str(tmp_path / "text.jsonl")])
+
+
+def test_folders_of_one_name_are_all_counted(tmp_path, monkeypatch) -> None:
+    for number, song in enumerate(("first", "second")):
+        (tmp_path / song / "stems").mkdir(parents=True)
+        soundfile.write(tmp_path / song / "stems" / "tone.wav", (1 + number) * TONE, RATE)
+        soundfile.write(tmp_path / song / "stems" / "clicks.wav", CLICKS, RATE)
+    out, folders = tmp_path / "out.jsonl", [tmp_path / song / "stems" for song in ("first", "second")]
+    assert run(["find-transform", *map(str, folders), "--trials", "1", "--out", str(out)]) == 0
+    for row in rows_of(out)[1:]:
+        assert list(row["sdr_db"]) == [f"{folder}/{name}" for folder in folders for name in ("clicks", "tone")]
+    with pytest.raises(ValueError, match=r"folders that differ are needed, got .*first/stems twice"):
+        run(["find-transform", str(folders[0]), str(folders[0])])
+    monkeypatch.chdir(folders[0])
+    assert run(["find-transform", ".", "--trials", "1", "--out", "../here.jsonl"]) == 0
+    assert list(rows_of(tmp_path / "first" / "here.jsonl")[1]["sdr_db"]) == ["stems/clicks", "stems/tone"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("seconds", "inf"), ("start", "nan"), ("start", "inf"), ("sample-rate", "0"), ("sample-rate", "-8000")],
+)
+def test_numbers_out_of_range_are_refused(stems, capsys, option, value) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run(["find-transform", str(stems), f"--{option}={value}"])
+    assert f"--{option}: a finite number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["[1]", '{"trial": 0}', '{"trial": 0, "scale": "bark", "median_sdr_db": 1.0}'])
+def test_a_line_that_is_no_trial_is_told(stems, tmp_path, line) -> None:
+    out = tmp_path / "out.jsonl"
+    command = ["find-transform", str(stems), "--trials", "1", "--out", str(out)]
+    assert run(command) == 0
+    out.write_text(out.read_text() + line + "\n")
+    with pytest.raises(ValueError, match="a line for every trial is needed, got"):
+        run(command)

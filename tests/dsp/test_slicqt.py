@@ -279,6 +279,8 @@ def test_half_precision_comes_in_and_float32_goes_out() -> None:
         ),
         (lambda: SliCQT(make_scale("bark", 40, 60.0, 7500.0), RATE, 2050), "slice_samples: a multiple of 4 from 8"),
         (lambda: SliCQT(make_scale("bark", 40, 60.0, 7500.0), RATE, 2048, 1026), "transition_samples: an even number"),
+        (lambda: SliCQT(make_scale("bark", 40, 60.0, 7500.0), 0), "sample_rate: above 0 Hz, got 0"),
+        (lambda: NSGT(make_scale("bark", 9, 90.0, 7500.0), 900, math.nan), "sample_rate: above 0 Hz, got nan"),
         (lambda: NSGT(make_scale("bark", 9, 90.0, 7500.0), 0, RATE), "samples: at least 1, got 0"),
         (lambda: NSGT(make_scale("bark", 9, 90.0, 7500.0), 900, RATE)(torch.zeros(899)), r"\(..., 900\) is needed"),
     ],
@@ -305,6 +307,45 @@ def test_values_that_are_not_finite_are_refused_both_ways(value) -> None:
         whole.inverse(spectra[1])
 
 
+@pytest.mark.parametrize("move", ["half", "bfloat16", "float"])
+def test_a_model_of_another_precision_is_as_exact(move) -> None:
+    moved = getattr(torch.nn.Sequential(make("bark")), move)()[0]
+    signal = noise(2, 5000, dtype=torch.float64)
+    assert snr_db(signal, moved.inverse(moved(signal), 5000)) >= 250
+    assert moved.to("meta").window.device.type == "meta"
+
+
+def test_an_empty_batch_is_an_empty_spectrum() -> None:
+    sliced, whole = make("bark"), NSGT(make_scale("bark", 9, 90.0, 7500.0), 5000, RATE)
+    signal = torch.zeros(0, 2, 5000, requires_grad=True)
+    spectra = sliced(signal), whole(signal)
+    assert spectra[0].flat.shape == (0, 2, 6, sliced.layout.num_coefficients)
+    restored = sliced.inverse(spectra[0], 5000), whole.inverse(spectra[1])
+    assert [tuple(audio.shape) for audio in restored] == [(0, 2, 5000)] * 2
+    (restored[0] + restored[1]).sum().backward()
+    assert signal.grad is not None
+
+
+def test_function_transforms_are_those_of_a_batch() -> None:
+    scale, samples = TRANSFORMS["bark"][0], 5000
+    sliced = SliCQT(scale, RATE, 2048, check_finite=False)
+    signals, masks = noise(3, 2, samples, dtype=torch.float64), noise(2, 6, sliced.layout.num_coefficients).abs()
+
+    def masked(signal: torch.Tensor) -> torch.Tensor:
+        return sliced.inverse(RaggedSpectrum(sliced(signal).flat * masks, sliced.layout), samples)
+
+    def energy(signal: torch.Tensor) -> torch.Tensor:
+        return masked(signal).pow(4).sum()
+
+    torch.testing.assert_close(
+        torch.vmap(masked, in_dims=2, out_dims=2)(signals.movedim(0, 2)).movedim(2, 0), masked(signals)
+    )
+    variable = signals.clone().requires_grad_()
+    energy(variable).backward()
+    torch.testing.assert_close(torch.vmap(torch.func.grad(energy))(signals), variable.grad)
+    torch.testing.assert_close(torch.func.jvp(masked, (signals,), (signals,))[1], masked(signals))
+
+
 def test_values_whose_sum_is_beyond_float32_are_not_refused() -> None:
     signal = torch.full((5000,), 3e38)
     assert NSGT(make_scale("bark", 9, 90.0, 7500.0), 5000, RATE)(signal).layout.num_coefficients > 5000
@@ -324,5 +365,7 @@ def test_an_inverse_refuses_coefficients_of_another_transform() -> None:
         transform.inverse(spectrum, 9000)
     with pytest.raises(ValueError, match=r"complex coefficients are needed, got torch.float32. HINT: magnitudes"):
         transform.inverse(spectrum.magnitude(), 5000)
+    with pytest.raises(TypeError, match="spectrum: a RaggedSpectrum is needed, got Tensor"):
+        transform.inverse(spectrum.flat, 5000)
     with pytest.raises(ValueError, match=r"flat: \(..., \d+\) is needed"):
         RaggedSpectrum(torch.zeros(3), transform.layout)

@@ -87,6 +87,14 @@ def test_levels_are_learned_by_it() -> None:
     assert log_gains.exp().tolist() == pytest.approx([0.5, 2.0], rel=0.02)
 
 
+@pytest.mark.parametrize("scale", ["bark", "mel", "constant_q", "variable_q", "linear"])
+def test_every_scale_is_a_front_end(scale) -> None:
+    options = {"scale": scale, "num_bands": 24, "offset_hz": 30.0 if scale == "variable_q" else 0.0}
+    loss = make_match_loss(RATE, LossSettings(front_end="nsgt", front_end_options=options))
+    target = noise(1, 2, 8000)
+    assert float(loss(target, target).full.max()) < 1e-3 < float(loss(0.5 * target, target).full.min())
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -94,6 +102,8 @@ def test_levels_are_learned_by_it() -> None:
         ({"high_share": 1.0}, "high_share must be between 0 and 1; got 1.0"),
         ({"num_bands": 1}, "num_bands: at least 2, got 1"),
         ({"scale": "erb"}, "one of bark, constant_q, linear, mel, variable_q"),
+        ({"scale": "variable_q"}, "offset_hz: above 0 Hz for variable_q, got 0"),
+        ({"offset_hz": 30.0}, "offset_hz: only variable_q has one, got 30 for bark"),
         ({"oversampling": 0}, "oversampling: at least 1, got 0"),
         ({"fft_sizes": [512]}, "front end nsgt takes floor_gradient, scale, num_bands"),
     ],

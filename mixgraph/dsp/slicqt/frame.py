@@ -95,7 +95,7 @@ def make_frame(
 
 
 def _check(length: int, sample_rate: int, scale: Scale, raster: Raster, oversampling: int) -> None:
-    if sample_rate <= 0:
+    if not 0 < sample_rate < np.inf:
         raise ValueError(f"sample_rate: above 0 Hz, got {sample_rate}")
     if length < 4 or length % 2:
         raise ValueError(f"length: an even number of samples from 4, got {length}")

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -30,7 +30,21 @@ CPU_COEFFICIENTS, DEVICE_COEFFICIENTS = 1 << 20, 1 << 25
 """Coefficients that are computed at a time: no more memory is taken by what is in between, however long a signal."""
 
 
-class _Bands(nn.Module):
+class _Float64Buffers(nn.Module):
+    """A module whose buffers follow it to another device, but stay in float64 where a model changes its precision.
+
+    Values that were rounded to half precision, or to float32 before a move to float64, would make the frame less exact.
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        def moved(values: Tensor) -> Tensor:
+            result = fn(values)
+            return result if result.dtype == values.dtype else values.to(result.device)
+
+        return super()._apply(moved, recurse)
+
+
+class _Bands(_Float64Buffers):
     """The frame of one length: frames of samples, (..., N), to coefficients, (..., T), and back."""
 
     analysis_bin: Tensor
@@ -68,12 +82,16 @@ class _Bands(nn.Module):
 
     def analyse(self, frames: Tensor) -> Tensor:
         """Transforms frames of samples, (..., N) real, to coefficients, (..., T) complex."""
+        if not frames.numel():  # an FFT on a CPU refuses empty batches
+            return frames.new_zeros((*frames.shape[:-1], len(self.analysis_bin)), dtype=frames.dtype.to_complex())
         spectrum = torch.fft.rfft(frames, norm="ortho")
         buffers = _gather(spectrum, self.analysis_bin).mul_(self.weights("analysis_weight", frames))
         return self._transformed(buffers, torch.fft.ifft)
 
     def synthesise(self, coefficients: Tensor) -> Tensor:
         """Transforms (..., T) complex to (..., N) real: the adjoint of `analyse`, and its inverse."""
+        if not coefficients.numel():
+            return coefficients.real.new_zeros((*coefficients.shape[:-1], self.length))
         buffers = self._transformed(coefficients, torch.fft.fft)
         spectrum = self._covering(buffers, 0)
         for j in range(1, self.num_covering):
@@ -103,27 +121,53 @@ def _gather(values: Tensor, index: Tensor) -> Tensor:
 
 class _Analysis(Function):
     @staticmethod
-    def forward(ctx: Any, signal: Tensor, transform: _Transform) -> Tensor:
-        ctx.transform, ctx.samples = transform, signal.shape[-1]
+    def forward(signal: Tensor, transform: _Transform) -> Tensor:
         return transform._analyse(signal)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, _Transform], output: Tensor) -> None:
+        ctx.samples, ctx.transform = inputs[0].shape[-1], inputs[1]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return _Synthesis.apply(gradient, ctx.transform, ctx.samples), None
 
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
+        coefficients: Tensor = _Analysis.apply(tangent, ctx.transform)
+        return coefficients
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int, None], signal: Tensor, transform: _Transform) -> tuple[Tensor, int]:
+        return _Analysis.apply(signal.movedim(in_dims[0], 0), transform), 0
+
 
 class _Synthesis(Function):
     @staticmethod
-    def forward(ctx: Any, coefficients: Tensor, transform: _Transform, samples: int) -> Tensor:
-        ctx.transform = transform
+    def forward(coefficients: Tensor, transform: _Transform, samples: int) -> Tensor:
         return transform._synthesise(coefficients, samples)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, _Transform, int], output: Tensor) -> None:
+        _, ctx.transform, ctx.samples = inputs
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         return _Analysis.apply(gradient, ctx.transform), None, None
 
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
+        signal: Tensor = _Synthesis.apply(tangent, ctx.transform, ctx.samples)
+        return signal
 
-class _Transform(nn.Module):
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int, None, None], coefficients: Tensor, transform: _Transform, samples: int
+    ) -> tuple[Tensor, int]:
+        return _Synthesis.apply(coefficients.movedim(in_dims[0], 0), transform, samples), 0
+
+
+class _Transform(_Float64Buffers):
     """The properties and input checks that `NSGT` and `SliCQT` share."""
 
     bands: _Bands
@@ -155,13 +199,18 @@ class _Transform(nn.Module):
         return signal if signal.dtype == torch.float64 else signal.float()
 
     def _check_spectrum(self, spectrum: RaggedSpectrum) -> Tensor:
+        if not isinstance(spectrum, RaggedSpectrum):
+            raise TypeError(
+                f"spectrum: a RaggedSpectrum is needed, got {type(spectrum).__name__}. HINT: RaggedSpectrum(values, "
+                "transform.layout)"
+            )
         check_layout(spectrum.layout, self.layout)
         if not spectrum.flat.is_complex():
             raise ValueError(
                 f"spectrum: complex coefficients are needed, got {spectrum.flat.dtype}. HINT: magnitudes have lost "
                 "their phase; multiply masks by the coefficients of a mix"
             )
-        return spectrum.flat
+        return spectrum.flat if spectrum.flat.dtype == torch.complex128 else spectrum.flat.to(torch.complex64)
 
     def _refuse_non_finite(self, name: str, values: Tensor, reached: Tensor) -> None:
         """Raises where values, and what they reach, are not finite; the host does not wait for a GPU to say.
@@ -194,7 +243,8 @@ class NSGT(_Transform):
             hardly at 2.
         least_window: least width of a band's window in bins, see `make_frame`.
         check_finite: refuse NaN and infinity; values on a GPU are not looked at, for the host would wait for it. A
-            training loop that checks its loss turns this off.
+            training loop that checks its loss turns this off, and `torch.vmap`, which cannot look at values, needs it
+            off.
 
     Raises:
         ValueError: a setting is out of its range, or a band is too narrow; the message says which.
@@ -270,7 +320,8 @@ class SliCQT(_Transform):
         raster: rule for the coefficients of a band, see `make_frame`.
         least_window: least width of a band's window in bins, see `make_frame`.
         check_finite: refuse NaN and infinity; values on a GPU are not looked at, for the host would wait for it. A
-            training loop that checks its loss turns this off.
+            training loop that checks its loss turns this off, and `torch.vmap`, which cannot look at values, needs it
+            off.
 
     Raises:
         ValueError: a setting is out of its range, or a band is too narrow; the message says which.
@@ -398,5 +449,7 @@ def slice_window(slice_samples: int, transition_samples: int) -> Tensor:
 
 def fitting_slice(scale: Scale, sample_rate: int, raster: Raster) -> int:
     """Samples of a slice in which the narrowest band of a scale is about 8 bins wide, and whose FFT is fast."""
+    if not 0 < sample_rate < math.inf:
+        raise ValueError(f"sample_rate: above 0 Hz, got {sample_rate}")
     samples = 4 * sample_rate / scale.least_spacing_hz
     return 1 << round(math.log2(samples)) if raster == "power_of_two" else nearest_fast_length(samples, 4)
