@@ -1,0 +1,28 @@
+"""The bench of streams: a card's underruns counted from times, and a table of a small network."""
+
+import json
+from pathlib import Path
+
+from tools.bench import streaming
+
+
+def test_underruns_are_late_answers() -> None:
+    assert streaming.underruns([0.5] * 10, 1.0) == 0
+    assert streaming.underruns([0.5, 1.5, 0.5, 0.4], 1.0) == 1
+    assert streaming.underruns([0.9, 0.9, 1.05, 1.0], 1.0) == 1
+    assert streaming.underruns([2.0] * 5, 1.0) == 5
+
+
+def test_a_small_network(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("torch.set_num_threads", lambda threads: None)
+    config = tmp_path / "small.yaml"
+    config.write_text(
+        "model:\n  init_args:\n    targets: [vocals, drums]\n"
+        "    transform: {num_bands: 5, low_hz: 600.0, slice_samples: 256, sample_rate: 8000}\n"
+        "    network: {width: 4, target_width: 2, num_layers: 1, exchange: 2, causal: true}\n"
+    )
+    out = tmp_path / "table.json"
+    assert streaming.main(["--config", str(config), "--minutes", "0.01", "--out", str(out)]) == 0
+    table = json.loads(out.read_text())
+    assert [row[:2] for row in table["rows"]] == [["256 (32.0 ms)", "24.0"], ["1024 (128.0 ms)", "24.0"]]
+    assert "latency (ms)" in capsys.readouterr().out
