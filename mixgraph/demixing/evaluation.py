@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mixgraph.demixing.ideal_masks import ideal_estimates
 from mixgraph.demixing.module import Demixer
-from mixgraph.demixing.scores import is_silent, song_sdr_db
+from mixgraph.demixing.scores import is_silent, leakage_db, loudness_difference_lu, song_sdr_db
 from mixgraph.demixing.stem_songs import StemSong
 
 DEMIXER, MIX = "demixer", "mix as it is"
@@ -27,6 +27,7 @@ IDEAL = {
 }
 COLUMNS = (DEMIXER, MIX, *IDEAL)
 SONG_LEVEL = "song-level SDR in dB (Music Demixing Challenge 2021)"
+STEMS = "loudness against the true stem, and the other targets' power in it in dB of its own"
 FRAMES = "median SDR of frames of 1 s in dB (museval, BSS Eval v4)"
 
 
@@ -39,12 +40,16 @@ class SongScores:
         seconds: its length.
         sdr_db: estimate (of COLUMNS) -> target -> ratio of the whole song; None for a silent target.
         frames_db: target -> museval's median over frames; empty where it was not asked for.
+        loudness_lu: target -> how much louder the demixer's estimate is than the target, in LU.
+        leakage_db: target -> power of other targets in the estimate, in dB of that of its own.
     """
 
     song: str
     seconds: float
     sdr_db: dict[str, dict[str, float | None]]
     frames_db: dict[str, float | None] = field(default_factory=dict)
+    loudness_lu: dict[str, float | None] = field(default_factory=dict)
+    leakage_db: dict[str, float | None] = field(default_factory=dict)
 
 
 def evaluate_songs(
@@ -77,7 +82,15 @@ def evaluate_songs(
             ideal = ideal_estimates(targets, mix, rule, transform, module.sample_rate)  # type: ignore[arg-type]
             sdr_db[name] = _ratios(module.targets, targets, ideal)
         frames_db = _frames(module.targets, targets, found, module.sample_rate) if museval else {}
-        yield SongScores(song.name, song.num_samples / song.sample_rate, sdr_db, frames_db)
+        heard = [row for row, target in enumerate(targets) if not is_silent(target)]
+        loudness_lu: dict[str, float | None] = dict.fromkeys(module.targets)
+        leakage: dict[str, float | None] = dict.fromkeys(module.targets)
+        for row in heard:
+            name = module.targets[row]
+            loudness_lu[name] = loudness_difference_lu(targets[row], found[row], module.sample_rate)
+            leakage[name] = leakage_db(targets, row, found[row], heard)
+        seconds = song.num_samples / song.sample_rate
+        yield SongScores(song.name, seconds, sdr_db, frames_db, loudness_lu, leakage)
 
 
 def _ratios(names: Sequence[str], targets: Tensor, estimates: Tensor) -> dict[str, float | None]:
@@ -116,7 +129,14 @@ def summary(targets: Sequence[str], scores: Sequence[SongScores]) -> dict[str, A
         "measure": SONG_LEVEL,
         "targets": list(targets),
         "songs": [
-            {"song": song.song, "seconds": round(song.seconds, 3), "sdr_db": _rounded(song.sdr_db)} for song in scores
+            {
+                "song": song.song,
+                "seconds": round(song.seconds, 3),
+                "sdr_db": _rounded(song.sdr_db),
+                "loudness_lu": _rounded(song.loudness_lu),
+                "leakage_db": _rounded(song.leakage_db),
+            }
+            for song in scores
         ],
         "median_db": _rounded({column: medians([song.sdr_db[column] for song in scores]) for column in columns}),
         "silent": silent,
@@ -152,6 +172,12 @@ def table(report: dict[str, Any]) -> list[str]:
     lines += _aligned(["song", "target", *columns], rows)
     count = len(report["silent"])
     lines.append(f"Silent and skipped: {count}{': ' if count else ''}{', '.join(report['silent'])}")
+    rows = [
+        [song["song"], target, _shown(song["loudness_lu"][target]), _shown(song["leakage_db"][target])]
+        for song in report["songs"]
+        for target in report["targets"]
+    ]
+    lines += ["", STEMS, *_aligned(["song", "target", "louder by (LU)", "leakage (dB)"], rows)]
     if report["museval"] is not None:
         frames = report["museval"]
         rows = [

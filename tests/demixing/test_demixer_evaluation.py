@@ -12,7 +12,7 @@ from mixgraph import __main__ as entry
 from mixgraph.demixing import Demixer, DemixerTransform, NetworkSettings
 from mixgraph.demixing.evaluation import COLUMNS, evaluate_songs, summary, table
 from mixgraph.demixing.ideal_masks import ideal_estimates
-from mixgraph.demixing.scores import song_sdr_db
+from mixgraph.demixing.scores import leakage_db, loudness_difference_lu, song_sdr_db
 from mixgraph.demixing.stem_songs import read_stem_song
 from tests.demixing.conftest import RATE, TARGETS, make_stems
 
@@ -44,6 +44,17 @@ def test_the_phase_aware_mask_is_the_best_of_all_masks_from_0_to_1(sliced: bool)
         ideal_estimates(targets, mix, "binary", transform, RATE)
 
 
+def test_leakage_and_loudness_of_a_known_sum() -> None:
+    torch.manual_seed(0)
+    targets = torch.randn(3, 2, RATE)
+    targets[2] = 0
+    estimate = 0.5 * targets[0] + 0.05 * targets[1] + 0.1 * torch.randn(2, RATE)
+    assert leakage_db(targets, 0, estimate, [0, 1]) == pytest.approx(-20, abs=0.5)
+    assert loudness_difference_lu(targets[0], 0.5 * targets[0], RATE) == pytest.approx(-6.02, abs=0.01)
+    assert loudness_difference_lu(targets[0], targets[2], RATE) is None
+    assert loudness_difference_lu(targets[0, :, :99], targets[1, :, :99], RATE) is None
+
+
 def test_ideal_masks_are_local_so_that_stretches_change_little(monkeypatch) -> None:
     torch.manual_seed(0)
     targets = torch.randn(2, 1, 5 * RATE)
@@ -73,7 +84,9 @@ def test_the_command_writes_a_table_and_json(checkpoint, stem_root, tmp_path, mo
     (unseen,) = [song for song in report["songs"] if song["song"] == "unseen"]
     by_column = unseen["sdr_db"]
     assert all(by_column["phase-aware mask, sliCQT"][name] > by_column["demixer"][name] for name in TARGETS)
-    assert f"{report['median_db']['demixer']['all']:.2f}" in text.splitlines()[-2]
+    assert f"{report['median_db']['demixer']['all']:.2f}" in text[: text.index("Silent")].splitlines()[-1]
+    assert unseen["leakage_db"]["drums"] < 20
+    assert set(unseen["loudness_lu"]) == set(TARGETS)
     with pytest.raises(SystemExit, match="exists and is kept"):
         entry.main()
     monkeypatch.setattr(sys, "argv", ["mixgraph", *words[:-1], str(tmp_path / "b.json"), "--songs", "nobody"])
