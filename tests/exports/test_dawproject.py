@@ -222,6 +222,16 @@ def test_compressors_have_the_units_of_the_format(random_graph, tiny_song, tmp_p
     assert device.find("AutoMakeup").attrib["value"] == "false"
 
 
+def test_attack_release_and_make_up_are_those_of_the_device(random_graph, tiny_song, tmp_path) -> None:
+    name = "attack_release_compressor"
+    values = {f"{name}__attack_logit": [2.0], f"{name}__release_logit": [80.0], f"{name}__log_makeup": [3.5]}
+    project, _ = lead_with(random_graph, tiny_song, tmp_path, "k", **values)
+    device = project.track("lead").find("./Channel/Devices/Compressor")
+    assert parameter(device, "Attack") == (pytest.approx(0.002), "seconds")
+    assert parameter(device, "Release") == (pytest.approx(0.080), "seconds")
+    assert parameter(device, "OutputGain") == (pytest.approx(3.5), "decibel")
+
+
 def test_the_dry_sound_of_a_compressor_is_in_its_ratio(random_graph, tiny_song, tmp_path) -> None:
     project, _ = lead_with(random_graph, tiny_song, tmp_path, "c", weight=0.5, compressor__log_ratio=[4.0])
     amount, _ = parameter(project.track("lead").find("./Channel/Devices/Compressor"), "Ratio")
