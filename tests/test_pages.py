@@ -149,6 +149,12 @@ def test_the_examples_of_the_guide_to_extensions_run(tiny_song: Path, tmp_path: 
         words += ["--model.subgroup_chain=g", "--result.path=result", "--result.overwrite=true"]
         done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+    (command,) = re.findall(r"^    (python -m mixgraph export .*)$", guide, re.MULTILINE)
+    words = [sys.executable, *shlex.split(command)[1:], "--tracks", str(tiny_song)]
+    words[words.index("results/my_song")] = "result"
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "kick 0." in (tmp_path / "my_peaks" / "peaks.txt").read_text()
     (network,) = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
     (tmp_path / "my_network.yaml").write_text(network.replace("my_song", str(tiny_song)))
     words = [sys.executable, "-m", "mixgraph", "fit", "--config", "my_network.yaml"]

@@ -61,7 +61,7 @@ class Setting:
     def text(self) -> str:
         """The value with its unit, for people."""
         if self.value is None:
-            return "no bound"
+            return f"∞{'' if self.unit.startswith(':') else ' '}{self.unit}"
         number = f"{self.value:{'+' if self.signed else ''}.{self.digits}f}"
         return f"{number}{'' if self.unit.startswith(':') else ' '}{self.unit}".strip()
 

@@ -125,7 +125,7 @@ def _text(source: ExportSource, chains: list[SheetChain], pictures: dict[int, st
             branch = device.place.removeprefix(chain.place).removeprefix(", ")
             lines.append(f"  {position}. {device.name}{f' (on {branch})' if branch else ''}")
             keys = [labels[key] for key in graph.keys[device.node]]
-            lines += [f"       key: {', '.join(keys)}"] if keys else []
+            lines += [f"       key: the output of {', '.join(keys)}"] if keys else []
             lines += [f"       {line}" for line in _device_lines(device, pictures.get(device.node))]
     plain: dict[tuple[str, ...], list[str]] = {}
     for chain in chains:
@@ -247,7 +247,10 @@ def _device_record(source: ExportSource, device: Device, picture: str | None) ->
 
 CONVENTIONS = {
     "Order": "plug-ins stand in the order of the signal; faders are at 0 dB but for what is stated.",
-    "Levels": "tracks play at the level of their files. A mono file counts as two equal channels at its level.",
+    "Levels": (
+        "tracks play at the level of their files. A mono file counts as two equal channels at its level: where the "
+        "session pans by -3 dB in the middle, a mono track without gain/panning needs +3 dB."
+    ),
     "Equalizers": (
         "bells and shelves of the audio EQ cookbook, in series, at 100 % wet: the dry share is in them. A shelf has "
         "half its gain in dB at its frequency. Other plug-ins may mean something else by the Q of a shelf."

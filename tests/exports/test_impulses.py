@@ -111,10 +111,10 @@ CONSOLES = {
 @pytest.mark.parametrize(
     ("console", "rate"),
     [
-        *(("plain", rate) for rate in (8000, 12000)),
+        *(("plain", 8000), ("parted", 8000), ("twice", 8000)),
         *(pytest.param("plain", rate, marks=pytest.mark.long) for rate in (44100, 48000)),
-        *(("parted", 8000), ("full", 8000), ("twice", 8000)),
-        *(pytest.param(name, 48000, marks=pytest.mark.long) for name in ("parted", "full")),
+        *(pytest.param("full", rate, marks=pytest.mark.long) for rate in (8000, 48000)),
+        pytest.param("parted", 48000, marks=pytest.mark.long),
     ],
 )
 def test_a_session_of_convolvers_plays_the_mix(console, rate, random_graph, tiny_song, tmp_path) -> None:
