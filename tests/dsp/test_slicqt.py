@@ -346,6 +346,15 @@ def test_function_transforms_are_those_of_a_batch() -> None:
     torch.testing.assert_close(torch.func.jvp(masked, (signals,), (signals,))[1], masked(signals))
 
 
+@pytest.mark.parametrize("least_window", [4, 16, 32, 64])
+@pytest.mark.parametrize("raster", ["ragged", "power_of_two", "doubling"])
+def test_no_window_is_longer_than_its_coefficients(raster, least_window) -> None:
+    scale = Scale("list", (50.0, 82.0, 120.0, 170.0, 2000.0))
+    transform = SliCQT(scale, RATE, 1024, raster=raster, least_window=least_window)
+    signal = noise(1, 3000, dtype=torch.float64)
+    assert snr_db(signal, transform.inverse(transform(signal), 3000)) >= 250
+
+
 def test_values_whose_sum_is_beyond_float32_are_not_refused() -> None:
     signal = torch.full((5000,), 3e38)
     assert NSGT(make_scale("bark", 9, 90.0, 7500.0), 5000, RATE)(signal).layout.num_coefficients > 5000

@@ -72,7 +72,10 @@ def make_frame(
     positions = np.array([0.0, *scale.centres_hz, sample_rate / 2]) * (length / sample_rate)
     supports, windows = _windows(positions, length // 2 + 1, least_window)
     widths = [stop - start for start, stop in supports]
-    sizes = _doubled_sizes(positions, oversampling) if raster == "doubling" else _sizes(widths, raster, oversampling)
+    if raster == "doubling":
+        sizes = _doubled_sizes(positions, widths, oversampling)
+    else:
+        sizes = _sizes(widths, raster, oversampling)
     layout = _layout(sizes, length, sample_rate, scale, raster, oversampling, least_window)
     offsets = np.concatenate(([0], np.cumsum(sizes)))
     analysis_bin = np.zeros(offsets[-1], dtype=np.int64)
@@ -150,12 +153,16 @@ def _sizes(widths: list[int], raster: Raster, oversampling: int) -> list[int]:
     return [*sizes, max(4, 4 * -(-last // 4) if raster == "ragged" else 1 << (last - 1).bit_length())]
 
 
-def _doubled_sizes(positions: np.ndarray, oversampling: int) -> list[int]:
-    """M_k of each band by its width before rounding to bins, so that no length moves a band into another block."""
+def _doubled_sizes(positions: np.ndarray, rounded: list[int], oversampling: int) -> list[int]:
+    """M_k of each band by its width before rounding to bins, so that no length moves a band into another block.
+
+    Windows that a large `least_window` has widened by more may need twice as many.
+    """
     widths = [positions[1], *(positions[2:] - positions[:-2]), positions[-1] - positions[-2]]
     least = min(widths[1:-1])
-    base = fast_length(int(np.ceil((least + 2) * oversampling)))  # rounding and widening add up to 2 bins
-    doublings = np.maximum.accumulate([max(0, int(np.ceil(np.log2(width / least) - 1e-9))) for width in widths])
+    base = fast_length(int(np.ceil((least + 2) * oversampling)))  # rounding, and widening to 4 bins, add up to 2 bins
+    ratios = [max(width / least, size * oversampling / base) for width, size in zip(widths, rounded, strict=True)]
+    doublings = np.maximum.accumulate([max(0, int(np.ceil(np.log2(ratio) - 1e-9))) for ratio in ratios])
     return [base << int(times) for times in doublings]
 
 
