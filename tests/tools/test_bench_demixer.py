@@ -76,4 +76,6 @@ def test_a_stopped_run_goes_on_from_its_last_score(tmp_path: Path, monkeypatch) 
     assert after[:2] == before
     assert len(after) == 3
     assert after[2]["steps"] > before[1]["steps"]
+    demixer.main(words)  # is done
+    assert demixer.read_lines(tmp_path / "scores.jsonl") == after
     assert (tmp_path / "ours_0_0.06" / "measured.json").is_file()

@@ -64,7 +64,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "Wiener-EM in training": {"wiener": "always"},
     "magnitudes as they are": {"magnitude_power": 1.0},
     "causal": {"network": replace(NETWORK, causal=True)},
-    "causal, slices of 46 ms": {"network": replace(NETWORK, causal=True), "transform": REALTIME},
+    "causal, slices of 46 ms": {"network": replace(NETWORK, causal=True, num_layers=5), "transform": REALTIME},
     "linear scale": {"transform": DemixerTransform("linear", 262, 84.0)},
     "mel scale": {"transform": DemixerTransform("mel", 262)},
 }
@@ -126,7 +126,7 @@ class TimedTraining(L.Callback):
         self.lines.append(
             {
                 **self.about,
-                "minutes": round(self.spent / 60, 2),
+                "minutes": round(self.spent / 60, 3),
                 "steps": trainer.global_step,
                 "loss": round(statistics.mean(self._losses), 4),
                 **scores_of(pl_module, self.songs),
@@ -197,6 +197,11 @@ def settings_of(row: str, changes: str | None) -> dict[str, Any]:
 
 def train(options: argparse.Namespace) -> None:
     """Trains one row."""
+    about = {"row": options.name or options.row, "seed": options.seed, "budget": options.minutes}
+    for line in read_lines(options.out / "scores.jsonl"):
+        if line["minutes"] >= options.minutes and all(line[name] == value for name, value in about.items()):
+            sys.stdout.write(f"{about['row']}, seed {options.seed}: is done.\n")
+            return
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
     module = Demixer(**settings_of(options.row, options.change))
@@ -215,7 +220,6 @@ def train(options: argparse.Namespace) -> None:
         seed=options.seed,
     )
     data.prepare(module.targets, module.sample_rate)
-    about = {"row": options.name or options.row, "seed": options.seed, "budget": options.minutes}
     folder = options.out / f"{about['row'].replace(' ', '_').replace(',', '')}_{options.seed}_{options.minutes:g}"
     folder.mkdir(parents=True, exist_ok=True)
     timed = TimedTraining(
