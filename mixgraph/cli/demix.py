@@ -23,20 +23,28 @@ def main(arguments: Sequence[str]) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    from mixgraph.demixing import load_demixer
+    from mixgraph.demixing import blend, load_demixer
     from mixgraph.demixing.files import checkpoint_digest, demix_file, read_gains
     from mixgraph.names import visible
     from mixgraph.search.run import quiet_lightning
     from mixgraph.songs.decode import audio_seconds
 
     quiet_lightning()
+    blends = dict(options.blend)
+    if len(blends) < len(options.blend):
+        raise ValueError("blend: one checkpoint a target is allowed, got a target twice")
     gains = None if options.gains is None else read_gains(options.gains)
     demixer = load_demixer(options.checkpoint)
+    about = {"checkpoint": {"file": options.checkpoint.name, "sha256": checkpoint_digest(options.checkpoint)}}
+    if blends:
+        demixer = blend(demixer, {target: load_demixer(path) for target, path in blends.items()})
+        about["blended"] = {
+            target: {"file": path.name, "sha256": checkpoint_digest(path)} for target, path in blends.items()
+        }
     has_gpu = torch.cuda.is_available()
     if options.device == "cuda" and not has_gpu:
         raise ValueError("device: cuda needs a GPU that torch finds, got none. HINT: --device cpu")
     demixer.to("cuda" if has_gpu and options.device != "cpu" else "cpu")
-    about = {"checkpoint": {"file": options.checkpoint.name, "sha256": checkpoint_digest(options.checkpoint)}}
     console = Console(stderr=True)
     words = TextColumn("{task.description}", markup=False)
     columns = (words, BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(), TimeRemainingColumn())
@@ -72,6 +80,22 @@ def _parser() -> argparse.ArgumentParser:
         metavar="TARGET=DB,...",
         help="also write remix.wav, with targets at other levels: --gains vocals=-6,drums=3; -inf leaves one out",
     )
+    add(
+        "--blend",
+        action="append",
+        type=_blend,
+        default=[],
+        metavar="TARGET=CHECKPOINT",
+        help="separate a target with another checkpoint of the same transform; may be given for several targets",
+    )
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto (default) is a GPU where there is one")
     add("--overwrite", action="store_true", help="replace an earlier folder of stems")
     return parser
+
+
+def _blend(text: str) -> tuple[str, Path]:
+    """Reads TARGET=CHECKPOINT; the first sign of equality parts them."""
+    target, parted, path = text.partition("=")
+    if not target or not parted or not path:
+        raise argparse.ArgumentTypeError(f"TARGET=CHECKPOINT is needed, such as vocals=best.ckpt, got {text!r}")
+    return target, Path(path)

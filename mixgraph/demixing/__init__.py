@@ -6,10 +6,12 @@
 - `wiener`: an iteration of expectation maximisation of a multichannel Wiener filter, differentiable.
 - `module`: the LightningModule of all this, `Demixer`; it trains, and separates signals of any length.
 - `stretches`, `files`: signals and files of any length, in stretches. `streaming`: chunks in, chunks out.
+- `blending`: some targets by other checkpoints. `exporting`, `real_transform`: ONNX files.
 - `settings`: its settings. `scores`: how well a target was separated.
 - `losses`: errors over all combinations of targets, of the sum of masks, and of waveforms.
 """
 
+from mixgraph.demixing.blending import blend
 from mixgraph.demixing.losses import combination_error, mask_sum_error, waveform_error_db
 from mixgraph.demixing.masks import MaskKind, apply_masks, masks_from_logits
 from mixgraph.demixing.module import Demixer, load_demixer
@@ -38,6 +40,7 @@ __all__ = [
     "PublishedSettings",
     "StreamingDemixer",
     "apply_masks",
+    "blend",
     "combination_error",
     "load_demixer",
     "mask_sum_error",

@@ -111,6 +111,9 @@ def test_the_command_writes_stems_a_remix_and_a_record(checkpoint: Path, tmp_pat
         run(words)
     assert run([*words[:-2], "--overwrite"]) == 0
     assert not (out / "remix.wav").exists()
+    assert run([*words[:-2], "--overwrite", "--blend", f"bass={checkpoint}"]) == 0
+    assert set(json.loads((out / "demix.json").read_text())["blended"]) == {"bass"}
+    assert torch.equal(read_audio(out / "bass.wav", 8000), stems[2])  # the same checkpoint
     (out / "mine.txt").write_text("keep me")
     with pytest.raises(FileExistsError, match="it is no folder of demixed stems"):
         run([*words, "--overwrite"])
