@@ -15,14 +15,14 @@ from mixgraph.results.found_graph import FoundGraph
 RATE = 8000
 
 
-def console_material(types: str = "ecgd", master: str = "") -> Material:
+def console_material(types: str = "ecgd", master: str = "", seconds: int = 2) -> Material:
     generator = torch.Generator().manual_seed(0)
     graph = build_console({"drums": ("kick", "snare"), "all": ("vox",)}, types, "c", name="Tiny", master_chain=master)
     processors = make_processors(RATE)
     parameters = {t: processors[t].sample_initial_values(n, generator, 0.3) for t, n in graph.count().items()}
     weights = torch.full((len(graph.processors),), 0.5)
-    found = FoundGraph(graph, processors, parameters, weights, RATE, 1.0, 2 * RATE, {})
-    sources = 1.5 * torch.rand(3, 2, 2 * RATE, generator=generator) - 0.75
+    found = FoundGraph(graph, processors, parameters, weights, RATE, 1.0, seconds * RATE, {})
+    sources = 1.5 * torch.rand(3, 2, seconds * RATE, generator=generator) - 0.75
     mix = found.render(sources)
     return Material(found, sources, mix, mix, [], [], ())
 
@@ -133,6 +133,37 @@ def test_voices_join_what_plays_in_time_and_without_a_restart(wait, open_page, t
     page.get_by_role("button", name="Target", exact=True).click()
     wait(page, "mixgraphPlayer.voices.target.gain.gain.value > 0.2")
     assert page.evaluate("first[0] === mixgraphPlayer.voices.target.source && first[1] === mixgraphPlayer.startFrame")
+
+
+SWITCHED = """async () => {
+  const player = mixgraphPlayer, { context, voices, data, number } = player;
+  const [error, whole] = [0, 0].map(() => new AnalyserNode(context, { fftSize: 32768 }));
+  const inverted = new GainNode(context, { gain: -data.excerpts[number].audio.found.scale });
+  player.live();
+  voices.found.source.connect(inverted).connect(error);
+  for (const heard of [voices.found.gain, player.liveGain]) [error, whole].forEach((meter) => heard.connect(meter));
+  for (const name of ["live", "found", "live"]) {
+    await player.hear(name);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+  }
+  const [difference, sound] = [error, whole].map((meter) => {
+    const samples = new Float32Array(32768);
+    meter.getFloatTimeDomainData(samples);
+    return samples.reduce((sum, x) => sum + x * x, 0);
+  });
+  return 10 * Math.log10(difference / sound);
+}"""
+
+
+@pytest.mark.long
+def test_switches_leave_no_gap_and_no_step(wait, open_page, tmp_path) -> None:
+    """Between the recording of the found mix and the live console: the sum of what is heard stays the recording."""
+    write_page(tmp_path / "page.html", console_material("ecg", seconds=12), excerpts="0-12")
+    page = open_page(tmp_path / "page.html")
+    page.get_by_role("button", name="Found mix", exact=True).click()
+    page.get_by_role("button", name="Play").click()
+    wait(page, "mixgraphPlayer.playing && mixgraphPlayer.name === 'found' && mixgraphPlayer.now() > 0.3")
+    assert page.evaluate(SWITCHED) < -60
 
 
 @pytest.mark.long

@@ -164,6 +164,22 @@ def test_a_page_without_web_audio_says_so(browser, tmp_path) -> None:
 
 
 @pytest.mark.long
+def test_a_page_without_audio_worklet_plays_recordings_and_says_what_it_cannot(wait, browser, tmp_path) -> None:
+    write_page(tmp_path / "page.html", material())
+    page = browser.new_page()
+    page.add_init_script("delete window.AudioWorkletNode")
+    page.goto((tmp_path / "page.html").as_uri())
+    assert "This browser has no AudioWorklet" in page.locator("#changes").inner_text()
+    assert page.get_by_role("button", name="Live").count() == 0
+    assert page.get_by_role("button", name="After its chain").count() == 0
+    page.get_by_role("button", name="Play").click()
+    wait(page, "mixgraphPlayer.playing && mixgraphPlayer.now() > 0.1")
+    page.get_by_label("A part of the mix alone").select_option("lead")
+    wait(page, "mixgraphPlayer.name === 'track 1' && mixgraphPlayer.voices['track 1'].gain.gain.value > 0.2")
+    page.close()
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("count", [1, 130])
 def test_pages_of_few_and_many_tracks_fit_narrow_screens(browser, tmp_path, count) -> None:
     write_page(tmp_path / "page.html", material(tuple(f"track {i}" for i in range(count)), audio=False))

@@ -1,5 +1,7 @@
 // The console: a found graph as Web Audio nodes that can be changed while they play.
 
+const LOADED = new WeakMap(); // context -> the promise of its worklet
+
 class MixConsole {
   constructor(context, model) {
     if (!context.audioWorklet) throw new Error("This browser has no AudioWorklet: the console cannot be played.");
@@ -19,6 +21,13 @@ class MixConsole {
     this.ready = this.build();
   }
 
+  // Loads the worklet, once for a context. It halts what plays for some blocks, which leaves recordings behind the time
+  // of the context: to be awaited before they start.
+  static load(context) {
+    if (!LOADED.has(context)) LOADED.set(context, context.audioWorklet.addModule(WORKLET_ADDRESS));
+    return LOADED.get(context);
+  }
+
   forget() {
     this.state = new Map(this.model.processors.map(({ id, settings }) => [id, MixConsole.found(settings)]));
     [this.mutes, this.solos] = [new Set(), new Set()];
@@ -29,7 +38,7 @@ class MixConsole {
   }
 
   async build() {
-    await this.context.audioWorklet.addModule(WORKLET_ADDRESS);
+    await MixConsole.load(this.context);
     const types = new Map(this.model.nodes.map((node) => [node.node, node]));
     const byNode = new Map(this.model.processors.map((processor) => [processor.node, processor]));
     const trackAt = new Map(this.model.tracks.map((track) => [track.node, track]));

@@ -1,5 +1,7 @@
 /* Voices on one clock: each starts on a whole sample of the context, so that all stay together whenever they join. */
-const RAMP = 0.01, SOON = 0.05, SETTLE = 0.25; // seconds
+const RAMP = 0.01, SOON = 0.1, SETTLE = 0.25; // seconds
+/* The audio thread takes over what was set between two of its turns, at the latest at the second one after it. */
+const TURNS = 2, POLL = 5, BLOCKS = 256; // turns, milliseconds, samples
 class Player {
   constructor(data, moved) {
     Object.assign(this, { data, moved, name: "target", matched: false, looping: true, playing: false, offset: 0, loop: null, number: 0, turn: 0 });
@@ -49,12 +51,17 @@ class Player {
     return this.looping && at >= this.to ? this.from + ((at - this.from) % (this.to - this.from)) : Math.min(at, this.to);
   }
   now() { return this.playing ? this.place(this.context.currentTime * this.rate) / this.rate : this.offset; }
-  /* Acts with a frame of the near future; again with a later one where it had passed before all was set. */
-  soon(act, undo) {
+  /* Acts with a frame of the near future; again with a later one where it had come before the audio thread knew all. */
+  async soon(act, undo) {
+    const { context, turn } = this;
     for (let wait = SOON; ; wait *= 2) {
-      const frame = Math.ceil((this.context.currentTime + wait) * this.rate);
+      const frame = Math.ceil((context.currentTime + wait) * this.rate);
       act(frame);
-      if (this.context.state !== "running" || this.context.currentTime * this.rate < frame) return;
+      for (let seen = context.currentTime, turns = 0; turns < TURNS && turn === this.turn && context.state === "running"; ) {
+        await new Promise((resolve) => setTimeout(resolve, POLL));
+        if (context.currentTime !== seen) { seen = context.currentTime; turns++; }
+      }
+      if (turn !== this.turn || context.state !== "running" || context.currentTime * this.rate + BLOCKS < frame) return;
       undo();
     }
   }
@@ -85,18 +92,19 @@ class Player {
   async play(number) {
     this.stop(); this.number = number;
     const turn = ++this.turn, live = Boolean(this.engine) || this.isLive(this.name);
-    await Promise.all([this.decode(number, this.mixes(number)), this.open().resume(), live ? this.prepare(number) : null]);
+    await Promise.all([this.decode(number, this.mixes(number)), this.open().resume(), this.canLive && MixConsole.load(this.context), live && this.prepare(number)]);
     if (turn !== this.turn) return;
     const frames = (seconds) => Math.round(seconds * this.rate), end = frames(this.data.excerpts[number].seconds);
     [this.from, this.to] = this.loop ? this.loop.map(frames) : [0, end];
     this.first = frames(this.offset);
     if (this.first < this.from || this.first >= this.to) this.first = this.from;
     this.playing = true;
-    this.soon((frame) => {
+    await this.soon((frame) => {
       this.startFrame = frame + (live ? this.engine.latency : 0);
       for (const name of this.mixes(number)) this.join(name, this.startFrame);
       if (live) this.feed(frame);
     }, () => this.silence());
+    if (turn !== this.turn) return;
     const [voice] = Object.values(this.voices);
     if (voice) voice.source.onended = () => { this.stop(); this.offset = this.from / this.rate; this.moved(); };
     this.refresh(); this.moved();
@@ -110,6 +118,11 @@ class Player {
     const t = this.context.currentTime;
     for (const [name, { gain }] of gains) { gain.cancelScheduledValues(t); gain.setValueAtTime(gain.value, t); gain.linearRampToValueAtTime(this.level(name), t + RAMP); }
   }
+  /* The console joins what plays; it is heard when its latency has passed and what rings on has begun. */
+  async catchUp() {
+    await this.soon((frame) => this.feed(frame), () => this.starve());
+    await new Promise((resolve) => setTimeout(resolve, 1000 * (SOON + SETTLE + this.engine.latency / this.rate)));
+  }
   /* Switches to a voice. The console, where it is not playing yet, joins what plays, and is heard when it has caught up. */
   async hear(name) {
     this.wanted = name;
@@ -120,12 +133,10 @@ class Player {
     if (this.isLive(name)) {
       const [place, id] = name.split(" ");
       if (id && !this.taps.has(name)) { const gain = this.silent(); this.engine.tap(id, place).connect(gain); this.taps.set(name, gain); }
-      if (this.playing && !this.feeds.length) {
-        this.soon((frame) => this.feed(frame), () => this.starve());
-        await new Promise((resolve) => setTimeout(resolve, 1000 * (SOON + SETTLE + this.engine.latency / this.rate)));
-        if (over()) return;
-      }
-    } else if (this.playing && !this.voices[name]) this.soon((frame) => this.join(name, frame), () => this.leave(name));
+      if (this.playing && !this.feeds.length) this.caughtUp = this.catchUp();
+      await this.caughtUp;
+    } else if (this.playing && !this.voices[name]) await this.soon((frame) => this.join(name, frame), () => this.leave(name));
+    if (over()) return;
     this.name = name; this.refresh(); this.moved();
   }
 }
