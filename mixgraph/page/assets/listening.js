@@ -96,7 +96,7 @@ function startListening(data) {
       if (e.key === " ") { e.preventDefault(); toggle(); }
       const b = [...buttons, ...(parts ? parts.buttons : [])][Number(e.key) - 1]; if (b) b.click();
     });
-    const tick = () => { if (player.playing) update(); requestAnimationFrame(tick); }; tick();
+    const tick = () => { if (player.playing) { update(); player.watch(); } requestAnimationFrame(tick); }; tick();
   } else place.prepend(make("p", { class: "quiet" }, data.excerpts.some((e) => e.audio) ? "This browser has no Web Audio: nothing can be heard here; all else is shown." : "This page was made without audio."));
   paint();
   return player;

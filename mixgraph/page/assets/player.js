@@ -1,6 +1,7 @@
 /* Voices on one clock: each starts on a whole sample of the context, so that all stay together whenever they join. */
 const RAMP = 0.01, SOON = 0.1, SETTLE = 0.25; // seconds
 /* The audio thread takes over what was set between two of its turns, at the latest at the second one after it. */
+const WATCHED = 3; // seconds
 const TURNS = 2, POLL = 5, BLOCKS = 256; // turns, milliseconds, samples
 class Player {
   constructor(data, moved) {
@@ -108,6 +109,15 @@ class Player {
     const [voice] = Object.values(this.voices);
     if (voice) voice.source.onended = () => { this.stop(); this.offset = this.from / this.rate; this.moved(); };
     this.refresh(); this.moved();
+  }
+  /* Says where the console is more than the computer can play: the time of the context lags behind. */
+  watch() {
+    const [t, sound] = [performance.now() / 1000, this.playing && this.feeds.length ? this.context.currentTime : null];
+    if (sound === null || !this.watched || this.watched[1] === null) { this.watched = [t, sound]; return; }
+    if (t - this.watched[0] < WATCHED) return;
+    const share = (sound - this.watched[1]) / (t - this.watched[0]);
+    this.said(share < 0.95 ? "This computer cannot play the whole console in time. Recordings play without gaps when the page is opened anew." : "");
+    this.watched = [t, sound];
   }
   silence() { Object.keys(this.voices).forEach((name) => this.leave(name)); this.starve(); }
   stop() { this.offset = this.now(); this.turn++; this.silence(); this.playing = false; this.refresh(); this.moved(); }
