@@ -142,8 +142,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "rows": rows,
         "note": (
             "Loaded: until the page is shown. First sound: from Play on. Live: from the first choice of Live to the "
-            "switch, while a recording plays. Memory: of the page's process, while the console plays. Speed: seconds of "
-            "the whole console, built and rendered, against seconds of processor time. Keeps up: whether it played in "
+            "switch, while a recording plays. Memory: of the page's process, while the console plays. Speed: "
+            "seconds of the console, built and rendered, against seconds of processor time. Keeps up: whether it played in "
             f"time on this machine, whose load was {os.getloadavg()[0]:.0f} at the end."
         ),
         "measured": [
