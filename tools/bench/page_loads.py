@@ -143,8 +143,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "note": (
             "Loaded: until the page is shown. First sound: from Play on. Live: from the first choice of Live to the "
             "switch, while a recording plays. Memory: of the page's process, while the console plays. Speed: "
-            "seconds of the console, built and rendered, against seconds of processor time. Keeps up: whether it played "
-            f"in time on this machine, whose load was {os.getloadavg()[0]:.0f} at the end."
+            "seconds of the console, built and rendered, against seconds of processor time. Keeps up: whether it "
+            f"played in time on this machine, whose load was {os.getloadavg()[0]:.0f} at the end."
         ),
         "measured": [
             measured(f"python -m tools.bench.page_loads RESULT=SONG ... --many {options.many}", torch.get_num_threads())
