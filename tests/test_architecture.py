@@ -53,6 +53,7 @@ ALLOWED = {
         "shipped",
     },
     "demixing": {"dsp", "songs", "results", "checkpoints", "onnx_file", "registry", "system", "names"},
+    "blind": {"dsp", "losses", "songs", "results", "demixing", "system", "names"},
     "synthetic": {"dsp", "processors", "graph", "render", "losses", "pruning", "songs", "system"},
     "shards": {"processors", "graph", "render", "songs", "report", "results", "system", "names"},
     "dataset": {"graph", "recovery", "search", "results", "songs", "system"},

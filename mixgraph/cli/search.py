@@ -16,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks import IterativePruning, ResultFolder, SearchProgress, TimeBudget
 from callbacks.loggers import log_settings
+from datamodules import BlindData
 from mixgraph.cli.config_paths import saved_config
 from mixgraph.cli.options import CheckedCLI
 from mixgraph.graph import GraphValues, batch_values
@@ -48,6 +49,8 @@ class KeepConfig(SaveConfigCallback):
                         config["result"]["path"] = str(folders[0])
                     elif all(folder.name == song.name for folder, song in zip(folders, songs, strict=True)):
                         config["result"]["path"] = str(folders[0].parent)
+                if isinstance(trainer.datamodule, BlindData):
+                    config["data"] = trainer.datamodule.settings_of_song()  # it has been written, and is read as any
                 callback.config_text = partial(saved_config, config)
                 if stage == "fit":
                     log_settings(trainer.loggers, config)

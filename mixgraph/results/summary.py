@@ -30,9 +30,10 @@ def summarise(folder: Path, metrics: Metrics) -> str:
 
 
 def head_lines(metrics: Metrics) -> list[str]:
-    """Writes the verdict, and the loss by a front end that the search did not use."""
+    """Writes the verdict, the loss by a front end that the search did not use, and what tracks are that are not dry."""
     verdict, rate = metrics.verdict, metrics.audio_sample_rate
-    lines = [] if verdict is None else verdict_lines(verdict, metrics.losses.found.loss["full"])
+    lines = [f"What this is: {w.text}." for w in metrics.warnings if w.code == "normalised_stems"]
+    lines += [] if verdict is None else verdict_lines(verdict, metrics.losses.found.loss["full"])
     if rate not in (None, metrics.sample_rate):
         lines.append(
             f"mix_target and mix_found have {rate} Hz; losses and pictures are of {metrics.sample_rate} Hz, at which "

@@ -9,9 +9,10 @@
 name to settings of that track (TRACK_KEYS): a shorter `name`, `polarity` -1 for a flipped track, and
 `offset_seconds` or `offset_samples` (at the file's own rate), positive where the track is late against the mix.
 `stems` maps a demixer's targets, such as vocals, to the file names of tracks that the rule on names (`stem_rule`) would
-put elsewhere; a search takes no notice of it. `window_seconds` and the texts describe where the audio comes from; they
-change nothing but the split of a data set that a song is in: songs of one `artist` are in one split. Texts are taken as
-they are written, see `text_files`.
+put elsewhere; a search takes no notice of it. `reference_state` says that the tracks are no dry ones but stems of the
+mix in a reference state (`mixgraph.blind`), which all results then say. `window_seconds` and the texts describe where
+the audio comes from; they change nothing but the split of a data set that a song is in: songs of one `artist` are in
+one split. Texts are taken as they are written, see `text_files`.
 """
 
 from __future__ import annotations
@@ -26,10 +27,17 @@ from mixgraph.songs.manifest import Problems, SongDraft, TrackFile, closest
 from mixgraph.songs.song_warning import SongWarning
 from mixgraph.songs.text_files import read_yaml, to_number, to_whole_number
 
-TEXT_KEYS = ("title", "artist", "licence", "source", "mix", "note", "notes", "how", "determinism")
+TEXT_KEYS = (
+    *("title", "artist", "licence", "source", "mix", "note", "notes", "how", "determinism"),
+    "reference_state",
+)
 KEYS = (*TEXT_KEYS, "window_seconds", "subgroups", "tracks", "stems")
 TRACK_KEYS = ("name", "offset_samples", "offset_seconds", "polarity")
 NO_LICENCE = "not stated"
+NORMALISED_STEMS = (
+    "the tracks are stems that were taken out of this mix and brought to a reference state ({}), not dry tracks: the "
+    "graph is how this mix differs from that state, instrument by instrument, and never the graph of its engineer"
+)
 MAX_OFFSET_SECONDS = 1e6
 MAX_OFFSET_SAMPLES = 10**12
 
@@ -39,6 +47,8 @@ def read_folder(folder: Path, problems: Problems) -> SongDraft:
     grouping_problems: list[str] = []
     settings = _settings(folder / "song.yaml", problems, grouping_problems)
     warnings: list[SongWarning] = []
+    if settings.get("reference_state"):
+        warnings.append(SongWarning("normalised_stems", NORMALISED_STEMS.format(settings["reference_state"])))
     files = _track_files(folder / "tracks", problems, warnings)
     return SongDraft(
         title=settings.get("title") or folder.name,
@@ -141,7 +151,11 @@ def _settings(path: Path, problems: Problems, grouping_problems: list[str]) -> d
     for key in TEXT_KEYS:
         if not isinstance(stated.get(key, ""), (str, type(None))):
             problems.add(f"song.yaml: {key}: text expected, got {shown_value(stated[key])}")
-    settings = {key: stated[key] for key in ("title", "artist", "licence") if isinstance(stated.get(key), str)}
+    settings = {
+        key: stated[key]
+        for key in ("title", "artist", "licence", "reference_state")
+        if isinstance(stated.get(key), str)
+    }
     window = stated.get("window_seconds")
     if window is not None and not (isinstance(window, list) and all(to_number(x, 1e9) is not None for x in window)):
         problems.add(f"song.yaml: window_seconds: [start, length] or null expected, got {shown_value(window)}")

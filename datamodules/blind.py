@@ -1,0 +1,75 @@
+"""The data of a search that knows only a mix: its stems, brought to a reference state, are the tracks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.utilities import rank_zero_info
+
+from mixgraph.blind import BlindSource, make_blind_song
+from mixgraph.blind.song_folder import SHIPPED_REFERENCE, find_mix_file
+from mixgraph.blind.stems import NOT_STEMS
+from mixgraph.songs import Song
+from mixgraph.songs.manifest import slug
+
+from .song import SongData
+
+
+class BlindData(SongData):
+    """A song of which only the mix is known, with stems that a demixer made of it.
+
+    Before the first use a folder is written, `normalised`, whose tracks are the stems in the reference state. It is a
+    song as any other, which results, their pages and exports refer to; see `mixgraph.blind.song_folder`. The graph of
+    such a song says how the mix differs from the reference state, never what its engineer did.
+
+    Args:
+        path: the folder of the mix, or its file.
+        stems: folder of its stems, whoever wrote it: vocals.wav, drums.wav, ...
+        demixer: checkpoint of a demixer that makes the stems, in place of `stems`.
+        stem_names: name of a stem -> instrument of the reference state, where names do not say it.
+        reference: `"shipped"`, the file of a reference state, or `"none"`: stems as they are, which is refused where
+            their sum is the mix.
+        normalised: the folder to write; None takes `normalised_stems/SONG`.
+        overwrite: replace a folder there that was made of other files.
+        sample_rate: sample rate of the search in Hz.
+        song_settings: other settings of `SongData`.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        stems: str | None = None,
+        demixer: str | None = None,
+        stem_names: dict[str, str] | None = None,
+        reference: str = SHIPPED_REFERENCE,
+        normalised: str | None = None,
+        overwrite: bool = False,
+        sample_rate: int = 30000,
+        **song_settings: Any,
+    ) -> None:
+        self.source = BlindSource(
+            Path(path),
+            None if stems is None else Path(stems),
+            None if demixer is None else Path(demixer),
+            stem_names or {},
+            reference,
+        )
+        if normalised is None:
+            mix = find_mix_file(Path(path)).resolve()
+            is_named_like_a_mix = mix.stem.casefold() in NOT_STEMS
+            normalised = str(Path("normalised_stems") / slug(mix.parent.name if is_named_like_a_mix else mix.stem))
+        self.overwrite = overwrite
+        super().__init__(
+            path=normalised, layout="folder", subgrouping="auto", mix=None, sample_rate=sample_rate, **song_settings
+        )
+
+    def settings_of_song(self) -> dict[str, Any]:
+        """The settings with which `SongData` reads the song of normalised stems, once it is written."""
+        return {name: value for name, value in self.settings.items() if name != "seed"}
+
+    def read(self) -> tuple[Song, ...]:
+        song = make_blind_song(self.source, self.paths[0], self.sample_rate, self.overwrite)
+        for note in song.notes:
+            rank_zero_info(note)
+        return super().read()
