@@ -68,7 +68,7 @@ class SongData(L.LightningDataModule):
         mix: str | None = None,
     ) -> None:
         paths = path if isinstance(path, list) else [path]
-        sample_rate, _ = resolve_rate(sample_rate, paths, layout, mix)
+        sample_rate = resolve_rate(sample_rate, paths, layout, mix)[0]
         self.settings = constructor_settings({n: v for n, v in locals().items() if n != "paths"})
         super().__init__()
         if not 1 <= steps_per_stage <= MAX_STEPS:

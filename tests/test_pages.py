@@ -15,7 +15,7 @@ import pytest
 
 import mixgraph
 from callbacks import IterativePruning, ResultFolder, TimeBudget
-from datamodules import SongData, StemData
+from datamodules import BlindData, SongData, StemData
 from mixgraph.cli.commands import COMMANDS
 from mixgraph.demixing import Demixer, DemixerLosses, Performance
 from mixgraph.losses import LossSettings
@@ -41,6 +41,7 @@ GROUPS = {
 OPTIONS = {f"{group}.{name}" for group, kind in GROUPS.items() for name in inspect.signature(kind).parameters}
 NETWORKS = {"model": Demixer, "model.losses": DemixerLosses, "model.performance": Performance, "data": StemData}
 OPTIONS |= {f"{group}.{name}" for group, kind in NETWORKS.items() for name in inspect.signature(kind).parameters}
+OPTIONS |= {f"data.{name}" for name in inspect.signature(BlindData).parameters}
 OPTION = re.compile(r"(?<![\w./])(?:--)?((?:model|data|pruning|result|time)\.[a-z_]+(?:\.[a-z_]+)*)\b(?![/.(]|\.\w)")
 FOLDERS = ("mixgraph", "callbacks", "datamodules", "configs", "tools", "tests", "docs", ".ci")
 DOTTED = re.compile(r"`((?:mixgraph|callbacks|datamodules|tools)(?:\.\w+)+)(?:\(\))?`")

@@ -17,7 +17,7 @@ from mixgraph.page.stages import Stages, points, search_stages, stages_content
 from mixgraph.processors.readings import Automation, Curve, Decay, Gains, Reading, Response, Taps
 from mixgraph.report.drawing.palette import type_colour, type_label, type_order
 from mixgraph.report.settings import NodeSettings, read_settings
-from mixgraph.report.verdict import verdict_lines
+from mixgraph.report.verdict import verdict_lines, what_tracks_are
 
 _POINTS = 120
 _SILENT_DB = -170.0
@@ -41,7 +41,7 @@ def result_content(material: Material) -> dict[str, Any]:
         "sampleRate": found_graph.sample_rate,
         "seconds": found_graph.num_samples / found_graph.sample_rate,
         "tracks": [visible(graph.names[node]) for node in graph.inputs if has_graph or metrics],
-        "missing": [*material.missing, *why_none],
+        "missing": [*what_tracks_are(metrics.warnings if metrics else ()), *material.missing, *why_none],
         "chains": [{"place": place, "sentence": sentence(chains.get(place, ()))} for place in places],
         "nodes": [_node(node) | {"foundIn": runs.get(node.node)} for node in settings],
         "verdict": _verdict(material),

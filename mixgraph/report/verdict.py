@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mixgraph.report.closeness import Closeness, measure_closeness
 from mixgraph.report.findings import FADERS_LOSS, RECOGNISABLE_LOSS, Finding, find_causes
-from mixgraph.songs import Song
+from mixgraph.songs import Song, SongWarning
 
 SCALE = (
     (0.15, "very close"),
@@ -68,6 +68,11 @@ def judge(song: Song, found_mix: Tensor, loss: float, loss_without: Callable[[in
 def closeness_in_words(loss: float) -> str:
     """Returns the word of `SCALE` for a match loss over the target's norm."""
     return next((words for most, words in SCALE if loss <= most), SCALE[-1][1])
+
+
+def what_tracks_are(warnings: Sequence[SongWarning]) -> list[str]:
+    """Says what the tracks of a song are where they are no dry tracks, and so what its graph is not."""
+    return [f"What this is: {warning.text}." for warning in warnings if warning.code == "normalised_stems"]
 
 
 def verdict_lines(verdict: Verdict, loss: float) -> list[str]:

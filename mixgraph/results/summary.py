@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mixgraph.report.verdict import verdict_lines
+from mixgraph.report.verdict import verdict_lines, what_tracks_are
 from mixgraph.results.contents import RESULT_FILES
 from mixgraph.results.metrics import Metrics
 
@@ -32,7 +32,7 @@ def summarise(folder: Path, metrics: Metrics) -> str:
 def head_lines(metrics: Metrics) -> list[str]:
     """Writes the verdict, the loss by a front end that the search did not use, and what tracks are that are not dry."""
     verdict, rate = metrics.verdict, metrics.audio_sample_rate
-    lines = [f"What this is: {w.text}." for w in metrics.warnings if w.code == "normalised_stems"]
+    lines = what_tracks_are(metrics.warnings)
     lines += [] if verdict is None else verdict_lines(verdict, metrics.losses.found.loss["full"])
     if rate not in (None, metrics.sample_rate):
         lines.append(

@@ -12,6 +12,7 @@ done to it.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -140,7 +141,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with tempfile.TemporaryDirectory() as folder:
                 row = run_one(Path(folder), seed, leakage_db, options.steps, options.stages, options.rounds)
             rows.append(row)
-            print(row, flush=True)
+            sys.stdout.write(f"{row}\n")
+            sys.stdout.flush()
             record = {"command": _command(options), "rows": rows, "summary": summary(rows)}
             write_atomically(options.out, (json_text(record, indent=1) + "\n").encode())
     return 0

@@ -1,0 +1,202 @@
+"""From a mix and stems to a song, to a search of it, and the trap of stems that sum to the mix."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+
+from callbacks import IterativePruning, ResultFolder
+from datamodules import BlindData
+from mixgraph import ConsoleModule, load_result
+from mixgraph.blind import BlindSource, make_blind_song, read_reference
+from mixgraph.blind.normalise import loudness
+from mixgraph.blind.stems import find_stem_files, instrument_of
+from mixgraph.report.verdict import what_tracks_are
+from mixgraph.search import search
+from mixgraph.songs import load_song, read_audio, write_audio
+
+RATE = 8000
+INSTRUMENTS = ("vocals", "drums", "bass", "other")
+
+
+def stems(seconds: float = 3.0) -> dict[str, torch.Tensor]:
+    """A bass to the left, drums to the right, and other in the middle."""
+    generator = torch.Generator().manual_seed(0)
+    time = torch.arange(round(seconds * RATE)) / RATE
+    drums = torch.randn(len(time), generator=generator) * torch.exp(-20 * (time % 0.25)) * 0.3
+    bass = 0.3 * torch.sin(2 * math.pi * 110 * time) + 0.1 * torch.sin(2 * math.pi * 220 * time)
+    other = sum(0.05 * torch.sin(2 * math.pi * hertz * time) for hertz in (440, 550, 660, 1320, 1980))
+    return {
+        "bass": torch.stack([bass, 0.25 * bass]),
+        "drums": torch.stack([0.25 * drums, drums]),
+        "other": torch.stack([other, other]),
+    }
+
+
+def write_song(folder: Path, parts: dict[str, torch.Tensor], mix: torch.Tensor | None = None) -> Path:
+    write_audio(folder / "mix.wav", sum(parts.values()) if mix is None else mix, RATE)
+    for name, audio in parts.items():
+        write_audio(folder / "stems" / f"{name}.wav", audio, RATE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory) -> Path:
+    return write_song(tmp_path_factory.mktemp("blind") / "my_song", stems())
+
+
+def test_the_trap_stems_that_sum_to_the_mix_are_refused_without_a_reference(song: Path, tmp_path: Path) -> None:
+    source = BlindSource(song, song / "stems", reference="none")
+    message = r"plain sum of the stems is the mix already \(match loss 0\.0000; 0\.15.*empty one.*HINT: leave data.ref"
+    with pytest.raises(ValueError, match=message):
+        make_blind_song(source, tmp_path / "song", RATE)
+    assert list(tmp_path.iterdir()) == []
+    louder = {name: audio * (3 if name == "drums" else 0.4) for name, audio in stems().items()}
+    other = write_song(tmp_path / "other", louder, sum(stems().values()))
+    made = make_blind_song(BlindSource(other, other / "stems", reference="none"), tmp_path / "song", RATE)
+    assert torch.equal(read_audio(made.folder / "tracks" / "drums.wav", RATE), louder["drums"])  # left as they are
+
+
+def test_a_song_of_normalised_stems_is_a_song_as_any_other(song: Path, tmp_path: Path) -> None:
+    made = make_blind_song(BlindSource(song, song / "stems"), tmp_path / "n" / "my_song", RATE)
+    read = load_song(made.folder, RATE, loudness_lufs=None)
+    assert read.subgroups == {"bass": ("bass",), "drums": ("drums",), "other": ("other",)}
+    assert read.mono == (True, True, True)
+    assert torch.equal(read.mix, sum(stems().values()))
+    whole = loudness(read.mix, RATE)
+    for name, track in zip(read.tracks, read.sources, strict=True):
+        constant = read_reference().instruments[name].loudness_lu
+        assert loudness(track, RATE) - whole == pytest.approx(constant, abs=0.01)
+    (warning,) = [warning for warning in read.warnings if warning.code == "normalised_stems"]
+    assert what_tracks_are(read.warnings) == [f"What this is: {warning.text}."]
+    assert "never the graph of its engineer" in warning.text
+    record = json.loads((made.folder / "blind.json").read_text())
+    assert record["losses"]["plain_sum"] < 1e-4 < 0.5 < record["losses"]["normalised_sum"]
+    again = make_blind_song(BlindSource(song, song / "stems"), made.folder, RATE)
+    assert "normalised stems of an earlier run are used" in again.notes[-1]
+    changed = write_song(tmp_path / "changed", stems() | {"bass": stems()["other"]})
+    with pytest.raises(FileExistsError, match=r"data\.overwrite=true"):
+        make_blind_song(BlindSource(changed, changed / "stems"), made.folder, RATE)
+    make_blind_song(BlindSource(changed, changed / "stems"), made.folder, RATE, overwrite=True)
+
+
+def test_what_is_odd_about_stems_is_said_before_the_search(tmp_path: Path) -> None:
+    parts = stems()
+    mix = sum(parts.values())
+    high = 0.2 * torch.sin(2 * math.pi * 2000 * torch.arange(mix.shape[-1]) / RATE)
+    song = write_song(
+        tmp_path / "song", parts | {"vocals": torch.zeros(2, 3 * RATE), "piano": parts["other"]}, mix + high
+    )
+    soundfile.write(song / "stems" / "drums.wav", np.zeros((4 * 4000, 2)) + 0.1, 4000)
+    write_audio(song / "stems" / "bass.wav", parts["bass"][:, :RATE], RATE)
+    write_audio(song / "stems" / "mixture.wav", mix, RATE)
+    notes = "\n".join(make_blind_song(BlindSource(song, song / "stems"), tmp_path / "out", RATE).notes)
+    for line in (
+        "mixture.wav: left out, since it is named like a mix",
+        "vocals.wav: silent, so it is left out",
+        "piano.wav: the reference state has no keys; that of other is taken",
+        "drums.wav: resampled from 4000 Hz to 8000 Hz",
+        "drums.wav: has 4.000 s, the mix 3.000 s: its end was cut",
+        "bass.wav: has 1.000 s, the mix 3.000 s: silence was put after it",
+    ):
+        assert line in notes
+    assert "the stems do not sum to the mix: the difference is at " in notes
+    assert not (tmp_path / "out" / "tracks" / "vocals.wav").exists()
+
+
+def test_a_difference_from_the_mix_is_told_by_octave_and_a_common_level_is_recognised(tmp_path: Path) -> None:
+    parts = stems()
+    mix = sum(parts.values())
+    tone = 0.5 * torch.sin(2 * math.pi * 1000 * torch.arange(mix.shape[-1]) / RATE)
+    song = write_song(tmp_path / "a", parts, mix + tone)
+    (line,) = [
+        n for n in make_blind_song(BlindSource(song, song / "stems"), tmp_path / "x", RATE).notes if "sum to" in n
+    ]
+    octaves = dict(part.split() for part in line.partition("(Hz, dB): ")[2].partition(".")[0].split(", "))
+    assert max(octaves, key=lambda name: float(octaves[name])) == "1k"
+    assert float(octaves["1k"]) > -1 > -20 > float(octaves["125"])
+    quiet = write_song(tmp_path / "b", {name: 0.5 * audio for name, audio in parts.items()}, mix)
+    notes = make_blind_song(BlindSource(quiet, quiet / "stems"), tmp_path / "y", RATE).notes
+    assert any("HINT: all stems +6.0 dB would leave" in note for note in notes)
+
+
+def test_names_of_stems(tmp_path: Path) -> None:
+    for name in ("Vocals", "guitar", "no_vocals", "x1"):
+        write_audio(tmp_path / f"{name}.wav", torch.zeros(1, 10), RATE)
+    message = r"names that say an instrument \(vocals, .* are needed, got x1\. HINT: .*stem_names \"\{x1: other\}\""
+    with pytest.raises(ValueError, match=message):
+        find_stem_files(tmp_path, INSTRUMENTS)
+    files, _ = find_stem_files(tmp_path, INSTRUMENTS, {"x1": "bass"})
+    assert {file.name: file.instrument for file in files} == {
+        **{"Vocals": "vocals", "guitar": "other", "no_vocals": "other", "x1": "bass"}
+    }
+    for names, wrong in (({"x2": "bass"}, r"\(Vocals, .*got x2\."), ({"x1": "base"}, r"got base for x1\. HINT")):
+        with pytest.raises(ValueError, match=wrong):
+            find_stem_files(tmp_path, INSTRUMENTS, names)
+    assert instrument_of("guitar", ("vocals", "guitars")) == "guitars"
+    assert instrument_of("guitar", ("vocals",)) is None
+    with pytest.raises(FileNotFoundError, match=r"data\.stems: .* a folder of stems is needed, got none"):
+        find_stem_files(tmp_path / "none", INSTRUMENTS)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"are needed, got an empty folder\. HINT: name the folder"):
+        find_stem_files(tmp_path / "empty", INSTRUMENTS)
+    write_audio(tmp_path / "x1.flac", torch.zeros(1, 10), RATE)
+    with pytest.raises(ValueError, match="several named x1"):
+        find_stem_files(tmp_path, INSTRUMENTS)
+
+
+def test_what_is_missing_is_refused(song: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"needed, got neither\. HINT: --data\.stems=FOLDER that any demixer wrote, or"
+    ):
+        BlindData(str(song))
+    with pytest.raises(ValueError, match="one of them is needed, got both"):
+        BlindData(str(song), "stems", "demixer.ckpt")
+    with pytest.raises(FileNotFoundError, match="the file of a mix, is needed, got none"):
+        BlindData(str(tmp_path / "none"), str(song / "stems"))
+    with pytest.raises(ValueError, match=r"needed, got bass\.wav, drums\.wav, other\.wav\. HINT: name the file itself"):
+        BlindData(str(song / "stems"), str(song / "stems"))
+    silent = write_song(
+        tmp_path / "silent", {name: 0 * audio for name, audio in stems().items()}, sum(stems().values())
+    )
+    with pytest.raises(ValueError, match="stems that sound are needed, got 3 silent ones"):
+        make_blind_song(BlindSource(silent, silent / "stems"), tmp_path / "out", RATE)
+    write_audio(silent / "mix.wav", torch.zeros(2, RATE), RATE)
+    with pytest.raises(ValueError, match="a mix that sounds is needed"):
+        make_blind_song(BlindSource(silent, silent / "stems"), tmp_path / "out", RATE)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.long
+def test_a_search_from_a_mix_alone_says_what_its_graph_is_and_finds_sides(song: Path, tmp_path: Path) -> None:
+    data = BlindData(
+        *(str(song), str(song / "stems")),
+        normalised=str(tmp_path / "normalised" / "my_song"),
+        sample_rate=RATE,
+        steps_per_stage=25,
+        scored_seconds=1.0,
+        warm_up_seconds=0.2,
+        cache_dir=None,
+    )
+    console = ConsoleModule(track_chain="g", subgroup_chain="", sample_rate=RATE, warm_up_seconds=0.2)
+    pruning = IterativePruning(console_stages=1, rounds=1, leave_one_out=False)
+    search(console, data, [pruning, ResultFolder(str(tmp_path / "result"), page=False)], stages=2)
+    text = (tmp_path / "result" / "settings.txt").read_text()
+    assert "What this is: the tracks are stems" in text
+    assert "never the graph of its engineer" in text
+    result = load_result(tmp_path / "result")
+    normalised = load_song(data.paths[0], RATE, loudness_lufs=None)
+    sides = {}
+    for row, name in enumerate(normalised.tracks):
+        alone = torch.zeros_like(normalised.sources)
+        alone[row] = normalised.sources[row]
+        left, right = result.render(alone).square().sum(-1)
+        sides[name] = float(left / right)
+    assert sides["bass"] > 1.2 > 1 / 1.2 > sides["drums"]
+    assert yaml.safe_load((data.paths[0] / "song.yaml").read_text())["reference_state"].endswith("of 3 songs")
+    assert data.settings_of_song()["path"] == str(data.paths[0])
