@@ -19,6 +19,7 @@ from mixgraph.dsp.stft import FloorGradient, floored_magnitude, four_signals
 from mixgraph.losses.front_ends import DESIGN_SAMPLE_RATE, FRONT_ENDS, FlooredFrontEnd
 
 _MAX_LENGTHS = 8
+_MOST_BANDS = 4096  # a band is at least 4 bins wide: more bands want minutes of audio
 """Transforms of so many lengths of audio are kept: a search has clips and windows of one length, or two."""
 
 
@@ -64,6 +65,8 @@ class NsgtFrontEnd(FlooredFrontEnd):
         super().__init__(sample_rate, floor_gradient, magnitude_floor)
         if not 0 < high_share < 1:
             raise ValueError(f"high_share must be between 0 and 1; got {high_share}")
+        if isinstance(num_bands, int) and num_bands > _MOST_BANDS:
+            raise ValueError(f"num_bands must be at most {_MOST_BANDS}; got {num_bands}")
         self.oversampling = oversampling
         self.scale = make_scale(scale, num_bands, low_hz, high_share * sample_rate / 2, offset_hz)
         self._gains = self._band_gains(a_weighting)
@@ -111,9 +114,10 @@ class NsgtFrontEnd(FlooredFrontEnd):
     def _transform(self, samples: int, device: torch.device) -> tuple[NSGT, Tensor]:
         """Returns the transform of audio of a length, and the factor of each coefficient, (T,), float64."""
         key = (samples, device)
-        if key not in self._transforms:
+        made = self._transforms.get(key)  # once, for another thread may make room
+        if made is None:
             if len(self._transforms) >= _MAX_LENGTHS:
-                self._transforms.pop(next(iter(self._transforms)))
+                self._transforms.pop(next(iter(self._transforms)), None)
             transform = NSGT(
                 self.scale,
                 fast_length(samples),
@@ -129,5 +133,5 @@ class NsgtFrontEnd(FlooredFrontEnd):
                 .flatten()
                 for block in transform.layout.blocks
             ]
-            self._transforms[key] = transform.to(device), torch.cat(gains).to(device)
-        return self._transforms[key]
+            made = self._transforms[key] = transform.to(device), torch.cat(gains).to(device)
+        return made

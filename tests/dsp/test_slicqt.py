@@ -25,7 +25,7 @@ TRANSFORMS = {
     "variable_q": (make_scale("variable_q", 40, 60.0, 7500.0, offset_hz=200.0), 2048, "power_of_two"),
     "linear": (make_scale("linear", 39, 200.0, 7800.0), 2048, "power_of_two"),
     "multi_resolution": (
-        multi_resolution_scale([(50.0, 1000.0, 20), (1100.0, 4000.0, 20), (4300.0, 7600.0, 10)]),
+        multi_resolution_scale(50.0, [(1000.0, 20), (4000.0, 20), (7600.0, 10)]),
         2048,
         "ragged",
     ),
@@ -255,7 +255,7 @@ def test_half_precision_comes_in_and_float32_goes_out() -> None:
             lambda: make("bark")(torch.zeros(8, dtype=torch.long)),
             "real floating-point samples are needed",
         ),
-        (lambda: make_scale("bark", 1, 60.0, 7000.0), "num_bands: at least 2, got 1"),
+        (lambda: make_scale("bark", 1, 60.0, 7000.0), "num_bands: a whole number from 2, got 1"),
         (
             lambda: make_scale("erb", 9, 60.0, 7000.0),
             "one of bark, constant_q, linear, mel, variable_q",
@@ -281,13 +281,20 @@ def test_half_precision_comes_in_and_float32_goes_out() -> None:
         (lambda: SliCQT(make_scale("bark", 40, 60.0, 7500.0), RATE, 2048, 1026), "transition_samples: an even number"),
         (lambda: SliCQT(make_scale("bark", 40, 60.0, 7500.0), 0), "sample_rate: above 0 Hz, got 0"),
         (lambda: NSGT(make_scale("bark", 9, 90.0, 7500.0), 900, math.nan), "sample_rate: above 0 Hz, got nan"),
-        (lambda: NSGT(make_scale("bark", 9, 90.0, 7500.0), 0, RATE), "samples: at least 1, got 0"),
+        (lambda: NSGT(make_scale("bark", 9, 90.0, 7500.0), 0, RATE), "samples: a whole number from 1, got 0"),
+        (lambda: NSGT(make_scale("bark", 9, 90.0, 7500.0), 900.0, RATE), "samples: a whole number from 1, got 900.0"),
+        (lambda: SliCQT(make_scale("bark", 9, 90.0, 7500.0), RATE, 2048.0), "slice_samples: a multiple of 4 from 8"),
+        (lambda: make_scale("bark", 9.5, 90.0, 7500.0), "num_bands: a whole number from 2, got 9.5"),
+        (lambda: multi_resolution_scale(90.0, [(900.0, 0)]), "pieces: at least one band in each, got 0 up to 900 Hz"),
+        (lambda: multi_resolution_scale(90.0, [(80.0, 2)]), "rising frequencies are needed, got 90 Hz before 85 Hz"),
         (lambda: NSGT(make_scale("bark", 9, 90.0, 7500.0), 900, RATE)(torch.zeros(899)), r"\(..., 900\) is needed"),
     ],
 )
 def test_what_cannot_be_is_refused(build, message) -> None:
     with pytest.raises(ValueError, match=message):
         build()
+    with pytest.raises(TypeError, match="centres_hz: a tuple of frequencies is needed, got list"):
+        Scale("list", [100.0, 200.0])
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -100,11 +100,14 @@ def test_every_scale_is_a_front_end(scale) -> None:
     [
         ({"magnitude_floor": 0}, "magnitude_floor must be positive; got 0"),
         ({"high_share": 1.0}, "high_share must be between 0 and 1; got 1.0"),
-        ({"num_bands": 1}, "num_bands: at least 2, got 1"),
+        ({"num_bands": 1}, "num_bands: a whole number from 2, got 1"),
+        ({"num_bands": "two"}, "num_bands: a whole number from 2, got 'two'"),
+        ({"num_bands": 200_000}, "num_bands must be at most 4096; got 200000"),
         ({"scale": "erb"}, "one of bark, constant_q, linear, mel, variable_q"),
         ({"scale": "variable_q"}, "offset_hz: above 0 Hz for variable_q, got 0"),
         ({"offset_hz": 30.0}, "offset_hz: only variable_q has one, got 30 for bark"),
-        ({"oversampling": 0}, "oversampling: at least 1, got 0"),
+        ({"oversampling": 0}, "oversampling: a whole number from 1, got 0"),
+        ({"oversampling": 1.5}, "oversampling: a whole number from 1, got 1.5"),
         ({"fft_sizes": [512]}, "front end nsgt takes floor_gradient, scale, num_bands"),
     ],
 )

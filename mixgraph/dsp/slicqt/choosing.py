@@ -16,13 +16,16 @@ from torch import Tensor
 
 from mixgraph.dsp.slicqt.frame import Raster
 from mixgraph.dsp.slicqt.ragged import RaggedSpectrum
-from mixgraph.dsp.slicqt.scales import MULTI_RESOLUTION, Scale, make_scale
+from mixgraph.dsp.slicqt.scales import Scale, make_scale, multi_resolution_scale
 from mixgraph.dsp.slicqt.transforms import SliCQT, fitting_slice
 
 SCALE_NAMES = ("bark", "mel", "constant_q", "variable_q", "linear", "multi_resolution")
 RASTERS: tuple[Raster, ...] = ("power_of_two", "ragged")
 NUM_BANDS, LOW_HZ, OFFSET_HZ = (24, 512), (15.0, 150.0), (5.0, 500.0)
 """Ranges of what is tried: number of bands, centre of the lowest one, and offset of variable Q; all logarithmic."""
+
+MULTI_RESOLUTION = ((400.0, 128), (1200.0, 128), (4000.0, 128), (12000.0, 128), (22050.0, 64))
+"""The highest frequency of each linear piece in Hz, and its bands."""
 
 STFT_WINDOW, STFT_HOP = 4096, 1024
 _MOST_DRAWS = 10000
@@ -72,15 +75,10 @@ class TransformSettings:
 
 
 def _multi_resolution(num_bands: int, low_hz: float) -> tuple[float, ...]:
-    """The centres of linear pieces that end, and share out the bands, as in `MULTI_RESOLUTION`, with no gap between."""
-    total = sum(count for _, _, count in MULTI_RESOLUTION)
-    centres, end = [low_hz], low_hz
-    for _, high_hz, count in MULTI_RESOLUTION:
-        size = max(2, round(count * num_bands / total))
-        step = (high_hz - end) / size
-        centres += [end + step * i for i in range(1, size + 1)]
-        end = high_hz
-    return tuple(centres)
+    """The centres of the pieces of `MULTI_RESOLUTION`, among which the bands are shared out as there."""
+    total = sum(count for _, count in MULTI_RESOLUTION)
+    pieces = [(high_hz, max(2, round(count * num_bands / total))) for high_hz, count in MULTI_RESOLUTION]
+    return multi_resolution_scale(low_hz, pieces).centres_hz
 
 
 PUBLISHED = TransformSettings("bark", 262, 32.9)

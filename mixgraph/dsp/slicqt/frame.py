@@ -100,12 +100,12 @@ def make_frame(
 def _check(length: int, sample_rate: int, scale: Scale, raster: Raster, oversampling: int) -> None:
     if not 0 < sample_rate < np.inf:
         raise ValueError(f"sample_rate: above 0 Hz, got {sample_rate}")
-    if length < 4 or length % 2:
+    if not isinstance(length, int) or length < 4 or length % 2:
         raise ValueError(f"length: an even number of samples from 4, got {length}")
     if raster not in get_args(Raster):
         raise ValueError(f"raster: one of {', '.join(get_args(Raster))}, got {raster!r}")
-    if oversampling < 1:
-        raise ValueError(f"oversampling: at least 1, got {oversampling}")
+    if not isinstance(oversampling, int) or oversampling < 1:
+        raise ValueError(f"oversampling: a whole number from 1, got {oversampling!r}")
     if scale.centres_hz[-1] >= sample_rate / 2:
         raise ValueError(
             f"scale: its bands end below half the sample rate ({sample_rate / 2:g} Hz), got one at "

@@ -25,6 +25,8 @@ class Scale:
 
     def __post_init__(self) -> None:
         centres = self.centres_hz
+        if not isinstance(centres, tuple):
+            raise TypeError(f"centres_hz: a tuple of frequencies is needed, got {type(centres).__name__}")
         if not centres or not all(math.isfinite(hertz) and hertz > 0 for hertz in centres):
             raise ValueError(f"scale: frequencies above 0 Hz are needed, got {list(centres[:8])}")
         falling = next((i for i in range(1, len(centres)) if centres[i] <= centres[i - 1]), None)
@@ -75,8 +77,8 @@ def make_scale(name: str, num_bands: int, low_hz: float, high_hz: float, offset_
     names = sorted([*SCALES, "variable_q"])
     if name not in names:
         raise ValueError(f"scale: one of {', '.join(names)}, got {name!r}")
-    if num_bands < 2:
-        raise ValueError(f"num_bands: at least 2, got {num_bands}")
+    if not isinstance(num_bands, int) or num_bands < 2:
+        raise ValueError(f"num_bands: a whole number from 2, got {num_bands!r}")
     if not 0 < low_hz < high_hz < math.inf:
         raise ValueError(f"low_hz, high_hz: 0 < low_hz < high_hz is needed, got {low_hz:g} and {high_hz:g}")
     if name == "variable_q":
@@ -90,20 +92,23 @@ def make_scale(name: str, num_bands: int, low_hz: float, high_hz: float, offset_
     return Scale(name, tuple(centres.tolist()))
 
 
-MULTI_RESOLUTION = (
-    (1.0, 400.0, 128),
-    (401.0, 1200.0, 128),
-    (1201.0, 4000.0, 128),
-    (4001.0, 12000.0, 128),
-    (12001.0, 22050.0, 64),
-)
-
-
-def multi_resolution_scale(pieces: Sequence[tuple[float, float, int]] = MULTI_RESOLUTION) -> Scale:
-    """Linear pieces of different spacing one after the other: several STFTs, each on a part of the spectrum.
+def multi_resolution_scale(low_hz: float, pieces: Sequence[tuple[float, int]]) -> Scale:
+    """Linear pieces, each from where the one before it ends: several STFTs, each on a part of the spectrum.
 
     Args:
-        pieces: (lowest Hz, highest Hz, bands), from low to high.
+        low_hz: centre of the lowest band.
+        pieces: (highest Hz, bands behind the end of the piece before it), from low to high.
+
+    Raises:
+        ValueError: frequencies that do not rise, or a piece without bands.
+
+    >>> multi_resolution_scale(100.0, [(400.0, 3), (1200.0, 2)]).centres_hz
+    (100.0, 200.0, 300.0, 400.0, 800.0, 1200.0)
     """
-    centres = [hertz for low, high, num_bands in pieces for hertz in np.linspace(low, high, num_bands).tolist()]
+    centres = [low_hz]
+    for high_hz, num_bands in pieces:
+        if num_bands < 1:
+            raise ValueError(f"pieces: at least one band in each, got {num_bands} up to {high_hz:g} Hz")
+        start = centres[-1]
+        centres += [start + (high_hz - start) * i / num_bands for i in range(1, num_bands + 1)]
     return Scale("multi_resolution", tuple(centres))

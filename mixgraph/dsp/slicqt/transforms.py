@@ -262,8 +262,8 @@ class NSGT(_Transform):
     ) -> None:
         super().__init__()
         self.check_finite = check_finite
-        if samples < 1:
-            raise ValueError(f"samples: at least 1, got {samples}")
+        if not isinstance(samples, int) or samples < 1:
+            raise ValueError(f"samples: a whole number from 1, got {samples!r}")
         self.samples = samples
         length = max(4, samples + samples % 2)
         self.bands = _Bands(length, sample_rate, scale, raster, oversampling, least_window, transition=0)
@@ -343,8 +343,8 @@ class SliCQT(_Transform):
         self.check_finite = check_finite
         if slice_samples is None:
             slice_samples = fitting_slice(scale, sample_rate, raster)
-        if slice_samples < 8 or slice_samples % 4:
-            raise ValueError(f"slice_samples: a multiple of 4 from 8, got {slice_samples}")
+        if not isinstance(slice_samples, int) or slice_samples < 8 or slice_samples % 4:
+            raise ValueError(f"slice_samples: a multiple of 4 from 8, got {slice_samples!r}")
         if transition_samples is None:
             transition_samples = slice_samples // 8 * 2
         if transition_samples % 2 or not 2 <= transition_samples <= slice_samples // 2:
