@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
         )
     lines = [*demixed.notes]
     if demixed.distance_db is not None:
-        lines.append(f"the stems' sum differs from the mix by {demixed.distance_db:.1f} dB of its level")
+        lines.append(f"the stems' sum differs from the mix by {demixed.distance_db:.1f} dB relative to the mix")
     seconds = demixed.samples / demixed.sample_rate
     lines.append(f"{demixed.folder}: {', '.join(demixed.files.values())}: {seconds:.1f} s at {demixed.sample_rate} Hz")
     for line in lines:

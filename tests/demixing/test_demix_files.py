@@ -11,6 +11,7 @@ import torch
 from mixgraph.cli.commands import run
 from mixgraph.demixing import Demixer, DemixerTransform, NetworkSettings
 from mixgraph.demixing.files import demix_file, read_gains
+from mixgraph.demixing.stretches import separate_pieces
 from mixgraph.songs import read_audio, write_audio
 from mixgraph.songs.wav_writer import WavWriter
 
@@ -82,6 +83,22 @@ def test_stems_have_the_rate_and_length_of_the_file_whatever_that_of_the_network
     stem = read_audio(tmp_path / "stems" / "bass.wav", 8000)
     inner = slice(400, -400)
     assert float((stem - whole[2])[:, inner].abs().max()) < 1e-3 * float(whole.abs().max())
+
+
+def test_no_more_is_read_ahead_than_a_stretch_depends_on() -> None:
+    demixer, read, ahead = make_demixer(), 0, []
+
+    def pieces():
+        nonlocal read
+        for _ in range(200):
+            read += 100
+            yield torch.randn(2, 100)
+
+    for start, stretch in separate_pieces(demixer, pieces(), seconds=0.064):
+        ahead.append(read - start)
+        assert stretch.shape == (4, 2, min(512, 20000 - start))
+    assert len(ahead) == 40
+    assert max(ahead) < 512 + demixer.context_samples + 100
 
 
 def test_silence_and_a_mix_shorter_than_a_slice(tmp_path: Path) -> None:
