@@ -102,7 +102,7 @@ class DemixerOptimizer:
         clip_norm: the norm to which larger gradients are clipped.
     """
 
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 1e-5
     warm_up_steps: int = 50
     decay_steps: int = 0

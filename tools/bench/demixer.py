@@ -49,6 +49,7 @@ PUBLISHED: dict[str, Any] = {
     "masks": "sigmoid",
     "magnitude_power": 1.0,
     "wiener": "always",
+    "optimizer": DemixerOptimizer(learning_rate=1e-3),  # its own
     "losses": DemixerLosses(mask_sum=1.0, waveform=0.0, weighting="blocks"),
 }
 REALTIME = DemixerTransform("mel", 32, 115.5, slice_samples=2048)
@@ -229,7 +230,7 @@ def train(options: argparse.Namespace) -> None:
         data.validation_songs,
         options.minutes,
         options.every,
-        options.learning_rate,
+        options.learning_rate or module.optimizer_settings.learning_rate,
     )
     trainer = L.Trainer(
         accelerator="cpu",
@@ -338,7 +339,7 @@ def main(arguments: Sequence[str]) -> None:
     training.add_argument("--every", type=float, default=5.0)
     training.add_argument("--seed", type=int, default=0)
     training.add_argument("--speeds", type=float, nargs="+", default=SPEEDS, help="see StemData (%(default)s)")
-    training.add_argument("--learning-rate", type=float, default=DemixerOptimizer().learning_rate)
+    training.add_argument("--learning-rate", type=float, help="that of the row's settings if left out")
     training.add_argument("--name", help="of the row in the file of scores")
     training.add_argument("--change", help="settings that differ from the row's, as JSON")
     timing = commands.add_parser("steps")
