@@ -181,6 +181,28 @@ def test_the_keyboard_moves_through_the_excerpt_and_chooses_a_loop(wait, open_pa
 
 
 @pytest.mark.long
+def test_keys_play_and_switch_wherever_the_focus_is(wait, open_page, tmp_path) -> None:
+    write_page(tmp_path / "page.html", console_material("ecg"))
+    page = open_page(tmp_path / "page.html")
+    page.get_by_role("button", name="Play", exact=True).click()
+    wait(page, "mixgraphPlayer.playing")
+    page.keyboard.press("2")
+    wait(page, "mixgraphPlayer.name === 'found'")
+    page.locator("g.node[data-type=equalizer]").first.focus()
+    page.keyboard.press("3")
+    wait(page, "mixgraphPlayer.name === 'dry'")
+    page.keyboard.press("Space")
+    wait(page, "!mixgraphPlayer.playing")
+    page.locator("#inspector input[data-setting=wet]").focus()
+    page.keyboard.press("1")
+    page.keyboard.press("Space")
+    wait(page, "mixgraphPlayer.playing && mixgraphPlayer.name === 'target'")
+    page.get_by_role("button", name="Difference", exact=True).focus()
+    page.keyboard.press("Space")
+    wait(page, "mixgraphPlayer.playing && mixgraphPlayer.name === 'difference'")
+
+
+@pytest.mark.long
 def test_the_panel_draws_what_is_moved(wait, open_page, tmp_path) -> None:
     write_page(tmp_path / "page.html", console_material("ecgdr"))
     page = open_page(tmp_path / "page.html")

@@ -92,8 +92,8 @@ function startListening(data) {
     if (!audio.target && buttons.length) player.name = buttons[0].dataset.name;
     bar.append(make("div", { class: "row" }, button, time, ...buttons, ...(parts ? parts.elements : []), flag("Level-matched", "matched", () => player.refresh()), flag("Loop", "looping", () => { if (player.playing) player.play(number).catch(failed); }), said));
     document.addEventListener("keydown", (e) => {
-      if (e.target.closest("button,select,input,g.node") || e.ctrlKey || e.metaKey || e.altKey) return;
-      if (e.key === " ") { e.preventDefault(); toggle(); }
+      if (e.defaultPrevented || e.ctrlKey || e.metaKey || e.altKey || e.target.closest("select,input:not([type=range])")) return;
+      if (e.key === " ") { if (e.target.closest("button,summary,a")) return; e.preventDefault(); toggle(); }
       const b = [...buttons, ...(parts ? parts.buttons : [])][Number(e.key) - 1]; if (b) b.click();
     });
     const tick = () => { if (player.playing) { update(); player.watch(); } requestAnimationFrame(tick); }; tick();
