@@ -16,16 +16,20 @@ Array = NDArray[np.float64]
 
 MOST_BANDS = 8
 LOWEST_HZ, HIGHEST_HZ = 40.0, 15000.0
-"""The range in which a curve is fitted, and in which errors are stated."""
+"""The range in which errors are stated."""
+_FIRST_HZ, _LAST_HZ, _OUTSIDE = 20.0, 20000.0, 0.5
+"""The range in which curves are fitted, and the weight of errors beyond the stated range: bands must not run away."""
 _POINTS_PER_OCTAVE = 48
 _BLUR = 16
 """Points, a third of an octave: errors are averaged over so many before they are squared."""
-_GOOD_DB = 0.01
+_GOOD_DB = 0.015
 """Root mean square of the error at which no further band is added."""
 _LEAST_SHARE, _LEAST_DB, _ROUGH_SHARE = 0.15, 0.01, 0.15
 """Rise of the error's root mean square that bands are not kept for: a share of it, dB, or a share of the curve's
 roughness, which no band makes."""
-_ROUGH_DB, _ROUNDS = 0.1, 4
+_FINE, _ROUGH_DB = 4, 0.1
+"""A curve is smooth whose detail within so many points has so little root mean square: bands can make all of it."""
+_ROUNDS = 2
 """A smooth curve is tried so often more, from fewer bands, until it is met."""
 _OTHER_SHELF: dict[Kind, Kind] = {"low shelf": "high shelf", "high shelf": "low shelf"}
 _MOST_DB = 18.0
@@ -76,26 +80,38 @@ class BandFit:
     fitted_db: Array
 
     @property
+    def highest_hz(self) -> float:
+        """The highest frequency at which errors are stated; the lowest is `LOWEST_HZ`."""
+        return float(self.hertz[_is_stated(self.hertz)][-1])
+
+    @property
     def rms_error_db(self) -> float:
-        """Root mean square of the error in dB, each octave with the same weight."""
-        return float(np.sqrt(np.mean((self.fitted_db - self.curve_db) ** 2)))
+        """Root mean square of the error in dB from 40 Hz to 15 kHz, each octave with the same weight."""
+        return float(np.sqrt(np.mean(self._error**2)))
 
     @property
     def max_error_db(self) -> float:
-        """The largest error in dB."""
-        return float(np.abs(self.fitted_db - self.curve_db).max())
+        """The largest error in dB from 40 Hz to 15 kHz."""
+        return float(np.abs(self._error).max())
 
     @property
     def third_octave_error_db(self) -> float:
         """The largest error in dB of the means over a third of an octave, which is near what is heard of it."""
-        return float(np.abs(_blurred(self.fitted_db - self.curve_db)).max())
+        return float(np.abs(_blurred(self._error)).max())
+
+    @property
+    def _error(self) -> Array:
+        return (self.fitted_db - self.curve_db)[_is_stated(self.hertz)]
+
+
+def _is_stated(hertz: Array) -> NDArray[np.bool_]:
+    return np.asarray((hertz >= LOWEST_HZ * (1 - 1e-9)) & (hertz <= HIGHEST_HZ * (1 + 1e-9)))
 
 
 def fit_hertz(sample_rate: int) -> Array:
-    """Returns the frequencies at which curves are fitted: 48 an octave from 40 Hz to 15 kHz, or 45 % of the rate."""
-    highest = min(HIGHEST_HZ, 0.45 * sample_rate)
-    count = 1 + round(_POINTS_PER_OCTAVE * float(np.log2(highest / LOWEST_HZ)))
-    return np.geomspace(LOWEST_HZ, highest, count)
+    """Returns the frequencies at which curves are fitted: 48 an octave from 20 Hz to 20 kHz, or 45 % of the rate."""
+    octaves = float(np.log2(min(_LAST_HZ, 0.45 * sample_rate) / _FIRST_HZ))
+    return np.asarray(_FIRST_HZ * 2 ** (np.arange(1 + int(octaves * _POINTS_PER_OCTAVE)) / _POINTS_PER_OCTAVE))
 
 
 def coefficients(band: Band, sample_rate: int) -> tuple[Array, Array]:
@@ -120,8 +136,8 @@ def fit_bands(curve_db: Array, sample_rate: int, most: int = MOST_BANDS) -> Band
 
     The error is averaged over thirds of an octave before it is squared, unless the curve is smooth: narrow peaks that
     are left over from training are not chased. A band is added where it takes most of the error away, and all bands are
-    fitted anew, until the error's root mean square is 0.01 dB or there are `most`; then bands are taken away again that
-    make less than the curve's own roughness. There is one shelf of each kind at most.
+    fitted anew, until the error's root mean square is 0.015 dB or there are `most`; then bands are taken away again
+    that make less than the curve's own roughness. There is one shelf of each kind at most.
 
     Args:
         curve_db: the curve in dB at `fit_hertz(sample_rate)`.
@@ -136,16 +152,13 @@ def fit_bands(curve_db: Array, sample_rate: int, most: int = MOST_BANDS) -> Band
         raise ValueError(f"curve_db: {len(hertz)} finite levels in dB are needed, got shape {curve_db.shape}")
     search = _Search(hertz, curve_db.astype(np.float64), sample_rate)
     best = search.grown(search.fitted((), np.array([curve_db.mean()])), most)
-    rough = search.roughness(best)
-    best = search.thinned(best, max(_LEAST_SHARE * best.rms, _LEAST_DB, _ROUGH_SHARE * rough))
-    if rough < _ROUGH_DB:
-        search.is_smooth = True
-        tried = best = search.fitted(best.kinds, best.values)
-        for _ in range(_ROUNDS):
-            if best.rms <= _GOOD_DB:
-                break
-            tried = search.thinned(search.grown(search.thinned(tried, math.inf, 2), most), _LEAST_DB)
-            best = min(best, tried, key=lambda found: found.rms)
+    best = search.thinned(best, max(_LEAST_SHARE * best.rms, _LEAST_DB, _ROUGH_SHARE * search.roughness(best)))
+    tried = best
+    for _ in range(_ROUNDS if search.is_smooth else 0):
+        if best.rms <= _GOOD_DB:
+            break
+        tried = search.thinned(search.grown(search.thinned(tried, math.inf, 2), most), _LEAST_DB)
+        best = min(best, tried, key=lambda found: found.rms)
     return search.result(best)
 
 
@@ -166,14 +179,16 @@ class _Search:
 
     def __init__(self, hertz: Array, curve_db: Array, sample_rate: int) -> None:
         self.hertz, self.curve, self.rate = hertz, curve_db, sample_rate
-        self.is_smooth = False
+        detail = curve_db - _blurred(curve_db, _FINE)
+        self.is_smooth = bool(np.sqrt(np.mean(detail**2)) < _ROUGH_DB)
+        self.weight = np.where(_is_stated(hertz), 1.0, _OUTSIDE)
         self.squares = _squares(hertz, sample_rate)
         centres = hertz[:: _POINTS_PER_OCTAVE // 6]
         self.starts, self.shapes = {}, {}
         for kind, qs in _TEMPLATE_Q.items():
             starts = np.array([(hz, _TEMPLATE_DB, q) for hz in centres for q in qs])
             shapes = _blurred(_levels_db((kind,) * len(starts), starts.T, self.squares, sample_rate))
-            self.starts[kind], self.shapes[kind] = starts, shapes - shapes.mean(axis=1, keepdims=True)
+            self.starts[kind], self.shapes[kind] = starts, self.weight * (shapes - shapes.mean(axis=1, keepdims=True))
 
     def levels(self, kinds: Kinds, values: Array) -> Array:
         """Returns the curve of each band, (bands, frequencies)."""
@@ -185,12 +200,12 @@ class _Search:
         return self.weighed(values[0] + self.levels(kinds, values).sum(axis=0) - self.curve)
 
     def weighed(self, error: Array) -> Array:
-        return error if self.is_smooth else _blurred(error)
+        return self.weight * (error if self.is_smooth else _blurred(error))
 
     def roughness(self, found: _Found) -> float:
         """Returns the root mean square of what is narrower than a third of an octave in the error."""
         error = found.values[0] + self.levels(found.kinds, found.values).sum(axis=0) - self.curve
-        return float(np.sqrt(np.mean((error - _blurred(error)) ** 2)))
+        return 0.0 if self.is_smooth else float(np.sqrt(np.mean((error - _blurred(error)) ** 2)))
 
     def slopes(self, kinds: Kinds, values: Array) -> Array:
         """Returns the derivatives of the error by the values, (frequencies, values)."""
@@ -275,11 +290,11 @@ class _Search:
         return BandFit(in_order, gain_db, self.rate, self.hertz, self.curve, fitted)
 
 
-def _blurred(levels: Array) -> Array:
-    """Returns means over a third of an octave, (..., frequencies), narrower ones at both ends."""
+def _blurred(levels: Array, width: int = _BLUR) -> Array:
+    """Returns means over a third of an octave, (..., frequencies), or so many points; over fewer at both ends."""
     sums = np.concatenate((np.zeros_like(levels[..., :1]), np.cumsum(levels, axis=-1)), axis=-1)
     place = np.arange(levels.shape[-1])
-    low, high = np.maximum(place - _BLUR // 2, 0), np.minimum(place + _BLUR // 2 + 1, levels.shape[-1])
+    low, high = np.maximum(place - width // 2, 0), np.minimum(place + width // 2 + 1, levels.shape[-1])
     return np.asarray((sums[..., high] - sums[..., low]) / (high - low))
 
 

@@ -11,7 +11,8 @@ from mixgraph.report.drawing.draw import figure_bytes, printable
 from mixgraph.report.drawing.palette import INK, QUIET
 
 _CURVE, _FITTED = "#0072B2", "#D55E00"
-_TICKS = {50: "50", 100: "100", 200: "200", 500: "500", 1000: "1k", 2000: "2k", 5000: "5k", 10000: "10k"}
+_TICKS = {20: "20", 50: "50", 100: "100", 200: "200", 500: "500"}
+_TICKS |= {1000: "1k", 2000: "2k", 5000: "5k", 10000: "10k", 20000: "20k"}
 
 
 def curve_picture(fit: BandFit, title: str) -> bytes:

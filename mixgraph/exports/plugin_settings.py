@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -115,8 +114,11 @@ def read_device(node: NodeSettings, sample_rate: int) -> Device:
     if not node.place.startswith("track "):  # buses are stereo
         settings = [setting for setting in settings if setting.name not in _OF_MONO]
     remarks = [reading.phrase for reading in readings if isinstance(reading, Number) and reading.phrase]
-    fit = _fit(node, kinds.get(Bands), sample_rate) if Response in kinds else None
-    if fit is not None:
+    is_wet, response, wet_bands = is_wet_only(node.values.weight), kinds.get(Response), kinds.get(Bands)
+    fit = None
+    if isinstance(response, Response):
+        own = wet_bands if isinstance(wet_bands, Bands) and is_wet else None
+        fit = _fit(node, response, own, sample_rate)
         settings = [Setting("output_gain_db", "output gain", fit.gain_db, "dB", signed=True), *_of_bands(fit)]
     if isinstance(node.processor, DynamicRangeProcessor):
         settings += _of_dynamics(node)
@@ -124,8 +126,7 @@ def read_device(node: NodeSettings, sample_rate: int) -> Device:
         settings += _of_mix(node)
     if getattr(node.processor, "detector", "energy") == "mid":
         remarks.append("It listens to the sum of both channels, not to their power.")
-    wet_bands = kinds.get(Bands)
-    if isinstance(wet_bands, Bands) and not is_wet_only(node.values.weight):
+    if isinstance(wet_bands, Bands) and not is_wet:
         bands = "; ".join(_band_text(band) for band in _trained_bands(wet_bands))
         remarks.append(f"The same exactly: mix {100 * node.values.weight:.0f} % of {bands}.")
     taps, automation = kinds.get(Taps), kinds.get(Automation)
@@ -220,12 +221,15 @@ def _of_mix(node: NodeSettings) -> Iterator[Setting]:
             yield Setting(f"{name}_db", f"{name} sound", level, "dB", signed=True)
 
 
-def _fit(node: NodeSettings, bands: Any, sample_rate: int) -> BandFit:
-    """Returns bands that make the curve as it acts, with the dry sound; the bands themselves where it has some."""
+def _fit(node: NodeSettings, response: Response, bands: Bands | None, sample_rate: int) -> BandFit:
+    """Returns bands that make a response, the dry sound in it; those of the processor, where it is wet alone."""
     hertz = fit_hertz(sample_rate)
-    wet = frequency_response(node.processor, node.values.parameters, torch.from_numpy(hertz))[0]
-    curve = to_db(blend(node.processor, wet, node.values.weight)).numpy().astype(np.float64)
-    if isinstance(bands, Bands) and is_wet_only(node.values.weight):
+    if node.processor.linear:  # the reading begins at 40 Hz
+        wet = frequency_response(node.processor, node.values.parameters, torch.from_numpy(hertz))[0]
+        curve = to_db(blend(node.processor, wet, node.values.weight)).numpy()
+    else:
+        curve = np.interp(np.log(hertz), response.hertz.log().numpy(), response.levels_db.numpy())
+    if bands is not None:
         trained = _trained_bands(bands)
         return BandFit(trained, 0.0, sample_rate, hertz, curve, bands_db(trained, hertz, sample_rate))
     return fit_bands(curve, sample_rate)

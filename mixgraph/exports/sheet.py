@@ -92,7 +92,7 @@ def _report(node: NodeSettings, device: Device, label: str, report: ExportReport
     if device.fit is not None:
         report.approximated(label, f"its curve, by {len(device.fit.bands)} bands: {_error_text(device.fit)}")
         if node.processor.before:
-            report.approximated(label, "it turns no phase; most plug-ins do")
+            report.approximated(label, "it turns no phase, as a plug-in of linear phase; others turn it")
     if device.echoes:
         report.left_out(label, "the tone of each echo; the export impulses has it")
     if node.processor.late and not device.echoes:
@@ -104,7 +104,7 @@ def _report(node: NodeSettings, device: Device, label: str, report: ExportReport
 
 
 def _error_text(fit: BandFit) -> str:
-    highest = f"{fit.hertz[-1] / 1000:g} kHz"
+    highest = f"{fit.highest_hz / 1000:.0f} kHz"
     return (
         f"{fit.rms_error_db:.2f} dB (rms) and {fit.max_error_db:.1f} dB (at most) away from {LOWEST_HZ:.0f} Hz to "
         f"{highest}, {fit.third_octave_error_db:.1f} dB at most in means over a third of an octave"
@@ -232,8 +232,8 @@ def _device_record(source: ExportSource, device: Device, picture: str | None) ->
             "rms_error_db": device.fit.rms_error_db,
             "max_error_db": device.fit.max_error_db,
             "max_third_octave_error_db": device.fit.third_octave_error_db,
-            "from_hz": float(device.fit.hertz[0]),
-            "to_hz": float(device.fit.hertz[-1]),
+            "from_hz": LOWEST_HZ,
+            "to_hz": device.fit.highest_hz,
         }
         record["picture"] = picture
     if device.echoes:

@@ -69,6 +69,7 @@ def test_a_curve_of_known_bands_is_fitted_back(bands, sample_rate) -> None:
     curve = bands_db(bands, fit_hertz(sample_rate), sample_rate) - 2
     fit = fit_bands(curve, sample_rate)
     assert fit.max_error_db < 0.1
+    assert np.abs(fit.fitted_db - fit.curve_db).max() < 0.3  # from 20 Hz to 20 kHz: bands do not run away
     assert np.abs(fit.gain_db + bands_db(fit.bands, fit.hertz, sample_rate) - fit.fitted_db).max() < 1e-9
     if len(bands) == 1:
         (found,) = fit.bands
@@ -87,9 +88,9 @@ def test_narrow_peaks_are_not_chased_and_the_error_says_so() -> None:
     curve[200] += 10  # one point of 48 in an octave
     fit = fit_bands(curve, 48000, most=1)
     assert fit.bands[0].hertz == pytest.approx(300, rel=0.05)
-    assert fit.max_error_db == pytest.approx(10, abs=0.3)
+    assert fit.max_error_db == pytest.approx(10, abs=0.5)
     assert fit.third_octave_error_db < 0.8
-    assert fit.rms_error_db == pytest.approx(10 / np.sqrt(len(hertz)), rel=0.1)
+    assert fit.rms_error_db == pytest.approx(10 / np.sqrt(((hertz >= 40) & (hertz <= 15000)).sum()), rel=0.1)
 
 
 def test_a_curve_that_is_none_is_refused() -> None:
