@@ -29,7 +29,7 @@ from mixgraph.system.files import write_atomically
 from tools.bench.machine import measured
 
 CONFIG = "configs/demixer_realtime.yaml"
-CHUNKS = (256, 1024)
+CHUNKS = (256, 512, 1024)
 _WARM_UP = 20  # chunks that are not counted
 
 
