@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from callbacks import IterativePruning, ResultFolder, SearchProgress, TimeBudget
-    from datamodules import GraphShards, SongData
+    from datamodules import BlindData, GraphShards, SongData
     from datamodules.synthetic import SyntheticSongData
     from mixgraph.graph import MixGraph, build_console
     from mixgraph.render import render_song
@@ -32,6 +32,7 @@ _WHERE = {
     "render_song": "mixgraph.render",
 }
 _BESIDE = {
+    "BlindData": "datamodules",
     "GraphShards": "datamodules",
     "IterativePruning": "callbacks",
     "ResultFolder": "callbacks",
@@ -42,6 +43,7 @@ _BESIDE = {
 }
 
 __all__ = [
+    "BlindData",
     "ConsoleModule",
     "FoundGraph",
     "GraphShards",

@@ -39,6 +39,7 @@ STEMS = {"vocals": ("lead",), "drums": ("kick", "snare", "hats"), "bass": ("bass
 LEAKAGES_DB = (None, -20.0, -10.0, -5.0)
 _LOUD_DB, _WIDE_DB = 8.0, 6.0  # the most that a gain is off the reference, and that channels are apart
 _LEAST_WIDE_DB = 1.5
+_WARM_UP = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,7 @@ class KnownMix:
     widths_db: Mapping[str, float]
 
 
-def make_known_mix(seed: int, seconds: float = 8.0, sample_rate: int = RATE) -> KnownMix:
+def make_known_mix(seed: int, seconds: float = 6.0, sample_rate: int = RATE) -> KnownMix:
     """Makes four stems from formulas and places them; the same arguments give the same samples."""
     generator = torch.Generator().manual_seed(seed)
     sheet = make_sheet(round(seconds * sample_rate), sample_rate, generator)
@@ -118,11 +119,17 @@ def run_one(folder: Path, seed: int, leakage_db: float | None, steps: int, stage
     for name, stem in leaked(known.stems, leakage_db).items():
         write_audio(folder / "stems" / f"{name}.wav", stem, RATE)
     data = BlindData(
-        str(folder), str(folder / "stems"), normalised=str(folder / "song"), steps_per_stage=steps, cache_dir=None
+        str(folder),
+        str(folder / "stems"),
+        normalised=str(folder / "song"),
+        steps_per_stage=steps,
+        warm_up_seconds=_WARM_UP,
+        scored_seconds=2.0,
+        cache_dir=None,
     )
-    console = ConsoleModule(track_chain="esg", subgroup_chain="", sample_rate=RATE)
-    pruning = IterativePruning(console_stages=stages, rounds=rounds)
-    search(console, data, [pruning, ResultFolder(str(folder / "result"))], stages=pruning.num_stages)
+    console = ConsoleModule(track_chain="eg", subgroup_chain="", sample_rate=RATE, warm_up_seconds=_WARM_UP)
+    pruning = IterativePruning(console_stages=stages, rounds=rounds, leave_one_out=False)
+    search(console, data, [pruning, ResultFolder(str(folder / "result"), page=False)], stages=pruning.num_stages)
     return {"seed": seed, "leakage_db": leakage_db, **judge(folder / "result", known)}
 
 
@@ -130,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the benchmark; returns its exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    parser.add_argument("--songs", type=int, default=3, help="number of songs (3)")
+    parser.add_argument("--songs", type=int, default=2, help="number of songs (2)")
     parser.add_argument("--steps", type=int, default=20, help="steps of a stage (20)")
     parser.add_argument("--stages", type=int, default=4, help="stages before pruning (4)")
     parser.add_argument("--rounds", type=int, default=1, help="rounds of pruning (1)")
