@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from mixgraph import ConsoleModule, load_result
 from mixgraph.blind import BlindSource, make_blind_song, read_reference
 from mixgraph.blind.normalise import loudness
 from mixgraph.blind.stems import find_stem_files, instrument_of
+from mixgraph.demixing import Demixer, DemixerTransform, NetworkSettings
 from mixgraph.report.verdict import what_tracks_are
 from mixgraph.search import search
 from mixgraph.songs import load_song, read_audio, write_audio
@@ -200,3 +203,47 @@ def test_a_search_from_a_mix_alone_says_what_its_graph_is_and_finds_sides(song: 
     assert sides["bass"] > 1.2 > 1 / 1.2 > sides["drums"]
     assert yaml.safe_load((data.paths[0] / "song.yaml").read_text())["reference_state"].endswith("of 3 songs")
     assert data.settings_of_song()["path"] == str(data.paths[0])
+
+
+def test_a_demixer_makes_the_stems(song: Path, tmp_path: Path) -> None:
+    transform = DemixerTransform(num_bands=14, low_hz=150.0, slice_samples=256, sample_rate=RATE)
+    torch.manual_seed(0)
+    demixer = Demixer(INSTRUMENTS, transform, network=NetworkSettings(6, 3, 2)).eval()
+    content: dict = {"state_dict": demixer.state_dict()}
+    demixer.on_save_checkpoint(content)
+    torch.save(content, tmp_path / "demixer.ckpt")
+    source = BlindSource(song, demixer=tmp_path / "demixer.ckpt")
+    made = make_blind_song(source, tmp_path / "song", RATE)
+    assert sorted(path.stem for path in (made.folder / "tracks").iterdir()) == sorted(INSTRUMENTS)
+    assert not any("do not sum to the mix" in note for note in made.notes)  # softmax masks do
+    assert "an earlier run" in make_blind_song(source, tmp_path / "song", RATE).notes[-1]
+
+
+@pytest.mark.long
+def test_the_command_from_a_mix_to_a_result_that_is_repeated_exported_and_shown(song: Path, tmp_path: Path) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess:
+        line = [sys.executable, "-m", "mixgraph", *words]
+        return subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    small = ["--data.steps_per_stage=2", "--data.scored_seconds=1", "--pruning.console_stages=1", "--pruning.rounds=1"]
+    words = ["fit", "--config", "blind.yaml", "--data.path", str(song), f"--data.sample_rate={RATE}"]
+    trapped = run(*words, "--data.stems", str(song / "stems"), "--data.reference=none")
+    assert trapped.returncode == 1
+    assert "the best graph is the empty one" in trapped.stderr
+    done = run(*words, "--data.stems", str(song / "stems"), *small, "--model.track_chain=eg")
+    assert done.returncode == 0, done.stderr
+    assert "never the graph of its engineer" in done.stdout + done.stderr
+    result = tmp_path / "results" / "my_song"
+    saved = yaml.safe_load((result / "config.yaml").read_text())["data"]
+    assert saved["path"] == "../../normalised_stems/my_song"
+    assert "class_path" not in saved
+    assert "What this is" in (result / "report.html").read_text()
+    for command in (
+        ["fit", "--config", "results/my_song/config.yaml", "--result.path=again"],
+        ["export", "results/my_song", "--to", "sheet", "--out", "sheet"],
+        ["report", "results/my_song", "--out", "page.html"],
+    ):
+        done = run(*command)
+        assert done.returncode == 0, (command, done.stderr)
+    graphs = [(folder / "graph.json").read_bytes() for folder in (result, tmp_path / "again")]
+    assert graphs[0] == graphs[1]
