@@ -107,7 +107,9 @@ def _chain(graph: MixGraph, processors: Processors, head: int, labels: Mapping[i
             if nodes or any(node == start for node, _ in end.ends) or (start is None and end.processor == head):
                 arrival = max((late[node] for node, _ in end.ends), default=0)
                 stretches.append(Stretch(start, end, nodes, arrival - (0 if start is None else late[start])))
-    place = graph.label(head).rpartition(": ")[0] or graph.label(head)
+    place = graph.label(head)
+    if graph.types[head] not in AUXILIARY:
+        place = place.rpartition(": ")[0]  # a chain that begins with a processor: the name of that is no part of it
     total = max((late[node] for s in stretches if s.end.processor is None for node, _ in s.end.ends), default=0)
     return Chain(head, place, tuple(stretches), tuple(curved), total)
 

@@ -71,9 +71,11 @@ def detect_layout(folder: Path) -> str:
     content = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) or "an empty folder"
     loose = any(is_audio_file(path) for path in folder.iterdir())
     hint = (
-        ". HINT: put the dry tracks into a folder tracks/, and the finished mix beside it as mix.wav" if loose else ""
+        "put the dry tracks into a folder tracks/, and the finished mix beside it as mix.wav"
+        if loose
+        else "for other folders, --mix FILE --tracks FOLDER name the mix and the folder of the dry tracks"
     )
-    raise ValueError(f"{folder}: the mark of a layout expected ({marks}), got {content}{hint}")
+    raise ValueError(f"{folder}: the mark of a layout expected ({marks}), got {content}. HINT: {hint}")
 
 
 def song_files(path: str | Path, layout: str = "auto", subgrouping: str = "auto") -> SongFiles:

@@ -202,3 +202,10 @@ def test_without_tracks_the_rate_is_a_usual_one_and_said(random_graph, tiny_song
     assert soundfile.info(tmp_path / "a" / "01_track kick.wav").samplerate == 48000
     exported = export_result(tmp_path / "r", "impulses", tmp_path / "b", tiny_song)
     assert any(line == "Sample rate: 8000 Hz." for line in exported.lines)
+
+
+def test_names_with_colons_are_whole(tiny_song, random_graph) -> None:
+    found = random_graph(tiny_song, "e", "", {"drums: all": ["kick: in", "hat"]}, master_chain="c")
+    places = [chain.place for chain in find_chains(found)]
+    assert places[:3] == ["track kick: in", "track hat", "subgroup drums: all"]
+    assert all("equalizer" not in place and "compressor" not in place for place in places)

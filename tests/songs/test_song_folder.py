@@ -264,6 +264,13 @@ def test_loose_files_are_told_where_to_go(make):
         song_files(folder)
 
 
+def test_folders_of_other_names_are_told_how_to_name_them(tmp_path):
+    (tmp_path / "Dry").mkdir()
+    (tmp_path / "Mixdown").mkdir()
+    with pytest.raises(ValueError, match=r"got Dry, Mixdown\. HINT: .* --mix FILE --tracks FOLDER"):
+        song_files(tmp_path)
+
+
 def test_names_of_songs_lose_their_accents_only():
     assert slug("Mein Süßes Lied (v2)") == "Mein_Susses_Lied_v2"
     assert slug("Köln – 1.wav") == "Koln_1_wav"
