@@ -29,7 +29,7 @@ from mixgraph.system.files import json_text, write_atomically
 
 RECORD, REMIX = "demix.json", "remix"
 SECONDS = 4.0
-"""Length of a stretch; the default network takes some 300 MB for it."""
+"""Length of a stretch; the default network takes some 350 MB for it."""
 _MARK = "mixgraph demix 1"
 _MOST_DB = 60.0
 Progress = Callable[[float], None]
