@@ -27,6 +27,7 @@ from mixgraph.demixing.files import checkpoint_digest, demix_file
 from mixgraph.demixing.module import load_demixer
 from mixgraph.dsp.resample import resample
 from mixgraph.losses import SongTarget, make_match_loss
+from mixgraph.names import normal_form
 from mixgraph.results.publish import FolderKind, Place, publish_folder
 from mixgraph.songs.audio import write_audio
 from mixgraph.songs.decode import decode
@@ -139,6 +140,8 @@ def make_blind_song(source: BlindSource, out: Path, sample_rate: int, overwrite:
         made_of = _made_of(mix_file, source, reference, [stem.path for stem in files])
         return _publish(_Work(mix_file, files, notes, reference, sample_rate, made_of), out, overwrite)
     assert source.demixer is not None
+    if not source.demixer.is_file():
+        raise FileNotFoundError(f"data.demixer: a checkpoint of a demixer is needed, got no file at {source.demixer}")
     made_of = _made_of(mix_file, source, reference, [source.demixer])
     if (earlier := _earlier(out, made_of)) is not None:
         return earlier
@@ -276,7 +279,7 @@ def _write_texts(
     song = {
         "title": name,
         "reference_state": state,
-        "subgroups": {str(row["stem"]): [f"{row['stem']}.wav"] for row in rows},
+        "subgroups": {normal_form(row["stem"]): [normal_form(f"{row['stem']}.wav")] for row in rows},
     }
     write_atomically(folder / "song.yaml", yaml.safe_dump(song, sort_keys=False, allow_unicode=True).encode())
     record = {

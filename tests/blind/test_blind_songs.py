@@ -164,6 +164,8 @@ def test_what_is_missing_is_refused(song: Path, tmp_path: Path) -> None:
         BlindData(str(tmp_path / "none"), str(song / "stems"))
     with pytest.raises(ValueError, match=r"needed, got bass\.wav, drums\.wav, other\.wav\. HINT: name the file itself"):
         BlindData(str(song / "stems"), str(song / "stems"))
+    with pytest.raises(FileNotFoundError, match=r"data\.demixer: a checkpoint of a demixer is needed, got no file"):
+        make_blind_song(BlindSource(song, demixer=tmp_path / "none.ckpt"), tmp_path / "out", RATE)
     silent = write_song(
         tmp_path / "silent", {name: 0 * audio for name, audio in stems().items()}, sum(stems().values())
     )
@@ -247,3 +249,14 @@ def test_the_command_from_a_mix_to_a_result_that_is_repeated_exported_and_shown(
         assert done.returncode == 0, (command, done.stderr)
     graphs = [(folder / "graph.json").read_bytes() for folder in (result, tmp_path / "again")]
     assert graphs[0] == graphs[1]
+
+
+def test_names_of_files_are_kept_as_they_are(tmp_path: Path) -> None:
+    names = ["1", "yes", "null", "a: b #c", "e\u0301pe\u0301e"]
+    parts = {
+        name: (0.5 + n) * audio for n, (name, audio) in enumerate(zip(names, [*stems().values()] * 2, strict=False))
+    }
+    song = write_song(tmp_path / "song", parts)
+    source = BlindSource(song, song / "stems", stem_names=dict.fromkeys(names, "other"))
+    read = load_song(make_blind_song(source, tmp_path / "out", RATE).folder, RATE)
+    assert sorted(read.tracks) == sorted([*names[:-1], "\u00e9p\u00e9e"])
