@@ -8,7 +8,7 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_info
 
 from mixgraph.blind import BlindSource, make_blind_song
-from mixgraph.blind.song_folder import SHIPPED_REFERENCE, find_mix_file
+from mixgraph.blind.song_folder import SHIPPED_REFERENCE
 from mixgraph.blind.stems import NOT_STEMS
 from mixgraph.songs import Song
 from mixgraph.songs.manifest import slug
@@ -48,18 +48,10 @@ class BlindData(SongData):
         sample_rate: int = 30000,
         **song_settings: Any,
     ) -> None:
-        self.source = BlindSource(
-            Path(path),
-            None if stems is None else Path(stems),
-            None if demixer is None else Path(demixer),
-            stem_names or {},
-            reference,
-        )
+        self.mix_path, self.stems, self.demixer = path, stems, demixer
+        self.stem_names, self.reference, self.overwrite = stem_names or {}, reference, overwrite
         if normalised is None:
-            mix = find_mix_file(Path(path)).resolve()
-            is_named_like_a_mix = mix.stem.casefold() in NOT_STEMS
-            normalised = str(Path("normalised_stems") / slug(mix.parent.name if is_named_like_a_mix else mix.stem))
-        self.overwrite = overwrite
+            normalised = str(Path("normalised_stems") / slug(_name_of(Path(path).resolve())))
         super().__init__(
             path=normalised, layout="folder", subgrouping="auto", mix=None, sample_rate=sample_rate, **song_settings
         )
@@ -69,7 +61,27 @@ class BlindData(SongData):
         return {name: value for name, value in self.settings.items() if name != "seed"}
 
     def read(self) -> tuple[Song, ...]:
-        song = make_blind_song(self.source, self.paths[0], self.sample_rate, self.overwrite)
+        """Writes the song of normalised stems, and reads it.
+
+        Raises:
+            FileExistsError, FileNotFoundError, ValueError: see `mixgraph.blind.make_blind_song`.
+        """
+        # Not before, for what is wrong is told in a line here, and in many by the parser that makes this object.
+        source = BlindSource(
+            Path(self.mix_path),
+            None if self.stems is None else Path(self.stems),
+            None if self.demixer is None else Path(self.demixer),
+            self.stem_names,
+            self.reference,
+        )
+        song = make_blind_song(source, self.paths[0], self.sample_rate, self.overwrite)
         for note in song.notes:
             rank_zero_info(note)
         return super().read()
+
+
+def _name_of(path: Path) -> str:
+    """The name of a song: its folder's, or that of the file of its mix, where that is not just called a mix."""
+    if not path.is_file():
+        return path.name
+    return path.parent.name if path.stem.casefold() in NOT_STEMS else path.stem
