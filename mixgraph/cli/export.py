@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     settings = ExportSettings(
         sample_rate=int(options.sample_rate) if options.sample_rate.isdecimal() else options.sample_rate,
         bits=options.bits,
-        allow_changed=options.allow_changed,
+        allow_changed=options.changed_tracks == "allow",
     )
 
     def progress(line: str) -> None:
@@ -68,6 +68,11 @@ def _parser() -> argparse.ArgumentParser:
         help="rate of the session in Hz; file (default): that of the track files; search: at which the graph was found",
     )
     add("--bits", choices=("float", "24"), default="float", help="samples of tracks and stems (default: float)")
-    add("--allow-changed", action="store_true", help="accept tracks that are not the files of the search")
+    add(
+        "--changed-tracks",
+        choices=("refuse", "allow"),
+        default="refuse",
+        help="tracks of another content than in the search (default: refuse)",
+    )
     add("--overwrite", action="store_true", help="replace an earlier export")
     return parser

@@ -183,6 +183,6 @@ def _check_unchanged(
     if changed and not settings.allow_changed:
         raise ValueError(
             f"tracks: the files of the search are needed, by their content; {folder} has others for "
-            f"{', '.join(changed)}. HINT: --allow-changed exports the graph with these"
+            f"{', '.join(changed)}. HINT: --changed-tracks allow, where that is meant"
         )
     return [f"Not the files of the search, as allowed: {', '.join(changed)}."] if changed else []

@@ -116,9 +116,11 @@ def _read_matched(found_graph: FoundGraph, matches: Sequence[MatchedTrack], fold
     notes += [f"Tracks that are left silent: {', '.join(silent)}."] if silent else []
     if notes or not all(match.is_original for match in matches):
         notes += describe_leftovers(matches, list_tracks(folder))
+    same_song = any(match.is_original for match in matches) and not any(match.how in ANOTHER_SONG for match in matches)
+    changed = [match.track for match in matches if same_song and not match.is_original]
+    notes += [f"Tracks whose audio is not that of the search: {', '.join(changed)}."] if changed else []
     placed = [_read_track(found_graph, match) for match in matches]
-    original = not silent and all(match.is_original for match in matches)
-    length = found_graph.num_samples if original else max(audio.shape[-1] - start for audio, start in placed)
+    length = found_graph.num_samples if same_song else max(audio.shape[-1] - start for audio, start in placed)
     if length < 1:
         raise ValueError(f"tracks: audio after the song's beginning expected in {folder}, got tracks that end before")
     if length != found_graph.num_samples:

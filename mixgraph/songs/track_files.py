@@ -75,7 +75,7 @@ def match_tracks(
         origins: origins of the tracks by name, where they are known.
         candidates: the files to choose from.
         folder: folder of the candidates, for messages.
-        maps: track -> name of its file, with or without suffix, before any rule.
+        maps: track -> name of its file, with or without suffix, before any rule; None where users cannot say.
 
     Raises:
         FileNotFoundError: tracks without a file; all of them are named, and so are the files that are no track.
@@ -109,8 +109,9 @@ def match_tracks(
         taken = {match.file.path for match in chosen.values()}
         others = [file.path.name for file in candidates if file.path not in taken]
         hint = f". HINT: is it one of {', '.join(others)}? Rename that" if others else ""
-        example = others[0] if others else "FILE"
-        hint += f', or say which: --map "{missing[0]}={example}"; --map "{missing[0]}=" leaves the track silent'
+        if maps is not None:  # in `render`, the one command that maps
+            example = others[0] if others else "FILE"
+            hint += f', or say which: --map "{missing[0]}={example}"; --map "{missing[0]}=" leaves the track silent'
         raise FileNotFoundError(f"tracks: {folder} lacks {', '.join(missing)} (any audio format){hint}")
     in_order = [chosen[track] for track in tracks]
     _check_used_once(in_order, folder)

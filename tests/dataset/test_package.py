@@ -47,6 +47,7 @@ def samples(folder):
     return {sample.meta["song"]: sample for sample in read_shards(folder)}
 
 
+@pytest.mark.long
 def test_the_shards_of_a_build_are_valid_and_hold_its_graphs(plain, songs) -> None:
     folder = plain[0] / "shards"
     checked = validate_shards(folder)

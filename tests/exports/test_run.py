@@ -108,7 +108,7 @@ def test_tracks_are_those_of_the_search_unless_others_are_allowed(plain_result, 
     song = shutil.copytree(tiny_song, tmp_path / "song")
     audio, rate = soundfile.read(song / "tracks" / "hat.wav")
     soundfile.write(song / "tracks" / "hat.wav", 0.9 * audio, rate, subtype="FLOAT")
-    with pytest.raises(ValueError, match=r"has others for hat \(hat\.wav\)\. HINT: --allow-changed"):
+    with pytest.raises(ValueError, match=r"has others for hat \(hat\.wav\)\. HINT: --changed-tracks allow"):
         export_result(plain_result, "single", tmp_path / "a.single", song)
     exported = export_result(plain_result, "single", tmp_path / "a.single", song, ExportSettings(allow_changed=True))
     assert "Not the files of the search, as allowed: hat (hat.wav)." in exported.lines

@@ -9,6 +9,7 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -277,6 +278,16 @@ def test_other_tracks_set_the_length(result, tiny_song, tmp_path) -> None:
     assert read_tracks(shorter, tiny_song).sources.shape == (3, 2, 20000)
 
 
+def test_a_changed_track_of_the_song_is_named_and_keeps_its_length(result, tiny_song, tmp_path) -> None:
+    tracks = shutil.copytree(tiny_song / "tracks", tmp_path / "tracks")
+    audio, rate = soundfile.read(tracks / "kick.wav")
+    soundfile.write(tracks / "kick.wav", np.concatenate((0.5 * audio, np.zeros(4000))), rate, subtype="FLOAT")
+    loaded = load_result(result)
+    read, original = read_tracks(loaded, tracks), read_tracks(loaded, tiny_song / "tracks")
+    assert read.notes == ("Tracks whose audio is not that of the search: kick.",)
+    assert torch.allclose(read.sources, original.sources * torch.tensor([0.5, 1, 1])[:, None, None])
+
+
 def test_tracks_that_end_before_the_song_are_refused(result, tmp_path) -> None:
     for name in ("kick", "hat", "lead"):
         _foreign(tmp_path, name, 0.1)
@@ -470,5 +481,5 @@ def test_the_package_lists_its_names_and_its_version() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == f"mixgraph {stated}\n"
-    with pytest.raises(AttributeError, match="has no attribute 'nothing'; it has ConsoleModule, "):
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'; it has BlindData, ConsoleModule, "):
         _ = mixgraph.nothing
