@@ -63,6 +63,7 @@ def test_the_shards_of_a_build_are_valid_and_hold_its_graphs(plain, songs) -> No
         assert str(songs.parent) not in json.dumps(sample.meta)
 
 
+@pytest.mark.long
 def test_the_card_says_how_songs_were_chosen(package) -> None:
     folder, _ = package()
     card = (folder / "README.md").read_text()
@@ -72,6 +73,7 @@ def test_the_card_says_how_songs_were_chosen(package) -> None:
     assert "One search a song, so that `confidence` is null." in card
 
 
+@pytest.mark.long
 def test_several_runs_give_confidence(package) -> None:
     """The same result twice: every processor is kept by all runs."""
     folder, _ = package(runs=2)
@@ -81,6 +83,7 @@ def test_several_runs_give_confidence(package) -> None:
     assert "2 searches a song" in (folder / "README.md").read_text()
 
 
+@pytest.mark.long
 def test_audio_goes_in_where_the_licence_allows_it_or_the_user_says_so(package, songs, tmp_path) -> None:
     """The licence of one song is changed after its search, which does not make it due again."""
     root = tmp_path / "songs"
@@ -98,6 +101,7 @@ def test_audio_goes_in_where_the_licence_allows_it_or_the_user_says_so(package, 
     assert all(sample.audio is not None for sample in read_shards(folder))
 
 
+@pytest.mark.long
 def test_a_song_that_cannot_be_packaged_is_named_and_the_others_go_on(package, songs, tmp_path) -> None:
     """Its folder goes away after its search; the shards hold all of a song's excerpts, or none."""
     root = tmp_path / "songs"
@@ -111,6 +115,7 @@ def test_a_song_that_cannot_be_packaged_is_named_and_the_others_go_on(package, s
     assert not folder.exists()
 
 
+@pytest.mark.long
 def test_excerpts_have_the_stated_length(package) -> None:
     folder, _ = package(excerpt_seconds=1.0)
     lengths = [s.meta["num_samples"] for s in read_shards(folder) if s.meta["song"] == "tiny"]

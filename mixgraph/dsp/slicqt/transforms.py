@@ -86,13 +86,16 @@ class _Bands(_Float64Buffers):
             return frames.new_zeros((*frames.shape[:-1], len(self.analysis_bin)), dtype=frames.dtype.to_complex())
         spectrum = torch.fft.rfft(frames, norm="ortho")
         buffers = _gather(spectrum, self.analysis_bin).mul_(self.weights("analysis_weight", frames))
-        return self._transformed(buffers, torch.fft.ifft)
+        for block in RaggedSpectrum(buffers, self.layout).blocks:
+            block.copy_(torch.fft.ifft(block, norm="ortho"))  # in place: takes less memory and time than joining them
+        return buffers
 
     def synthesise(self, coefficients: Tensor) -> Tensor:
         """Transforms (..., T) complex to (..., N) real: the adjoint of `analyse`, and its inverse."""
         if not coefficients.numel():
             return coefficients.real.new_zeros((*coefficients.shape[:-1], self.length))
-        buffers = self._transformed(coefficients, torch.fft.fft)
+        blocks = RaggedSpectrum(coefficients, self.layout).blocks
+        buffers = torch.cat([torch.fft.fft(block, norm="ortho").flatten(-2) for block in blocks], dim=-1)
         spectrum = self._covering(buffers, 0)
         for j in range(1, self.num_covering):
             part = self._covering(buffers, j)
@@ -102,10 +105,6 @@ class _Bands(_Float64Buffers):
     def _covering(self, buffers: Tensor, j: int) -> Tensor:
         place: Tensor = getattr(self, f"synthesis_place{j}")
         return _gather(buffers, place).mul_(self.weights(f"synthesis_weight{j}", buffers))
-
-    def _transformed(self, flat: Tensor, fourier: Callable[..., Tensor]) -> Tensor:
-        blocks = RaggedSpectrum(flat, self.layout).blocks
-        return torch.cat([fourier(block, norm="ortho").flatten(-2) for block in blocks], dim=-1)
 
 
 def _without_autocast(values: Tensor) -> AbstractContextManager[Any]:
