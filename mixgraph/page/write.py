@@ -13,6 +13,7 @@ from mixgraph.page.excerpts import Excerpt, choose_excerpts, excerpt_data, parse
 from mixgraph.page.material import Material
 from mixgraph.page.web_audio import console_model, engine_script
 from mixgraph.report.drawing.draw import draw_svg
+from mixgraph.report.drawing.palette import type_label
 from mixgraph.system.files import write_atomically
 
 _SCRIPTS = (
@@ -85,4 +86,11 @@ def _console(material: Material, audio: bool) -> dict[str, Any]:
         return {"console": None, "shown": {}}
     model = console_model(material.found_graph)
     parts = [*model["tracks"], *model["groups"], *model["processors"]]
-    return {"console": model, "shown": {part["id"]: visible(part["label"]) for part in parts}}
+    return {"console": model, "shown": {part["id"]: visible(_plain_label(part)) for part in parts}}
+
+
+def _plain_label(part: dict[str, Any]) -> str:
+    """A part's label with the name of its type as people say it, `"track vox: gain/panning"`."""
+    kind = part.get("type", "")
+    place, colon, name = part["label"].rpartition(": ")
+    return f"{place}{colon}{type_label(kind)}{name[len(kind) :]}" if kind and name.startswith(kind) else part["label"]

@@ -38,6 +38,9 @@ NORMALISED_STEMS = (
     "the tracks are stems that were taken out of this mix and brought to a reference state ({}), not dry tracks: the "
     "graph is how this mix differs from that state, instrument by instrument, and never the graph of its engineer"
 )
+PLAIN_FOLDER_NAMES = frozenset(
+    ("tracks", "stems", "dry", "dry tracks", "raw", "raw tracks", "multitrack", "multitracks", "audio", "audio files")
+)
 MAX_OFFSET_SECONDS = 1e6
 MAX_OFFSET_SAMPLES = 10**12
 
@@ -66,12 +69,13 @@ def read_folder(folder: Path, problems: Problems) -> SongDraft:
 def read_tracks_and_mix(folder: Path, mix: Path, problems: Problems) -> SongDraft:
     """Reads a folder that holds dry tracks and nothing else of a song, and a mix that may be anywhere.
 
-    The song is named after the folder, or after the one above it where that is called `tracks` or `stems`.
+    The song is named after the folder, or after the one above it where the folder's name says only what is in it
+    (`PLAIN_FOLDER_NAMES`).
     """
     warnings: list[SongWarning] = []
     if not mix.is_file():
         problems.add(f"mix: an audio file expected, got {mix}, which is {'a folder' if mix.is_dir() else 'not there'}")
-    name = folder.parent.name if folder.name.lower() in ("tracks", "stems") else folder.name
+    name = folder.parent.name if folder.name.lower() in PLAIN_FOLDER_NAMES else folder.name
     files = [path for path in _track_files(folder, problems, warnings) if not mix.exists() or not path.samefile(mix)]
     return SongDraft(
         title=name,

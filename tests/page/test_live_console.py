@@ -9,6 +9,7 @@ from mixgraph.graph import build_console
 from mixgraph.page.material import Material
 from mixgraph.page.write import write_page
 from mixgraph.processors import make_processors
+from mixgraph.report.drawing.palette import type_label
 from mixgraph.results.changes import read_changes
 from mixgraph.results.found_graph import FoundGraph
 
@@ -244,7 +245,10 @@ def test_files_of_changes_are_loaded_and_wrong_ones_change_nothing(wait, open_pa
     assert page.evaluate("mixgraphPlayer.engine.changes()") == right
     assert page.locator("#inspector input[data-setting=wet]").input_value() == "0.25"
     assert page.get_by_role("button", name="Bypass").get_attribute("aria-pressed") == "false"
-    assert "track kick: muted" in page.get_by_role("list", name="What was changed").inner_text()
+    listed = page.get_by_role("list", name="What was changed").inner_text()
+    assert "track kick: muted" in listed
+    place, _, kind = label.rpartition(": ")
+    assert f"{place}: {type_label(kind)}: dry/wet" in listed
     before = page.evaluate(state)
     wrong = {
         "JSON is needed": "kick louder",

@@ -9,7 +9,8 @@ import soundfile
 import yaml
 
 from mixgraph.songs import SongWarning, load_song, song_files
-from mixgraph.songs.manifest import slug
+from mixgraph.songs.folder import read_tracks_and_mix
+from mixgraph.songs.manifest import Problems, slug
 from mixgraph.songs.subgroup_rule import OTHER, subgroup_of, words_of
 
 GROUPS = {"rhythm": ["b_bass.wav", "a_kick.wav"]}
@@ -269,6 +270,15 @@ def test_folders_of_other_names_are_told_how_to_name_them(tmp_path):
     (tmp_path / "Mixdown").mkdir()
     with pytest.raises(ValueError, match=r"got Dry, Mixdown\. HINT: .* --mix FILE --tracks FOLDER"):
         song_files(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "song"), [("Dry", "My Song"), ("tracks", "My Song"), ("Night Drive", "Night Drive")])
+def test_a_song_of_two_places_is_named_after_the_folder_that_says_more(tmp_path, name, song):
+    folder = tmp_path / "My Song" / name
+    folder.mkdir(parents=True)
+    soundfile.write(folder / "a.wav", [0.1, 0.2], 8000)
+    soundfile.write(tmp_path / "mix.wav", [0.1, 0.2], 8000)
+    assert read_tracks_and_mix(folder, tmp_path / "mix.wav", Problems(folder)).name == song
 
 
 def test_names_of_songs_lose_their_accents_only():
