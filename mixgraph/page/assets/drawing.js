@@ -59,9 +59,10 @@ function startDrawing(choose) {
     svg = drawing; nodes = [...svg.querySelectorAll("g.node")];
     const full = svg.viewBox.baseVal;
     view = { x: full.x, y: full.y, w: full.width, h: full.height }; widest = 1.5 * full.width;
-    svg.removeAttribute("width"); svg.removeAttribute("height"); svg.setAttribute("preserveAspectRatio", "xMinYMin meet");
+    svg.removeAttribute("width"); svg.removeAttribute("height"); svg.setAttribute("preserveAspectRatio", "xMidYMin meet");
     nodes.forEach(prepare);
     for (const g of nodes) g.classList.toggle("off", off.has(g.dataset.node));
+    box.style.aspectRatio = `${full.width} / ${full.height}`;
     box.replaceChildren(svg);
   }
   adopt(box.querySelector("svg"));
