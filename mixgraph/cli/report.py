@@ -12,7 +12,8 @@ _DESCRIPTION = (
     "excerpts to compare by ear, spectrograms, and the course of the search. The page fetches nothing. It has the "
     "song's audio in it, under the song's licence, unless --no-audio is given. Several results of one song are shown "
     "side by side; results of several songs, or the folder of a dataset that build-dataset wrote, are a table of songs "
-    "with their statistics and links to their pages."
+    "with their statistics and links to their pages. A folder of stems that demix wrote gets a page with a fader and "
+    "a spectrogram a stem."
 )
 
 
@@ -20,7 +21,11 @@ def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
     parser = argparse.ArgumentParser(description=_DESCRIPTION)
     parser.add_argument(
-        "result", type=Path, nargs="+", metavar="RESULT", help="result folders of searches, or folders of datasets"
+        "result",
+        type=Path,
+        nargs="+",
+        metavar="RESULT",
+        help="result folders of searches, folders of datasets, or one of stems",
     )
     parser.add_argument("--out", type=Path, required=True, help="the page to write (.html)")
     parser.add_argument("--tracks", type=Path, help="folder of the song, where it is not where the search read it")
@@ -60,7 +65,10 @@ def _write(options: argparse.Namespace) -> tuple[float, Sequence[str]]:
     from mixgraph.page.comparison_write import write_comparison
     from mixgraph.page.material import read_material
     from mixgraph.page.songs_page import write_dataset_page, write_songs_page
+    from mixgraph.page.stem_material import read_stem_material
+    from mixgraph.page.stem_write import write_stem_page
     from mixgraph.page.write import write_page
+    from mixgraph.results.demix_record import RECORD
     from mixgraph.shipped import song_path
 
     tracks = None if options.tracks is None else song_path(options.tracks)
@@ -70,6 +78,13 @@ def _write(options: argparse.Namespace) -> tuple[float, Sequence[str]]:
         "whole": options.whole,
         "megabytes": options.megabytes,
     }
+    if any((folder / RECORD).is_file() for folder in options.result):
+        if len(options.result) > 1:
+            raise ValueError(f"result: a folder of stems is shown alone, got {len(options.result)} folders")
+        if options.tracks:
+            raise ValueError("tracks: a folder of stems has no dry tracks. HINT: leave --tracks out")
+        stems = read_stem_material(options.result[0])
+        return write_stem_page(options.out, stems, **listening), stems.missing
     if len(options.result) == 1 and not (options.result[0] / SONGS).is_file():
         material = read_material(options.result[0], tracks, options.changed_tracks)
         return write_page(options.out, material, **listening), material.missing

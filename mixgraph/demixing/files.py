@@ -6,7 +6,6 @@ A folder of stems holds a float32 WAV file for every target, of the mix's own sa
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,16 +20,15 @@ from torch import Tensor
 from mixgraph.demixing.module import Demixer
 from mixgraph.demixing.stretches import separate_pieces
 from mixgraph.names import did_you_mean, file_names
+from mixgraph.results.demix_record import MARK, RECORD, REMIX, file_sha256, stated_place
 from mixgraph.results.publish import FolderKind, Place, publish_folder
 from mixgraph.songs.decode import file_rate, stream
 from mixgraph.songs.stretches import resample_pieces
 from mixgraph.songs.wav_writer import WavWriter
 from mixgraph.system.files import json_text, write_atomically
 
-RECORD, REMIX = "demix.json", "remix"
 SECONDS = 4.0
 """Length of a stretch; the default network takes some 350 MB for it."""
-_MARK = "mixgraph demix 1"
 _MOST_DB = 60.0
 Progress = Callable[[float], None]
 """Takes the seconds of the mix that are done."""
@@ -42,7 +40,7 @@ def _foreign(entries: Sequence[Path]) -> list[Path]:
         return list(entries)
     try:
         content = json.loads(record.read_text(encoding="utf-8", errors="replace"))
-        ours = {RECORD, *content["files"]} if content["format"] == _MARK else set()
+        ours = {RECORD, *content["files"]} if content["format"] == MARK else set()
     except (json.JSONDecodeError, KeyError, TypeError):
         ours = set()
     return [path for path in entries if path.name not in ours or path.is_dir()]
@@ -168,7 +166,7 @@ class _Separation:
         distance = None if power == 0 else 10 * math.log10(max(error / power, 1e-20))
         peaks = {name: writer.peak for name, writer in writers.items()}
         notes = self._notes(peaks, power == 0)
-        record = self._record(peaks, done, distance, notes)
+        record = self._record(peaks, done, distance, notes) | stated_place(self.mix, out)
         write_atomically(work / RECORD, json_text(record | dict(about), indent=1).encode())
         return Demixed(out, self.files, self.rate, done, distance, notes)
 
@@ -193,7 +191,7 @@ class _Separation:
     ) -> dict[str, Any]:
         gains = self.gains_db
         return {
-            "format": _MARK,
+            "format": MARK,
             "mix": self.mix.name,
             "sample_rate": self.rate,
             "samples": samples,
@@ -210,8 +208,7 @@ class _Separation:
 
 def checkpoint_digest(path: Path) -> str:
     """The sha256 of a checkpoint, for the record."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path)
 
 
 def read_gains(text: str) -> dict[str, float]:

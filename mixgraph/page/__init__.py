@@ -12,5 +12,6 @@
 - `write`: the page of a result.
 - `comparison`, `comparison_content`, `comparison_audio`, `comparison_write`: several results of a song side by side.
 - `song_rows`, `songs_page`: a table of many songs and their statistics; the index page of a dataset.
+- `stem_material`, `stem_write`: a demixed song, with a fader and a spectrogram a stem.
 - `web_audio`: a found graph as a description that the page's audio engine builds its console from.
 """

@@ -14,6 +14,7 @@ found_graph  a result folder, read: graph, values, metrics, trace, log, timings,
 listening    tracks that are heard alone or muted, processors that are switched off
 stems        every track and subgroup behind its chain, as audio that sums to the mix
 rendering    rendering of a found graph on tracks that are read again
+demix_record the record of a folder of demixed stems
 """
 
 from mixgraph.results.contents import (

@@ -20,20 +20,20 @@ function partVoices(data, player) {
     },
   };
 }
-function startListening(data) {
+function startListening(data, Kind = Player) {
   const place = document.getElementById("listen"), bar = document.getElementById("transport");
   let number = 0, channel = "mid";
   const spectra = make("div", { class: "spectra", tabindex: "0", role: "group", "aria-label": "Spectrograms. A click or the arrow keys move to another place; dragging, or the keys [ and ], choose a loop; Escape ends it" });
   const heads = [], loops = [];
   const canPlay = data.excerpts.some((e) => e.audio) && "AudioContext" in window;
-  const player = new Player(data, () => update());
+  const player = new Kind(data, () => update());
   const here = () => data.excerpts[number];
   function paint() {
     heads.length = loops.length = 0;
     spectra.replaceChildren(...(data.spectra || ["target", "found", "error"]).filter((n) => here().pictures[`${n} ${channel}`]).map((name) => {
       const head = make("div", { class: "playhead" }), loop = make("div", { class: "loop" }); heads.push(head); loops.push(loop);
-      const [kind] = name.split(" "), text = kind === "error" ? `${name}: red too loud, blue too quiet` : name;
-      return make("div", { class: `spectrum ${kind}` }, make("img", { src: here().pictures[`${name} ${channel}`], alt: `Spectrogram of ${name}, ${channel}`, draggable: "false" }), make("span", {}, text), loop, head);
+      const [kind] = name.split(" "), label = data.labels ? data.labels[name] : name, text = kind === "error" ? `${label}: red too loud, blue too quiet` : label;
+      return make("div", { class: `spectrum ${kind}` }, make("img", { src: here().pictures[`${name} ${channel}`], alt: `Spectrogram of ${label}, ${channel}`, draggable: "false" }), make("span", {}, text), loop, head);
     }));
     update();
   }
@@ -86,11 +86,11 @@ function startListening(data) {
     button = make("button", { class: "play", type: "button", onclick: toggle }, "Play"); time = make("span", { class: "time" });
     const names = data.voices || [["target", "Target"], ["found", "Found mix"], ["dry", "Dry sum"], ["difference", "Difference"], ["live", "Live"]];
     player.failed = failed; player.said = (text) => { said.textContent = text; };
-    buttons = names.filter(([n]) => audio[n] || (n === "live" && player.canLive)).map(([n, text]) => make("button", { type: "button", "data-name": n, onclick: () => player.hear(n).catch(failed) }, text));
+    buttons = names.filter(([n]) => player.has(n)).map(([n, text]) => make("button", { type: "button", "data-name": n, onclick: () => player.hear(n).catch(failed) }, text));
     parts = audio["track 0"] ? partVoices(data, player) : null; player.hearPart = parts && parts.hear;
     const flag = (text, key, act) => { const b = make("button", { type: "button", "aria-pressed": String(player[key]) }, text); b.addEventListener("click", () => { player[key] = !player[key]; b.setAttribute("aria-pressed", String(player[key])); act(); }); return b; };
     if (!audio.target && buttons.length) player.name = buttons[0].dataset.name;
-    bar.append(make("div", { class: "row" }, button, time, ...buttons, ...(parts ? parts.elements : []), flag("Level-matched", "matched", () => player.refresh()), flag("Loop", "looping", () => { if (player.playing) player.play(number).catch(failed); }), said));
+    bar.append(make("div", { class: "row" }, button, time, ...buttons, ...(parts ? parts.elements : []), ...(here().gains ? [flag("Level-matched", "matched", () => player.refresh())] : []), flag("Loop", "looping", () => { if (player.playing) player.play(number).catch(failed); }), said));
     document.addEventListener("keydown", (e) => {
       if (e.defaultPrevented || e.ctrlKey || e.metaKey || e.altKey || e.target.closest("select,input:not([type=range])")) return;
       if (e.key === " ") { if (e.target.closest("button,summary,a")) return; e.preventDefault(); toggle(); }

@@ -21,6 +21,8 @@ class Player {
     return this.engine;
   }
   silent() { const gain = new GainNode(this.context, { gain: 0 }); gain.connect(this.context.destination); return gain; }
+  /* Whether a voice can be heard in the excerpt. */
+  has(name) { return Boolean(this.data.excerpts[this.number].audio[name]) || (name === "live" && this.canLive); }
   isLive(name) { return name === "live" || /^(before|after) /.test(name); }
   /* Decodes recordings of an excerpt, each once. */
   async decode(number, names) {
