@@ -65,7 +65,7 @@ def read_stem_material(folder: Path) -> StemMaterial:
         if (mix_path := record.found_mix()) is not None:
             mix = _read(mix_path, record)
     except (ValueError, OSError) as error:
-        reason = str(error)
+        reason = str(error).replace(f"{folder}/", "")
     if mix is None:
         missing.append(f"The sum of the stems stands for the mix {visible(record.mix)} ({visible(reason)}).")
     return StemMaterial(record, total if mix is None else mix, mix is not None, stems, tuple(missing))
