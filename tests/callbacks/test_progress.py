@@ -85,10 +85,11 @@ def test_a_pipe_gets_a_line_a_stage(tiny_song, tmp_path) -> None:
         rf"Stage 2/2: \d+ trials, 4 steps so far, match loss {number}, \d processors, {clock} taken", second
     )
     assert "\x1b" not in done.stderr + done.stdout
-    begins, *stages, ends = (tmp_path / "r" / "search.log").read_text().splitlines()
+    begins, *stages, page, ends = (tmp_path / "r" / "search.log").read_text().splitlines()
     time_of_day = r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d  "
     assert re.fullmatch(rf"{time_of_day}The search begins: 2 stages, 5 processors", begins)
     assert [re.sub(rf"^{time_of_day}", "", line) for line in stages] == lines
+    assert re.fullmatch(rf"{time_of_day}report\.html was made in \d+\.\d s \(\d+\.\d MB\)", page)
     assert re.fullmatch(rf"{time_of_day}The search is done: match loss of the whole song {number}, \d processors", ends)
 
 

@@ -244,7 +244,9 @@ def test_killed_search_goes_on_from_its_last_stage(result, tiny_song, tmp_path) 
     assert re.search(
         r"  The search begins: 4 stages, 10 processors\n.*  Stage 2/4: .*goes on after stage \d: ", log, re.S
     )
-    assert re.search(r"  Stage 4/4: .*\n.*  The search is done: match loss of the whole song \d", log)
+    assert re.search(
+        r"  Stage 4/4: .*\n.*  report\.html was made .*\n.*  The search is done: match loss of the whole song \d", log
+    )
 
 
 def _epoch(checkpoint: Path) -> int:
@@ -437,8 +439,8 @@ def test_two_songs_in_one_search(result, tiny_song, duo_song, monkeypatch, capsy
     # tiny: 3 tracks of 2 and 2 subgroups of 2 processors, duo: 2 and 1
     for name, count in (("tiny", 10), ("duo", 6)):
         log = (folder / name / "search.log").read_text().splitlines()
-        assert [re.sub(r"^.{19}  (Stage ./.|The search \w+).*", r"\1", line) for line in log] == [
-            "The search begins", *(f"Stage {stage}/4" for stage in (1, 2, 3, 4)), "The search is",
+        assert [re.sub(r"^.{19}  (Stage ./.|The search \w+|report\.html was).*", r"\1", line) for line in log] == [
+            "The search begins", *(f"Stage {stage}/4" for stage in (1, 2, 3, 4)), "report.html was", "The search is",
         ]  # fmt: skip
         assert f", {count} processors, " in log[1]
     assert "16 processors, 16 steps of" in caplog.text
