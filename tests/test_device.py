@@ -201,6 +201,7 @@ def test_a_training_step_moves_nothing_between_host_and_device(data_30k, chain) 
     assert module.dry_wet_logits.grad.device == META
 
 
+@pytest.mark.long
 def test_a_training_step_of_several_songs_moves_nothing_between_host_and_device(tiny_song, duo_song) -> None:
     songs = SongData([str(tiny_song), str(duo_song)], sample_rate=30_000).songs
     module = ConsoleModule(warm_up_seconds=0.1)

@@ -130,6 +130,7 @@ def test_one_trial_that_is_held_up_does_not_decide(find, machine, monkeypatch) -
     assert costs_seen["told"][1] == pytest.approx((1 + 1 + 4) / 3)  # counted as four; it took the time of the others
 
 
+@pytest.mark.long
 def test_what_is_said_is_what_is_taken(find, machine, caplog) -> None:
     budget = TimeBudget()
     with caplog.at_level("INFO"):
@@ -142,6 +143,7 @@ def test_what_is_said_is_what_is_taken(find, machine, caplog) -> None:
     assert pruning.songs[0].seconds > 0
 
 
+@pytest.mark.long
 def test_a_budget_scales_the_search(find, machine, tmp_path, caplog) -> None:
     """13 processors in 90 s: there is time for one round of 26 trials, and for steps of 3 stages."""
     budget, schedules_seen = TimeBudget("90s"), {}
@@ -176,6 +178,7 @@ def test_a_machine_that_becomes_slower_still_prunes_within_the_budget(find, mach
     assert machine.now + slower * END < 1.1 * 130
 
 
+@pytest.mark.long
 def test_the_only_stage_before_pruning_ends_early_on_a_machine_that_becomes_slower(find, machine, tmp_path, caplog):
     budget = TimeBudget("130s")
     with caplog.at_level("INFO"):

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from callbacks import IterativePruning, ResultFolder
 from datamodules import SongData
 from mixgraph.render import render_song
@@ -26,6 +28,7 @@ def test_the_trace_names_what_goes_along_with_a_send(tiny_song) -> None:
     assert (row["kind"], row["remaining"], len(row["removed"])) == ("round", 0, 6)
 
 
+@pytest.mark.long
 def test_a_search_prunes_splitters_and_sidechains(tiny_song, tmp_path) -> None:
     data = SongData(str(tiny_song), sample_rate=RATE, steps_per_stage=3, scored_seconds=1.0, cache_dir=None)
     module = ConsoleModule("eb(c,c)g", "t(e,sg)r", sample_rate=RATE, sidechains={"lead": "kick"})

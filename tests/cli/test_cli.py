@@ -101,6 +101,7 @@ def test_a_search_by_settings_of_processors_ends_with_a_result_that_renders(conf
 
 
 @pytest.mark.parametrize(("front_end", "second"), [("mel", "nsgt"), ("nsgt", "mel")])
+@pytest.mark.long
 def test_a_result_has_the_opinion_of_the_front_end_that_was_not_searched_by(
     front_end, second, result, tiny_song, tmp_path, monkeypatch
 ) -> None:

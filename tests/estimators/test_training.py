@@ -157,6 +157,7 @@ def test_clips_for_the_match_loss_come_with_their_graphs(shards, tmp_path) -> No
     assert losses["match"] > 0
 
 
+@pytest.mark.long
 def test_an_estimate_is_a_result_that_a_search_starts_from(
     trained, corpus_songs, tmp_path, monkeypatch, capsys
 ) -> None:

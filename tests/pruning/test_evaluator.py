@@ -271,6 +271,7 @@ def test_a_subgroup_that_becomes_mono_or_stereo_has_its_own_responses() -> None:
         assert used.evaluate(removed).loss == SongEvaluator(*values).evaluate(removed).loss
 
 
+@pytest.mark.long
 def test_what_is_kept_and_tried_stays_within_the_memory() -> None:
     """Whatever a trial removes: one processor, or one of every chain."""
     plenty = evaluator(block=7000)

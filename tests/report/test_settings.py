@@ -278,6 +278,7 @@ def everything():
     return graph, read_settings(graph, PROCESSORS, parameters, weights, SAMPLES, 0.5, weights / 100)
 
 
+@pytest.mark.long
 def test_every_type_has_a_line_and_a_panel(everything, tmp_path) -> None:
     graph, settings = everything
     assert {node_settings.processor.name for node_settings in settings} == set(registered())

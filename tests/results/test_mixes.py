@@ -54,6 +54,7 @@ def test_files_are_read_piece_by_piece_as_they_were_loaded(song_folder) -> None:
         reader.read(0, 10)
 
 
+@pytest.mark.long
 def test_the_target_is_the_files_mix_and_the_found_mix_is_of_the_graph_at_its_rate(song_folder, tmp_path) -> None:
     outcome = outcome_of(song_folder)
     metrics = write_song(tmp_path, outcome).metrics

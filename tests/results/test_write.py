@@ -26,6 +26,7 @@ def write(folder: Path, song, chain: str = "eg") -> Metrics:
     return write_song(folder, song_outcome(module, song)).metrics
 
 
+@pytest.mark.long
 def test_a_mono_mix_stays_mono_and_silent_tracks_are_folded(tiny_song, tmp_path, monkeypatch) -> None:
     song = load_song(tiny_song, 8000)
     sources = song.sources.clone()

@@ -544,6 +544,7 @@ def test_validation_logs_the_mean_and_each_song(two) -> None:
     }
 
 
+@pytest.mark.long
 def test_a_console_of_all_types_is_searched(tiny_song) -> None:
     """Chains, branches, buses, a key and a master, together: trained, pruned and rendered as the slow renderer does."""
     buses = {"returns": {"room": "r", "echo": "d"}, "sidechains": {"lead": "drums"}}

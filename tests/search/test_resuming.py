@@ -157,6 +157,7 @@ def test_another_front_end_is_refused_by_name(searched, tiny_song, tmp_path) -> 
         find(tiny_song, tmp_path / "r", checkpoint=searched / "c" / "step=8.ckpt", **changed)
 
 
+@pytest.mark.long
 def test_all_other_settings_are_applied_and_told(searched, tiny_song, tmp_path, caplog) -> None:
     applied = settings_with("applied")
     changed = {group: {n: OTHER[group][n] for g, n in applied if g == group} for group in OTHER}

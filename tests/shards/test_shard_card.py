@@ -27,6 +27,7 @@ def card(pack_results, tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_excerpts_are_one_song(card, results) -> None:
     songs = write_card(card, TEXTS)
     assert [song.song for song in songs] == ["duo", "tiny"]

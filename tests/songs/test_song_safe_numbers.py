@@ -130,6 +130,7 @@ def test_damaged_files_are_refused(tmp_path, data):
         read_numbers(tmp_path / "a.pickle")
 
 
+@pytest.mark.long
 def test_a_list_in_itself_and_a_bomb_are_refused(tmp_path):
     inside: list = []
     inside.append(inside)

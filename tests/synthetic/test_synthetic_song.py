@@ -89,6 +89,7 @@ def test_the_same_seed_gives_the_same_song_and_another_seed_another(monkeypatch)
     assert first.song.mix.shape == other.song.mix.shape
 
 
+@pytest.mark.long
 def test_what_matters_too_little_is_drawn_stronger_then_removed(monkeypatch):
     """With made-up increases: the first two of every measurement are worth nothing, until types would be lost."""
     sizes = []
@@ -105,6 +106,7 @@ def test_what_matters_too_little_is_drawn_stronger_then_removed(monkeypatch):
     torch.testing.assert_close(render(truth), truth.song.mix, rtol=0, atol=2e-6)
 
 
+@pytest.mark.long
 def test_an_impossible_demand_is_refused(monkeypatch):
     monkeypatch.setattr(mixer, "leave_one_out", lambda evaluator, count: [0.05] * count)
     with pytest.raises(ValueError, match=r"seed 5: after 6 attempts no graph of all 7 types.*HINT: more tracks"):

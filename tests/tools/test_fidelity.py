@@ -343,6 +343,7 @@ def test_a_rendering_that_is_the_dry_sum_is_scored_as_that() -> None:
     assert torch.allclose(mix, song.sources.sum(dim=0)[:, RATE:])
 
 
+@pytest.mark.long
 def test_synthetic_songs_are_written_as_they_are(tmp_path) -> None:
     written = measured_song("synthetic:3:1", tmp_path, SHORT)
     song = load_song(written.folder, RATE, loudness_lufs=None)
@@ -377,6 +378,7 @@ def test_whole_run_is_kept_and_told(tiny_song, tmp_path, capsys) -> None:
     assert (out / "searches.jsonl").read_text().splitlines() == lines
 
 
+@pytest.mark.long
 def test_losses_of_a_console_are_told_after_given_steps(tiny_song, tmp_path, capsys) -> None:
     """Without pruning; the first is that of the console before any step, the last that of a stage's end."""
     short = "short=--model.track_chain=g,--model.subgroup_chain="

@@ -83,6 +83,7 @@ def test_rises_and_falls_with_their_own_time_constants() -> None:
     assert y[rate + round(release_ms * rate / 1000) - 1] == pytest.approx(math.exp(-1), abs=1e-9)
 
 
+@pytest.mark.long
 def test_an_independent_library_agrees() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the library's own imports
@@ -139,6 +140,7 @@ def test_without_a_loop_over_samples_it_is_the_same(speeds, source) -> None:
     assert torch.allclose(by_rest, torch.cat((by_logits, by_initial.unsqueeze(0))), rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.long
 def test_without_a_loop_float32_keeps_its_accuracy_over_minutes() -> None:
     signal, attack, release, initial = inputs(2, 1_000_000, dtype=torch.float32)
     steps = step_sizes(torch.stack((attack + 5, release + 9)))
