@@ -110,7 +110,7 @@ def _pooled(power: Tensor, max_columns: int) -> Tensor:
     return padded / real
 
 
-def _calmed(levels: Tensor, seconds: float) -> Tensor:
+def _time_averaged(levels: Tensor, seconds: float) -> Tensor:
     """The levels (dB) of powers that are averaged over `_ERROR_SECONDS`, where columns are shorter: (..., columns)."""
     powers = _pooled(10 ** (levels / 10), max(1, math.ceil(seconds / _ERROR_SECONDS)))
     return 10 * torch.log10(powers)
@@ -148,8 +148,8 @@ def ragged_figure(
         for channel in range(2):
             _draw(grid[row, 2 * channel], goal, [block[channel] for block in levels.blocks], low, high)
             errors = [
-                _calmed(block[channel], levels.seconds).clamp(min=low)
-                - _calmed(target_levels[channel], goal.seconds).clamp(min=low)
+                _time_averaged(block[channel], levels.seconds).clamp(min=low)
+                - _time_averaged(target_levels[channel], goal.seconds).clamp(min=low)
                 for block, target_levels in zip(levels.blocks, goal.blocks, strict=True)
             ]
             limit = _ERROR_LIMIT_DB
