@@ -16,6 +16,7 @@ ALLOWED = {
     "checkpoints": {"system"},
     "onnx_file": {"system"},
     "dsp": set(),
+    "effects": set(),
     "processors": {"dsp", "registry", "names"},
     "graph": {"processors", "system", "names"},
     "render": {"dsp", "processors", "graph"},
@@ -54,7 +55,7 @@ ALLOWED = {
     },
     "demixing": {"dsp", "songs", "results", "checkpoints", "onnx_file", "registry", "system", "names"},
     "blind": {"dsp", "losses", "songs", "results", "demixing", "system", "names"},
-    "synthetic": {"dsp", "processors", "graph", "render", "losses", "pruning", "songs", "system"},
+    "synthetic": {"dsp", "effects", "processors", "graph", "render", "losses", "pruning", "songs", "system"},
     "shards": {"processors", "graph", "render", "songs", "report", "results", "system", "names"},
     "dataset": {"graph", "recovery", "search", "results", "songs", "system"},
     "estimators": {
