@@ -47,6 +47,7 @@ COMMANDS = (
     Command("export", _RESULTS, "writes a found graph as files for a studio", "mixgraph.cli.export"),
     Command("estimate", _RESULTS, "predicts a song's graph at once, with a trained network", "mixgraph.cli.estimate"),
     Command("demix", _DEMIXING, "takes a mix apart into stems, with a trained demixer", "mixgraph.cli.demix"),
+    Command("prune-demixer", _DEMIXING, "makes a trained demixer smaller", "mixgraph.cli.prune_demixer"),
     Command("export-onnx", _DEMIXING, "writes a trained network as an ONNX file", "mixgraph.cli.export_onnx"),
     Command("build-dataset", _DATA, "searches many songs and writes shards", "tools.build_dataset"),
     Command("validate-shards", _DATA, "checks every byte and field of a data set", "mixgraph.cli.shards", True),

@@ -6,6 +6,7 @@
 - `wiener`: an iteration of expectation maximisation of a multichannel Wiener filter, differentiable.
 - `module`: the LightningModule of all this, `Demixer`; it trains, and separates signals of any length.
 - `stretches`, `files`: signals and files of any length, in stretches. `streaming`: chunks in, chunks out.
+- `pruning`: a smaller network and its training; `channels`: which ones matter, and the network without the others.
 - `blending`: some targets by other checkpoints. `exporting`, `real_transform`: ONNX files.
 - `settings`: its settings. `scores`: how well a target was separated.
 - `losses`: errors over all combinations of targets, of the sum of masks, and of waveforms.
@@ -16,6 +17,7 @@ from mixgraph.demixing.losses import combination_error, mask_sum_error, waveform
 from mixgraph.demixing.masks import MaskKind, apply_masks, masks_from_logits
 from mixgraph.demixing.module import Demixer, load_demixer
 from mixgraph.demixing.network import DemixingNetwork, NetworkSettings
+from mixgraph.demixing.pruning import ChannelPruning, PruningSettings, save_demixer
 from mixgraph.demixing.published_network import PublishedNetwork
 from mixgraph.demixing.settings import (
     DemixerLosses,
@@ -28,6 +30,7 @@ from mixgraph.demixing.streaming import StreamingDemixer
 from mixgraph.demixing.wiener import wiener_filter
 
 __all__ = [
+    "ChannelPruning",
     "Demixer",
     "DemixerLosses",
     "DemixerOptimizer",
@@ -36,6 +39,7 @@ __all__ = [
     "MaskKind",
     "NetworkSettings",
     "Performance",
+    "PruningSettings",
     "PublishedNetwork",
     "PublishedSettings",
     "StreamingDemixer",
@@ -45,6 +49,7 @@ __all__ = [
     "load_demixer",
     "mask_sum_error",
     "masks_from_logits",
+    "save_demixer",
     "waveform_error_db",
     "wiener_filter",
 ]

@@ -34,6 +34,7 @@ from mixgraph.demixing.settings import (
 from mixgraph.demixing.stretches import separate_pieces
 from mixgraph.demixing.wiener import wiener_filter
 from mixgraph.dsp.slicqt import RaggedSpectrum, SliCQT
+from mixgraph.system.files import plain_json
 
 CHECKPOINT_KEY = "mixgraph_demixer"
 STRETCH_SECONDS = 10.0
@@ -334,7 +335,7 @@ class Demixer(L.LightningModule):
 
     def settings(self) -> dict[str, Any]:
         """The constructor's arguments, but for how it is computed, as JSON takes them."""
-        return {
+        settings: dict[str, Any] = {
             "targets": list(self.targets),
             "transform": asdict(self.transform_settings),
             "architecture": self.architecture,
@@ -346,6 +347,7 @@ class Demixer(L.LightningModule):
             "losses": asdict(self.losses),
             "optimizer": asdict(self.optimizer_settings),
         }
+        return {name: plain_json(value) for name, value in settings.items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         saved, mine = _saved(checkpoint), self.settings()
@@ -369,20 +371,24 @@ def load_demixer(path: str | Path, performance: Performance | None = None) -> De
         ValueError: the file is damaged or holds no checkpoint of a `Demixer`.
     """
     checkpoint = read_checkpoint(path)
-    saved = _saved(checkpoint)
-    module = Demixer(
+    module = make_demixer(_saved(checkpoint), performance)
+    module.load_state_dict(checkpoint["state_dict"])
+    return module.eval()
+
+
+def make_demixer(settings: dict[str, Any], performance: Performance | None = None) -> Demixer:
+    """Makes a demixer with untrained weights of what `Demixer.settings` gave."""
+    return Demixer(
         **{
-            **saved,
-            "transform": DemixerTransform(**saved["transform"]),
-            "network": NetworkSettings(**saved["network"]),
-            "published": PublishedSettings(**saved["published"]),
-            "losses": DemixerLosses(**saved["losses"]),
-            "optimizer": DemixerOptimizer(**saved["optimizer"]),
+            **settings,
+            "transform": DemixerTransform(**settings["transform"]),
+            "network": NetworkSettings(**settings["network"]),
+            "published": PublishedSettings(**settings["published"]),
+            "losses": DemixerLosses(**settings["losses"]),
+            "optimizer": DemixerOptimizer(**settings["optimizer"]),
             "performance": performance,
         }
     )
-    module.load_state_dict(checkpoint["state_dict"])
-    return module.eval()
 
 
 def _saved(checkpoint: dict[str, Any]) -> dict[str, Any]:
@@ -392,7 +398,8 @@ def _saved(checkpoint: dict[str, Any]) -> dict[str, Any]:
             "missing; it was not made by a Demixer"
         )
     saved: dict[str, Any] = json.loads(checkpoint[CHECKPOINT_KEY])
-    return saved
+    # Checkpoints from before a setting was there have its default.
+    return {**saved, "network": plain_json(asdict(NetworkSettings(**saved["network"])))}
 
 
 def _check(targets: Sequence[str], architecture: str, masks: str, magnitude_power: float, wiener: str) -> None:

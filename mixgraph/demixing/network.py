@@ -33,6 +33,9 @@ class NetworkSettings:
         band_kernel: neighbouring bands that encoders, layers and decoders look at, odd.
         exchange: width of the exchange between all bands of all blocks; 0 leaves it out.
         causal: look at past slices only.
+        inner_widths: numbers between the two convolutions of each residual layer, for every layer those of every
+            block; None takes `width`. Networks from which channels were pruned have them.
+        target_widths: `target_width` of every block; None takes the same for all.
     """
 
     width: int = 48
@@ -41,8 +44,15 @@ class NetworkSettings:
     band_kernel: int = 3
     exchange: int = 64
     causal: bool = False
+    inner_widths: tuple[tuple[int, ...], ...] | None = None
+    target_widths: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        # JSON has lists.
+        if self.inner_widths is not None:
+            object.__setattr__(self, "inner_widths", tuple(tuple(widths) for widths in self.inner_widths))
+        if self.target_widths is not None:
+            object.__setattr__(self, "target_widths", tuple(self.target_widths))
         for name in ("width", "target_width"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: at least 1, got {getattr(self, name)}")
@@ -51,6 +61,35 @@ class NetworkSettings:
                 raise ValueError(f"{name}: at least 0, got {getattr(self, name)}")
         if self.band_kernel < 1 or self.band_kernel % 2 == 0:
             raise ValueError(f"band_kernel: an odd number from 1, got {self.band_kernel}")
+        for name, widths in (("inner_widths", self.inner_widths or ()), ("target_widths", (self.target_widths or (),))):
+            if any(width < 1 for row in widths for width in row):
+                raise ValueError(f"{name}: at least 1 each, got {getattr(self, name)}")
+        if self.inner_widths is not None and len(self.inner_widths) != self.num_layers:
+            raise ValueError(f"inner_widths: those of {self.num_layers} layers, got {len(self.inner_widths)}")
+
+    def all_inner_widths(self, num_blocks: int) -> tuple[tuple[int, ...], ...]:
+        """The inner width of every layer and block.
+
+        Raises:
+            ValueError: they are those of another number of blocks.
+        """
+        widths = self.inner_widths
+        if widths is None:
+            return ((self.width,) * num_blocks,) * self.num_layers
+        if any(len(row) != num_blocks for row in widths):
+            raise ValueError(f"inner_widths: those of {num_blocks} blocks a layer, got {[len(row) for row in widths]}")
+        return widths
+
+    def all_target_widths(self, num_blocks: int) -> tuple[int, ...]:
+        """The target width of every block.
+
+        Raises:
+            ValueError: they are those of another number of blocks.
+        """
+        widths = self.target_widths or (self.target_width,) * num_blocks
+        if len(widths) != num_blocks:
+            raise ValueError(f"target_widths: those of {num_blocks} blocks, got {len(widths)}")
+        return widths
 
     @property
     def context_slices(self) -> int:
@@ -62,13 +101,13 @@ class NetworkSettings:
 class _Residual(nn.Module):
     """A convolution over slices and bands, and one over numbers, whose sum with the input is the output."""
 
-    def __init__(self, settings: NetworkSettings, dilation: int) -> None:
+    def __init__(self, settings: NetworkSettings, dilation: int, inner: int) -> None:
         super().__init__()
         width, kernel = settings.width, settings.band_kernel
         self.norm = nn.BatchNorm2d(width)
-        self.look = nn.Conv2d(width, width, (3, kernel), padding=(0, kernel // 2), dilation=(dilation, 1), bias=False)
-        self.mix_norm = nn.BatchNorm2d(width)
-        self.mix = nn.Conv2d(width, width, 1)
+        self.look = nn.Conv2d(width, inner, (3, kernel), padding=(0, kernel // 2), dilation=(dilation, 1), bias=False)
+        self.mix_norm = nn.BatchNorm2d(inner)
+        self.mix = nn.Conv2d(inner, width, 1)
         self.padding = (2 * dilation, 0) if settings.causal else (dilation, dilation)
 
     def forward(self, code: Tensor) -> Tensor:
@@ -125,9 +164,11 @@ class _Encoder(nn.Module):
 class _Decoder(nn.Module):
     """(batch, width, slices, bands) to logits, (batch, targets, channels, slices, bands, size)."""
 
-    def __init__(self, block: Block, channels: int, num_targets: int, settings: NetworkSettings) -> None:
+    def __init__(
+        self, block: Block, channels: int, num_targets: int, settings: NetworkSettings, target_width: int
+    ) -> None:
         super().__init__()
-        kernel, inner = settings.band_kernel, num_targets * settings.target_width
+        kernel, inner = settings.band_kernel, num_targets * target_width
         self.shape = (num_targets, channels, block.size)
         self.norm = nn.BatchNorm2d(settings.width)
         self.split = nn.Conv2d(settings.width, inner, 1)
@@ -160,10 +201,14 @@ class DemixingNetwork(nn.Module):
         blocks, settings = layout.blocks, self.settings
         self.encoders = nn.ModuleList(_Encoder(block, channels, settings) for block in blocks)
         self.layers = nn.ModuleList(
-            nn.ModuleList(_Residual(settings, 1 << layer) for _ in blocks) for layer in range(settings.num_layers)
+            nn.ModuleList(_Residual(settings, 1 << layer, inner) for inner in widths)
+            for layer, widths in enumerate(settings.all_inner_widths(len(blocks)))
         )
         self.exchange = _Exchange(layout.num_bands, settings) if settings.exchange else None
-        self.decoders = nn.ModuleList(_Decoder(block, channels, num_targets, settings) for block in blocks)
+        self.decoders = nn.ModuleList(
+            _Decoder(block, channels, num_targets, settings, width)
+            for block, width in zip(blocks, settings.all_target_widths(len(blocks)), strict=True)
+        )
 
     def forward(self, magnitude: RaggedSpectrum) -> RaggedSpectrum:
         """Predicts logits.
