@@ -184,6 +184,9 @@ def _with_dynamics(
     threshold, ratio = numbers["threshold_db"], numbers["ratio"]
     if threshold is None and is_gate:
         return strip  # it never acts
+    if is_gate and ratio is not None and ratio < 1:
+        report.left_out(place, "it turns up what is below its threshold, which no gate does; it is in the printed stem")
+        return replace(strip, is_whole=False)
     if threshold is None:
         threshold = _FLOOR_DB + node.values.offset_db
     moved = 10 * math.log10(max((strip.left**2 + strip.right**2) / 2, _LEAST_GAIN**2))

@@ -188,6 +188,7 @@ def _sound(processor: Processor, node: NodeValues) -> dict[str, Any]:
         delays = hard_delay(values["delay_z"].float()[0], processor.segment)
         return {
             "kind": "delay",
+            **_level_kept(processor.normalize),
             "segment": processor.segment,
             "delays": delays.tolist(),
             "log_magnitude": _packed(values["log_fir_magnitude"][0]),
@@ -224,7 +225,17 @@ def _reverb(processor: Reverb, node: NodeValues) -> dict[str, Any]:
     start, slope = node.parameters["init_log_magnitude"], node.parameters["delta_log_magnitude"]
     if processor.mask == "decay":
         start, slope = start / 8, -torch.nn.functional.softplus(slope) / 8
-    return {"kind": "reverb", "start": _packed(start[0]), "slope": _packed(slope[0])}
+    return {
+        "kind": "reverb",
+        **_level_kept(processor.normalize),
+        "start": _packed(start[0]),
+        "slope": _packed(slope[0]),
+    }
+
+
+def _level_kept(normalize: bool) -> dict[str, bool]:
+    """Says that a response is not scaled to unit energy, where it is not."""
+    return {} if normalize else {"keeps_level": True}
 
 
 def _response(processor: Processor, node: NodeValues) -> dict[str, Any]:
@@ -237,6 +248,7 @@ def _response(processor: Processor, node: NodeValues) -> dict[str, Any]:
         note += f" Its end, {10 * np.log10(max(lost)):.0f} dB below the whole in energy, is left out."
     return {
         "kind": "response",
+        **_level_kept(getattr(processor, "normalize", True)),
         "note": note,
         "mid_side": processor.channels == "mid_side",
         "responses": [[_packed(channel) for channel in response] for response in kept],

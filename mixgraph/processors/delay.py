@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -40,8 +41,10 @@ _RADIUS, _LOWEST_DB = 0.9, -24.0  # radius, and lowest level, of taps that are e
 class MultitapDelay(Processor):
     """Two seconds of echoes, wet only: one filtered tap every 100 ms in each channel (paper eq. 24-26).
 
-    Normalised to unit energy, mean of both channels. The gradient of the delays is a surrogate's, scaled to modulus
-    1 for every tap, so that they move at the same speed however quiet the effect is.
+    By default it is normalised to unit energy, mean of both channels. The gradient of the delays is a surrogate's,
+    scaled to modulus 1 for every tap, so that they move at the same speed however quiet the effect is.
+
+    The trained coordinate `delay_z` is a point p of the plane; the paper's z = p tanh(|p|) / |p| is in the unit disk.
 
     Args:
         sample_rate: sample rate of the audio, in Hz.
@@ -50,6 +53,11 @@ class MultitapDelay(Processor):
         radius_weight: strength of the pull of z to the unit circle: 0.01 in the paper, 1 in the published code.
         found_at: the rate at which the settings were found, where it is another one: delays are those, to parts of a
             sample, and so are levels up to what was heard there; above it each tap is flat.
+        normalize: scale the response to unit energy, as published. Eq. 24 does not: raising all log magnitudes by 1
+            multiplies the wet sound by e. A search then starts at unit energy.
+        gradient: the coordinate whose gradient eq. 26 modifies. `"plane"`, as published: the data term has modulus 1 at
+            p, and the second one is the gradient of radius_weight / 2 (1 - |z|)^2 by p, radius_weight (|z| - 1)
+            sech^2(|p|). `"disk"`: both terms are those of eq. 26 at z, and move p as they stand.
     """
 
     name = "delay"
@@ -69,8 +77,12 @@ class MultitapDelay(Processor):
         truncate: bool = False,
         radius_weight: float = 0.01,
         found_at: int | None = None,
+        normalize: bool = True,
+        gradient: Literal["plane", "disk"] = "plane",
     ) -> None:
         super().__init__(sample_rate)
+        self.normalize = normalize
+        self.in_disk = chosen("gradient", gradient, ("plane", "disk")) == "disk"
         self.found_at = check_rate("found_at", found_at or sample_rate)
         self.segment = 2 * round(0.05 * self.found_at)
         self.num_bins = round(20 * self.found_at / 30000)
@@ -115,7 +127,8 @@ class MultitapDelay(Processor):
             "log_fir_magnitude": replace(
                 decibels((taps, self.num_bins), -24, 24, "magnitude of each tap's filter"),
                 left_right=True,
-                common_level="energy",
+                common_level="energy" if self.normalize else "",
+                mean=0.0 if self.normalize else -math.log(_SEGMENTS) / 2,
             ),
         }
 
@@ -142,6 +155,8 @@ class MultitapDelay(Processor):
         delays = torch.stack((ms.flatten(), torch.full_like(ms.flatten(), _RADIUS)), dim=-1)
         declared = self.specification
         level = (peaks / peaks.amax().clamp(min=_SILENCE)).clamp(min=10 ** (_LOWEST_DB / 20)).log()
+        if not self.normalize:
+            level = level - torch.log(level.mul(2).exp().sum() / _CHANNELS) / 2  # unit energy
         return {
             "delay_z": declared["delay_z"].from_unit(delays).float(),
             "log_fir_magnitude": level.flatten().unsqueeze(-1).expand(-1, self.num_bins).float().clone(),
@@ -161,9 +176,11 @@ class MultitapDelay(Processor):
         return SettingsAtRate(parameters, {"found_at": self.found_at})
 
     def impulse_response(self, parameters: Parameters) -> Tensor:
-        z = unit_gradient(parameters["delay_z"])
-        modulus = z.norm(dim=-1, keepdim=True)
-        z = z * (torch.tanh(modulus) / (modulus + 1e-7))
+        point = parameters["delay_z"]
+        if self.in_disk:
+            z = unit_gradient(point + (_to_disk(point) - point).detach())
+        else:
+            z = _to_disk(unit_gradient(point))
         log_magnitude = parameters["log_fir_magnitude"]
         filters = zero_phase_fir(log_magnitude, self.window.to(log_magnitude.dtype))
         nodes = z.shape[0]
@@ -173,9 +190,11 @@ class MultitapDelay(Processor):
         )
         response = response.view(nodes, _CHANNELS, -1)
         if self.found_at == self.sample_rate:
-            return normalize_energy(response)
-        scale = torch.rsqrt(response.square().sum(dim=(1, 2), keepdim=True) / _CHANNELS + 1e-12)
-        return self._at_other_rate(hard_delay(z, self.segment), filters).view(nodes, _CHANNELS, -1) * scale
+            return normalize_energy(response) if self.normalize else response
+        moved = self._at_other_rate(hard_delay(z, self.segment), filters).view(nodes, _CHANNELS, -1)
+        if not self.normalize:
+            return moved
+        return moved * torch.rsqrt(response.square().sum(dim=(1, 2), keepdim=True) / _CHANNELS + 1e-12)
 
     def _at_other_rate(self, delays: Tensor, filters: Tensor) -> Tensor:
         """Returns the response of taps at this rate, see `filters_at_rate`, not normalised.
@@ -204,15 +223,23 @@ class MultitapDelay(Processor):
         return response.scatter_add_(1, index.view(nodes * _CHANNELS, -1), moved)
 
     def parameter_penalty(self, parameters: Parameters) -> Tensor:
-        """radius_weight / 2 times the sum of (1 - |z|)^2: its gradient is the second term of paper eq. 26."""
-        radius = torch.tanh(parameters["delay_z"].norm(dim=-1))
-        return self.radius_weight / 2 * (1 - radius).square().sum()
+        """The pull of z to the unit circle, whose gradient is the second term of paper eq. 26.
+
+        At z it is radius_weight / 2 times the sum of (1 - |z|)^2, whose gradient by p, the trained coordinate, has the
+        factor sech^2(|p|) more. With `gradient="disk"` it is radius_weight times the sum of ln(1 + exp(-2 |p|)), whose
+        gradient by p is radius_weight (tanh(|p|) - 1) = radius_weight (|z| - 1) outwards, as eq. 26 says.
+        """
+        modulus = parameters["delay_z"].norm(dim=-1)
+        if self.in_disk:
+            return self.radius_weight * F.softplus(-2 * modulus).sum()
+        return self.radius_weight / 2 * (1 - torch.tanh(modulus)).square().sum()
 
     def tap_levels_db(self, parameters: Parameters, weight: float) -> Tensor:
         """Returns the level of each tap of one node, (taps,): relative to the output, or to the dry sound if any."""
-        magnitude = torch.exp(parameters["log_fir_magnitude"][0])
-        energy = torch.fft.irfft(magnitude, n=2 * self.num_bins - 1).mul(self.window).square().sum(dim=-1)
-        share = torch.sqrt(energy / (energy.sum() / 2))  # the mean of both channels has unit energy
+        log_magnitude = parameters["log_fir_magnitude"][0]
+        energy = zero_phase_fir(log_magnitude, self.window.to(log_magnitude)).square().sum(dim=-1)
+        # Where responses are normalised, the mean of both channels has unit energy.
+        share = torch.sqrt(energy / (energy.sum() / 2) if self.normalize else energy)
         return to_db(share * wet_against_dry(weight))
 
     def readings(self, node: NodeValues) -> tuple[Reading, ...]:
@@ -246,4 +273,12 @@ class MultitapDelay(Processor):
             "delay_z": torch.stack(((first + inside) * segment_ms, torch.full((taps,), 0.9)), dim=-1),
             "log_fir_magnitude": levels,
         }
+        if not self.normalize:
+            levels -= 10 * torch.log10((10 ** (levels / 10)).mean(dim=-1).sum() / _CHANNELS)  # about unit energy
         return units, draw.effect_weight(strength)
+
+
+def _to_disk(point: Tensor) -> Tensor:
+    """Returns z = p tanh(|p|) / |p| of points of the plane, (..., 2): real and imaginary parts."""
+    modulus = point.norm(dim=-1, keepdim=True)
+    return point * (torch.tanh(modulus) / (modulus + 1e-7))

@@ -39,7 +39,7 @@ _MID_OF_EQUALS_DB = 20 * math.log10(2)  # (l + r)^2 over (l^2 + r^2) / 2, where 
 _LEAST_LEVEL_DB = -46.0  # the lowest threshold that engineers choose: the detectors' own floor is at -50 dB
 _CURVE_DB = torch.arange(-60.0, 0.5, 1.0, dtype=torch.float64)
 _COMPARED_DB = torch.arange(-48, 1, 2, dtype=torch.float64)
-_PUBLISHED_TAPS = 16384
+PUBLISHED_TAPS = 16384
 _LEAST_MS, _MOST_MS = 0.02, 3000.0
 
 
@@ -203,9 +203,13 @@ class DynamicRangeProcessor(Processor):
         threshold = self.acting_threshold_db(node.parameters) + node.offset_db
         acts = "acts at every level" if self.direction > 0 else "never acts"
         phrase = "" if math.isfinite(threshold) else acts
+        ratio = self.acting_ratio(node.parameters)
+        upward = (
+            f"ratio {ratio:.2g}:1, turns up what is below the threshold" if self.direction < 0 and ratio < 1 else ""
+        )
         numbers = [
             Number("threshold_db", "threshold", (threshold,), "dB", ".1f", phrase, on_panel="whole"),
-            Number("ratio", "ratio", (self.acting_ratio(node.parameters),), ":1", on_panel="whole"),
+            Number("ratio", "ratio", (ratio,), ":1", "", upward, on_panel="whole"),
             Number("knee_db", "knee", in_units(self, node, "log_knee"), "dB", ".1f"),
         ]
         for name, label in _TIMES.items():
@@ -249,7 +253,7 @@ class OnePoleDynamics(DynamicRangeProcessor):
         envelope: Literal["exact", "truncated"] = "exact",
         gain: Literal["amplitude", "energy"] = "amplitude",
         start_ms: float | None = 20.0,
-        truncated_taps: int = _PUBLISHED_TAPS,
+        truncated_taps: int = PUBLISHED_TAPS,
     ) -> None:
         super().__init__(sample_rate, detector, gain)
         if start_ms is not None and not _LEAST_MS <= start_ms <= _MOST_MS:

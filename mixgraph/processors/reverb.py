@@ -38,6 +38,8 @@ HOP = 192
 BINS = _FFT // 2 + 1
 _FRAMES = _LENGTH // HOP + 1
 _SCALE = 8.0
+_START = -5.3002
+"""The log-magnitude at which noise that does not decay has unit energy, the mean of both channels."""
 _LEADS = range(100, 400)
 """Samples before time zero in which the filter of `resample` rings at another rate: about a whole number there, too."""
 
@@ -47,8 +49,8 @@ class Reverb(Processor):
     """Two seconds of filtered noise, wet only, in mid and side (paper eq. 14-15).
 
     The noise is the same for every node and song; its STFT is multiplied by the mask and turned back into two
-    responses, m + s on the left and m - s on the right, normalised to unit energy (mean of both channels), so that a
-    common level of the mask has no effect.
+    responses, m + s on the left and m - s on the right. By default they are normalised to unit energy (mean of both
+    channels), so that a common level of the mask has no effect.
 
     Args:
         sample_rate: sample rate of the audio, in Hz.
@@ -56,6 +58,9 @@ class Reverb(Processor):
             exp(H0 + m D).
         found_at: the rate at which the settings were found, where it is another one: the response is that one, with its
             level, up to what was heard there. Above, colour and decay go on flat, on noise of their own.
+        normalize: scale the response to unit energy, as published. Eq. 14-15 do not: raising H0 by 1 everywhere
+            multiplies the wet sound by e. A search then starts at the level at which noise that does not decay has
+            unit energy.
     """
 
     name = "reverb"
@@ -68,9 +73,14 @@ class Reverb(Processor):
     usage = Usage(track_rate=0.3, subgroup_rate=0.3, needs="reverberant")
 
     def __init__(
-        self, sample_rate: int = 30000, mask: Literal["decay", "paper"] = "decay", found_at: int | None = None
+        self,
+        sample_rate: int = 30000,
+        mask: Literal["decay", "paper"] = "decay",
+        found_at: int | None = None,
+        normalize: bool = True,
     ) -> None:
         super().__init__(sample_rate)
+        self.normalize = normalize
         self.mask = chosen("mask", mask, ("decay", "paper"))
         self.found_at = check_rate("found_at", found_at or sample_rate)
         noise = torch.from_numpy(np.random.RandomState(0).uniform(size=(2, _LENGTH)).astype(np.float64) * 2 - 1)
@@ -109,11 +119,13 @@ class Reverb(Processor):
 
         scale = 1.0 if self.mask == "paper" else 1 / _SCALE
         description = "initial level of mid and side, each frequency bin"
+        level = decibels((2, BINS), -12, 12, description, scale)
+        level = replace(level, common_level="mean") if self.normalize else replace(level, mean=_START / scale)
         return {
             "delta_log_magnitude": Parameter(
                 (2, BINS), "s (T60)", 0.05, 20, to_seconds, from_seconds, "decay time of mid and side, each bin"
             ),
-            "init_log_magnitude": replace(decibels((2, BINS), -12, 12, description, scale), common_level="mean"),
+            "init_log_magnitude": level,
         }
 
     @property
@@ -136,9 +148,11 @@ class Reverb(Processor):
         if self.found_at == self.sample_rate:
             if self.sample_rate != RATE:
                 stereo = self._whole(AF.resample(stereo, RATE, self.sample_rate))
-            return normalize_energy(stereo)
-        searched = stereo if self.found_at == RATE else AF.resample(stereo, RATE, self.found_at)
-        scale = torch.rsqrt(searched.square().sum(dim=(1, 2), keepdim=True) / 2 + 1e-12)
+            return normalize_energy(stereo) if self.normalize else stereo * (RATE / self.sample_rate)
+        scale = torch.tensor(RATE / self.found_at)
+        if self.normalize:
+            searched = stereo if self.found_at == RATE else AF.resample(stereo, RATE, self.found_at)
+            scale = torch.rsqrt(searched.square().sum(dim=(1, 2), keepdim=True) / 2 + 1e-12)
         if self.found_at <= RATE:
             heard_bins = min(self.found_at, RATE) / RATE * (BINS - 1)
             start, slope = extended(start, heard_bins), extended(slope, heard_bins)
@@ -162,6 +176,13 @@ class Reverb(Processor):
     def at_sample_rate(self, parameters: Parameters, sample_rate: int) -> SettingsAtRate:
         return SettingsAtRate(parameters, {"found_at": self.found_at})
 
+    def wet_level(self, parameters: Parameters) -> float:
+        """The level of one node's wet sound against the white noise that enters, at 30 kHz: 1 if normalised."""
+        if self.normalize:
+            return 1.0
+        energy = self.impulse_response(parameters)[0].square().sum() / 2
+        return math.sqrt(float(energy) * self.sample_rate / RATE)
+
     def decay_rates(self, parameters: Parameters) -> tuple[Tensor, Tensor]:
         """1 / T60 of mid and side of one node in 1/s, (BINS,) each."""
         declared = self.specification["delta_log_magnitude"]
@@ -171,18 +192,24 @@ class Reverb(Processor):
     def readings(self, node: NodeValues) -> tuple[Reading, ...]:
         """Reads the decay times of mid and side, and the level of the reverberation."""
         hertz = torch.arange(BINS, dtype=torch.float64) * (RATE / (2 * (BINS - 1)))
-        level = 20 * math.log10(max(wet_against_dry(node.weight), 1e-9))
+        level = 20 * math.log10(max(wet_against_dry(node.weight) * self.wet_level(node.parameters), 1e-9))
         return (Decay(hertz, *self.decay_rates(node.parameters), level, is_wet_only(node.weight)),)
 
     def quantities(self, node: NodeValues) -> tuple[Compared, ...]:
-        """The decay times, the initial levels but for the common one, which has no effect, and the weight."""
+        """The decay times, the initial levels but for the common one, the level that it leads to, and the weight.
+
+        Where responses are normalised, the common level has no effect.
+        """
         declared = self.specification
         mid, side = declared["delta_log_magnitude"].to_unit(node.parameters["delta_log_magnitude"])[0]
         level = declared["init_log_magnitude"].to_unit(node.parameters["init_log_magnitude"])[0]
+        level_db = 20 * math.log10(max(self.wet_level(node.parameters), 1e-9))
+        wet = () if self.normalize else (single("level", "dB", level_db),)
         return (
             Quantity("T60 mid", "s", mid, "median", stated=True),
             Quantity("T60 side", "s", side, "median", stated=True),
             Quantity("colour", "dB", level - level.mean(), "median"),
+            *wet,
             single("weight", "1", node.weight),
         )
 
@@ -198,6 +225,9 @@ class Reverb(Processor):
             "delta_log_magnitude": seconds.clamp(0.4, 2.0).expand(2, BINS),
             "init_log_magnitude": torch.stack((tilt, tilt + width_db)),
         }
+        if not self.normalize:
+            values = {name: p.from_unit(units[name].unsqueeze(0)) for name, p in self.specification.items()}
+            units["init_log_magnitude"] -= 20 * math.log10(self.wet_level(values))
         return units, draw.effect_weight(strength)
 
 

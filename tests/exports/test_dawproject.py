@@ -26,6 +26,7 @@ from mixgraph.exports.report import ExportReport
 from mixgraph.exports.run import export_result
 from mixgraph.exports.settings import ExportSettings
 from mixgraph.exports.source import ExportSource
+from mixgraph.processors import make_processors
 from mixgraph.results.found_graph import load_result
 from mixgraph.results.rendering import read_tracks
 from mixgraph.songs.track_files import TrackOrigin
@@ -245,6 +246,19 @@ def test_gates_turn_down_to_the_dry_sound(random_graph, tiny_song, tmp_path) -> 
     device = project.track("lead").find("./Channel/Devices/NoiseGate")
     assert parameter(device, "Ratio") == (pytest.approx(80.0), "percent")
     assert parameter(device, "Range") == (pytest.approx(-20.0, abs=1e-4), "decibel")
+
+
+def test_a_gate_that_turns_up_is_left_to_the_stem(random_graph, tiny_song, tmp_path) -> None:
+    options = {"noisegate": {"ratio": "positive"}}
+    graph = random_graph(tiny_song, "n", "", {"voices": ["lead"]})
+    graph = dataclasses.replace(graph, processors=make_processors(8000, options), processor_options=options)
+    graph.parameters["noisegate"]["log_ratio"].fill_(math.log(0.5))
+    graph.parameters["noisegate"]["log_threshold"].fill_(4.0)
+    graph.save(tmp_path / "r")
+    project = exported(tmp_path / "r", tiny_song, tmp_path / "a.dawproject")
+    assert project.track("lead").find("./Channel/Devices/NoiseGate") is None
+    report = (tmp_path / "a.export_report.txt").read_text()
+    assert "noisegate: it turns up what is below its threshold, which no gate does" in report
 
 
 def test_a_gate_without_a_bound_says_so_as_the_format_does(random_graph, tiny_song, tmp_path) -> None:

@@ -68,6 +68,15 @@ def test_saturator() -> None:
 )
 def test_dynamics(name, detector, gain) -> None:
     processor, values = drawn(name, detector=detector, gain=gain)
+    assert_effect_equals(processor, values)
+
+
+def test_a_gate_of_any_ratio() -> None:
+    processor, values = drawn("noisegate", ratio="positive")
+    assert_effect_equals(processor, {**values, "log_ratio": torch.full((1, 1), -1.0).double()})
+
+
+def assert_effect_equals(processor, values) -> None:
     audio = noise(4)
     weight = torch.full((1,), WEIGHT).double()
     if processor.inlets == 2:
@@ -90,9 +99,9 @@ def test_dynamics(name, detector, gain) -> None:
         6: units.get("log_makeup", 0.0),
         7: WEIGHT,
         8: float(processor.direction < 0),
-        9: float(detector == "mid"),
+        9: float(processor.detector == "mid"),
     }
-    sliders |= {10: float(gain == "energy"), 11: float(processor.inlets == 2), 12: 20 * math.log10(LEVEL)}
+    sliders |= {10: float(processor.exponent == 1.0), 11: float(processor.inlets == 2), 12: 20 * math.log10(LEVEL)}
     result = eel2.Effect(FOLDER / "dynamics.jsfx", sliders, RATE).run(audio.numpy())[:2]
     assert error_db(result, expected) < -100
     assert error_db(result, audio[:2]) > -60  # it acts

@@ -12,6 +12,8 @@ from mixgraph.results.changes import changes_from_dict
 from mixgraph.results.found_graph import FoundGraph
 from tools.bench.page import case_names, every_change, null_case, write_engine_page
 
+_OF_OPTIONS = ("decay", "level kept", "any ratio")
+_NAMES = [name for name in case_names() if name in registered() or any(words in name for words in _OF_OPTIONS)]
 READINGS = """([model, changes, curves]) => {
   const engine = new MixConsole(new OfflineAudioContext(2, 128, model.sample_rate), model);
   const read = () => model.processors.map((p) => engine.reading(p.id, curves[p.node]));
@@ -37,7 +39,7 @@ def assert_same(read: Any, drawn: Any) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", [name for name in case_names() if name in registered() or "decay" in name])
+@pytest.mark.parametrize("name", _NAMES)
 def test_readings_of_moved_settings_are_those_of_the_changed_graph(open_page, tmp_path, name) -> None:
     found = null_case(name)
     model, changes = console_model(found), every_change(found, 0.1)

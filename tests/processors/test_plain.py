@@ -40,14 +40,19 @@ def reverb(processor, values):
     if processor.sample_rate != 30000:
         stereo = AF.resample(stereo, 30000, processor.sample_rate)[..., : processor.after + 1]
         stereo = F.pad(stereo, (0, processor.after + 1 - stereo.shape[-1]))
-    return unit_energy(stereo)
+    return unit_energy(stereo) if processor.normalize else stereo * (30000 / processor.sample_rate)
 
 
 def delay(processor, values):
     """Hard impulses through their filters; the relaxed ones give the gradient of the delays."""
-    z = unit_gradient(values["delay_z"])
-    modulus = z.norm(dim=-1, keepdim=True)
-    z = z * (torch.tanh(modulus) / (modulus + 1e-7))
+    point = values["delay_z"]
+    modulus = point.norm(dim=-1, keepdim=True)
+    if processor.in_disk:
+        z = unit_gradient(point + (point * (torch.tanh(modulus) / (modulus + 1e-7)) - point).detach())
+    else:
+        point = unit_gradient(point)
+        modulus = point.norm(dim=-1, keepdim=True)
+        z = point * (torch.tanh(modulus) / (modulus + 1e-7))
     log_magnitude = values["log_fir_magnitude"]
     filters = zero_phase_fir(log_magnitude, processor.window.to(log_magnitude.dtype))
     length, half = processor.segment, filters.shape[-1] // 2
@@ -63,14 +68,17 @@ def delay(processor, values):
 
     hard = joined(F.one_hot(hard_delay(z, length), length).to(z.dtype), filters)
     soft = joined(soft_impulse(z, length), filters.detach())
-    return unit_energy(hard + (soft - soft.detach()))
+    response = hard + (soft - soft.detach())
+    return unit_energy(response) if processor.normalize else response
 
 
 PLAIN = {"equalizer": equalizer, "reverb": reverb, "delay": delay}
 CASES = [
     *(("equalizer", {"window": window}) for window in ("symmetric", "periodic")),
     *(("reverb", {"mask": mask}) for mask in ("decay", "paper")),
+    ("reverb", {"mask": "paper", "normalize": False}),
     *(("delay", {"truncate": cut, "window": w}) for cut in (False, True) for w in ("symmetric", "periodic")),
+    ("delay", {"normalize": False, "gradient": "disk"}),
 ]
 
 

@@ -58,6 +58,9 @@ _INSIDE = {
 _CUT = {"envelope": "truncated", "gain": "energy", "truncated_taps": 700}
 _VARIANTS: dict[str, tuple[int, tuple[str, ...], Mapping[str, Mapping[str, Any]]]] = {
     "reverb, decay mask": (RATE, ("reverb",), {"reverb": {"mask": "decay"}}),
+    "reverb, level kept": (RATE, ("reverb",), {"reverb": {"normalize": False}}),
+    "delay, level kept": (RATE, ("delay",), {"delay": {"normalize": False}}),
+    "noisegate, any ratio": (RATE, ("noisegate",), {"noisegate": {"ratio": "positive"}}),
     "dynamics, cut envelopes": (RATE, ("compressor", "noisegate"), {"compressor": _CUT, "noisegate": _CUT}),
     "delay, cut responses": (RATE, ("delay",), {"delay": {"truncate": True}}),
     "default chain at 44.1 kHz": (44100, DEFAULT, {}),

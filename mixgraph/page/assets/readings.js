@@ -78,29 +78,37 @@ function delayReading(found, { wet }, settings, w) {
   return { ...found, taps };
 }
 
-const reverbLevel = (settings, w) => ({ level: toDb(againstDry(w) * fromDb(settings.level_db)) });
-
-// Decay times over frequency, and the level of the reverberation.
-function reverbReading(found, processor, settings, w) {
-  const longer = (seconds) => seconds.map((one) => (one === null ? null : one * (settings.decay ?? 1)));
-  const lines = Object.fromEntries(Object.entries(found.lines).map(([name, seconds]) => [name, longer(seconds)]));
-  return { ...found, lines, bars: reverbLevel(settings, w) };
+function reverbLevel({ sound }, settings, w, model) {
+  let wet = againstDry(w) * fromDb(settings.level_db);
+  if (sound.keeps_level) {
+    const channels = sound.responses?.[0].map(unpack) ?? RESPONSES[sound.kind](sound, settings, model);
+    wet *= energyLevel(channels) * Math.sqrt(model.sample_rate / 30000);
+  }
+  return { level: toDb(wet) };
 }
 
-function lateReverbReading(found, { sound }, settings, w, model) {
+// Decay times over frequency, and the level of the reverberation.
+function reverbReading(found, processor, settings, w, model) {
+  const longer = (seconds) => seconds.map((one) => (one === null ? null : one * (settings.decay ?? 1)));
+  const lines = Object.fromEntries(Object.entries(found.lines).map(([name, seconds]) => [name, longer(seconds)]));
+  return { ...found, lines, bars: reverbLevel(processor, settings, w, model) };
+}
+
+function lateReverbReading(found, processor, settings, w, model) {
+  const { sound } = processor;
   const knots = unpack(sound.knots);
   const seconds = found.x.map((hertz) => {
     const bin = Math.round((hertz * 2 * HOP) / model.sample_rate);
     const logs = [1, 2, 3].map((n, knot) => Math.log(settings[`t60_${n}_seconds`]) * knots[knot * (HOP + 1) + bin]);
     return Math.exp(logs.reduce((a, b) => a + b));
   });
-  return { ...found, lines: { mid: seconds, side: seconds }, bars: reverbLevel(settings, w) };
+  return { ...found, lines: { mid: seconds, side: seconds }, bars: reverbLevel(processor, settings, w, model) };
 }
 
 // A response that was made beforehand: echoes and reverberation have a level.
-function bakedReading(found, processor, settings, w) {
+function bakedReading(found, processor, settings, w, model) {
   if (found.taps && "level_db" in settings) return delayReading(found, processor, settings, w);
-  return found.bars && "level_db" in settings ? reverbReading(found, processor, settings, w) : found;
+  return found.bars && "level_db" in settings ? reverbReading(found, processor, settings, w, model) : found;
 }
 
 const READINGS = {

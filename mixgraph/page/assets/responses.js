@@ -58,11 +58,17 @@ function inverseReal(real, imaginary, size) {
   return signal;
 }
 
-// Unit energy, the mean of both channels.
-function normalizeEnergy(channels) {
+// Root of the energy, the mean of both channels.
+function energyLevel(channels) {
   let energy = 1e-12;
   for (const channel of channels) for (const x of channel) energy += (x * x) / channels.length;
-  const scale = 1 / Math.sqrt(energy);
+  return Math.sqrt(energy);
+}
+
+// Unit energy, but for a response that keeps the level of its parameters.
+function normalizeEnergy(channels, sound) {
+  if (sound.keeps_level) return channels;
+  const scale = 1 / energyLevel(channels);
   return channels.map((channel) => channel.map((x) => x * scale));
 }
 
@@ -139,7 +145,7 @@ function delayResponse(sound) {
       if (place >= 0 && place < channel.length) channel[place] += x;
     });
   });
-  return normalizeEnergy(channels);
+  return normalizeEnergy(channels, sound);
 }
 
 // The noise of the reverb: numpy's RandomState(0).uniform, by the Mersenne Twister of Matsumoto and Nishimura 1998.
@@ -236,17 +242,17 @@ function maskedNoise(noise, start, slope) {
   return signal.subarray(HOP, HOP + NOISE_LENGTH);
 }
 
-function shapedNoise([startMid, startSide], [slopeMid, slopeSide]) {
+function shapedNoise([startMid, startSide], [slopeMid, slopeSide], sound) {
   const [noiseMid, noiseSide] = noiseSpectra();
   const mid = maskedNoise(noiseMid, startMid, slopeMid);
   const side = maskedNoise(noiseSide, startSide, slopeSide);
-  return normalizeEnergy([mid.map((x, n) => x + side[n]), mid.map((x, n) => x - side[n])]);
+  return normalizeEnergy([mid.map((x, n) => x + side[n]), mid.map((x, n) => x - side[n])], sound);
 }
 
 function reverbResponse(sound, settings) {
   const [start, slope] = [unpack(sound.start), unpack(sound.slope).map((x) => x / settings.decay)];
   const halves = (values) => [values.subarray(0, HOP + 1), values.subarray(HOP + 1)];
-  return shapedNoise(halves(start), halves(slope));
+  return shapedNoise(halves(start), halves(slope), sound);
 }
 
 // The late reverb: decay time and colour at three frequencies.
@@ -260,7 +266,7 @@ function lateReverbResponse(sound, settings, model) {
   const mid = bins.map((k) => blend(colours, k));
   const side = mid.map((level) => level + settings.width_db / NEPER);
   const slope = bins.map((k) => decay * Math.exp(blend(decays, k)));
-  return shapedNoise([mid, side], [slope, slope]);
+  return shapedNoise([mid, side], [slope, slope], sound);
 }
 
 const RESPONSES = {
