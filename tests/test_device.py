@@ -17,7 +17,7 @@ from mixgraph.graph import batch, build_console
 from mixgraph.graph.values import GraphValues
 from mixgraph.losses import LossSettings, make_match_loss
 from mixgraph.processors import registered
-from mixgraph.render import execute, make_plan, products, render_plan
+from mixgraph.render import make_plan, products, render_plan, settings
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.settings import RenderSettings
 from mixgraph.songs.training_clips import ClipReader, SongsReader
@@ -61,7 +61,7 @@ def pretended(monkeypatch):
 
 def forget_constants() -> None:
     """Constants that are made once for a device must not stay pretended for what runs after, on a real one."""
-    execute._index.cache_clear()
+    settings.constant_index.cache_clear()
     products._constant.cache_clear()
 
 

@@ -27,15 +27,12 @@ def gain_staging(
     Returns:
         A scalar, the mean over clips.
     """
-    terms = []
-    for step in energies:
-        if step.type in types:
-            wet = torch.log(step.wet / num_samples + _FLOOR)
-            dry = torch.log(step.dry / num_samples + _FLOOR)
-            terms.append((wet - dry).abs().mean(dim=-1).sum() / 2)
-    if terms:
-        return torch.stack(terms).sum()
-    return torch.zeros(()) if like is None else like.new_zeros(())
+    taking_part = [step for step in energies if step.type in types]
+    if not taking_part:
+        return torch.zeros(()) if like is None else like.new_zeros(())
+    dry, wet = (torch.cat(parts) for parts in zip(*((step.dry, step.wet) for step in taking_part), strict=True))
+    wet_and_dry = torch.log(torch.stack((wet, dry)) / num_samples + _FLOOR)
+    return (wet_and_dry[0] - wet_and_dry[1]).abs().mean(dim=-1).sum() / 2
 
 
 def sparsity(weights: Tensor) -> Tensor:

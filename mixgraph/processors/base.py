@@ -144,7 +144,10 @@ class Processor(nn.Module):
 
     def response(self, parameters: Parameters, n_fft: int) -> Tensor:
         """The spectrum of the impulse response: (nodes, 1 or 2, n_fft // 2 + 1), or a last axis of 1 if constant."""
-        impulse_response = self.impulse_response(parameters)
+        return self.spectrum(self.impulse_response(parameters), n_fft)
+
+    def spectrum(self, impulse_response: Tensor, n_fft: int) -> Tensor:
+        """Transforms the result of `impulse_response` to that of `response`."""
         if impulse_response.shape[-1] == 1:
             return impulse_response
         return circular_response(impulse_response, self.before, n_fft)

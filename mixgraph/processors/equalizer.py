@@ -89,11 +89,10 @@ class Equalizer(Processor):
             fir = filters_at_rate(fir, self.num_bins - 1, self.found_at, self.sample_rate, self.reach)
         return fir.unsqueeze(1)
 
-    def response(self, parameters: Parameters, n_fft: int) -> Tensor:
+    def spectrum(self, impulse_response: Tensor, n_fft: int) -> Tensor:
         if not self.is_real:
-            return super().response(parameters, n_fft)
-        fir = self.impulse_response(parameters)
-        return even_response(fir[:, 0, self.before :], n_fft).unsqueeze(1)
+            return super().spectrum(impulse_response, n_fft)
+        return even_response(impulse_response[:, 0, self.before :], n_fft).unsqueeze(1)
 
     def at_sample_rate(self, parameters: Parameters, sample_rate: int) -> SettingsAtRate:
         return SettingsAtRate(parameters, {"found_at": self.found_at})

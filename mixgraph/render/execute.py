@@ -7,17 +7,17 @@ of 1 until a node makes them stereo.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache, reduce
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mixgraph.dsp.fourier import inverse_fft, real_fft
-from mixgraph.graph.types import INPUT, MIX, OUTPUT, MixGraph
+from mixgraph.graph.types import INPUT, MIX, OUTPUT
 from mixgraph.graph.values import GraphValues
 from mixgraph.processors.base import to_basis, to_left_right
-from mixgraph.processors.collection import Processors, base_type
+from mixgraph.processors.collection import Processors
 from mixgraph.render.linear_runs import (
     Gather,
     LinearRun,
@@ -31,6 +31,7 @@ from mixgraph.render.linear_runs import (
 )
 from mixgraph.render.plan import Region, RenderPlan, Step
 from mixgraph.render.products import LinearProduct, StagedChannel
+from mixgraph.render.settings import StepSettings, constant_index, take_rows
 from mixgraph.render.values import GraphParameters, StagedEnergy, StreamState
 
 
@@ -71,16 +72,9 @@ def skip(plan: RenderPlan, processors: Processors, parameters: GraphParameters, 
     fallen: dict[tuple[object, ...], Tensor] = {}
     for index, step in enumerate(plan.steps):
         if (index,) in state.tensors:
-            rows = {name: _take_rows(value, step.rows) for name, value in parameters[step.type].items()}
+            rows = {name: take_rows(value, step.rows) for name, value in parameters[step.type].items()}
             fallen[(index,)] = processors[step.type].rest(rows, state.tensors[(index,)], plan.block)
     state.tensors = fallen
-
-
-def _switched_off(graph: MixGraph, weights: Tensor) -> frozenset[int]:
-    """Returns the nodes whose weight is 0. Trained weights never are: reading them would make a GPU wait."""
-    if weights.requires_grad:
-        return frozenset()
-    return frozenset(node for node, weight in zip(graph.processors, weights.tolist(), strict=True) if weight == 0)
 
 
 class _Execution:
@@ -99,17 +93,9 @@ class _Execution:
         staged_channel: StagedChannel | None,
         starts: Tensor | None,
     ) -> None:
-        self.starts = starts
         self.plan, self.processors = plan, processors
-        self.parameters = {  # the outlets of a splitter share its parameters
-            step.type: values.parameters[step.type if step.type in values.parameters else base_type(step.type)]
-            for step in plan.steps
-            if step.type in processors
-        }
-        self.state, self.staged_channel = state, staged_channel
-        self.weights = _take_rows(values.weights, plan.weight_rows)
-        self.weight_row = {node: row for row, node in enumerate(plan.graph.processors)}
-        self.skipped = _switched_off(plan.graph, self.weights)
+        self.settings = StepSettings(plan, values, processors, state)
+        self.state, self.staged_channel, self.starts = state, staged_channel, starts
         self.parts, self.run_of = find_runs(plan)
         self.signals: dict[tuple[tuple[int, ...], Region | None], tuple[tuple[Tensor, ...], Tensor, int]] = {}
         self.energies: list[StagedEnergy] = []
@@ -123,7 +109,7 @@ class _Execution:
                 continue
             step = self.plan.steps[part]
             if step.type == INPUT:
-                result = _take_rows(sources, step.rows)[:, :, : step.width]
+                result = take_rows(sources, step.rows)[:, :, : step.width]
             else:
                 entering = self._in_time(part, step, self.plan.graph.predecessors)
                 assert entering is not None
@@ -171,7 +157,7 @@ class _Execution:
             else:
                 part = self._delay(key, part, step.latency - latency)
             if len(sums) < len(step.nodes):
-                rows = _index(tuple(sums), part.device)
+                rows = constant_index(tuple(sums), part.device)
                 part = part.new_zeros(len(step.nodes), *part.shape[1:]).index_copy(0, rows, part)
             total = part if total is None else total + part
         return total
@@ -220,8 +206,8 @@ class _Execution:
                 product = LinearProduct(
                     processor.channels == "mid_side", self.staged_channel if processor.gain_staged else None
                 )
-                responses.append(self._response(index, step))
-                weights.append(self._weights(step))
+                responses.append(self.settings.response(index))
+                weights.append(self._weights(index, step))
             program.append(LinearStep(Gather(sources, step.width), product))
         exits = tuple(
             Gather(tuple(tuple(number[node] for node in group) for group in groups), group_width(self.plan, groups[0]))
@@ -252,30 +238,16 @@ class _Execution:
             self._store(sums, region, real_fft(signal, region.n_fft, region.latency - latency))
         return self._sum([[group] for group in groups], region)
 
-    def _response(self, index: int, step: Step) -> Tensor:
-        responses = {} if self.state is None else self.state.responses
-        if index not in responses:
-            rows = {name: _take_rows(value, step.rows) for name, value in self.parameters[step.type].items()}
-            n_fft = step.region.n_fft if step.region else 0
-            response = self.processors[step.type].response(rows, n_fft)
-            if self.processors[step.type].cuts:
-                response = response * self._dry_wet(step).view(-1, 1, 1)
-            responses[index] = self._skip(step, response[:, : step.width])  # of mid and side, mono has the mid
-        return responses[index]
-
-    def _weights(self, step: Step) -> Tensor:
+    def _weights(self, index: int, step: Step) -> Tensor:
         """Returns the shares of the wet signals; a processor without a dry signal has them in its response."""
-        weights = self._dry_wet(step)
+        weights = self.settings.weights(index)
         return torch.ones_like(weights) if self.processors[step.type].cuts else weights
-
-    def _dry_wet(self, step: Step) -> Tensor:
-        return _take_rows(self.weights, tuple(self.weight_row[node] for node in step.nodes))
 
     def _memoryless(self, index: int, step: Step, signal: Tensor) -> Tensor:
         """Applies a linear processor without memory, in time."""
-        processor, weight = self.processors[step.type], self._weights(step).view(-1, 1, 1)
+        processor, weight = self.processors[step.type], self._weights(index, step).view(-1, 1, 1)
         channels = processor.channels if step.width == 2 else "left_right"
-        response = self._response(index, step)
+        response = self.settings.response(index)
         mixed = (1 - weight + weight * response).unsqueeze(1)
         bases = to_basis(signal, channels)
         if processor.gain_staged and self.staged_channel is not None:
@@ -291,14 +263,13 @@ class _Execution:
 
     def _nonlinear(self, index: int, step: Step, signal: Tensor) -> Tensor:
         clips = signal.shape[1]
-        rows = {
-            name: _take_rows(value, step.rows).repeat_interleave(clips, dim=0)
-            for name, value in self.parameters[step.type].items()
-        }
+        rows, weight = self.settings.parameters(index), self.settings.weights(index)
+        if clips > 1:
+            rows = {name: value.repeat_interleave(clips, dim=0) for name, value in rows.items()}
+            weight = weight.repeat_interleave(clips)
         state = self.state.tensors.get((index,)) if self.state else None
         if state is None and self.processors[step.type].timed:
-            state = self.processors[step.type].state_at(self._positions(step, clips))
-        weight = self._weights(step).repeat_interleave(clips)
+            state = self.processors[step.type].state_at(self._positions(index, step, clips))
         processor, flat = self.processors[step.type], signal.flatten(0, 1)
         if processor.inlets > 1:
             key = self._in_time(index, step, self.plan.graph.keys, inlet=1)
@@ -309,38 +280,17 @@ class _Execution:
             mixed, state = processor.dry_wet(flat, rows, weight, state)
         if self.state is not None:
             self.state.tensors[(index,)] = state
-        off = [row for row, node in enumerate(step.nodes) if node in self.skipped]
+        off = [row for row, node in enumerate(step.nodes) if node in self.settings.skipped]
         mixed = mixed.view(signal.shape)
         if off:  # 0 times infinity is not 0
-            kept = _index(tuple(off), mixed.device)
+            kept = constant_index(tuple(off), mixed.device)
             mixed = mixed.index_copy(0, kept, signal.index_select(0, kept))
         return mixed
 
-    def _positions(self, step: Step, clips: int) -> Tensor:
+    def _positions(self, index: int, step: Step, clips: int) -> Tensor:
         """Returns the positions in their songs of the first samples that nodes process, (nodes * clips,)."""
         songs = tuple(self.plan.graph.songs[node] for node in step.nodes)
         if self.starts is None:
-            return torch.full((len(songs) * clips,), -step.latency, device=self.weights.device)
-        of_nodes = _take_rows(self.starts.reshape(-1, self.starts.shape[-1]).T, songs)
+            return torch.full((len(songs) * clips,), -step.latency, device=self.settings.weights(index).device)
+        of_nodes = take_rows(self.starts.reshape(-1, self.starts.shape[-1]).T, songs)
         return (of_nodes.expand(-1, clips) - step.latency).flatten()
-
-    def _skip(self, step: Step, wet: Tensor) -> Tensor:
-        """Silences the nodes that are switched off: 0 times infinity is not 0."""
-        rows = [row for row, node in enumerate(step.nodes) if node in self.skipped]
-        return wet.index_fill(0, _index(tuple(rows), wet.device), 0) if rows else wet
-
-
-def _take_rows(values: Tensor, rows: tuple[int, ...]) -> Tensor:
-    if rows == tuple(range(values.shape[0])):
-        return values
-    first = rows[0] if rows else 0
-    if rows == tuple(range(first, first + len(rows))):
-        return values[first : first + len(rows)]
-    return values.index_select(0, _index(rows, values.device))
-
-
-@lru_cache(maxsize=1024)
-def _index(rows: tuple[int, ...], device: torch.device) -> Tensor:
-    """Returns an index on the device, made once: making it waits for the device."""
-    with torch.inference_mode(False):  # a tensor made within it could not be used for training later
-        return torch.tensor(rows, device=device)

@@ -181,7 +181,7 @@ class LinearProduct:
 
 @lru_cache(maxsize=64)
 def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):  # as `execute._index`
+    with torch.inference_mode(False):  # as `settings.constant_index`
         return torch.tensor(values, dtype=dtype, device=device)
 
 

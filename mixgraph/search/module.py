@@ -302,7 +302,12 @@ class ConsoleModule(FiniteTraining, WholeSongs):
         groups = parameter_groups(self.dry_wet_logits, self.values, self.rate_factors)
         for group in groups:
             group["lr"] = self._rate(group, settings.learning_rate)
-        return torch.optim.AdamW(groups, betas=settings.betas, weight_decay=settings.weight_decay)
+        # The values of a group together: fused, one operation, which torch has for GPUs; on a CPU it rounds differently
+        # where rows end, so that its results would depend on what else was in the tensor.
+        fused = self.dry_wet_logits.is_cuda
+        return torch.optim.AdamW(
+            groups, betas=settings.betas, weight_decay=settings.weight_decay, fused=fused, foreach=not fused
+        )
 
     def on_train_batch_start(self, batch: Clip, batch_idx: int) -> None:
         settings = self.optimizer_settings

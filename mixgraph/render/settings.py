@@ -1,0 +1,136 @@
+"""Takes parameters, dry/wet weights and responses of a plan's steps: all steps of a type at once.
+
+A step of few nodes costs as much as one of many where operations are small, and on a GPU always. So what depends on
+settings only is computed for all nodes of a type together, in the order of the steps, and then split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+from mixgraph.graph.types import MixGraph
+from mixgraph.graph.values import GraphValues
+from mixgraph.processors.collection import Processors, base_type
+from mixgraph.processors.parameter import Parameters
+from mixgraph.render.plan import RenderPlan
+from mixgraph.render.values import StreamState
+
+
+class StepSettings:
+    """The settings of one pass over a plan, by the index of a step.
+
+    Args:
+        plan: the plan of the graph.
+        values: the graph and the settings of its processors.
+        processors: a module for every processor type.
+        state: keeps responses from block to block; None for a single block.
+    """
+
+    def __init__(
+        self, plan: RenderPlan, values: GraphValues, processors: Processors, state: StreamState | None
+    ) -> None:
+        self.plan, self.processors, self._values = plan, processors, values.parameters
+        weight_row = dict(zip(plan.graph.processors, plan.weight_rows, strict=True))
+        self._steps: dict[str, list[int]] = {}
+        for index, step in enumerate(plan.steps):
+            if step.type in processors:
+                self._steps.setdefault(step.type, []).append(index)
+        indices = [index for of_type in self._steps.values() for index in of_type]
+        rows = tuple(weight_row[node] for index in indices for node in plan.steps[index].nodes)
+        self._weights = dict(zip(indices, self._split(take_rows(values.weights, rows), indices), strict=True))
+        self._responses: dict[int, Tensor] = {} if state is None else state.responses
+        self._parameters: dict[int, Parameters] = {}
+        self.skipped = _switched_off(plan.graph, plan.weight_rows, values.weights)
+
+    def weights(self, index: int) -> Tensor:
+        """Returns the dry/wet weights of a step, (nodes,)."""
+        return self._weights[index]
+
+    def parameters(self, index: int) -> Parameters:
+        """Returns the parameters of a step, name -> (nodes, *shape)."""
+        if index not in self._parameters:
+            indices = self._steps[self.plan.steps[index].type]
+            parts = {name: self._split(value, indices) for name, value in self._take(indices).items()}
+            for place, of_type in enumerate(indices):
+                self._parameters[of_type] = {name: split[place] for name, split in parts.items()}
+        return self._parameters[index]
+
+    def response(self, index: int) -> Tensor:
+        """Returns the responses of a linear step, (nodes, 1 or 2, bins or 1); of mid and side, mono has the mid."""
+        if index not in self._responses:
+            missing = [i for i in self._steps[self.plan.steps[index].type] if i not in self._responses]
+            self._responses |= {i: self._acting(i, response) for i, response in self._compute(missing)}
+        return self._responses[index]
+
+    def _acting(self, index: int, response: Tensor) -> Tensor:
+        step = self.plan.steps[index]
+        if self.processors[step.type].cuts:
+            response = response * self.weights(index).view(-1, 1, 1)
+        off = tuple(row for row, node in enumerate(step.nodes) if node in self.skipped)
+        if off:  # 0 times infinity is not 0
+            response = response.index_fill(0, constant_index(off, response.device), 0)
+        return response[:, : step.width]
+
+    def _compute(self, indices: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+        """Yields the responses of steps of one type; those of one FFT length are transformed together."""
+        processor = self.processors[self.plan.steps[indices[0]].type]
+        n_fft = {i: region.n_fft if (region := self.plan.steps[i].region) else 0 for i in indices}
+        indices = sorted(indices, key=lambda i: n_fft[i])
+        responses = processor.impulse_response(self._take(indices))
+        if responses.shape[-1] == 1:
+            yield from zip(indices, self._split(responses, indices), strict=True)
+            return
+        # The gradient of what is split is copied together, which takes a CPU longer than a few operations more.
+        groups = [list(group) for _, group in groupby(indices, key=None if responses.is_cpu else n_fft.get)]
+        parts = split(responses, [self._count(group) for group in groups])
+        for group, part in zip(groups, parts, strict=True):
+            yield from zip(group, self._split(processor.spectrum(part, n_fft[group[0]]), group), strict=True)
+
+    def _take(self, indices: Sequence[int]) -> Parameters:
+        """Returns the parameters of the nodes of some steps of one type, one step after the other."""
+        node_type = self.plan.steps[indices[0]].type
+        if node_type not in self._values:  # the outlets of a splitter share its parameters
+            node_type = base_type(node_type)
+        rows = tuple(row for index in indices for row in self.plan.steps[index].rows)
+        return {name: take_rows(value, rows) for name, value in self._values[node_type].items()}
+
+    def _split(self, values: Tensor, indices: Sequence[int]) -> tuple[Tensor, ...]:
+        return split(values, [self._count([index]) for index in indices])
+
+    def _count(self, indices: Sequence[int]) -> int:
+        return sum(len(self.plan.steps[index].nodes) for index in indices)
+
+
+def split(values: Tensor, counts: Sequence[int]) -> tuple[Tensor, ...]:
+    """Splits rows; a single part is the tensor itself."""
+    return (values,) if len(counts) == 1 else values.split(list(counts))
+
+
+def take_rows(values: Tensor, rows: tuple[int, ...]) -> Tensor:
+    """Returns rows of a tensor; uncopied where they are a stretch of it."""
+    if rows == tuple(range(values.shape[0])):
+        return values
+    first = rows[0] if rows else 0
+    if rows == tuple(range(first, first + len(rows))):
+        return values[first : first + len(rows)]
+    return values.index_select(0, constant_index(rows, values.device))
+
+
+@lru_cache(maxsize=1024)
+def constant_index(rows: tuple[int, ...], device: torch.device) -> Tensor:
+    """Returns an index on the device, made once: making it waits for the device."""
+    with torch.inference_mode(False):  # a tensor made within it could not be used for training later
+        return torch.tensor(rows, device=device)
+
+
+def _switched_off(graph: MixGraph, rows: Sequence[int], weights: Tensor) -> frozenset[int]:
+    """Returns the nodes whose weight is 0. Trained weights never are: reading them would make a GPU wait."""
+    if weights.requires_grad:
+        return frozenset()
+    values = weights.tolist()
+    return frozenset(node for node, row in zip(graph.processors, rows, strict=True) if values[row] == 0)
