@@ -109,10 +109,11 @@ class OperationCounter(TorchDispatchMode):
 
 def launches(func: Any) -> bool:
     """Whether an operation launches a kernel on a GPU: it is neither a view nor a bare allocation."""
-    name = func.overloadpacket.__name__
-    return not (
-        func.is_view or name.lstrip("_").startswith(_ALLOCATIONS) or name.startswith(("new_empty", "_unsafe_v"))
-    )
+    return not (func.is_view or func.overloadpacket.__name__.lstrip("_").startswith(_NO_KERNEL))
+
+
+def _tensors(values: Any) -> list[torch.Tensor]:
+    return [value for value in tree_leaves(values) if isinstance(value, torch.Tensor)]
 
 
 def _place() -> str:
