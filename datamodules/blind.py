@@ -9,8 +9,8 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from mixgraph.blind import BlindSource, make_blind_song
 from mixgraph.blind.song_folder import SHIPPED_REFERENCE
-from mixgraph.blind.stems import NOT_STEMS
 from mixgraph.songs import Song
+from mixgraph.songs.group_targets import NOT_STEMS
 from mixgraph.songs.manifest import slug
 
 from .song import SongData

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.resuming import constructor_settings
 from mixgraph.songs import Song, load_song
+from mixgraph.songs.group_targets import with_group_targets
 from mixgraph.songs.load import check_sound
 from mixgraph.songs.own_rate import SongRate, resolve_rate
 from mixgraph.songs.training_clips import Clip, ClipReader, SongsReader, StartRange
@@ -48,6 +49,9 @@ class SongData(L.LightningDataModule):
             14.4 MB a minute for each of up to two outputs of a chain; at most `trial_memory_gb`) are computed again
             beyond it, which takes time and changes no value. A few copies of the mix and of a track stay in any case.
         mix: the file of the mix, if it is not in the folder of the (one) song.
+        group_targets: folder of stems that a demixer made of the mix of the (one) song: vocals.wav, drums.wav, ... What
+            the subgroups of each give to the mix is compared with it while training, see
+            `model.regularizers.group_weight`; trials of pruning compare the mix alone.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class SongData(L.LightningDataModule):
         cache_dir: str | None = ".mixgraph_cache",
         memory_limit_gb: float = 4.0,
         mix: str | None = None,
+        group_targets: str | None = None,
     ) -> None:
         paths = path if isinstance(path, list) else [path]
         sample_rate = resolve_rate(sample_rate, paths, layout, mix)[0]
@@ -80,7 +85,9 @@ class SongData(L.LightningDataModule):
             raise ValueError("path: the folder of at least one song, got none")
         if mix is not None and len(paths) > 1:
             raise ValueError(f"mix: the mix of one song, got {mix} and {len(paths)} folders (path)")
-        self.mix = mix
+        if group_targets is not None and len(paths) > 1:
+            raise ValueError(f"group_targets: stems of one song, got {group_targets} and {len(paths)} folders (path)")
+        self.mix, self.group_targets = mix, None if group_targets is None else Path(group_targets)
         self.paths, self.layout, self.sample_rate = tuple(map(Path, paths)), layout, sample_rate
         self.steps_per_stage, self.seed, self.starts = steps_per_stage, seed, starts
         self.warm_up = round(warm_up_seconds * sample_rate)
@@ -114,7 +121,7 @@ class SongData(L.LightningDataModule):
         return self.songs[0]
 
     def read(self) -> tuple[Song, ...]:
-        return tuple(
+        songs = tuple(
             load_song(
                 path,
                 sample_rate=self.sample_rate,
@@ -128,6 +135,7 @@ class SongData(L.LightningDataModule):
             )
             for path in self.paths
         )
+        return songs if self.group_targets is None else (with_group_targets(songs[0], self.group_targets),)
 
     def setup(self, stage: str) -> None:
         for song in self.songs:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from mixgraph.blind.normalise import is_silent, loudness, normalise_stem
 from mixgraph.blind.reference import SHIPPED, ReferenceState, read_reference
-from mixgraph.blind.stems import NOT_STEMS, StemFile, describe_sum, find_stem_files, read_like
+from mixgraph.blind.stems import StemFile, describe_sum, find_stem_files
 from mixgraph.demixing.files import checkpoint_digest, demix_file
 from mixgraph.demixing.module import load_demixer
 from mixgraph.dsp.resample import resample
@@ -32,8 +32,10 @@ from mixgraph.results.publish import FolderKind, Place, publish_folder
 from mixgraph.songs.audio import write_audio
 from mixgraph.songs.decode import decode
 from mixgraph.songs.formats import AUDIO_SUFFIXES, is_audio_file
+from mixgraph.songs.group_targets import NOT_STEMS
 from mixgraph.songs.load import describe_absurd
 from mixgraph.songs.loudness import level_for
+from mixgraph.songs.read_like import read_like
 from mixgraph.system.files import json_text, write_atomically
 
 RECORD = "blind.json"

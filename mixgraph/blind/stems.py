@@ -10,21 +10,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mixgraph.demixing.stem_songs import MIX_NAMES
-from mixgraph.dsp.resample import resample
 from mixgraph.names import did_you_mean
-from mixgraph.songs.decode import decode
 from mixgraph.songs.formats import AUDIO_SUFFIXES, is_audio_file
-from mixgraph.songs.load import describe_absurd
+from mixgraph.songs.group_targets import NOT_STEMS
 from mixgraph.songs.stem_rule import STANDS_FOR
 from mixgraph.songs.subgroup_rule import OTHER, subgroup_of
 
-NOT_STEMS = (*MIX_NAMES, "remix")
 REST = ("instrumental", "accompaniment", "karaoke", "rest", "residual", "music")
 """Names of stems that hold what others leave over, as all that begin with `no_` do; they are `other`."""
 NOTABLE_DB = -20.0
 """A sum of stems that is further from the mix than this, against the mix, is told, by octave."""
-NOTABLE_SECONDS = 0.01
 _OCTAVES_HZ = (31.25, 62.5, 125, 250, 500, 1000, 2000, 4000, 8000, 16000)
 
 
@@ -134,27 +129,6 @@ def _chosen(names: Mapping[str, str], stems: Sequence[str], instruments: Sequenc
                 f"{instrument} for {stem}.{did_you_mean(instrument, instruments)}"
             )
     return names
-
-
-def read_like(path: Path, sample_rate: int, num_samples: int) -> tuple[Tensor, list[str]]:
-    """Reads a stem at the rate and the length of the mix: (1 or 2, num_samples), and sentences on what was changed.
-
-    Raises:
-        ValueError: it cannot be decoded, or has samples that are no audio.
-    """
-    audio = decode(path, sample_rate)
-    if (absurd := describe_absurd(path, audio.samples, audio.sample_rate)) is not None:
-        raise ValueError(absurd)
-    notes = []
-    if audio.sample_rate != sample_rate:
-        notes.append(f"{path.name}: resampled from {audio.sample_rate} Hz to {sample_rate} Hz, the rate of the mix")
-    samples = resample(audio.samples, audio.sample_rate, sample_rate)
-    missing = num_samples - samples.shape[-1]
-    if abs(missing) > NOTABLE_SECONDS * sample_rate:
-        seconds = f"{samples.shape[-1] / sample_rate:.3f} s, the mix {num_samples / sample_rate:.3f} s"
-        done = "silence was put after it" if missing > 0 else "its end was cut"
-        notes.append(f"{path.name}: has {seconds}: {done}. HINT: was it made from this file of the mix?")
-    return torch.nn.functional.pad(samples[:, :num_samples], (0, max(0, missing))), notes
 
 
 def describe_sum(mix: Tensor, stem_sum: Tensor, sample_rate: int) -> list[str]:

@@ -18,6 +18,7 @@ KEY, FROM_FILE = "relative_to", "this_file"
 _PATHS = (
     ("data", "path"),
     ("data", "mix"),
+    ("data", "group_targets"),
     ("data", "cache_dir"),
     ("start",),
     ("result", "path"),

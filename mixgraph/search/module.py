@@ -40,6 +40,7 @@ from mixgraph.search.checks import (
     staged_types,
 )
 from mixgraph.search.finite_training import FiniteTraining
+from mixgraph.search.group_targets import GroupTargets
 from mixgraph.search.initial_levels import init_from_levels
 from mixgraph.search.optimizer import parameter_groups
 from mixgraph.search.plans import PlanCache
@@ -138,6 +139,7 @@ class ConsoleModule(FiniteTraining, WholeSongs):
         self.origin = ""  # digest of the graph that was given to build or load; nothing where chains made it
         self._stage_steps: int | None = None  # steps trained of the stage in which a checkpoint was saved
         self.loudest: Tensor | None = None  # of `SongTarget`, (songs, resolutions)
+        self.group_targets: GroupTargets | None = None
 
     def build(self, graph: MixGraph) -> ConsoleModule:
         """Takes a graph with initial values from the module's seed, see `TrainedGraph.sample_initial_values`.
@@ -171,6 +173,7 @@ class ConsoleModule(FiniteTraining, WholeSongs):
             self.origin = ""
         check_songs_of_graph(self.graph, self._songs())
         check_lengths(self._songs(), self.match.min_samples, self.sample_rate)
+        self.group_targets = self._groups(self._songs())
         if self._drawn and self.initial_values != "drawn":
             self.init_from_mix(self._songs(), self.processors)
             if self.initial_values == "fitted":
@@ -205,6 +208,16 @@ class ConsoleModule(FiniteTraining, WholeSongs):
         super().on_fit_start()
         loudest = [level for song in self._songs() if (level := self.target(song).loudest) is not None]
         self.loudest = torch.stack(loudest) if loudest else None
+        if self.group_targets is not None and self.loss_settings.silence_floor:
+            self.group_targets.measure(self.match)
+
+    def _groups(self, songs: Sequence[Song]) -> GroupTargets | None:
+        """Returns the auxiliary targets of songs; None where there are none, or where they have no weight."""
+        if self.regularizers.group_weight == 0 or not any(song.groups for song in songs):
+            return None
+        groups = GroupTargets(songs)
+        groups.split(self.graph)  # refuses a graph whose groups share processors
+        return groups
 
     def _songs(self) -> tuple[Song, ...]:
         songs: tuple[Song, ...] = self.trainer.datamodule.songs  # type: ignore[attr-defined]
@@ -220,12 +233,17 @@ class ConsoleModule(FiniteTraining, WholeSongs):
         return self._plans.plan(self.graph, self.processors, samples + self.lookahead, mono, silent)
 
     def losses(self, clip: Clip) -> dict[str, Tensor]:
-        """Computes all terms of the objective on one clip; `loss` is their weighted sum (paper eq. 8)."""
+        """Computes all terms of the objective on one clip; `loss` is their weighted sum (paper eq. 8).
+
+        Where songs have groups with targets, their match losses are a further term, `match/groups`.
+        """
         settings = self.regularizers
         staged = settings.gain_staging_weight > 0
         parameters, weights = self.parameters_by_type(), self.weights
         rendering = self._render_clip(clip, parameters, weights, settings.gain_staging_channel if staged else None)
-        terms = self.match(rendering.mix[..., self.warm_up :], clip.targets[..., self.warm_up :], self.loudest)
+        groups, outputs = self.group_targets, rendering.mix[..., self.warm_up :]
+        mixes = outputs if groups is None else groups.mixes(self.graph, outputs)
+        terms = self.match(mixes, clip.targets[..., self.warm_up :], self.loudest)
         staging = gain_staging(rendering.energies, rendering.num_samples, self.staged_types, like=weights)
         if settings.gain_staging_unit == "energy":
             staging = 2 * staging
@@ -248,12 +266,20 @@ class ConsoleModule(FiniteTraining, WholeSongs):
             + losses["parameter_penalty"]
             + settings.sparsity_weight * pressure * losses["sparsity"]
         )
+        if groups is not None and clip.group_targets is not None:
+            targets = clip.group_targets[..., self.warm_up :]
+            losses["match/groups"] = groups.loss(self.graph, self.match, outputs, targets)
+            losses["loss"] = losses["loss"] + settings.group_weight * losses["match/groups"]
         return losses
 
     def _render_clip(
         self, clip: Clip, parameters: GraphParameters, weights: Tensor, staged_channel: StagedChannel | None
     ) -> Rendering:
-        samples, values = clip.targets.shape[-1], GraphValues(self.graph, parameters, weights)
+        samples, groups, starts = clip.targets.shape[-1], self.group_targets, clip.starts
+        graph = self.graph if groups is None else groups.split(self.graph).graph
+        if groups is not None:
+            starts = groups.starts(self.graph, starts)
+        values = GraphValues(graph, parameters, weights)
         if self.rendering.renderer == "reference":
             return render_oracle(
                 values,
@@ -261,12 +287,14 @@ class ConsoleModule(FiniteTraining, WholeSongs):
                 clip.sources,
                 length=samples,
                 staged_channel=staged_channel,
-                starts=clip.starts,
+                starts=starts,
             )
-        plan = self.plan(samples, clip.mono, clip.silent) if self.rendering.shortcuts else self.plan(samples)
-        return render_plan(
-            plan, values, self.processors, clip.sources, staged_channel=staged_channel, starts=clip.starts
-        )
+        mono, silent = (clip.mono, clip.silent) if self.rendering.shortcuts else ((), ())
+        if groups is None:
+            plan = self.plan(samples, mono, silent)
+        else:
+            plan = groups.plan(self.graph, self.processors, samples + self.lookahead, mono, silent)
+        return render_plan(plan, values, self.processors, clip.sources, staged_channel=staged_channel, starts=starts)
 
     def training_step(self, batch: Clip, batch_idx: int) -> Tensor:
         losses = self.losses(batch)

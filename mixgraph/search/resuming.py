@@ -124,6 +124,7 @@ def song_record(song: Song) -> dict[str, Any]:
         "subgroups": [[name, list(tracks)] for name, tracks in song.subgroups.items()],
         "placements": [list(placement) for placement in song.placements],
         "level": song.level,
+        "groups": {group.name: _digest(group.target.numpy()) for group in song.groups},
     }
 
 
@@ -145,11 +146,20 @@ def check_songs(saved: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, A
                 raise ValueError(
                     f"data.{setting}: the checkpoint was made with {key} {before[key]} of {name}, got {after[key]}"
                 )
+        if before.get("groups", {}) != after["groups"]:
+            raise ValueError(
+                f"data.group_targets: the checkpoint was made with {_named(before.get('groups', {}))} of {name}, got "
+                f"{_named(after['groups'])}. HINT: name the stems that it was made with"
+            )
     levels = [[float(song["level"]) for song in songs] for songs in (saved, now)]
     if any(not math.isclose(a, b, rel_tol=1e-6) for a, b in zip(*levels, strict=True)):
         raise ValueError(
             f"data.loudness_lufs: the checkpoint was made with songs at {levels[0]} times their level, got {levels[1]}"
         )
+
+
+def _named(groups: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} ({digest[:8]})" for name, digest in groups.items()) or "no stems"
 
 
 def graph_digest(

@@ -39,6 +39,7 @@ RULES: dict[str, dict[str, Rule]] = {
         "cache_dir": "free",
         "memory_limit_gb": "free",
         "mix": "song",
+        "group_targets": "song",
     },
     "pruning": {
         "console_stages": "kept",

@@ -13,7 +13,7 @@ from mixgraph.render import BLOCK, check_block
 
 @dataclass(frozen=True)
 class RegularizerSettings:
-    """The weights and rules of gain staging (paper eq. 5) and sparsity (paper eq. 8).
+    """The weights and rules of gain staging (paper eq. 5), sparsity (paper eq. 8) and group targets.
 
     Attributes:
         gain_staging_weight: alpha_g; 0 turns it off.
@@ -24,6 +24,7 @@ class RegularizerSettings:
         sparsity_ramp_steps: the steps of the pruning phase until the sparsity term has its full weight.
         sparsity_last_stage: whether the sparsity term also acts in the last stage, after which nothing is pruned
             (as in the paper).
+        group_weight: the weight of the match loss of each group of subgroups, where `data.group_targets` names stems.
     """
 
     gain_staging_weight: float = 1e-3
@@ -33,6 +34,7 @@ class RegularizerSettings:
     sparsity_weight: float = 1e-4
     sparsity_ramp_steps: int = 2000
     sparsity_last_stage: bool = True
+    group_weight: float = 0.1
 
 
 @dataclass(frozen=True)

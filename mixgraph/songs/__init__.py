@@ -11,6 +11,8 @@
 - `clips`, `training_clips`: stretches of songs.
 - `align`, `common_offset`: offsets and polarities of tracks against the mix.
 - `loudness`: the level of a song.
+- `stem_rule`: which stem of a mix a track belongs to. `group_targets`: stems as targets of groups of subgroups.
+- `read_like`: files that belong to a mix, at its rate and length.
 - `store`: decoded songs on disk, for songs above the memory limit.
 - `text_files`, `safe_numbers`: YAML, JSON and arrays from strangers, read as data.
 """

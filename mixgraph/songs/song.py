@@ -13,6 +13,21 @@ from mixgraph.songs.song_warning import SongWarning
 
 
 @dataclass(frozen=True, eq=False)
+class SongGroup:
+    """Some subgroups of a song, and how they sound in the mix.
+
+    Attributes:
+        name: name of the group.
+        subgroups: names of its subgroups.
+        target: (2, L), the part of the mix that they make, or an estimate of it, at the level of `Song.mix`.
+    """
+
+    name: str
+    subgroups: tuple[str, ...]
+    target: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class Song:
     """The dry tracks and the finished mix of one song, at one sample rate and of one length L.
 
@@ -36,6 +51,7 @@ class Song:
         memory_limit: bytes that the features of the mix may take, and the same again for what pruning trials keep,
             where the song is searched. What does not fit is made again when it is needed; no value depends on it.
         files: the files that it was read from, which have its audio at their own rates; None where there are none.
+        groups: groups of subgroups with targets of their own, see `songs.group_targets`; none by default.
     """
 
     name: str
@@ -53,12 +69,14 @@ class Song:
     file_hashes: dict[str, str]
     memory_limit: float = math.inf
     files: SongFiles | None = None
+    groups: tuple[SongGroup, ...] = ()
 
     def __post_init__(self) -> None:
         num_tracks, num_samples = len(self.tracks), self.mix.shape[-1]
         for name, tensor, shape in (
             ("sources", self.sources, (num_tracks, 2, num_samples)),
             ("mix", self.mix, (2, num_samples)),
+            *((f"groups: {group.name}", group.target, (2, num_samples)) for group in self.groups),
         ):
             if tuple(tensor.shape) != shape:
                 raise ValueError(f"{name}: shape {shape} expected, got {tuple(tensor.shape)}")

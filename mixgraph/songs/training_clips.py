@@ -23,6 +23,7 @@ class Clip(NamedTuple):
         mono: rows of `sources` whose two channels are equal, throughout the song.
         silent: rows of `sources` that are digitally silent in this clip.
         starts: (songs,), the sample of the song at which the clip starts, for every song; None stands for 0.
+        group_targets: (groups of all songs, 2, L), the targets of the songs' groups; None where no song has any.
     """
 
     sources: Tensor
@@ -30,6 +31,7 @@ class Clip(NamedTuple):
     mono: tuple[int, ...] = ()
     silent: tuple[int, ...] = ()
     starts: Tensor | None = None
+    group_targets: Tensor | None = None
 
 
 def join_clips(clips: Sequence[Clip]) -> Clip:
@@ -43,7 +45,8 @@ def join_clips(clips: Sequence[Clip]) -> Clip:
         first += len(clip.sources)
     sources, targets = torch.cat([clip.sources for clip in clips]), torch.cat([clip.targets for clip in clips])
     starts = torch.cat([torch.zeros(1, dtype=torch.long) if c.starts is None else c.starts for c in clips])
-    return Clip(sources, targets, tuple(mono), tuple(silent), starts)
+    groups = [clip.group_targets for clip in clips if clip.group_targets is not None]
+    return Clip(sources, targets, tuple(mono), tuple(silent), starts, torch.cat(groups) if groups else None)
 
 
 class ClipReader:
@@ -95,6 +98,9 @@ class ClipReader:
             mono=self.song.mono_rows,
             silent=tuple(row for row, sounds in enumerate(sounding) if not sounds),
             starts=torch.tensor([start]),
+            group_targets=torch.stack([cut(group.target, start, self.length) for group in self.song.groups])
+            if self.song.groups
+            else None,
         )
 
 
