@@ -258,6 +258,7 @@ class _SongTrials:
 
     def leave_one_out(self, when: str) -> list[float | None]:
         """Measures the loss increase of every processor (paper eq. 9)."""
+        started = time.perf_counter()
         base, count = self.evaluator.evaluate(()).loss, len(self.labels)
 
         def on_trial(index: int, loss: float) -> None:
@@ -272,7 +273,9 @@ class _SongTrials:
             }
             self._record(row, count)
 
-        return leave_one_out(self.evaluator, count, on_trial, lambda: self.trainer.should_stop)
+        increases = leave_one_out(self.evaluator, count, on_trial, lambda: self.trainer.should_stop)
+        self.record.loss_increase_seconds += time.perf_counter() - started
+        return increases
 
     def _record(self, row: dict[str, Any], remaining: int) -> None:
         self.record.trace.append(row)

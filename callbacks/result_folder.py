@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal, get_args
@@ -16,7 +17,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from mixgraph.checkpoints import sealed
 from mixgraph.pruning import SongRecord
-from mixgraph.results import CHECKPOINT, CONFIG, FOUND_AUDIO, PAGE, SEARCH_LOG, TIMINGS
+from mixgraph.results import CHECKPOINT, CONFIG, CONSOLE, FOUND_AUDIO, PAGE, SEARCH_LOG, TIMINGS
 from mixgraph.results.metrics import Metrics
 from mixgraph.results.mixes import AudioRate, check_audio_rate, make_mixes
 from mixgraph.results.outcome import SearchRun
@@ -58,6 +59,9 @@ class ResultFolder(L.Callback):
             or a number of Hz. Losses and pictures are of the rate of the search.
         page: write `report.html`, a page with the graph as a console that can be heard and changed in a browser. It
             takes a few seconds, and 8 to 12 MB for most songs (20 at most), since excerpts of all tracks are in it.
+        keep_console: keep `console.ckpt`, the trained console with the state of its optimizer. A search by another
+            sampler or tolerance that begins there (`--ckpt_path`) finds what it would find from the start, and the
+            console is not trained again.
     """
 
     def __init__(
@@ -68,11 +72,12 @@ class ResultFolder(L.Callback):
         spectrograms: Literal["stft", "ragged"] = "stft",
         audio_rate: int | Literal["song", "search"] = "song",
         page: bool = True,
+        keep_console: bool = False,
     ) -> None:
         if spectrograms not in get_args(Spectrograms):
             raise ValueError(f"spectrograms: one of {', '.join(get_args(Spectrograms))}, got {spectrograms!r}")
         check_audio_rate(audio_rate)
-        self.audio_rate, self.page = audio_rate, page
+        self.audio_rate, self.page, self.keep_console = audio_rate, page, keep_console
         self.path = None if path is None else Path(path)
         self.overwrite, self.log_every, self.spectrograms = overwrite, log_every, spectrograms
         self.config_text: Callable[[Path], str] = lambda folder: ""  # that is saved in a folder
@@ -152,6 +157,9 @@ class ResultFolder(L.Callback):
             with naming(checkpoint):
                 trainer.save_checkpoint(unsealed, weights_only=False)  # with the optimizer's state
                 write_atomically(checkpoint, sealed(unsealed.read_bytes()))
+            pruning = find_pruning(trainer)
+            if self.keep_console and pruning and trainer.current_epoch + 1 == pruning.console_stages:
+                write_atomically(checkpoint.with_name(CONSOLE), checkpoint.read_bytes())
         finally:
             unsealed.unlink(missing_ok=True)
 
@@ -261,9 +269,11 @@ class ResultFolder(L.Callback):
         return {
             "total_seconds": self.seconds,
             "trial_seconds": record.seconds,
+            "loss_increase_seconds": record.loss_increase_seconds,
             "training_seconds": self.seconds - sum(r.seconds for r in records),
             "steps": steps,
             "num_songs": len(records),
+            "version": version("mixgraph"),
             "num_trials": sum(row["kind"] == "trial" for row in record.trace),
             "machine": {
                 "system": platform.system(),

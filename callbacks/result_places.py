@@ -15,6 +15,7 @@ from mixgraph.registry import imported_extensions
 from mixgraph.results import (
     CHECKPOINT,
     CONFIG,
+    CONSOLE,
     FOUND_AUDIO,
     RESULT,
     SEARCH_LOG,
@@ -158,9 +159,10 @@ class ResultPlaces:
         """Copies the logs of the resumed search, where its checkpoint is in another folder than this search works in.
 
         Args:
-            checkpoint: the checkpoint from which the search resumes; the first song's log is beside it.
+            checkpoint: the checkpoint from which the search resumes; the first song's log is beside it. The log beside
+                a kept console goes on with another search, and is left there.
         """
-        if checkpoint is None or self._resumed:
+        if checkpoint is None or self._resumed or Path(checkpoint).name == CONSOLE:
             return
         earlier = Path(checkpoint).parent
         folders = [earlier, *(earlier.parent / folder.name for folder in self.folders[1:])]

@@ -6,7 +6,6 @@ Its options, and what it writes: `tools/options.py`.
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import signal
 import sys
@@ -14,7 +13,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +31,8 @@ from mixgraph.shards.texts import CardTexts, choice_section
 from mixgraph.system.files import error_line
 from mixgraph.system.locks import locked
 from mixgraph.system.termination import TERMINATED, ending_when_terminated, was_terminated
-from tools.dataset.build import make_jobs, resolve_settings, run_searches
-from tools.dataset.outcome import Workers
+from tools.dataset.build import Search, make_jobs, resolve_settings, run_searches
+from tools.dataset.machines import make_workers, num_threads
 from tools.options import build_dataset_parser
 
 _SHOWN_SONGS = 100
@@ -62,8 +60,9 @@ def build(options: argparse.Namespace, overrides: Sequence[str], console: Consol
         songs, unreadable = find_sources(options.roots, hashes, layout, subgrouping, options.match, options.songs)
         hashes.save()
         jobs = make_jobs(songs, options.runs, settings)
-        threads = _threads(options, settings)
-        run_searches(folder, jobs, lambda: _workers(options, settings, threads, lock), threads, console)
+        threads = num_threads(options, settings)
+        searches = [Search(folder, job) for job in jobs]
+        run_searches(searches, lambda: make_workers(options, settings, threads, lock), threads, console)
         folder.forget_failures(unreadable)
         for name, reason in unreadable.items():
             folder.add_failure(name, None, reason)
@@ -156,40 +155,6 @@ def _write_page(out: Path, console: Console) -> None:
     _, notes = write_dataset_page(out / INDEX, [out])
     for note in notes:
         console.print(visible(note), markup=False, highlight=False)
-
-
-def _devices(settings: dict[str, Any]) -> list[str]:
-    """Returns the GPUs of this machine that searches may use, as CUDA_VISIBLE_DEVICES names them."""
-    import torch
-
-    if settings["trainer"]["accelerator"] not in ("auto", "gpu", "cuda"):
-        return []
-    count = torch.cuda.device_count()
-    return (os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))).split(",")[:count]
-
-
-def _num_workers(options: argparse.Namespace, settings: dict[str, Any]) -> int:
-    return int(options.workers or max(1, len(_devices(settings))))
-
-
-def _threads(options: argparse.Namespace, settings: dict[str, Any]) -> int:
-    if options.ray:
-        return max(1, int(options.cpus_per_song))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return int(options.threads or max(1, cores // _num_workers(options, settings)))
-
-
-def _workers(options: argparse.Namespace, settings: dict[str, Any], threads: int, lock: int) -> Workers:
-    if options.ray:
-        if find_spec("ray") is None:
-            raise ValueError("ray: Ray is not installed; pip install 'mixgraph[cluster]'")
-        from tools.dataset.cluster import RayWorkers
-
-        return RayWorkers(options.ray, options.cpus_per_song, options.gpus_per_song, options.retries, options.shared)
-    from tools.dataset.local import LocalWorkers
-
-    workers, devices = _num_workers(options, settings), _devices(settings)
-    return LocalWorkers(workers, threads, devices, options.retries, keep_open=(lock,))
 
 
 def _print_summary(songs: Sequence[Assessment], unreadable: dict[str, str], console: Console) -> None:

@@ -25,6 +25,19 @@ def _positive(text: str) -> int:
     return value
 
 
+def _add_machine_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options on where searches run, see `tools.dataset.machines`."""
+    machine = parser.add_argument_group("one machine")
+    machine.add_argument("--workers", type=_positive, help="searches at a time; one a GPU, or one, by default")
+    machine.add_argument("--threads", type=_positive, help="of each search; the cores shared out by default")
+    machine.add_argument("--retries", type=int, default=2, help="of a search whose process (or node) died")
+    cluster = parser.add_argument_group("a Ray cluster")
+    cluster.add_argument("--ray", metavar="ADDRESS", help="auto, or the address of the cluster")
+    cluster.add_argument("--cpus-per-song", type=float, default=1.0, help="of a task, and its threads")
+    cluster.add_argument("--gpus-per-song", type=float, default=0.0, help="of a task; 0.5 puts two on a GPU")
+    cluster.add_argument("--shared", action="store_true", help="all nodes see OUT: they work there, and resume there")
+
+
 def build_dataset_parser() -> argparse.ArgumentParser:
     """Builds a dataset of mixing graphs: songs and search settings in; results, shards and a dataset card out.
 
@@ -57,15 +70,7 @@ def build_dataset_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--date-published", default="", help="such as 2026-11-29, for croissant.json; none by default")
     parser.add_argument("--excerpt-seconds", type=float, help="cut samples of this length; whole songs by default")
-    machine = parser.add_argument_group("one machine")
-    machine.add_argument("--workers", type=_positive, help="searches at a time; one a GPU, or one, by default")
-    machine.add_argument("--threads", type=_positive, help="of each search; the cores shared out by default")
-    machine.add_argument("--retries", type=int, default=2, help="of a search whose process (or node) died")
-    cluster = parser.add_argument_group("a Ray cluster")
-    cluster.add_argument("--ray", metavar="ADDRESS", help="auto, or the address of the cluster")
-    cluster.add_argument("--cpus-per-song", type=float, default=1.0, help="of a task, and its threads")
-    cluster.add_argument("--gpus-per-song", type=float, default=0.0, help="of a task; 0.5 puts two on a GPU")
-    cluster.add_argument("--shared", action="store_true", help="all nodes see OUT: they work there, and resume there")
+    _add_machine_options(parser)
     quality = parser.add_argument_group("quality control: what breaks a rule is left out of the shards")
     for rule in QualityRules.rules():
         flag, reason = f"--{rule.name.replace('_', '-')}", rule.metadata["reason"]
@@ -187,4 +192,45 @@ def evaluate_estimator_parser() -> argparse.ArgumentParser:
     parser.add_argument("--search-stages", type=int, default=2, help="stages before pruning")
     parser.add_argument("--search-rounds", type=int, default=2, help="rounds of pruning")
     parser.add_argument("--out", type=Path, required=True, help="folder for evaluation.md and evaluation.json")
+    return parser
+
+
+def paper_tables_parser() -> argparse.ArgumentParser:
+    """Makes the tables of the paper on your songs, with the paper's figures in columns beside ours.
+
+        python -m mixgraph paper-tables 2 6 --songs MedleyDB=SONGS OTHER_SONGS --out DIR --workers 2
+        python -m mixgraph paper-tables 1 2 --songs SONGS --schedule 60 2 10 --out DIR -- --data.sample_rate=44100
+        python -m mixgraph paper-tables 3 --dataset MedleyDB=DATASET --out DIR
+
+    Tables 1 and 5 train the eight consoles without pruning; 2 and 6 search by brute force, dry/wet and hybrid at three
+    tolerances; 3 is of data sets that build-dataset wrote. `10` and `11` run the searches of Figures 10 and 11, which
+    `paper-figures` draws. Each table is written as Markdown, LaTeX, CSV and JSON.
+
+    Run again, it does what is missing: it goes on where it was stopped, and a larger table reuses the searches of a
+    smaller one. Searches of all samplers begin from one trained console. A song that fails is reported and left out of
+    the means. A folder of other settings is refused. Whatever stands after `--` goes to every search.
+
+    The default configuration is reference.yaml: the constants of the published code, which very probably made the
+    printed tables. With a shorter `--schedule` the ramp of the sparsity is shortened in proportion.
+    """
+    parser = _parser(paper_tables_parser)
+    names = ("1", "2", "3", "5", "6", "10", "11")
+    parser.add_argument("tables", metavar="TABLE", nargs="+", choices=names, help=f"some of {', '.join(names)}")
+    parser.add_argument(
+        "--songs", nargs="+", default=[], metavar="[NAME=]PATH", help="songs, or folders of them, of a data set NAME"
+    )
+    parser.add_argument("--dataset", nargs="+", default=[], metavar="[NAME=]DIR", help="of build-dataset, for table 3")
+    parser.add_argument(
+        "--schedule", type=int, nargs=3, default=[6000, 12, 500], metavar=("CONSOLE", "ROUNDS", "STEPS"),
+        help="steps of the console, rounds of pruning, steps after each (6000 12 500, the paper's)",
+    )  # fmt: skip
+    parser.add_argument("--config", action="append", default=[], help="YAML of the searches (reference.yaml)")
+    parser.add_argument(
+        "--subset", default="all", help="of each data set: all, a number, or published (the published code's lists)"
+    )
+    parser.add_argument("--subset-seed", type=int, default=0, help="of the rule by which a number is taken (0)")
+    parser.add_argument("--seed", type=int, default=42, help="of the searches (42)")
+    parser.add_argument("--runs", type=_positive, default=4, help="searches of each song for Figure 11 (4)")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the tables and of their searches")
+    _add_machine_options(parser)
     return parser

@@ -14,7 +14,7 @@ from mixgraph.dataset.reasons import readable
 from mixgraph.results import RESULT, Place
 from mixgraph.system.files import is_temporary
 
-RECORD = "job.json"
+RECORD, SONGS = "job.json", "songs.jsonl"
 
 
 class BuildFolder:

@@ -18,7 +18,8 @@ class SongRecord:
         console_score: the losses of the trained console, before pruning.
         console_second_loss: full match loss of the trained console by a front end that the search did not use.
         loss_increases: the loss increase of each processor that is left at the end, None if it was not measured.
-        seconds: the time that the trials took.
+        seconds: the time that the trials took, with that of measuring loss increases.
+        loss_increase_seconds: the time that measuring loss increases took.
         tolerance: the tolerance at the end of the search; None if the search does not prune.
     """
 
@@ -28,4 +29,5 @@ class SongRecord:
     console_second_loss: float | None = None
     loss_increases: list[float | None] | None = None
     seconds: float = 0.0
+    loss_increase_seconds: float = 0.0
     tolerance: float | None = None

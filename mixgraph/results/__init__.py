@@ -20,6 +20,7 @@ demix_record the record of a folder of demixed stems
 from mixgraph.results.contents import (
     CHECKPOINT,
     CONFIG,
+    CONSOLE,
     FOUND_AUDIO,
     PAGE,
     RESULT,
@@ -35,6 +36,7 @@ from mixgraph.results.publish import FolderKind, HeldPlace, Place, publish_folde
 __all__ = [
     "CHECKPOINT",
     "CONFIG",
+    "CONSOLE",
     "FOUND_AUDIO",
     "PAGE",
     "RESULT",

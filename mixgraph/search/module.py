@@ -180,11 +180,6 @@ class ConsoleModule(FiniteTraining, WholeSongs):
                 for song in self._songs():
                     init_from_levels(self, song, self.processors, self.render)
             self._drawn = False
-        if stage == "fit" and not self.graph.processors:
-            raise ValueError(
-                "track_chain, subgroup_chain, master_chain: all are empty, so there is nothing to train; give a letter "
-                "(`validate` measures the dry sum)"
-            )
 
     def on_train_start(self) -> None:
         """Sets the optimizer's rates and betas to the settings; a checkpoint may have restored other ones."""
@@ -318,7 +313,7 @@ class ConsoleModule(FiniteTraining, WholeSongs):
 
     def on_train_epoch_end(self) -> None:
         super().on_train_epoch_end()
-        self.log_dict(self.statistics())
+        self.log_dict(self.statistics(), batch_size=1)
 
     def statistics(self) -> dict[str, float]:
         """Mean weights and shares of the processors that are left, see `graph_statistics`."""
@@ -337,13 +332,17 @@ class ConsoleModule(FiniteTraining, WholeSongs):
             groups, betas=settings.betas, weight_decay=settings.weight_decay, fused=fused, foreach=not fused
         )
 
-    def on_train_batch_start(self, batch: Clip, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Clip, batch_idx: int) -> int | None:
+        """Sets the rate of the last stage; -1, which skips the stage, where the graph has no processors to train."""
+        if not self.graph.processors:
+            return -1
         settings = self.optimizer_settings
         if settings.final_learning_rate is not None and self.last_stage:
             rate = settings.rate(batch_idx / self.trainer.num_training_batches)
             for optimizer in self.trainer.optimizers:
                 for group in optimizer.param_groups:
                     group["lr"] = self._rate(group, rate)
+        return None
 
     # Checkpoints carry the graph, so that they load after pruning.
 

@@ -62,6 +62,7 @@ RULES: dict[str, dict[str, Rule]] = {
         "spectrograms": "free",
         "audio_rate": "free",
         "page": "free",
+        "keep_console": "free",
     },
     "progress": {"refresh_every": "free"},
     "time": {"budget": "refitted"},

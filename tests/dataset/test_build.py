@@ -25,6 +25,7 @@ from mixgraph.system.locks import locked
 from tools import build_dataset
 from tools.dataset.build import _take_in, make_jobs, resolve_settings
 from tools.dataset.local import LocalWorkers
+from tools.dataset.machines import usable_devices
 from tools.dataset.outcome import Task
 from tools.dataset.worker import Request
 
@@ -356,10 +357,10 @@ def test_workers_share_the_gpus_that_are_visible(monkeypatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     settings = {"trainer": {"accelerator": "auto"}}
-    assert build_dataset._devices(settings) == ["3", "5"]
+    assert usable_devices(settings) == ["3", "5"]
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    assert build_dataset._devices(settings) == ["0", "1"]
-    assert build_dataset._devices({"trainer": {"accelerator": "cpu"}}) == []
+    assert usable_devices(settings) == ["0", "1"]
+    assert usable_devices({"trainer": {"accelerator": "cpu"}}) == []
     workers = LocalWorkers(3, 1, ["3", "5"])
     assert [workers._devices.get() for _ in range(3)] == ["3", "5", "3"]
 

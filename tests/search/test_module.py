@@ -430,10 +430,13 @@ def test_whole_song_score_is_of_the_rendered_mix(tiny_song) -> None:
     assert prediction.score(song).loss == pytest.approx(score.loss)  # both are reported, whatever is trained on
 
 
-def test_an_empty_console_has_nothing_to_train(tiny_song) -> None:
-    module = ConsoleModule("", "", sample_rate=RATE)
-    with pytest.raises(ValueError, match="all are empty, so there is nothing to train"):
-        search(module, data(tiny_song), [], 1, "cpu", enable_progress_bar=False)
+def test_a_base_graph_is_the_dry_sum_and_skips_its_stages(tiny_song) -> None:
+    """Row one of the paper's Table 1, a console without processors, is measured like every other."""
+    module, songs = ConsoleModule("", "", sample_rate=RATE), data(tiny_song)
+    trainer = search(module, songs, [], 3, "cpu", enable_progress_bar=False)
+    assert (trainer.global_step, trainer.current_epoch) == (0, 3)
+    dry_sum = module.target(songs.song).score(lambda start, stop: songs.song.sources[..., start:stop].sum(dim=0))
+    assert module.score(songs.song).loss == pytest.approx(dry_sum.loss)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -59,40 +60,69 @@ def _at_own_rate(settings: dict[str, Any], song: SongSource) -> dict[str, Any]:
     return settings | {"data": data | {"sample_rate": rate}}
 
 
+@dataclass(frozen=True)
+class Search:
+    """A search and the folder that its result goes to.
+
+    Attributes:
+        folder: the folder of the build.
+        job: the search.
+        checkpoint: the file of a trained console to begin from; "" for a search from the start.
+        label: what is printed before the name of the job.
+    """
+
+    folder: BuildFolder
+    job: Job
+    checkpoint: str = ""
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.label + self.job.name
+
+
 def run_searches(
-    folder: BuildFolder, jobs: Sequence[Job], make_workers: Callable[[], Workers], threads: int, console: Console
+    searches: Sequence[Search], make_workers: Callable[[], Workers], threads: int, console: Console
 ) -> None:
     """Runs the searches that are due, and prints the reason of each.
 
     Args:
-        folder: the folder of the build.
-        jobs: all searches of the build.
+        searches: all searches, in the order in which they begin.
         make_workers: makes the workers; it is called only if a search is due.
         threads: the number of threads of each search.
         console: the console to print on.
     """
-    for job in jobs:
-        folder.check(job)  # also restores a result that a killed build was replacing
-    due = []
-    for job, why in zip(jobs, folder.why_due(jobs), strict=True):
+    for search in searches:
+        search.folder.check(search.job)  # also restores a result that a killed build was replacing
+    due: list[tuple[Search, str]] = []
+    for search, why in zip(searches, _why_due(searches), strict=True):
         if why:
-            due.append((job, why))
+            due.append((search, why))
         else:  # a killed build may have left the work folder
-            folder.clear(job)
-    console.print(f"{len(jobs)} searches: {len(jobs) - len(due)} done before, {len(due)} to do.", highlight=False)
-    folder.forget_failures({job.song.name for job in jobs})
+            search.folder.clear(search.job)
+    console.print(
+        f"{len(searches)} searches: {len(searches) - len(due)} done before, {len(due)} to do.", highlight=False
+    )
+    for folder in {search.folder.root: search.folder for search in searches}.values():
+        folder.forget_failures({search.job.song.name for search in searches if search.folder.root == folder.root})
     if not due:
         return
-    with BuildProgress(sum(job.work for job, _ in due), len(due), console) as progress:
-        for job, why in due:
-            progress.say(f"  {job.name}: {why}")
-        tasks = [Task(job, folder.work(job), _request(job, threads)) for job, _ in due]
+    with BuildProgress(sum(search.job.work for search, _ in due), len(due), console) as progress:
+        for search, why in due:
+            progress.say(f"  {search.name}: {why}")
+        tasks = [Task(search.job, search.folder.work(search.job), _request(search, threads)) for search, _ in due]
+        places = {task.folder: search for task, (search, _) in zip(tasks, due, strict=True)}
         with contextlib.closing(make_workers().run(tasks)) as outcomes:
             for outcome in outcomes:
-                verdict = _take_in(folder, outcome)
-                progress.advance(outcome.task.job.work)
+                search = places[outcome.task.folder]
+                verdict = _take_in(search.folder, outcome)
+                progress.advance(search.job.work)
                 left = f", {progress.left()}" if progress.left() else ""
-                progress.say(f"[{progress.done}/{progress.searches}] {outcome.task.job.name}: {verdict}{left}")
+                progress.say(f"[{progress.done}/{progress.searches}] {search.name}: {verdict}{left}")
+
+
+def _why_due(searches: Sequence[Search]) -> list[str]:
+    return [search.folder.why_due([search.job])[0] for search in searches]
 
 
 def _take_in(folder: BuildFolder, outcome: Outcome) -> str:
@@ -111,5 +141,14 @@ def _take_in(folder: BuildFolder, outcome: Outcome) -> str:
     return f"{'rejected' if outcome.unusable else 'failed'}: {why}"
 
 
-def _request(job: Job, threads: int) -> Request:
-    return Request(str(job.song.folder), job.seed, dict(job.config), job.record(), threads, imported_extensions())
+def _request(search: Search, threads: int) -> Request:
+    job = search.job
+    return Request(
+        song=str(job.song.folder),
+        seed=job.seed,
+        config=dict(job.config),
+        record=job.record(),
+        threads=threads,
+        extensions=imported_extensions(),
+        checkpoint=search.checkpoint,
+    )

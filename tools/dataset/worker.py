@@ -43,6 +43,7 @@ class Request:
         record: the content of the result's job.json.
         threads: the number of torch's threads.
         extensions: modules to import before the search, see `import_extension`.
+        checkpoint: the checkpoint to begin from where none of this search is there; "" for a search from the start.
     """
 
     song: str
@@ -51,6 +52,7 @@ class Request:
     record: dict[str, Any]
     threads: int
     extensions: Sequence[str] = ()
+    checkpoint: str = ""
 
     def save(self, folder: Path) -> None:
         """Writes the request to the folder of its search, and removes files of other searches from it."""
@@ -89,6 +91,8 @@ def search_song(request: Request, folder: Path) -> Path:
         }
         if (partial / CHECKPOINT).is_file():
             config["ckpt_path"] = str(partial / CHECKPOINT)
+        elif request.checkpoint:
+            config["ckpt_path"] = request.checkpoint
         settings = folder / "settings.yaml"
         write_atomically(settings, yaml.safe_dump(uninterpolated(config), sort_keys=False).encode())
         command(["fit", *(f"--import={name}" for name in request.extensions), "--config", str(settings)])
