@@ -5,8 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mixgraph.demixing.stem_songs import StemSong
 
 _DESCRIPTION = (
     "Scores a demixer on songs whose stems are known: the signal-to-distortion ratio of every target over the whole "
@@ -25,7 +31,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--museval", action="store_true", help="museval's figures, too, in a table of their own")
     parser.add_argument("--cache-dir", type=Path, default=Path(".mixgraph_cache"), help="for sums of tracks")
     parser.add_argument("--out", type=Path, help="JSON file of all scores")
-    parser.add_argument("--overwrite", action="store_true", help="replace that file")
+    parser.add_argument(
+        "--pictures",
+        type=Path,
+        metavar="FOLDER",
+        help="a picture a song: spectrograms of the true stems, of the estimates, and of the errors",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace that file, and pictures of these songs")
     options = parser.parse_args(arguments)
     if options.out is not None and options.out.exists() and not options.overwrite:
         raise FileExistsError(f"out: {options.out} exists and is kept; choose another name or give --overwrite")
@@ -48,8 +60,11 @@ def main(arguments: Sequence[str]) -> int:
     songs = [read_stem_song(folder, module.targets, module.sample_rate, options.cache_dir) for folder in folders]
     for note in (note for song in songs for note in song.notes):
         sys.stdout.write(f"{visible(note)}\n")
+    draw = None
+    if options.pictures is not None:
+        draw = _pictures(options.pictures, [song.name for song in songs], module.targets, options.overwrite)
     scores = []
-    for score in evaluate_songs(module, songs, not options.no_ceilings, options.museval):
+    for score in evaluate_songs(module, songs, not options.no_ceilings, options.museval, draw):
         scores.append(score)
         sys.stdout.write(f"{visible(score.song)} is scored ({len(scores)} of {len(songs)}).\n")
         sys.stdout.flush()
@@ -59,3 +74,29 @@ def main(arguments: Sequence[str]) -> int:
     if options.out is not None:
         write_atomically(options.out, (json.dumps(report, indent=1) + "\n").encode())
     return 0
+
+
+def _pictures(
+    folder: Path, names: Sequence[str], targets: Sequence[str], overwrite: bool
+) -> Callable[[StemSong, Tensor, Tensor], None]:
+    """Returns what draws a song's true stems and estimates to a file of the folder.
+
+    Raises:
+        FileExistsError: there is a picture that may not be replaced.
+        OSError: the folder cannot be made.
+    """
+    from mixgraph.names import file_names
+    from mixgraph.report.figures import save_figure
+    from mixgraph.report.ragged_spectrogram import ragged_stems_figure
+
+    files = [folder / f"{name}.png" for name in file_names(names)]  # songs of several folders may have one name
+    if kept := [file for file in files if file.exists() and not overwrite]:
+        raise FileExistsError(f"pictures: {kept[0]} exists and is kept; choose another folder or give --overwrite")
+    folder.mkdir(parents=True, exist_ok=True)
+    next_file = iter(files)
+
+    def draw(song: StemSong, true: Tensor, estimates: Tensor) -> None:
+        stems = {name: (true[row], estimates[row]) for row, name in enumerate(targets)}
+        save_figure(ragged_stems_figure(stems, song.sample_rate), next(next_file))
+
+    return draw

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
@@ -53,7 +53,11 @@ class SongScores:
 
 
 def evaluate_songs(
-    module: Demixer, songs: Iterable[StemSong], ceilings: bool = True, museval: bool = False
+    module: Demixer,
+    songs: Iterable[StemSong],
+    ceilings: bool = True,
+    museval: bool = False,
+    draw: Callable[[StemSong, Tensor, Tensor], None] | None = None,
 ) -> Iterator[SongScores]:
     """Separates songs and scores them, one after the other.
 
@@ -62,6 +66,7 @@ def evaluate_songs(
         songs: with the module's targets, at its sample rate.
         ceilings: whether ideal masks are scored, too.
         museval: whether museval's figures are computed, which takes about the time of the song.
+        draw: takes every song with its true targets and the estimates, (targets, 2, time) each.
 
     Raises:
         ValueError: a song has none of the targets.
@@ -75,6 +80,8 @@ def evaluate_songs(
         if all(is_silent(target) for target in targets):
             raise ValueError(f"{song.folder}: stems of {', '.join(module.targets)} are needed, got none with sound")
         found = module.separate(mix)
+        if draw is not None:
+            draw(song, targets, found)
         sdr_db = {DEMIXER: _ratios(module.targets, targets, found)}
         sdr_db[MIX] = _ratios(module.targets, targets, mix.expand_as(targets))
         for name, (rule, on_slices) in IDEAL.items() if ceilings else ():

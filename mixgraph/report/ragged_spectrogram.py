@@ -28,6 +28,7 @@ _RANGE_DB, _ERROR_LIMIT_DB = 80.0, 20.0
 _SECONDS_AT_ONCE = 20
 _ERROR_SECONDS = 0.05  # over which errors are those of mean powers: momentary levels of noise differ by chance
 _CHANNELS = ("mid", "side")
+_STEM_COLUMNS = ("true", "estimate", "error")
 
 
 @dataclass(frozen=True)
@@ -147,17 +148,67 @@ def ragged_figure(
         grid[row, 0].set_ylabel(f"{printable(name)}\nfrequency (kHz)", fontsize=9, parse_math=False)
         for channel in range(2):
             _draw(grid[row, 2 * channel], goal, [block[channel] for block in levels.blocks], low, high)
-            errors = [
-                _time_averaged(block[channel], levels.seconds).clamp(min=low)
-                - _time_averaged(target_levels[channel], goal.seconds).clamp(min=low)
-                for block, target_levels in zip(levels.blocks, goal.blocks, strict=True)
-            ]
+            errors = _errors(levels, goal, channel, low)
             limit = _ERROR_LIMIT_DB
             error_mesh = _draw(grid[row, 2 * channel + 1], goal, errors, -limit, limit, "RdBu_r")
     figure.colorbar(level_mesh, ax=grid[:, -1], label="level (dB)", location="right", pad=0.01, aspect=30)
     label = f"error (dB), limited to ±{_ERROR_LIMIT_DB:g}\nred: louder than the target"
     figure.colorbar(error_mesh, ax=grid[:, -1], label=label, location="right", pad=0.01, aspect=30)
     return figure
+
+
+def ragged_stems_figure(
+    stems: Mapping[str, tuple[Tensor, Tensor]], sample_rate: int, max_columns: int = 1000
+) -> Figure:
+    """Draws a row for each stem: mid of the true one and of its estimate, the error, and the same of side.
+
+    All levels have one scale, 80 dB down from the loudest of all true stems; errors are those of `ragged_figure`.
+
+    Args:
+        stems: name -> the true stem and its estimate, (2, time) each.
+        sample_rate: sample rate of the stems, in Hz.
+        max_columns: the largest number of columns in a block.
+
+    Raises:
+        ValueError: no stems, an estimate of another shape, or audio that `ragged_levels` refuses.
+    """
+    if not stems:
+        raise ValueError("stems: at least one is needed, got none")
+    for name, (true, estimate) in stems.items():
+        check_candidates(true, {name: estimate})
+    goals = {name: ragged_levels(true, sample_rate, max_columns) for name, (true, _) in stems.items()}
+    loudest = max(float(block.max()) for goal in goals.values() for block in goal.blocks)
+    high = loudest if math.isfinite(loudest) else 0.0
+    low = high - _RANGE_DB
+    figure = Figure(figsize=(22, 0.8 + 1.9 * len(stems)), dpi=100, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(len(stems), 6, squeeze=False, sharex=True, sharey=True)
+    for column, title in enumerate(f"{channel}, {kind}" for channel in _CHANNELS for kind in _STEM_COLUMNS):
+        grid[0, column].set_title(title, fontsize=10)
+        grid[-1, column].set_xlabel("time (s)", fontsize=9)
+    for row, (name, (_, estimate)) in enumerate(stems.items()):
+        goal, levels = goals[name], ragged_levels(estimate, sample_rate, max_columns)
+        grid[row, 0].set_ylabel(f"{printable(name)}\nfrequency (kHz)", fontsize=9, parse_math=False)
+        for channel in range(2):
+            _draw(grid[row, 3 * channel], goal, [block[channel] for block in goal.blocks], low, high)
+            estimated = [block[channel] for block in levels.blocks]
+            level_mesh = _draw(grid[row, 3 * channel + 1], goal, estimated, low, high)
+            errors = _errors(levels, goal, channel, low)
+            limit = _ERROR_LIMIT_DB
+            error_mesh = _draw(grid[row, 3 * channel + 2], goal, errors, -limit, limit, "RdBu_r")
+    figure.colorbar(level_mesh, ax=grid[:, -1], label="level (dB)", location="right", pad=0.01, aspect=30)
+    label = f"error (dB), limited to ±{_ERROR_LIMIT_DB:g}\nred: louder than the true stem"
+    figure.colorbar(error_mesh, ax=grid[:, -1], label=label, location="right", pad=0.01, aspect=30)
+    return figure
+
+
+def _errors(levels: RaggedLevels, goal: RaggedLevels, channel: int, low: float) -> list[Tensor]:
+    """By how much levels are above others (dB), block by block."""
+    return [
+        _time_averaged(block[channel], levels.seconds).clamp(min=low)
+        - _time_averaged(target_levels[channel], goal.seconds).clamp(min=low)
+        for block, target_levels in zip(levels.blocks, goal.blocks, strict=True)
+    ]
 
 
 def _draw(

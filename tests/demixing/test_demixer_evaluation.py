@@ -94,6 +94,21 @@ def test_the_command_writes_a_table_and_json(checkpoint, stem_root, tmp_path, mo
         entry.main()
 
 
+@pytest.mark.long
+def test_the_command_draws_a_picture_of_every_song(checkpoint, stem_root, tmp_path, monkeypatch) -> None:
+    words = ["evaluate-demixer", str(checkpoint), str(stem_root / "test"), "--no-ceilings"]
+    words += ["--pictures", str(tmp_path / "pictures"), "--cache-dir", str(tmp_path / "cache")]
+    monkeypatch.setattr(sys, "argv", ["mixgraph", *words])
+    with pytest.raises(SystemExit) as end:
+        entry.main()
+    assert end.value.code == 0
+    (drawn,) = (tmp_path / "pictures").iterdir()
+    assert drawn.name == "unseen.png"
+    assert drawn.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(SystemExit, match=r"pictures: .*unseen.png exists and is kept; choose another folder"):
+        entry.main()
+
+
 @pytest.mark.skipif(find_spec("museval") is None, reason="museval is not installed")
 @pytest.mark.long
 def test_figures_of_museval_are_in_a_table_of_their_own(stem_root: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from matplotlib.collections import QuadMesh
 
-from mixgraph.report.ragged_spectrogram import ragged_figure, ragged_levels
+from mixgraph.report.ragged_spectrogram import ragged_figure, ragged_levels, ragged_stems_figure
 
 RATE = 16000
 
@@ -68,6 +68,23 @@ def test_the_figure_has_a_mesh_for_every_block() -> None:
     assert errors.max() <= 1e-3
     assert figure.axes[0].get_xlim() == (0, 3.0)
     assert figure.axes[0].get_yscale() == "log"
+
+
+def test_the_figure_of_stems_has_a_row_for_each_with_its_error() -> None:
+    stem, silence = tone(440.0), torch.zeros(2, 3 * RATE)
+    figure = ragged_stems_figure({"bass": (stem, 0.5 * stem), "none": (silence, silence)}, RATE)
+    panels = [[part for part in axes.collections if isinstance(part, QuadMesh)] for axes in figure.axes[:12]]
+    assert {len(meshes) for meshes in panels} == {len(ragged_levels(stem, RATE).blocks)}
+    true, estimate, error = (
+        np.concatenate([np.asarray(mesh.get_array()).ravel() for mesh in meshes]) for meshes in panels[:3]
+    )
+    half_db = 20 * math.log10(0.5)
+    assert estimate.max() - true.max() == pytest.approx(half_db, abs=1e-3)
+    assert error.min() == pytest.approx(half_db, abs=1e-3)
+    errors_of_silence = [np.asarray(mesh.get_array()) for panel in (8, 11) for mesh in panels[panel]]
+    assert all(float(np.abs(errors).max()) == 0 for errors in errors_of_silence)
+    with pytest.raises(ValueError, match="stems: at least one is needed, got none"):
+        ragged_stems_figure({}, RATE)
 
 
 def test_what_cannot_be_drawn_is_refused() -> None:
