@@ -14,7 +14,15 @@ from mixgraph.graph import build_console
 from mixgraph.graph.io import GraphFile
 from mixgraph.graph.types import MIX
 from mixgraph.shards import CardTexts, Origin, pack_sample, write_card, write_shards
-from mixgraph.synthetic import SPLITS, GeneratedSample, GenerationSettings, Plan, generate
+from mixgraph.synthetic import (
+    SPLITS,
+    GeneratedSample,
+    GenerationSettings,
+    MixingSettings,
+    Plan,
+    RecordingSettings,
+    generate,
+)
 from tools.options import generate_synthetic_parser
 
 
@@ -31,6 +39,10 @@ def plan_of(options: argparse.Namespace) -> Plan:
         sample_rate=options.sample_rate,
         least_increase=None if options.least_increase < 0 else options.least_increase,
         varispeed=not options.no_varispeed,
+        recording=RecordingSettings(options.level_db, options.fade_share, options.bleed_share, options.noise_share),
+        mixing=MixingSettings(
+            options.effects_share, options.one_song_share, options.random_subgroups, options.passages
+        ),
     )
     return Plan(
         songs=tuple(path for path in options.songs if path.is_dir()),
@@ -40,6 +52,8 @@ def plan_of(options: argparse.Namespace) -> Plan:
         cache_dir=options.cache_dir,
         rule_share=options.rule_share,
         jitter=options.jitter,
+        num_instrument_songs=options.instrument_songs,
+        corpus_seed=options.corpus_seed,
     )
 
 

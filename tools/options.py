@@ -141,15 +141,20 @@ def generate_synthetic_parser() -> argparse.ArgumentParser:
     and set like, those of the graphs in `--results` (settings moved a little); without results, by the rules of
     `mixgraph.synthetic.engineer`. Processors whose removal costs less than `--least-increase` are removed. Every track
     is in one split only. The same arguments give the same bytes, with any number of workers.
+
+    With `--effects-share`, a part of the mixes is made by other effects (recursive equalizers, dynamics with attack,
+    release and look-ahead, feedback delays and reverbs, saturation, a limiter behind the sum); their graphs tell types
+    and places, and their settings stand in words in `meta.json`.
     """
     parser = _parser(generate_synthetic_parser)
-    parser.add_argument("songs", type=Path, nargs="+", help="folders of songs; other paths among them are passed over")
+    parser.add_argument("songs", type=Path, nargs="*", help="folders of songs; other paths among them are passed over")
     parser.add_argument("--out", type=Path, required=True, help="folder of the data set; an existing one is replaced")
     parser.add_argument("--results", type=Path, nargs="*", default=[], help="result folders of graphs found on songs")
     parser.add_argument("--test-songs", nargs="*", default=[], help="names of songs that only the test split may use")
     for split, count in {"train": 3000, "validation": 200, "test": 200}.items():
         parser.add_argument(f"--{split}", type=int, default=count, help=f"samples of this split (default {count})")
-    parser.add_argument("--seconds", type=float, default=6.0, help="length of a sample")
+    parser.add_argument("--seconds", type=float, default=6.0, help="length of a sample, or of each of its passages")
+    parser.add_argument("--passages", type=int, default=1, help="passages of its tracks that a sample has, joined (1)")
     parser.add_argument("--min-tracks", type=int, default=2)
     parser.add_argument("--max-tracks", type=int, default=6)
     parser.add_argument("--sample-rate", type=int, default=30000)
@@ -161,8 +166,23 @@ def generate_synthetic_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--rule-share", type=float, default=0.3, help="share of settings by rule, not by results")
     parser.add_argument("--jitter", type=float, default=0.3, help="how far settings move, in spreads of their type")
+    parser.add_argument("--effects-share", type=float, default=0.0, help="share of samples mixed by other effects (0)")
+    parser.add_argument("--instrument-songs", type=int, default=0, help="songs made from formulas, added to SONGS (0)")
+    parser.add_argument(
+        "--one-song-share", type=float, default=0.0, help="share of samples with tracks of one song (0)"
+    )
+    parser.add_argument(
+        "--random-subgroups", type=float, default=0.0, help="share of samples dealt to groups at random"
+    )
+    parser.add_argument("--level-db", type=float, default=4.0, help="random gain of tracks, at most (4)")
+    parser.add_argument("--bleed-share", type=float, default=0.0, help="share of tracks that pick up others (0)")
+    parser.add_argument("--noise-share", type=float, default=0.0, help="share of tracks with a noise floor (0)")
+    parser.add_argument(
+        "--fade-share", type=float, default=0.0, help="share of tracks that begin late or end early (0)"
+    )
     parser.add_argument("--no-varispeed", action="store_true", help="play training tracks at their own speed only")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--corpus-seed", type=int, help="of splits and instrument songs; that of --seed by default")
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--cache-dir", type=Path, default=Path(".mixgraph_cache"), help="of decoded songs")
     parser.add_argument("--date-published", default="", help="such as 2026-11-29, for croissant.json; none by default")

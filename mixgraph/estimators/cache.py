@@ -36,10 +36,10 @@ from mixgraph.shards.sample import SampleAudio
 from mixgraph.system.files import write_atomically
 from mixgraph.system.threads import one_thread
 
-VERSION = 3  # to be raised whenever features or labels change
+VERSION = 4  # to be raised whenever features or labels change
 INDEX = "index.json"
 _HALF = ("mels", "mix_mels", "lags", "clip_tracks", "clip_mix")
-_LIGHT = ("cues", "keep", "weight")
+_LIGHT = ("cues", "keep", "known", "weight")
 _SILENT_RMS = 10 ** (-60 / 20)
 _HISTORY_SECONDS = 3.0  # audio that is rendered before a segment of a rendered target, and dropped
 
@@ -119,7 +119,7 @@ class ExampleMaker:
                 continue
             tracks = tracks[list(console.order)]
             inputs = console_data(console, self.extract(tracks, mix, console.groups), self.task.types)
-            data = add_labels(inputs, console, true, self.codes)
+            data = add_labels(inputs, console, true, self.codes, sample.settings_known)
             if self.settings.clip_seconds > 0:
                 clip = round(self.settings.clip_seconds * self.task.sample_rate)
                 first = max(0, (length - clip) // 2)

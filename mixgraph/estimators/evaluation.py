@@ -54,6 +54,7 @@ class TestSong:
         console: the full console of the song.
         tracks: (K, 2, L) at the level of the search, in the console's order.
         mix: the mix, (2, L), at the same level.
+        settings_known: whether the true graph's settings are those of the mix; other effects have no errors.
     """
 
     __test__ = False  # for pytest: not a test
@@ -63,6 +64,7 @@ class TestSong:
     console: Console
     tracks: Tensor
     mix: Tensor
+    settings_known: bool = True
 
 
 def read_test_song(sample: GraphSample, sample_rate: int, track_chain: str, subgroup_chain: str) -> TestSong:
@@ -76,7 +78,7 @@ def read_test_song(sample: GraphSample, sample_rate: int, track_chain: str, subg
     length = audio.num_samples
     tracks = audio.tracks(0, length)[list(console.order)]
     true = GraphValues(sample.graph, sample.parameters, sample.weights)
-    return TestSong(sample.key, true, console, tracks, audio.mix(0, length))
+    return TestSong(sample.key, true, console, tracks, audio.mix(0, length), sample.settings_known)
 
 
 Method = Callable[[TestSong], Prediction]
@@ -158,7 +160,7 @@ class Judge:
         for t, agreement in comparison.types.items():
             score.types[t] = _sum(score.types.get(t, Agreement(0, 0, 0)), agreement)
         score.losses[song.key] = target.score(self.render(song, estimate)).loss["full"]
-        if settings:
+        if settings and song.settings_known:
             used = prune_values(prediction.values, true_nodes(song))
             sources = song.tracks[_inverse(song.console.order)]  # in order of the true graph's inputs
             score.errors += parameter_errors(song.true, used, self.processors, sources).values

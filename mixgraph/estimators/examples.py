@@ -9,7 +9,8 @@ An example is a PyTorch Geometric `Data`, so that songs of any size batch. On th
   `mels`, `mix_mels` (one a song), `cues`, `lags`, see `SegmentFeatures`.
 - `processor_index` (processors,) nodes; `keep` (processors,) 1 where the true graph has the processor, `weight`
   (processors,) its dry/wet weight; `code_{type}` (nodes of the type, numbers) its settings, see `ParameterCode`. Both
-  are 0 where it is not kept.
+  are 0 where it is not kept. `known` (processors,) is 1 where it is kept and weight and settings are known: other
+  effects than ours give the place of a processor alone.
 - `clip_tracks` (tracks, 2, T) and `clip_mix` (1, 2, T), where the settings keep audio for the match loss.
 """
 
@@ -109,8 +110,17 @@ def console_data(console: Console, features: SegmentFeatures, types: Sequence[st
     )
 
 
-def add_labels(data: Data, console: Console, true: GraphValues, codes: Mapping[str, ParameterCode]) -> Data:
+def add_labels(
+    data: Data, console: Console, true: GraphValues, codes: Mapping[str, ParameterCode], settings_known: bool = True
+) -> Data:
     """Adds the labels, taken from the true graph, to the data of a console; returns the data.
+
+    Args:
+        data: the inputs of the network.
+        console: the console of the song.
+        true: the true graph.
+        codes: the codes of the console's processor types.
+        settings_known: whether the true graph's parameters and weights are those of the mix.
 
     Raises:
         ValueError: the true graph has other tracks or subgroups than the console, or a processor that it lacks.
@@ -127,6 +137,7 @@ def add_labels(data: Data, console: Console, true: GraphValues, codes: Mapping[s
         keep[console_node], weight[console_node] = 1.0, true.weights[position[node]]
         rows.setdefault(key.type, []).append((graph.rows[console_node], true.graph.rows[node]))
     data.keep, data.weight = keep[list(graph.processors)], weight[list(graph.processors)]
+    data.known = data.keep * float(settings_known)
     for node_type, code in codes.items():
         values = torch.zeros(len(graph.nodes_of(node_type)), code.size + code.num_positions)
         if pairs := rows.get(node_type):

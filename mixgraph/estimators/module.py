@@ -131,9 +131,9 @@ class EstimatorModule(L.LightningModule):
     # Training.
 
     def losses_of(self, data: Data, answers: Answers) -> dict[str, Tensor]:
-        """Computes all terms of the loss; `loss` is their weighted sum."""
+        """Computes all terms of the loss; `loss` is their weighted sum. Weights and settings count where known."""
         node_types = data.x[data.processor_index]
-        kept = data.keep > 0
+        kept = data.known > 0
         count = kept.sum().clamp(min=1)
         weight_labels = (weight_logit(data.weight) - self.weight_mean[node_types]) / self.weight_spread[node_types]
         losses = {

@@ -21,8 +21,8 @@ class TrainingStatistics:
 
     Attributes:
         cue_mean, cue_spread: (NUM_CUES,).
-        code_mean, code_spread: type -> (size + positions,), over kept processors; of types that were never kept,
-            0 and 1. The mean of positions has no meaning.
+        code_mean, code_spread: type -> (size + positions,), over kept processors whose settings are known; of types
+            that have none, 0 and 1. The mean of positions has no meaning.
         weight_mean, weight_spread: type -> mean and spread of the dry/wet logit.
         slots: (type, level) -> (number kept, number in all consoles); levels are numbered as in `examples`.
         num_examples: the number of examples.
@@ -61,9 +61,9 @@ def training_statistics(examples: Iterable[Data], types: Sequence[str]) -> Train
         node_types, levels = data.x[data.processor_index], data.level[data.processor_index]
         for t in types:
             of_type = node_types == vocabulary[t]
-            kept = data.keep[of_type] > 0
-            codes[t].add(data[label_key(t)][kept])
-            weights[t].add(weight_logit(data.weight[of_type][kept]).unsqueeze(1))
+            known = data.known[of_type] > 0
+            codes[t].add(data[label_key(t)][known])
+            weights[t].add(weight_logit(data.weight[of_type][known]).unsqueeze(1))
             for level in levels[of_type].unique().tolist():
                 level_keep = data.keep[of_type][levels[of_type] == level]
                 before = slots.get((t, level), (0, 0))

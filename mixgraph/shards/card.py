@@ -14,6 +14,7 @@ from mixgraph.report.figures import save_figure
 from mixgraph.shards.croissant import croissant
 from mixgraph.shards.hugging_face import front_matter
 from mixgraph.shards.index import Index, load_index
+from mixgraph.shards.meta import UNKNOWN_SETTINGS
 from mixgraph.shards.pictures import ratios_figure, sizes_figure
 from mixgraph.shards.read import read_raw
 from mixgraph.shards.sample import decode_sample
@@ -30,6 +31,11 @@ from mixgraph.system.files import write_atomically
 
 _FOUND = "The graphs are labels found by a search, not what the engineer did."
 _MADE = "The mixes were made by these graphs from dry tracks of other songs: the graphs are the truth."
+_EFFECTS = (
+    " {count} of them were made by other effects instead (recursive equalizers, attack and release, feedback delays and"
+    " reverbs; in words in `extra` of their meta.json, where `unknown_settings` is true): their graphs tell the types"
+    " and places of the processors, their parameters and weights tell nothing."
+)
 _BODY = """
 # {name}
 
@@ -167,6 +173,7 @@ def _readme(
         for split in index.splits
     ]
     with_audio, complete = contents.num_with_audio, contents.num_with_audio == samples
+    effects = sum(bool(extra.get(UNKNOWN_SETTINGS)) for extra in contents.extras)
     hashes = "the hashes by which the audio is found in your own copy of the songs"
     some = "" if complete else f" ({with_audio} samples have them)"
     return _BODY.format(
@@ -175,7 +182,7 @@ def _readme(
         samples=samples,
         songs=len(songs),
         trials=", every trial of the search" if contents.searched else "",
-        origin=_FOUND if contents.searched else _MADE,
+        origin=_FOUND if contents.searched else _MADE + (_EFFECTS.format(count=effects) if effects else ""),
         audio=("the audio" if complete else f"the audio of {with_audio}, and {hashes}") if with_audio else hashes,
         loading="" if complete else ')\n    # with audio: read_shards(..., audio_root="folder of the songs"',
         audio_fields=f", `dry.flac` (the tracks end to end) and `mix.flac`{some}" if with_audio else "",

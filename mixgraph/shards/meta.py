@@ -14,7 +14,8 @@ null. The sample rate is in Hz, positions and lengths are in samples at that rat
     num_processors {console, found}, pruning_ratio, types [{type, console, found, pruning_ratio}]
     loss_increases, confidence                       null, or one value a processor
     tool, config_sha256, config                      version; the settings of the search, without paths
-    extra                                            what the builder of the data set adds
+    extra                                            what the builder of the data set adds; `unknown_settings` is true
+                                                     where parameters and weights are not those of the mix
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from mixgraph.graph.types import MixGraph
 from mixgraph.shards.config import config_hash
 from mixgraph.shards.fields import MAX_SAMPLE_RATE, MAX_SAMPLES, check_key
 
+UNKNOWN_SETTINGS = "unknown_settings"
 META_VERSION = 1
 try:
     TOOL = f"mixgraph {version('mixgraph')}"

@@ -16,7 +16,7 @@ from mixgraph.render import BLOCK, render_song
 from mixgraph.shards.fields import AUDIO, DRY, GRAPH, META, MIX, PARAMETERS, TRACE, check_fields, parse_json
 from mixgraph.shards.flac import FlacPart
 from mixgraph.shards.graphs import Values, processors_of, read_graph, read_parameters, read_trace
-from mixgraph.shards.meta import check_fit, check_meta
+from mixgraph.shards.meta import UNKNOWN_SETTINGS, check_fit, check_meta
 
 
 class SampleAudio(Protocol):
@@ -106,6 +106,11 @@ class GraphSample:
         """The length of the song, or of the excerpt, in samples."""
         return int(self.meta["num_samples"])
 
+    @property
+    def settings_known(self) -> bool:
+        """Whether parameters and weights are those of the mix; not where other effects made it (`unknown_settings`)."""
+        return not self.meta["extra"].get(UNKNOWN_SETTINGS, False)
+
     def trace(self) -> list[dict[str, Any]]:
         """Every trial of the search with its candidates, loss and verdict, decoded on first use.
 
@@ -119,7 +124,13 @@ class GraphSample:
         return processors_of(self.sample_rate, self.processor_options, self.weights.device)
 
     def render(self, sources: Tensor, block: int = BLOCK, first: int = 0) -> Tensor:
-        """Renders dry tracks (K, 2, L) at the level of the search with the graph, from sample `first` on: (2, L)."""
+        """Renders dry tracks (K, 2, L) at the level of the search with the graph, from sample `first` on: (2, L).
+
+        Raises:
+            ValueError: the sample's settings are not known, see `settings_known`.
+        """
+        if not self.settings_known:
+            raise ValueError(f"{self.shard}: {self.key}: cannot be rendered: other effects made its mix")
         first += int(self.meta["excerpt_start"])
         values = self.parameters, self.weights
         with torch.no_grad():

@@ -1,7 +1,9 @@
-"""Synthetic songs with known graphs, mixed by our own processors.
+"""Synthetic songs with known graphs, mixed by our own processors or by other effects.
 
 - `song`: songs whose tracks are made from formulas, with all processor types; removing any processor is audible.
-- `sample`: many short samples of real dry tracks, for data sets.
+- `sample`: many short samples of real dry tracks, for data sets; `settings` are theirs.
+- `cast`, `recording`: draws a sample's tracks; bleed, noise and fades.
+- `studio`, `devices`: mixes by the effects of `mixgraph.effects`, and draws their settings.
 - `mixer`: mixes songs and samples, and removes processors that hardly change the mix.
 - `engineer`: settings as mixing engineers choose them.
 - `prior`: how often processors are used, and settings like those of found graphs.
@@ -12,17 +14,22 @@
 
 from mixgraph.synthetic.corpus import SPLITS, Corpus, DryTrack, load_corpus
 from mixgraph.synthetic.prior import GraphPrior, learn_prior
-from mixgraph.synthetic.sample import GeneratedSample, GenerationSettings, make_sample
+from mixgraph.synthetic.recording import RecordingSettings
+from mixgraph.synthetic.sample import UNKNOWN_SETTINGS, GeneratedSample, make_sample
+from mixgraph.synthetic.settings import GenerationSettings, MixingSettings
 from mixgraph.synthetic.workers import Plan, generate
 
 __all__ = [
     "SPLITS",
+    "UNKNOWN_SETTINGS",
     "Corpus",
     "DryTrack",
     "GeneratedSample",
     "GenerationSettings",
     "GraphPrior",
+    "MixingSettings",
     "Plan",
+    "RecordingSettings",
     "generate",
     "learn_prior",
     "load_corpus",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,58 +21,21 @@ from torch import Tensor
 from mixgraph.graph import GraphValues, MixGraph, build_console
 from mixgraph.losses import MatchLoss
 from mixgraph.processors import Processor, Processors, processor_type
+from mixgraph.processors.usage import RandomSettings
+from mixgraph.synthetic.cast import draw_cast
 from mixgraph.synthetic.corpus import Corpus, DryTrack
 from mixgraph.synthetic.engineer import same_on_subgroups
-from mixgraph.synthetic.mixer import Mixer, MixRules
+from mixgraph.synthetic.mixer import DrawSettings, Mixer, MixRules
 from mixgraph.synthetic.prior import GraphPrior
+from mixgraph.synthetic.settings import GenerationSettings
+from mixgraph.synthetic.studio import Studio
 
 _ATTEMPTS = 8
 _PASSES = 2  # passes of removing processors that hardly change the mix
-_GAIN_DB = 4.0  # a dry track's random gain is at most this, up or down
+_NO_WEIGHT = 0.5
+UNKNOWN_SETTINGS = "unknown_settings"
+"""The key of a sample's `meta` that says that its parameters and weights say nothing."""
 _DENSITY_SPREAD = 0.35  # standard deviation, over samples, of the log odds of keeping a processor
-
-
-@dataclass(frozen=True)
-class GenerationSettings:
-    """The settings by which samples are made.
-
-    Attributes:
-        seed: seeds all random choices.
-        seconds: length of a sample.
-        min_tracks, max_tracks: the range of a sample's number of tracks; all numbers are equally likely.
-        sample_rate: the sample rate in Hz.
-        track_chain, subgroup_chain: processor letters of the full console, of which a part is kept.
-        loudness_lufs: the loudness of the mix, as that to which a search brings songs.
-        least_increase: removing any processor raises the match loss by at least this much, or it is removed; None
-            keeps all that is drawn, and loss increases are not measured.
-        varispeed: play tracks of the training split at random speeds.
-    """
-
-    seed: int = 0
-    seconds: float = 6.0
-    min_tracks: int = 2
-    max_tracks: int = 6
-    sample_rate: int = 30000
-    track_chain: str = "ecnsgdr"
-    subgroup_chain: str = "ecnsgdr"
-    loudness_lufs: float = -16.0
-    least_increase: float | None = 0.01
-    varispeed: bool = True
-
-    def __post_init__(self) -> None:
-        problems = []
-        if not 1 <= self.min_tracks <= self.max_tracks:
-            problems.append(f"tracks: 1 <= least <= most expected, got {self.min_tracks} and {self.max_tracks}")
-        if not self.seconds >= 1:
-            problems.append(f"seconds: at least 1, got {self.seconds}")
-        if self.least_increase is not None and not self.least_increase >= 0:
-            problems.append(f"least_increase: None or at least 0, got {self.least_increase}")
-        if problems:
-            raise ValueError("; ".join(problems))
-
-    @property
-    def num_samples(self) -> int:
-        return round(self.seconds * self.sample_rate)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,65 +75,96 @@ def make_sample(
     Raises:
         ValueError: eight draws in a row gave silent excerpts or a graph without an audible processor.
     """
-    least = 0.0 if settings.least_increase is None else settings.least_increase
-    mixer = Mixer(processors, match, MixRules(settings.loudness_lufs, None, _PASSES, least))
     for attempt in range(_ATTEMPTS):
-        digest = hashlib.sha256(f"{settings.seed}/{split}/{index}/{attempt}".encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-        cast = _cast(corpus, settings, split, generator)
+        generator = _seeded(settings, split, index, attempt, "")
+        choices = RandomSettings(_seeded(settings, split, index, attempt, "/choices"))  # leaves the others' draws alone
+        cast = draw_cast(corpus, settings, split, generator, choices)
         if cast is None:
             continue
         subgroups, tracks, sources = cast
         console = build_console(subgroups, settings.track_chain, settings.subgroup_chain, f"{split}_{index:06d}")
-        mixed = mixer.mix(console, _place(console, tracks, prior, generator), sources, partial(_draw, prior, generator))
-        if settings.least_increase is not None:
-            mixed = mixer.pruned(mixer.measured(mixed), lambda graph: bool(graph.processors))
-        if not mixed.values.graph.processors:
+        keep = _place(console, tracks, prior, generator)
+        others = choices.uniform(0, 1) < settings.mixing.effects_share
+        if others:
+            result = _mixed_by_effects(console, keep, sources, settings, processors, match, choices)
+        else:
+            result = _mixed(console, keep, sources, settings, processors, match, partial(_draw, prior, generator))
+        if result is None:
             continue
         meta = {
             "dataset": "synthetic",
             "seed": settings.seed,
             "sources": [{"song": t.song, "track": t.name, "subgroup": t.subgroup} for t in tracks],
             "licence": "; ".join(sorted({corpus.songs[t.song].licence for t in tracks})),
+            **result.meta,
         }
-        increases = mixed.loss_increases
-        measured = None if increases is None else torch.tensor(increases, dtype=torch.float64)
-        return GeneratedSample(console.names[-1], split, mixed.values, measured, mixed.sources, mixed.mix, meta)
+        measured = None if result.increases is None else torch.tensor(result.increases, dtype=torch.float64)
+        return GeneratedSample(console.names[-1], split, result.values, measured, result.sources, result.mix, meta)
     raise ValueError(f"{split} sample {index}: {_ATTEMPTS} draws gave no audible graph. HINT: longer or louder tracks")
+
+
+@dataclass(frozen=True, eq=False)
+class _Result:
+    values: GraphValues
+    increases: Sequence[float] | None
+    sources: Tensor
+    mix: Tensor
+    meta: dict[str, Any]
+
+
+def _seeded(settings: GenerationSettings, split: str, index: int, attempt: int, use: str) -> torch.Generator:
+    digest = hashlib.sha256(f"{settings.seed}/{split}/{index}/{attempt}{use}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def _mixed(
+    console: MixGraph,
+    keep: Sequence[int],
+    sources: Tensor,
+    settings: GenerationSettings,
+    processors: Processors,
+    match: MatchLoss,
+    draw: DrawSettings,
+) -> _Result | None:
+    """Mixes by our own processors; None if none of them is audible."""
+    least = 0.0 if settings.least_increase is None else settings.least_increase
+    mixer = Mixer(processors, match, MixRules(settings.loudness_lufs, None, _PASSES, least))
+    mixed = mixer.mix(console, keep, sources, draw)
+    if settings.least_increase is not None:
+        mixed = mixer.pruned(mixer.measured(mixed), lambda graph: bool(graph.processors))
+    if not mixed.values.graph.processors:
+        return None
+    return _Result(mixed.values, mixed.loss_increases, mixed.sources, mixed.mix, {})
+
+
+def _mixed_by_effects(
+    console: MixGraph,
+    keep: Sequence[int],
+    sources: Tensor,
+    settings: GenerationSettings,
+    processors: Processors,
+    match: MatchLoss,
+    choices: RandomSettings,
+) -> _Result | None:
+    """Mixes by other effects; None if none of them is audible. Parameters are initial values, and say nothing."""
+    if not keep:
+        return None
+    mixed = Studio(match, settings.loudness_lufs, settings.least_increase).mix(
+        console, keep, sources, choices.generator
+    )
+    if mixed is None:
+        return None
+    graph = mixed.graph
+    parameters = {t: processors[t].sample_initial_values(n, choices.generator) for t, n in graph.count().items()}
+    values = GraphValues(graph, parameters, torch.full((len(graph.processors),), _NO_WEIGHT))
+    meta = {UNKNOWN_SETTINGS: True, "effects": list(mixed.settings)}
+    return _Result(values, mixed.loss_increases, mixed.sources, mixed.mix, meta)
 
 
 def _draw(
     prior: GraphPrior, generator: torch.Generator, _: int, processor: Processor, signal: Tensor
 ) -> tuple[dict[str, Tensor], float]:
     return prior.draw(processor, signal, generator)
-
-
-def _cast(
-    corpus: Corpus, settings: GenerationSettings, split: str, generator: torch.Generator
-) -> tuple[dict[str, list[str]], list[DryTrack], Tensor] | None:
-    """Draws tracks: their subgroups, the tracks in that order, and their audio (K, 2, L); None if one is silent."""
-    pool = corpus.of_split(split)
-    most = min(settings.max_tracks, len(pool))
-    least = min(settings.min_tracks, most)
-    count = int(torch.randint(least, most + 1, (), generator=generator))
-    chosen = [pool[i] for i in torch.randperm(len(pool), generator=generator)[:count].tolist()]
-    groups = list(dict.fromkeys(_plain(track.subgroup) for track in chosen))
-    tracks = sorted(chosen, key=lambda track: groups.index(_plain(track.subgroup)))
-    audio = []
-    for track in tracks:
-        part = corpus.excerpt(track, settings.num_samples, generator, settings.varispeed and split == "train")
-        if part is None:
-            return None
-        gain_db = _GAIN_DB * (2 * float(torch.rand((), generator=generator)) - 1)
-        audio.append(part * 10 ** (gain_db / 20))
-    subgroups: dict[str, list[str]] = {group: [] for group in groups}
-    for number, track in enumerate(tracks):
-        subgroups[_plain(track.subgroup)].append(f"{number:02d}_{_plain(track.name)}")
-    return subgroups, tracks, torch.stack(audio)
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", name)
 
 
 def _place(console: MixGraph, tracks: Sequence[DryTrack], prior: GraphPrior, generator: torch.Generator) -> list[int]:

@@ -14,7 +14,8 @@ from mixgraph.losses import MatchLoss, make_match_loss
 from mixgraph.processors import Processors, make_processors
 from mixgraph.synthetic.corpus import Corpus, load_corpus
 from mixgraph.synthetic.prior import GraphPrior, learn_prior
-from mixgraph.synthetic.sample import GeneratedSample, GenerationSettings, make_sample
+from mixgraph.synthetic.sample import GeneratedSample, make_sample
+from mixgraph.synthetic.settings import GenerationSettings
 from mixgraph.system.threads import one_thread
 
 _AHEAD = 4  # samples that each process makes in advance
@@ -22,7 +23,10 @@ _AHEAD = 4  # samples that each process makes in advance
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that a process needs to make samples; see `load_corpus`, `learn_prior` and `GenerationSettings`."""
+    """Everything that a process needs to make samples; see `load_corpus`, `learn_prior` and `GenerationSettings`.
+
+    `corpus_seed` seeds which track is in which split, and songs of instruments; the seed of the settings by default.
+    """
 
     songs: tuple[Path, ...]
     settings: GenerationSettings
@@ -31,6 +35,8 @@ class Plan:
     cache_dir: Path = Path(".mixgraph_cache")
     rule_share: float = 0.3
     jitter: float = 0.3
+    num_instrument_songs: int = 0
+    corpus_seed: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +52,14 @@ class _Maker:
         rate = plan.settings.sample_rate
         chains = plan.settings.track_chain, plan.settings.subgroup_chain
         return cls(
-            load_corpus(plan.songs, rate, plan.cache_dir, plan.test_songs, seed=plan.settings.seed),
+            load_corpus(
+                plan.songs,
+                rate,
+                plan.cache_dir,
+                plan.test_songs,
+                seed=plan.settings.seed if plan.corpus_seed is None else plan.corpus_seed,
+                num_instrument_songs=plan.num_instrument_songs,
+            ),
             learn_prior(plan.results, rate, *chains, rule_share=plan.rule_share, jitter=plan.jitter),
             plan.settings,
             make_processors(rate),
