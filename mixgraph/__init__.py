@@ -5,10 +5,10 @@ packages `callbacks` and `datamodules`, which stand beside this one, are had fro
 have these names.
 """
 
+# Nothing else is imported here: `python -m mixgraph` comes by before it has the working folder off Python's path.
 from importlib import import_module
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from callbacks import IterativePruning, ResultFolder, SearchProgress, TimeBudget
     from datamodules import BlindData, GraphShards, SongData
@@ -66,9 +66,9 @@ __version__: str
 """As pyproject.toml states it and the installation keeps it."""
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "__version__":
-        return version(__name__)
+        return import_module("importlib.metadata").version(__name__)
     if name in _WHERE:
         return getattr(import_module(_WHERE[name]), name)
     if name in _BESIDE:

@@ -11,14 +11,18 @@ Exit codes:
 | 143 | terminated by SIGTERM: no result; the command that goes on from the last stage is printed |
 """
 
-from __future__ import annotations
-
 import os
 import sys
 
+# `python -m` looks for modules in the working folder first: a `csv.py` there would run in place of Python's.
+if __name__ == "__main__" and not sys.flags.safe_path:
+    del sys.path[0]
+
+from pathlib import Path
+
 from mixgraph.cli.commands import run
 from mixgraph.names import visible_lines
-from mixgraph.shipped import search_working_folder_last
+from mixgraph.shipped import BESIDE, search_our_folders
 from mixgraph.system.files import error_line
 from mixgraph.system.termination import TERMINATED, ending_when_terminated, was_terminated
 
@@ -48,7 +52,9 @@ def main() -> None:
 def _run(arguments: list[str]) -> int | str | None:
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # they are about Lightning's own calls
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded; see mixgraph.system.threads
-    search_working_folder_last()
+    if Path.cwd() != BESIDE:  # workers do not look for modules in the working folder first, either
+        os.environ["PYTHONSAFEPATH"] = "1"
+    search_our_folders()
     return run(arguments)
 
 

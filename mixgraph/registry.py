@@ -6,10 +6,11 @@ or because an installed package lists the module as an entry point of the group 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Mapping
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -88,7 +89,7 @@ def load_plugins() -> None:
     Raises:
         ValueError: a plugin cannot be imported; the message names the distribution that brought it.
     """
-    for plugin in entry_points(group=PLUGINS):
+    for plugin in _plugins():
         try:
             plugin.load()
         except Exception as error:  # whatever a module of another package does when it is imported
@@ -99,15 +100,29 @@ def load_plugins() -> None:
             ) from error
 
 
+def _plugins() -> list[EntryPoint]:
+    """The entry points of what is installed; the working folder is searched for modules only, see `--import`."""
+    path = [entry for entry in sys.path if entry not in _working_folders]
+    points = [(point, dist) for dist in distributions(path=path) for point in dist.entry_points]
+    return [point for point, _ in points if point.group == PLUGINS]
+
+
 _imported: dict[str, None] = {}  # in order
+_working_folders: set[str] = set()
 
 
 def import_extension(name: str) -> None:
     """Imports a module of the user's by its dotted name, as `--import` asks; its classes register themselves.
 
+    It is looked for among what is installed, and then in the working folder, where modules are looked for from now on.
+
     Raises:
         ValueError: there is no such module.
     """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+        _working_folders.add(here)
     try:
         import_module(name)
     except ImportError as error:
@@ -118,6 +133,11 @@ def import_extension(name: str) -> None:
             f"whose file is in {Path.cwd()} or installed"
         ) from error
     _imported[name] = None
+
+
+def trusted_modules() -> tuple[str, ...]:
+    """The modules from outside the package whose code runs: those of `import_extension`, and of installed plugins."""
+    return tuple(dict.fromkeys((*_imported, *(plugin.module for plugin in _plugins()))))
 
 
 def imported_extensions() -> tuple[str, ...]:

@@ -65,17 +65,13 @@ def song_path(path: str | Path) -> Path:
     return as_given
 
 
-def search_working_folder_last() -> None:
-    """Makes imports look into the working folder after everything that is installed.
+def search_our_folders() -> None:
+    """Makes imports find what stands beside mixgraph, after everything that is installed.
 
-    `python -m` puts that folder first, so that a user's own `callbacks` or `tools` would hide ours. Modules of the user
-    are found there, also by the `mixgraph` script, whose own folder Python puts first instead; not where Python was
-    told to leave that folder out (`-P`). For programs, not for libraries: it changes `sys.path`.
+    For programs, not for libraries: it changes `sys.path`. The working folder is not on it, see `mixgraph.__main__`,
+    unless it is the checkout itself.
     """
-    here = {"", str(Path.cwd())}
-    rest = [entry for entry in sys.path if entry not in here]
-    ours = [str(folder) for folder in dict.fromkeys((BESIDE, FOLDER)) if str(folder) not in rest]
-    sys.path[:] = [*rest, *ours, *([] if sys.flags.safe_path else [str(Path.cwd())])]
+    sys.path += [str(folder) for folder in dict.fromkeys((BESIDE, FOLDER)) if str(folder) not in sys.path]
 
 
 def neighbour(name: str) -> ModuleType:

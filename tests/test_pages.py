@@ -158,7 +158,7 @@ def test_the_examples_of_the_guide_to_extensions_run(tiny_song: Path, tmp_path: 
     assert "kick 0." in (tmp_path / "my_peaks" / "peaks.txt").read_text()
     (network,) = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
     (tmp_path / "my_network.yaml").write_text(network.replace("my_song", str(tiny_song)))
-    words = [sys.executable, "-m", "mixgraph", "fit", "--config", "my_network.yaml"]
+    words = [sys.executable, "-m", "mixgraph", "fit", "--import", "my_parts", "--config", "my_network.yaml"]
     words += ["--data.init_args.steps_per_stage=2"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -65,12 +65,23 @@ def is_inline(value: str) -> bool:
     return value.lstrip().startswith("{")
 
 
+_env_allowed = False
+
+
+def env_is_allowed() -> bool:
+    """Whether `--allow-env` was among the words of this command."""
+    return _env_allowed
+
+
 def take_imports(arguments: Sequence[str]) -> list[str]:
     """Imports the modules that `--import` names and returns the other words; those after `--` stay as they are.
+
+    `--allow-env` is taken out as well, see `env_is_allowed`.
 
     Raises:
         ValueError: the option lacks its value, or a module cannot be imported.
     """
+    global _env_allowed
     words = list(arguments)
     end = words.index("--") if "--" in words else len(words)
     others: list[str] = []
@@ -78,6 +89,9 @@ def take_imports(arguments: Sequence[str]) -> list[str]:
     while position < end:
         word, equals, value = words[position].partition("=")
         position += 1
+        if (word, equals) == ("--allow-env", ""):
+            _env_allowed = True
+            continue
         if word != "--import":
             others.append(words[position - 1])
             continue

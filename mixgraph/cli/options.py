@@ -15,6 +15,7 @@ from mixgraph.checkpoints import check_checkpoint
 from mixgraph.cli.commands import PROGRAM
 from mixgraph.cli.config_paths import read_saved_config
 from mixgraph.cli.parser_messages import briefly
+from mixgraph.cli.trust import restrict_configurations
 
 
 class OptionParser(LightningArgumentParser):
@@ -39,7 +40,11 @@ class OptionParser(LightningArgumentParser):
 
 
 class CheckedCLI(LightningCLI):
-    """Checks a checkpoint before anything is loaded from it."""
+    """Restricts what a configuration may name, and checks a checkpoint before anything is loaded from it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        restrict_configurations()
+        super().__init__(*args, **kwargs)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         super().parse_arguments(parser, args)

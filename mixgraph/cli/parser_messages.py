@@ -8,6 +8,7 @@ from importlib import import_module
 
 from lightning.pytorch import callbacks, loggers, profilers
 
+from mixgraph.cli.trust import denied_class, untrusted_class
 from mixgraph.names import did_you_mean
 
 _CLASS_PROBLEM = re.compile(r"Problem with given class_path '([^']+)':\n((?:(?!\s*- ).*\n?)+)")
@@ -27,7 +28,22 @@ def briefly(message: str, options: list[str]) -> tuple[str, str]:
     message = message.replace("a typing.Literal", "one of ")
     if "trainer.max_epochs" in message:
         return message, "HINT: pruning.console_stages and pruning.rounds together are the epochs."
-    return _unknown_class(message) or _class_problem(message) or (message, _close_option(message, options))
+    return (
+        _untrusted_class(message)
+        or _unknown_class(message)
+        or _class_problem(message)
+        or (message, _close_option(message, options))
+    )
+
+
+def _untrusted_class(message: str) -> tuple[str, str] | None:
+    """Shortens the message on a class that a configuration may not name, see `mixgraph.cli.trust`."""
+    denied, key = denied_class(message), _KEY.search(message)
+    if denied is None:
+        return None
+    problem, _, hint = untrusted_class(denied).partition(" HINT: ")
+    option = key[1] if key is not None else message.partition(":")[0].strip()
+    return f"{option}: {problem}", f"HINT: {hint}."
 
 
 def _unknown_class(message: str) -> tuple[str, str] | None:
@@ -37,7 +53,10 @@ def _unknown_class(message: str) -> tuple[str, str] | None:
         return None
     known = [name for package in (callbacks, loggers, profilers) for name in package.__all__]
     hint = did_you_mean(name[1], known) or " HINT:"
-    return f"{key[1]}: no class is named {name[1]!r}", f"{hint[1:]} One of yours is named with its module."
+    return (
+        f"{key[1]}: no class is named {name[1]!r}",
+        f"{hint[1:]} One of yours is named with its module, after --import.",
+    )
 
 
 def _class_problem(message: str) -> tuple[str, str] | None:
@@ -53,7 +72,10 @@ def _class_problem(message: str) -> tuple[str, str] | None:
         first = required[1].split(",")[0]
         return f"{option}: {kind} needs a value of {required[1]}", f"HINT: --{option}.{first}=VALUE sets it."
     if refused is not None and kind in ("LightningDataModule", "LightningModule"):
-        return f"{option}.{refused[1]}: no class is named that it is a setting of", f"HINT: --{option}=MODULE.CLASS."
+        return (
+            f"{option}.{refused[1]}: no class is named that it is a setting of",
+            f"HINT: --import MODULE --{option}=MODULE.CLASS.",
+        )
     if refused is not None:
         close = did_you_mean(refused[1], _options_of(problem[1])).strip()
         return f"{option}.{refused[1]}: {kind} has no option of this name", close

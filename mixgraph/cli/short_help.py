@@ -53,7 +53,8 @@ _SUBGROUPING = HelpOption("--data.subgrouping RULE", "auto, rule, or one_per_tra
 _OVERWRITE = HelpOption("--result.overwrite BOOL", "replace a result that is there", "result.overwrite", False)
 _SETTINGS = (
     HelpOption("--config NAME_OR_FILE", "a YAML file, or one that comes along; later ones win"),
-    HelpOption("--import MODULE", "a module of yours with processors, a console or data"),
+    HelpOption("--import MODULE", "a module of yours; its classes may be named in YAML files"),
+    HelpOption("--allow-env", "let YAML files ask for variables of the environment"),
     HelpOption("--trainer.accelerator NAME", "auto, cpu or gpu", "trainer.accelerator", "auto"),
 )
 _FIT = ShortHelp(

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import set_parsing_settings
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from omegaconf.errors import OmegaConfBaseException
 
 from datamodules import SongData
 from mixgraph.cli.arguments import is_inline, prepare
@@ -21,6 +21,7 @@ from mixgraph.cli.commands import PROGRAM
 from mixgraph.cli.network import KeepNetworkConfig, NetworkCLI
 from mixgraph.cli.options import OptionParser
 from mixgraph.cli.search import SEED, KeepConfig, SearchCLI
+from mixgraph.cli.trust import check_class, restrict_configurations
 from mixgraph.names import did_you_mean, uninterpolated
 from mixgraph.registry import load_plugins
 from mixgraph.search.module import ConsoleModule
@@ -57,7 +58,7 @@ def run(arguments: Sequence[str]) -> LightningCLI:
         ValueError: Lightning refuses the settings; the message is one line.
     """
     load_plugins()
-    set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+    restrict_configurations()
     words = [_with_literal_path(argument) for argument in arguments]
     model, data = named_class("model", words), named_class("data", words)
     if data is not None:
@@ -92,6 +93,9 @@ def run(arguments: Sequence[str]) -> LightningCLI:
         if error.name is not None:
             raise  # a module of the user's does not find another: the traceback says where
         raise ValueError(trainer_problem(str(error))) from error  # how Lightning says that a package is not installed
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0].removeprefix("ValueError raised while resolving interpolation: ")
+        raise ValueError(f"config: {reason}") from error
     except ValueError as error:
         if _CLASS_PROBLEM not in str(error):
             raise
@@ -185,7 +189,7 @@ def _find_class(part: str, class_path: str, base: type) -> object:
         if class_path not in known:
             raise ValueError(
                 f"{part}: no class is named {class_path!r}.{did_you_mean(class_path, known) or ' HINT:'} One of yours "
-                f"is named with its module (--{part}=MODULE.CLASS), or after --import MODULE"
+                f"is named after --import MODULE: --{part}=MODULE.CLASS"
             )
         return known[class_path]
     kind = _imported(part, class_path)
@@ -202,9 +206,10 @@ def _imported(part: str, class_path: str) -> object:
     """Imports the object that a class path names.
 
     Raises:
-        ValueError: the path's module is missing, or lacks that name.
+        ValueError: the path's module is not trusted, is missing, or lacks that name.
     """
     module, _, name = class_path.rpartition(".")
+    check_class(f"{part}.class_path", class_path)
     try:
         imported = import_module(module)
     except ModuleNotFoundError as error:
@@ -212,7 +217,7 @@ def _imported(part: str, class_path: str) -> object:
             raise  # an import inside the module fails: the traceback says where
         raise ValueError(
             f"{part}.class_path: {class_path!r} cannot be imported ({error}). HINT: the module is looked for among "
-            "what is installed and in the working folder"
+            "what is installed, and after --import MODULE in the working folder"
         ) from error
     if not hasattr(imported, name):
         raise ValueError(f"{part}.class_path: {module!r} has nothing that is named {name!r}")

@@ -157,7 +157,7 @@ def test_what_the_trainer_cannot_have_is_told_by_its_option() -> None:
     told_message = "trainer.logger: no class is named 'CSVLoger'"
     assert briefly(message, []) == (
         told_message,
-        "HINT: did you mean CSVLogger or Logger? One of yours is named with its module.",
+        "HINT: did you mean CSVLogger or Logger? One of yours is named with its module, after --import.",
     )
     assert briefly('Parser key "trainer.devices": invalid', []) == ('Parser key "trainer.devices": invalid', "")
 
@@ -165,8 +165,8 @@ def test_what_the_trainer_cannot_have_is_told_by_its_option() -> None:
 def test_a_class_that_is_not_there_is_told() -> None:
     with pytest.raises(ValueError, match=r"model.class_path: 'mixgraph' has nothing that is named 'Nothing'"):
         is_console("mixgraph.Nothing")
-    with pytest.raises(ValueError, match=r"model.class_path: 'nowhere_at_all.A' cannot be imported"):
-        is_console("nowhere_at_all.A")
+    with pytest.raises(ValueError, match=r"model.class_path: 'mixgraph.nowhere.A' cannot be imported"):
+        is_console("mixgraph.nowhere.A")
 
 
 def test_what_names_no_model_or_data_is_told(monkeypatch, capsys) -> None:
@@ -175,13 +175,15 @@ def test_what_names_no_model_or_data_is_told(monkeypatch, capsys) -> None:
         is_console("ConsolModule")
     with pytest.raises(ValueError, match=r"model\.class_path: a subclass of LightningModule is needed, got data"):
         is_console("datamodules.SongData")
-    for words in (["--data=torch.nn.Linear"], ["--config={data: {class_path: torch.nn.Linear}}"]):
+    for words in (["--data=torch.optim.Adam"], ["--config={data: {class_path: torch.optim.Adam}}"]):
         with pytest.raises(ValueError, match=r"data\.class_path: a subclass of LightningDataModule is needed"):
             run(["fit", *words])
     with pytest.raises(SystemExit):  # a network without its data
         run(["fit", "--model=lightning.pytorch.demos.boring_classes.BoringModel", "--data.path=x"])
     printed = capsys.readouterr().err
-    assert "data.path: no class is named that it is a setting of\nHINT: --data=MODULE.CLASS. " in printed
+    assert (
+        "data.path: no class is named that it is a setting of\nHINT: --import MODULE --data=MODULE.CLASS. " in printed
+    )
 
 
 def test_where_a_class_is_named(tmp_path) -> None:
@@ -208,20 +210,17 @@ def test_data_that_a_search_cannot_take_is_told() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("option", "found"), [((), True), (("-P",), False)])
-def test_modules_of_the_users_are_found_by_the_installed_script_too(tmp_path, option, found) -> None:
+def test_modules_of_the_users_are_found_by_the_installed_script_too(tmp_path) -> None:
     """Python puts the folder of a script, not the working folder, where it looks for modules first."""
     script = tmp_path / "bin" / "mixgraph"
     script.parent.mkdir()
     script.write_text(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom mixgraph.__main__ import main\nmain()\n")
     (tmp_path / "my_module.py").write_text("print('imported', flush=True)\n")
-    words = [sys.executable, *option, str(script), "fit", "--import", "my_module", "--config=missing.yaml"]
+    words = [sys.executable, str(script), "fit", "--import", "my_module", "--config=missing.yaml"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert (done.stdout == "imported\n") is found, done.stderr
-    assert done.stderr.startswith(
-        "mixgraph: config: missing.yaml is no file" if found else "mixgraph: import: no module"
-    )
+    assert done.stdout == "imported\n", done.stderr
+    assert done.stderr.startswith("mixgraph: config: missing.yaml is no file")
 
 
 def test_demo_song_is_found_from_anywhere(tmp_path, monkeypatch) -> None:

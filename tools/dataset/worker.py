@@ -135,7 +135,6 @@ def _end_with_the_build() -> None:
 
 
 def main() -> None:
-    sys.path.append(os.getcwd())  # modules of `--import` may be there; last, so that installed packages come first
     folder = Path(sys.argv[1])
     threading.Thread(target=_end_with_the_build, daemon=True).start()
     try:

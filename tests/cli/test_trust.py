@@ -1,0 +1,143 @@
+"""A configuration, and a folder that someone else made, run no code of their own and see no environment."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mixgraph.cli.arguments import prepare
+from mixgraph.cli.training import run
+
+MARKS = """
+import os
+open(os.environ["MARKER"], "a").write(__name__ + "\\n")
+"""
+CLASSES = """
+from lightning.pytorch import Callback, LightningDataModule, LightningModule
+from lightning.pytorch.loggers import CSVLogger
+
+
+class Model(LightningModule): ...
+
+
+class Data(LightningDataModule): ...
+
+
+class Logger(CSVLogger): ...
+
+
+class Call(Callback): ...
+
+
+def function(*arguments): ...
+"""
+LAMBDA = "lightning.pytorch.callbacks.LambdaCallback"
+DDP = "lightning.pytorch.strategies.DDPStrategy"
+SETTINGS = {
+    "model": {"model": {"class_path": "evil.Model"}},
+    "model of a network": {"model": {"class_path": "mixgraph.ConsoleModule", "init_args": {"loss": "evil.Model"}}},
+    "data": {"data": {"class_path": "evil.Data"}},
+    "logger": {"trainer": {"logger": {"class_path": "evil.Logger"}}},
+    "name of a logger": {"trainer": {"logger": "evil.Logger"}},
+    "loggers": {"trainer": {"logger": [{"class_path": "evil.Logger"}]}},
+    "callbacks": {"trainer": {"callbacks": [{"class_path": "evil.Call"}]}},
+    "function of a callback": {
+        "trainer": {"callbacks": [{"class_path": LAMBDA, "init_args": {"on_fit_start": "evil.function"}}]}
+    },
+    "module within a module": {"trainer": {"logger": "lightning.pytorch.trainer.trainer.os.system"}},
+    "profiler": {"trainer": {"profiler": {"class_path": "evil.Logger"}}},
+    "strategy": {"trainer": {"strategy": {"class_path": "evil.Logger"}}},
+    "class in a strategy": {
+        "trainer": {"strategy": {"class_path": DDP, "init_args": {"cluster_environment": {"class_path": "evil.Call"}}}}
+    },
+    "plugins": {"trainer": {"plugins": [{"class_path": "evil.Call"}]}},
+    "accelerator": {"trainer": {"accelerator": {"class_path": "evil.Call"}}},
+    "loss": {"model": {"loss": {"class_path": "evil.Call"}}},
+}
+
+
+@pytest.fixture
+def marker(tmp_path, monkeypatch) -> Path:
+    """The file that code from the hostile folder would write; the folder is the working folder."""
+    monkeypatch.setenv("MARKER", str(tmp_path / "code_ran"))
+    folder = tmp_path / "downloaded"
+    folder.mkdir()
+    (folder / "evil.py").write_text(MARKS + CLASSES)
+    monkeypatch.chdir(folder)
+    return tmp_path / "code_ran"
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_no_configuration_names_a_class_of_its_own(name, marker, monkeypatch, capsys) -> None:
+    """Not even where its module would be found."""
+    monkeypatch.setattr(sys, "path", [*sys.path, os.getcwd()])
+    monkeypatch.setattr(sys, "argv", ["mixgraph"])
+    Path("config.yaml").write_text(yaml.safe_dump(SETTINGS[name]))
+    with pytest.raises((SystemExit, ValueError)) as end:
+        run(prepare(["fit", "song", "--config", "config.yaml"]))
+    told = f"{end.value}{capsys.readouterr().err}"
+    assert "is of neither mixgraph nor Lightning" in told
+    assert "HINT: --import " in told
+    assert not marker.exists()
+
+
+def command(*words: str, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
+    line = [sys.executable, *python, "-m", "mixgraph", *words]
+    return subprocess.run(line, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["model", "data", "logger", "callbacks", "function of a callback", "plugins"])
+def test_no_code_of_a_downloaded_folder_runs(name, marker, tiny_song) -> None:
+    Path("config.yaml").write_text(yaml.safe_dump(SETTINGS[name]))
+    done = command("fit", str(tiny_song), "--config", "config.yaml")
+    assert done.returncode in (1, 2), done.stdout + done.stderr
+    assert "--import evil, if you trust that module" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not marker.exists()
+
+
+@pytest.mark.long
+def test_no_module_of_the_working_folder_takes_the_place_of_an_installed_one(marker, tiny_song) -> None:
+    """Neither of Python's, nor of packages that are used or may be, nor by an entry point of a plugin."""
+    installed = ["lightning", "torch", "numpy", "yaml", "callbacks", "datamodules", "tools", "tensorboard", "deepspeed"]
+    for module in {*sys.stdlib_module_names, *installed} - {"sys", "builtins"}:
+        Path(f"{module}.py").write_text(MARKS)
+    metadata = Path("evil-1.0.dist-info")
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: evil\nVersion: 1.0\n")
+    groups = ("mixgraph.plugins", "torch.backends", "lightning.pytorch.callbacks_factory", "networkx.backends")
+    (metadata / "entry_points.txt").write_text("".join(f"[{group}]\nevil = evil\n" for group in groups))
+    words = [f"--{name}" for name in ("data.steps_per_stage=1", "pruning.console_stages=1", "pruning.rounds=1")]
+    words += ["--model.track_chain=g", "--model.subgroup_chain=g", "--result.path=result", "--data.sample_rate=8000"]
+    assert command("--version").returncode == 0
+    done = command("fit", str(tiny_song), *words)
+    assert done.returncode == 0, done.stderr
+    done = command("render", "result", "--tracks", str(tiny_song), "--out", "again.wav")
+    assert done.returncode == 0, done.stderr
+    assert not marker.exists(), marker.read_text()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("python", [(), ("-P",)])
+def test_a_module_that_the_user_names_is_used(python, marker, tiny_song) -> None:
+    Path("config.yaml").write_text(yaml.safe_dump(SETTINGS["callbacks"]))
+    done = command("fit", "nowhere", "--import=evil", "--config", "config.yaml", python=python)
+    assert done.returncode == 1
+    assert "nowhere: folder expected" in done.stderr
+    assert marker.read_text() == "evil\n"
+
+
+@pytest.mark.long
+def test_the_environment_is_seen_only_where_it_is_allowed(marker) -> None:
+    Path("config.yaml").write_text("data: {path: 'songs/${oc.env:MARKER}'}\n")
+    done = command("fit", "--config", "config.yaml")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "mixgraph: config: ${oc.env:MARKER} asks for the environment. HINT: --allow-env, if you trust the configuration"
+    )
+    done = command("fit", "--config", "config.yaml", "--allow-env")
+    assert f"songs/{marker}: folder expected" in done.stderr
