@@ -140,4 +140,4 @@ def test_the_environment_is_seen_only_where_it_is_allowed(marker) -> None:
         "mixgraph: config: ${oc.env:MARKER} asks for the environment. HINT: --allow-env, if you trust the configuration"
     )
     done = command("fit", "--config", "config.yaml", "--allow-env")
-    assert f"songs/{marker}: folder expected" in done.stderr
+    assert f"songs{marker}: folder expected" in done.stderr
