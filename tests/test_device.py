@@ -12,12 +12,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from callbacks.iterative_pruning import song_evaluator
 from datamodules import SongData
+from mixgraph.dsp import constants
 from mixgraph.dsp.slicqt import NSGT, SliCQT, make_scale
 from mixgraph.graph import batch, build_console
 from mixgraph.graph.values import GraphValues
 from mixgraph.losses import LossSettings, make_match_loss
 from mixgraph.processors import registered
-from mixgraph.render import make_plan, products, render_plan, settings
+from mixgraph.render import make_plan, render_plan
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.settings import RenderSettings
 from mixgraph.songs.training_clips import ClipReader, SongsReader
@@ -53,16 +54,10 @@ def pretended(monkeypatch):
     monkeypatch.setattr(FakeTensor, "tolist", lambda self: halves(self.shape), raising=False)
     monkeypatch.setattr(FakeTensor, "__float__", lambda self: 0.5, raising=False)
     monkeypatch.setattr(FakeTensor, "__bool__", lambda self: False, raising=False)
-    forget_constants()
+    constants.forget()  # made for a pretended device, they must not stay for what runs after on a real one
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         yield lambda tensor: mode.from_tensor(tensor).to("cuda")
-    forget_constants()
-
-
-def forget_constants() -> None:
-    """Constants that are made once for a device must not stay pretended for what runs after, on a real one."""
-    settings.constant_index.cache_clear()
-    products._constant.cache_clear()
+    constants.forget()
 
 
 def move(module, to_gpu) -> None:

@@ -163,7 +163,7 @@ class DynamicRangeProcessor(Processor):
             log_makeup,
         )
         detector = Detector(self.direction, self.detector == "mid", ENERGY_FLOOR)
-        initial = (torch.zeros_like(weight) if state is None else state).unsqueeze(-1)
+        initial = None if state is None else state.unsqueeze(-1)
         mixed, last = mix_dynamics(detector, signal, weight.unsqueeze(-1), logits, curve, initial)
         return mixed, last.squeeze(-1)
 

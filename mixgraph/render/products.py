@@ -17,11 +17,12 @@ channel stands for two equal ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+from mixgraph.dsp.constants import made_once
 
 StagedChannel = Literal["mid", "both"]
 
@@ -179,10 +180,9 @@ class LinearProduct:
         return _constant(tuple(shares), signal.real.dtype, signal.device)
 
 
-@lru_cache(maxsize=64)
+@made_once
 def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):  # as `settings.constant_index`
-        return torch.tensor(values, dtype=dtype, device=device)
+    return torch.tensor(values, dtype=dtype, device=device)
 
 
 def sum_and_difference(signal: Tensor) -> Tensor:

@@ -7,12 +7,12 @@ settings only is computed for all nodes of a type together, in the order of the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from itertools import groupby
 
 import torch
 from torch import Tensor
 
+from mixgraph.dsp.constants import made_once
 from mixgraph.graph.types import MixGraph
 from mixgraph.graph.values import GraphValues
 from mixgraph.processors.collection import Processors, base_type
@@ -121,11 +121,10 @@ def take_rows(values: Tensor, rows: tuple[int, ...]) -> Tensor:
     return values.index_select(0, constant_index(rows, values.device))
 
 
-@lru_cache(maxsize=1024)
+@made_once
 def constant_index(rows: tuple[int, ...], device: torch.device) -> Tensor:
-    """Returns an index on the device, made once: making it waits for the device."""
-    with torch.inference_mode(False):  # a tensor made within it could not be used for training later
-        return torch.tensor(rows, device=device)
+    """Returns an index on the device."""
+    return torch.tensor(rows, device=device)
 
 
 def _switched_off(graph: MixGraph, rows: Sequence[int], weights: Tensor) -> frozenset[int]:

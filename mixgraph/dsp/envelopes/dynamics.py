@@ -18,7 +18,7 @@ through the smoother by its adjoint (`smoothers`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from mixgraph.dsp.envelopes.smoothers import smoother
+from mixgraph.dsp.envelopes.smoothers import Smoother, smoother
 
 GROUP_SAMPLES = 1 << 18  # of the nodes that a CPU processes together: the fastest with 32 MiB of shared cache
 
@@ -88,12 +88,17 @@ class GainCurve:
 
 
 def mix_dynamics(
-    detector: Detector, signal: Tensor, weight: Tensor, smoothing_logits: Tensor, curve: GainCurve, initial: Tensor
+    detector: Detector,
+    signal: Tensor,
+    weight: Tensor,
+    smoothing_logits: Tensor,
+    curve: GainCurve,
+    initial: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Returns the dry/wet mix of a compressor or a noisegate with an exact envelope.
 
-    A CPU computes a few nodes at a time, so that what lies between stays in its cache (other devices all at once). Only
-    the signal and its envelope are kept for the backward pass.
+    A CPU computes a few nodes at a time, so that what lies between stays in its cache, and keeps only the signal and
+    its envelope for the backward pass. Other devices compute all nodes at once and keep the gains, too.
 
     Args:
         detector: says how the level is measured, and whether the processor acts above or below the threshold.
@@ -101,113 +106,164 @@ def mix_dynamics(
         weight: (nodes, 1), the dry/wet weight: the share of the wet signal.
         smoothing_logits: z with a = sigmoid(z), (nodes, 1), or of attack and release, (nodes, 2).
         curve: the gain as a function of the level.
-        initial: (nodes, 1), the smoothed energy before the first sample.
+        initial: (nodes, 1), the smoothed energy before the first sample; None for 0.
 
     Returns:
         The mix, of the shape of the signal, and the smoothed energy of the last sample, (nodes, 1). Both are
         differentiable once, in all tensors.
     """
-    settings = (weight, smoothing_logits, curve.threshold, curve.half_knee, curve.slope, initial)
-    tensors = (signal, *settings, *(() if curve.log_makeup is None else (curve.log_makeup,)))
-    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
-        mixed, state = _Mix.apply(detector, signal, curve.log_makeup, *settings)
+    settings = (weight, smoothing_logits, curve.threshold, curve.half_knee, curve.slope, initial, curve.log_makeup)
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (signal, *settings)):
+        mixed, state = _Mix.apply(detector, signal, *settings)
     else:
-        mixed, state, _ = _forward(detector, signal, curve.log_makeup, *settings, keep=False)
+        mixed, state, _ = _forward(detector, signal, *settings, keep=False)
     return mixed, state
 
 
 def _groups(signal: Tensor) -> Iterator[slice]:
     nodes, _, length = signal.shape
-    size = max(1, GROUP_SAMPLES // length) if signal.device.type == "cpu" else nodes
+    size = max(1, GROUP_SAMPLES // length) if signal.is_cpu else nodes
     return (slice(start, min(start + size, nodes)) for start in range(0, nodes, size))
 
 
-def _coefficients(
-    detector: Detector, weight: Tensor, threshold: Tensor, half_knee: Tensor, slope: Tensor, initial: Tensor
-) -> Tensor:
-    """Returns w; E[-1]; rate and offset of s = rate L + offset; the binary logarithm of the gain per t (s - t / 2).
+@dataclass(frozen=True, eq=False)
+class _Coefficients:
+    """What the passes over the signal need to know of the nodes, (nodes, 1) each, some of them or all.
 
-    Shape: (5, nodes, 1).
+    Attributes:
+        weight: w.
+        dry: 1 - w.
+        initial: E[-1], None for 0.
+        curve: rate and offset of s = rate L + offset, and the binary logarithm of the gain per t (s - t / 2).
+        log_makeup: natural logarithm of the make-up gain, None for none.
     """
-    rate = detector.direction / (2 * half_knee)
-    offset = rate * (math.log(detector.floor) - threshold) + 0.5
-    log2_gain = 2 * half_knee * slope / math.log(2)
-    return torch.stack((weight, initial / detector.floor, rate, offset, log2_gain))
+
+    weight: Tensor
+    dry: Tensor
+    initial: Tensor | None
+    curve: tuple[Tensor, Tensor, Tensor]
+    log_makeup: Tensor | None
+
+    @staticmethod
+    def make(
+        detector: Detector,
+        weight: Tensor,
+        threshold: Tensor,
+        half_knee: Tensor,
+        slope: Tensor,
+        initial: Tensor | None,
+        log_makeup: Tensor | None,
+    ) -> _Coefficients:
+        rate = (0.5 * detector.direction) / half_knee
+        curve = rate, rate * (math.log(detector.floor) - threshold) + 0.5, half_knee * slope * (2 / math.log(2))
+        initial = None if initial is None else initial / detector.floor
+        return _Coefficients(weight, 1 - weight, initial, curve, log_makeup)
+
+    def rows(self, part: slice) -> _Coefficients:
+        rate, offset, log2_gain = (values[part] for values in self.curve)
+        initial, makeup = (None if values is None else values[part] for values in (self.initial, self.log_makeup))
+        return _Coefficients(self.weight[part], self.dry[part], initial, (rate, offset, log2_gain), makeup)
+
+    def gain(self, envelope: Tensor, inside: Tensor, past: Tensor, out: Tensor) -> Tensor:
+        """Writes t to `inside`, s - t / 2 to `past` and the gain to `out`, all (nodes, time)."""
+        rate, offset, log2_gain = self.curve
+        torch.log1p(envelope, out=past).mul_(rate).add_(offset)
+        torch.clamp(past, 0, 1, out=inside)
+        past.sub_(inside, alpha=0.5)
+        torch.mul(inside, past, out=out).mul_(log2_gain)
+        if self.log_makeup is not None:
+            out.add_(self.log_makeup, alpha=1 / math.log(2))
+        return out.exp2_()  # four times faster than exp on a CPU
+
+    def mix(self, gain: Tensor, out: Tensor) -> Tensor:
+        """Writes 1 - w + w gain to `out`, as factors of both channels, (nodes, 1, time)."""
+        return torch.mul(gain, self.weight, out=out).add_(self.dry).unsqueeze(1)
 
 
-def _gain(
-    envelope: Tensor, curve: Sequence[Tensor], log_makeup: Tensor | None, inside: Tensor, past: Tensor, out: Tensor
-) -> Tensor:
-    """Writes t to `inside`, s - t / 2 to `past` and the gain to `out`, all (nodes, time)."""
-    rate, offset, log2_gain = curve
-    torch.log1p(envelope, out=past).mul_(rate).add_(offset)
-    torch.clamp(past, 0, 1, out=inside)
-    past.sub_(inside, alpha=0.5)
-    torch.mul(inside, past, out=out).mul_(log2_gain)
-    if log_makeup is not None:
-        out.add_(log_makeup, alpha=1 / math.log(2))
-    return out.exp2_()  # four times faster than exp on a CPU
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """What the forward pass keeps for the backward pass.
+
+    Attributes:
+        smoother: smooths the energies.
+        coefficients: those of all nodes.
+        envelopes: E in whole blocks, (nodes, padded); of the last group where nothing has to be kept.
+        gains: t, s - t / 2 and the gain, (3, nodes, time), where all nodes are computed at once.
+    """
+
+    smoother: Smoother
+    coefficients: _Coefficients
+    envelopes: Tensor
+    gains: Tensor | None
 
 
 def _forward(
     detector: Detector,
     signal: Tensor,
-    log_makeup: Tensor | None,
     weights: Tensor,
     logits: Tensor,
-    *settings: Tensor,
+    threshold: Tensor,
+    half_knee: Tensor,
+    slope: Tensor,
+    initial: Tensor | None,
+    log_makeup: Tensor | None,
+    *,
     keep: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns the mix, the state, and E in whole blocks: of all nodes with `keep`, else of the last group."""
+) -> tuple[Tensor, Tensor, _Kept]:
+    """Returns the mix, the state, and what a backward pass needs if `keep` says that there is one."""
     nodes, channels, length = signal.shape
     envelope_smoother = smoother(logits, length)
-    coefficients = _coefficients(detector, weights, *settings)
+    coefficients = _Coefficients.make(detector, weights, threshold, half_knee, slope, initial, log_makeup)
     mixed, state = torch.empty_like(signal), torch.empty_like(weights)
     largest = next(_groups(signal)).stop
-    buffers = signal.new_zeros(2, largest, envelope_smoother.padded)
+    energies = signal.new_empty(largest, envelope_smoother.padded)
+    energies[:, length:] = 0
+    gains = signal.new_empty(3, largest, length)
     envelopes = signal.new_empty(nodes if keep else largest, envelope_smoother.padded)
     for part in _groups(signal):
-        x = signal[part]
-        weight, initial, *curve = coefficients[:, part]
-        padded, envelope = buffers[0, : len(x)], envelopes[part if keep else slice(len(x))]
-        energy, past = buffers[:, : len(x), :length]
-        detector.energy(x, energy)
-        envelope_smoother.smooth(part, padded, detector.scale(channels), initial, envelope)
+        x, of_nodes = signal[part], coefficients.rows(part)
+        padded, envelope = energies[: len(x)], envelopes[part if keep else slice(len(x))]
+        detector.energy(x, padded[:, :length])
+        envelope_smoother.smooth(part, padded, detector.scale(channels), of_nodes.initial, envelope)
+        padded[:, length:] = 0
         torch.mul(envelope[:, length - 1 : length], detector.floor, out=state[part])
-        makeup = None if log_makeup is None else log_makeup[part]
-        gain = _gain(envelope[:, :length], curve, makeup, inside=energy, past=past, out=past)
-        torch.mul(x, gain.mul_(weight).add_(1 - weight).unsqueeze(1), out=mixed[part])
-    return mixed, state, envelopes
+        inside, past, gain = gains[:, : len(x)]
+        of_nodes.gain(envelope[:, :length], inside, past, out=gain)
+        torch.mul(x, of_nodes.mix(gain, out=padded[:, :length]), out=mixed[part])
+    return mixed, state, _Kept(envelope_smoother, coefficients, envelopes, None if signal.is_cpu else gains)
 
 
 class _Mix(Function):
     @staticmethod
-    def forward(
-        ctx: Any, detector: Detector, signal: Tensor, log_makeup: Tensor | None, *settings: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        mixed, state, envelopes = _forward(detector, signal, log_makeup, *settings, keep=True)
+    def forward(ctx: Any, detector: Detector, signal: Tensor, *settings: Tensor | None) -> tuple[Tensor, Tensor]:
+        mixed, state, ctx.kept = _forward(detector, signal, *settings, keep=True)  # type: ignore[arg-type]
         ctx.detector = detector
-        ctx.save_for_backward(signal, log_makeup, *settings, envelopes)
+        ctx.save_for_backward(signal, *settings)
+        ctx.set_materialize_grads(False)
         return mixed, state
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, by_mixed: Tensor, by_state: Tensor) -> tuple[Tensor | None, ...]:
-        signal, log_makeup, *settings, envelopes = ctx.saved_tensors
+    def backward(ctx: Any, by_mixed: Tensor | None, by_state: Tensor | None) -> tuple[Tensor | None, ...]:
+        signal, weights, logits, _, half_knees, slopes, _, log_makeup = ctx.saved_tensors
         detector: Detector = ctx.detector
+        kept: _Kept = ctx.kept
         nodes, channels, length = signal.shape
-        weights, logits, _, half_knees, slopes, _ = settings
-        envelope_smoother = smoother(logits, length)
-        coefficients = _coefficients(detector, weights, *settings[2:])
-        by_signal, by_logits, by_initial = (torch.empty_like(t) for t in (signal, logits, weights))
+        by_mixed = torch.zeros_like(signal) if by_mixed is None else by_mixed
+        by_signal, by_logits = torch.empty_like(signal), torch.empty_like(logits)
+        by_initial = None if kept.coefficients.initial is None else torch.empty_like(weights)
+        by_envelope_factor = detector.direction * weights * slopes
         sums = signal.new_zeros(5, nodes)
-        buffers = signal.new_zeros(5, next(_groups(signal)).stop, envelope_smoother.padded)
+        buffers = signal.new_empty(6, next(_groups(signal)).stop, kept.smoother.padded)
         for part in _groups(signal):
-            x, g, envelope = signal[part], by_mixed[part], envelopes[part, :length]
-            weight, initial, *curve = coefficients[:, part]
+            x, g, envelope = signal[part], by_mixed[part], kept.envelopes[part, :length]
+            of_nodes = kept.coefficients.rows(part)
             padded = buffers[:, : len(x)]
-            by_gain, spare, inside, past, gain = padded[..., :length]
-            _gain(envelope, curve, None if log_makeup is None else log_makeup[part], inside, past, out=gain)
+            by_gain, spare, inside, past, gain, dry_and_wet = padded[..., :length]
+            if kept.gains is None:
+                of_nodes.gain(envelope, inside, past, out=gain)
+            else:
+                inside, past, gain = kept.gains[:, part]
             torch.mul(g[:, 0], x[:, 0], out=by_gain)
             if channels == 2:
                 by_gain.addcmul_(g[:, 1], x[:, 1])
@@ -215,34 +271,38 @@ class _Mix(Function):
             by_gain.mul_(gain)
             if log_makeup is not None:
                 torch.sum(by_gain, dim=-1, out=sums[4, part])
+            torch.mul(g, of_nodes.mix(gain, out=dry_and_wet), out=by_signal[part])
             # By the distance past the threshold, but for the factor w slope.
             by_distance = by_gain.mul_(inside)
-            torch.mul(g, gain.mul_(weight).add_(1 - weight).unsqueeze(1), out=by_signal[part])
             torch.sum(by_distance, dim=-1, out=sums[1, part])
-            torch.sum(inside.mul_(by_distance), dim=-1, out=sums[2, part])
-            torch.sum(past.mul_(by_distance), dim=-1, out=sums[3, part])
-            by_envelope = by_distance.div_(torch.add(envelope, 1, out=spare))
-            by_envelope.mul_(detector.direction * weight * slopes[part])
-            by_envelope[:, -1:].add_(by_state[part], alpha=detector.floor)
-            by_energy, by_initial[part], by_logits[part] = envelope_smoother.adjoint(
+            torch.sum(torch.mul(inside, by_distance, out=dry_and_wet), dim=-1, out=sums[2, part])
+            torch.sum(torch.mul(past, by_distance, out=dry_and_wet), dim=-1, out=sums[3, part])
+            by_envelope = by_distance.div_(torch.add(envelope, 1, out=spare)).mul_(by_envelope_factor[part])
+            padded[0, :, length:] = 0
+            if by_state is not None:
+                by_envelope[:, -1:].add_(by_state[part], alpha=detector.floor)
+            by_energy, by_first, by_logits[part] = kept.smoother.adjoint(
                 part,
                 padded[0],
                 envelope,
                 partial(detector.energy, x),
                 detector.scale(channels),
-                initial,
+                of_nodes.initial,
                 (padded[1], padded[2]),
             )
+            if by_initial is not None and by_first is not None:
+                by_initial[part] = by_first
             detector.add_gradient(by_energy, x, by_signal[part])
         excess, t, tt, bent, wet = sums.unsqueeze(-1)
+        by_distance = weights * slopes
         return (
             None,
             by_signal,
-            None if log_makeup is None else weights * wet,
             excess,
             by_logits,
-            -detector.direction * weights * slopes * t,
-            weights * slopes * (t - tt),
-            weights * 2 * half_knees * bent,
-            by_initial / detector.floor,
+            -by_envelope_factor * t,
+            by_distance * (t - tt),
+            weights * half_knees * (2 * bent),
+            None if by_initial is None else by_initial / detector.floor,
+            None if log_makeup is None else weights * wet,
         )

@@ -14,11 +14,15 @@ ln a = logsigmoid(z) and 1 - a = sigmoid(-z), for a as near to 1 as the format c
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from mixgraph.dsp.constants import made_once
 
 BLOCK = 128
 SMALL_BLOCK = 32  # of `Decay`, where the product with the matrix is most of the work: the fastest of those tried
@@ -67,38 +71,39 @@ def decay_scan(signal: Tensor, log_decay: Tensor, initial: Tensor | None = None)
 class Decay:
     """The matrices of a blocked scan, made once for many groups of rows and for both directions of time.
 
+    Blocks of `size` samples are scanned by a product with a matrix, the ends of the blocks by another one, and so on.
+    Where operations are dear (on a GPU), blocks are as long as there are of them, so that two levels are enough.
+
     Attributes:
-        one_step: a, (nodes, 1).
-        matrix: a^{i-j} at (j, i) for j <= i, else 0: (nodes, size, size).
-        between: the matrices for the ends of the blocks, which decay by a^size; None for a single block.
+        matrices: a^{(i - j) size^level} at (j, i) for j <= i, else 0: (nodes, levels, size, size).
     """
 
-    one_step: Tensor
-    matrix: Tensor
-    between: Decay | None
+    matrices: Tensor
 
     @staticmethod
     def make(log_decay: Tensor, length: int) -> Decay:
         """Makes the matrices for `log_decay` ln a, (nodes,), and rows of `length` samples."""
-        size = min(SMALL_BLOCK, length)
-        steps = torch.arange(size, device=log_decay.device, dtype=log_decay.dtype)
-        lag = steps - steps.unsqueeze(-1)
-        matrix = torch.exp(log_decay.view(-1, 1, 1) * lag.clamp(min=0)) * (lag >= 0)
-        blocks = -(-length // size)
-        between = Decay.make(log_decay * size, blocks) if blocks > 1 else None
-        return Decay(torch.exp(log_decay).unsqueeze(-1), matrix, between)
+        size = SMALL_BLOCK if log_decay.is_cpu else max(2, math.isqrt(length - 1) + 1)
+        levels = next(levels for levels in itertools.count(1) if size**levels >= length)
+        lags, inside = _lags(size, levels, log_decay.dtype, log_decay.device)
+        return Decay((log_decay.view(-1, 1, 1, 1) * lags).exp_().mul_(inside))
 
     def padded(self, length: int) -> int:
         """Returns the length of a row in whole blocks."""
-        size = self.matrix.shape[-1]
-        return -(-length // size) * size
+        size = self.matrices.shape[-1]
+        return size * size if self.matrices.shape[1] == 2 else -(-length // size) * size
 
     def rows(self, part: slice) -> Decay:
         """Returns the matrices of some rows."""
-        between = None if self.between is None else self.between.rows(part)
-        return Decay(self.one_step[part], self.matrix[part], between)
+        return Decay(self.matrices[part])
 
-    def scan(self, signal: Tensor, out: Tensor, initial: Tensor | None = None, reverse: bool = False) -> Tensor:
+    def one_step(self, level: int = 0) -> Tensor:
+        """Returns a^{size^level}, (nodes, 1)."""
+        return self.matrices[:, level, 0, 1:2]
+
+    def scan(
+        self, signal: Tensor, out: Tensor, initial: Tensor | None = None, reverse: bool = False, level: int = 0
+    ) -> Tensor:
         """Computes y[n] = a y[n-1] + x[n], or y[n] = a y[n+1] + x[n] in reverse; outside of autograd.
 
         The start of every block is computed first (one weight a sample), and added to its first sample, so that a
@@ -109,25 +114,37 @@ class Decay:
             out: (nodes, whole blocks), not the signal itself.
             initial: (nodes, 1), the output before the first sample; not in reverse.
             reverse: run from the last sample to the first.
+            level: of the matrices, whose a is that of a sample to the power of size^level.
 
         Returns:
             `out`.
         """
-        size = self.matrix.shape[-1]
+        size = self.matrices.shape[-1]
         blocks = signal.view(signal.shape[0], -1, size)
-        matrix = self.matrix.transpose(1, 2) if reverse else self.matrix
+        matrix = self.matrices[:, level]
+        matrix = matrix.transpose(1, 2) if reverse else matrix
         first, last = (-1, 0) if reverse else (0, -1)
         if initial is not None:
-            signal[:, :1].addcmul_(self.one_step, initial)
-        if self.between is not None:
+            signal[:, :1].addcmul_(self.one_step(level), initial)
+        if blocks.shape[1] > 1:
             # As one row times a matrix: MKL's batches of matrices times one column are five times slower.
             ends = torch.bmm(matrix[:, :, last].unsqueeze(1), blocks.transpose(1, 2)).squeeze(1)
-            ends = F.pad(ends, (0, self.between.padded(ends.shape[1]) - ends.shape[1]))
-            ends = self.between.scan(ends, torch.empty_like(ends), reverse=reverse)[:, : blocks.shape[1]]
+            missing = -ends.shape[1] % size
+            ends = F.pad(ends, (0, missing)) if missing else ends
+            ends = self.scan(ends, torch.empty_like(ends), reverse=reverse, level=level + 1)[:, : blocks.shape[1]]
             after, ends = (blocks[:, :-1], ends[:, 1:]) if reverse else (blocks[:, 1:], ends[:, :-1])
-            after[:, :, first].addcmul_(self.one_step, ends)
+            after[:, :, first].addcmul_(self.one_step(level), ends)
         torch.bmm(blocks, matrix, out=out.view_as(blocks))
         return out
+
+
+@made_once
+def _lags(size: int, levels: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Returns (i - j) size^level for j <= i, else 0, at (level, j, i), and where j <= i."""
+    steps = torch.arange(size, device=device, dtype=dtype)
+    lag = steps - steps.unsqueeze(-1)
+    scale = size ** torch.arange(levels, device=device, dtype=dtype)
+    return lag.clamp(min=0) * scale.view(-1, 1, 1), (lag >= 0).to(dtype)
 
 
 def truncated_one_pole(

@@ -31,14 +31,14 @@ class Smoother(Protocol):
 
     padded: int
 
-    def smooth(self, part: slice, energy: Tensor, scale: float, initial: Tensor, out: Tensor) -> None:
+    def smooth(self, part: slice, energy: Tensor, scale: float, initial: Tensor | None, out: Tensor) -> None:
         """Smooths `scale` times the energy.
 
         Args:
             part: the nodes to smooth.
             energy: (part, padded), overwritten.
             scale: factor of the energy.
-            initial: (part, 1), the output before the first sample.
+            initial: (part, 1), the output before the first sample; None for 0.
             out: (part, padded), written.
         """
 
@@ -49,9 +49,9 @@ class Smoother(Protocol):
         out: Tensor,
         energy: Callable[[Tensor], None],
         scale: float,
-        initial: Tensor,
+        initial: Tensor | None,
         spare: tuple[Tensor, Tensor],
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
         """Returns the gradients of `smooth`.
 
         Args:
@@ -60,12 +60,12 @@ class Smoother(Protocol):
             out: the output of `smooth`, (part, time).
             energy: writes the energy that `smooth` was called with to a tensor (part, time).
             scale: the factor of the energy that `smooth` was called with.
-            initial: (part, 1), the output before the first sample.
+            initial: (part, 1), the output before the first sample; None for 0.
             spare: two buffers (part, padded), overwritten.
 
         Returns:
-            The gradients by the scaled energy (part, time), in one of the buffers; by the initial output (part, 1);
-            and by the logits (part, 1 or 2).
+            The gradients by the scaled energy (part, time), in one of the buffers; by the initial output (part, 1),
+            None without one; and by the logits (part, 1 or 2).
         """
 
 
@@ -88,7 +88,7 @@ class OnePole:
         self.padded = self.decay.padded(length)
         self.length = length
 
-    def smooth(self, part: slice, energy: Tensor, scale: float, initial: Tensor, out: Tensor) -> None:
+    def smooth(self, part: slice, energy: Tensor, scale: float, initial: Tensor | None, out: Tensor) -> None:
         energy[:, : self.length].mul_(self.drive[part] * scale)
         self.decay.rows(part).scan(energy, out, initial)
 
@@ -99,19 +99,21 @@ class OnePole:
         out: Tensor,
         energy: Callable[[Tensor], None],
         scale: float,
-        initial: Tensor,
+        initial: Tensor | None,
         spare: tuple[Tensor, Tensor],
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        reversed_, before = spare[0], spare[1][:, : self.length]
-        one_step = self.decay.one_step[part]
-        along = torch.mul(by_out[:, : self.length], out, out=before).sum(dim=-1, keepdim=True)
-        by_drive = self.decay.rows(part).scan(by_out, reversed_, reverse=True)[:, : self.length]
-        by_initial = by_drive[:, :1] * one_step
-        by_energy = by_drive.mul_(self.drive[part])
-        before[:, :1] = initial
-        before[:, 1:] = out[:, :-1]
-        earlier = before.mul_(by_energy).sum(dim=-1, keepdim=True)
-        return by_energy, by_initial, one_step * (earlier - along + by_initial * initial)
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        reversed_, product = spare[0], spare[1][:, : self.length]
+        decay = self.decay.rows(part)
+        one_step = decay.one_step()
+        along = torch.mul(by_out[:, : self.length], out, out=product).sum(dim=-1, keepdim=True)
+        by_energy = decay.scan(by_out, reversed_, reverse=True)[:, : self.length]
+        by_initial = None if initial is None else by_energy[:, :1] * one_step
+        by_energy.mul_(self.drive[part])
+        earlier = torch.mul(by_energy[:, 1:], out[:, :-1], out=product[:, 1:]).sum(dim=-1, keepdim=True)
+        by_logits = one_step * (earlier - along)
+        if initial is not None and by_initial is not None:
+            by_logits += one_step * initial * (by_energy[:, :1] + by_initial)
+        return by_energy, by_initial, by_logits
 
 
 class AttackRelease:
@@ -121,8 +123,8 @@ class AttackRelease:
         self.steps = step_sizes(logits.T)
         self.padded = self.length = length
 
-    def smooth(self, part: slice, energy: Tensor, scale: float, initial: Tensor, out: Tensor) -> None:
-        smooth_rows(energy.mul_(scale), self.steps[:, part], initial.squeeze(-1), out)
+    def smooth(self, part: slice, energy: Tensor, scale: float, initial: Tensor | None, out: Tensor) -> None:
+        smooth_rows(energy.mul_(scale), self.steps[:, part], _start(initial, energy), out)
 
     def adjoint(
         self,
@@ -131,12 +133,17 @@ class AttackRelease:
         out: Tensor,
         energy: Callable[[Tensor], None],
         scale: float,
-        initial: Tensor,
+        initial: Tensor | None,
         spare: tuple[Tensor, Tensor],
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
         by_energy, signal = spare
         energy(signal)
         by_logits, by_initial = adjoint_rows(
-            by_out, signal.mul_(scale), out, self.steps[:, part], initial.squeeze(-1), by_energy
+            by_out, signal.mul_(scale), out, self.steps[:, part], _start(initial, signal), by_energy
         )
-        return by_energy, by_initial.unsqueeze(-1).to(initial.dtype), by_logits.T.to(initial.dtype)
+        by_start = None if initial is None else by_initial.unsqueeze(-1).to(signal.dtype)
+        return by_energy, by_start, by_logits.T.to(signal.dtype)
+
+
+def _start(initial: Tensor | None, like: Tensor) -> Tensor:
+    return like.new_zeros(like.shape[0]) if initial is None else initial.squeeze(-1)

@@ -1,0 +1,29 @@
+"""Tensors that depend on sizes only: each is made once for a device, and kept there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, TypeVar, cast
+
+import torch
+
+Made = TypeVar("Made", bound=Callable[..., Any])
+_CACHES: list[Any] = []
+
+
+def made_once(function: Made) -> Made:
+    """Keeps what a function makes, by its arguments; a tensor of host values makes a GPU wait each time it is made.
+
+    The results are shared: they must not be changed.
+    """
+    # A tensor that was made in inference mode could not be used for training later.
+    cached = lru_cache(maxsize=1024)(torch.inference_mode(False)(function))
+    _CACHES.append(cached)
+    return cast(Made, cached)
+
+
+def forget() -> None:
+    """Forgets all tensors that were kept."""
+    for cached in _CACHES:
+        cached.cache_clear()
