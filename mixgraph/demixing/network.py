@@ -29,13 +29,14 @@ class NetworkSettings:
     Attributes:
         width: numbers that stand for a band in a slice.
         target_width: numbers of them for each target in the decoders.
-        num_layers: residual layers of a block; the n-th looks 2^(n - 1) slices away.
+        num_layers: residual layers of a block; the n-th looks 2^(n - 1) slices away, or one if not dilated.
         band_kernel: neighbouring bands that encoders, layers and decoders look at, odd.
         exchange: width of the exchange between all bands of all blocks; 0 leaves it out.
         causal: look at past slices only.
         inner_widths: numbers between the two convolutions of each residual layer, for every layer those of every
             block; None takes `width`. Networks from which channels were pruned have them.
         target_widths: `target_width` of every block; None takes the same for all.
+        dilated: whether later layers look further; all look one slice away if not.
     """
 
     width: int = 48
@@ -46,6 +47,7 @@ class NetworkSettings:
     causal: bool = False
     inner_widths: tuple[tuple[int, ...], ...] | None = None
     target_widths: tuple[int, ...] | None = None
+    dilated: bool = True
 
     def __post_init__(self) -> None:
         # JSON has lists.
@@ -95,7 +97,12 @@ class NetworkSettings:
     def context_slices(self) -> int:
         """Slices before a slice, and after it unless the network is causal, on which its masks depend."""
         reach = 2 if self.causal else 1
-        return reach * ((1 << self.num_layers) - 1)
+        return reach * sum(self.dilations)
+
+    @property
+    def dilations(self) -> tuple[int, ...]:
+        """How many slices away every layer looks."""
+        return tuple(1 << layer if self.dilated else 1 for layer in range(self.num_layers))
 
 
 class _Residual(nn.Module):
@@ -201,8 +208,8 @@ class DemixingNetwork(nn.Module):
         blocks, settings = layout.blocks, self.settings
         self.encoders = nn.ModuleList(_Encoder(block, channels, settings) for block in blocks)
         self.layers = nn.ModuleList(
-            nn.ModuleList(_Residual(settings, 1 << layer, inner) for inner in widths)
-            for layer, widths in enumerate(settings.all_inner_widths(len(blocks)))
+            nn.ModuleList(_Residual(settings, dilation, inner) for inner in widths)
+            for dilation, widths in zip(settings.dilations, settings.all_inner_widths(len(blocks)), strict=True)
         )
         self.exchange = _Exchange(layout.num_bands, settings) if settings.exchange else None
         self.decoders = nn.ModuleList(

@@ -1,5 +1,6 @@
 """The demixer: stretches equal the whole, gradients reach all weights, checkpoints hold settings and no code."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,20 @@ def test_checkpoints_hold_settings_as_json_and_load_without_code(tmp_path: Path)
 def test_settings_out_of_range_are_refused(settings, message) -> None:
     with pytest.raises(ValueError, match=message):
         small(**settings)
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # of its own modules, which it loads to compile
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler, g++, which is not here")
+@pytest.mark.parametrize("architecture", ["ours", "published"])
+def test_a_compiled_network_gives_the_same_masks(architecture: str) -> None:
+    plain = small(architecture=architecture).eval()
+    compiled = small(architecture=architecture, performance=Performance(compile=True)).eval()
+    for samples in (3000, 5000):  # another number of slices compiles once more, or for any number
+        mix = plain.transform(torch.randn(1, 2, samples, generator=torch.Generator().manual_seed(samples)))
+        with torch.no_grad():
+            difference = (plain.masks(mix).flat - compiled.masks(mix).flat).abs().max()
+        assert float(difference) < 1e-6
 
 
 def test_mixes_of_other_shapes_are_refused() -> None:

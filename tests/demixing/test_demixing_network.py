@@ -70,8 +70,8 @@ def test_a_causal_network_has_the_latency_of_a_slice(causal: bool) -> None:
 def test_masks_depend_on_the_stated_context_only() -> None:
     torch.manual_seed(0)
     transform = small_transform()
-    for causal in (True, False):
-        settings = NetworkSettings(**SMALL, causal=causal)
+    for causal, dilated in ((True, True), (False, True), (False, False)):
+        settings = NetworkSettings(**SMALL, causal=causal, dilated=dilated)
         network = DemixingNetwork(transform.layout, 2, 1, settings).eval()
         magnitude = transform(torch.randn(1, 1, 5000)).magnitude()
         changed = magnitude.flat.clone()

@@ -1,11 +1,14 @@
 """The bench of demixers: runs share a file of scores, go on after a kill, and become a table."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 
-from mixgraph.demixing import DemixerTransform, NetworkSettings
+from mixgraph.demixing import Demixer, DemixerTransform, NetworkSettings
+from mixgraph.demixing.batches import StemBatch
 from tests.demixing.conftest import RATE, make_stems
 from tools.bench import demixer
 from tools.result_tables import read_table
@@ -49,6 +52,21 @@ def test_changes_are_applied_to_a_rows_settings() -> None:
     assert settings["network"] == NetworkSettings(width=8, causal=True)
     assert settings["masks"] == "sigmoid"
     assert demixer.settings_of("ours", None) == {}
+
+
+@pytest.mark.parametrize("row", demixer.LADDER)
+def test_every_rung_of_the_ladder_takes_a_step(row: str) -> None:
+    torch.manual_seed(0)
+    module = Demixer(**(demixer.ROWS[row] | {"transform": TINY["transform"]}))
+    targets = 0.1 * torch.randn(1, 4, 2, RATE // 2)
+    module.terms(StemBatch(targets, targets.sum(1), ()))["loss"].backward()
+    assert all(bool(p.grad.isfinite().all()) for p in module.network.parameters() if p.grad is not None)
+
+
+def test_every_rung_differs_from_the_one_before_in_one_setting() -> None:
+    for before, after in pairwise(demixer.LADDER.values()):
+        changed = [name for name in after if after[name] != before.get(name)]
+        assert len(changed) == 1, changed
 
 
 @pytest.mark.long

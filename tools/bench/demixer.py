@@ -53,6 +53,27 @@ PUBLISHED: dict[str, Any] = {
     "losses": DemixerLosses(mask_sum=1.0, waveform=0.0, weighting="blocks"),
 }
 REALTIME = DemixerTransform("mel", 32, 115.5, slice_samples=2048)
+
+# The steps by which the source went from its first version to its second, each added to the one before, on our network.
+# The others are not settings: it has all bands, encoders over all coefficients of a slice, and a complex error, always.
+_FIRST: dict[str, Any] = {
+    "network": NetworkSettings(width=32, target_width=8, exchange=0),
+    "masks": "sigmoid",
+    "magnitude_power": 1.0,
+    "losses": replace(LOSSES, waveform=0.0),
+}
+_NOT_DILATED = _FIRST | {"network": replace(_FIRST["network"], dilated=False)}
+_WIENER = _NOT_DILATED | {"wiener": "always"}
+_LARGER = _WIENER | {"network": replace(NETWORK, exchange=0, dilated=False)}
+_MASK_SUM = _LARGER | {"losses": replace(_FIRST["losses"], mask_sum=1.0)}
+LADDER: dict[str, dict[str, Any]] = {
+    "ladder 1, dilated": _FIRST,
+    "ladder 2, no dilation": _NOT_DILATED,
+    "ladder 3, Wiener-EM": _WIENER,
+    "ladder 4, larger": _LARGER,
+    "ladder 5, mask sum": _MASK_SUM,
+}
+
 ROWS: dict[str, dict[str, Any]] = {
     "ours": {},
     "published": PUBLISHED,
@@ -68,6 +89,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "causal, slices of 46 ms": {"network": replace(NETWORK, causal=True, num_layers=5), "transform": REALTIME},
     "linear scale": {"transform": DemixerTransform("linear", 262, 84.0)},
     "mel scale": {"transform": DemixerTransform("mel", 262)},
+    **LADDER,
 }
 """The settings of a row that differ from the defaults of `Demixer`."""
 

@@ -148,14 +148,20 @@ def _child(name: str, operation: str, seconds: float) -> None:
     """
     calls_of(name, _noise(0.1))  # loads modules and makes tables, which is done once
     call = calls_of(name, _noise(seconds))[operation]
+    before = reset_peak()
+    call()
+    sys.stdout.write(f"{(peak_kib() - before) / 1024}\n")
+
+
+def reset_peak() -> int:
+    """Makes the process's peak of memory that of now, and returns it in KiB."""
     ctypes.CDLL(None).malloc_trim(0)  # returns freed memory, whose reuse would not raise the peak
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    before = _peak_kib()
-    call()
-    sys.stdout.write(f"{(_peak_kib() - before) / 1024}\n")
+    return peak_kib()
 
 
-def _peak_kib() -> int:
+def peak_kib() -> int:
+    """The process's peak of memory since its last reset, in KiB."""
     status = Path("/proc/self/status")
     if status.exists():
         line = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM"))
