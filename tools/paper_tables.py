@@ -61,7 +61,7 @@ def make(options: argparse.Namespace, overrides: Sequence[str], console: Console
     tables: list[Table] = []
     failed: dict[str, str] = {}
     if DATA_SET_TABLE in options.tables:
-        tables.append(dataset_table([read_built_set(*_named(text)) for text in options.dataset]))
+        tables.append(dataset_table([read_built_set(*named_folder(text)) for text in options.dataset]))
     searched = [name for name in options.tables if name in SEARCHED]
     if searched:
         recipe = Recipe.checked(options.schedule, "--schedule")
@@ -77,7 +77,7 @@ def make(options: argparse.Namespace, overrides: Sequence[str], console: Console
     return len(failed)
 
 
-def _named(text: str) -> tuple[str, Path]:
+def named_folder(text: str) -> tuple[str, Path]:
     """Splits `[NAME=]FOLDER`; the folder's name is the default."""
     name, equals, path = text.partition("=")
     if not equals or Path(text).exists():

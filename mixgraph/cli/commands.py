@@ -55,6 +55,7 @@ COMMANDS = (
     Command("generate-synthetic", _DATA, "makes songs with known graphs", "tools.generate_synthetic"),
     Command("fidelity", _FIGURES, "how well searches match, and what they recover", "tools.fidelity"),
     Command("paper-tables", _FIGURES, "the paper's tables on your songs, beside its figures", "tools.paper_tables"),
+    Command("paper-figures", _FIGURES, "the paper's figures of your results", "tools.paper_figures"),
     Command("find-transform", _FIGURES, "ranks transforms by ideal masks on stems", "mixgraph.cli.find_transform"),
     Command("evaluate-demixer", _FIGURES, "scores a demixer on known stems", "mixgraph.cli.evaluate_demixer"),
     Command("evaluate-estimator", _FIGURES, "judges a trained network", "tools.evaluate_estimator"),

@@ -185,5 +185,5 @@ def _label(grid: np.ndarray, names: list[str]) -> None:
         grid[0 if column % 2 == 0 else 1, column].set_title(title, fontsize=10)
         grid[-1, column].set_xlabel("time (s)", fontsize=9)
     for row, name in enumerate(names):
-        text = f"{printable(name)}\nfrequency (kHz)"
+        text = "\n".join([*map(printable, name.split("\n")), "frequency (kHz)"])
         grid[row, 0].set_ylabel(text, fontsize=9, parse_math=False)

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixgraph.songs import medleydb
+from mixgraph.songs import medleydb, mixing_secrets
 from mixgraph.songs.folder import read_folder, read_tracks_and_mix
 from mixgraph.songs.formats import is_audio_file
 from mixgraph.songs.manifest import Problems, SongDraft, SongFiles, TrackFile, closest, complete, slug
-from mixgraph.songs.mixing_secrets import read_mixing_secrets
 from mixgraph.songs.musdb import read_musdb
 
 MAX_DEPTH = 3  # data sets nest their songs, as in MUSDB18/train/SONG
@@ -45,7 +44,8 @@ LAYOUTS: dict[str, Layout] = {
     "mixing_secrets": Layout(
         "correspondence.yaml",
         lambda folder: (folder / "correspondence.yaml").is_file(),
-        read_mixing_secrets,
+        mixing_secrets.read_mixing_secrets,
+        mixing_secrets.DEFAULT_SKIP,
     ),
     "musdb": Layout("mixture.wav", _has_mixture, read_musdb),
 }
@@ -134,8 +134,8 @@ def find_songs(root: str | Path, layout: str = "auto", skip: Iterable[str] | Non
     Args:
         root: the folder of the data set.
         layout: a name in LAYOUTS, or "auto" to detect it for every folder.
-        skip: names of song folders to leave out. None leaves out the default list of each song's layout, which only
-            MedleyDB has; an empty one leaves out nothing.
+        skip: names of song folders to leave out. None leaves out the default list of each song's layout, which
+            MedleyDB and MixingSecrets have; an empty one leaves out nothing.
 
     Raises:
         FileNotFoundError: if there is no such folder.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,16 @@ from mixgraph.report.drawing.lettering import choose_fonts, font, printable
 from mixgraph.report.drawing.scene import Box, Curve, Label, Scene, make_scene
 from mixgraph.system.files import write_atomically
 
-__all__ = ["PICTURE_SUFFIXES", "draw_figure", "draw_svg", "figure_bytes", "printable", "save_drawing"]
+__all__ = [
+    "PICTURE_SUFFIXES",
+    "Drawing",
+    "draw_figure",
+    "draw_svg",
+    "draw_together",
+    "figure_bytes",
+    "printable",
+    "save_drawing",
+]
 
 PICTURE_SUFFIXES = (".svg", ".png")
 _EDGE_COLOUR = "#7C8189"
@@ -80,16 +89,51 @@ def draw_figure(
 
     Characters that no installed font has are drawn as their code points, see `lettering`.
     """
-    names, subgroups = (tuple(map(printable, texts)) for texts in (graph.names, graph.subgroups))
-    shown_graph = replace(graph, names=names, subgroups=subgroups)
-    scene = make_scene(shown_graph, _listed(graph, weights), printable(title), silent=silent)
-    figure = Figure(figsize=(scene.width / 100, scene.height / 100), dpi=100, facecolor="white")
+    return draw_together([Drawing(graph, weights, title, silent)])
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """One of several graphs in a figure; the fields are the arguments of `draw_figure`."""
+
+    graph: MixGraph
+    weights: Tensor | None = None
+    title: str = ""
+    silent: Collection[int] = ()
+
+    def scene(self) -> Scene:
+        """Lays the graph out, with names that the fonts here can show."""
+        names, subgroups = (tuple(map(printable, texts)) for texts in (self.graph.names, self.graph.subgroups))
+        shown_graph = replace(self.graph, names=names, subgroups=subgroups)
+        return make_scene(shown_graph, _listed(self.graph, self.weights), printable(self.title), silent=self.silent)
+
+
+def draw_together(drawings: Sequence[Drawing], columns: int = 1) -> Figure:
+    """Several drawings in one figure, row by row, each at its own size; arguments as in `draw_figure`.
+
+    Raises:
+        ValueError: there are none, and as `draw_svg`.
+    """
+    if not drawings or columns < 1:
+        raise ValueError(f"drawings, columns: at least one is needed, got {len(drawings)} and {columns}")
+    scenes = [drawing.scene() for drawing in drawings]
+    rows = [scenes[first : first + columns] for first in range(0, len(scenes), columns)]
+    width = max(sum(scene.width for scene in row) for row in rows)
+    height = sum(max(scene.height for scene in row) for row in rows)
+    figure = Figure(figsize=(width / 100, height / 100), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    axes.set_xlim(0, scene.width)
-    axes.set_ylim(scene.height, 0)
-    _plot(axes, scene)
+    top = 0.0
+    for row in rows:
+        left = 0.0
+        for scene in row:
+            place = left / width, 1 - (top + scene.height) / height, scene.width / width, scene.height / height
+            axes = figure.add_axes(place)
+            axes.set_axis_off()
+            axes.set_xlim(0, scene.width)
+            axes.set_ylim(scene.height, 0)
+            _plot(axes, scene)
+            left += scene.width
+        top += max(scene.height for scene in row)
     return figure
 
 

@@ -1,0 +1,71 @@
+"""Figure 2, the console beside the found graph, and Figure 11, the graphs of repeated searches of one song."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from mixgraph.graph import MixGraph, build_console
+from mixgraph.graph.io import load_graph
+from mixgraph.paper.readings import Reading, check_alike, check_one_song
+from mixgraph.report.drawing.draw import Drawing, draw_together
+from mixgraph.results.changes import processor_labels
+
+
+def console_figure(reading: Reading) -> Figure:
+    """Draws the console of a search, and the graph that it found of it below (paper Figure 2).
+
+    The weights of the console's processors are shown where the search measured loss increases, which tells them.
+    """
+    found = load_graph(reading.folder / "graph.json")
+    console = console_of(reading, found.graph)
+    title = reading.metrics.song.title or reading.song
+    count, left = len(console.processors), len(found.graph.processors)
+    console_drawing = Drawing(console, _console_weights(reading, console), f"{title}: console, {count} processors")
+    loss = reading.metrics.searched_losses
+    head = f"{title}: found graph, {left} processors, loss {loss['console']:.3f} to {loss['found']:.3f}"
+    return draw_together([console_drawing, Drawing(found.graph, found.weights, head)])
+
+
+def console_of(reading: Reading, graph: MixGraph) -> MixGraph:
+    """Builds the console that a found graph is a part of, from the chains of its search's settings."""
+    subgroups: dict[str, list[str]] = {}
+    for node, subgroup in zip(graph.inputs, graph.subgroups, strict=True):
+        subgroups.setdefault(subgroup, []).append(graph.names[node])
+    model = reading.config["model"]
+    chains = model["track_chain"], model["subgroup_chain"], reading.song, model.get("master_chain") or ""
+    return build_console(subgroups, *chains, model.get("returns") or {}, model.get("sidechains") or {})
+
+
+def _console_weights(reading: Reading, console: MixGraph) -> Tensor | None:
+    rows = [row for row in reading.trace() if row["kind"] == "leave_one_out" and row["when"] == "console"]
+    weights = {row["candidates"][0]: row["weight"] for row in rows}
+    labels = processor_labels(console)
+    if not labels or any(label not in weights for label in labels):
+        return None
+    return torch.tensor([weights[label] for label in labels])
+
+
+def runs_figure(readings: Sequence[Reading]) -> Figure:
+    """Draws the graphs of searches of one song by different seeds, with their processors and losses (Figure 11).
+
+    Raises:
+        ValueError: no results, results of different songs, settings or versions, or one seed twice.
+    """
+    check_alike(readings)
+    check_one_song(readings)
+    seeds = [reading.config["seed_everything"] for reading in readings]
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"result: searches by different seeds are needed, got seeds {', '.join(map(str, seeds))}")
+    drawings = []
+    for reading, seed in zip(readings, seeds, strict=True):
+        found = load_graph(reading.folder / "graph.json")
+        count, loss = len(found.graph.processors), reading.metrics.searched_losses["found"]
+        name = reading.metrics.song.title or reading.song
+        drawings.append(
+            Drawing(found.graph, found.weights, f"{name}, seed {seed}: {count} processors, loss {loss:.3f}")
+        )
+    return draw_together(drawings, columns=2)

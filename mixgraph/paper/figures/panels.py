@@ -1,0 +1,44 @@
+"""Grids of panels, and the styles that the figures of the paper share."""
+
+from __future__ import annotations
+
+import math
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D", "#882255")
+"""Colours of songs and samplers, in turn."""
+MARKERS = "osD^vPX*"
+_GRID = "#E3E5E9"
+
+
+def colour(number: int) -> str:
+    """The colour of the n-th song or sampler."""
+    return COLOURS[number % len(COLOURS)]
+
+
+def panel_grid(
+    rows: int, columns: int, width: float, height: float, *, share_x: bool = False, share_y: bool = False
+) -> tuple[Figure, list[list[Axes]]]:
+    """Makes a figure of panels that are `width` by `height` inches."""
+    figure = Figure(figsize=(width * columns, height * rows), dpi=100, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=share_x, sharey=share_y)
+    for axes in grid.flat:
+        axes.grid(color=_GRID, linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=8)
+    return figure, [list(row) for row in grid]
+
+
+def song_panels(count: int, width: float = 4.6, height: float = 3.6, columns: int = 3) -> tuple[Figure, list[Axes]]:
+    """Makes a figure with one panel a song, up to `columns` in a row."""
+    columns = max(1, min(columns, count))
+    figure, grid = panel_grid(math.ceil(count / columns), columns, width, height)
+    panels = [axes for row in grid for axes in row]
+    for axes in panels[count:]:
+        axes.set_visible(False)
+    return figure, panels[:count]

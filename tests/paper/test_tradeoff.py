@@ -1,0 +1,21 @@
+"""Figure 10 of chosen results."""
+
+import pytest
+
+from mixgraph.paper.figures.tradeoff import tradeoff_figure
+
+
+def test_tradeoffs_are_lines_by_sampler_with_a_point_for_each_tolerance(make_reading) -> None:
+    readings = [
+        make_reading(song, loss=0.3 + tolerance, ratio=10 * tolerance, sampler=sampler, tolerance=tolerance)
+        for song in "ab"
+        for sampler in ("hybrid", "dry_wet")
+        for tolerance in (0.05, 0.01)
+    ]
+    figure = tradeoff_figure(readings)
+    assert [axes.get_title() for axes in figure.axes] == ["a", "b"]
+    lines = {line.get_label(): line for line in figure.axes[1].lines}
+    assert lines["Hybrid"].get_xdata().tolist() == pytest.approx([0.9, 0.5])
+    assert lines["Dry/wet"].get_ydata().tolist() == pytest.approx([0.01, 0.05])
+    with pytest.raises(ValueError, match="a pruned graph is needed"):
+        tradeoff_figure([make_reading(rounds=0)])

@@ -1,0 +1,60 @@
+"""The results that a figure is drawn of: folders that a user names, or those of a folder of `paper-tables`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from mixgraph.paper.figures.spectrograms import MAIN_TEXT_CHAINS
+from mixgraph.paper.published import CHAINS, DEFAULT_METHOD
+from mixgraph.paper.readings import Reading, read_search
+from tools.paper.searches import SEARCHES, SETTINGS
+
+_OF_DEFAULT_METHOD = ("2a", "3", "4", "11")
+_OF_HYBRID = ("5",)
+_OF_CONSOLES = ("7", "15", "16", "17", "18")
+
+
+def results_of(figure: str, folders: Sequence[Path], songs: Sequence[str]) -> list[Reading]:
+    """Reads the results of a figure.
+
+    Args:
+        figure: the name of the figure.
+        folders: result folders, all of which are taken; and folders of `paper-tables`, of which those are that the
+            paper's figure shows.
+        songs: shell patterns of the songs to take; empty for all.
+
+    Raises:
+        FileNotFoundError: a folder is neither.
+        ValueError: a result is unfinished, or none is left.
+    """
+    readings: list[Reading] = []
+    for folder in folders:
+        if (folder / SETTINGS).is_file() and (folder / SEARCHES).is_dir():
+            found = [read_search(path) for path in sorted((folder / SEARCHES).glob("*/results/*/run_*"))]
+            readings += sorted(filter(lambda reading: _is_shown(figure, reading), found), key=_order)
+        else:
+            readings.append(read_search(folder))
+    chosen = [reading for reading in readings if not songs or any(fnmatchcase(reading.song, one) for one in songs)]
+    if not chosen:
+        needed = "searches by the default method" if figure in _OF_DEFAULT_METHOD else "searches for it"
+        raise ValueError(f"result: {', '.join(map(str, folders))}: no {needed} of these songs. HINT: paper-tables")
+    return chosen
+
+
+def _is_shown(figure: str, reading: Reading) -> bool:
+    if figure in _OF_DEFAULT_METHOD:
+        first = figure == "11" or reading.folder.name == "run_0"
+        return reading.is_pruned and reading.method == DEFAULT_METHOD and first
+    if figure in _OF_HYBRID:
+        return reading.is_pruned and reading.method[0] == DEFAULT_METHOD[0] and reading.folder.name == "run_0"
+    if figure in _OF_CONSOLES:
+        console = not reading.is_pruned and reading.chain in MAIN_TEXT_CHAINS
+        return console or _is_shown("5", reading)
+    return reading.is_pruned and reading.folder.name == "run_0"  # Figure 10
+
+
+def _order(reading: Reading) -> tuple[str, bool, int, tuple[str, float], str]:
+    chain = CHAINS.index(reading.chain) if reading.chain in CHAINS else len(CHAINS)
+    return reading.song, reading.is_pruned, chain, reading.method, reading.folder.name
