@@ -8,10 +8,12 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_info
 
 from mixgraph.blind import BlindSource, make_blind_song
-from mixgraph.blind.song_folder import SHIPPED_REFERENCE
+from mixgraph.blind.song_folder import SHIPPED_REFERENCE, find_mix_file
 from mixgraph.songs import Song
+from mixgraph.songs.decode import file_rate
 from mixgraph.songs.group_targets import NOT_STEMS
 from mixgraph.songs.manifest import slug
+from mixgraph.songs.own_rate import SongRate
 
 from .song import SongData
 
@@ -32,7 +34,7 @@ class BlindData(SongData):
             their sum is the mix.
         normalised: the folder to write; None takes `normalised_stems/SONG`.
         overwrite: replace a folder there that was made of other files.
-        sample_rate: sample rate of the search in Hz.
+        sample_rate: sample rate of the search in Hz; `"song"` is that of the mix.
         song_settings: other settings of `SongData`.
     """
 
@@ -45,11 +47,13 @@ class BlindData(SongData):
         reference: str = SHIPPED_REFERENCE,
         normalised: str | None = None,
         overwrite: bool = False,
-        sample_rate: int = 30000,
+        sample_rate: SongRate = 30000,
         **song_settings: Any,
     ) -> None:
         self.mix_path, self.stems, self.demixer = path, stems, demixer
         self.stem_names, self.reference, self.overwrite = stem_names or {}, reference, overwrite
+        if sample_rate == "song":
+            sample_rate = rate_of_mix(path)
         if normalised is None:
             normalised = str(Path("normalised_stems") / slug(_name_of(Path(path).resolve())))
         super().__init__(
@@ -78,6 +82,15 @@ class BlindData(SongData):
         for note in song.notes:
             rank_zero_info(note)
         return super().read()
+
+
+def rate_of_mix(path: str) -> int:
+    """Returns the sample rate in Hz of a mix, by its file or its folder.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no mix, or it cannot be read.
+    """
+    return file_rate(find_mix_file(Path(path)))
 
 
 def _name_of(path: Path) -> str:

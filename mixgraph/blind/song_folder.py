@@ -258,8 +258,8 @@ def _read_mix(path: Path) -> tuple[Tensor, int]:
 def _loss(mix: Tensor, other: Tensor, rate: int, sample_rate: int) -> float:
     target, prediction = resample(mix, rate, sample_rate), resample(other, rate, sample_rate)
     factor = level_for(target, sample_rate, _LEVEL_LUFS).factor
-    song = SongTarget(make_match_loss(sample_rate), target * factor)
-    return float(song.score(prediction * factor).loss["full"])
+    song = SongTarget(make_match_loss(sample_rate), target.mul(factor), max_bytes=0)  # it is compared once
+    return float(song.score(prediction.mul(factor)).loss["full"])
 
 
 def _loss_note(losses: Mapping[str, float], reference: ReferenceState | None) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 from mixgraph.blind.reference import BANDS_HZ
 from mixgraph.dsp.convolution import convolve
 from mixgraph.dsp.fir import hann, zero_phase_fir
+from mixgraph.songs.clips import cut
 
 FLOOR_DB = -80.0
 """Bands that are lower than this against the whole count as this."""
@@ -21,6 +22,8 @@ QUIET_DB = -60.0
 """What is lower than this against the whole is never raised: it may be noise, or what a demixer left over."""
 _WINDOW_SECONDS = 0.37  # resolves the lowest band
 _FIR_SECONDS = 2047 / 30000  # as the equalizer's
+_FRAMES_AT_ONCE = 64
+_SAMPLES_AT_ONCE = 1 << 20
 
 
 def band_levels_db(mono: Tensor, sample_rate: int) -> tuple[float | None, ...] | None:
@@ -46,15 +49,14 @@ def band_levels_db(mono: Tensor, sample_rate: int) -> tuple[float | None, ...] |
 
 def _band_powers(mono: Tensor, sample_rate: int) -> list[float | None]:
     size = 1 << math.ceil(math.log2(_WINDOW_SECONDS * sample_rate))
-    spectrum = torch.stft(
-        torch.nn.functional.pad(mono.double(), (size // 2, size // 2)),
-        size,
-        size // 2,
-        window=torch.hann_window(size, dtype=torch.float64),
-        center=False,
-        return_complex=True,
-    )
-    power = spectrum.abs().square().mean(1).numpy()
+    hop, window = size // 2, torch.hann_window(size, dtype=torch.float64)
+    frames = mono.shape[-1] // hop + 1
+    total = torch.zeros(hop + 1, dtype=torch.float64)
+    for first in range(0, frames, _FRAMES_AT_ONCE):  # memory does not grow with the signal
+        count = min(_FRAMES_AT_ONCE, frames - first)
+        stretch = cut(mono, (first - 1) * hop, (count + 1) * hop).double()
+        total += torch.fft.rfft(stretch.unfold(-1, size, hop) * window).abs().square().sum(0)
+    power = (total / frames).numpy()
     hertz = np.arange(len(power)) * sample_rate / size
     edges = [(centre * 2 ** (-1 / 6), centre * 2 ** (1 / 6)) for centre in BANDS_HZ]
     return [
@@ -101,4 +103,9 @@ def apply_band_gains(mono: Tensor, sample_rate: int, gains_db: Sequence[float]) 
     hertz = np.arange(bins) * sample_rate / taps
     log_gains = np.interp(np.log(np.maximum(hertz, 1.0)), np.log(BANDS_HZ), np.asarray(gains_db) * math.log(10) / 20)
     fir = zero_phase_fir(torch.from_numpy(log_gains), hann(taps))
-    return convolve(mono.double(), fir)[bins - 1 : bins - 1 + mono.shape[-1]].to(mono.dtype)
+    filtered = torch.empty_like(mono)
+    for start in range(0, mono.shape[-1], _SAMPLES_AT_ONCE):
+        length = min(_SAMPLES_AT_ONCE, mono.shape[-1] - start)
+        stretch = convolve(cut(mono, start - bins + 1, length + taps - 1).double(), fir)
+        filtered[start : start + length] = stretch[taps - 1 : taps - 1 + length]
+    return filtered

@@ -139,8 +139,8 @@ def describe_sum(mix: Tensor, stem_sum: Tensor, sample_rate: int) -> list[str]:
         stem_sum: (2, samples).
         sample_rate: in Hz.
     """
-    difference = mix.double() - stem_sum.double()
-    whole_db = _ratio_db(float(difference.square().sum()), float(mix.double().square().sum()))
+    difference, mix_power = mix - stem_sum, _product(mix, mix)
+    whole_db = _ratio_db(_product(difference, difference), mix_power)
     if whole_db <= NOTABLE_DB:
         return []
     octaves = {
@@ -153,9 +153,9 @@ def describe_sum(mix: Tensor, stem_sum: Tensor, sample_rate: int) -> list[str]:
         f"the stems do not sum to the mix: the difference is at {whole_db:+.1f} dB of the mix; by octave (Hz, dB): "
         f"{shown}. What they lack, no graph of them has. "
     )
-    power = float(stem_sum.double().square().sum())
-    factor = float((mix.double() * stem_sum).sum()) / power if power else 0.0
-    better_db = _ratio_db(float((mix.double() - factor * stem_sum).square().sum()), float(mix.double().square().sum()))
+    power, common = _product(stem_sum, stem_sum), _product(mix, stem_sum)
+    factor = common / power if power else 0.0
+    better_db = _ratio_db(mix_power - factor * common, mix_power)
     if factor > 0 and better_db <= min(NOTABLE_DB, whole_db - 6):
         return [
             line + f"HINT: all stems {20 * math.log10(factor):+.1f} dB would leave {better_db:+.1f} dB; that is done "
@@ -175,8 +175,8 @@ def octave_differences_db(mix: Tensor, difference: Tensor, sample_rate: int) -> 
     powers = [torch.zeros(0)] * 2
     for number, signal in enumerate((mix, difference)):
         spectrum = torch.zeros(_BLOCK // 2 + 1, dtype=torch.float64)
-        for block in signal.double().split(_BLOCK, dim=-1):
-            spectrum += torch.fft.rfft(block, n=_BLOCK).abs().square().sum(0)
+        for block in signal.split(_BLOCK, dim=-1):
+            spectrum += torch.fft.rfft(block.double(), n=_BLOCK).abs().square().sum(0)
         powers[number] = spectrum
     hertz = torch.arange(_BLOCK // 2 + 1) * sample_rate / _BLOCK
     levels: dict[str, float | None] = {}
@@ -191,6 +191,12 @@ def octave_differences_db(mix: Tensor, difference: Tensor, sample_rate: int) -> 
 
 
 _BLOCK = 1 << 15
+
+
+def _product(first: Tensor, second: Tensor) -> float:
+    """The inner product of two signals, a stretch at a time."""
+    pairs = zip(first.split(_BLOCK, dim=-1), second.split(_BLOCK, dim=-1), strict=True)
+    return sum(float((a.double() * b.double()).sum()) for a, b in pairs)
 
 
 def _ratio_db(power: float, whole: float) -> float:

@@ -17,6 +17,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from callbacks import IterativePruning, ResultFolder, SearchProgress, TimeBudget
 from callbacks.loggers import log_settings
 from datamodules import BlindData
+from datamodules.blind import rate_of_mix
 from mixgraph.cli.config_paths import saved_config
 from mixgraph.cli.options import CheckedCLI
 from mixgraph.graph import GraphValues, batch_values
@@ -173,6 +174,10 @@ def _put_in_rate(config: Any) -> None:
     path = data.get("path")
     if path is None:
         raise ValueError("data.sample_rate: song is the rate of a song's mix, got no path of a song; give Hz")
+    if str(config["data"].get("class_path", "")).endswith(BlindData.__name__):
+        rate = data["sample_rate"] = model["sample_rate"] = rate_of_mix(path)
+        rank_zero_info(f"Sample rate of the search: {rate} Hz, that of the mix.")
+        return
     paths = path if isinstance(path, list) else [path]
     rate, notes = resolve_rate("song", paths, data.get("layout", "auto"), data.get("mix"))
     data["sample_rate"] = model["sample_rate"] = rate

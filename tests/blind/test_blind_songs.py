@@ -153,6 +153,32 @@ def test_names_of_stems(tmp_path: Path) -> None:
         find_stem_files(tmp_path, INSTRUMENTS)
 
 
+@pytest.mark.parametrize(
+    ("stems_of_it", "instruments"),
+    [
+        (("bass", "drums", "other", "vocals"), ("bass", "drums", "other", "vocals")),
+        (("no_vocals", "vocals"), ("other", "vocals")),
+        (("bass", "drums", "guitar", "other", "piano", "vocals"), ("bass", "drums", *["other"] * 3, "vocals")),
+    ],
+    ids=["four", "two", "six"],
+)
+def test_folders_of_a_public_demixer_are_read_as_they_are(tmp_path: Path, stems_of_it, instruments) -> None:
+    model = tmp_path / "separated" / "htdemucs"
+    for name in stems_of_it:
+        write_audio(model / "my_song" / f"{name}.wav", torch.zeros(2, 10), RATE)
+    files, _ = find_stem_files(model / "my_song", INSTRUMENTS)
+    assert tuple((file.name, file.instrument) for file in files) == tuple(zip(stems_of_it, instruments, strict=True))
+    with pytest.raises(ValueError, match=r"got my_song\. HINT: name the folder that holds the stems themselves"):
+        find_stem_files(model, INSTRUMENTS)
+
+
+def test_the_rate_of_a_search_is_that_of_the_mix_where_song_stands_for_it(song: Path, tmp_path: Path) -> None:
+    for path in (song, song / "mix.wav"):
+        assert BlindData(str(path), "stems", sample_rate="song").sample_rate == RATE
+    with pytest.raises(FileNotFoundError, match=r"data\.path: .*the file of a mix, is needed, got none"):
+        BlindData(str(tmp_path / "none"), "stems", sample_rate="song")
+
+
 def test_what_is_missing_is_refused(song: Path, tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"needed, got neither\. HINT: --data\.stems=FOLDER that any demixer wrote, or"

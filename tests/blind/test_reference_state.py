@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mixgraph.blind import measure_reference, normalise_stem, read_reference, write_reference
+from mixgraph.blind import measure_reference, normalise_stem, read_reference, spectrum, write_reference
 from mixgraph.blind.normalise import loudness
 from mixgraph.blind.reference import BANDS_HZ, SHIPPED
 from mixgraph.blind.spectrum import MOST_DB, apply_band_gains, band_levels_db, matching_gains_db
@@ -39,6 +39,15 @@ def test_the_filter_moves_bands_by_its_gains_and_nothing_in_time() -> None:
         inner = slice(RATE // 2, -RATE // 2)
         expected = tone * 10 ** (gain_db / 20)
         assert float((filtered - expected)[inner].abs().max()) < 0.02 * 10 ** (gain_db / 20)
+
+
+def test_long_signals_are_read_in_stretches_and_come_out_the_same(monkeypatch) -> None:
+    mono, gains = noise(4.001)[0], [6.0 * math.sin(band) for band in range(len(BANDS_HZ))]
+    levels, filtered = band_levels_db(mono, RATE), apply_band_gains(mono, RATE, gains)
+    monkeypatch.setattr(spectrum, "_FRAMES_AT_ONCE", 3)
+    monkeypatch.setattr(spectrum, "_SAMPLES_AT_ONCE", 10_007)
+    assert band_levels_db(mono, RATE) == pytest.approx(levels, abs=1e-9)
+    torch.testing.assert_close(apply_band_gains(mono, RATE, gains), filtered, rtol=0, atol=1e-7)  # float32
 
 
 def test_gains_are_bounded_and_what_is_nearly_silent_is_not_raised() -> None:
