@@ -146,7 +146,7 @@ def filterbank_blocks(filters: Tensor) -> Blocks:
 
 
 def filterbank_product(magnitude: Tensor, filters: Tensor, blocks: Blocks) -> Tensor:
-    """`magnitude @ filters`, block by block; differentiable once, by the magnitude.
+    """`magnitude @ filters`, on a CPU block by block; differentiable once, by the magnitude.
 
     Shape: (..., bins), (bins, bands) to (..., bands).
     """
@@ -158,6 +158,8 @@ class _FilterbankProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, magnitude: Tensor, filters: Tensor, blocks: Blocks) -> Tensor:
         ctx.filters, ctx.blocks = filters, blocks
+        if not magnitude.is_cpu:
+            return magnitude @ filters
         rows = magnitude.flatten(0, -2)
         product = rows.new_empty(rows.shape[0], filters.shape[1])
         for bins, bands in blocks:
@@ -168,6 +170,8 @@ class _FilterbankProduct(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         filters, blocks = ctx.filters, ctx.blocks
+        if not filters.is_cpu:
+            return gradients[0] @ filters.T, None, None
         arriving = gradients[0].flatten(0, -2)
         by_magnitude = arriving.new_zeros(arriving.shape[0], filters.shape[0])
         for bins, bands in blocks:  # neighbouring blocks share some bins

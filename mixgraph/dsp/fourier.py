@@ -31,6 +31,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from mixgraph.dsp.constants import made_once
+
 _ANY = 64  # more than the powers of a prime that a length can have
 _FACTORS = {2: _ANY, 3: _ANY, 5: _ANY, 7: _ANY}  # prime factors of lengths at which FFTs are fast: the most of each
 _FACTORS_AT_BEST = {2: _ANY, 3: 4, 5: _ANY, 7: 2}  # of `fast_length`, as measured with MKL
@@ -165,8 +167,7 @@ class _InverseFFT(Function):
             wrapped = min(last, 0)
             torch.mul(grad[..., : wrapped - first], 2, out=circle[..., ctx.n_fft + first : ctx.n_fft + wrapped])
         by_spectrum = torch.fft.rfft(circle, norm="forward")
-        by_spectrum[..., 0] /= 2
-        by_spectrum[..., -1] /= 2
+        by_spectrum[..., :: ctx.n_fft // 2].mul_(0.5)  # the two end bins
         return by_spectrum, None, None, None
 
 
@@ -231,32 +232,36 @@ def _split(taps: int, n_fft: int) -> tuple[int, int]:
     return apart, n_fft // apart
 
 
-def _turns(half: Tensor, apart: int, n_fft: int) -> Tensor:
+@made_once
+def _turns(taps: int, apart: int, n_fft: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """exp(2 pi i n r / N), (L // 2 + 1, taps), computed in float64."""
-    r = torch.arange(apart // 2 + 1, device=half.device).unsqueeze(-1)
-    angle = (r * torch.arange(half.shape[-1], device=half.device)).double() * (2 * math.pi / n_fft)
-    return torch.complex(angle.cos().to(half.dtype), angle.sin().to(half.dtype))
+    r = torch.arange(apart // 2 + 1, device=device).unsqueeze(-1)
+    angle = (r * torch.arange(taps, device=device)).double() * (2 * math.pi / n_fft)
+    return torch.complex(angle.cos().to(dtype), angle.sin().to(dtype))
 
 
 class _EvenResponse(Function):
     @staticmethod
     def forward(ctx: Any, half: Tensor, n_fft: int) -> Tensor:
         apart, short = _split(half.shape[-1], n_fft)
-        turns, low, top = _turns(half, apart, n_fft), apart // 2 + 1, short // 2 + 1
+        turns, low, top = (
+            _turns(half.shape[-1], apart, n_fft, half.dtype, half.device),
+            apart // 2 + 1,
+            short // 2 + 1,
+        )
         response = half.new_empty(half.shape[0], top, apart)  # bin L m + r at [m, r]
         for h, out in row_chunks(_EVEN_FILTERS, half, response):
             # The inverse FFT's sign: the conjugate of a real sum.
             parts = torch.fft.irfft(h.unsqueeze(1) * turns, n=short, norm="forward")
             out[..., :low] = parts[..., :top].transpose(1, 2)
             out[..., low:] = parts[:, 1 : apart - low + 1].flip((1, 2))[..., :top].transpose(1, 2)
-        ctx.save_for_backward(turns)
-        ctx.short = short
+        ctx.turns, ctx.short = turns, short
         return response.flatten(1)[:, : n_fft // 2 + 1]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        (turns,) = ctx.saved_tensors
+        turns = ctx.turns
         short, low, bins = ctx.short, turns.shape[0], grad.shape[-1]
         apart, top = 2 * (bins - 1) // short, short // 2 + 1
         weights = torch.view_as_real(turns)
@@ -269,5 +274,5 @@ class _EvenResponse(Function):
             spectrum = torch.view_as_real(torch.fft.rfft(parts)[..., : turns.shape[-1]])
             sums.append((spectrum * weights).sum(dim=1).sum(dim=-1))
         grad_half = torch.cat(sums)
-        grad_half[:, 1:] *= 2  # the taps at n and -n
+        grad_half[:, 1:].mul_(2)  # the taps at n and -n
         return grad_half, None

@@ -95,7 +95,7 @@ def _surrogate_gradient(grad: Tensor, z: Tensor, filters: Tensor, length: int, t
     num_filters = rows * segments
     arrived = F.conv1d(windows.reshape(1, num_filters, -1), filters.view(num_filters, 1, taps), groups=num_filters)
     spectrum = torch.fft.rfft(arrived[0])
-    spectrum[:, -1] *= 0.5
+    spectrum[:, -1].mul_(0.5)
     return _slope(spectrum[:, 1:], z.view(num_filters, 2)).view_as(z) * (2 / length)
 
 

@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from mixgraph.dsp.constants import made_once
+
 FloorGradient = Literal["soft", "hard"]
 
 
@@ -59,16 +61,22 @@ class _FrameSpectra(torch.autograd.Function):
         overlap = fft_size // hop_size
         # x[n] receives Re(sum over bins of G[k] exp(2 pi i k n / N)). `irfft` counts every bin twice, as itself and as
         # its mirror image, but for the first and the last: halve the others, and drop its 1 / N.
-        weights = window.new_full((fft_size // 2 + 1,), 0.5)
-        weights[0] = weights[-1] = 1.0
+        weights = _bin_weights(fft_size // 2 + 1, window.dtype, window.device)
         frames = torch.fft.irfft(gradients[0] * weights, n=fft_size, norm="forward").mul_(window)
         num_frames = frames.shape[-2]
         blocks = frames.new_zeros(*frames.shape[:-2], num_frames + overlap - 1, hop_size)
         for part, piece in enumerate(frames.split(hop_size, dim=-1)):
-            blocks[..., part : part + num_frames, :] += piece
+            blocks[..., part : part + num_frames, :].add_(piece)
         audio_gradient = blocks.flatten(-2)
         # Samples after the last whole frame were never read.
         return F.pad(audio_gradient, (0, length - audio_gradient.shape[-1])), None, None
+
+
+@made_once
+def _bin_weights(num_bins: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    weights = torch.full((num_bins,), 0.5, dtype=dtype, device=device)
+    weights[0] = weights[-1] = 1.0
+    return weights
 
 
 def floored_magnitude(spectrum: Tensor, floor: float, gradient: FloorGradient = "soft") -> Tensor:
@@ -139,4 +147,7 @@ class _FourSignals(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         left, right, mid, side = gradients[0].unbind(-3)
-        return torch.stack((left + mid + side, right + mid - side), -3)
+        stereo = torch.empty_like(gradients[0][..., :2, :, :])
+        torch.add(left, mid, out=stereo[..., 0, :, :]).add_(side)
+        torch.add(right, mid, out=stereo[..., 1, :, :]).sub_(side)
+        return stereo

@@ -216,6 +216,7 @@ class _Run(Function):
             energies = [total + e for total, e in zip(energies, parts, strict=True)] if energies else parts
             for whole, gather in zip(exits, program.exits, strict=True):
                 piece.gather(gather, into=whole[..., part])
+            ctx.piece = None if values.entering[0].is_cpu else piece  # a CPU computes its pieces again, in its cache
         return (*exits, *energies)
 
     @staticmethod
@@ -232,14 +233,16 @@ class _Run(Function):
             for t, wants in zip(tensors, needs_grad, strict=True)
         ]
         for part in _parts(program, values):
-            piece = _Piece(program, values.cut(part), _bins(part, values.bins, program.n_fft))
-            piece.forward()
+            piece = ctx.piece
+            if piece is None:
+                piece = _Piece(program, values.cut(part), _bins(part, values.bins, program.n_fft))
+                piece.forward()
             arriving = [torch.conj_physical(grad[..., part]) for grad in exit_grads]
             for into, grad in zip(gradients, piece.backward(arriving, energy_grads, needs_grad), strict=True):
                 if into is None:
                     continue
                 if not values.spans(into):
-                    into += grad if grad is not None else 0
+                    into.add_(grad if grad is not None else 0)
                 elif grad is None:
                     into[..., part] = 0
                 elif grad.is_complex():
@@ -410,7 +413,7 @@ class _Gradients:
         if total.shape[2] < grad.shape[1]:
             grad = grad.sum(dim=1, keepdim=True)
         if row in self.written[index]:
-            total[row] += grad
+            total[row].add_(grad)
         else:
             total[row] = grad
             self.written[index].add(row)

@@ -43,21 +43,30 @@ class Bins:
 
     def energy(self, spectra: Tensor) -> Tensor:
         """Returns the share of these bins in the energy in time: (..., bins) to (...)."""
-        energy = 2 * torch.linalg.vector_norm(_real(spectra), dim=-1).square()
-        if self.first:
-            energy = energy - torch.view_as_real(spectra[..., 0]).square().sum(dim=-1)
-        if self.last:
-            energy = energy - torch.view_as_real(spectra[..., -1]).square().sum(dim=-1)
-        return energy / self.n_fft
+        parts = torch.view_as_real(spectra).flatten(-2)
+        return (parts * parts) @ self._counts(parts, pairs=True)
 
     def conjugated_slope(self, spectra: Tensor, scale: Tensor) -> Tensor:
         """Returns the conjugate of d(scale * energy) / d(spectra)."""
-        slope = torch.conj_physical(spectra).mul_(scale * (4 / self.n_fft))
-        if self.first:
-            slope[..., 0] /= 2
-        if self.last:
-            slope[..., -1] /= 2
-        return slope
+        factors = (2 * scale) * self._counts(scale, pairs=False, num_bins=spectra.shape[-1])
+        return torch.conj_physical(spectra).mul_(factors)
+
+    def _counts(self, like: Tensor, pairs: bool, num_bins: int = 0) -> Tensor:
+        num_bins = like.shape[-1] // 2 if pairs else num_bins
+        return _parseval(num_bins, self.first, self.last, self.n_fft, pairs, like.dtype, like.device)
+
+
+@made_once
+def _parseval(
+    num_bins: int, first: bool, last: bool, n_fft: int, pairs: bool, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """Returns what the square of each bin counts in the energy; of each bin's real and imaginary part with `pairs`."""
+    counts = torch.full((num_bins,), 2 / n_fft, dtype=dtype, device=device)
+    if first:
+        counts[0] /= 2
+    if last:
+        counts[-1] /= 2
+    return counts.repeat_interleave(2) if pairs else counts
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,7 @@ class LinearProduct:
         if self.staged_channel is None and response.shape[-1] == 1:
             output = dry * _gain(response, weight)
         else:
-            wet = dry * response.unsqueeze(1)
+            wet = _product(dry, response.unsqueeze(1))
             output = torch.view_as_complex(torch.lerp(_pairs(dry), _pairs(wet), weight.view(-1, 1, 1, 1, 1)))
         if rotated:
             output = sum_and_difference(output).mul_(0.5)
@@ -128,7 +137,6 @@ class LinearProduct:
         rotated = self.mid_side and dry.shape[-2] == 2
         if rotated:
             arriving = sum_and_difference(arriving).mul_(0.5)
-        scale = weight.view(-1, 1, 1, 1)
         by_signal: Tensor | None = None
         if wet is None:
             summed = _shared((arriving * dry).sum(dim=-1, keepdim=True), response)
@@ -137,17 +145,17 @@ class LinearProduct:
             if wants_signal:
                 by_signal = arriving * _gain(response, weight)
         else:
-            by_weight = (arriving * (wet - dry)).real.sum(dim=(1, 2, 3))
-            by_wet = arriving * scale
+            by_weight = torch.linalg.vecdot(arriving.conj().flatten(1), (wet - dry).flatten(1)).real
+            by_wet = _scaled(arriving, weight)
             if wants_signal:
-                by_signal = arriving * (1 - scale)
+                by_signal = _scaled(arriving, 1 - weight)
             if energies is not None and self.staged_channel is not None:
                 by_wet += self._energy_slope(wet, energies[1], bins)
                 if by_signal is not None:
                     by_signal += self._energy_slope(dry, energies[0], bins)
             by_response = _shared(by_wet * dry, response)
             if by_signal is not None:
-                by_signal += by_wet * response.unsqueeze(1)
+                by_signal += _product(by_wet, response.unsqueeze(1))
         if by_signal is not None and rotated:
             by_signal = sum_and_difference(by_signal)
         return by_signal, by_response, by_weight
@@ -157,27 +165,27 @@ class LinearProduct:
     def _energy(self, signal: Tensor, bins: Bins) -> Tensor:
         if self._couples(signal):
             return bins.energy(signal[..., 0, :] + signal[..., 1, :])
-        return (bins.energy(signal) * self._share(signal)).sum(dim=-1)
+        if self.staged_channel == "mid" and signal.shape[-2] == 2:  # sum and difference: the sum is the mid
+            return bins.energy(signal[..., 0, :])
+        return bins.energy(signal).sum(dim=-1) * self._share(signal)
 
     def _energy_slope(self, signal: Tensor, gradient: Tensor, bins: Bins) -> Tensor:
         scale = gradient.view(*gradient.shape, 1, 1)
         if self._couples(signal):
             return bins.conjugated_slope(signal[..., :1, :] + signal[..., 1:, :], scale)
-        return bins.conjugated_slope(signal, scale * self._share(signal).view(-1, 1))
+        if self.staged_channel == "mid" and signal.shape[-2] == 2:
+            scale = scale * _constant((1.0, 0.0), scale.dtype, scale.device).view(-1, 1)
+            return bins.conjugated_slope(signal, scale)
+        return bins.conjugated_slope(signal, scale * self._share(signal))
 
     def _couples(self, signal: Tensor) -> bool:
         return self.staged_channel == "mid" and signal.shape[-2] == 2 and not self.mid_side
 
-    def _share(self, signal: Tensor) -> Tensor:
-        """Returns the factor of each channel's energy; sum and difference hold both channels' energy twice."""
-        mid = self.staged_channel == "mid"
+    def _share(self, signal: Tensor) -> float:
+        """Returns the factor of the channels' energy; sum and difference hold both channels' energy twice."""
         if signal.shape[-2] == 1:
-            shares = [4.0 if mid else 2.0]
-        elif self.mid_side:
-            shares = [1.0, 0.0] if mid else [0.5, 0.5]
-        else:
-            shares = [1.0, 1.0]
-        return _constant(tuple(shares), signal.real.dtype, signal.device)
+            return 4.0 if self.staged_channel == "mid" else 2.0
+        return 0.5 if self.mid_side else 1.0
 
 
 @made_once
@@ -212,5 +220,10 @@ def _pairs(spectra: Tensor) -> Tensor:
     return torch.view_as_real(spectra)
 
 
-def _real(spectra: Tensor) -> Tensor:
-    return torch.view_as_real(spectra).flatten(-2)
+def _scaled(spectra: Tensor, factors: Tensor) -> Tensor:
+    """Multiplies the spectra of each node by a real number; in half the time of a product of complex and real."""
+    return torch.view_as_complex(_pairs(spectra) * factors.view(-1, 1, 1, 1, 1))
+
+
+def _product(spectra: Tensor, response: Tensor) -> Tensor:
+    return spectra * response
