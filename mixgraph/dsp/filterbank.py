@@ -13,6 +13,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torchaudio.functional import melscale_fbanks
 
+from mixgraph.dsp.pieces import in_pieces
+
 
 def a_weighting_taps(sample_rate: int, num_taps: int = 101) -> Tensor:
     """Returns the A-weighting FIR of auraloss, float32, symmetric (docs/published_code.md).
@@ -158,7 +160,7 @@ class _FilterbankProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, magnitude: Tensor, filters: Tensor, blocks: Blocks) -> Tensor:
         ctx.filters, ctx.blocks = filters, blocks
-        if not magnitude.is_cpu:
+        if not in_pieces(magnitude):
             return magnitude @ filters
         rows = magnitude.flatten(0, -2)
         product = rows.new_empty(rows.shape[0], filters.shape[1])
@@ -170,7 +172,7 @@ class _FilterbankProduct(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         filters, blocks = ctx.filters, ctx.blocks
-        if not filters.is_cpu:
+        if not in_pieces(filters):
             return gradients[0] @ filters.T, None, None
         arriving = gradients[0].flatten(0, -2)
         by_magnitude = arriving.new_zeros(arriving.shape[0], filters.shape[0])

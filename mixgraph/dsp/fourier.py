@@ -32,6 +32,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from mixgraph.dsp.constants import made_once
+from mixgraph.dsp.pieces import in_pieces
 
 _ANY = 64  # more than the powers of a prime that a length can have
 _FACTORS = {2: _ANY, 3: _ANY, 5: _ANY, 7: _ANY}  # prime factors of lengths at which FFTs are fast: the most of each
@@ -101,7 +102,7 @@ def row_chunks(num_rows: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
         num_rows: rows of a chunk on a CPU; on other devices all rows come at once.
         tensors: tensors with the same number of rows along the first axis.
     """
-    size = num_rows if tensors[0].device.type == "cpu" else max(1, tensors[0].shape[0])
+    size = num_rows if in_pieces(tensors[0]) else max(1, tensors[0].shape[0])
     return zip(*(tensor.split(size) for tensor in tensors), strict=True)
 
 

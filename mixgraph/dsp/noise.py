@@ -95,12 +95,13 @@ class _DecayingNoise(Function):
         sums = []
         for a, b, g in row_chunks(_NODES, start, slope, grad):
             mid_side = g.new_empty(g.shape[0], 2, (num_frames - 1) * hop)
-            mid_side[..., length:] = 0
+            mid_side[..., length:].zero_()
             torch.add(g[:, 0], g[:, 1], out=mid_side[:, 0, :length])
             torch.sub(g[:, 0], g[:, 1], out=mid_side[:, 1, :length])
             hops = mid_side.unflatten(-1, (-1, hop))
             frames = g.new_empty(g.shape[0], 2, num_frames, 2 * hop)
-            frames[:, :, 0, :hop] = frames[:, :, -1, hop:] = 0  # before time 0 and past the end
+            for outside in (frames[:, :, 0, :hop], frames[:, :, -1, hop:]):  # before time 0 and past the end
+                outside.zero_()
             torch.mul(hops, later[:-1], out=frames[:, :, :-1, hop:])
             torch.mul(hops, earlier[1:], out=frames[:, :, 1:, :hop])
             spectrum = torch.view_as_real(torch.fft.rfft(frames)).flatten(3)

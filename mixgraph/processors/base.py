@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from mixgraph.dsp.constants import made_once
 from mixgraph.dsp.convolution import convolve
 from mixgraph.dsp.fourier import circular_response
 from mixgraph.processors.other_rates import SettingsAtRate
@@ -314,3 +315,15 @@ def to_left_right(signal: Tensor, channels: str) -> Tensor:
         return signal
     mid, side = signal.unbind(-2)
     return torch.stack((mid + side, mid - side), dim=-2)
+
+
+def left_right_gains(gains: Tensor) -> Tensor:
+    """Turns gains of mid and side, (..., 2, 1), into those from each channel to each, (..., 2, 2)."""
+    to_mid_side, back = _rotations(gains.dtype, gains.device)
+    return back @ (gains * to_mid_side)
+
+
+@made_once
+def _rotations(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    back = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=dtype, device=device)
+    return back / 2, back

@@ -16,7 +16,7 @@ from torch import Tensor
 from mixgraph.dsp.fourier import inverse_fft, real_fft
 from mixgraph.graph.types import INPUT, MIX, OUTPUT
 from mixgraph.graph.values import GraphValues
-from mixgraph.processors.base import to_basis, to_left_right
+from mixgraph.processors.base import left_right_gains, to_basis, to_left_right
 from mixgraph.processors.collection import Processors
 from mixgraph.render.linear_runs import (
     Gather,
@@ -248,13 +248,12 @@ class _Execution:
         processor, weight = self.processors[step.type], self._weights(index, step).view(-1, 1, 1)
         channels = processor.channels if step.width == 2 else "left_right"
         response = self.settings.response(index)
-        mixed = (1 - weight + weight * response).unsqueeze(1)
-        bases = to_basis(signal, channels)
+        gains = torch.addcmul(1 - weight, weight, response).unsqueeze(1)
         if processor.gain_staged and self.staged_channel is not None:
-            wet = to_left_right(bases * response.unsqueeze(1), channels)
+            wet = to_left_right(to_basis(signal, channels) * response.unsqueeze(1), channels)
             dry_energy, wet_energy = (self._energy(stereo) for stereo in (signal, wet))
             self.energies.append(StagedEnergy(step.type, step.nodes, dry_energy, wet_energy))
-        return to_left_right(bases * mixed, channels)
+        return signal * gains if channels == "left_right" else left_right_gains(gains) @ signal
 
     def _energy(self, signal: Tensor) -> Tensor:
         stereo = signal.expand(-1, -1, 2, -1)

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from mixgraph.dsp.pieces import in_pieces
 from mixgraph.render.plan import Region, RenderPlan, Step
 from mixgraph.render.products import Applied, Bins, LinearProduct
 
@@ -216,7 +217,9 @@ class _Run(Function):
             energies = [total + e for total, e in zip(energies, parts, strict=True)] if energies else parts
             for whole, gather in zip(exits, program.exits, strict=True):
                 piece.gather(gather, into=whole[..., part])
-            ctx.piece = None if values.entering[0].is_cpu else piece  # a CPU computes its pieces again, in its cache
+            ctx.piece = (
+                None if in_pieces(values.entering[0]) else piece
+            )  # a CPU computes its pieces again, in its cache
         return (*exits, *energies)
 
     @staticmethod
@@ -227,16 +230,18 @@ class _Run(Function):
         values = _Values(tensors, ctx.num_entering)
         needs_grad = ctx.needs_input_grad[2:]
         exit_grads, energy_grads = grads[: len(program.exits)], list(grads[len(program.exits) :])
+        if ctx.piece is not None:
+            arriving = [torch.conj_physical(grad) for grad in exit_grads]
+            found = ctx.piece.backward(arriving, energy_grads, needs_grad)
+            return (None, None, *(_of_whole_axis(*part) for part in zip(tensors, found, needs_grad, strict=True)))
         # What spans the bins is written piece by piece; what all bins share (weights, constant gains) is summed.
         gradients = [
             None if not wants else torch.empty_like(t) if values.spans(t) else torch.zeros_like(t)
             for t, wants in zip(tensors, needs_grad, strict=True)
         ]
         for part in _parts(program, values):
-            piece = ctx.piece
-            if piece is None:
-                piece = _Piece(program, values.cut(part), _bins(part, values.bins, program.n_fft))
-                piece.forward()
+            piece = _Piece(program, values.cut(part), _bins(part, values.bins, program.n_fft))
+            piece.forward()
             arriving = [torch.conj_physical(grad[..., part]) for grad in exit_grads]
             for into, grad in zip(gradients, piece.backward(arriving, energy_grads, needs_grad), strict=True):
                 if into is None:
@@ -250,6 +255,15 @@ class _Run(Function):
                 else:
                     into[..., part] = grad
         return (None, None, *gradients)
+
+
+def _of_whole_axis(tensor: Tensor, conjugated: Tensor | None, wants: bool) -> Tensor | None:
+    """Returns the gradient of a tensor of a run, given its conjugate."""
+    if not wants:
+        return None
+    if conjugated is None:
+        return torch.zeros_like(tensor)
+    return torch.conj_physical(conjugated) if conjugated.is_complex() else conjugated
 
 
 class _Values:
@@ -274,7 +288,7 @@ class _Values:
 def _parts(program: Program, values: _Values) -> Iterator[slice]:
     """Yields pieces of the frequency axis whose largest batch fits a CPU's cache; on other devices the whole axis."""
     size = values.bins
-    if values.entering[0].device.type == "cpu":
+    if in_pieces(values.entering[0]):
         batches = [(e.shape[0], e.shape[2]) for e in values.entering]
         batches += [(len(s.gather.sources), s.gather.width) for s in program.steps]
         bin_bytes = max(rows * width for rows, width in batches) * values.clips * values.entering[0].element_size()

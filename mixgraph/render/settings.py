@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mixgraph.dsp.constants import made_once
+from mixgraph.dsp.pieces import in_pieces
 from mixgraph.graph.types import MixGraph
 from mixgraph.graph.values import GraphValues
 from mixgraph.processors.collection import Processors, base_type
@@ -86,7 +87,7 @@ class StepSettings:
             yield from zip(indices, self._split(responses, indices), strict=True)
             return
         # The gradient of what is split is copied together, which takes a CPU longer than a few operations more.
-        groups = [list(group) for _, group in groupby(indices, key=None if responses.is_cpu else n_fft.get)]
+        groups = [list(group) for _, group in groupby(indices, key=None if in_pieces(responses) else n_fft.get)]
         parts = split(responses, [self._count(group) for group in groups])
         for group, part in zip(groups, parts, strict=True):
             yield from zip(group, self._split(processor.spectrum(part, n_fft[group[0]]), group), strict=True)

@@ -29,6 +29,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from mixgraph.dsp.envelopes.smoothers import Smoother, smoother
+from mixgraph.dsp.pieces import in_pieces
 
 GROUP_SAMPLES = 1 << 18  # of the nodes that a CPU processes together: the fastest with 32 MiB of shared cache
 
@@ -122,7 +123,7 @@ def mix_dynamics(
 
 def _groups(signal: Tensor) -> Iterator[slice]:
     nodes, _, length = signal.shape
-    size = max(1, GROUP_SAMPLES // length) if signal.is_cpu else nodes
+    size = max(1, GROUP_SAMPLES // length) if in_pieces(signal) else nodes
     return (slice(start, min(start + size, nodes)) for start in range(0, nodes, size))
 
 
@@ -217,20 +218,19 @@ def _forward(
     mixed, state = torch.empty_like(signal), torch.empty_like(weights)
     largest = next(_groups(signal)).stop
     energies = signal.new_empty(largest, envelope_smoother.padded)
-    energies[:, length:] = 0
     gains = signal.new_empty(3, largest, length)
     envelopes = signal.new_empty(nodes if keep else largest, envelope_smoother.padded)
     for part in _groups(signal):
         x, of_nodes = signal[part], coefficients.rows(part)
         padded, envelope = energies[: len(x)], envelopes[part if keep else slice(len(x))]
         detector.energy(x, padded[:, :length])
+        padded[:, length:].zero_()
         envelope_smoother.smooth(part, padded, detector.scale(channels), of_nodes.initial, envelope)
-        padded[:, length:] = 0
         torch.mul(envelope[:, length - 1 : length], detector.floor, out=state[part])
         inside, past, gain = gains[:, : len(x)]
         of_nodes.gain(envelope[:, :length], inside, past, out=gain)
         torch.mul(x, of_nodes.mix(gain, out=padded[:, :length]), out=mixed[part])
-    return mixed, state, _Kept(envelope_smoother, coefficients, envelopes, None if signal.is_cpu else gains)
+    return mixed, state, _Kept(envelope_smoother, coefficients, envelopes, None if in_pieces(signal) else gains)
 
 
 class _Mix(Function):
@@ -278,7 +278,7 @@ class _Mix(Function):
             torch.sum(torch.mul(inside, by_distance, out=dry_and_wet), dim=-1, out=sums[2, part])
             torch.sum(torch.mul(past, by_distance, out=dry_and_wet), dim=-1, out=sums[3, part])
             by_envelope = by_distance.div_(torch.add(envelope, 1, out=spare)).mul_(by_envelope_factor[part])
-            padded[0, :, length:] = 0
+            padded[0, :, length:].zero_()
             if by_state is not None:
                 by_envelope[:, -1:].add_(by_state[part], alpha=detector.floor)
             by_energy, by_first, by_logits[part] = kept.smoother.adjoint(

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mixgraph.dsp.constants import made_once
+from mixgraph.dsp.pieces import in_pieces
 
 BLOCK = 128
 SMALL_BLOCK = 32  # of `Decay`, where the product with the matrix is most of the work: the fastest of those tried
@@ -83,7 +84,7 @@ class Decay:
     @staticmethod
     def make(log_decay: Tensor, length: int) -> Decay:
         """Makes the matrices for `log_decay` ln a, (nodes,), and rows of `length` samples."""
-        size = SMALL_BLOCK if log_decay.is_cpu else max(2, math.isqrt(length - 1) + 1)
+        size = SMALL_BLOCK if in_pieces(log_decay) else max(2, math.isqrt(length - 1) + 1)
         levels = next(levels for levels in itertools.count(1) if size**levels >= length)
         lags, inside = _lags(size, levels, log_decay.dtype, log_decay.device)
         return Decay((log_decay.view(-1, 1, 1, 1) * lags).exp_().mul_(inside))
