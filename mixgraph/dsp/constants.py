@@ -23,6 +23,12 @@ def made_once(function: Made) -> Made:
     return cast(Made, cached)
 
 
+@made_once
+def constant_index(rows: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    """Returns an index on the device."""
+    return torch.tensor(rows, device=device)
+
+
 def forget() -> None:
     """Forgets all tensors that were kept."""
     for cached in _CACHES:

@@ -21,6 +21,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from mixgraph.dsp.pieces import in_pieces
 from mixgraph.losses.front_ends import FrontEnd
 
 Denominator = Literal["target", "prediction"]
@@ -56,6 +57,14 @@ class Features:
     def num_frames(self) -> tuple[int, ...]:
         """The number of frames of each group."""
         return tuple(linear.shape[-1] for linear in self.linear)
+
+    def detach(self) -> Features:
+        """Returns the features without their gradient."""
+        return Features(
+            tuple(linear.detach() for linear in self.linear),
+            tuple(log.detach() for log in self.log),
+            self.norm.detach(),
+        )
 
     def select(self, items: slice | Tensor | Sequence[int]) -> Features:
         """Returns the features of some batch items (windows), in the order given; a slice copies nothing."""
@@ -222,6 +231,20 @@ class MatchLoss(nn.Module):
         norms = [_norm(magnitudes, weights) for magnitudes, weights in zip(linear, self._band_weights(), strict=True)]
         return Features(linear=linear, log=log, norm=torch.stack(norms, 1))
 
+    def _features_of_both(self, prediction: Tensor, target: Tensor) -> tuple[Features, Features]:
+        """Transforms the prediction, and the target without gradient; both together where operations are dear."""
+        if in_pieces(prediction):
+            predicted = self.features(prediction)
+            with torch.no_grad():
+                return predicted, self.features(target)
+        both = self.features(torch.cat((prediction, target.detach())))
+        linear, log = ([values.chunk(2) for values in of_groups] for of_groups in (both.linear, both.log))
+        norms = both.norm.chunk(2)
+        predicted, of_target = (
+            Features(tuple(pair[i] for pair in linear), tuple(pair[i] for pair in log), norms[i]) for i in (0, 1)
+        )
+        return predicted, of_target.detach()
+
     def _band_weights(self) -> list[Tensor | None]:
         """The weights of each group's bands, (bands, 1), with a mean of 1; None where all count alike."""
         return [None if w is None else (w / w.mean()).unsqueeze(-1) for w in self.front_end.band_weights]
@@ -258,14 +281,14 @@ class MatchLoss(nn.Module):
         Raises:
             ValueError: wrong or different shapes, audio that is too short, an unknown denominator.
         """
-        predicted = self.features(prediction)
         if isinstance(target, Tensor):
             if target.shape != prediction.shape:
                 raise ValueError(
                     f"target must have the prediction's shape {tuple(prediction.shape)}; got {tuple(target.shape)}"
                 )
-            with torch.no_grad():
-                target = self.features(target)
+            predicted, target = self._features_of_both(prediction, target)
+        else:
+            predicted = self.features(prediction)
         if [y.shape for y in target.linear] != [y.shape for y in predicted.linear]:
             raise ValueError(
                 f"target must have the features of {len(predicted)} items of {predicted.num_frames} frames; "

@@ -190,6 +190,10 @@ class Processor(nn.Module):
         """The state of a timed processor before it has seen a signal, at positions in the song, (nodes,) in samples."""
         return None
 
+    def prepare(self, parameters: Parameters) -> Parameters:
+        """Adds to the parameters what `dry_wet` can take from there: computed for many nodes at once, it is cheaper."""
+        return parameters
+
     def dry_wet(
         self, signal: Tensor, parameters: Parameters, weight: Tensor, state: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:

@@ -146,6 +146,15 @@ class DynamicRangeProcessor(Processor):
         bent = inside.square() / (4 * half_knee) + (distance - half_knee).clamp(min=0)
         return torch.exp(self.exponent * self.slope(parameters["log_ratio"]) * bent), state
 
+    def prepare(self, parameters: Parameters) -> Parameters:
+        """Adds the threshold and half of the knee's width, in ln energy, and the slope of the gain past it."""
+        return {
+            **parameters,
+            "threshold": parameters["log_threshold"] - _THRESHOLD_OFFSET,
+            "half_knee": torch.exp(parameters["log_knee"]) / 2,
+            "slope": self.exponent * self.slope(parameters["log_ratio"]),
+        }
+
     def mix(
         self,
         signal: Tensor,
@@ -156,12 +165,8 @@ class DynamicRangeProcessor(Processor):
         log_makeup: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Computes `dry_wet` in few passes for an exact envelope whose last sample is the state; see `mix_dynamics`."""
-        curve = GainCurve(
-            parameters["log_threshold"] - _THRESHOLD_OFFSET,
-            torch.exp(parameters["log_knee"]) / 2,
-            self.exponent * self.slope(parameters["log_ratio"]),
-            log_makeup,
-        )
+        parameters = parameters if "slope" in parameters else self.prepare(parameters)
+        curve = GainCurve(parameters["threshold"], parameters["half_knee"], parameters["slope"], log_makeup)
         detector = Detector(self.direction, self.detector == "mid", ENERGY_FLOOR)
         initial = None if state is None else state.unsqueeze(-1)
         mixed, last = mix_dynamics(detector, signal, weight.unsqueeze(-1), logits, curve, initial)

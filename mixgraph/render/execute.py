@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mixgraph.dsp.constants import constant_index
 from mixgraph.dsp.fourier import inverse_fft, real_fft
 from mixgraph.graph.types import INPUT, MIX, OUTPUT
 from mixgraph.graph.values import GraphValues
@@ -31,7 +32,7 @@ from mixgraph.render.linear_runs import (
 )
 from mixgraph.render.plan import Region, RenderPlan, Step
 from mixgraph.render.products import LinearProduct, StagedChannel
-from mixgraph.render.settings import StepSettings, constant_index, take_rows
+from mixgraph.render.settings import StepSettings, take_rows
 from mixgraph.render.values import GraphParameters, StagedEnergy, StreamState
 
 
@@ -137,7 +138,8 @@ class _Execution:
         single = all(len(signals) == 1 and signals[0][1] is batch for signals in addends)
         if single and [signals[0][2] for signals in addends] == list(range(batch.shape[0])):
             return batch
-        return torch.stack([reduce(torch.add, [rows[row] for rows, _, row in signals]) for signals in addends])
+        totals = [reduce(torch.add, [rows[row] for rows, _, row in signals]) for signals in addends]
+        return torch.stack(totals) if len(totals) > 1 else totals[0].unsqueeze(0)
 
     def _in_time(self, index: int, step: Step, feeding: Sequence[Sequence[int]], inlet: int = 0) -> Tensor | None:
         """Returns the sums at an inlet of a step in time, aligned to its latency: (nodes, clips, width, block)."""

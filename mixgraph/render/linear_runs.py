@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from mixgraph.dsp.constants import constant_index
 from mixgraph.dsp.pieces import in_pieces
 from mixgraph.render.plan import Region, RenderPlan, Step
 from mixgraph.render.products import Applied, Bins, LinearProduct
@@ -415,10 +416,25 @@ class _Gradients:
         if places == whole and self.sums[index] is None and self.needs_grad[index] and batch.shape == grad.shape:
             self.sums[index], self.written[index] = grad, set(range(batch.shape[0]))
             return
-        for row, targets in zip(grad.unbind(0), places, strict=True):
+        arrived: dict[int, list[tuple[int, int]]] = {}  # batch -> rows of the gradient, and those of the batch
+        for row, targets in enumerate(places):
             for target, target_row in targets:
                 if self.needs_grad[target]:
-                    self._add(target, target_row, row)
+                    arrived.setdefault(target, []).append((row, target_row))
+        for target, rows in arrived.items():
+            by_target = {target_row: row for row, target_row in rows}
+            if self.sums[target] is None and len(rows) == len(by_target) == self.batches[target].shape[0]:
+                self._take_over(target, grad, tuple(by_target[row] for row in range(len(rows))))
+                continue
+            for row, target_row in rows:
+                self._add(target, target_row, grad[row])
+
+    def _take_over(self, index: int, grad: Tensor, rows: tuple[int, ...]) -> None:
+        """Makes rows of an arriving gradient the gradient of a whole batch."""
+        if self.batches[index].shape[2] < grad.shape[2]:
+            grad = grad.sum(dim=2, keepdim=True)
+        self.sums[index] = grad.index_select(0, constant_index(rows, grad.device))
+        self.written[index] = set(range(len(rows)))
 
     def _add(self, index: int, row: int, grad: Tensor) -> None:
         total = self.sums[index]

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-import torch
 from torch import Tensor
 
-from mixgraph.dsp.constants import made_once
+from mixgraph.dsp.constants import constant_index
 from mixgraph.dsp.pieces import in_pieces
 from mixgraph.graph.types import MixGraph
 from mixgraph.graph.values import GraphValues
@@ -53,10 +52,11 @@ class StepSettings:
         return self._weights[index]
 
     def parameters(self, index: int) -> Parameters:
-        """Returns the parameters of a step, name -> (nodes, *shape)."""
+        """Returns the prepared parameters of a nonlinear step, name -> (nodes, *shape)."""
         if index not in self._parameters:
             indices = self._steps[self.plan.steps[index].type]
-            parts = {name: self._split(value, indices) for name, value in self._take(indices).items()}
+            prepared = self.processors[self.plan.steps[index].type].prepare(self._take(indices))
+            parts = {name: self._split(value, indices) for name, value in prepared.items()}
             for place, of_type in enumerate(indices):
                 self._parameters[of_type] = {name: split[place] for name, split in parts.items()}
         return self._parameters[index]
@@ -120,12 +120,6 @@ def take_rows(values: Tensor, rows: tuple[int, ...]) -> Tensor:
     if rows == tuple(range(first, first + len(rows))):
         return values[first : first + len(rows)]
     return values.index_select(0, constant_index(rows, values.device))
-
-
-@made_once
-def constant_index(rows: tuple[int, ...], device: torch.device) -> Tensor:
-    """Returns an index on the device."""
-    return torch.tensor(rows, device=device)
 
 
 def _switched_off(graph: MixGraph, rows: Sequence[int], weights: Tensor) -> frozenset[int]:

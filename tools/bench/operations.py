@@ -1,7 +1,9 @@
 """Counts the operations of a training step, by the part of the code that makes them.
 
     python -m tools.bench.operations
-    python -m tools.bench.operations --tracks 24 --shares 0.3 --device cpu --by file
+    python -m tools.bench.operations --tracks 24 --shares 0.3 --device cpu --by operation
+    python -m tools.bench.operations --counts earlier.json
+    python -m tools.bench.operations --before earlier.json --out docs/results/operations.json
 
 On a GPU a step of small operations takes as long as launching them does, whatever the card. The steps here run on
 torch's device `meta`, whose tensors have shapes and no values, and on which the code takes the way that it takes on a
@@ -13,6 +15,7 @@ backward and in the optimizer, and those of them that would launch a kernel: nei
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -26,10 +29,12 @@ from torch.autograd import detect_anomaly
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from mixgraph.system.files import write_atomically
 from tools.bench.cases import Case
-from tools.bench.machine import ROOT
+from tools.bench.machine import ROOT, measured
 from tools.gpu.workloads import Training, demo_case, make_training
 
+COMMAND = "python -m tools.bench.operations"
 META = torch.device("meta")
 _NO_KERNEL = ("empty", "new_empty", "detach", "alias", "lift", "unsafe_view", "reshape_alias", "local_scalar_dense")
 _PARTS = {
@@ -153,6 +158,11 @@ def count_step(training: Training, traced: bool = False) -> Counts:
     return counter.counts
 
 
+def console_label(tracks: int, share: float) -> str:
+    """Returns the name of a console in the tables."""
+    return f"{tracks} tracks, {'all processors' if share == 1 else f'{share:.0%} left'}"
+
+
 def console_training(tracks: int, share: float, device: torch.device = META) -> Training:
     """Makes the training of a console on stereo tracks; of 6 tracks, it is the demo song's."""
     if tracks == 6 and share == 1:
@@ -180,17 +190,51 @@ def table(counts: Counts, by: str) -> str:
     return "".join(f"{dispatched:7d} {launching:7d}  {name}\n" for name, dispatched, launching in rows)
 
 
+def comparison(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Returns the table of two versions' counts, in the form of docs/results; the optimizer is left out."""
+    rows = []
+    for console, parts in now["counts"].items():
+        earlier = before["counts"][console]
+        names = sorted({*parts, *earlier} - {"optimizer"}, key=lambda part: -earlier.get(part, (0, 0))[1])
+        sums = [[sum(of.get(part, (0, 0))[i] for part in names) for i in (0, 1)] for of in (earlier, parts)]
+        rows.append([f"**{console}**", *(f"**{number}**" for number in (*sums[0], *sums[1]))])
+        rows += [[part, *map(str, (*earlier.get(part, (0, 0)), *parts.get(part, (0, 0))))] for part in names]
+    measured_in = [
+        {"of": name, **{key: of[key] for key in ("command", "commit", "machine", "date")}}
+        for name, of in (("before", before), ("after", now))
+    ]
+    return {
+        "title": "Operations of a training step",
+        "measured": measured_in,
+        "columns": ["console, part", "dispatched before", "launching before", "dispatched after", "launching after"],
+        "rows": rows,
+        "note": "Forward and backward, with nothing cut into pieces for a CPU, counted on torch's device `meta`; "
+        "launching are those that are neither views nor allocations. 6 tracks are the demo song's.",
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tracks", nargs="+", type=int, default=[6, 16])
     parser.add_argument("--shares", nargs="+", type=float, default=[1.0, 0.3], help="of processors left")
     parser.add_argument("--device", choices=("meta", "cpu"), default="meta")
     parser.add_argument("--by", choices=("part", "place", "operation"), default="part")
+    parser.add_argument("--counts", type=Path, help="JSON file to write the counts to")
+    parser.add_argument("--before", type=Path, help="counts of an earlier version, for --out")
+    parser.add_argument("--out", type=Path, help="JSON file for the table of both, in the form of docs/results")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     counts = measure(options.tracks, options.shares, torch.device(options.device))
     for (tracks, share), of_step in counts.items():
-        sys.stdout.write(f"{tracks} tracks, {share:.0%} left\n{table(of_step, options.by)}\n")
+        sys.stdout.write(f"{console_label(tracks, share)}\n{table(of_step, options.by)}\n")
+    now = measured(COMMAND, 1) | {
+        "counts": {console_label(*console): of_step.by_part() for console, of_step in counts.items()}
+    }
+    if options.counts is not None:
+        write_atomically(options.counts, json.dumps(now).encode())
+    if options.out is not None:
+        before = json.loads(options.before.read_text())
+        write_atomically(options.out, (json.dumps(comparison(before, now), indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":
