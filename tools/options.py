@@ -283,6 +283,7 @@ def paper_figures_parser() -> argparse.ArgumentParser:
     parser.add_argument("results", metavar="RESULT", nargs="+", help="result folders, or a folder of paper-tables")
     parser.add_argument("--out", type=Path, required=True, help="the picture to write (.png, .svg)")
     parser.add_argument("--only", nargs="+", default=[], metavar="SONG", help="songs whose names fit a pattern")
+    parser.add_argument("--dpi", type=_positive, default=100, help="dots per inch of a .png (100)")
     parser.add_argument("--song", type=Path, help="folder of the song, for a row of the dry sum (figures 5 and 7)")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     return parser

@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise FileExistsError(f"out: {options.out} exists and is kept; choose another name or give --overwrite")
     figure = draw(options)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    save_figure(figure, options.out)
+    save_figure(figure, options.out, options.dpi)
     sys.stdout.write(f"{options.out}\n")
     return 0
 

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -114,7 +114,7 @@ class Table:
         return {
             "name": self.name,
             "title": self.title,
-            "columns": [{"key": column.key, "label": column.label} for column in self.columns],
+            "columns": [asdict(column) for column in self.columns],
             "rows": plain_json([dict(row) for row in self.rows]),
             "notes": list(self.notes),
             "about": plain_json(dict(self.about)),

@@ -6,6 +6,7 @@
 - `closeness`: differences of a mix and its target in level, octaves, width and peak.
 - `findings`: causes of differences between a mix and its target, and the option that would help.
 - `verdict`: closeness in words.
+- `loss_increases`: the weight of each processor against the loss increase on its removal.
 - `progress`: processors left, weights and loss over a search.
 - `spectrograms`: a target, its matches and their errors, by an STFT.
 - `ragged_spectrogram`: spectrograms in bands whose time resolution rises with frequency, as the ear's does.

@@ -12,6 +12,8 @@ CONSOLE = "console.ckpt"
 """The checkpoint from the end of the console's training, where `result.keep_console` is set."""
 TRACE, LOG = "trace.jsonl", "log.csv"
 PAGE = "report.html"
+INCREASES = "loss_increases.png"
+"""Weight against loss increase of the console's processors, where the search measured them."""
 SEARCH_LOG = "search.log"
 """How the search went, a line for each stage with the time of day, written as it goes; estimates have none."""
 RESULT_FILES = (
@@ -39,7 +41,14 @@ _AUDIO_NAMES = {*FOUND_AUDIO, "mix_target.flac", "mix_target.wav"}
 _NAMES = {name for name in RESULT_FILES if name not in _AUDIO} | {
     f"{name}.{s}" for name in _AUDIO for s in ("flac", "wav")
 }
-_OTHERS = {CHECKPOINT, CONSOLE, SEARCH_LOG, PAGE, "job.json"}  # of a search that was stopped; of a data set's build
+_OTHERS = {
+    CHECKPOINT,
+    CONSOLE,
+    SEARCH_LOG,
+    PAGE,
+    INCREASES,
+    "job.json",
+}  # of a search that was stopped; of a data set's build
 _PAGES = re.compile(r"settings_\d+\.png")  # after the first page, of a graph that is large
 MARKS = {"graph.json", "parameters.safetensors", "metrics.json"}
 _SETTINGS = {"data:", "model:", "pruning:", "result:"}  # sections of a search's config.yaml

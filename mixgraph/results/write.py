@@ -16,12 +16,13 @@ from mixgraph.processors import make_processors
 from mixgraph.report.drawing.draw import save_drawing
 from mixgraph.report.drawing.lettering import lacking_characters
 from mixgraph.report.figures import save_figure
+from mixgraph.report.loss_increases import console_increases, increases_figure
 from mixgraph.report.panels import settings_figures
 from mixgraph.report.progress import progress_figure
 from mixgraph.report.ragged_spectrogram import ragged_figure
 from mixgraph.report.settings import NodeSettings, read_settings, settings_text
 from mixgraph.report.spectrograms import spectrogram_figure
-from mixgraph.results.contents import LOG, TRACE
+from mixgraph.results.contents import INCREASES, LOG, TRACE
 from mixgraph.results.log import log_to_csv
 from mixgraph.results.measure import measure
 from mixgraph.results.metrics import Metrics, write_metrics
@@ -81,6 +82,10 @@ def write_song(
     draw_spectrograms = spectrogram_figure if spectrograms == "stft" else ragged_figure
     save_figure(draw_spectrograms(song.mix, mixes, song.sample_rate), folder / "spectrograms.png")
     save_figure(progress_figure(log), folder / "progress.png")
+    trace = search.record.trace if search else []
+    if increases := console_increases(trace, outcome.initial_counts):
+        tolerance = search.record.tolerance if search else None
+        save_figure(increases_figure(increases, song.title or song.name, tolerance), folder / INCREASES)
     if lacking := lacking_characters((song.title or song.name, *graph.names)):
         notes.append(
             f"settings.png, graph.png: no font here has {' '.join(lacking)}: code points stand for them. "

@@ -15,7 +15,7 @@ from mixgraph.paper.figures.course import course_figure
 from mixgraph.paper.figures.graphs import console_figure, console_of, runs_figure
 from mixgraph.paper.figures.spectrograms import match_figure
 from mixgraph.paper.figures.statistics import statistics_figure
-from mixgraph.paper.figures.weights import console_increases, weights_figure
+from mixgraph.paper.figures.weights import measured_increases, weights_figure
 from mixgraph.paper.readings import read_search
 from mixgraph.results.changes import processor_labels
 from mixgraph.search.module import ConsoleModule
@@ -52,7 +52,7 @@ def test_a_console_is_built_again_from_the_settings_of_its_search(searched) -> N
     reading = read_search(searched)
     console = console_of(reading, load_graph(searched / "graph.json").graph)
     assert len(console.processors) == reading.metrics.num_processors.console == 3 * 2 + 2
-    assert processor_labels(console) == [row["label"] for row in console_increases(reading)]
+    assert processor_labels(console) == [processor.label for processor in measured_increases(reading)]
     figure = console_figure(reading)
     upper, lower = figure.axes
     assert upper.get_position().y0 >= lower.get_position().y1 - 1e-6  # one above the other
@@ -74,6 +74,7 @@ def test_weights_and_loss_increases_are_those_of_the_trace(searched) -> None:
     drawn = {tuple(point) for points in figure.axes[0].collections for point in points.get_offsets().tolist()}
     assert drawn == expected
     assert len(figure.axes[0].collections) == 2  # equalizers and gains
+    assert (searched / "loss_increases.png").is_file()  # the same of one search
 
 
 def test_the_course_of_pruning_is_that_of_the_log(searched) -> None:

@@ -12,6 +12,8 @@ from mixgraph.paper.published import ALL, CHAINS, CONSOLES, DATA_SETS, FULL_DATA
 from mixgraph.paper.readings import check_alike, check_one_song, read_search
 from mixgraph.paper.subsets import by_rule, choose, published_songs
 from mixgraph.paper.table import Column, Table
+from tools import result_tables
+from tools.paper import docs_results
 
 
 @pytest.mark.parametrize("row", [*CHAINS, *METHODS])
@@ -132,6 +134,12 @@ def test_a_table_is_written_in_four_formats(tmp_path) -> None:
     assert next(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))["loss"] == "19.71234"
     data = json.loads((tmp_path / "t.json").read_text())
     assert (data["rows"], data["notes"], data["about"]) == (rows, ["A note."], {"seed": 1})
+    assert docs_results.read_table(tmp_path / "t.json") == table
+    about = {"command": "python -m x", "commit": "abcdef1", "machine": "m", "date": "2026-11-30"}
+    page = docs_results.result_table(table, about)
+    assert page["rows"] == [["a|b_c & d", "19.7", "0.50"], ["e", "0.123", "–"]]
+    (tmp_path / "page.json").write_text(json.dumps(page))
+    assert result_tables.read_table(tmp_path / "page.json").note == "A note."
 
 
 def test_a_larger_subset_adds_songs_and_published_lists_are_used() -> None:

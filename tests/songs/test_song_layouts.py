@@ -9,6 +9,7 @@ import pytest
 
 from mixgraph.songs import LAYOUTS, SongWarning, detect_layout, find_songs, load_song, song_files
 from mixgraph.songs.medleydb import DEFAULT_SKIP
+from mixgraph.songs.mixing_secrets import DEFAULT_SKIP as SKIPPED_SECRETS
 from mixgraph.songs.track_files import TrackOrigin, list_tracks, match_tracks
 
 
@@ -250,6 +251,11 @@ def test_skip_lists(make):
     assert [path.name for path in find_songs(make.root, skip=["Artist_Song"])] == [DEFAULT_SKIP[0]]
     with pytest.raises(ValueError, match="skip: a list of folder names expected, got the text 'Artist_Song'"):
         find_songs(make.root, skip="Artist_Song")
+
+
+def test_mixing_secrets_has_the_published_skip_list():
+    assert len(set(SKIPPED_SECRETS)) == 32
+    assert LAYOUTS["mixing_secrets"].default_skip == SKIPPED_SECRETS
 
 
 def test_a_broken_song_does_not_vanish_from_a_data_set(make):
