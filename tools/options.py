@@ -190,6 +190,37 @@ def generate_synthetic_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def sweep_parser() -> argparse.ArgumentParser:
+    """Runs a sweep: the trials that a file of Weights & Biases describes, with its server or without.
+
+        python -m mixgraph sweep configs/sweeps/sampling.yaml --song SONG --offline --out DIR --workers 2
+        python -m mixgraph sweep configs/sweeps/sampling.yaml --song SONG
+
+    The first runs all trials here (or on a Ray cluster): grid and random as the file says, bayes and the early end of
+    bad trials by Optuna. Run again, it does what is missing: trials that were running go on from their checkpoints,
+    those that ended are not run again, those that failed are tried again. The second one checks the file, gives it to
+    the server and prints the command of an agent. Whatever stands after `--` goes to `fit`.
+
+    What is in DIR: `trials/trial_NNN` (the result folder of each, complete or absent), `trials.md`, `trials.csv`,
+    `trials.json`, `trials.png` (loss against pruning ratio, with the Pareto front) and `sweep.log`.
+
+    The exit code is 0 if all is done, 1 if trials failed or the file cannot be used, 2 if options are not understood,
+    and 143 if SIGTERM ended it.
+    """
+    parser = _parser(sweep_parser)
+    parser.add_argument("file", metavar="FILE", help="sweep file, or the name of one that comes along")
+    parser.add_argument("--song", metavar="SONG", help="folder of the song, in place of the file's")
+    parser.add_argument("--project", help="of Weights & Biases; the file's, or mixgraph, by default")
+    offline = parser.add_argument_group("without a server")
+    offline.add_argument("--offline", action="store_true", help="run the trials here")
+    offline.add_argument("--out", type=Path, help="folder of the sweep")
+    offline.add_argument("--trials", type=_positive, help="number of trials, in place of the file's run_cap")
+    offline.add_argument("--seed", type=int, default=0, help="of random and bayes (0); trials have the settings' seed")
+    offline.add_argument("--winner-seeds", type=int, metavar="N", help="run the winner with N seeds in all, at least 3")
+    _add_machine_options(parser)
+    return parser
+
+
 def evaluate_estimator_parser() -> argparse.ArgumentParser:
     """Judges a trained estimator against baselines on a test set, and writes the table.
 

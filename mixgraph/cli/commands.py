@@ -53,6 +53,7 @@ COMMANDS = (
     Command("validate-shards", _DATA, "checks every byte and field of a data set", "mixgraph.cli.shards", True),
     Command("rehydrate", _DATA, "finds the audio of shards in your own songs", "mixgraph.cli.shards", True),
     Command("generate-synthetic", _DATA, "makes songs with known graphs", "tools.generate_synthetic"),
+    Command("sweep", _FIGURES, "tries settings, without a server or with one", "tools.sweep"),
     Command("fidelity", _FIGURES, "how well searches match, and what they recover", "tools.fidelity"),
     Command("paper-tables", _FIGURES, "the paper's tables on your songs, beside its figures", "tools.paper_tables"),
     Command("paper-figures", _FIGURES, "the paper's figures of your results", "tools.paper_figures"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf.errors import OmegaConfBaseException
@@ -48,11 +48,12 @@ def main(arguments: Sequence[str]) -> None:
     run(prepare(arguments))
 
 
-def run(arguments: Sequence[str]) -> LightningCLI:
+def run(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> LightningCLI:
     """Parses and runs a Lightning subcommand, for a search or for the network that the configuration names.
 
     Args:
         arguments: the words that `prepare` returned.
+        callbacks: further callbacks of the Trainer, which are no settings.
 
     Raises:
         ValueError: Lightning refuses the settings; the message is one line.
@@ -63,6 +64,7 @@ def run(arguments: Sequence[str]) -> LightningCLI:
     model, data = named_class("model", words), named_class("data", words)
     if data is not None:
         _find_class("data", data, LightningDataModule)
+    further: dict[str, Any] = {"callbacks": list(callbacks)} if callbacks else {}
     common: dict[str, Any] = {
         "args": words,
         "parser_class": OptionParser,
@@ -76,6 +78,7 @@ def run(arguments: Sequence[str]) -> LightningCLI:
                 subclass_mode_model=True,
                 subclass_mode_data=True,
                 save_config_callback=KeepNetworkConfig,
+                trainer_defaults=further,
                 **common,
             )
         return SearchCLI(
@@ -84,7 +87,7 @@ def run(arguments: Sequence[str]) -> LightningCLI:
             subclass_mode_model=model is not None,
             subclass_mode_data=data is not None,
             save_config_callback=KeepConfig,
-            trainer_defaults=TRAINER_DEFAULTS | {"devices": 1},
+            trainer_defaults=TRAINER_DEFAULTS | {"devices": 1} | further,
             **common,
         )
     except MisconfigurationException as error:

@@ -30,19 +30,28 @@ def resolve_settings(configs: Sequence[str], overrides: Sequence[str]) -> dict[s
         SystemExit: `fit` refuses a setting; it has printed the reason.
     """
     files = [part for config in configs for part in ("--config", config)]
-    arguments = ["fit", *files, "--data.path=song", *overrides, "--print_config"]
-    printed = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(printed):
-            command(arguments)
-    except SystemExit as end:
-        if end.code:
-            raise
-    settings: dict[str, Any] = yaml.safe_load(printed.getvalue())
+    settings = printed_settings(["fit", *files, "--data.path=song", *overrides])
     if "pruning" not in settings or "data" not in settings:
         raise ValueError(f"config: the settings of a search are needed, got those of {', '.join(settings)}")
     IterativePruning(**settings["pruning"])  # raises for unregistered names and values out of range
     return with_defaults(settings)
+
+
+def printed_settings(arguments: Sequence[str]) -> dict[str, Any]:
+    """Returns all settings of a command of `python -m mixgraph` that has settings, without running it.
+
+    Raises:
+        SystemExit: the command refuses a setting; it has printed the reason.
+    """
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            command([*arguments, "--print_config"])
+    except SystemExit as end:
+        if end.code:
+            raise
+    settings: dict[str, Any] = yaml.safe_load(printed.getvalue())
+    return settings
 
 
 def make_jobs(songs: Sequence[SongSource], runs: int, settings: dict[str, Any]) -> list[Job]:

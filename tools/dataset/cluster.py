@@ -1,11 +1,11 @@
-"""Runs searches on a Ray cluster: each run of a song is a task with its resources and retries."""
+"""Runs searches on a Ray cluster: each of them is a task with its resources and retries."""
 
 from __future__ import annotations
 
 import logging
 import shutil
 import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from typing import Any
 from mixgraph.dataset.reasons import reason
 from mixgraph.shipped import BESIDE, FOLDER
 from mixgraph.system.termination import was_terminated
-from tools.dataset.outcome import Outcome, Task
-from tools.dataset.worker import Request, describe_error, search_song
+from tools.dataset.outcome import Outcome, Task, WorkerRequest
+from tools.dataset.worker import describe_error
 
 PACKAGES = ("mixgraph", "callbacks", "datamodules")
 _POLL_SECONDS = 1.0
@@ -22,7 +22,7 @@ _POLL_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class RemoteAnswer:
-    """The answer of a task: the files of the result by name (None on shared storage), or the error."""
+    """The answer of a task: the files of the result by path (None on shared storage), or the error."""
 
     files: dict[str, bytes] | None = None
     error: dict[str, Any] | None = None
@@ -41,18 +41,24 @@ class RayWorkers:
         retries: the number of times that a task is tried again when its process or node died.
         shared: all nodes can access the folder of the build. Tasks work in it, and a retry resumes from the last
             stage. If false, they work in temporary folders whose files are returned as bytes.
+        at_once: the number of tasks at a time; None to give the cluster all of them, which shares itself out.
     """
 
     def __init__(
-        self, address: str, cpus: float = 1.0, gpus: float = 0.0, retries: int = 2, shared: bool = False
+        self,
+        address: str,
+        cpus: float = 1.0,
+        gpus: float = 0.0,
+        retries: int = 2,
+        shared: bool = False,
+        at_once: int | None = None,
     ) -> None:
         self.address, self.cpus, self.gpus, self.retries, self.shared = address, cpus, gpus, retries, shared
+        self.at_once = at_once
 
-    def run(self, tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
+    def run(self, tasks: Iterable[Task]) -> Generator[Outcome, None, None]:
         import ray
 
-        if not tasks:
-            return
         joined = not ray.is_initialized()
         if joined:
             packages = {"py_modules": [*(str(BESIDE / name) for name in PACKAGES), str(FOLDER / "tools")]}
@@ -61,16 +67,18 @@ class RayWorkers:
         remote = ray.remote(max_calls=1, max_retries=self.retries)(_search).options(
             num_cpus=self.cpus, num_gpus=self.gpus
         )
-        waiting = {
-            remote.remote(task.request, str(task.folder.resolve()) if self.shared else None): task for task in tasks
-        }
+        left, running = iter(tasks), dict[Any, Task]()
         try:
-            while waiting:
-                done, _ = ray.wait(list(waiting), num_returns=1, timeout=_POLL_SECONDS)
+            while True:
+                while (self.at_once is None or len(running) < self.at_once) and (task := next(left, None)) is not None:
+                    running[remote.remote(task.request, str(task.folder.resolve()) if self.shared else None)] = task
+                if not running:
+                    return
+                done, _ = ray.wait(list(running), num_returns=1, timeout=_POLL_SECONDS)
                 for reference in done:
-                    yield _outcome(waiting.pop(reference), reference)
+                    yield _outcome(running.pop(reference), reference)
         finally:
-            for reference in waiting:
+            for reference in running:
                 ray.cancel(reference, force=True)
             if joined:
                 ray.shutdown()
@@ -98,19 +106,23 @@ def _unpack(files: dict[str, bytes], folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     return folder
 
 
-def _search(request: Request, shared: str | None) -> RemoteAnswer:
-    """A task that searches a song in its work folder; errors are returned, so that Ray does not try again."""
+def _search(request: WorkerRequest, shared: str | None) -> RemoteAnswer:
+    """A task that works in its folder; errors are returned, so that Ray does not try again."""
     with tempfile.TemporaryDirectory(prefix="mixgraph_") as temporary:
         folder = Path(shared or temporary)
         try:
             request.save(folder)
-            result = search_song(request, folder)
+            result = request.run(folder)
         except (Exception, SystemExit) as error:
             if was_terminated(error):  # its node shuts down: Ray runs the task again on another node
                 raise
             return RemoteAnswer(error=describe_error(error))
-        return RemoteAnswer(None if shared else {path.name: path.read_bytes() for path in sorted(result.iterdir())})
+        if shared:
+            return RemoteAnswer()
+        files = [path for path in sorted(result.rglob("*")) if path.is_file()]
+        return RemoteAnswer({path.relative_to(result).as_posix(): path.read_bytes() for path in files})

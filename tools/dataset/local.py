@@ -10,8 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from mixgraph.dataset.reasons import reason
@@ -46,11 +46,17 @@ class LocalWorkers:
         self._guard = threading.Lock()
         self._stopped = False
 
-    def run(self, tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
-        pool = ThreadPoolExecutor(self.workers)
+    def run(self, tasks: Iterable[Task]) -> Generator[Outcome, None, None]:
+        pool, waiting, running = ThreadPoolExecutor(self.workers), iter(tasks), set[Future[Outcome]]()
         try:
-            for done in as_completed([pool.submit(self._search, task) for task in tasks]):
-                yield done.result()
+            while True:
+                while len(running) < self.workers and (task := next(waiting, None)) is not None:
+                    running.add(pool.submit(self._search, task))
+                if not running:
+                    return
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
         finally:  # also reached by Ctrl-C or SIGTERM: running searches are stopped, and the next build resumes them
             self._stop()
             pool.shutdown(cancel_futures=True)
@@ -74,7 +80,7 @@ class LocalWorkers:
         try:
             task.request.save(task.folder)
             for attempt in range(1, self.retries + 2):
-                code = self._process(task.folder, device)
+                code = self._process(task.request.program, task.folder, device)
                 if code == 0:
                     return Outcome(task, task.folder / "result", attempts=attempt)
                 error = task.folder / ERROR
@@ -86,7 +92,7 @@ class LocalWorkers:
         finally:
             self._devices.put(device)
 
-    def _process(self, folder: Path, device: str) -> int:
+    def _process(self, program: str, folder: Path, device: str) -> int:
         threads = str(self.threads)
         environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
         environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see mixgraph.system.threads
@@ -98,7 +104,7 @@ class LocalWorkers:
                     return -1
                 process = subprocess.Popen(
                     # -P: packages in the user's working folder must not shadow installed ones.
-                    [sys.executable, "-P", "-m", "tools.dataset.worker", str(folder)],
+                    [sys.executable, "-P", "-m", program, str(folder)],
                     env=environment,
                     stdin=subprocess.PIPE,  # closed when this process ends, and the worker ends with it
                     stdout=log,

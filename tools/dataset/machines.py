@@ -32,7 +32,9 @@ def num_threads(options: argparse.Namespace, settings: dict[str, Any]) -> int:
     return int(options.threads or max(1, cores // _num_workers(options, settings)))
 
 
-def make_workers(options: argparse.Namespace, settings: dict[str, Any], threads: int, lock: int) -> Workers:
+def make_workers(
+    options: argparse.Namespace, settings: dict[str, Any], threads: int, lock: int, at_once: int | None = None
+) -> Workers:
     """Makes workers of this machine, or of a Ray cluster.
 
     Args:
@@ -40,6 +42,7 @@ def make_workers(options: argparse.Namespace, settings: dict[str, Any], threads:
         settings: the settings of the searches.
         threads: the number of threads of each search.
         lock: the descriptor of the build's lock, which workers of this machine keep open.
+        at_once: the number of searches at a time on a cluster; None for as many as it has room for.
 
     Raises:
         ValueError: a Ray cluster is asked for, and Ray is not installed.
@@ -49,7 +52,8 @@ def make_workers(options: argparse.Namespace, settings: dict[str, Any], threads:
             raise ValueError("ray: Ray is not installed; pip install 'mixgraph[cluster]'")
         from tools.dataset.cluster import RayWorkers
 
-        return RayWorkers(options.ray, options.cpus_per_song, options.gpus_per_song, options.retries, options.shared)
+        per_song = options.cpus_per_song, options.gpus_per_song
+        return RayWorkers(options.ray, *per_song, options.retries, options.shared, at_once)
     from tools.dataset.local import LocalWorkers
 
     workers, devices = _num_workers(options, settings), usable_devices(settings)

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from mixgraph.dataset import Job
-from tools.dataset.worker import Request
+
+class WorkerRequest(Protocol):
+    """A request to a worker."""
+
+    @property
+    def program(self) -> str:
+        """The module that a process on this machine runs, with the folder of the task as its argument."""
+
+    def save(self, folder: Path) -> None:
+        """Writes the request to the folder of its task, and removes files of other tasks from it."""
+
+    def run(self, folder: Path) -> Path:
+        """Does the work in a folder, going on with what is there; returns the folder of the complete result."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A job, the folder to work in, and the request to a worker."""
+    """A job (of a build or of a sweep), the folder to work in, and the request to a worker."""
 
-    job: Job
+    job: Any
     folder: Path
-    request: Request
+    request: WorkerRequest
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,9 @@ class Outcome:
 
 
 class Workers(Protocol):
-    """Run tasks side by side, begin them in their order, and yield each of them once, as it ends."""
+    """Run tasks side by side, begin them in their order, and yield each of them once, as it ends.
 
-    def run(self, tasks: Sequence[Task]) -> Generator[Outcome, None, None]: ...
+    A task is taken from the iterable when it is begun, after all outcomes that were yielded were dealt with.
+    """
+
+    def run(self, tasks: Iterable[Task]) -> Generator[Outcome, None, None]: ...

@@ -12,10 +12,10 @@ import shutil
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import yaml
 
@@ -26,8 +26,11 @@ from mixgraph.names import uninterpolated
 from mixgraph.results import CHECKPOINT, CONFIG, RESULT, Place, is_complete
 from mixgraph.results.metrics import read_metrics
 from mixgraph.songs.load import UnusableSongError
-from mixgraph.system.files import write_atomically
+from mixgraph.system.files import plain_json, write_atomically
 from mixgraph.system.termination import TERMINATED, ending_when_terminated, was_terminated
+
+if TYPE_CHECKING:
+    import lightning as L
 
 REQUEST, ERROR, LOG = "request.json", "error.json", "worker.log"
 
@@ -46,6 +49,7 @@ class Request:
         checkpoint: the checkpoint to begin from where none of this search is there; "" for a search from the start.
     """
 
+    program: ClassVar[str] = "tools.dataset.worker"
     song: str
     seed: int
     config: dict[str, Any]
@@ -56,12 +60,21 @@ class Request:
 
     def save(self, folder: Path) -> None:
         """Writes the request to the folder of its search, and removes files of other searches from it."""
-        path = folder / REQUEST
-        if not path.is_file() or json.loads(path.read_text(encoding="utf-8"))["record"] != self.record:
-            shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ERROR).unlink(missing_ok=True)
-        write_json(path, asdict(self))
+        save_request(folder, asdict(self))
+
+    def run(self, folder: Path) -> Path:
+        """Searches the song in a folder, see `search_song`."""
+        return search_song(self, folder)
+
+
+def save_request(folder: Path, request: Mapping[str, Any]) -> None:
+    """Writes a request to the folder of its task, and removes what is there unless its `record` is the same."""
+    path = folder / REQUEST
+    if not path.is_file() or json.loads(path.read_text(encoding="utf-8"))["record"] != plain_json(request["record"]):
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ERROR).unlink(missing_ok=True)
+    write_json(path, request)
 
 
 def search_song(request: Request, folder: Path) -> Path:
@@ -73,43 +86,71 @@ def search_song(request: Request, folder: Path) -> Path:
         request: the request, which is also saved in the folder.
         folder: the folder to work in.
     """
+    set_up(request.threads)
+    config = request.config | {
+        "seed_everything": request.seed,
+        "data": request.config["data"] | {"path": request.song},
+    }
+    result = search_in(folder, config, request.extensions, checkpoint=request.checkpoint)
+    _label(result, request)
+    return result
+
+
+def set_up(threads: int) -> None:
+    """Sets the number of torch's threads, and keeps freed memory for the next step."""
     import torch
 
     from mixgraph.system.memory import keep_freed_memory
 
-    torch.set_num_threads(request.threads)
+    torch.set_num_threads(threads)
     keep_freed_memory()
+
+
+def search_in(
+    folder: Path,
+    config: Mapping[str, Any],
+    extensions: Sequence[str] = (),
+    options: Sequence[str] = (),
+    callbacks: Sequence[L.Callback] = (),
+    checkpoint: str = "",
+) -> Path:
+    """Searches a song in a folder, and returns that of the complete result; a search that was stopped there goes on.
+
+    Args:
+        folder: the folder to work in.
+        config: all settings but for the path of the result.
+        extensions: modules to import before the search, see `import_extension`.
+        options: further options of `fit`, which win over the settings.
+        callbacks: further callbacks of the Trainer.
+        checkpoint: the checkpoint to begin from where none of this search is there; "" for a search from the start.
+    """
     result, partial = folder / "result", folder / "result.partial"
     with Place(result, RESULT, "result", "remove it").held() as place:
         if is_complete(partial) and not result.exists():  # the search was killed before its folder was renamed
             place.publish(partial, overwrite=False)
     if not result.is_dir():
-        config = request.config | {
-            "seed_everything": request.seed,
-            "data": request.config["data"] | {"path": request.song},
-            "result": request.config["result"] | {"path": str(result), "page": False},
-        }
+        config = {**config, "result": config["result"] | {"path": str(result), "page": False}}
         if (partial / CHECKPOINT).is_file():
             config["ckpt_path"] = str(partial / CHECKPOINT)
-        elif request.checkpoint:
-            config["ckpt_path"] = request.checkpoint
+        elif checkpoint:
+            config["ckpt_path"] = checkpoint
         settings = folder / "settings.yaml"
         write_atomically(settings, yaml.safe_dump(uninterpolated(config), sort_keys=False).encode())
-        command(["fit", *(f"--import={name}" for name in request.extensions), "--config", str(settings)])
+        imports = (f"--import={name}" for name in extensions)
+        command(["fit", *imports, "--config", str(settings), *options], callbacks)
     (result / CHECKPOINT).unlink(missing_ok=True)  # left by a search whose time budget ran out
-    _label(result, request)
     return result
 
 
-def command(arguments: list[str]) -> None:
-    """Runs `python -m mixgraph` with arguments in this process."""
+def command(arguments: list[str], callbacks: Sequence[L.Callback] = ()) -> None:
+    """Runs `python -m mixgraph` with arguments, and further callbacks of the Trainer, in this process."""
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # read on import; warns of Lightning
     from mixgraph.cli.arguments import prepare
     from mixgraph.cli.training import run
     from mixgraph.search.run import quiet_lightning
 
     quiet_lightning()
-    run(prepare(arguments))
+    run(prepare(arguments), callbacks)
 
 
 def _label(result: Path, request: Request) -> None:
@@ -134,12 +175,13 @@ def _end_with_the_build() -> None:
     os._exit(1)
 
 
-def main() -> None:
+def serve(run: Callable[[dict[str, Any], Path], object]) -> None:
+    """Does the work of a process: calls `run` with the request and the folder, and exits as this module says."""
     folder = Path(sys.argv[1])
     threading.Thread(target=_end_with_the_build, daemon=True).start()
     try:
         with ending_when_terminated():
-            search_song(Request(**json.loads((folder / REQUEST).read_text(encoding="utf-8"))), folder)
+            run(json.loads((folder / REQUEST).read_text(encoding="utf-8")), folder)
     except (Exception, SystemExit) as error:
         if was_terminated(error):
             sys.exit(TERMINATED)
@@ -148,4 +190,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(lambda request, folder: search_song(Request(**request), folder))

@@ -1,0 +1,180 @@
+"""The folder of a sweep, in which every trial is complete or absent."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from mixgraph.results import FolderKind, Place
+from mixgraph.sweeps.figures import read_figures
+from mixgraph.sweeps.space import Values
+from mixgraph.sweeps.sweep_file import Metric
+from mixgraph.system.files import is_temporary, json_lines, json_text, write_atomically
+
+RECORD = "job.json"
+"""The file of a trial that says what it is of and how it ended, written last."""
+_SWEEP, _FAILURES, LOG = "record.json", "failures.jsonl", "sweep.log"
+
+
+def _foreign(entries: list[Path]) -> list[Path]:
+    return [] if any(path.name == RECORD for path in entries) else entries
+
+
+TRIAL = FolderKind("trial of a sweep", _foreign, lambda folder: (folder / RECORD).is_file())
+
+
+@dataclass(frozen=True)
+class TrialJob:
+    """A trial to run.
+
+    Attributes:
+        number: the number of the trial, from 0.
+        seed: the seed of the search, or of the training.
+        values: what its parameters are set to.
+        again: whether it runs the winner's values with another seed.
+    """
+
+    number: int
+    seed: int
+    values: Values
+    again: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"trial_{self.number:03d}" + (f"_seed_{self.seed}" if self.again else "")
+
+    def record(self, sweep: str) -> dict[str, Any]:
+        """Returns what identifies the trial: `sweep` is the digest of the sweep's record."""
+        return {"trial": self.number, "seed": self.seed, "values": self.values, "again": self.again, "sweep": sweep}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial that has ended.
+
+    Attributes:
+        job: what was run.
+        state: `done`, or `stopped` as a bad one.
+        value: its metric; of a stopped one the last value that it reported, infinite where it was no number.
+        figures: its figures, see `read_figures`; none of a stopped one.
+        stages: the stages (or epochs) after which a stopped one was stopped; None of others.
+        seconds: how long it took; None where that is not known.
+    """
+
+    job: TrialJob
+    state: Literal["done", "stopped"]
+    value: float
+    figures: Mapping[str, float]
+    stages: int | None = None
+    seconds: float | None = None
+
+
+class SweepFolder:
+    """Manages the folder of a sweep; one process does at a time.
+
+    `trials/NAME` holds the trials that ended, `work/NAME` those that are running or were stopped from outside.
+
+    Args:
+        root: the folder of the sweep.
+        metric: the figure that trials are compared by.
+    """
+
+    def __init__(self, root: Path, metric: Metric) -> None:
+        self.root, self.metric = root, metric
+        self.digest = ""
+
+    def result(self, job: TrialJob) -> Path:
+        return self.root / "trials" / job.name
+
+    def work(self, job: TrialJob) -> Path:
+        return self.root / "work" / job.name
+
+    def sweep(self) -> None:
+        """Removes temporary files of a process that was killed."""
+        for left in [path for path in self.root.iterdir() if is_temporary(path)]:
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
+
+    def saved_record(self) -> dict[str, Any] | None:
+        """Returns the record of the sweep that this folder is of; None of a new one.
+
+        Raises:
+            ValueError: the folder is of something else.
+        """
+        path = self.root / _SWEEP
+        if path.is_file():
+            try:
+                saved = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise ValueError(f"{path}: is damaged ({error}). HINT: another --out") from error
+            return dict(saved)
+        others = [p.name for p in self.root.iterdir() if not p.name.startswith(".") and p.name != LOG]
+        if others:
+            raise ValueError(f"out: {self.root} exists and is no sweep (it holds {', '.join(sorted(others)[:5])})")
+        return None
+
+    def save_record(self, record: Mapping[str, Any]) -> None:
+        write_atomically(self.root / _SWEEP, (json_text(record, indent=1) + "\n").encode())
+
+    def read(self, job: TrialJob) -> Trial | None:
+        """Reads a trial that has ended; None if it has not.
+
+        Raises:
+            ValueError: it is of another sweep, or damaged.
+        """
+        folder = self.result(job)
+        if not (folder / RECORD).is_file():
+            return None
+        saved = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        wanted = json.loads(json_text(job.record(self.digest)))
+        different = [name for name, value in wanted.items() if saved.get(name) != value]
+        if different:
+            raise ValueError(f"{folder}: its {', '.join(different)} differs from the sweep's. HINT: remove it")
+        seconds = saved["seconds"]
+        if saved["state"] == "stopped":
+            reports = saved["reports"]  # JSON has no infinity
+            worst = math.inf if self.metric.goal == "minimize" else -math.inf
+            value = worst if reports[-1][1] is None else float(reports[-1][1])
+            return Trial(job, "stopped", value, {}, int(reports[-1][0]), seconds)
+        figures = read_figures(folder, self.metric)
+        return Trial(job, "done", figures[self.metric.name], figures, None, seconds)
+
+    def publish(self, job: TrialJob, folder: Path) -> None:
+        """Moves a complete trial to its path in `trials`."""
+        with Place(self.result(job), TRIAL, "out", "it is a trial that has ended").held() as place:
+            place.publish(folder, overwrite=True)
+        shutil.rmtree(self.work(job), ignore_errors=True)
+        work = self.root / "work"
+        if work.is_dir() and not any(work.iterdir()):
+            work.rmdir()
+
+    def failures(self) -> dict[str, str]:
+        """Returns the reasons of trials that failed, by name."""
+        path = self.root / _FAILURES
+        rows = json_lines(path.read_text(encoding="utf-8")) if path.is_file() else []
+        return {row["name"]: row["reason"] for row in rows}
+
+    def set_failure(self, job: TrialJob, reason: str | None) -> None:
+        """Records at once that a trial failed, or, with None, that it did not after all."""
+        failures = self.failures()
+        failures.pop(job.name, None)
+        if reason is not None:
+            failures[job.name] = reason
+        lines = [json_text({"name": name, "reason": why}) + "\n" for name, why in failures.items()]
+        if lines:
+            write_atomically(self.root / _FAILURES, "".join(lines).encode())
+        else:
+            (self.root / _FAILURES).unlink(missing_ok=True)
+
+    def log(self, line: str) -> None:
+        """Adds a line with the time of day to sweep.log."""
+        with (self.root / LOG).open("a", encoding="utf-8") as log:
+            log.write(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {line}\n")

@@ -1,0 +1,173 @@
+"""Sweeps whose trials are real processes of a small program, or real searches, some of which are killed."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mixgraph.sweeps.folder import SweepFolder
+from mixgraph.sweeps.space import Choice, Range
+from mixgraph.sweeps.study import JOURNAL, Study
+from mixgraph.sweeps.sweep_file import Bands, Metric, SweepFile
+from tools.dataset.local import LocalWorkers
+from tools.sweep import main, parse, read
+from tools.sweeps.check import resolve_sweep
+from tools.sweeps.run import SweepRun
+from tools.sweeps.stopping import is_band
+from tools.sweeps.worker import TrialRequest
+
+pytest.importorskip("optuna", reason="Optuna is an optional extra")
+ROOT = Path(__file__).parents[2]
+LOSS = Metric("validation/loss", "minimize")
+SPACE = (Range("x", 1, 0.0, 1.0), Choice("kind", 2, ("bad", "good"), (2, 2)))
+SHORT = {
+    "data.sample_rate": 8000, "data.steps_per_stage": 4, "data.scored_seconds": 1.0, "model.track_chain": "eg",
+    "model.subgroup_chain": "gr", "pruning.console_stages": 2, "pruning.rounds": 2, "trainer.accelerator": "cpu",
+}  # fmt: skip
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TrialRequest, "program", "stand_in")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+
+
+def sweep_of(method: str, bands: Bands | None = None, space: tuple = SPACE) -> SweepFile:
+    return SweepFile(Path("sweep.yaml"), method, LOSS, space, ("fit",), 1, None, bands, {})
+
+
+def run(folder: Path, sweep: SweepFile, trials: int, workers: int = 1, seed: int = 0) -> tuple[SweepRun, list[str]]:
+    """Runs a sweep of the stand-in program; returns it and the lines that it printed."""
+    folder.mkdir(exist_ok=True)
+    lines: list[str] = []
+    place = SweepFolder(folder, LOSS)
+    place.digest = "0"
+    settings = {"seed_everything": 1, "trainer": {}}
+    sweep_run = SweepRun(sweep, settings, place, trials, seed, 1, lambda: LocalWorkers(workers, 1), lines.append)
+    sweep_run.run()
+    return sweep_run, lines
+
+
+def values_of(sweep_run: SweepRun) -> list[dict]:
+    return [trial.job.values for trial in sweep_run.trials]
+
+
+def test_what_optuna_suggests_depends_on_the_trials_and_not_on_the_process(tmp_path: Path) -> None:
+    def suggest(path: Path, restart_at: int | None) -> list[dict]:
+        study, made = Study(path, LOSS, SPACE, 5), []
+        for number in range(9):
+            if number == restart_at:
+                with path.open("a") as journal:
+                    journal.write('{"op_code": 4, "half a')  # of a process that was killed while it wrote
+                path.with_name(f"{path.name}.lock").symlink_to(path)
+                study = Study(path, LOSS, SPACE, 5)
+                assert study.values(3) == made[3]
+            made.append(study.values(number))
+            study.finish(number, None if number == 2 else (made[-1]["x"] - 0.3) ** 2)
+            study.finish(number, 9.0)  # it knows already
+        return made
+
+    whole = suggest(tmp_path / "whole.log", None)
+    assert suggest(tmp_path / "parts.log", 7) == whole
+    assert len({values["x"] for values in whole}) == 9
+
+
+@pytest.mark.long
+def test_bayes_finds_the_best_and_goes_on_after_a_failure_as_if_there_was_none(stand_in, tmp_path, monkeypatch) -> None:
+    whole, _ = run(tmp_path / "whole", sweep_of("bayes"), 14)
+    (tmp_path / "parts" / "work" / "trial_003").mkdir(parents=True)
+    (tmp_path / "parts" / "work" / "trial_003" / "request.json").mkdir()  # so that this trial fails
+    parts, lines = run(tmp_path / "parts", sweep_of("bayes"), 4)
+    assert list(parts.failures) == ["trial_003"]
+    assert any(line.startswith("[4/4] trial_003: failed: ") for line in lines)
+    shutil.rmtree(tmp_path / "parts" / "work")
+    parts, lines = run(tmp_path / "parts", sweep_of("bayes"), 14)
+    assert lines[0] == "14 trials: 3 ended before, 11 to run."
+    assert (parts.failures, values_of(parts)) == ({}, values_of(whole))
+    runs = (tmp_path / "parts" / "runs.txt").read_text().split()
+    assert sorted(runs) == [f"trial_{number:03d}" for number in range(14)]  # none twice
+    best = min(whole.trials, key=lambda trial: trial.value)
+    assert best.job.values["kind"] == "good"
+    assert best.value < 0.01  # |x - 0.3| < 0.1; by chance alone, of 14, it would be missed 25 times in 100
+
+
+@pytest.mark.long
+def test_two_trials_at_a_time_have_folders_of_their_own(stand_in, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("STAND_IN_SECONDS", "0.5")
+    both, _ = run(tmp_path / "both", sweep_of("random"), 6, workers=2, seed=4)
+    one, _ = run(tmp_path / "one", sweep_of("random"), 6, workers=1, seed=4)
+    assert values_of(both) == values_of(one)
+    assert [trial.value for trial in both.trials] == [trial.value for trial in one.trials]
+    runs = (tmp_path / "both" / "runs.txt").read_text().split()
+    assert sorted(runs) == sorted(path.name for path in (tmp_path / "both" / "trials").iterdir())
+    assert not (tmp_path / "both" / "work").exists()
+    assert not list((tmp_path / "both").rglob("*.lock"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("method", ["grid", "bayes"])
+def test_a_bad_trial_is_stopped_and_says_so(method, stand_in, tmp_path) -> None:
+    space = (Choice("x", 1, (0.3, 0.9, 0.31), (1, 1, 1)), Choice("kind", 2, ("good",), (2,)))
+    swept, lines = run(tmp_path / "swept", sweep_of(method, Bands(1, 2), space), 3)
+    ends = {trial.job.values["x"]: (trial.state, trial.stages) for trial in swept.trials}
+    if method == "grid":
+        assert ends == {0.3: ("done", None), 0.9: ("stopped", 1), 0.31: ("stopped", 1)}
+        assert lines[4].startswith("[2/3] trial_001: stopped early after 1 stages, validation/loss 1.36: others were")
+    else:
+        assert ends[next(iter(ends))] == ("done", None)
+    table = (tmp_path / "swept" / "trials.md").read_text()
+    assert table.count("stopped after 1") == sum(state == "stopped" for state, _ in ends.values())
+    states = [trial.state.name for trial in Study(tmp_path / "swept" / JOURNAL, LOSS, space, 0)._study.get_trials()]
+    assert sorted(states) == sorted("PRUNED" if t.state == "stopped" else "COMPLETE" for t in swept.trials)
+
+
+def test_bands_are_powers() -> None:
+    assert [stage for stage in range(1, 40) if is_band(stage, Bands(2, 3))] == [2, 6, 18]
+
+
+def write(folder: Path, song: Path, **changes: object) -> Path:
+    """A sweep over two tolerances of the tiny song."""
+    words = [f"--{name}={value}" for name, value in SHORT.items()]
+    command = ["${env}", "${interpreter}", "-m", "${program}", "fit", *words, "${args}"]
+    content = {
+        "program": "mixgraph",
+        "method": "grid",
+        "metric": {"name": "search/found_loss", "goal": "minimize"},
+        "parameters": {"data.path": {"value": str(song)}, "pruning.tolerance": {"values": [0.01, 0.1]}},
+        "command": command,
+    }
+    path = folder / "sweep.yaml"
+    path.write_text(yaml.safe_dump(content | changes, sort_keys=False))
+    return path
+
+
+def offline(path: Path, out: Path, *options: str) -> int | str | None:
+    with pytest.raises(SystemExit) as end:
+        main([str(path), "--offline", "--out", str(out), *options])
+    return end.value.code
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        (
+            {"pruning.tolernce": {"value": 0.1}},
+            r":7: .*pruning.tolernce.* HINT: did you mean --pruning.toleran",
+        ),
+        ({"pruning.tolerance": {"values": [0.1, "much"]}}, r":10: .*pruning.tolerance.*much"),
+        ({"pruning.tolerance": {"values": [0.1, 0.2, -1]}}, r":11: tolerance: at least 0"),
+        ({"pruning.sampler": {"values": ["hybrid", "brute"]}}, r":10: sampler: one of .*'brute'"),
+        (
+            {"data.steps_per_stage": {"min": 0.5, "max": 2.5, "q": 0.5, "distribution": "q_uniform"}},
+            "sweep.yaml:7: .*steps",
+        ),
+    ],
+)
+def test_what_fit_does_not_take_is_refused_with_its_line(parameters, message, tiny_song, tmp_path) -> None:
+    path = write(tmp_path, tiny_song, parameters=parameters | {"data.path": {"value": str(tiny_song)}})
+    with pytest.raises(ValueError, match=f"sweep.yaml{message}"):
+        resolve_sweep(read(*parse([str(path)])))
+    assert os.listdir(tmp_path) == ["sweep.yaml"]
