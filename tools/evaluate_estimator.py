@@ -20,6 +20,7 @@ from rich.progress import track as progress
 
 from callbacks.iterative_pruning import IterativePruning
 from datamodules.song import SongData
+from mixgraph.estimators import EstimatorModule, load_estimator
 from mixgraph.estimators.baselines import MeanSettings
 from mixgraph.estimators.evaluation import (
     Judge,
@@ -30,7 +31,6 @@ from mixgraph.estimators.evaluation import (
     read_test_song,
     true_on_console,
 )
-from mixgraph.estimators.module import EstimatorModule, load_estimator
 from mixgraph.estimators.prediction import Prediction, estimate
 from mixgraph.graph import GraphValues
 from mixgraph.recovery.agreement import markdown

@@ -7,21 +7,37 @@ Half of the mixes are made by our own processors, half by the effects of `mixgra
 seeds. Run again, it goes on where it was stopped: finished parts of the data set are kept, and so are epochs.
 
 What is in OUT: `data/` (parts of the set, as shards with audio), `last.ckpt`, and `estimator.safetensors` with
-`estimator.md`, its card, which are copied to `mixgraph/estimators/weights/` when they are to be shipped.
+`estimator.md`, its card, which are copied to `mixgraph/estimators/shipped/` when they are to be shipped. The card has
+the F1 of the processors that are predicted: on the test part, whose tracks no training song has, and on songs with a
+truth.json (`--judged`), none of which may be trained on. `--checkpoint` judges another estimator on the same songs.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import lightning as L
 import torch
 
-from mixgraph.estimators import EstimatorData, EstimatorModule
+from mixgraph.estimators import EstimatorData, EstimatorModule, estimate_song, load_estimator
+from mixgraph.estimators.baselines import MeanSettings
+from mixgraph.estimators.evaluation import TestSong, read_test_song
+from mixgraph.estimators.examples import Console, console_of_subgroups
+from mixgraph.estimators.prediction import Prediction, estimate
 from mixgraph.estimators.settings import EstimatorTask, NetworkSettings
+from mixgraph.estimators.weights import save_weights
+from mixgraph.recovery import Agreement, compare_graphs
+from mixgraph.recovery.agreement import markdown
 from mixgraph.search.run import quiet_lightning
+from mixgraph.shards import read_shards
+from mixgraph.songs import load_song
+from mixgraph.system.files import write_atomically
+from tools.bench.fidelity.truth import agreement, in_places, processors_of, read_truth
 from tools.generate_synthetic import main as generate_synthetic
 
 SET = {
@@ -49,13 +65,21 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("songs", type=Path, nargs="*", help="folders of songs")
     parser.add_argument("--out", type=Path, required=True, help="folder of data, checkpoints and weights")
     parser.add_argument("--parts", type=int, default=20, help="parts of the training set (20)")
+    parser.add_argument("--skip", type=int, nargs="*", default=[], help="numbers of parts that are left out")
     parser.add_argument("--part-songs", type=int, default=50, help="songs of a part (50)")
     parser.add_argument("--validation", type=int, default=80, help="songs that choose the threshold (80)")
     parser.add_argument("--test", type=int, default=80, help="songs for tools.evaluate_estimator (80)")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the training")
+    parser.add_argument("--judged", type=Path, nargs="*", default=[], help="songs with a truth.json to judge on")
+    parser.add_argument("--checkpoint", type=Path, help="judge this estimator, and make and train nothing")
     parser.add_argument("--only-data", action="store_true", help="make the data set, and train nothing")
     return parser.parse_args(arguments)
+
+
+def numbers(options: argparse.Namespace) -> list[int]:
+    """The numbers of the training set's parts, which are the seeds of their songs."""
+    return [number for number in range(options.parts) if number not in options.skip]
 
 
 def make_part(options: argparse.Namespace, name: str, split: str, count: int, seed: int) -> Path:
@@ -73,7 +97,7 @@ def make_part(options: argparse.Namespace, name: str, split: str, count: int, se
 def make_data(options: argparse.Namespace, task: EstimatorTask) -> EstimatorData:
     """Makes all parts and their features, part by part."""
     parts = [make_part(options, split, split, getattr(options, split), seed) for split, seed in HELD_OUT.items()]
-    for number in range(options.parts):
+    for number in numbers(options):
         part = make_part(options, f"part_{number:03d}", "train", options.part_songs, number)
         parts.append(part)
         _data(options, [parts[0], part]).prepare(task)
@@ -117,15 +141,155 @@ def train(options: argparse.Namespace, data: EstimatorData, task: EstimatorTask)
     return module
 
 
+# Figures.
+
+
+OWN, OTHER = "test songs, our processors", "test songs, other effects"
+
+
+def figures(module: EstimatorModule, options: argparse.Namespace) -> list[tuple[str, str, str, str, str, str]]:
+    """F1 of the kept processors by the estimator, with precision and recall, beside the best choice of whole types."""
+    means = MeanSettings(module)
+    sums: dict[str, list[Agreement]] = {}
+    for sample in read_shards(options.out / "data" / "test"):
+        song = read_test_song(sample, module.task.sample_rate, module.task.track_chain, module.task.subgroup_chain)
+        predictions = estimate(module, song.console, song.tracks, song.mix), means.best_by_type(song.console)
+        row = sums.setdefault(OWN if song.settings_known else OTHER, [Agreement(0, 0, 0)] * len(predictions))
+        row[:] = [_with(total, _agreement(song, p)) for total, p in zip(row, predictions, strict=True)]
+    rows = [_row(name, *row) for name, row in sorted(sums.items())]
+    return rows + [_row(path.name, *judged(module, path, means.best_by_type)) for path in options.judged]
+
+
+def judged(module: EstimatorModule, path: Path, baseline: Callable[[Console], Prediction]) -> list[Agreement]:
+    """Compares predictions for a song with its truth.json: of the estimator, then of a baseline.
+
+    Raises:
+        ValueError: the song has no truth.json.
+    """
+    truth, task = read_truth(path), module.task
+    if truth is None:
+        raise ValueError(f"--judged: {path}: a song with a truth.json is needed")
+    song = load_song(path, task.sample_rate)
+    console = console_of_subgroups(song.subgroups, task.track_chain, task.subgroup_chain, song.name)
+    places = [
+        in_places(processors_of(prediction.graph.graph))
+        for prediction in (estimate_song(module, song), baseline(console))
+    ]
+    known = in_places(truth)
+    return [Agreement(len(known), len(p), round(agreement(known, p)["all"]["matched"])) for p in places]
+
+
+def _agreement(song: TestSong, prediction: Prediction) -> Agreement:
+    return compare_graphs(song.true.graph, prediction.graph.graph).overall
+
+
+def _with(a: Agreement, b: Agreement) -> Agreement:
+    return Agreement(a.true + b.true, a.found + b.found, a.matched + b.matched)
+
+
+def _row(name: str, estimator: Agreement, types: Agreement) -> tuple[str, str, str, str, str, str]:
+    def text(value: float | None) -> str:
+        return "-" if value is None else f"{value:.3f}"
+
+    numbers = (estimator.f1, estimator.precision, estimator.recall, types.f1)
+    return (name, *map(text, numbers), f"{estimator.found} of {estimator.true}")  # type: ignore[return-value]
+
+
+# The card.
+
+_CARD = """# The estimator that comes with mixgraph
+
+A network that predicts from dry tracks and mix which processors of the console `{chain}` are used, and how they are
+set, at {rate} Hz, from stretches of {seconds:g} s ([how it is used](../../../docs/guide/estimator.md)).
+
+- **Weights**: `{file}`, {megabytes:.1f} MB, Apache-2.0, as mixgraph. sha256:
+  `{digest}`
+- **Data**: {songs} songs of 2 to {most} tracks and 6 s, made by `tools.generate_synthetic`. Dry tracks: {sources},
+  and tracks made from formulas. About half of the mixes are made by our own processors with settings as engineers
+  choose them, half by other effects (`mixgraph/effects`), of which the network learns types and places only.
+- **Recipe**: {epochs} epochs of these songs with the defaults of `mixgraph/estimators/settings.py`; the threshold is
+  that with the best F1 on {validation} validation songs.
+
+      {command}
+
+{table}
+
+F1, precision and recall of the processors that are kept; "types" is the F1 of the best choice of whole processor types,
+which knows nothing of the song; the last column is the number of processors that are kept, and of the truth's. The
+tracks of test songs are in no training song. {judged}
+"""
+
+
+def card(module: EstimatorModule, options: argparse.Namespace, weights: Path, sources: str) -> str:
+    task, data = module.task, weights.read_bytes()
+    names = ", ".join(path.name for path in options.judged)
+    rows = figures(module, options)
+    head = ("songs", "F1", "precision", "recall", "types", "processors")
+    return _CARD.format(
+        chain=task.track_chain,
+        rate=task.sample_rate,
+        seconds=task.segment_seconds,
+        file=weights.name,
+        megabytes=len(data) / 1e6,
+        digest=hashlib.sha256(data).hexdigest(),
+        songs=len(numbers(options)) * options.part_songs,
+        most=SET["--max-tracks"],
+        sources=sources,
+        command=command_of(options),
+        epochs=options.epochs,
+        validation=options.validation,
+        table=markdown(head, rows).strip(),
+        judged=f"Nothing of {names} was trained on." if names else "",
+    )
+
+
+def command_of(options: argparse.Namespace) -> str:
+    """The command that makes the same weights again."""
+    names = " ".join(path.resolve().name for path in options.songs)
+    skip = f" --skip {' '.join(map(str, options.skip))}" if options.skip else ""
+    counts = f"--parts {options.parts}{skip} --part-songs {options.part_songs} --validation {options.validation}"
+    return (
+        f"python -m tools.train_shipped_estimator {names} --out DIR {counts} "
+        f"--epochs {options.epochs} --seed {options.seed}"
+    )
+
+
+def sources_of(songs: Sequence[Path]) -> str:
+    """The titles and licences of the songs, in words."""
+    loaded = [load_song(path, 8000) for path in songs]
+    return ", ".join(f"{song.name} ({song.title}, {song.licence})" for song in loaded) or "none"
+
+
+def check(options: argparse.Namespace) -> None:
+    """Checks what songs are for.
+
+    Raises:
+        ValueError: a song is both trained on and judged.
+    """
+    both = sorted({path.resolve().name for path in options.songs} & {path.resolve().name for path in options.judged})
+    if both:
+        raise ValueError(f"--judged: songs that are not trained on are needed, got {', '.join(both)}")
+
+
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
+    check(options)
     quiet_lightning()
     torch.set_num_threads(1)
+    if options.checkpoint is not None:
+        rows = figures(load_estimator(options.checkpoint), options)
+        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+        return
     task = EstimatorTask()
     data = make_data(options, task)
     if options.only_data:
         return
-    train(options, data, task)
+    module = train(options, data, task)
+    weights = options.out / "estimator.safetensors"
+    songs = [path.resolve().name for path in options.songs]
+    save_weights(module, weights, {"max_tracks": SET["--max-tracks"], "songs": songs})
+    text = card(load_estimator(weights), options, weights, sources_of(options.songs))
+    write_atomically(options.out / "estimator.md", text.encode())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m mixgraph estimate CHECKPOINT SONG --out DIR`: estimates a graph with a network, as a result folder."""
+"""`python -m mixgraph estimate SONG --out DIR`: estimates a graph with a network, as a result folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mixgraph.estimators import EstimatorModule
     from mixgraph.results.write import WrittenSong
+    from mixgraph.songs import Song
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -20,9 +22,13 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         description="Predicts a song's graph without a search. `fit --config DIR/config.yaml` searches on from it.",
     )
-    parser.add_argument("checkpoint", type=Path, help="of an estimator (fit --config estimator.yaml)")
     parser.add_argument("song", type=Path, help="folder of the song")
     parser.add_argument("--out", type=Path, required=True, help="result folder to write")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        help="another estimator (.safetensors, or .ckpt of fit --config estimator.yaml) than mixgraph's own",
+    )
     parser.add_argument("--threshold", type=float, help="on the probability of keeping a processor, 0 to 1")
     parser.add_argument("--layout", default="auto", help="of the song's folder")
     parser.add_argument("--subgrouping", default="auto", help="auto, rule or one_per_track")
@@ -38,16 +44,16 @@ def main(arguments: Sequence[str]) -> int:
     quiet_lightning()
     place = Place(options.out, RESULT, "out", "choose another folder or give --overwrite")
     with publish_folder(place, options.overwrite) as work:
-        written = _estimate(options, work)
+        written, notes = _estimate(options, work)
     config = shlex.quote(os.path.abspath(options.out / "config.yaml"))
-    for line in (*written.notes, summarise(options.out, written.metrics)):
+    for line in (*notes, *written.notes, summarise(options.out, written.metrics)):
         sys.stdout.write(f"{line}\n")
     sys.stdout.write(f"To search on from it:\n  {PROGRAM} fit --config {config}\n")
     return 0
 
 
-def _estimate(options: argparse.Namespace, folder: Path) -> WrittenSong:
-    """Predicts a graph and writes it to a folder, as a result without a search."""
+def _estimate(options: argparse.Namespace, folder: Path) -> tuple[WrittenSong, list[str]]:
+    """Predicts a graph and writes it to a folder, as a result without a search; and what is unusual about the song."""
     from callbacks.song_outcome import song_outcome
     from mixgraph.estimators import estimate_song, load_estimator
     from mixgraph.results import CONFIG, TIMINGS
@@ -66,7 +72,22 @@ def _estimate(options: argparse.Namespace, folder: Path) -> WrittenSong:
     written = write_song(folder, replace(song_outcome(module, song), initial_counts=prediction.console.graph.count()))
     write_atomically(folder / CONFIG, _config(options, song.sample_rate).encode())
     write_atomically(folder / TIMINGS, json_text({"steps": 0}, indent=1).encode())
-    return written
+    return written, notes_on(estimator, song)
+
+
+def notes_on(estimator: EstimatorModule, song: Song) -> list[str]:
+    """What was done with a song that is not like those the estimator was trained on."""
+    from mixgraph.songs.own_rate import own_rate
+
+    rate, tracks, notes = own_rate(song), len(song.tracks), []
+    if rate != song.sample_rate:
+        notes.append(f"The estimator was trained at {song.sample_rate} Hz: the song, at {rate} Hz, was resampled.")
+    if tracks == 1:
+        notes.append("One track: its subgroup's processors cannot be told from its own; the estimator saw two or more.")
+    most = estimator.about.get("max_tracks")
+    if most is not None and tracks > most:
+        notes.append(f"{tracks} tracks: the estimator was trained on songs of at most {most}.")
+    return notes
 
 
 def _config(options: argparse.Namespace, sample_rate: int) -> str:
@@ -80,4 +101,5 @@ def _config(options: argparse.Namespace, sample_rate: int) -> str:
         "subgrouping": options.subgrouping,
     }
     settings = {"start": str(options.out), "data": data, "model": {"initial_values": "drawn"}}
-    return f"# Predicted by {options.checkpoint.name}.\n{saved_config(settings, options.out)}"
+    name = "mixgraph's own estimator" if options.checkpoint is None else options.checkpoint.name
+    return f"# Predicted by {name}.\n{saved_config(settings, options.out)}"

@@ -6,6 +6,7 @@
 - `cache`, `data`: examples on disk, and batches of them.
 - `statistics`: the means and spreads of a training set.
 - `network`, `module`: the network, and its training.
+- `weights`: estimators as safetensors files, and the one that comes with mixgraph.
 - `settings`: the settings of task, network, losses and optimizer.
 - `prediction`: predicts the graph of a song.
 - `baselines`, `evaluation`: compares predictions with simple guesses and with the true graphs.
@@ -18,15 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mixgraph.estimators.data import EstimatorData
-    from mixgraph.estimators.module import EstimatorModule, load_estimator
+    from mixgraph.estimators.module import EstimatorModule
     from mixgraph.estimators.prediction import Prediction, estimate_song
+    from mixgraph.estimators.weights import load_estimator
 
 _WHERE = {
     "EstimatorData": "mixgraph.estimators.data",
     "EstimatorModule": "mixgraph.estimators.module",
     "Prediction": "mixgraph.estimators.prediction",
     "estimate_song": "mixgraph.estimators.prediction",
-    "load_estimator": "mixgraph.estimators.module",
+    "load_estimator": "mixgraph.estimators.weights",
 }
 
 __all__ = ["EstimatorData", "EstimatorModule", "Prediction", "estimate_song", "load_estimator"]

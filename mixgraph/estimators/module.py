@@ -27,6 +27,8 @@ from mixgraph.processors import make_processors
 from mixgraph.render import render
 
 CHECKPOINT_KEY = "mixgraph_estimator"
+VERSION = 1
+"""To be raised whenever the network's inputs or answers change; files of other versions are refused."""
 _RANGE = 4.0  # predicted codes are cut to this many spreads
 _THRESHOLDS = 99
 
@@ -89,6 +91,7 @@ class EstimatorModule(L.LightningModule):
         self.register_buffer("weight_spread", torch.ones(len(self.network.vocabulary)))
         self.register_buffer("threshold", torch.tensor(0.5))
         self.slots: dict[tuple[str, int], tuple[int, int]] = {}
+        self.about: dict[str, Any] = {}  # facts on the training of weights that were read from a file
         self.initial_seed = torch.initial_seed()  # of `seed_everything`
         self._validation: list[tuple[Tensor, Tensor]] = []  # (probability of keeping, label) of each validation batch
 
@@ -226,32 +229,57 @@ class EstimatorModule(L.LightningModule):
 
     # Checkpoints hold the constructor's arguments.
 
+    def saved_settings(self) -> dict[str, Any]:
+        """Everything that a file of the estimator holds beside tensors, as JSON values; see `module_of`."""
+        return {
+            "version": VERSION,
+            "task": asdict(self.task),
+            "network": asdict(self.network_settings),
+            "slots": [[*slot, *counts] for slot, counts in self.slots.items()],
+        }
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint[CHECKPOINT_KEY] = json.dumps(
-            {
-                "task": asdict(self.task),
-                "network": asdict(self.network_settings),
-                "slots": [[*slot, *counts] for slot, counts in self.slots.items()],
-            }
-        )
+        checkpoint[CHECKPOINT_KEY] = json.dumps(self.saved_settings())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         saved = _saved(checkpoint)
         self.slots = {(t, level): (kept, of) for t, level, kept, of in saved["slots"]}
 
 
-def load_estimator(path: str | Path) -> EstimatorModule:
+def load_checkpoint(path: str | Path) -> EstimatorModule:
     """Loads an `EstimatorModule` from a checkpoint, without unpickling code, to the CPU, in evaluation mode.
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: the file is damaged or holds no checkpoint of an `EstimatorModule`.
+        ValueError: the file is damaged, or holds no checkpoint of an `EstimatorModule` of this version.
     """
     checkpoint = read_checkpoint(path)
-    saved = _saved(checkpoint)
-    module = EstimatorModule(EstimatorTask(**saved["task"]), NetworkSettings(**saved["network"]))
-    module.on_load_checkpoint(checkpoint)
-    module.load_state_dict(checkpoint["state_dict"])
+    return module_of(_saved(checkpoint), checkpoint["state_dict"], str(path))
+
+
+def module_of(saved: dict[str, Any], tensors: dict[str, Tensor], where: str) -> EstimatorModule:
+    """Makes an estimator, in evaluation mode, of what a file holds.
+
+    Args:
+        saved: see `EstimatorModule.saved_settings`.
+        tensors: the state of the module.
+        where: the file, for error messages.
+
+    Raises:
+        ValueError: another version, processors that are not known, or tensors of other names or shapes.
+    """
+    hint = "HINT: train it anew, or leave it out to take the one that comes with mixgraph"
+    version = saved.get("version", 1)
+    if version != VERSION:
+        raise ValueError(f"{where}: an estimator of version {VERSION} is needed, got version {version}. {hint}")
+    try:
+        module = EstimatorModule(EstimatorTask(**saved["task"]), NetworkSettings(**saved["network"]))
+        module.load_state_dict(tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(f"{where}: does not fit this version of mixgraph ({reason}). {hint}") from error
+    module.slots = {(t, level): (kept, of) for t, level, kept, of in saved["slots"]}
+    module.about = saved.get("about", {})
     return module.eval()
 
 

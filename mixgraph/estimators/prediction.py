@@ -69,7 +69,12 @@ def estimate(
         mix: (2, L).
         max_segments: the most segments that are averaged.
         threshold: the probability from which a processor is kept; the module's threshold by default.
+
+    Raises:
+        ValueError: a threshold that is no probability.
     """
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise ValueError(f"threshold: a probability, 0 to 1, is needed, got {threshold:g}")
     length = module.task.num_samples
     starts = segment_starts(mix.shape[-1], length, max_segments)
     loud = [s for s in starts if float(cut(mix, s, length).square().mean().sqrt()) >= _SILENT_RMS]

@@ -163,7 +163,7 @@ def test_an_estimate_is_a_result_that_a_search_starts_from(
 ) -> None:
     out = tmp_path / "estimate"
     with pytest.raises(SystemExit) as stop:
-        run(monkeypatch, "estimate", trained, corpus_songs[0], "--out", out)
+        run(monkeypatch, "estimate", corpus_songs[0], "--checkpoint", trained, "--out", out)
     assert stop.value.code == 0
     printed = capsys.readouterr().out
     assert "Processors:" in printed
@@ -177,7 +177,7 @@ def test_an_estimate_is_a_result_that_a_search_starts_from(
     assert metrics["num_processors"] == {"console": console, "found": len(estimate.graph.processors)}
     assert {"mix_found.flac", "graph.svg", "spectrograms.png"} <= {p.name for p in out.iterdir()}
     with pytest.raises(SystemExit, match="exists and is kept"):
-        run(monkeypatch, "estimate", trained, corpus_songs[0], "--out", out)
+        run(monkeypatch, "estimate", corpus_songs[0], "--checkpoint", trained, "--out", out)
     searched = tmp_path / "searched"
     run(
         monkeypatch, "fit", "--config", out / "config.yaml",
