@@ -23,18 +23,18 @@ from pathlib import Path
 
 import lightning as L
 import torch
+from torch import Tensor
 
 from mixgraph.estimators import EstimatorData, EstimatorModule, estimate_song, load_estimator
-from mixgraph.estimators.baselines import MeanSettings
-from mixgraph.estimators.evaluation import TestSong, read_test_song
+from mixgraph.estimators.baselines import MeanSettings, best_slots
+from mixgraph.estimators.cache import ExampleFiles, ExampleSettings, cached_examples
 from mixgraph.estimators.examples import Console, console_of_subgroups
-from mixgraph.estimators.prediction import Prediction, estimate
+from mixgraph.estimators.prediction import Prediction
 from mixgraph.estimators.settings import EstimatorTask, NetworkSettings
 from mixgraph.estimators.weights import save_weights
-from mixgraph.recovery import Agreement, compare_graphs
+from mixgraph.recovery import Agreement
 from mixgraph.recovery.agreement import markdown
 from mixgraph.search.run import quiet_lightning
-from mixgraph.shards import read_shards
 from mixgraph.songs import load_song
 from mixgraph.system.files import write_atomically
 from tools.bench.fidelity.truth import agreement, in_places, processors_of, read_truth
@@ -149,15 +149,24 @@ OWN, OTHER = "test songs, our processors", "test songs, other effects"
 
 def figures(module: EstimatorModule, options: argparse.Namespace) -> list[tuple[str, str, str, str, str, str]]:
     """F1 of the kept processors by the estimator, with precision and recall, beside the best choice of whole types."""
-    means = MeanSettings(module)
+    best, vocabulary = best_slots(module.slots), module.network.vocabulary
+    settings = ExampleSettings(module.task, max_segments=1)
+    folder, items = cached_examples([options.out / "data" / "test"], settings, options.out / "cache")
     sums: dict[str, list[Agreement]] = {}
-    for sample in read_shards(options.out / "data" / "test"):
-        song = read_test_song(sample, module.task.sample_rate, module.task.track_chain, module.task.subgroup_chain)
-        predictions = estimate(module, song.console, song.tracks, song.mix), means.best_by_type(song.console)
-        row = sums.setdefault(OWN if song.settings_known else OTHER, [Agreement(0, 0, 0)] * len(predictions))
-        row[:] = [_with(total, _agreement(song, p)) for total, p in zip(row, predictions, strict=True)]
+    for example in range(len(items)):
+        data = ExampleFiles(folder, items, module.task)[example]
+        node_types, levels = data.x[data.processor_index].tolist(), data.level[data.processor_index].tolist()
+        names = {number: name for name, number in vocabulary.items()}
+        chosen = [(names[t], level) in best for t, level in zip(node_types, levels, strict=True)]
+        with torch.no_grad():
+            kept = module(data).keep > module.threshold
+        row = sums.setdefault(OWN if bool((data.known > 0).any()) else OTHER, [Agreement(0, 0, 0)] * 2)
+        row[:] = [
+            _with(a, _agreement(data.keep > 0, k)) for a, k in zip(row, (kept, torch.tensor(chosen)), strict=True)
+        ]
     rows = [_row(name, *row) for name, row in sorted(sums.items())]
-    return rows + [_row(path.name, *judged(module, path, means.best_by_type)) for path in options.judged]
+    baseline = MeanSettings(module).best_by_type
+    return rows + [_row(path.name, *judged(module, path, baseline)) for path in options.judged]
 
 
 def judged(module: EstimatorModule, path: Path, baseline: Callable[[Console], Prediction]) -> list[Agreement]:
@@ -179,8 +188,8 @@ def judged(module: EstimatorModule, path: Path, baseline: Callable[[Console], Pr
     return [Agreement(len(known), len(p), round(agreement(known, p)["all"]["matched"])) for p in places]
 
 
-def _agreement(song: TestSong, prediction: Prediction) -> Agreement:
-    return compare_graphs(song.true.graph, prediction.graph.graph).overall
+def _agreement(true: Tensor, kept: Tensor) -> Agreement:
+    return Agreement(int(true.sum()), int(kept.sum()), int((true & kept).sum()))
 
 
 def _with(a: Agreement, b: Agreement) -> Agreement:
