@@ -12,18 +12,25 @@ Made = TypeVar("Made", bound=Callable[..., Any])
 _CACHES: list[Any] = []
 
 
-def made_once(function: Made) -> Made:
+def made_once(keep: int) -> Callable[[Made], Made]:
     """Keeps what a function makes, by its arguments; a tensor of host values makes a GPU wait each time it is made.
 
     The results are shared: they must not be changed.
+
+    Args:
+        keep: the number of results that are kept, the latest ones; less for large tensors.
     """
-    # A tensor that was made in inference mode could not be used for training later.
-    cached = lru_cache(maxsize=1024)(torch.inference_mode(False)(function))
-    _CACHES.append(cached)
-    return cast(Made, cached)
+
+    def decorate(function: Made) -> Made:
+        # A tensor that was made in inference mode could not be used for training later.
+        cached = lru_cache(maxsize=keep)(torch.inference_mode(False)(function))
+        _CACHES.append(cached)
+        return cast(Made, cached)
+
+    return decorate
 
 
-@made_once
+@made_once(keep=1024)
 def constant_index(rows: tuple[int, ...], device: torch.device) -> torch.Tensor:
     """Returns an index on the device."""
     return torch.tensor(rows, device=device)

@@ -233,7 +233,7 @@ def _split(taps: int, n_fft: int) -> tuple[int, int]:
     return apart, n_fft // apart
 
 
-@made_once
+@made_once(keep=16)
 def _turns(taps: int, apart: int, n_fft: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """exp(2 pi i n r / N), (L // 2 + 1, taps), computed in float64."""
     r = torch.arange(apart // 2 + 1, device=device).unsqueeze(-1)

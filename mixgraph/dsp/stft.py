@@ -72,7 +72,7 @@ class _FrameSpectra(torch.autograd.Function):
         return F.pad(audio_gradient, (0, length - audio_gradient.shape[-1])), None, None
 
 
-@made_once
+@made_once(keep=64)
 def _bin_weights(num_bins: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     weights = torch.full((num_bins,), 0.5, dtype=dtype, device=device)
     weights[0] = weights[-1] = 1.0

@@ -327,7 +327,7 @@ def left_right_gains(gains: Tensor) -> Tensor:
     return back @ (gains * to_mid_side)
 
 
-@made_once
+@made_once(keep=64)
 def _rotations(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     back = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=dtype, device=device)
     return back / 2, back

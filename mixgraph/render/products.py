@@ -56,7 +56,7 @@ class Bins:
         return _parseval(num_bins, self.first, self.last, self.n_fft, pairs, like.dtype, like.device)
 
 
-@made_once
+@made_once(keep=64)
 def _parseval(
     num_bins: int, first: bool, last: bool, n_fft: int, pairs: bool, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
@@ -188,7 +188,7 @@ class LinearProduct:
         return 0.5 if self.mid_side else 1.0
 
 
-@made_once
+@made_once(keep=64)
 def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.tensor(values, dtype=dtype, device=device)
 

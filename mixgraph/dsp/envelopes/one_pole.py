@@ -139,7 +139,7 @@ class Decay:
         return out
 
 
-@made_once
+@made_once(keep=16)
 def _lags(size: int, levels: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Returns (i - j) size^level for j <= i, else 0, at (level, j, i), and where j <= i."""
     steps = torch.arange(size, device=device, dtype=dtype)
