@@ -74,19 +74,31 @@ def _place(trial: Trial, is_search: bool) -> tuple[float, float]:
 def _draw_points(axes: Axes, trials: Sequence[Trial], is_search: bool) -> None:
     """Draws the points; the legend names each value of the parameters that are shown."""
     styles = [_styles(trials, name, kinds) for name, kinds in zip(_shown(trials), (_COLOURS, _MARKERS), strict=False)]
+    places: dict[tuple[float, float], list[Trial]] = {}
     for trial in trials:
-        colour, marker = _COLOURS[0], _MARKERS[0]
-        for name, by_value in styles:
-            style = by_value[repr(trial.job.values[name])]
-            colour, marker = (style, marker) if style.startswith("#") else (colour, style)
-        x, y = _place(trial, is_search)
-        axes.plot(x, y, marker, color=colour, markersize=7, alpha=0.45 if trial.job.again else 0.9, zorder=2)
-        axes.annotate(str(trial.job.number), (x, y), (5, 4), textcoords="offset points", fontsize=7)
+        place = _place(trial, is_search)
+        places.setdefault((round(place[0], 4), round(place[1], 4)), []).append(trial)
+    for (x, y), together in places.items():  # a larger point behind each that would be hidden
+        for behind, trial in enumerate(reversed(together)):
+            colour, marker = _style(trial, styles)
+            size, alpha = 7 + 4 * (len(together) - 1 - behind), 0.45 if trial.job.again else 0.9
+            axes.plot(x, y, marker, color=colour, markersize=size, alpha=alpha, zorder=2)
+        names = ", ".join(dict.fromkeys(str(trial.job.number) for trial in together))
+        axes.annotate(names, (x, y), (7, 5), textcoords="offset points", fontsize=7)
     for name, by_value in styles:
         for text, style in by_value.items():
             is_colour = style.startswith("#")
             label = f"{name.rpartition('.')[2]}: {text.strip(chr(39))}"
             axes.plot([], [], "o" if is_colour else style, color=style if is_colour else "#6B7280", label=label)
+
+
+def _style(trial: Trial, styles: Sequence[tuple[str, dict[str, str]]]) -> tuple[str, str]:
+    """Returns the colour and the marker of a trial."""
+    colour, marker = _COLOURS[0], _MARKERS[0]
+    for name, by_value in styles:
+        style = by_value[repr(trial.job.values[name])]
+        colour, marker = (style, marker) if style.startswith("#") else (colour, style)
+    return colour, marker
 
 
 def _shown(trials: Sequence[Trial]) -> list[str]:

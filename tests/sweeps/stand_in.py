@@ -16,6 +16,9 @@ loss = (values["x"] - 0.3) ** 2 + (0.0 if values["kind"] == "good" else 0.5)
 with (folder.parent.parent / "runs.txt").open("a") as runs:
     runs.write(f"{folder.name}\n")
 time.sleep(float(os.environ.get("STAND_IN_SECONDS", "0")))
+if folder.name == os.environ.get("STAND_IN_FAILS"):
+    (folder / "error.json").write_text(json.dumps({"reason": "it was told to", "details": "", "unusable": False}))
+    sys.exit(1)
 reports, stopping = [], request["stopping"]
 for stage in range(1, 5) if stopping else ():
     reports.append((stage, loss + 1 / stage))

@@ -1,7 +1,6 @@
 """Sweeps whose trials are real processes of a small program, or real searches, some of which are killed."""
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from mixgraph.sweeps.space import Choice, Range
 from mixgraph.sweeps.study import JOURNAL, Study
 from mixgraph.sweeps.sweep_file import Bands, Metric, SweepFile
 from tools.dataset.local import LocalWorkers
-from tools.sweep import main, parse, read
+from tools.sweep import for_server, main, parse, read
 from tools.sweeps.check import resolve_sweep
 from tools.sweeps.run import SweepRun
 from tools.sweeps.stopping import is_band
@@ -77,17 +76,17 @@ def test_what_optuna_suggests_depends_on_the_trials_and_not_on_the_process(tmp_p
 @pytest.mark.long
 def test_bayes_finds_the_best_and_goes_on_after_a_failure_as_if_there_was_none(stand_in, tmp_path, monkeypatch) -> None:
     whole, _ = run(tmp_path / "whole", sweep_of("bayes"), 14)
-    (tmp_path / "parts" / "work" / "trial_003").mkdir(parents=True)
-    (tmp_path / "parts" / "work" / "trial_003" / "request.json").mkdir()  # so that this trial fails
+    monkeypatch.setenv("STAND_IN_FAILS", "trial_003")
     parts, lines = run(tmp_path / "parts", sweep_of("bayes"), 4)
-    assert list(parts.failures) == ["trial_003"]
-    assert any(line.startswith("[4/4] trial_003: failed: ") for line in lines)
-    shutil.rmtree(tmp_path / "parts" / "work")
+    assert parts.failures == {"trial_003": "it was told to"}
+    assert "[4/4] trial_003: failed: it was told to" in lines
+    assert "trial_003 failed: it was told to" in (tmp_path / "parts" / "trials.md").read_text()
+    monkeypatch.delenv("STAND_IN_FAILS")
     parts, lines = run(tmp_path / "parts", sweep_of("bayes"), 14)
     assert lines[0] == "14 trials: 3 ended before, 11 to run."
     assert (parts.failures, values_of(parts)) == ({}, values_of(whole))
     runs = (tmp_path / "parts" / "runs.txt").read_text().split()
-    assert sorted(runs) == [f"trial_{number:03d}" for number in range(14)]  # none twice
+    assert sorted(runs) == sorted([*(f"trial_{number:03d}" for number in range(14)), "trial_003"])  # others once
     best = min(whole.trials, key=lambda trial: trial.value)
     assert best.job.values["kind"] == "good"
     assert best.value < 0.01  # |x - 0.3| < 0.1; by chance alone, of 14, it would be missed 25 times in 100
@@ -160,10 +159,7 @@ def offline(path: Path, out: Path, *options: str) -> int | str | None:
         ({"pruning.tolerance": {"values": [0.1, "much"]}}, r":10: .*pruning.tolerance.*much"),
         ({"pruning.tolerance": {"values": [0.1, 0.2, -1]}}, r":11: tolerance: at least 0"),
         ({"pruning.sampler": {"values": ["hybrid", "brute"]}}, r":10: sampler: one of .*'brute'"),
-        (
-            {"data.steps_per_stage": {"min": 0.5, "max": 2.5, "q": 0.5, "distribution": "q_uniform"}},
-            "sweep.yaml:7: .*steps",
-        ),
+        ({"data.steps_per_stage": {"min": 0.5, "max": 2.5, "distribution": "q_uniform", "q": 0.5}}, ":7: .*steps_per"),
     ],
 )
 def test_what_fit_does_not_take_is_refused_with_its_line(parameters, message, tiny_song, tmp_path) -> None:
@@ -171,3 +167,12 @@ def test_what_fit_does_not_take_is_refused_with_its_line(parameters, message, ti
     with pytest.raises(ValueError, match=f"sweep.yaml{message}"):
         resolve_sweep(read(*parse([str(path)])))
     assert os.listdir(tmp_path) == ["sweep.yaml"]
+
+
+def test_what_the_server_gets_has_the_song_and_the_options(tiny_song, tmp_path) -> None:
+    path = write(tmp_path, tiny_song)
+    options, overrides = parse([str(path), "--song", "another", "--", "--pruning.rounds=1"])
+    content = for_server(read(options, overrides), overrides)
+    assert content["parameters"]["data.path"] == {"values": [os.path.abspath("another")]}
+    assert content["command"][-2:] == ["--pruning.rounds=1", "${args}"]
+    assert content["metric"] == {"name": "search/found_loss", "goal": "minimize"}
