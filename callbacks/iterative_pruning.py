@@ -189,6 +189,8 @@ class _SongTrials:
     def finish_console(self) -> None:
         """Measures the trained console."""
         self.record.console_score = self.evaluator.score()
+        if self.module.match.reduction != "mean":
+            self.record.console_loss = self.evaluator.evaluate(()).loss
         self.record.console_second_loss = self.module.second_loss(self.song)
         if self.pruning.leave_one_out:
             self.leave_one_out("console")

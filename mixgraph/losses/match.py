@@ -8,7 +8,8 @@ which depends on loud parts, and a mean log distance, which depends on quiet one
     L = 0.5 mean(L(l), L(r)) + 0.25 L(mid) + 0.25 L(side)
 
 Means, where eq. 4 sums over resolutions and divides by the frames only, so that numbers compare with the published
-ones (docs/published_code.md).
+ones (docs/published_code.md). The reduction `"sum"` is that of eq. 4: with G groups of B bands it is G times the
+spectral convergence and G B times the log distance, 3 and 288 times for mel bands at three resolutions.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from mixgraph.dsp.pieces import in_pieces
 from mixgraph.losses.front_ends import FrontEnd
 
 Denominator = Literal["target", "prediction"]
+Reduction = Literal["mean", "sum"]
 
 SIGNALS = ("left", "right", "mid", "side")
 DENOMINATOR_FLOOR_DB = -30.0  # of the loudest of left, right and mid
@@ -93,6 +95,8 @@ class MatchTerms:
         prediction_norm: (B, groups, 4), likewise for the prediction.
         weights: weights of lr, mid and side.
         group_weights: weights of the groups, with a sum of 1; None where all count alike.
+        num_bands: the number of bands of each group.
+        reduction: `"mean"` over groups and bands, or the `"sum"` of eq. 4.
     """
 
     full: Tensor
@@ -106,7 +110,9 @@ class MatchTerms:
     target_norm: Tensor
     prediction_norm: Tensor
     weights: tuple[float, float, float]
-    group_weights: tuple[float, ...] | None = None
+    group_weights: tuple[float, ...] | None
+    num_bands: tuple[int, ...]
+    reduction: Reduction
 
     @classmethod
     def combine(
@@ -118,16 +124,23 @@ class MatchTerms:
         log_magnitude: Tensor,
         denominator: Denominator,
         weights: tuple[float, float, float],
-        group_weights: tuple[float, ...] | None = None,
+        group_weights: tuple[float, ...] | None,
+        num_bands: tuple[int, ...],
+        reduction: Reduction,
     ) -> MatchTerms:
-        """Divides, averages and weights the terms; arguments are those of the class.
+        """Divides, averages (or sums) and weights the terms; arguments are those of the class.
 
         Raises:
-            ValueError: an unknown denominator.
+            ValueError: an unknown denominator or reduction.
         """
-        _check_denominator(denominator)
+        _check_choice("denominator", denominator, get_args(Denominator))
+        _check_choice("reduction", reduction, get_args(Reduction))
         spectral_convergence = distance / (target_norm if denominator == "target" else prediction_norm)
-        distances = spectral_convergence + log_magnitude
+        if reduction == "mean":
+            distances = spectral_convergence + log_magnitude
+        else:  # what is averaged over groups below is the sum over them
+            bands = torch.tensor(num_bands, dtype=log_magnitude.dtype, device=log_magnitude.device)
+            distances = len(num_bands) * (spectral_convergence + log_magnitude * bands.unsqueeze(-1))
         if group_weights is None:
             left, right, mid, side = distances.mean(1).unbind(-1)
         else:
@@ -147,15 +160,18 @@ class MatchTerms:
             prediction_norm=prediction_norm,
             weights=weights,
             group_weights=group_weights,
+            num_bands=num_bands,
+            reduction=reduction,
         )
 
-    def over(self, denominator: Denominator) -> MatchTerms:
-        """Returns the loss over another denominator, for the price of a division.
+    def over(self, denominator: Denominator, reduction: Reduction | None = None) -> MatchTerms:
+        """Returns the loss over another denominator, and by another reduction if given, for the price of a division.
 
         Raises:
-            ValueError: an unknown denominator.
+            ValueError: an unknown denominator or reduction.
         """
-        if denominator == self.denominator:
+        reduction = reduction or self.reduction
+        if (denominator, reduction) == (self.denominator, self.reduction):
             return self
         return MatchTerms.combine(
             distance=self.distance,
@@ -165,6 +181,8 @@ class MatchTerms:
             denominator=denominator,
             weights=self.weights,
             group_weights=self.group_weights,
+            num_bands=self.num_bands,
+            reduction=reduction,
         )
 
 
@@ -178,6 +196,7 @@ class MatchLoss(nn.Module):
         denominator: norm under the spectral convergence: "target" is eq. 4's, "prediction" very probably that of the
             published tables.
         weights: weights of the mean of left and right, of mid, and of side.
+        reduction: `"mean"` over groups and bands, or the `"sum"` of eq. 4.
 
     Raises:
         ValueError: a setting is out of its range; the message says which.
@@ -188,11 +207,14 @@ class MatchLoss(nn.Module):
         front_end: FrontEnd,
         denominator: Denominator = "target",
         weights: tuple[float, float, float] = (0.5, 0.25, 0.25),
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__()
         if len(weights) != 3 or min(weights) < 0:
             raise ValueError(f"weights must be three (lr, mid, side), none negative; got {tuple(weights)}")
-        _check_denominator(denominator)
+        _check_choice("denominator", denominator, get_args(Denominator))
+        _check_choice("reduction", reduction, get_args(Reduction))
+        self.reduction: Reduction = reduction
         self.front_end = front_end
         self.denominator: Denominator = denominator
         self.weights = (float(weights[0]), float(weights[1]), float(weights[2]))
@@ -309,6 +331,8 @@ class MatchLoss(nn.Module):
             denominator=self.denominator if denominator is None else denominator,
             weights=self.weights,
             group_weights=self._group_weights(),
+            num_bands=tuple(magnitudes.shape[-2] for magnitudes in predicted.linear),
+            reduction=self.reduction,
         )
 
     def _group_weights(self) -> tuple[float, ...] | None:
@@ -339,6 +363,6 @@ def _mean(distances: Tensor, weights: Tensor | None) -> Tensor:
     return distances.mean((-2, -1))
 
 
-def _check_denominator(denominator: str) -> None:
-    if denominator not in get_args(Denominator):
-        raise ValueError(f"denominator must be one of {get_args(Denominator)}; got {denominator!r}")
+def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {allowed}; got {value!r}")

@@ -17,6 +17,10 @@ class LossSettings:
     Attributes:
         denominator: norm that the spectral convergence is divided by: the target's (paper) or the prediction's (very
             probably the published code's).
+        reduction: `"mean"` over resolutions, bands and frames (as published), or the `"sum"` over resolutions and bands
+            of paper eq. 4. It is 3 times the spectral convergence and 288 times the log distance, in training and in
+            trials: tolerances, loss increases and the weights of gain staging and sparsity are in its unit. Reported
+            losses of songs are means whatever it is, so that they compare.
         silence_floor: keep the denominator above -30 dB of the loudest window of the song.
         floor_gradient: `"soft"` lets a nearly silent prediction learn; `"hard"` is the published code's clamp.
         front_end: name of the transform of audio to magnitudes: `"mel"`, or the registered name of another front end.
@@ -24,6 +28,7 @@ class LossSettings:
     """
 
     denominator: Literal["target", "prediction"] = "target"
+    reduction: Literal["mean", "sum"] = "mean"
     silence_floor: bool = True
     floor_gradient: Literal["soft", "hard"] = "soft"
     front_end: str = "mel"
@@ -43,7 +48,7 @@ def make_match_loss(sample_rate: int, settings: LossSettings = LOSS) -> MatchLos
     Raises:
         ValueError: an unknown front end, or settings that it does not take.
     """
-    return MatchLoss(make_front_end(sample_rate, settings), settings.denominator)
+    return MatchLoss(make_front_end(sample_rate, settings), settings.denominator, reduction=settings.reduction)
 
 
 def make_front_end(sample_rate: int, settings: LossSettings = LOSS) -> FrontEnd:

@@ -22,7 +22,7 @@ Reader = Callable[[int, int], Tensor]
 
 @dataclass(frozen=True)
 class SongScore:
-    """The match loss of a song, over both denominators of the spectral convergence.
+    """The match loss of a song, over both denominators of the spectral convergence, by the reduction `"mean"`.
 
     Attributes:
         loss: match loss parts `full`, `lr`, `mid`, `side`, over the target's norm (paper eq. 4).
@@ -143,12 +143,12 @@ class SongTarget:
         return [loss for _, terms in self.terms(mix) for loss in terms.full.tolist()]
 
     def score(self, mix: Tensor | Reader) -> SongScore:
-        """Returns the loss of a song by part, window and denominator."""
+        """Returns the loss of a song by part, window and denominator; means, also where the match loss sums."""
         totals: dict[Denominator, dict[str, float]] = {}
         windows: dict[Denominator, list[float]] = {"target": [], "prediction": []}
         for weights, window_terms in self.terms(mix):
             for denominator, losses in windows.items():
-                terms = window_terms.over(denominator)
+                terms = window_terms.over(denominator, "mean")
                 losses += terms.full.tolist()
                 sums = totals.setdefault(denominator, dict.fromkeys(_PARTS, 0.0))
                 for name in sums:
@@ -198,7 +198,7 @@ def clip_score(
     means: list[dict[str, float]] = []
     windows: list[tuple[float, ...]] = []
     for denominator in get_args(Denominator):
-        terms = [clip.over(denominator) for clip in clips]
+        terms = [clip.over(denominator, "mean") for clip in clips]
         windows.append(tuple(float(t.full) for t in terms))
         means.append({n: sum(float(getattr(t, n)) for t in terms) / len(terms) for n in _PARTS})
     return SongScore(means[0], means[1], windows[0], windows[1], scored)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mixgraph.losses import second_target
+from mixgraph.losses import SongScore, second_target
 from mixgraph.pruning import SongRecord
 from mixgraph.report.verdict import Verdict, judge
 from mixgraph.results.metrics import (
@@ -52,13 +52,24 @@ def measure(outcome: SongOutcome, found_mix: Tensor, dry_sum: Tensor) -> Metrics
         verdict=_judge(outcome, found_mix, score.loss["full"]),
         tolerance=record.tolerance,
         denominator=outcome.denominator,
-        within_tolerance=within_tolerance(console, score, record.tolerance, outcome.denominator),
+        within_tolerance=_within_tolerance(outcome, record, found_mix, console, score),
         num_processors=ProcessorCounts(console=initial, found=left),
         pruning_ratio=1 - left / initial if initial else 0.0,
         pruning_ratio_by_type={t: 1 - counts.get(t, 0) / n for t, n in initial_counts.items()},
         num_processors_by_type={t: counts.get(t, 0) for t in initial_counts},
         num_console_processors_by_type=dict(initial_counts),
     )
+
+
+def _within_tolerance(
+    outcome: SongOutcome, record: SongRecord, found_mix: Tensor, console: SongScore, found: SongScore
+) -> bool | None:
+    """Compares losses in the unit of the tolerance, which is that of the search's reduction."""
+    if outcome.target.match.reduction == "mean":
+        return within_tolerance(console, found, record.tolerance, outcome.denominator)
+    if record.tolerance is None or record.console_loss is None:
+        return None
+    return outcome.target.bounded_loss(found_mix)[0] <= record.console_loss + record.tolerance
 
 
 def _second_opinion(outcome: SongOutcome, record: SongRecord, found_mix: Tensor, dry_sum: Tensor) -> SecondOpinion:
