@@ -3,11 +3,15 @@
 A schedule is a sequence of steps; all nodes of a step have one type and wait for no other node of the step. Inputs
 come first, outputs last, and a step always takes every node of its type that is ready, so that a schedule is as
 good as its sequence of types is short.
+
+Nodes of one type that are fed by the same nodes, or by nodes that are always processed together, are processed
+together by every schedule. Such classes of nodes, as bits of a number, are what is searched: all equal tracks of a
+console are one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Literal, get_args
 
@@ -22,9 +26,10 @@ def schedule(graph: MixGraph, method: Method = "auto", order: Sequence[str] | No
 
     Args:
         graph: any graph.
-        method: `"fixed"` walks a sequence of types once (optimal for consoles and what pruning leaves of them),
-            `"beam"` searches sequences, `"greedy"` takes the type with the most ready nodes, `"one_by_one"` makes a
-            step of each node, `"auto"` is fixed where the graph has a common order and else beam.
+        method: `"fixed"` walks a sequence of types once: the shortest for full consoles, but not for all that pruning
+            leaves of them, since every type waits for the longest chain before its mix. `"beam"` searches sequences,
+            `"greedy"` takes the type with the most ready nodes, `"one_by_one"` makes a step of each node, and `"auto"`
+            is the shorter of fixed, where the graph has a common order, and beam.
         order: the sequence of types for `"fixed"`; by default read off the graph by `console_order`.
         width: the number of sequences of types that a beam search keeps.
 
@@ -37,8 +42,8 @@ def schedule(graph: MixGraph, method: Method = "auto", order: Sequence[str] | No
     methods: dict[str, Callable[[], Steps]] = {
         "auto": lambda: _automatic(graph, width),
         "fixed": lambda: _fixed(graph, order if order is not None else console_order(graph)),
-        "beam": lambda: _beam(graph, width),
-        "greedy": lambda: _beam(graph, 1),
+        "beam": lambda: _steps(graph, _beam(_Classes(graph), width)),
+        "greedy": lambda: _steps(graph, _beam(_Classes(graph), 1)),
         "one_by_one": lambda: [(graph.types[i], (i,)) for i in graph.topological_order],
     }
     if method not in methods:
@@ -72,61 +77,113 @@ def console_order(graph: MixGraph) -> list[str]:
 
 
 def _automatic(graph: MixGraph, width: int) -> Steps:
+    classes = _Classes(graph)
     try:
-        return _fixed(graph, console_order(graph))
+        fixed = _fixed(graph, console_order(graph))
     except ValueError:
-        return _beam(graph, width)
+        return _steps(graph, _beam(classes, width))
+    if len(fixed) <= classes.least_steps(0):
+        return fixed
+    shorter = _beam(classes, width, len(fixed) - 1)
+    return _steps(graph, shorter) if shorter else fixed
 
 
 def _fixed(graph: MixGraph, order: Sequence[str]) -> Steps:
-    state = _State(graph)
-    steps: Steps = []
-    for node_type in order:
-        nodes = state.ready(node_type)
-        if nodes:
-            steps.append((node_type, nodes))
-            state = state.advance(nodes)
-    if len(state.done) < len(graph):
-        left = next(i for i in range(len(graph)) if i not in state.done)
+    steps = _steps(graph, order)
+    processed = {node for _, nodes in steps for node in nodes}
+    if len(processed) < len(graph):
+        left = next(i for i in range(len(graph)) if i not in processed)
         raise ValueError(f"order: {list(order)} leaves node {left} ({graph.label(left)}) unprocessed")
     return steps
 
 
-def _beam(graph: MixGraph, width: int) -> Steps:
-    start = _State(graph)
-    first = start.ready(INPUT)
-    beams: list[tuple[Steps, _State]] = [([(INPUT, first)], start.advance(first))]
-    while True:
-        for steps, state in beams:
-            if len(state.done) == len(graph):
-                return steps
-        grown: dict[frozenset[int], tuple[Steps, _State]] = {}
-        for steps, state in beams:
-            for node_type in state.ready_types():
-                nodes = state.ready(node_type)
-                after = state.advance(nodes)
-                grown.setdefault(after.done, ([*steps, (node_type, nodes)], after))
+def _steps(graph: MixGraph, types: Iterable[str]) -> Steps:
+    """Walks a sequence of types; those of which no node is ready are skipped."""
+    classes, done, steps = _Classes(graph), 0, []
+    for node_type in types:
+        ready = classes.ready(done) & classes.of_type.get(node_type, 0)
+        if ready:
+            steps.append((node_type, classes.nodes(ready)))
+            done |= ready
+    return steps
+
+
+def _beam(classes: _Classes, width: int, most_steps: int | None = None) -> tuple[str, ...]:
+    """Searches a short sequence of types; empty where none of at most `most_steps` is found."""
+    first = classes.ready(0) & classes.of_type[INPUT]
+    beams: list[tuple[tuple[str, ...], int]] = [((INPUT,), first)]
+    while beams:
+        for types, done in beams:
+            if done == classes.all:
+                return types
+        grown: dict[int, tuple[str, ...]] = {}
+        for types, done in beams:
+            ready = classes.ready(done)
+            for node_type, members in classes.of_type.items():
+                if ready & members:
+                    grown.setdefault(done | ready & members, (*types, node_type))
+        kept = [
+            (types, done)
+            for done, types in grown.items()
+            if most_steps is None or len(types) + classes.least_steps(done) <= most_steps
+        ]
         # The sort is stable and the types are visited in a fixed order: the same graph gives the same schedule.
-        beams = sorted(grown.values(), key=lambda beam: -len(beam[1].done))[:width]
+        beams = sorted(kept, key=lambda beam: -classes.count(beam[1]))[:width]
+    return ()
 
 
-class _State:
-    """The nodes that have been processed, and those that are ready."""
+class _Classes:
+    """The classes of nodes that are always processed together, as bits, and what each waits for.
 
-    def __init__(self, graph: MixGraph, done: frozenset[int] = frozenset()) -> None:
-        self.graph = graph
-        self.done = done
+    Attributes:
+        of_type: type -> its classes, in the order in which the types appear in the graph.
+        all: all classes.
+    """
 
-    def ready(self, node_type: str) -> tuple[int, ...]:
-        if node_type == OUTPUT and len(self.done) < len(self.graph) - len(self.graph.outputs):
-            return ()
-        before = self.graph.feeders
-        return tuple(
-            i for i in self.graph.nodes_of(node_type) if i not in self.done and all(p in self.done for p in before[i])
-        )
+    def __init__(self, graph: MixGraph) -> None:
+        self.members: list[list[int]] = []
+        self.waits_for: list[int] = []
+        self.of_type = dict.fromkeys(graph.types, 0)
+        self.all = 0
+        place: dict[int, int] = {}  # node -> class
+        numbers: dict[tuple[str, int], int] = {}
+        for node in graph.topological_order:
+            if graph.types[node] != OUTPUT:
+                waits_for = 0
+                for feeder in graph.feeders[node]:
+                    waits_for |= 1 << place[feeder]
+                place[node] = numbers.setdefault((graph.types[node], waits_for), len(numbers))
+                self._add(node, place[node], graph.types[node], waits_for)
+        before = self.all
+        for node in graph.outputs:
+            self._add(node, len(numbers), OUTPUT, before)
+        self.height = [1] * len(self.members)
+        for number in reversed(range(len(self.members))):
+            above = [self.height[n] for n, waits_for in enumerate(self.waits_for) if waits_for >> number & 1]
+            self.height[number] = 1 + max(above, default=0)
 
-    def ready_types(self) -> list[str]:
-        return [t for t in dict.fromkeys(self.graph.types) if self.ready(t)]
+    def _add(self, node: int, number: int, node_type: str, waits_for: int) -> None:
+        if number == len(self.members):
+            self.members.append([])
+            self.waits_for.append(waits_for)
+            self.of_type[node_type] |= 1 << number
+            self.all |= 1 << number
+        self.members[number].append(node)
 
-    def advance(self, nodes: Sequence[int]) -> _State:
-        return _State(self.graph, self.done | frozenset(nodes))
+    def _of(self, bits: int) -> list[int]:
+        return [number for number in range(bits.bit_length()) if bits >> number & 1]
+
+    def ready(self, done: int) -> int:
+        """The classes that wait for none but those that are done, and are not done themselves."""
+        return sum(1 << n for n in self._of(self.all & ~done) if not self.waits_for[n] & ~done)
+
+    def nodes(self, classes: int) -> tuple[int, ...]:
+        return tuple(sorted(node for number in self._of(classes) for node in self.members[number]))
+
+    def count(self, classes: int) -> int:
+        """The number of nodes."""
+        return sum(len(self.members[number]) for number in self._of(classes))
+
+    def least_steps(self, done: int) -> int:
+        """The number of steps that are left at least: the longest path through what is not done."""
+        return max((self.height[number] for number in self._of(self.all & ~done)), default=0)

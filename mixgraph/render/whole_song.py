@@ -99,6 +99,7 @@ def render_blocks(
     block: int = BLOCK,
     mono: Collection[int] = (),
     first: int = 0,
+    method: Method = "auto",
 ) -> Iterator[Tensor]:
     """Yields the mix of a song, piece by piece, with its true history.
 
@@ -110,12 +111,13 @@ def render_blocks(
         block: length of a block in samples; the result depends on it by rounding only.
         mono: rows of the sources that are the same on both channels.
         first: the sample of the songs at which the sources begin.
+        method: the scheduling method, see `schedule`.
 
     Yields:
         (songs, 2, samples), pieces of L samples together.
     """
     graph = values.graph
-    plan = make_plan(graph, processors, min(block, length + lookahead(graph, processors)), mono=mono)
+    plan = make_plan(graph, processors, min(block, length + lookahead(graph, processors)), method, mono=mono)
     state = StreamState()
     position = -plan.lookahead  # of the mix; the song starts at 0
     for start in range(0, length + plan.lookahead, plan.block):
@@ -138,6 +140,7 @@ def render_song(
     block: int = BLOCK,
     mono: Collection[int] = (),
     first: int = 0,
+    method: Method = "auto",
 ) -> Tensor:
     """Renders sources (inputs, 2, L), on any device, in blocks to (songs, 2, L) on the device of the weights."""
 
@@ -147,7 +150,7 @@ def render_song(
     length, done = sources.shape[-1], 0
     mix = weights.new_empty(graph.num_songs, 2, length)
     values = GraphValues(graph, parameters, weights)
-    for piece in render_blocks(values, processors, read, length, block=block, mono=mono, first=first):
+    for piece in render_blocks(values, processors, read, length, block=block, mono=mono, first=first, method=method):
         mix[..., done : done + piece.shape[-1]] = piece
         done += piece.shape[-1]
     return mix

@@ -225,7 +225,9 @@ class ConsoleModule(FiniteTraining, WholeSongs):
 
     def plan(self, samples: int, mono: Sequence[int] = (), silent: Sequence[int] = ()) -> RenderPlan:
         """The plan for clips of `samples` rendered samples, look-ahead not counted; see `make_plan`."""
-        return self._plans.plan(self.graph, self.processors, samples + self.lookahead, mono, silent)
+        return self._plans.plan(
+            self.graph, self.processors, samples + self.lookahead, mono, silent, self.rendering.schedule
+        )
 
     def losses(self, clip: Clip) -> dict[str, Tensor]:
         """Computes all terms of the objective on one clip; `loss` is their weighted sum (paper eq. 8).

@@ -95,6 +95,9 @@ class RenderSettings:
         renderer: `"fast"`, or `"reference"`, which trains through the slow oracle, for comparison.
         shortcuts: mono tracks are one channel until a node makes them stereo, and tracks that are silent in a clip or
             block are not rendered.
+        schedule: which nodes are processed together, and when (paper appendix C.2): `"auto"` is the shorter of
+            `"fixed"`, the chains' own order, and `"beam"`, a search; `"greedy"` takes the type with the most ready
+            nodes, `"one_by_one"` one node at a time. `"fixed"` refuses graphs whose chains have no common order.
         block: length of a block in samples when whole songs are rendered. Trials, which render a chain at a time, take
             twice as many.
         trial_memory_gb: GB for outputs and responses that trials keep for each song; what does not fit is made
@@ -103,6 +106,7 @@ class RenderSettings:
 
     renderer: Literal["fast", "reference"] = "fast"
     shortcuts: bool = True
+    schedule: Literal["auto", "fixed", "beam", "greedy", "one_by_one"] = "auto"
     block: int = BLOCK
     trial_memory_gb: float = 2.0
 

@@ -45,7 +45,8 @@ class WholeSongs(TrainedGraph, L.LightningModule):
     def _render_sources(self, song: Song, sources: Tensor, block: int, first: int = 0) -> Tensor:
         part = self.part(song)
         mono = song.mono_rows if self.rendering.shortcuts else ()
-        return render_song(part.graph, self.processors, sources, part.parameters, part.weights, block, mono, first)[0]
+        values, method = (part.parameters, part.weights), self.rendering.schedule
+        return render_song(part.graph, self.processors, sources, *values, block, mono, first, method)[0]
 
     def score(self, song: Song) -> SongScore:
         """Computes the match loss over every second of the song, each rendered with all the audio that precedes it."""

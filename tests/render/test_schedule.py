@@ -74,9 +74,22 @@ def test_pruned_consoles_keep_the_order(seed):
     pruned, _ = prune(graph, [node for node in graph.processors if rng.random() < 0.3])
     steps = schedule(pruned, "fixed")
     assert_valid(pruned, steps)
-    assert len(steps) <= 17
+    shortest = len(schedule(pruned, "auto"))
+    assert shortest == min(len(steps), len(schedule(pruned, "beam")))
     # The console's own order serves what pruning leaves of it.
     assert_valid(pruned, schedule(pruned, "fixed", console_order(graph)))
+
+
+def test_a_common_order_can_be_longer_than_what_a_search_finds():
+    """A bare track under a full subgroup chain, beside a full track under a bare subgroup."""
+    graph = build_console({"a": ["bare"], "b": ["full"]})
+    keep = [i for i in graph.processors if graph.label(i).startswith(("subgroup a", "track full"))]
+    assert len(keep) == 14
+    pruned, _ = prune(graph, keep)
+    lengths = {method: len(schedule(pruned, method)) for method in ("fixed", "greedy", "beam", "auto", "one_by_one")}
+    # fixed: the track's chain, then the subgroup's. Both at once: input, mix of the bare track, the chain, mix, output.
+    assert lengths == {"fixed": 17, "greedy": 17, "beam": 11, "auto": 11, "one_by_one": 19}
+    assert_valid(pruned, schedule(pruned))
 
 
 def test_a_pruned_console_skips_types_that_are_gone():

@@ -53,7 +53,7 @@ def gradients(module, clip):
 
 
 @pytest.mark.parametrize("wiring", [SEVEN, WIRED], ids=["seven", "wired"])
-@pytest.mark.parametrize("other", [{"shortcuts": False}, {"renderer": "reference"}])
+@pytest.mark.parametrize("other", [{"shortcuts": False}, {"renderer": "reference"}, {"schedule": "one_by_one"}])
 def test_other_ways_to_render_give_the_same_objective_and_gradients(song, clips, other, wiring) -> None:
     clip = clips.at(-2000)
     assert clip.mono == (0,)
