@@ -17,6 +17,7 @@ from typing import Any, Literal
 import torch
 
 from mixgraph.search.run import quiet_lightning
+from mixgraph.shipped import configuration
 from mixgraph.system.files import json_text, write_atomically
 from mixgraph.system.memory import keep_freed_memory
 from tools.bench.fidelity.picture import draw_course, draw_ends
@@ -157,7 +158,7 @@ def run(options: argparse.Namespace) -> Runs:
 def _search(searches: Searches, song: MeasuredSong, rules: Rules, seed: int, options_key: dict[str, Any]) -> Search:
     """Runs a search, or returns the kept result of an earlier one."""
     side: Literal["ours", "peer"] = "peer" if rules.name == PEER else "ours"
-    texts = [Path(a).read_text(encoding="utf-8") for a in rules.arguments if not a.startswith("--")]
+    texts = [configuration(a).read_text(encoding="utf-8") for a in rules.arguments if not a.startswith("--")]
     key = options_key | {
         "files": "" if song.synthetic else digest_of_files(song.folder),  # a synthetic song is identified by its name
         "rules": side if side == "peer" else [a for a in rules.arguments if a.startswith("--")] + texts,
