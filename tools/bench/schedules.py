@@ -41,7 +41,7 @@ def pruned_console(tracks: int, share: float, seed: int) -> MixGraph:
 def count_steps(tracks: int, share: float, graphs: int) -> dict[str, float]:
     """The number of processors left, and the steps of each schedule: medians over graphs."""
     drawn = [pruned_console(tracks, share, seed) for seed in range(graphs if share < 1 else 1)]
-    steps = {m: statistics.median(len(schedule(graph, m)) for graph in drawn) for m in METHODS}
+    steps: dict[str, float] = {m: statistics.median(len(schedule(graph, m)) for graph in drawn) for m in METHODS}
     return {"processors": statistics.median(len(graph.processors) for graph in drawn), **steps}
 
 
