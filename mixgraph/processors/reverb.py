@@ -38,8 +38,8 @@ HOP = 192
 BINS = _FFT // 2 + 1
 _FRAMES = _LENGTH // HOP + 1
 _SCALE = 8.0
-_START = -5.3002
-"""The log-magnitude at which noise that does not decay has unit energy, the mean of both channels."""
+_START_SECONDS, _START = 1.0, -3.6459
+"""Decay time, and the log-magnitude at which noise that decays so has unit energy, the mean of both channels."""
 _LEADS = range(100, 400)
 """Samples before time zero in which the filter of `resample` rings at another rate: about a whole number there, too."""
 
@@ -59,8 +59,8 @@ class Reverb(Processor):
         found_at: the rate at which the settings were found, where it is another one: the response is that one, with its
             level, up to what was heard there. Above, colour and decay go on flat, on noise of their own.
         normalize: scale the response to unit energy, as published. Eq. 14-15 do not: raising H0 by 1 everywhere
-            multiplies the wet sound by e. A search then starts at the level at which noise that does not decay has
-            unit energy.
+            multiplies the wet sound by e. A search then starts at the level at which noise with a decay time of 1 s has
+            unit energy, by the mask `"paper"` also at that decay time: slopes about 0 would often rise.
     """
 
     name = "reverb"
@@ -121,9 +121,17 @@ class Reverb(Processor):
         description = "initial level of mid and side, each frequency bin"
         level = decibels((2, BINS), -12, 12, description, scale)
         level = replace(level, common_level="mean") if self.normalize else replace(level, mean=_START / scale)
+        rises = self.mask == "paper" and not self.normalize
         return {
             "delta_log_magnitude": Parameter(
-                (2, BINS), "s (T60)", 0.05, 20, to_seconds, from_seconds, "decay time of mid and side, each bin"
+                (2, BINS),
+                "s (T60)",
+                0.05,
+                20,
+                to_seconds,
+                from_seconds,
+                "decay time of mid and side, each bin",
+                mean=-decay / _START_SECONDS if rises else 0.0,
             ),
             "init_log_magnitude": level,
         }

@@ -45,6 +45,11 @@ def test_what_is_not_normalised_starts_at_unit_energy(name):
     values["delay_z"] = torch.ones(1, 40, 2, dtype=torch.float64)
     energy = processor.impulse_response(values)[0].square().sum(-1).mean().item()
     assert energy == pytest.approx(1, rel=1e-4)  # the constant of the reverb has five digits
+    if name == "reverb":  # about a slope of 0 half of the bins would rise
+        declared = processor.specification["delta_log_magnitude"]
+        assert declared.to_unit(values["delta_log_magnitude"]).unique().item() == pytest.approx(
+            1.0, rel=1e-6
+        )  # seconds
 
 
 def test_the_published_mask_keeps_its_level_too():
