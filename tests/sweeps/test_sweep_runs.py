@@ -1,6 +1,11 @@
 """Sweeps whose trials are real processes of a small program, or real searches, some of which are killed."""
 
+import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -169,6 +174,66 @@ def test_what_fit_does_not_take_is_refused_with_its_line(parameters, message, ti
     assert os.listdir(tmp_path) == ["sweep.yaml"]
 
 
+def kill_when(process: subprocess.Popen, ready, seconds: float = 300.0) -> None:
+    end = time.monotonic() + seconds
+    while not ready():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.long
+def test_a_killed_sweep_of_searches_goes_on_and_ends_as_one_that_was_not(tiny_song, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path, whole, parts = write(tmp_path, tiny_song), tmp_path / "whole", tmp_path / "parts"
+    assert offline(path, whole, "--workers", "2", "--threads", "1") == 0
+    words = [sys.executable, "-m", "mixgraph", "sweep", str(path), "--offline", "--out", str(parts), "--threads", "1"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    kill_when(process, (parts / "work" / "trial_001" / "result.partial" / "stage.ckpt").exists)
+    ended = (parts / "trials" / "trial_000" / "metrics.json").stat().st_mtime_ns
+    assert os.listdir(parts / "trials") == ["trial_000"]
+    assert offline(path, parts, "--threads", "1") == 0
+    log = (parts / "sweep.log").read_text()
+    assert "2 trials: 1 ended before, 1 to run." in log
+    assert "trial_001 goes on: pruning.tolerance=0.1, seed 42" in log
+    assert (parts / "trials" / "trial_000" / "metrics.json").stat().st_mtime_ns == ended
+    assert "The search goes on after stage" in (parts / "trials" / "trial_001" / "search.log").read_text()
+    for trial in ("trial_000", "trial_001"):
+        for name in ("graph.json", "parameters.safetensors", "metrics.json", "trace.jsonl"):
+            assert (parts / "trials" / trial / name).read_bytes() == (whole / "trials" / trial / name).read_bytes()
+    assert (parts / "trials.png").is_file()
+    content = json.loads((parts / "trials.json").read_text())
+    losses = {trial["name"]: trial["figures"]["search/found_loss"] for trial in content["trials"]}
+    assert content["winner"] == min(losses, key=losses.__getitem__)
+    for trial, loss in losses.items():
+        metrics = json.loads((parts / "trials" / trial / "metrics.json").read_text())
+        assert loss == metrics["losses"]["found"]["loss"]["full"]
+    other = write(
+        tmp_path,
+        tiny_song,
+        parameters={"pruning.tolerance": {"values": [0.02]}, "data.path": {"value": str(tiny_song)}},
+    )
+    assert "has trials of another sweep: parameters.pruning.tolerance.values" in str(offline(other, parts))
+
+
+@pytest.mark.long
+def test_a_search_that_learns_nothing_is_stopped(tiny_song, tmp_path) -> None:
+    parameters = {"data.path": {"value": str(tiny_song)}, "model.optimizer.learning_rate": {"values": [0.03, 1e-9]}}
+    stop = {"type": "hyperband", "min_iter": 1, "eta": 2}
+    path = write(tmp_path, tiny_song, parameters=parameters, early_terminate=stop)
+    assert offline(path, tmp_path / "out", "--threads", "1") == 0
+    log = (tmp_path / "out" / "sweep.log").read_text()
+    assert "[2/2] trial_001: stopped early after 1 stages, search/found_loss" in log
+    assert os.listdir(tmp_path / "out" / "trials" / "trial_001") != []
+    assert not (tmp_path / "out" / "trials" / "trial_001" / "metrics.json").exists()
+    assert "stopped after 1" in (tmp_path / "out" / "trials.md").read_text()
+
+
 def test_what_the_server_gets_has_the_song_and_the_options(tiny_song, tmp_path) -> None:
     path = write(tmp_path, tiny_song)
     options, overrides = parse([str(path), "--song", "another", "--", "--pruning.rounds=1"])
@@ -176,3 +241,28 @@ def test_what_the_server_gets_has_the_song_and_the_options(tiny_song, tmp_path) 
     assert content["parameters"]["data.path"] == {"values": [os.path.abspath("another")]}
     assert content["command"][-2:] == ["--pruning.rounds=1", "${args}"]
     assert content["metric"] == {"name": "search/found_loss", "goal": "minimize"}
+
+
+@pytest.mark.long
+def test_two_runs_of_a_server_have_folders_of_their_own(tiny_song, tmp_path) -> None:
+    """Two agents at the same time, as Weights & Biases starts their runs."""
+    words = [sys.executable, "-m", "mixgraph", "fit", "--result.path=null", f"--data.path={tiny_song}"]
+    words += [f"--{name}={value}" for name, value in SHORT.items()] + ["--result.page=false"]
+    processes = []
+    for number in (1, 2):
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "WANDB_SWEEP_ID": "s", "WANDB_RUN_ID": f"r{number}"}
+        processes.append(subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL))
+    assert [process.wait(300) for process in processes] == [0, 0]
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["tiny_r1", "tiny_r2"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["estimator", "demixer"])
+def test_networks_of_a_server_have_folders_of_their_own(name, monkeypatch) -> None:
+    monkeypatch.chdir(ROOT)
+    places = []
+    for number in (1, 2):
+        monkeypatch.setenv("WANDB_RUN_ID", f"r{number}")
+        trainer = resolve_sweep(read(*parse([f"configs/sweeps/{name}.yaml"])))["trainer"]
+        places.append((trainer["default_root_dir"], trainer["callbacks"][0]["init_args"]["dirpath"]))
+    assert places == [(f"results/{name}_r{k}", f"results/{name}_r{k}/checkpoints") for k in (1, 2)]
