@@ -141,6 +141,15 @@ class StemData(L.LightningDataModule):
         for target, name in enumerate(targets):
             if not any(song.is_heard(target) for songs in self.training_songs for song in songs):
                 raise ValueError(f"path: no song to train on has {name}. HINT: see `stems:` of song.yaml")
+        if self.validation_songs and not any(
+            song.is_heard(row, *_middle(song, self.validation_seconds))
+            for song in self.validation_songs
+            for row in range(len(targets))
+        ):
+            raise ValueError(
+                f"left_out: a song in whose middle {self.validation_seconds:g} s a target sounds is needed, "
+                f"got {', '.join(song.name for song in self.validation_songs)}"
+            )
         self._say(targets)
 
     def _read(self, folder: Path, targets: Sequence[str], sample_rate: int) -> StemSong:
@@ -157,7 +166,8 @@ class StemData(L.LightningDataModule):
         minutes = sum(song.num_samples / song.sample_rate for song in songs) / 60
         heard = ", ".join(f"{name} in {sum(song.is_heard(i) for song in songs)}" for i, name in enumerate(targets))
         rank_zero_info(f"Trained on: {len(songs)} songs, {minutes:.1f} minutes; {heard}.")
-        rank_zero_info(f"Left out: {', '.join(song.name for song in self.validation_songs) or 'none'}.")
+        none = "none, so that nothing is validated on and no checkpoint is the best"
+        rank_zero_info(f"Left out: {', '.join(song.name for song in self.validation_songs) or none}.")
 
     # Chunks.
 
@@ -293,7 +303,12 @@ class _Excerpts(Dataset[Excerpt]):
 
 def read_excerpt(song: StemSong, seconds: float = math.inf) -> Excerpt:
     """Reads an excerpt from the middle of a song, or all of it."""
-    length = min(song.num_samples, max(1, round(min(seconds, 1e9) * song.sample_rate)))
-    start = (song.num_samples - length) // 2
+    start, length = _middle(song, seconds)
     stems = torch.stack([song.read(row, start, length) for row in range(len(song.sources))])
     return Excerpt(song.name, stems[:-1], stems.sum(0))
+
+
+def _middle(song: StemSong, seconds: float) -> tuple[int, int]:
+    """The first sample and the length of an excerpt from the middle of a song."""
+    length = min(song.num_samples, max(1, round(min(seconds, 1e9) * song.sample_rate)))
+    return (song.num_samples - length) // 2, length

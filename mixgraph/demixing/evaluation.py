@@ -74,6 +74,10 @@ def evaluate_songs(
     """
     if museval and find_spec("museval") is None:
         raise ModuleNotFoundError("museval: is not installed. HINT: pip install 'mixgraph[museval]'", name="museval")
+    songs = list(songs)
+    for song in songs:  # before any of them takes its time
+        if not any(song.is_heard(row) for row in range(len(module.targets))):
+            raise ValueError(f"{song.folder}: stems of {', '.join(module.targets)} are needed, got none with sound")
     for song in songs:
         stems = torch.stack([song.read(row, 0, song.num_samples) for row in range(len(song.sources))])
         targets, mix = stems[:-1], stems.sum(0)
@@ -180,7 +184,7 @@ def table(report: dict[str, Any]) -> list[str]:
     count = len(report["silent"])
     lines.append(f"Silent and skipped: {count}{': ' if count else ''}{', '.join(report['silent'])}")
     rows = [
-        [song["song"], target, _shown(song["loudness_lu"][target]), _shown(song["leakage_db"][target])]
+        [song["song"], target, _loudness(song, target), _shown(song["leakage_db"][target])]
         for song in report["songs"]
         for target in report["targets"]
     ]
@@ -199,6 +203,12 @@ def table(report: dict[str, Any]) -> list[str]:
 
 def _shown(value: float | None) -> str:
     return "silent" if value is None else f"{value:.2f}"
+
+
+def _loudness(song: dict[str, Any], target: str) -> str:
+    difference = song["loudness_lu"][target]
+    is_heard = song["sdr_db"][DEMIXER][target] is not None
+    return "unknown" if difference is None and is_heard else _shown(difference)  # of a song shorter than a block
 
 
 def _aligned(header: list[str], rows: list[list[str]]) -> list[str]:

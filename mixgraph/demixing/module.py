@@ -368,11 +368,22 @@ def load_demixer(path: str | Path, performance: Performance | None = None) -> De
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: the file is damaged or holds no checkpoint of a `Demixer`.
+        ValueError: the file is damaged, holds no checkpoint of a `Demixer`, or weights that are not finite.
     """
     checkpoint = read_checkpoint(path)
-    module = make_demixer(_saved(checkpoint), performance)
-    module.load_state_dict(checkpoint["state_dict"])
+    try:
+        module = make_demixer(_saved(checkpoint), performance)
+        module.load_state_dict(checkpoint["state_dict"])
+    except (RuntimeError, KeyError, TypeError) as error:  # other names or shapes, a setting that is not known here
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{path}: the checkpoint's weights or settings are none of a demixer here: {reason}"
+        ) from error
+    for name, value in module.state_dict().items():
+        if not bool(value.isfinite().all()):
+            raise ValueError(
+                f"{path}: finite weights are needed, got NaN or infinity in {name}. HINT: an earlier checkpoint"
+            )
     return module.eval()
 
 

@@ -25,6 +25,7 @@ from mixgraph.demixing.channels import (
     KeptChannels,
     channel_gates,
     choose_channels,
+    count_parameters,
     group_widths,
     keep_channels,
 )
@@ -103,7 +104,7 @@ class ChannelPruning:
         about: what the demixer and the batches come from, as JSON takes it; a run goes on only where it is equal.
 
     Raises:
-        ValueError: a demixer with another network than ours.
+        ValueError: a demixer with another network than ours, or a share that cannot be reached.
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class ChannelPruning:
         num_blocks = len(self.network.layout.blocks)
         widths = group_widths(self.network.settings, num_blocks)
         self._least = {name: max(1, math.floor(width * settings.share / 2)) for name, width in widths.items()}
+        self._refuse_too_small()
         self.step = 0
         self._shares = settings.shares()
         self._gates = _zeros(self.network)
@@ -143,6 +145,14 @@ class ChannelPruning:
     def num_parameters(self) -> int:
         """The parameters of the network as it is now."""
         return sum(parameter.numel() for parameter in self.network.parameters())
+
+    def _refuse_too_small(self) -> None:
+        """Refuses a share that no pruning can reach, before any time is spent on it."""
+        network, most = self.network, math.floor(self.settings.share * self.parameters_before)
+        kernel, num_targets = network.settings.band_kernel, len(self.demixer.targets)
+        least = count_parameters(self._least, network.layout, num_targets, self.demixer.channels, kernel)
+        if self.settings.share < 1 and least > most:
+            raise ValueError(f"share: at least {least} parameters stay, got {most} at most. HINT: a larger share")
 
     def advance(self) -> float | None:
         """Prunes, if it is time, and trains a step; returns the step's loss, None where all steps are done.

@@ -243,6 +243,9 @@ def test_what_cannot_be_pruned_says_why(tmp_path: Path) -> None:
     published = demixer(architecture="published", published=PublishedSettings(2, 2))
     with pytest.raises(ValueError, match="channels of our network can be pruned, got the published one"):
         ChannelPruning(published, PruningSettings(), batch)
+    for strategy in ("once", "in_turns", "while_training"):
+        with pytest.raises(ValueError, match=r"share: at least \d+ parameters stay, got \d+ at most"):
+            ChannelPruning(demixer(), PruningSettings(0.05, strategy), batch)  # before its first step
     with pytest.raises(ValueError, match="inner_widths: those of 3 layers, got 1"):
         NetworkSettings(inner_widths=((2, 2),))
     with pytest.raises(ValueError, match=r"target_widths: those of \d blocks, got 1"):

@@ -113,6 +113,16 @@ def test_checkpoints_hold_settings_as_json_and_load_without_code(tmp_path: Path)
     small(targets=("vocals", "rest"), masks="sigmoid").on_load_checkpoint(checkpoint)
     with pytest.raises(ValueError, match=r"model.targets is \['vocals', 'rest'\], the configuration's is"):
         small().on_load_checkpoint(checkpoint)
+    name = "network.decoders.0.answer.bias"
+    weights = checkpoint["state_dict"]
+    for changed, message in (
+        ({key: value for key, value in weights.items() if key != name}, f"none of a demixer here: .*Missing.*{name}"),
+        ({**weights, name: weights[name][1:]}, f"none of a demixer here: .*size mismatch for {name}"),
+        ({**weights, name: weights[name] * float("nan")}, f"finite weights are needed, got NaN or infinity in {name}"),
+    ):
+        torch.save({**checkpoint, "state_dict": changed}, tmp_path / "other.ckpt")
+        with pytest.raises(ValueError, match=message):
+            load_demixer(tmp_path / "other.ckpt")
     del checkpoint[CHECKPOINT_KEY]
     torch.save(checkpoint, tmp_path / "other.ckpt")
     with pytest.raises(ValueError, match="was not made by a Demixer"):

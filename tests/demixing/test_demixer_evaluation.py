@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -129,3 +130,16 @@ def test_songs_without_any_target_are_refused(tmp_path: Path, stem_root: Path) -
     song = read_stem_song(stem_root / "test" / "unseen", module.targets, RATE, tmp_path)
     with pytest.raises(ValueError, match="stems of piano, organ are needed, got none with sound"):
         list(evaluate_songs(module, [song]))
+    heard = replace(song, power=torch.ones_like(song.power))
+    with pytest.raises(ValueError, match="got none with sound"):  # before the song in front of it is separated
+        next(evaluate_songs(module, [heard, song]))
+
+
+def test_a_loudness_that_cannot_be_measured_is_not_called_silence(tmp_path: Path) -> None:
+    module = Demixer(TARGETS, TRANSFORM, network=NetworkSettings(4, 2, 1, exchange=2)).eval()
+    song = read_stem_song(make_stems(tmp_path / "short", 3, seconds=0.3), TARGETS, RATE, tmp_path / "cache")
+    report = summary(TARGETS, list(evaluate_songs(module, [song], ceilings=False)))
+    text = "\n".join(table(report))
+    assert report["silent"] == []
+    assert text.count("unknown") == len(TARGETS)
+    assert "vocals  silent" not in text

@@ -4,7 +4,9 @@ import sys
 from pathlib import Path
 
 import lightning as L
+import numpy as np
 import pytest
+import soundfile
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
@@ -144,6 +146,13 @@ def test_wrong_data_is_refused(data, stem_root: Path, tmp_path: Path) -> None:
         data(left_out=["song9"]).prepare(TARGETS, RATE)
     with pytest.raises(ValueError, match="no song is left to train on"):
         data(left_out=["song0", "song1", "song2"]).prepare(TARGETS, RATE)
+    quiet = make_stems(tmp_path / "more" / "quiet", 3, mixture=False)
+    for target in TARGETS:
+        soundfile.write(quiet / f"{target}.wav", np.zeros((RATE, 2)), RATE)
+    roots = [str(stem_root), str(quiet.parent)]
+    with pytest.raises(ValueError, match="left_out: a song in whose middle 30 s a target sounds is needed, got quiet"):
+        data(path=roots, left_out=["quiet"]).prepare(TARGETS, RATE)
+    data(path=roots, left_out=["quiet", "song1"]).prepare(TARGETS, RATE)
     with pytest.raises(ValueError, match="no song to train on has piano"):
         data().prepare(("piano", "other"), RATE)
     with pytest.raises(ValueError, match="weights: one for each of 1 folders"):
