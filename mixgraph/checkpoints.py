@@ -86,7 +86,9 @@ def check_checkpoint(path: str | Path | None) -> None:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is damaged or holds more than data, see `read_checkpoint`.
+        ValueError: the file is damaged or holds more than data, see `read_checkpoint`, or is not of a training.
     """
-    if path is not None and (os.sep in str(path) or "." in str(path)) and "://" not in str(path):
-        read_checkpoint(path)
+    if path is None or not (os.sep in str(path) or "." in str(path)) or "://" in str(path):
+        return
+    if "pytorch-lightning_version" not in read_checkpoint(path):
+        raise ValueError(f"{path}: holds weights and no state of a training, so that none goes on from it. {_HINT}")

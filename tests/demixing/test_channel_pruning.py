@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mixgraph import __main__ as entry
+from mixgraph.checkpoints import check_checkpoint
 from mixgraph.demixing import (
     ChannelPruning,
     Demixer,
@@ -251,6 +252,8 @@ def test_what_cannot_be_pruned_says_why(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"target_widths: those of \d blocks, got 1"):
         demixer(network=NetworkSettings(8, 4, 2, exchange=6, target_widths=(2,)))
     save_demixer(demixer(), tmp_path / "demixer.ckpt")
+    with pytest.raises(ValueError, match="holds weights and no state of a training"):
+        check_checkpoint(tmp_path / "demixer.ckpt")  # of `fit --ckpt_path`
     with pytest.raises(ValueError, match="the state of a pruning is needed"):
         ChannelPruning(demixer(), PruningSettings(), batch).resume(tmp_path / "demixer.ckpt")
 
