@@ -129,9 +129,12 @@ def search(
         hashes.save()
         _keep_settings(out, options, overrides, songs)
         threads = num_threads(options, first)
+        sees_out = not options.ray or options.shared  # other machines cannot read a kept console here
         for stage in _stages(variants):
             searches = [
-                found for variant in stage for found in _searches(out, variant, songs.sources, settings[variant.name])
+                found
+                for variant in stage
+                for found in _searches(out, variant, songs.sources, settings[variant.name], sees_out)
             ]
             run_searches(searches, lambda: make_workers(options, first, threads, lock), threads, console)
     return _read(out, variants, songs, settings)
@@ -188,12 +191,14 @@ def _stages(variants: Sequence[Variant]) -> list[list[Variant]]:
     return [stage for stage in stages if stage]
 
 
-def _searches(out: Path, variant: Variant, songs: Sequence[SongSource], settings: dict[str, Any]) -> list[Search]:
+def _searches(
+    out: Path, variant: Variant, songs: Sequence[SongSource], settings: dict[str, Any], sees_out: bool
+) -> list[Search]:
     folder = _folder(out, variant.name)
     folder.sweep()
     searches = []
     for job in make_jobs(songs, variant.runs, settings):
-        kept = _folder(out, variant.begins_from).result(job) / CONSOLE if variant.begins_from else None
+        kept = _folder(out, variant.begins_from).result(job) / CONSOLE if variant.begins_from and sees_out else None
         checkpoint = str(kept) if kept is not None and kept.is_file() else ""
         searches.append(Search(folder, job, checkpoint, f"{variant.name}: "))
     return searches
