@@ -234,6 +234,79 @@ def test_a_search_that_learns_nothing_is_stopped(tiny_song, tmp_path) -> None:
     assert "stopped after 1" in (tmp_path / "out" / "trials.md").read_text()
 
 
+NETWORK = """
+import time
+
+import lightning as L
+import torch
+
+
+class Line(L.LightningModule):
+    def __init__(self, slope: float = 1.0) -> None:
+        super().__init__()
+        self.slope, self.weight = slope, torch.nn.Parameter(torch.zeros(1))
+
+    def training_step(self, batch, index):
+        return ((self.weight - self.slope) ** 2).sum()
+
+    def validation_step(self, batch, index):
+        time.sleep(0.3)
+        self.log("validation/loss", ((self.weight - 1.0) ** 2).sum())
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.4)
+
+
+class Nothing(L.LightningDataModule):
+    def train_dataloader(self):
+        return torch.utils.data.DataLoader(torch.zeros(1, 1))
+
+    val_dataloader = train_dataloader
+"""
+
+
+@pytest.mark.long
+def test_a_killed_sweep_of_networks_goes_on_from_the_last_epoch(tmp_path, monkeypatch) -> None:
+    (tmp_path / "my_line.py").write_text(NETWORK)
+    monkeypatch.chdir(tmp_path)
+    keep = {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint"}
+    keep["init_args"] = {"dirpath": "meet", "filename": "best", "monitor": "validation/loss"}
+    trainer = {"max_epochs": 8, "accelerator": "cpu", "callbacks": [keep], "enable_progress_bar": False}
+    config = {"model": {"class_path": "my_line.Line"}, "data": {"class_path": "my_line.Nothing"}, "trainer": trainer}
+    (tmp_path / "line.yaml").write_text(yaml.safe_dump(config))
+    path = tmp_path / "sweep.yaml"
+    content = {
+        "program": "mixgraph",
+        "method": "grid",
+        "metric": {"name": "validation/loss", "goal": "minimize"},
+        "parameters": {"model.slope": {"values": [0.5, 1.0]}},
+        "command": ["${program}", "fit", "--config", "line.yaml", "${args}"],
+    }
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    words = [sys.executable, "-m", "mixgraph", "sweep", str(path), "--offline", "--out", "out", "--threads", "1"]
+    words += ["--import", "my_line"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    work = tmp_path / "out" / "work" / "trial_001" / "training"
+    kill_when(process, (work / "checkpoints" / "going_on.ckpt").exists)
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 trials: 1 ended before, 1 to run." in done.stdout
+    result = tmp_path / "out" / "trials" / "trial_001"
+    assert sorted(path.name for path in (result / "log").iterdir()) == ["version_0", "version_1"]
+    assert os.listdir(result / "checkpoints") == ["best.ckpt"]
+    assert not (tmp_path / "meet").exists()
+    trials = {
+        trial["values"]["model.slope"]: trial
+        for trial in json.loads((tmp_path / "out" / "trials.json").read_text())["trials"]
+    }
+    # Each step leaves a fifth of the distance; 0.5 stops at a distance of 0.5 from 1.
+    assert trials[1.0]["value"] == pytest.approx(0.2**16, abs=1e-6)
+    assert trials[0.5]["value"] == pytest.approx(0.25, abs=1e-3)
+
+
 def test_what_the_server_gets_has_the_song_and_the_options(tiny_song, tmp_path) -> None:
     path = write(tmp_path, tiny_song)
     options, overrides = parse([str(path), "--song", "another", "--", "--pruning.rounds=1"])
