@@ -8,11 +8,14 @@ import os
 import pickle
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from mixgraph.system.files import parse_json
 
 _SEAL = b"mixgraph sha256 "
 _SEAL_BYTES = len(_SEAL) + 64
@@ -78,7 +81,28 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path}: is no checkpoint ({str(error).splitlines()[0]}). {_HINT}") from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise ValueError(f"{path}: is no checkpoint (state_dict is missing). {_HINT}")
+    for key in _KINDS.keys() & checkpoint.keys():
+        try:
+            settings = parse_json(checkpoint[key])
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path}: the checkpoint is damaged ({key}: {error}). {_HINT}") from error
+        if not isinstance(settings, dict):
+            raise ValueError(f"{path}: the checkpoint is damaged ({key}: no JSON object). {_HINT}")
     return checkpoint
+
+
+@contextmanager
+def telling_damage(path: str | Path) -> Iterator[None]:
+    """Says that a checkpoint is damaged where what is made of it fails for the values that it holds.
+
+    Raises:
+        ValueError: in place of an error of another type.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise ValueError(f"{path}: the checkpoint is damaged, or of another version ({reason}). {_HINT}") from error
 
 
 def check_checkpoint(path: str | Path | None) -> None:

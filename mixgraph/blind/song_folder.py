@@ -9,7 +9,6 @@ normalised_stems/my_song/
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +35,7 @@ from mixgraph.songs.group_targets import NOT_STEMS
 from mixgraph.songs.load import describe_absurd
 from mixgraph.songs.loudness import level_for
 from mixgraph.songs.read_like import read_like
-from mixgraph.system.files import json_text, write_atomically
+from mixgraph.system.files import json_text, parse_json, write_atomically
 
 RECORD = "blind.json"
 SHIPPED_REFERENCE, NO_REFERENCE = "shipped", "none"
@@ -173,8 +172,8 @@ def _earlier(out: Path, made_of: Mapping[str, Any]) -> BlindSong | None:
     if not record.is_file():
         return None
     try:
-        content = json.loads(record.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError):
+        content = parse_json(record.read_text(encoding="utf-8"))
+    except ValueError:
         return None
     if not isinstance(content, dict) or content.get("format") != _FORMAT or content.get("made_of") != made_of:
         return None

@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mixgraph.system.files import parse_json
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -296,8 +298,8 @@ class _Trials:
         text = path.read_text(encoding="utf-8")
         whole = text[: text.rfind("\n") + 1]  # a line that was cut short is tried again
         try:
-            lines = [json.loads(line) for line in whole.splitlines()]
-        except json.JSONDecodeError as error:
+            lines = [parse_json(line) for line in whole.splitlines()]
+        except ValueError as error:
             raise ValueError(f"{path}: JSON lines of find-transform are needed, got {error}") from error
         if not lines or not isinstance(lines[0], dict) or lines[0].keys() != header.keys():
             raise ValueError(f"{path}: a file of find-transform is needed. HINT: choose another --out")

@@ -16,6 +16,7 @@ from mixgraph.cli.commands import PROGRAM
 from mixgraph.cli.config_paths import read_saved_config
 from mixgraph.cli.parser_messages import briefly
 from mixgraph.cli.trust import restrict_configurations
+from mixgraph.songs.text_files import check_extent
 
 
 class OptionParser(LightningArgumentParser):
@@ -33,6 +34,8 @@ class OptionParser(LightningArgumentParser):
         sys.exit(2)
 
     def parse_path(self, path: str | os.PathLike, *args: Any, **kwargs: Any) -> Any:
+        if Path(path).is_file():
+            check_extent(Path(path))
         config = read_saved_config(Path(path))
         if config is None:
             return super().parse_path(path, *args, **kwargs)

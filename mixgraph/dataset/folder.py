@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +11,7 @@ from mixgraph.dataset.files import read_lines, write_lines
 from mixgraph.dataset.jobs import Job, why_redo
 from mixgraph.dataset.reasons import readable
 from mixgraph.results import RESULT, Place
-from mixgraph.system.files import is_temporary
+from mixgraph.system.files import is_temporary, parse_json
 
 RECORD, SONGS = "job.json", "songs.jsonl"
 
@@ -49,7 +48,7 @@ class BuildFolder:
         record = self.result(job) / RECORD
         if record.is_file():
             try:
-                saved = json.loads(record.read_text(encoding="utf-8"))
+                saved = parse_json(record.read_text(encoding="utf-8"))
             except ValueError:
                 saved = None
             return why_redo(saved, job.record()) if isinstance(saved, dict) else f"{RECORD} is damaged"

@@ -6,7 +6,6 @@ A folder of stems holds a float32 WAV file for every target, of the mix's own sa
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -25,7 +24,7 @@ from mixgraph.results.publish import FolderKind, Place, publish_folder
 from mixgraph.songs.decode import file_rate, stream
 from mixgraph.songs.stretches import resample_pieces
 from mixgraph.songs.wav_writer import WavWriter
-from mixgraph.system.files import json_text, write_atomically
+from mixgraph.system.files import json_text, parse_json, write_atomically
 
 SECONDS = 4.0
 """Length of a stretch; the default network takes some 350 MB for it."""
@@ -39,9 +38,9 @@ def _foreign(entries: Sequence[Path]) -> list[Path]:
     if record is None:
         return list(entries)
     try:
-        content = json.loads(record.read_text(encoding="utf-8", errors="replace"))
+        content = parse_json(record.read_text(encoding="utf-8", errors="replace"))
         ours = {RECORD, *content["files"]} if content["format"] == MARK else set()
-    except (json.JSONDecodeError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         ours = set()
     return [path for path in entries if path.name not in ours or path.is_dir()]
 

@@ -164,7 +164,7 @@ def read_changes(path: Path) -> Changes:
         raise FileNotFoundError(f"{path}: a file of changes (JSON) that a result's page saved is needed")
     try:
         record = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: JSON is needed ({error})") from error
     return changes_from_dict(record, str(path))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from mixgraph.graph.io import (
 )
 from mixgraph.graph.types import MixGraph
 from mixgraph.graph.values import GraphValues
+from mixgraph.names import shown_value
 from mixgraph.processors import Processors, make_processors
 from mixgraph.processors.base import check_rate
 from mixgraph.render import BLOCK, render, render_song
@@ -40,7 +40,7 @@ from mixgraph.results.metrics import (
 )
 from mixgraph.results.publish import FolderKind, Place, publish_folder
 from mixgraph.songs.track_files import TrackOrigin
-from mixgraph.system.files import json_lines, write_atomically
+from mixgraph.system.files import json_lines, parse_json, write_atomically
 
 _FILES = ("graph.json", "parameters.safetensors", METRICS)
 _SAVED = FolderKind(
@@ -121,9 +121,11 @@ class FoundGraph:
         """
         path = self._file(TIMINGS)
         try:
-            timings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            timings: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{path}: a JSON object is needed ({error})") from error
+        if not isinstance(timings, dict):
+            raise ValueError(f"{path}: a JSON object is needed, got {shown_value(timings)}")
         return timings
 
     def config(self) -> dict[str, Any]:
@@ -136,8 +138,10 @@ class FoundGraph:
         path = self._file(CONFIG)
         try:
             settings: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (ValueError, yaml.YAMLError) as error:
+        except (ValueError, yaml.YAMLError, RecursionError) as error:
             raise ValueError(f"{path}: YAML is needed ({error})") from error
+        if not isinstance(settings, dict):
+            raise ValueError(f"{path}: a YAML mapping is needed, got {shown_value(settings)}")
         return settings
 
     def _file(self, name: str) -> Path:

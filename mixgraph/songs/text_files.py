@@ -84,6 +84,20 @@ def read_yaml(path: Path) -> Any:
         raise ValueError(f"{path}: readable YAML expected, got {error}") from error
 
 
+def check_extent(path: Path) -> None:
+    """Checks that a YAML file has no more values than allowed; what else is wrong with it, its reader tells.
+
+    Raises:
+        ValueError: it passes MAX_BYTES, MAX_VALUES or MAX_DEPTH, or is not UTF-8.
+    """
+    try:
+        yaml.compose(_text(path), Loader=_TextLoader)
+    except yaml.YAMLError:
+        return
+    except ValueError as error:
+        raise ValueError(f"{path}: readable YAML expected, got {error}") from error
+
+
 def read_json(path: Path) -> Any:
     """Reads a JSON file.
 

@@ -99,9 +99,21 @@ def json_text(value: Any, indent: int | None = None, separators: tuple[str, str]
     return json.dumps(plain_json(value), indent=indent, separators=separators, ensure_ascii=False, allow_nan=False)
 
 
+def parse_json(text: str | bytes) -> Any:
+    """Reads a JSON text, as `json.loads` does.
+
+    Raises:
+        ValueError: it is not JSON, or its values are nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("values nested too deeply") from error
+
+
 def json_lines(text: str) -> list[Any]:
     """Reads a text of JSON lines. A line ends at `\\n` alone: within JSON, U+2028 is a letter like others."""
-    return [json.loads(line) for line in text.split("\n") if line]
+    return [parse_json(line) for line in text.split("\n") if line]
 
 
 def plain_json(value: Any) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mixgraph.system.files import naming
+from mixgraph.system.files import naming, parse_json
 
 _POLL_SECONDS = 0.05
 _SETTLE_SECONDS = 0.5  # within which the holder of a lock has written who it is
@@ -91,7 +91,7 @@ def _write_holder(descriptor: int) -> None:
 def _read(descriptor: int) -> dict[str, str] | None:
     """Reads the holder's name from a lock file; None where the file is empty or not of this package."""
     try:
-        record = json.loads(os.pread(descriptor, 1000, 0))
+        record = parse_json(os.pread(descriptor, 1000, 0))
     except ValueError:
         return None
     return record if isinstance(record, dict) and set(record) == {"pid", "host", "started"} else None

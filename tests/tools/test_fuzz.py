@@ -1,0 +1,37 @@
+"""Hostile files for every reader, and what a finding looks like."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tools.fuzz import Target, Watch, example, findings, main
+
+
+def test_every_reader_takes_or_refuses_hostile_files(capsys) -> None:
+    assert main(["--examples", "8"]) == 0, capsys.readouterr().out
+
+
+@pytest.mark.long
+def test_every_reader_takes_or_refuses_many_hostile_files(capsys) -> None:
+    assert main(["--examples", "120", "--seed", "1"]) == 0, capsys.readouterr().out
+
+
+def test_what_a_reader_must_not_do_is_found(tmp_path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file.json").write_text(json.dumps({"a": [1, 2], "b": {"c": "d"}}))
+    escaped = tmp_path / "escaped"
+
+    def read(copy: Path) -> None:
+        data = (copy / "file.json").read_bytes()
+        if b'"a"' not in data:
+            escaped.write_text("x")
+        if b'"c"' not in data:
+            raise KeyError("c")
+        json.loads(data)
+
+    target = Target("a reader", tmp_path / "folder", "file.json", read, "json")
+    assert example(target, 3, 5) == example(target, 3, 5) != example(target, 3, 6)
+    told = list(findings(target, 200, 0, Watch()))
+    assert any("KeyError: 'c'" in text for text in told)
+    assert any(f"writes {escaped}" in text for text in told)
