@@ -25,6 +25,7 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -134,7 +135,9 @@ def run(folder: Path, words: list[str], kill: Kill | None = None, written: Path 
         The exit code, negative for the signal that ended the process, and what was printed.
     """
     printed = folder / "printed.txt"
-    process = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which compute nothing when this is called
+        process = os.fork()
     if not process:
         _become(folder, words, kill, printed, written)
     started = time.monotonic()

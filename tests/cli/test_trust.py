@@ -84,6 +84,14 @@ def test_no_configuration_names_a_class_of_its_own(name, marker, monkeypatch, ca
     assert not marker.exists()
 
 
+def test_aliases_of_aliases_do_not_fill_the_memory(marker, capsys) -> None:
+    levels = "abcdefghij"
+    lines = [f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip(levels, levels[1:], strict=False)]
+    Path("config.yaml").write_text("\n".join(["a: &a [x]", *lines, "relative_to: this_file"]))
+    with pytest.raises((SystemExit, ValueError), match="more than 10000 values, with every alias written out"):
+        run(prepare(["fit", "song", "--config", "config.yaml"]))
+
+
 def command(*words: str, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
     line = [sys.executable, *python, "-m", "mixgraph", *words]
     return subprocess.run(line, capture_output=True, text=True, check=False)

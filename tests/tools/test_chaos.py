@@ -1,0 +1,32 @@
+"""Searches that are killed, really, and gone on with."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.long
+def test_killed_searches_end_with_the_same_bytes(tmp_path) -> None:
+    words = ["--out", str(tmp_path / "chaos.json"), "--writes=3", "--moments=2", "--signals=1"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    line = [sys.executable, "-m", "tools.chaos", *words]
+    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads((tmp_path / "chaos.json").read_text())
+    searches = {kind["kind"]: kind["searches"] for kind in figures["kinds"]}
+    assert searches == {
+        "none": 1,
+        "SIGKILL before a write": 3,
+        "SIGKILL after a write": 3,
+        "SIGKILL at a moment": 2,
+        "SIGTERM at a moment": 1,
+        "SIGINT twice at a moment": 1,
+    }
+    killed = [kind for kind in figures["kinds"] if "write" in kind["kind"]]
+    assert all(kind["kills"] >= kind["searches"] for kind in killed)  # each was killed once, and some twice
