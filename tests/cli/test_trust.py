@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,7 @@ def test_no_configuration_names_a_class_of_its_own(name, marker, monkeypatch, ca
 
 def test_aliases_of_aliases_do_not_fill_the_memory(marker, capsys) -> None:
     levels = "abcdefghij"
-    lines = [f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip(levels, levels[1:], strict=False)]
+    lines = [f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in pairwise(levels)]
     Path("config.yaml").write_text("\n".join(["a: &a [x]", *lines, "relative_to: this_file"]))
     with pytest.raises((SystemExit, ValueError), match="more than 10000 values, with every alias written out"):
         run(prepare(["fit", "song", "--config", "config.yaml"]))
