@@ -54,8 +54,9 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
 def process(*arguments: str, **options) -> subprocess.Popen:
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | options.pop("environment", {})
     command = [sys.executable, "-m", "mixgraph", *map(str, arguments)]
+    options = {"cwd": ROOT} | options
     return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
     )
 
 
@@ -188,9 +189,10 @@ def test_no_path_date_or_host_in_the_result(result, tiny_song) -> None:
 
 @pytest.mark.long
 def test_same_seed_same_result(result, tiny_song, tmp_path) -> None:
-    """In another process, with another hash seed and another number of loader workers' worth of order."""
+    """In another process and working folder, with another hash seed, locale and time zone."""
     again = tmp_path / "again"
-    child = process("fit", *settings(tiny_song, again), environment={"PYTHONHASHSEED": "77"})
+    elsewhere = {"PYTHONHASHSEED": "77", "LC_ALL": "C", "TZ": "Asia/Tokyo"}
+    child = process("fit", *settings(tiny_song, again), environment=elsewhere, cwd=tmp_path)
     output = child.communicate()[0]
     assert child.returncode == 0, output
     for name in ("graph.json", "parameters.safetensors", "trace.jsonl", "graph.svg", "mix_found.flac", "log.csv"):
