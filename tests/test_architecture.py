@@ -27,7 +27,7 @@ ALLOWED = {
     "report": {"dsp", "processors", "graph", "songs", "system", "names"},
     "search": {"dsp", "processors", "graph", "render", "losses", "pruning", "songs", "checkpoints", "names"},
     "results": {"processors", "graph", "render", "losses", "pruning", "songs", "report", "system", "names"},
-    "sweeps": {"report", "results", "system", "names"},
+    "sweeps": {"songs", "report", "results", "system", "names"},
     "page": {
         "dsp",
         "processors",

@@ -15,7 +15,7 @@ from mixgraph.results import FolderKind, Place
 from mixgraph.sweeps.figures import read_figures
 from mixgraph.sweeps.space import Values
 from mixgraph.sweeps.sweep_file import Metric
-from mixgraph.system.files import is_temporary, json_lines, json_text, write_atomically
+from mixgraph.system.files import is_temporary, json_lines, json_text, parse_json, write_atomically
 
 RECORD = "job.json"
 """The file of a trial that says what it is of and how it ended, written last."""
@@ -112,7 +112,7 @@ class SweepFolder:
         path = self.root / _SWEEP
         if path.is_file():
             try:
-                saved = json.loads(path.read_text(encoding="utf-8"))
+                saved = parse_json(path.read_text(encoding="utf-8"))
             except ValueError as error:
                 raise ValueError(f"{path}: is damaged ({error}). HINT: another --out") from error
             return dict(saved)
@@ -133,7 +133,7 @@ class SweepFolder:
         folder = self.result(job)
         if not (folder / RECORD).is_file():
             return None
-        saved = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        saved = parse_json((folder / RECORD).read_text(encoding="utf-8"))
         wanted = json.loads(json_text(job.record(self.digest)))
         different = [name for name, value in wanted.items() if saved.get(name) != value]
         if different:

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from mixgraph.songs.text_files import check_extent
+
 
 @dataclass(frozen=True)
 class Located:
@@ -65,6 +67,7 @@ def read_located(path: Path, problems: Problems) -> Located:
         FileNotFoundError: there is no such file.
         ValueError: it is no YAML, or is empty.
     """
+    check_extent(path)
     text = path.read_text(encoding="utf-8")
     loader = yaml.SafeLoader(text)
     try:
