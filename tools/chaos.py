@@ -270,7 +270,7 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name).resolve()
         make_song(scratch / "song")
-        whole, tallies = Tally("none"), {}
+        whole, tallies = Tally("none"), dict[str, Tally]()
         seconds, made = _reference(scratch)
         reference = digest(scratch / "search")
         attempt(scratch, [], reference, whole)

@@ -39,7 +39,7 @@ SECONDS, GROWTH_GB = 20.0, 1.0
 _REFUSALS = (ValueError, OSError)
 _FORBIDDEN = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "pickle.find_class", "socket.")
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-_ODD = (
+_ODD: tuple[Any, ...] = (
     *(
         None,
         True,
