@@ -8,8 +8,7 @@ import os
 import pickle
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,20 +88,6 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         if not isinstance(settings, dict):
             raise ValueError(f"{path}: the checkpoint is damaged ({key}: no JSON object). {_HINT}")
     return checkpoint
-
-
-@contextmanager
-def telling_damage(path: str | Path) -> Iterator[None]:
-    """Says that a checkpoint is damaged where what is made of it fails for the values that it holds.
-
-    Raises:
-        ValueError: in place of an error of another type.
-    """
-    try:
-        yield
-    except (KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise ValueError(f"{path}: the checkpoint is damaged, or of another version ({reason}). {_HINT}") from error
 
 
 def check_checkpoint(path: str | Path | None) -> None:

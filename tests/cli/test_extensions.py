@@ -159,6 +159,7 @@ def test_the_result_is_rendered_and_the_search_resumed_with_the_module(extension
     done = run(extension, "render", "found", "--import=my_extension", f"--tracks={tiny_song}", "--out=again.wav")
     assert done.returncode == 0, done.stderr
     plugins = install(extension / "installed", "my-extension", "my_extension")
+    (plugins / "my_extension.py").write_text(MODULE)
     config = extension / "found" / "config.yaml"
     words = ["fit", f"--config={config}", "--ckpt_path=kept/step=2.ckpt", "--result.path=resumed"]
     done = run(extension, *words, plugins=plugins)
