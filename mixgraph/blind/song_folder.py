@@ -211,7 +211,9 @@ def _write(work: _Work, folder: Path) -> list[str]:
         notes += more
         stem_sum += audio
         if is_silent(audio, rate):
-            notes.append(f"{stem.path.name}: silent, so it is left out")
+            cancels = any(not is_silent(channel[None], rate) for channel in audio)
+            why = "its channels cancel each other in the centre" if cancels else "silent"
+            notes.append(f"{stem.path.name}: {why}, so it is left out")
             continue
         row: dict[str, Any] = {"stem": stem.name, "instrument": stem.instrument}
         if work.reference is not None:

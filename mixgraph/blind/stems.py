@@ -14,7 +14,7 @@ from mixgraph.names import did_you_mean
 from mixgraph.songs.formats import AUDIO_SUFFIXES, is_audio_file
 from mixgraph.songs.group_targets import NOT_STEMS
 from mixgraph.songs.stem_rule import STANDS_FOR
-from mixgraph.songs.subgroup_rule import OTHER, subgroup_of
+from mixgraph.songs.subgroup_rule import OTHER, subgroup_of, words_of
 
 REST = ("instrumental", "accompaniment", "karaoke", "rest", "residual", "music")
 """Names of stems that hold what others leave over, as all that begin with `no_` do; they are `other`."""
@@ -100,13 +100,25 @@ def instrument_of(stem: str, instruments: Sequence[str]) -> str | None:
     ('vocals', 'other')
     >>> instrument_of("piano", ("vocals", "other")), instrument_of("x1", ("vocals", "other"))
     ('other', None)
+
+    Many demixers put the name of the song in front, so that the end of a name decides before the rest of it does:
+
+    >>> instrument_of("1_Bass Line_(Instrumental)", ("vocals", "bass", "other"))
+    'other'
+    >>> instrument_of("song_no_vocals", ("vocals", "other"))
+    'other'
     """
     by_name = {instrument.casefold(): instrument for instrument in instruments}
     name = stem.casefold()
     if name in by_name:
         return by_name[name]
-    if name.startswith(("no_", "no-")) or name in REST:
+    words = words_of(stem)
+    last = words[-1] if words else ""
+    lacks_one = len(words) > 1 and words[-2] == "no" and subgroup_of(last) != OTHER
+    if name.startswith(("no_", "no-")) or lacks_one or last in REST:
         return by_name.get(OTHER)
+    if last in by_name:
+        return by_name[last]
     group = subgroup_of(stem)
     if group == OTHER:
         return None

@@ -112,6 +112,29 @@ def test_what_is_odd_about_stems_is_said_before_the_search(tmp_path: Path) -> No
     assert not (tmp_path / "out" / "tracks" / "vocals.wav").exists()
 
 
+def test_a_stem_whose_channels_cancel_is_not_called_silent(tmp_path: Path) -> None:
+    parts = stems()
+    parts["other"] = torch.stack([parts["other"][0], -parts["other"][0]])
+    song = write_song(tmp_path / "song", parts)
+    notes = make_blind_song(BlindSource(song, song / "stems"), tmp_path / "out", RATE).notes
+    assert "other.wav: its channels cancel each other in the centre, so it is left out" in notes
+
+
+@pytest.mark.parametrize(
+    ("name", "instrument"),
+    [
+        ("1_Bass Line_(Vocals)", "vocals"),
+        ("1_Bass Line_(Instrumental)", "other"),
+        ("song_(No Vocals)", "other"),
+        ("mix_no_drums", "other"),
+        ("mix_other", "other"),
+        ("No Woman_(Drums)", "drums"),
+    ],
+)
+def test_the_end_of_a_name_says_the_instrument_of_a_stem(name: str, instrument: str) -> None:
+    assert instrument_of(name, INSTRUMENTS) == instrument
+
+
 def test_a_difference_from_the_mix_is_told_by_octave_and_a_common_level_is_recognised(tmp_path: Path) -> None:
     parts = stems()
     mix = sum(parts.values())
