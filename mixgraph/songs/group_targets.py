@@ -47,7 +47,7 @@ def with_group_targets(song: Song, folder: Path) -> Song:
     for group in groups:
         target = torch.zeros_like(song.mix)
         for name in sorted(group.stems):
-            audio, more = read_like(stems[name], song.sample_rate, song.num_samples)
+            audio, more = read_like(stems[name], song.sample_rate, song.num_samples, tell_higher_rate=False)
             notes += more
             target += audio
         name = "+".join(sorted(group.stems))

@@ -14,8 +14,12 @@ from mixgraph.songs.load import describe_absurd
 NOTABLE_SECONDS = 0.01
 
 
-def read_like(path: Path, sample_rate: int, num_samples: int) -> tuple[Tensor, list[str]]:
+def read_like(
+    path: Path, sample_rate: int, num_samples: int, tell_higher_rate: bool = True
+) -> tuple[Tensor, list[str]]:
     """Reads a stem at the rate and the length of the mix: (1 or 2, num_samples), and sentences on what was changed.
+
+    Without `tell_higher_rate` nothing is said of a file of a higher rate, as where the mix was resampled itself.
 
     Raises:
         ValueError: it cannot be decoded, or has samples that are no audio.
@@ -24,7 +28,7 @@ def read_like(path: Path, sample_rate: int, num_samples: int) -> tuple[Tensor, l
     if (absurd := describe_absurd(path, audio.samples, audio.sample_rate)) is not None:
         raise ValueError(absurd)
     notes = []
-    if audio.sample_rate != sample_rate:
+    if audio.sample_rate < sample_rate or (tell_higher_rate and audio.sample_rate > sample_rate):
         notes.append(f"{path.name}: resampled from {audio.sample_rate} Hz to {sample_rate} Hz, the rate of the mix")
     samples = resample(audio.samples, audio.sample_rate, sample_rate)
     missing = num_samples - samples.shape[-1]

@@ -142,6 +142,8 @@ def test_stems_go_with_subgroups_as_tracks_go_with_targets(song, tmp_path: Path)
     text = " ".join(warning.text for warning in read.warnings)
     for note in ("subgroup music: has tracks of no stem", "drums.wav: resampled from 4000 Hz", "its end was cut"):
         assert note in text
+    read = with_group_targets(plain, write_stems(tmp_path / "c", "bass", "drums", rate=2 * RATE))
+    assert "resampled" not in " ".join(warning.text for warning in read.warnings)  # as the mix itself is in a search
 
 
 def test_stems_that_are_no_targets_are_refused(song, tmp_path: Path) -> None:
