@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mixgraph.names import did_you_mean
 from mixgraph.songs.formats import AUDIO_SUFFIXES, is_audio_file
-from mixgraph.songs.group_targets import NOT_STEMS
+from mixgraph.songs.group_targets import NOT_STEMS, refuse_two_of_one_name
 from mixgraph.songs.stem_rule import STANDS_FOR
 from mixgraph.songs.subgroup_rule import OTHER, subgroup_of, words_of
 
@@ -70,9 +70,7 @@ def find_stem_files(
             f"got {shown}. HINT: name the folder that holds the stems themselves, such as separated/htdemucs/SONG"
         )
     stems = [path.stem for path in paths]
-    for name in stems:
-        if stems.count(name) > 1:
-            raise ValueError(f"data.stems: {folder}: one file a stem is needed, got several named {name}")
+    refuse_two_of_one_name(paths, f"data.stems: {folder}")
     chosen = _chosen(names or {}, stems, instruments)
     notes = [f"{name}: left out, since it is named like a mix" for name in mixes]
     found, unknown = [], []
@@ -82,13 +80,14 @@ def find_stem_files(
             unknown.append(path.stem)
             continue
         found.append(StemFile(path, instrument))
-        if path.stem not in chosen and instrument == OTHER and subgroup_of(path.stem) != OTHER:
-            notes.append(f"{path.name}: the reference state has no {subgroup_of(path.stem)}; that of {OTHER} is taken")
+        if path.stem not in chosen and path.stem.casefold() != instrument.casefold():
+            notes.append(f"{path.name}: taken for {instrument}, by its name; --data.stem_names tells it otherwise")
     if unknown:
         example = ", ".join(f"{name}: {OTHER if OTHER in instruments else instruments[0]}" for name in unknown)
         raise ValueError(
             f"data.stems: {folder}: names that say an instrument ({', '.join(instruments)}) are needed, got "
-            f'{", ".join(unknown)}. HINT: say which they are, --data.stem_names "{{{example}}}"'
+            f'{", ".join(unknown)}. HINT: say which they are, --data.stem_names "{{{example}}}"; move what is '
+            "no stem, such as a copy of the mix, elsewhere"
         )
     return found, notes
 

@@ -77,11 +77,21 @@ def _stem_files(folder: Path) -> dict[str, Path]:
             f"data.group_targets: {folder}: files such as vocals.wav and drums.wav ({', '.join(AUDIO_SUFFIXES)}) are "
             "needed, got none"
         )
-    names = [path.stem for path in paths]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"data.group_targets: {folder}: one file a stem is needed, got several named {name}")
-    return dict(zip(names, paths, strict=True))
+    refuse_two_of_one_name(paths, f"data.group_targets: {folder}")
+    return {path.stem: path for path in paths}
+
+
+def refuse_two_of_one_name(paths: Sequence[Path], where: str) -> None:
+    """Refuses files of stems whose names differ in their suffix or in capitals alone.
+
+    Raises:
+        ValueError: two files have one name; the message begins with `where`.
+    """
+    names: dict[str, str] = {}
+    for path in paths:
+        other = names.setdefault(path.stem.casefold(), path.name)
+        if other != path.name:
+            raise ValueError(f"{where}: one file a stem is needed, got {other} and {path.name}")
 
 
 def _groups(song: Song, stems: Sequence[str]) -> tuple[list[_Group], list[str]]:

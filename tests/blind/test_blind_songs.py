@@ -102,7 +102,7 @@ def test_what_is_odd_about_stems_is_said_before_the_search(tmp_path: Path) -> No
     for line in (
         "mixture.wav: left out, since it is named like a mix",
         "vocals.wav: silent, so it is left out",
-        "piano.wav: the reference state has no keys; that of other is taken",
+        "piano.wav: taken for other, by its name; --data.stem_names tells it otherwise",
         "drums.wav: resampled from 4000 Hz to 8000 Hz",
         "drums.wav: has 4.000 s, the mix 3.000 s: its end was cut",
         "bass.wav: has 1.000 s, the mix 3.000 s: silence was put after it",
@@ -157,7 +157,11 @@ def test_names_of_stems(tmp_path: Path) -> None:
     message = r"names that say an instrument \(vocals, .* are needed, got x1\. HINT: .*stem_names \"\{x1: other\}\""
     with pytest.raises(ValueError, match=message):
         find_stem_files(tmp_path, INSTRUMENTS)
-    files, _ = find_stem_files(tmp_path, INSTRUMENTS, {"x1": "bass"})
+    files, notes = find_stem_files(tmp_path, INSTRUMENTS, {"x1": "bass"})
+    assert notes == [
+        f"{name}.wav: taken for other, by its name; --data.stem_names tells it otherwise"
+        for name in ("guitar", "no_vocals")
+    ]
     assert {file.name: file.instrument for file in files} == {
         **{"Vocals": "vocals", "guitar": "other", "no_vocals": "other", "x1": "bass"}
     }
@@ -172,7 +176,10 @@ def test_names_of_stems(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"are needed, got an empty folder\. HINT: name the folder"):
         find_stem_files(tmp_path / "empty", INSTRUMENTS)
     write_audio(tmp_path / "x1.flac", torch.zeros(1, 10), RATE)
-    with pytest.raises(ValueError, match="several named x1"):
+    with pytest.raises(ValueError, match=r"one file a stem is needed, got x1\.flac and x1\.wav"):
+        find_stem_files(tmp_path, INSTRUMENTS)
+    (tmp_path / "x1.flac").rename(tmp_path / "VOCALS.flac")
+    with pytest.raises(ValueError, match=r"one file a stem is needed, got VOCALS\.flac and Vocals\.wav"):
         find_stem_files(tmp_path, INSTRUMENTS)
 
 

@@ -158,7 +158,7 @@ def test_stems_that_are_no_targets_are_refused(song, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="a folder of stems is needed, got none"):
         with_group_targets(plain, tmp_path / "absent")
     write_audio(write_stems(tmp_path / "twice", "drums") / "drums.flac", torch.zeros(2, 10), RATE)
-    with pytest.raises(ValueError, match="several named drums"):
+    with pytest.raises(ValueError, match=r"got drums\.flac and drums\.wav"):
         with_group_targets(plain, tmp_path / "twice")
     with pytest.raises(ValueError, match="group_targets: stems of one song, got stems and 2 folders"):
         SongData(["a", "b"], group_targets="stems")
