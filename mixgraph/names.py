@@ -80,8 +80,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
     >>> did_you_mean("demmo.yaml", ["base.yaml", "demo.yaml"])
     ' HINT: did you mean demo.yaml?'
+    >>> did_you_mean("VOCALS", ["vocals", "drums"])
+    ' HINT: did you mean vocals?'
     """
-    close = get_close_matches(name, list(dict.fromkeys(known)), n=2)
+    by_form: dict[str, str] = {}
+    for candidate in known:
+        by_form.setdefault(candidate.casefold(), candidate)
+    close = [by_form[form] for form in get_close_matches(name.casefold(), list(by_form), n=2)]
     return f" HINT: did you mean {' or '.join(close)}?" if close else ""
 
 

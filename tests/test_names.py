@@ -2,7 +2,7 @@
 
 import pytest
 
-from mixgraph.names import shown_name, shown_value, uninterpolated, visible
+from mixgraph.names import did_you_mean, shown_name, shown_value, uninterpolated, visible
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,9 @@ def test_values_are_shown_in_short():
 def test_a_name_is_no_setting():
     assert uninterpolated({"a": ["b", 1, None]}) == {"a": ["b", 1, None]}
     assert uninterpolated(r"\${x}") == r"""\\${oc.decode:'"$"'}{x}"""
+
+
+def test_what_was_meant_is_found_whatever_its_capitals():
+    assert did_you_mean("VOCALS", ["vocals", "drums"]) == " HINT: did you mean vocals?"
+    assert did_you_mean("vocals", ["Vocals", "Drums"]) == " HINT: did you mean Vocals?"
+    assert did_you_mean("x", ["vocals"]) == ""

@@ -58,10 +58,18 @@ def blend(demixer: Demixer, others: Mapping[str, Demixer]) -> Demixer:
                 raise ValueError(f"blend: a target among {', '.join(owner.targets)} is needed, got {target!r}.{hint}")
         mine, theirs = demixer.settings(), other.settings()
         different = [name for name in _EQUAL if mine[name] != theirs[name]]
-        if different or demixer.context_samples != other.context_samples or demixer.is_causal != other.is_causal:
-            name = different[0] if different else "network"
+        if different:
+            name = different[0]
             raise ValueError(
                 f"blend: the checkpoint for {target} needs the same model.{name}, {mine[name]}, got {theirs[name]}"
+            )
+        if demixer.is_causal != other.is_causal:
+            kinds = ["causal" if part.is_causal else "not causal" for part in (demixer, other)]
+            raise ValueError(f"blend: the checkpoint for {target} needs to be {kinds[0]} as the first, got {kinds[1]}")
+        if demixer.context_samples != other.context_samples:
+            raise ValueError(
+                f"blend: the checkpoint for {target} needs a network that sees {demixer.context_samples} samples "
+                f"around its own, got {other.context_samples}"
             )
         if other not in networks:
             networks.append(other)

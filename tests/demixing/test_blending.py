@@ -31,5 +31,7 @@ def test_checkpoints_that_do_not_fit_are_refused() -> None:
         blend(first, {"vocal": make(2)})
     with pytest.raises(ValueError, match=r"needs the same model.masks, sigmoid, got softmax"):
         blend(first, {"vocals": make(2, masks="softmax")})
-    with pytest.raises(ValueError, match=r"needs the same model.network"):
+    with pytest.raises(ValueError, match=r"needs to be not causal as the first, got causal"):
+        blend(first, {"vocals": make(2, network=NetworkSettings(6, 3, 1, exchange=5, causal=True))})
+    with pytest.raises(ValueError, match=r"a network that sees 256 samples around its own, got 512"):
         blend(first, {"vocals": make(2, network=NetworkSettings(6, 3, 2, exchange=5))})
