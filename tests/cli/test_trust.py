@@ -85,7 +85,8 @@ def test_no_configuration_names_a_class_of_its_own(name, marker, monkeypatch, ca
     assert not marker.exists()
 
 
-def test_aliases_of_aliases_do_not_fill_the_memory(marker, capsys) -> None:
+def test_aliases_of_aliases_do_not_fill_the_memory(marker, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["mixgraph"])
     levels = "abcdefghij"
     lines = [f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in pairwise(levels)]
     Path("config.yaml").write_text("\n".join(["a: &a [x]", *lines, "relative_to: this_file"]))
