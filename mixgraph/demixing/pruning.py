@@ -87,9 +87,10 @@ class PruningSettings:
         if self.strategy == "once":
             return {0: self.share}
         number, steps = (self.turns, self.steps) if self.strategy == "in_turns" else (_SMALL_STEPS, self.steps // 2)
-        # While training, gradients come first.
+        # While training, gradients come first: those of one step at least.
         first = 0 if self.strategy == "in_turns" else 1
-        return {(turn + first) * steps // number: self.share ** ((turn + 1) / number) for turn in range(number)}
+        due = [max(first, (turn + first) * steps // number) for turn in range(number)]
+        return {step: self.share ** ((turn + 1) / number) for turn, step in enumerate(due)}
 
 
 class ChannelPruning:
@@ -276,10 +277,14 @@ class ChannelPruning:
                 )
         demixer = make_demixer(json.loads(checkpoint[CHECKPOINT_KEY]), self.demixer.performance)
         demixer.load_state_dict(checkpoint["state_dict"])
-        self.demixer = demixer
+        device = self.demixer.device
+        self.demixer = demixer.to(device)
         self.step, self._gated = saved["step"], saved["gated"]
-        self._gates = checkpoint["pruning_gates"]
-        self._moments = {name: (first, second) for name, (first, second) in checkpoint["pruning_moments"].items()}
+        self._gates = {name: gate.to(device) for name, gate in checkpoint["pruning_gates"].items()}
+        self._moments = {
+            name: (first.to(device), second.to(device))
+            for name, (first, second) in checkpoint["pruning_moments"].items()
+        }
 
 
 def without_channels(demixer: Demixer, kept: KeptChannels, performance: Performance | None = None) -> Demixer:

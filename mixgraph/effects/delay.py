@@ -21,18 +21,21 @@ def feedback_delay(
         sample_rate: in Hz.
         seconds: the delay, rounded to whole samples, at least one.
         feedback: gain of the loop, 0 to below 1.
-        damping_hz: the -3 dB point of a first-order low-pass in the loop, which the first echo passes, too; None has
-            none.
+        damping_hz: the -3 dB point of the analogue first-order low-pass that the one in the loop is made after, nearly
+            its own far below half the sample rate; the first echo passes it, too. None has none.
         ping_pong: the mean of both sides enters on the left, and echoes change sides: left, right, left, ...
 
     Raises:
-        ValueError: not two channels, a feedback that is not in its range, or a delay below one sample.
+        ValueError: not two channels, a feedback that is not in its range, a delay below one sample, or damping from 0
+            Hz or less.
     """
     delay = round(seconds * sample_rate)
     if audio.ndim != 2 or audio.shape[0] != 2:
         raise ValueError(f"audio: (2, samples) is needed, got {audio.shape}")
     if not 0 <= feedback < 1 or delay < 1:
         raise ValueError(f"feedback: 0 to below 1, seconds: at least one sample; got {feedback:g} and {seconds:g}")
+    if damping_hz is not None and not damping_hz > 0:
+        raise ValueError(f"damping_hz: above 0 is needed, got {damping_hz:g}")
     step = 1.0 if damping_hz is None else float(-np.expm1(-2 * np.pi * damping_hz / sample_rate))
     entering = np.stack((audio.mean(axis=0), np.zeros(audio.shape[1]))) if ping_pong else audio
     return np.asarray(_echoes(entering.astype(np.float64), delay, feedback, step, ping_pong))

@@ -275,10 +275,10 @@ def module_of(saved: dict[str, Any], tensors: dict[str, Tensor], where: str) -> 
     try:
         module = EstimatorModule(EstimatorTask(**saved["task"]), NetworkSettings(**saved["network"]))
         module.load_state_dict(tensors)
+        module.slots = {(t, level): (kept, of) for t, level, kept, of in saved["slots"]}
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ValueError(f"{where}: does not fit this version of mixgraph ({reason}). {hint}") from error
-    module.slots = {(t, level): (kept, of) for t, level, kept, of in saved["slots"]}
     module.about = saved.get("about", {})
     return module.eval()
 

@@ -15,7 +15,7 @@ import safetensors
 import safetensors.torch
 
 from mixgraph.estimators.module import CHECKPOINT_KEY, EstimatorModule, load_checkpoint, module_of
-from mixgraph.system.files import write_atomically
+from mixgraph.system.files import parse_json, write_atomically
 
 SHIPPED = Path(__file__).parent / "shipped" / "estimator.safetensors"
 """The weights that come with mixgraph; the card beside them says what they were trained on."""
@@ -73,8 +73,10 @@ def load_estimator(path: str | Path | None = None) -> EstimatorModule:
     if saved_text is None:
         raise ValueError(f"{path}: holds no estimator ({CHECKPOINT_KEY!r} is missing in its metadata)")
     try:
-        saved = json.loads(saved_text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: the metadata {CHECKPOINT_KEY!r} is damaged") from error
+        saved = parse_json(saved_text)
+    except ValueError as error:
+        raise ValueError(f"{path}: the metadata {CHECKPOINT_KEY!r} is damaged ({error})") from error
+    if not isinstance(saved, dict):
+        raise ValueError(f"{path}: the metadata {CHECKPOINT_KEY!r} is damaged (no JSON object)")
     module = module_of(saved, {name: value.float() for name, value in tensors.items()}, str(path))
     return module.eval()

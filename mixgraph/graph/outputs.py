@@ -35,21 +35,19 @@ def split_outputs(graph: MixGraph, groups: Sequence[Mapping[str, int]]) -> Split
         ValueError: processors that two groups share: those of a return bus or of a chain on the mix, or compressors
             whose key is in another group.
     """
-    labels: list[int | None] = [None] * len(graph)  # the group of each node that reaches an output
-    reached = [False] * len(graph)
+    labels: list[int | None] = [None] * len(graph)  # the group of each node but outputs; each leads to an output
     for node in reversed(graph.topological_order):
         if graph.types[node] == OUTPUT:
             continue
-        ends_here = any(graph.types[s] == OUTPUT for s in graph.successors[node])
-        behind = {labels[s] for s in graph.successors[node] if graph.types[s] != OUTPUT and reached[s]}
-        if ends_here:
+        behind = {labels[s] for s in graph.successors[node] if graph.types[s] != OUTPUT}
+        if any(graph.types[s] == OUTPUT for s in graph.successors[node]):
             behind.add(groups[graph.songs[node]].get(_subgroup(graph, node)))
         if len(behind) > 1 or graph.level(node) in ("return", "master"):
             raise ValueError(
                 f"data.group_targets: groups that meet at the output only are needed, got {graph.label(node)}, which "
                 "several share. HINT: a console without returns, a chain on the mix, or sidechains between groups"
             )
-        (labels[node],), reached[node] = behind, True
+        (labels[node],) = behind
     return _cut(graph, labels)
 
 

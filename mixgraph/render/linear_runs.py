@@ -218,9 +218,8 @@ class _Run(Function):
             energies = [total + e for total, e in zip(energies, parts, strict=True)] if energies else parts
             for whole, gather in zip(exits, program.exits, strict=True):
                 piece.gather(gather, into=whole[..., part])
-            ctx.piece = (
-                None if in_pieces(values.entering[0]) else piece
-            )  # a CPU computes its pieces again, in its cache
+        # A CPU computes its pieces again, in its cache.
+        ctx.piece = None if in_pieces(values.entering[0]) else piece
         return (*exits, *energies)
 
     @staticmethod
@@ -233,8 +232,8 @@ class _Run(Function):
         exit_grads, energy_grads = grads[: len(program.exits)], list(grads[len(program.exits) :])
         if ctx.piece is not None:
             arriving = [torch.conj_physical(grad) for grad in exit_grads]
-            found = ctx.piece.backward(arriving, energy_grads, needs_grad)
-            return (None, None, *(_of_whole_axis(*part) for part in zip(tensors, found, needs_grad, strict=True)))
+            conjugated = ctx.piece.backward(arriving, energy_grads, needs_grad)
+            return (None, None, *map(_of_whole_axis, tensors, conjugated, needs_grad))
         # What spans the bins is written piece by piece; what all bins share (weights, constant gains) is summed.
         gradients = [
             None if not wants else torch.empty_like(t) if values.spans(t) else torch.zeros_like(t)

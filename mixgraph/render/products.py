@@ -100,7 +100,7 @@ class LinearProduct:
         if self.staged_channel is None and response.shape[-1] == 1:
             output = dry * _gain(response, weight)
         else:
-            wet = _product(dry, response.unsqueeze(1))
+            wet = dry * response.unsqueeze(1)
             output = torch.view_as_complex(torch.lerp(_pairs(dry), _pairs(wet), weight.view(-1, 1, 1, 1, 1)))
         if rotated:
             output = sum_and_difference(output).mul_(0.5)
@@ -155,7 +155,7 @@ class LinearProduct:
                     by_signal += self._energy_slope(dry, energies[0], bins)
             by_response = _shared(by_wet * dry, response)
             if by_signal is not None:
-                by_signal += _product(by_wet, response.unsqueeze(1))
+                by_signal += by_wet * response.unsqueeze(1)
         if by_signal is not None and rotated:
             by_signal = sum_and_difference(by_signal)
         return by_signal, by_response, by_weight
@@ -223,7 +223,3 @@ def _pairs(spectra: Tensor) -> Tensor:
 def _scaled(spectra: Tensor, factors: Tensor) -> Tensor:
     """Multiplies the spectra of each node by a real number; in half the time of a product of complex and real."""
     return torch.view_as_complex(_pairs(spectra) * factors.view(-1, 1, 1, 1, 1))
-
-
-def _product(spectra: Tensor, response: Tensor) -> Tensor:
-    return spectra * response

@@ -12,6 +12,7 @@ from mixgraph.graph.outputs import SplitOutputs, split_outputs
 from mixgraph.losses import MatchLoss, SongTarget
 from mixgraph.processors import Processors
 from mixgraph.render import RenderPlan
+from mixgraph.render.schedule import Method
 from mixgraph.search.plans import PlanCache
 from mixgraph.songs.song import Song
 
@@ -47,10 +48,16 @@ class GroupTargets:
         return self._split
 
     def plan(
-        self, graph: MixGraph, processors: Processors, block: int, mono: Sequence[int] = (), silent: Sequence[int] = ()
+        self,
+        graph: MixGraph,
+        processors: Processors,
+        block: int,
+        mono: Sequence[int] = (),
+        silent: Sequence[int] = (),
+        method: Method = "auto",
     ) -> RenderPlan:
-        """Returns the plan of the graph with an output for each group."""
-        return self._plans.plan(self.split(graph).graph, processors, block, mono, silent)
+        """Returns the plan of the graph with an output for each group, see `make_plan`."""
+        return self._plans.plan(self.split(graph).graph, processors, block, mono, silent, method)
 
     def starts(self, graph: MixGraph, starts: Tensor | None) -> Tensor | None:
         """Returns the start of a clip for each output, from its starts for each song."""

@@ -290,7 +290,8 @@ class ConsoleModule(FiniteTraining, WholeSongs):
         if groups is None:
             plan = self.plan(samples, mono, silent)
         else:
-            plan = groups.plan(self.graph, self.processors, samples + self.lookahead, mono, silent)
+            block, method = samples + self.lookahead, self.rendering.schedule
+            plan = groups.plan(self.graph, self.processors, block, mono, silent, method)
         return render_plan(plan, values, self.processors, clip.sources, staged_channel=staged_channel, starts=starts)
 
     def training_step(self, batch: Clip, batch_idx: int) -> Tensor:

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from mixgraph.graph import MixGraph
 from mixgraph.graph.io import graph_to_json
+from mixgraph.losses import LOSS
 from mixgraph.search.rules import rule
+from mixgraph.search.settings import OPTIMIZER, REGULARIZERS, RENDERING
 from mixgraph.songs.song import Song
 
 
@@ -24,6 +26,17 @@ def constructor_settings(values: Mapping[str, Any]) -> dict[str, Any]:
         json.dumps({n: asdict(v) if is_dataclass(v) and not isinstance(v, type) else v for n, v in plain.items()})
     )
     return settings
+
+
+_PARTS = constructor_settings(
+    {"loss": LOSS, "regularizers": REGULARIZERS, "optimizer": OPTIMIZER, "rendering": RENDERING}
+)
+"""The settings of a model that have parts: their defaults."""
+
+
+def _completed(group: str, name: str, saved: Any) -> Any:
+    """Returns a saved setting; parts that came after the checkpoint was made have their defaults."""
+    return {**_PARTS[name], **saved} if group == "model" and name in _PARTS else saved
 
 
 def _differences(name: str, before: Any, now: Any) -> list[tuple[str, str, str]]:
@@ -47,9 +60,11 @@ def check_settings(group: str, saved: Mapping[str, Any], now: Mapping[str, Any])
     """
     changes = []
     for name, value in now.items():
-        if name not in saved or saved[name] == value or rule(f"{group}.{name}") not in ("kept", "applied"):
+        if name not in saved or rule(f"{group}.{name}") not in ("kept", "applied"):
             continue
-        before = saved[name]
+        before = _completed(group, name, saved[name])
+        if before == value:
+            continue
         if rule(f"{group}.{name}") == "kept":
             names, olds, news = zip(*_differences(f"{group}.{name}", before, value), strict=True)
             raise ValueError(

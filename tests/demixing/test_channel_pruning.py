@@ -182,6 +182,15 @@ def test_the_least_important_channels_go_and_no_more_than_needed() -> None:
         choose_channels(importances, module.network, 10, dict.fromkeys(widths, 1))
 
 
+@pytest.mark.parametrize("steps", [1, 8, 39, 40, 500])
+def test_pruning_while_training_waits_for_gradients(steps: int) -> None:
+    shares = PruningSettings(0.5, "while_training", steps=steps).shares()
+    assert min(shares) >= 1  # at step 0 no channel would matter more than another
+    assert max(shares) == max(1, steps // 2)
+    assert shares[max(shares)] == 0.5
+    assert list(shares.values()) == sorted(shares.values(), reverse=True)
+
+
 @pytest.mark.parametrize(
     "strategy",
     [*(pytest.param(name, marks=pytest.mark.long) for name in ("once", "in_turns")), "while_training"],

@@ -138,6 +138,8 @@ def test_echoes_are_damped_and_checked() -> None:
         feedback_delay(audio, RATE, 0.2, 1.0)
     with pytest.raises(ValueError, match=r"\(2, samples\) is needed, got \(1, 30000\)"):
         feedback_delay(audio[:1], RATE, 0.2)
+    with pytest.raises(ValueError, match="damping_hz: above 0 is needed, got 0"):
+        feedback_delay(audio, RATE, 0.2, damping_hz=0.0)
 
 
 def decay_seconds(response: np.ndarray, hertz: float | None = None) -> float:

@@ -99,6 +99,16 @@ def test_files_that_hold_no_estimator_are_refused(module, tmp_path) -> None:
     plain.write_bytes(safetensors.torch.save({"x": torch.ones(1)}))
     with pytest.raises(ValueError, match=r"plain\.safetensors: holds no estimator"):
         load_estimator(plain)
+    for number, (metadata, reason) in enumerate(
+        (("[", "Expecting value"), ("[]", "no JSON object"), ("[" * 100_000, "values nested too deeply"))
+    ):
+        damaged = tmp_path / f"damaged{number}.safetensors"
+        damaged.write_bytes(safetensors.torch.save({"x": torch.ones(1)}, {CHECKPOINT_KEY: metadata}))
+        with pytest.raises(ValueError, match=rf"the metadata '{CHECKPOINT_KEY}' is damaged \({reason}"):
+            load_estimator(damaged)
+    slots = changed(file, tmp_path / "slots.safetensors", slots=[["equalizer", 0]])
+    with pytest.raises(ValueError, match=r"slots\.safetensors: does not fit this version of mixgraph \(.*unpack.*HINT"):
+        load_estimator(slots)
     checkpoint = tmp_path / "other.ckpt"
     saved = json.dumps(module.saved_settings() | {"version": VERSION + 1})
     torch.save({"state_dict": module.state_dict(), CHECKPOINT_KEY: saved}, checkpoint)

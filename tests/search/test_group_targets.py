@@ -96,6 +96,13 @@ def test_other_ways_to_render_give_the_same_losses_of_groups(song, other) -> Non
         assert losses[name].item() == pytest.approx(value.item(), rel=1e-5, abs=1e-6), name  # float32
 
 
+def test_groups_are_rendered_by_the_schedule_of_the_search(song) -> None:
+    module, clip = console(song, schedule="one_by_one"), clip_of(song)
+    torch.testing.assert_close(module.losses(clip)["loss"], console(song).losses(clip)["loss"], rtol=1e-4, atol=1e-5)
+    plans = module.group_targets._plans._plans.values()
+    assert {len(step.nodes) for plan in plans for step in plan.steps} == {1}
+
+
 def test_several_songs_keep_their_groups(song) -> None:
     other = replace(song, name="other", groups=song.groups[:1])
     graph = batch([build_console(part.subgroups, name=part.name) for part in (song, other)])

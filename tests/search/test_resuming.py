@@ -18,6 +18,7 @@ from mixgraph.losses import LossSettings
 from mixgraph.pruning import SamplerSettings
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
+from mixgraph.search.resuming import check_settings
 from mixgraph.search.rules import RULES
 from mixgraph.search.settings import OptimizerSettings, RegularizerSettings, RenderSettings
 
@@ -155,6 +156,19 @@ def test_another_front_end_is_refused_by_name(searched, tiny_song, tmp_path) -> 
     changed = {"model": {"loss": LossSettings(front_end="nsgt")}}
     with pytest.raises(ValueError, match=r"model\.loss\.front_end: the checkpoint was made with mel, got nsgt\."):
         find(tiny_song, tmp_path / "r", checkpoint=searched / "c" / "step=8.ckpt", **changed)
+
+
+def test_parts_of_settings_that_came_after_a_checkpoint_have_their_defaults() -> None:
+    now = ConsoleModule(sample_rate=8000).settings
+    earlier = json.loads(json.dumps(now))
+    for name, part in (("loss", "reduction"), ("regularizers", "group_weight"), ("rendering", "schedule")):
+        del earlier[name][part]
+    assert check_settings("model", earlier, now) == []
+    other = ConsoleModule(sample_rate=8000, regularizers=RegularizerSettings(group_weight=0.5)).settings
+    assert check_settings("model", earlier, other) == ["model.regularizers.group_weight=0.5 (before: 0.1)"]
+    other = ConsoleModule(sample_rate=8000, loss=LossSettings(reduction="sum")).settings
+    with pytest.raises(ValueError, match=r"model\.loss\.reduction: the checkpoint was made with mean, got sum\."):
+        check_settings("model", earlier, other)
 
 
 @pytest.mark.long
