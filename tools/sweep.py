@@ -21,11 +21,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mixgraph.cli.arguments import take_imports
+from mixgraph.cli.arguments import env_is_allowed, take_imports
 from mixgraph.cli.commands import PROGRAM
 from mixgraph.dataset import FileHashes, SongSource, find_sources
 from mixgraph.dataset.settings import differences, digest
 from mixgraph.names import visible, visible_lines
+from mixgraph.registry import imported_extensions
 from mixgraph.sweeps.folder import SweepFolder
 from mixgraph.sweeps.space import grid
 from mixgraph.sweeps.sweep_file import SweepFile, read_sweep
@@ -60,7 +61,7 @@ def read(options: argparse.Namespace, overrides: Sequence[str]) -> SweepFile:
     """
     from mixgraph.shipped import configuration
 
-    sweep = read_sweep(configuration(options.file))
+    sweep = read_sweep(configuration(options.file), env_is_allowed())
     return replace(sweep, parameters=with_song(sweep.parameters, options.song), words=(*sweep.words, *overrides))
 
 
@@ -112,13 +113,14 @@ def register(options: argparse.Namespace, overrides: Sequence[str], console: Con
 
 
 def for_server(sweep: SweepFile, overrides: Sequence[str]) -> dict[str, Any]:
-    """Returns the sweep as its server takes it, with the song and the further options of `fit`."""
+    """Returns the sweep as its server takes it, with the song, the further options of `fit`, and what is trusted."""
     content = copy.deepcopy(sweep.content)
     song = next((parameter for parameter in sweep.parameters if parameter.name == PATH), None)
     if song is not None:
         content["parameters"][PATH] = {"values": [absolute_song(str(value)) for value, _ in song.probes()]}
     at = content["command"].index("${args}")
-    content["command"][at:at] = list(overrides)
+    trusted = [*(f"--import={name}" for name in imported_extensions()), *(["--allow-env"] if env_is_allowed() else [])]
+    content["command"][at:at] = [*trusted, *overrides]
     return content
 
 
@@ -162,7 +164,7 @@ def _files(sweep: SweepFile, settings: dict[str, Any], out: Path) -> dict[str, A
     files = {}
     for path in paths:
         song = _source(absolute_song(path), hashes, data)
-        files[song.name] = {"files": song.file_hashes, "arrangement": song.arrangement}
+        files[path] = {"files": song.file_hashes, "arrangement": song.arrangement}
     hashes.save()
     return files
 

@@ -3,11 +3,13 @@
 A configuration may come from someone else, as part of a result or a data set. It names classes of mixgraph and of
 Lightning. Classes of other modules run code of others, and are named only after the user has named their module, by
 `--import MODULE` on the command line, or has installed it as a plugin. `${oc.env:NAME}` is refused without
-`--allow-env`, for a value of the environment may be a secret, and settings are saved with results.
+`--allow-env`, for a value of the environment may be a secret, and settings are saved with results. The name that
+Weights & Biases gives a run is none, and keeps the folders of runs apart.
 """
 
 from __future__ import annotations
 
+import os
 import re
 
 from jsonargparse import set_parsing_settings
@@ -17,6 +19,7 @@ from mixgraph.cli.arguments import env_is_allowed
 from mixgraph.registry import trusted_modules
 
 _OURS = ("mixgraph", "callbacks", "datamodules", "lightning", "torch.optim")
+_NO_SECRETS = ("WANDB_RUN_ID",)
 _DENIED = re.compile(r"Importing '([^']+)' is not allowed")
 
 
@@ -63,4 +66,6 @@ def denied_class(message: str) -> str | None:
 
 
 def _refuse(name: str, *default: str) -> str:
+    if name in _NO_SECRETS and (name in os.environ or default):
+        return os.environ.get(name, *default)
     raise ValueError(f"${{oc.env:{name}}} asks for the environment. HINT: --allow-env, if you trust the configuration")

@@ -22,7 +22,7 @@ def read_figures(folder: Path, metric: Metric) -> dict[str, float]:
 
     Raises:
         FileNotFoundError: the files are missing.
-        ValueError: they are damaged, or have no such metric.
+        ValueError: they are damaged, have no such metric, or are of a search whose training broke down.
     """
     if (folder / METRICS).is_file():
         return _of_a_search(folder)
@@ -31,6 +31,8 @@ def read_figures(folder: Path, metric: Metric) -> dict[str, float]:
 
 def _of_a_search(folder: Path) -> dict[str, float]:
     metrics = read_metrics(folder)
+    if metrics.failure:
+        raise ValueError(metrics.failure)
     return {
         LOSS: metrics.losses.found.loss["full"],
         RATIO: metrics.pruning_ratio,

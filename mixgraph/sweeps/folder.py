@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shutil
@@ -152,9 +153,8 @@ class SweepFolder:
         with Place(self.result(job), TRIAL, "out", "it is a trial that has ended").held() as place:
             place.publish(folder, overwrite=True)
         shutil.rmtree(self.work(job), ignore_errors=True)
-        work = self.root / "work"
-        if work.is_dir() and not any(work.iterdir()):
-            work.rmdir()
+        with contextlib.suppress(OSError):  # others are at work there
+            (self.root / "work").rmdir()
 
     def failures(self) -> dict[str, str]:
         """Returns the reasons of trials that failed, by name."""

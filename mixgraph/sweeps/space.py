@@ -52,7 +52,7 @@ class Range:
         low, high: the bounds, which are among the numbers.
         whole: whether the numbers are whole.
         log: whether equal ratios, not equal differences, are as likely.
-        step: the numbers are multiples of this; None where they need not be.
+        step: the numbers are multiples of this, whole ones where it is whole; None where they need not be.
     """
 
     name: str
@@ -84,16 +84,18 @@ class Range:
         if self.step is not None:
             steps = self.listed() or []
             return min(steps, key=lambda value: abs(value - number))
-        return float(f"{number:.6g}")  # so that it reads well in a table, and is the same number everywhere
+        # Six digits read well in a table, and are the same number everywhere.
+        return min(self.high, max(self.low, float(f"{number:.6g}")))
 
     def probes(self) -> list[tuple[Any, int]]:
         """Returns the values whose types are checked before the first trial, with their lines."""
-        ends = (int(self.low), int(self.high)) if self.whole else (self.low, self.high)
-        return [(value, self.line) for value in ends]
+        ends = [int(self.low), int(self.high)]
+        numbers = ends if self.whole else self.listed() or [self.low, self.high]
+        return [(value, self.line) for value in (numbers[0], numbers[-1])]
 
     def _multiple(self, k: int) -> float:
         assert self.step is not None
-        return float(f"{k * self.step:.12g}")
+        return k * self.step if isinstance(self.step, int) else float(f"{k * self.step:.12g}")
 
 
 Parameter = Choice | Range

@@ -53,15 +53,27 @@ class Study:
         """
         optuna = _optuna()
         if number >= self.num_trials:
-            # A sampler that counts running trials as bad ones does not try the same beside them.
-            self._study.sampler = optuna.samplers.TPESampler(
-                n_startup_trials=_FIRST_DRAWS, constant_liar=True, seed=(self.seed + number) % 2**32
-            )
-            if values is not None:
-                self._study.enqueue_trial({p.name: _stored(p, values[p.name]) for p in self.parameters})
-            self._study.ask(self._space)
+            if values is None:
+                params = self._suggested(number)
+            else:
+                params = {p.name: _stored(p, values[p.name]) for p in self.parameters}
+            running = optuna.trial.TrialState.RUNNING
+            # One line of the journal: a process that is killed leaves all values of a trial, or none.
+            self._study.add_trial(optuna.trial.create_trial(state=running, params=params, distributions=self._space))
         params = self._study.get_trials(deepcopy=False)[number].params
         return {p.name: _plain(p, params[p.name]) for p in self.parameters}
+
+    def _suggested(self, number: int) -> dict[str, Any]:
+        """Returns what Optuna suggests for the trial of a number, as it keeps it."""
+        optuna = _optuna()
+        # A sampler that counts running trials as bad ones does not try the same beside them.
+        sampler = optuna.samplers.TPESampler(
+            n_startup_trials=_FIRST_DRAWS, constant_liar=True, seed=(self.seed + number) % 2**32
+        )
+        in_memory = optuna.create_study(direction=self._study.direction, sampler=sampler)
+        in_memory.add_trials(self._study.get_trials(deepcopy=False))
+        params: dict[str, Any] = in_memory.ask(self._space).params
+        return params
 
     def finish(self, number: int, value: float | None) -> None:
         """Tells Optuna the value of a trial, or None if it was stopped; does nothing if it knows already."""

@@ -26,6 +26,8 @@ _LISTS = ("constant", "categorical")
 _ENVIRONMENT = re.compile(r"\$\{envvar:([A-Z0-9_]*)\}")
 _PROGRAM = "${program}"
 _TRIALS_OWN = ("result.path", "result.overwrite", "ckpt_path", "trainer.logger", "trainer.default_root_dir")
+_USERS_OWN = ("--import", "--allow-env")
+"""The words by which a user trusts code and files of others, so that no file has them."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,12 @@ class SweepFile:
     content: dict[str, Any]
 
 
-def read_sweep(path: Path) -> SweepFile:
+def read_sweep(path: Path, allow_env: bool = False) -> SweepFile:
     """Reads and checks a sweep file; whether `fit` takes its parameters is checked by `tools.sweeps.check`.
+
+    Args:
+        path: the path of the file.
+        allow_env: whether its command may ask for variables of the environment.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -100,7 +106,7 @@ def read_sweep(path: Path) -> SweepFile:
     root = read_located(path, problems)
     if not root.is_mapping:
         raise ValueError(f"{path}:{root.line}: a sweep is needed, with method, metric, parameters and command")
-    reader = _Reader(problems)
+    reader = _Reader(problems, allow_env)
     for name, entry in (root.entries or {}).items():
         if name not in _KEYS:
             problems.add(entry.line, f"{name}: no part of a sweep has this name.{did_you_mean(name, _KEYS)}")
@@ -117,8 +123,8 @@ def read_sweep(path: Path) -> SweepFile:
 class _Reader:
     """Takes the parts of a sweep file; what is wrong is added to the problems."""
 
-    def __init__(self, problems: Problems) -> None:
-        self.problems = problems
+    def __init__(self, problems: Problems, allow_env: bool) -> None:
+        self.problems, self.allow_env = problems, allow_env
 
     def choice(self, parent: Located, name: str, allowed: Sequence[str], default: str = "") -> str:
         entry = parent.get(name)
@@ -192,6 +198,9 @@ class _Reader:
         if name in _TRIALS_OWN:
             self.problems.add(entry.line, f"{label}: each trial has its own. HINT: leave it out")
             return None
+        if f"--{name}" in _USERS_OWN:
+            self.problems.add(entry.line, f"{label}: {_not_of_a_file([name])}")
+            return None
         if entry.get("parameters") is not None:
             self.problems.add(entry.line, f"{label}: parameters in parameters are not read. HINT: {name}.NAME: ...")
             return None
@@ -244,7 +253,8 @@ class _Reader:
             self.problems.add(entry.line, f"{label}: {kind} needs bounds above 0, got {low}")
         if kind == _WHOLE and not whole:
             self.problems.add(entry.line, f"{label}: {kind} needs whole bounds, got {low} and {high}")
-        step = (self.number(label, entry, "q") or 1.0) if kind in (_STEPS, _LOG_STEPS) else None
+        q = self.number(label, entry, "q") if kind in (_STEPS, _LOG_STEPS) else None
+        step = 1 if q is None and kind in (_STEPS, _LOG_STEPS) else q
         if step is not None and step <= 0:
             self.problems.add(entry.line, f"{label}.q: a number above 0 is needed, got {step}")
             return None
@@ -285,14 +295,24 @@ class _Reader:
         if not after or after[0] != "fit" or "${args}" not in after:
             self.problems.add(entry.line, "command: ${program}, then fit, then options and ${args}, are needed")
             return (), entry.line
+        if refused := [word for word in after if word.partition("=")[0] in _USERS_OWN]:
+            self.problems.add(entry.line, f"command: {_not_of_a_file(refused)}")
+            return (), entry.line
         return tuple(self.plain(word, entry.line) for word in after if word != "${args}"), entry.line
 
     def plain(self, word: str, line: int) -> str:
         """Puts in the variables of the environment, as an agent of Weights & Biases does."""
         for name in _ENVIRONMENT.findall(word):
-            if name not in os.environ:
+            if not self.allow_env:
+                hint = "HINT: --allow-env, if you trust the file"
+                self.problems.add(line, f"command: ${{envvar:{name}}} asks for the environment. {hint}")
+            elif name not in os.environ:
                 self.problems.add(line, f"command: the variable {name} of the environment is not set")
         return _ENVIRONMENT.sub(lambda match: os.environ.get(match[1], match[1]), word)
+
+
+def _not_of_a_file(words: Sequence[str]) -> str:
+    return f"{', '.join(words)}: a file does not say whom you trust. HINT: give it on the command line of sweep"
 
 
 def _is_number(value: object) -> bool:

@@ -50,13 +50,14 @@ def header(trials: Sequence[Trial], metric: Metric) -> list[str]:
     return ["trial", *titles, "seed", *figures, "minutes", "state"]
 
 
-def cells(trial: Trial, names: Sequence[str], columns: int) -> list[str]:
+def cells(trial: Trial, names: Sequence[str], columns: int, metric: Metric) -> list[str]:
     """Returns the row of a trial.
 
     Args:
         trial: the trial.
         names: the parameters that are shown.
         columns: the number of columns of the table.
+        metric: the metric of the sweep, which is all that is known of a search that was stopped.
     """
     figures = trial.figures
     row = [str(trial.job.number), *(_text(trial.job.values[name]) for name in names), str(trial.job.seed)]
@@ -66,7 +67,7 @@ def cells(trial: Trial, names: Sequence[str], columns: int) -> list[str]:
     elif columns - len(row) == 3:
         row += [f"{trial.value:.4g}"]
     else:  # a search that was stopped
-        row += ["-", f"{trial.value:.3f}", "-", "-"]
+        row += ["-", "-", "-", f"{trial.value:.2f}"] if metric.name == RATIO else ["-", f"{trial.value:.3f}", "-", "-"]
     minutes = "-" if trial.seconds is None else f"{trial.seconds / 60:.1f}"
     return [*row, minutes, "done" if trial.stages is None else f"stopped after {trial.stages}"]
 
@@ -75,7 +76,7 @@ def rows(trials: Sequence[Trial], metric: Metric) -> list[list[str]]:
     """Returns the rows of all trials, the best first, those that were stopped last."""
     columns, names = len(header(trials, metric)), shown_parameters(trials)
     ranked = sorted(trials, key=lambda trial: (trial.state == "stopped", metric.key(trial.value), trial.job.name))
-    return [cells(trial, names, columns) for trial in ranked]
+    return [cells(trial, names, columns, metric) for trial in ranked]
 
 
 def seeds_sentence(trials: Sequence[Trial], metric: Metric) -> str:

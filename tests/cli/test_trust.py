@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from mixgraph.cli.arguments import prepare
 from mixgraph.cli.training import run
+from mixgraph.cli.trust import restrict_configurations
 
 MARKS = """
 import os
@@ -139,6 +142,21 @@ def test_a_module_that_the_user_names_is_used(python, marker, tiny_song) -> None
     assert done.returncode == 1
     assert "nowhere: folder expected" in done.stderr
     assert marker.read_text() == "evil\n"
+
+
+def test_the_name_of_a_run_is_no_secret(monkeypatch) -> None:
+    """Sweep files put the results of runs in folders of their own by it."""
+    restrict_configurations()
+    folders = []
+    for name in (None, "r7"):
+        if name is not None:
+            monkeypatch.setenv("WANDB_RUN_ID", name)
+        else:
+            monkeypatch.delenv("WANDB_RUN_ID", raising=False)
+        folders.append(OmegaConf.create({"folder": "results/${oc.env:WANDB_RUN_ID,run}"}).folder)
+    assert folders == ["results/run", "results/r7"]
+    with pytest.raises(OmegaConfBaseException, match=r"\$\{oc.env:WANDB_API_KEY\} asks for the environment"):
+        OmegaConf.create({"key": "${oc.env:WANDB_API_KEY}"}).key  # noqa: B018
 
 
 @pytest.mark.long

@@ -2,12 +2,15 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from mixgraph.sweeps.figures import LOSS, RATIO
+from mixgraph.losses import SongScore
+from mixgraph.results.metrics import Losses, Metrics, ProcessorCounts, SongFacts, write_metrics
+from mixgraph.sweeps.figures import LOSS, RATIO, read_figures
 from mixgraph.sweeps.folder import Trial, TrialJob
 from mixgraph.sweeps.space import Choice, Range, draws, grid
 from mixgraph.sweeps.sweep_file import Bands, Metric, read_sweep
@@ -67,7 +70,12 @@ def test_a_good_file(tmp_path: Path) -> None:
         ("program: mixgraph", "program: train.py", r"1: program: mixgraph is needed, got 'train.py'"),
         (" fit,", " render,", r"10: command: \$\{program\}, then fit, then options and \$\{args\}"),
         ('fit, --config, demo.yaml, "${args}"', "fit", r"10: command: .*\$\{args\}, are needed"),
-        ("demo.yaml", '"${envvar:NO_SUCH_NAME}"', "10: command: the variable NO_SUCH_NAME of the environment"),
+        ("demo.yaml", '"${envvar:HOME}"', r"10: command: \$\{envvar:HOME\} asks for the environment. HINT: --allow"),
+        ("fit,", "fit, --import, evil,", "10: command: --import: a file does not say whom you trust"),
+        ("fit,", "fit, --import=evil,", "10: command: --import=evil: a file does not say whom you trust"),
+        ("fit,", "fit, --allow-env,", "10: command: --allow-env: a file does not say whom you trust"),
+        ("  pruning.sampler:", "  import:", "5: parameters.import: import: a file does not say whom you trust"),
+        (SAMPLERS, "{min: 1, max: 9, q: 0, distribution: q_uniform}", r"5: .*\.q: a number above 0 is needed, got 0"),
         (SAMPLERS, "{min: 0.0, max: 1.0}", "5: .*: a grid has an end, and this"),
         (SAMPLERS, "{min: 1e-3, max: 1.0}", r"5: .*\.min: .*'1e-3'. HINT: .*1\.0e-3"),
         (SAMPLERS, "{min: 3, max: 1}", "5: .*: min below max is needed, got 3 and 1"),
@@ -95,6 +103,15 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) 
         read_sweep(path)
 
 
+def test_the_environment_is_seen_where_the_user_allows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_CONFIGURATION", "demo.yaml")
+    path = write(tmp_path, "demo.yaml", '"${envvar:A_CONFIGURATION}"')
+    assert read_sweep(path, allow_env=True).words == ("fit", "--config", "demo.yaml")
+    monkeypatch.delenv("A_CONFIGURATION")
+    with pytest.raises(ValueError, match="10: command: the variable A_CONFIGURATION of the environment is not set"):
+        read_sweep(path, allow_env=True)
+
+
 @pytest.mark.parametrize(
     ("text", "bands"),
     [
@@ -112,6 +129,20 @@ def test_a_grid_is_every_combination_and_the_last_parameter_changes_fastest() ->
     combinations = [tuple(values.values()) for values in grid(space)]
     assert combinations[:4] == [("x", 1, 0.0), ("x", 1, 0.25), ("x", 1, 0.5), ("x", 2, 0.0)]
     assert len({*combinations}) == len(combinations) == 12
+
+
+def test_multiples_of_a_whole_number_are_whole(tmp_path: Path) -> None:
+    """`--data.steps_per_stage=20.0` is refused by `fit`, and would be in every trial."""
+    (steps, _) = read_sweep(write(tmp_path, SAMPLERS, "{min: 5, max: 35, q: 10, distribution: q_uniform}")).parameters
+    assert repr(steps.listed()) == "[10, 20, 30]"
+    assert steps.probes() == [(10, 5), (30, 5)]
+    assert {repr(values["pruning.sampler"]) for values in draws([steps], 0)} == {"10", "20", "30"}
+
+
+def test_chance_stays_within_its_bounds() -> None:
+    narrow = Range("a", 1, 0.12345678, 0.12345679)
+    drawn = [values["a"] for values, _ in zip(draws([narrow], 0), range(2), strict=False)]
+    assert drawn == [narrow.high]  # 0.123457, to six digits
 
 
 def test_chance_depends_on_the_seed_and_the_number_of_the_trial_alone() -> None:
@@ -181,3 +212,32 @@ def test_the_tables() -> None:
         "Trial 1 with 3 seeds: search/found_loss 0.5 on average, standard deviation 0.1, from 0.4 to 0.6."
     )
     json.dumps(content["trials"][0])
+    by_ratio = Trial(TrialJob(3, 42, {"a.x": 3, "a.y": "same"}), "stopped", 0.25, {}, 6)
+    row = markdown([search(0, 0.5, 0.8), by_ratio], Metric(RATIO, "maximize"), []).splitlines()[3]
+    assert row == "| 3 | 3 | 42 | - | - | - | 0.25 | - | stopped after 6 |"
+
+
+def test_a_search_whose_training_broke_down_has_no_figures(tmp_path: Path) -> None:
+    score = SongScore({"full": 0.5}, {"full": 0.5}, (0.5,), (0.5,), 8000)
+    whole = Metrics(
+        sample_rate=8000,
+        num_samples=16000,
+        level=1.0,
+        tracks=(),
+        file_hashes={},
+        song=SongFacts("a", "a", "CC0"),
+        steps=1,
+        planned_steps=1,
+        losses=Losses(score, score, score),
+        tolerance=None,
+        denominator="target",
+        within_tolerance=None,
+        num_processors=ProcessorCounts(8, 2),
+        pruning_ratio=0.75,
+    )
+    loss = Metric(LOSS, "minimize")
+    write_metrics(tmp_path, whole)
+    assert read_figures(tmp_path, loss)[RATIO] == 0.75
+    write_metrics(tmp_path, replace(whole, failure="training broke down"))
+    with pytest.raises(ValueError, match="training broke down"):
+        read_figures(tmp_path, loss)

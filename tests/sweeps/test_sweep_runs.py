@@ -78,6 +78,30 @@ def test_what_optuna_suggests_depends_on_the_trials_and_not_on_the_process(tmp_p
     assert len({values["x"] for values in whole}) == 9
 
 
+def test_a_process_that_is_killed_leaves_all_values_of_a_trial_or_none(tmp_path) -> None:
+    def told(study: Study, made: list[dict]) -> None:
+        for number, values in enumerate(made):
+            study.finish(number, (values["x"] - 0.3) ** 2)
+
+    fixed = [{"x": k / 8, "kind": "good"} for k in range(7)]
+    for asks in (True, False):
+        path = tmp_path / f"{asks}.log"
+        study, made = Study(path, LOSS, SPACE, 5), []
+        for number in range(7):
+            made.append(study.values(number, None if asks else fixed[number]))
+            told(study, made)
+        assert asks or made == fixed
+        lines = path.read_text().splitlines(keepends=True)
+        for count in range(len(lines) + 1):
+            path.write_text("".join(lines[:count]))
+            study = Study(path, LOSS, SPACE, 5)
+            known = [study.values(number) for number in range(study.num_trials)]
+            assert known == made[: len(known)]
+            told(study, known)
+            if asks and len(known) < 7:
+                assert study.values(len(known)) == made[len(known)]
+
+
 @pytest.mark.long
 def test_bayes_finds_the_best_and_goes_on_after_a_failure_as_if_there_was_none(stand_in, tmp_path, monkeypatch) -> None:
     whole, _ = run(tmp_path / "whole", sweep_of("bayes"), 14)
@@ -307,12 +331,14 @@ def test_a_killed_sweep_of_networks_goes_on_from_the_last_epoch(tmp_path, monkey
     assert trials[0.5]["value"] == pytest.approx(0.25, abs=1e-3)
 
 
-def test_what_the_server_gets_has_the_song_and_the_options(tiny_song, tmp_path) -> None:
+def test_what_the_server_gets_has_the_song_the_options_and_what_is_trusted(tiny_song, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("mixgraph.registry._imported", {})
+    monkeypatch.setattr(sys, "path", [*sys.path])
     path = write(tmp_path, tiny_song)
-    options, overrides = parse([str(path), "--song", "another", "--", "--pruning.rounds=1"])
+    options, overrides = parse([str(path), "--song", "another", "--import", "json", "--", "--pruning.rounds=1"])
     content = for_server(read(options, overrides), overrides)
     assert content["parameters"]["data.path"] == {"values": [os.path.abspath("another")]}
-    assert content["command"][-2:] == ["--pruning.rounds=1", "${args}"]
+    assert content["command"][-3:] == ["--import=json", "--pruning.rounds=1", "${args}"]
     assert content["metric"] == {"name": "search/found_loss", "goal": "minimize"}
 
 

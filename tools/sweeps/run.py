@@ -88,7 +88,7 @@ class SweepRun:
 
     def write(self) -> None:
         """Writes the tables and the picture."""
-        self.trials.sort(key=lambda trial: trial.job.name)
+        self.trials.sort(key=lambda trial: (trial.job.number, trial.job.again, trial.job.seed))
         write_tables(self.folder.root, self.trials, self.sweep.metric, self.failures)
         save_picture(self.folder.root / "trials.png", self.trials, self.sweep.metric)
 

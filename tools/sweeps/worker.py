@@ -87,7 +87,11 @@ def run_trial(request: TrialRequest, folder: Path) -> Path:
         seconds = (_train_network if request.network else _search)(request, folder, callbacks)
     except TrialStopped as stop:
         return _stopped(request, folder, stop.reports)
-    read_figures(result, metric)  # raises if the trial has no such metric
+    try:
+        read_figures(result, metric)
+    except (ValueError, OSError):  # it has no such metric: the trial is tried again from its start
+        shutil.rmtree(result)
+        raise
     record = {**request.record, "state": "done", "reports": [], "seconds": seconds}
     write_json(result / RECORD, record)
     return result
@@ -99,13 +103,16 @@ def _search(request: TrialRequest, folder: Path, callbacks: Sequence[L.Callback]
     return float(json.loads((result / TIMINGS).read_text(encoding="utf-8"))["total_seconds"])
 
 
-def _train_network(request: TrialRequest, folder: Path, callbacks: Sequence[L.Callback]) -> float:
-    """Trains a network in `training`, which becomes the result; returns the seconds over all processes that did."""
+def _train_network(request: TrialRequest, folder: Path, callbacks: Sequence[L.Callback]) -> float | None:
+    """Trains a network in `training`, which becomes the result; returns the seconds over all processes that did.
+
+    None where it was trained before, by a process that was killed before it could say how long that took.
+    """
     from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 
     work, result = folder / "training", folder / "result"
     if result.is_dir():
-        os.replace(result, work)
+        return None
     going_on = work / CHECKPOINTS / f"{GOING_ON}.ckpt"
     timer = Timer()
     keep = ModelCheckpoint(
@@ -117,6 +124,8 @@ def _train_network(request: TrialRequest, folder: Path, callbacks: Sequence[L.Ca
     words = [*(f"--import={name}" for name in request.extensions), "--config", str(settings), *request.options]
     if _can_go_on(going_on):
         words.append(f"--ckpt_path={going_on}")
+    else:  # what a training leaves that cannot go on is no part of the next one
+        shutil.rmtree(work, ignore_errors=True)
     command(["fit", *words], [*callbacks, timer, keep])
     seconds = float(timer.time_elapsed("train"))
     going_on.unlink(missing_ok=True)
