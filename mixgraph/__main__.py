@@ -24,9 +24,7 @@ from mixgraph.cli.commands import run
 from mixgraph.names import visible_lines
 from mixgraph.shipped import BESIDE, search_our_folders
 from mixgraph.system.files import error_line
-from mixgraph.system.termination import TERMINATED, ending_when_terminated, was_terminated
-
-INTERRUPTED = 130
+from mixgraph.system.termination import INTERRUPTED, TERMINATED, ending_when_terminated, was_terminated
 
 
 def main() -> None:

@@ -6,8 +6,6 @@ Its options, and what it writes: `tools/options.py`.
 from __future__ import annotations
 
 import argparse
-import shlex
-import signal
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -21,19 +19,17 @@ from rich.table import Table
 from rich.text import Text
 
 from mixgraph.cli.arguments import take_imports
-from mixgraph.cli.commands import PROGRAM
 from mixgraph.dataset import BuildFolder, FileHashes, Job, QualityRules, SongSource, find_sources
 from mixgraph.dataset.assessment import Assessment, assess, quality_table
 from mixgraph.dataset.files import write_json, write_lines
 from mixgraph.dataset.reasons import readable, reason
-from mixgraph.names import visible, visible_lines
+from mixgraph.names import visible
 from mixgraph.shards.texts import CardTexts, choice_section
-from mixgraph.system.files import error_line
 from mixgraph.system.locks import locked
-from mixgraph.system.termination import TERMINATED, ending_when_terminated, was_terminated
 from tools.dataset.build import Search, make_jobs, resolve_settings, run_searches
 from tools.dataset.machines import make_workers, num_threads
 from tools.options import build_dataset_parser
+from tools.resumable import let_interrupts_end, run_resumable
 
 _SHOWN_SONGS = 100
 _LOCK_SECONDS = 20.0  # time to wait for a lock: the workers of a killed build end a moment after it
@@ -182,25 +178,9 @@ def _print_summary(songs: Sequence[Assessment], unreadable: dict[str, str], cons
 def main(arguments: list[str] | None = None) -> None:
     command_line = sys.argv[1:] if arguments is None else arguments
     options, overrides = parse(command_line)
-    try:
-        with ending_when_terminated():
-            failed = build(options, overrides, Console())
-    except (ValueError, OSError) as error:
-        message = error_line(error) if isinstance(error, OSError) else str(error)
-        sys.exit(f"build_dataset: {visible_lines(message)}")
-    except KeyboardInterrupt:
-        sys.exit("build_dataset: stopped; the same command goes on from here")
-    except SystemExit as end:
-        if was_terminated(end):
-            # In this form the command works in any folder.
-            again = f"{PROGRAM} build-dataset {shlex.join(command_line)}"
-            sys.stderr.write(f"build_dataset: terminated; this goes on from here:\n  {again}\n")
-            sys.exit(TERMINATED)
-        raise
-    sys.exit(1 if failed else 0)
+    run_resumable("build-dataset", command_line, lambda: build(options, overrides, Console()))
 
 
 if __name__ == "__main__":
-    # A build that a script started in the background would ignore Ctrl-C and `kill -INT` otherwise.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    let_interrupts_end()
     main()

@@ -6,8 +6,6 @@ Its options, and what it writes: `tools/options.py`.
 from __future__ import annotations
 
 import argparse
-import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,15 +14,12 @@ from pathlib import Path
 from rich.console import Console
 
 from mixgraph.cli.arguments import take_imports
-from mixgraph.cli.commands import PROGRAM
 from mixgraph.names import visible, visible_lines
 from mixgraph.paper.dataset_table import dataset_table, read_built_set
 from mixgraph.paper.losses_table import losses_table
 from mixgraph.paper.pruning_table import pruning_table
 from mixgraph.paper.published import CHAINS
 from mixgraph.paper.table import Table
-from mixgraph.system.files import error_line
-from mixgraph.system.termination import TERMINATED, ending_when_terminated, was_terminated
 from tools.bench.recipe import Recipe
 from tools.options import paper_tables_parser
 from tools.paper.searches import Results, search
@@ -37,6 +32,7 @@ from tools.paper.variants import (
     pruning_variant,
     variants,
 )
+from tools.resumable import let_interrupts_end, run_resumable
 
 DATA_SET_TABLE = "3"
 
@@ -106,24 +102,9 @@ def _table(name: str, results: Results, recipe: Recipe) -> Table:
 def main(arguments: list[str] | None = None) -> None:
     command_line = sys.argv[1:] if arguments is None else arguments
     options, overrides = parse(command_line)
-    try:
-        with ending_when_terminated():
-            failed = make(options, overrides, Console())
-    except (ValueError, OSError) as error:
-        message = error_line(error) if isinstance(error, OSError) else str(error)
-        sys.exit(f"paper_tables: {visible_lines(message)}")
-    except KeyboardInterrupt:
-        sys.exit("paper_tables: stopped; the same command goes on from here")
-    except SystemExit as end:
-        if was_terminated(end):
-            again = f"{PROGRAM} paper-tables {shlex.join(command_line)}"
-            sys.stderr.write(f"paper_tables: terminated; this goes on from here:\n  {again}\n")
-            sys.exit(TERMINATED)
-        raise
-    sys.exit(1 if failed else 0)
+    run_resumable("paper-tables", command_line, lambda: make(options, overrides, Console()))
 
 
 if __name__ == "__main__":
-    # A build that a script started in the background would ignore Ctrl-C and `kill -INT` otherwise.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    let_interrupts_end()
     main()

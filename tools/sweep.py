@@ -8,8 +8,6 @@ from __future__ import annotations
 import argparse
 import copy
 import itertools
-import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,7 +20,6 @@ from rich.table import Table
 from rich.text import Text
 
 from mixgraph.cli.arguments import env_is_allowed, take_imports
-from mixgraph.cli.commands import PROGRAM
 from mixgraph.dataset import FileHashes, SongSource, find_sources
 from mixgraph.dataset.settings import differences, digest
 from mixgraph.names import visible, visible_lines
@@ -31,11 +28,11 @@ from mixgraph.sweeps.folder import SweepFolder
 from mixgraph.sweeps.space import grid
 from mixgraph.sweeps.sweep_file import SweepFile, read_sweep
 from mixgraph.sweeps.table import header, rows, seeds_sentence
-from mixgraph.system.files import error_line, plain_json
+from mixgraph.system.files import plain_json
 from mixgraph.system.locks import locked
-from mixgraph.system.termination import TERMINATED, ending_when_terminated, was_terminated
 from tools.dataset.machines import make_workers, num_threads
 from tools.options import sweep_parser
+from tools.resumable import let_interrupts_end, run_resumable
 from tools.sweeps.check import PATH, absolute_song, is_search, resolve_sweep, with_song
 from tools.sweeps.run import SweepRun, sweep_record
 
@@ -207,24 +204,10 @@ def main(arguments: list[str] | None = None) -> None:
     options, overrides = parse(command_line)
     if options.offline == (options.out is None):
         sweep_parser().error("--offline and --out go together")
-    try:
-        with ending_when_terminated():
-            failed = (run_offline if options.offline else register)(options, overrides, Console())
-    except (ValueError, OSError) as error:
-        message = error_line(error) if isinstance(error, OSError) else str(error)
-        sys.exit(f"sweep: {visible_lines(message)}")
-    except KeyboardInterrupt:
-        sys.exit("sweep: stopped; the same command goes on from here")
-    except SystemExit as end:
-        if was_terminated(end):
-            again = f"{PROGRAM} sweep {shlex.join(command_line)}"
-            sys.stderr.write(f"sweep: terminated; this goes on from here:\n  {again}\n")
-            sys.exit(TERMINATED)
-        raise
-    sys.exit(1 if failed else 0)
+    run = run_offline if options.offline else register
+    run_resumable("sweep", command_line, lambda: run(options, overrides, Console()))
 
 
 if __name__ == "__main__":
-    # A sweep that a script started in the background would ignore Ctrl-C and `kill -INT` otherwise.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    let_interrupts_end()
     main()

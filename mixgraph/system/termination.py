@@ -10,6 +10,8 @@ from types import FrameType
 
 TERMINATED = 128 + int(signal.SIGTERM)
 """The exit code, as a shell has it for a command that SIGTERM ended."""
+INTERRUPTED = 128 + int(signal.SIGINT)
+"""The exit code after Ctrl-C, likewise."""
 
 
 @contextmanager

@@ -103,7 +103,7 @@ def test_a_build_that_is_killed_goes_on_to_the_same_results(songs, config, plain
 @pytest.mark.parametrize(
     ("number", "code", "output"),
     [
-        (signal.SIGINT, 1, "the same command goes on from here"),
+        (signal.SIGINT, 130, "stopped; this goes on from here:\n  python -m mixgraph build-dataset "),
         (signal.SIGTERM, 143, "terminated; this goes on from here:\n  python -m mixgraph build-dataset "),
     ],
     ids=["Ctrl-C", "SIGTERM"],

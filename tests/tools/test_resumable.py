@@ -1,0 +1,48 @@
+"""Tools whose work goes on: exit codes and what is said, by themselves and as commands of mixgraph."""
+
+import signal
+
+import pytest
+
+from mixgraph import __main__ as entry
+from tools.resumable import run_resumable
+
+AGAIN = "this goes on from here:\n  python -m mixgraph paper-tables --out 'two words'\n"
+
+
+def works(failed: int = 0, number: int | None = None, error: Exception | None = None) -> int:
+    if number is not None:
+        signal.raise_signal(number)
+    if error is not None:
+        raise error
+    return failed
+
+
+@pytest.mark.parametrize("as_command", [False, True])
+@pytest.mark.parametrize(
+    ("ending", "code", "said"),
+    [
+        ({}, 0, ""),
+        ({"failed": 2}, 1, ""),
+        ({"number": signal.SIGINT}, 130, f"paper_tables: stopped; {AGAIN}"),
+        ({"number": signal.SIGTERM}, 143, f"paper_tables: terminated; {AGAIN}"),
+        ({"error": ValueError("songs: none")}, "paper_tables: songs: none", ""),
+        ({"error": RuntimeError("a fault of ours")}, None, ""),
+    ],
+    ids=["done", "failures", "Ctrl-C", "SIGTERM", "refused", "fault"],
+)
+def test_a_tool_ends_as_promised(ending, code, said, as_command, monkeypatch, capsys) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def tool(*_: object) -> None:
+        run_resumable("paper-tables", ["--out", "two words"], lambda: works(**ending))
+
+    monkeypatch.setattr(entry, "_run", tool)
+    try:
+        with pytest.raises(RuntimeError if code is None else SystemExit) as end:
+            entry.main() if as_command else tool()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if code is not None:
+        assert end.value.code == code
+    assert capsys.readouterr().err == said
