@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from mixgraph.names import visible
-from mixgraph.results.contents import CONFIG, MARKS, PAGE
+from mixgraph.results.contents import MARKS, PAGE
 from mixgraph.results.found_graph import FoundGraph, load_result
 from mixgraph.search.rules import is_free
 
@@ -95,10 +95,15 @@ def read_results(folders: Sequence[Path]) -> tuple[list[Compared], list[str]]:
         try:
             results.append(_read(name, folder))
         except (ValueError, OSError) as error:
-            damaged.append(f"The result {name} cannot be read and is not shown: {error}")
+            damaged.append(f"The result {name} cannot be read and is not shown: {_without_folder(error, folder)}")
     if not results:
         raise ValueError("result: at least one that can be read expected, got none. " + " ".join(damaged))
     return results, damaged
+
+
+def _without_folder(error: Exception, folder: Path) -> str:
+    """Returns a message for a page, which may be published, without the place of the result."""
+    return str(error).replace(f"{folder}{os.sep}", "")
 
 
 def _read(name: str, folder: Path) -> Compared:
@@ -109,17 +114,14 @@ def _read(name: str, folder: Path) -> Compared:
         missing.append(f"{name} has no figures of a search: this graph was saved without them.")
     else:
         try:
-            stated = graph.config()
-            if not isinstance(stated, Mapping):
-                raise ValueError(f"{CONFIG}: settings by name expected, got {type(stated).__name__}")
-            settings = dict(_flat(stated))
+            settings = dict(_flat(graph.config()))
         except (ValueError, OSError) as error:
-            missing.append(f"The settings of {name} cannot be read: {error}")
+            missing.append(f"The settings of {name} cannot be read: {_without_folder(error, folder)}")
         try:
             total = graph.timings().get("total_seconds")
             seconds = float(total) if isinstance(total, int | float) else None
         except (ValueError, OSError, AttributeError) as error:
-            missing.append(f"The time that {name} took cannot be read: {error}")
+            missing.append(f"The time that {name} took cannot be read: {_without_folder(error, folder)}")
     return Compared(name, folder, graph, settings, seconds, tuple(missing))
 
 

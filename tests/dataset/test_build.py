@@ -23,6 +23,7 @@ from mixgraph.dataset import BuildFolder, FileHashes, find_sources
 from mixgraph.results.found_graph import load_result
 from mixgraph.system.locks import locked
 from tools import build_dataset
+from tools.dataset import machines
 from tools.dataset.build import _take_in, make_jobs, resolve_settings
 from tools.dataset.local import LocalWorkers
 from tools.dataset.machines import usable_devices
@@ -347,7 +348,7 @@ def test_wrong_settings_are_refused_before_anything_runs(songs, config, tmp_path
 
 
 def test_ray_is_an_optional_extra(songs, config, tmp_path, monkeypatch, arguments) -> None:
-    monkeypatch.setattr(build_dataset, "find_spec", lambda name: None)
+    monkeypatch.setattr(machines, "find_spec", lambda name: None)
     with pytest.raises(SystemExit) as end, contextlib.redirect_stdout(io.StringIO()):
         build_dataset.main(arguments(songs, config, tmp_path / "set", "--ray", "auto"))
     assert "mixgraph[cluster]" in str(end.value.code)

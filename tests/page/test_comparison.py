@@ -69,10 +69,8 @@ def test_a_damaged_result_is_named_and_the_others_are_shown(three, tmp_path, cap
     data = page_data(out)
     assert [r["name"] for r in data["results"]] == ["b", "c"]
     assert "The result a cannot be read and is not shown" in data["notes"][0]
-    assert data["notes"][1].startswith(
-        "The settings of b cannot be read: config.yaml: settings by name expected, got list"
-    )
-    assert data["notes"][2].startswith("The time that b took cannot be read")
+    assert data["notes"][1] == "The settings of b cannot be read: config.yaml: a YAML mapping is needed, got ['a']"
+    assert data["notes"][2] == "The time that b took cannot be read: timings.json: a JSON object is needed, got []"
     assert "The settings of c cannot be read" in data["notes"][3]
     assert "timings.json is missing" in data["notes"][4]
     assert "The result a cannot be read" in capsys.readouterr().out
