@@ -20,6 +20,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -280,6 +281,31 @@ def check(options: argparse.Namespace) -> None:
         raise ValueError(f"--judged: songs that are not trained on are needed, got {', '.join(both)}")
 
 
+def same_as_before(file: Path, recipe: dict[str, Any], what: str) -> None:
+    """Writes down what a folder is made from, or checks that it is made from the same.
+
+    Args:
+        file: where it stands.
+        recipe: what decides, as JSON.
+        what: of what is there already, in words.
+
+    Raises:
+        ValueError: what is there was made from something else.
+    """
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, (json.dumps(recipe, indent=1) + "\n").encode())
+        return
+    before = json.loads(file.read_text())
+    different = [name for name, value in recipe.items() if before.get(name) != value]
+    if different:
+        name = different[0]
+        raise ValueError(
+            f"--out: {what} in {file.parent} made with {name} {before.get(name)}, got {recipe[name]}. HINT: name "
+            "another folder, or remove this one"
+        )
+
+
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     check(options)
@@ -290,12 +316,15 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stdout.write(json.dumps(rows, indent=1) + "\n")
         return
     task = EstimatorTask()
+    songs = [path.resolve().name for path in options.songs]
+    counts = {name: getattr(options, name) for name in ("part_songs", "validation", "test")}
+    same_as_before(options.out / "data" / "recipe.json", {"songs": songs, **counts, "set": SET}, "songs")
     data = make_data(options, task)
     if options.only_data:
         return
+    same_as_before(options.out / "recipe.json", {"parts": numbers(options), "seed": options.seed}, "epochs")
     module = train(options, data, task)
     weights = options.out / "estimator.safetensors"
-    songs = [path.resolve().name for path in options.songs]
     save_weights(module, weights, {"max_tracks": SET["--max-tracks"], "songs": songs})
     text = card(load_estimator(weights), options, weights, sources_of(options.songs))
     write_atomically(options.out / "estimator.md", text.encode())

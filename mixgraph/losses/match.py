@@ -22,6 +22,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from mixgraph.dsp.constants import constant_index
 from mixgraph.dsp.pieces import in_pieces
 from mixgraph.losses.front_ends import FrontEnd
 
@@ -139,7 +140,7 @@ class MatchTerms:
         if reduction == "mean":
             distances = spectral_convergence + log_magnitude
         else:  # what is averaged over groups below is the sum over them
-            bands = torch.tensor(num_bands, dtype=log_magnitude.dtype, device=log_magnitude.device)
+            bands = constant_index(num_bands, log_magnitude.device).to(log_magnitude.dtype)
             distances = len(num_bands) * (spectral_convergence + log_magnitude * bands.unsqueeze(-1))
         if group_weights is None:
             left, right, mid, side = distances.mean(1).unbind(-1)

@@ -182,7 +182,10 @@ class ConsoleModule(FiniteTraining, WholeSongs):
             self._drawn = False
 
     def on_train_start(self) -> None:
-        """Sets the optimizer's rates and betas to the settings; a checkpoint may have restored other ones."""
+        """Sets the optimizer's rates and betas to the settings, and how it computes to the device.
+
+        A checkpoint may have restored other ones.
+        """
         steps = int(self.trainer.num_training_batches)
         if self._stage_steps not in (None, steps):
             raise ValueError(
@@ -195,6 +198,7 @@ class ConsoleModule(FiniteTraining, WholeSongs):
             for group in optimizer.param_groups:
                 group["lr"] = self._rate(group, settings.learning_rate)
                 group["betas"], group["weight_decay"] = tuple(settings.betas), settings.weight_decay
+                group["fused"], group["foreach"] = self._fused, not self._fused
 
     def _rate(self, group: Mapping[str, Any], rate: float) -> float:
         return rate * self.rate_factors.get(group["name"], 1.0)
@@ -328,12 +332,14 @@ class ConsoleModule(FiniteTraining, WholeSongs):
         groups = parameter_groups(self.dry_wet_logits, self.values, self.rate_factors)
         for group in groups:
             group["lr"] = self._rate(group, settings.learning_rate)
+        together = {"fused": self._fused, "foreach": not self._fused}
+        return torch.optim.AdamW(groups, betas=settings.betas, weight_decay=settings.weight_decay, **together)
+
+    @property
+    def _fused(self) -> bool:
         # The values of a group together: fused, one operation, which torch has for GPUs; on a CPU it rounds differently
         # where rows end, so that its results would depend on what else was in the tensor.
-        fused = self.dry_wet_logits.is_cuda
-        return torch.optim.AdamW(
-            groups, betas=settings.betas, weight_decay=settings.weight_decay, fused=fused, foreach=not fused
-        )
+        return self.dry_wet_logits.is_cuda
 
     def on_train_batch_start(self, batch: Clip, batch_idx: int) -> int | None:
         """Sets the rate of the last stage; -1, which skips the stage, where the graph has no processors to train."""

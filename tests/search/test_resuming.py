@@ -94,6 +94,19 @@ def test_a_checkpoint_from_where_a_stage_starts_or_is_cut(searched, tiny_song, t
     assert_same(tmp_path / "r", searched / "r")
 
 
+def test_a_checkpoint_from_a_gpu_computes_as_a_cpu_does(searched, tiny_song, tmp_path) -> None:
+    """The optimizer of a GPU is fused; on a CPU that would round differently."""
+    saved = torch.load(searched / "c" / "step=16.ckpt", weights_only=True)
+    for group in saved["optimizer_states"][0]["param_groups"]:
+        assert (group["fused"], group["foreach"]) == (False, True)
+        group["fused"], group["foreach"] = True, False
+    torch.save(saved, tmp_path / "c.ckpt")
+    module, _, _ = find(tiny_song, tmp_path / "r", checkpoint=tmp_path / "c.ckpt")
+    groups = module.optimizers().param_groups
+    assert {(group["fused"], group["foreach"]) for group in groups} == {(False, True)}
+    assert_same(tmp_path / "r", searched / "r")
+
+
 def test_checkpoints_that_no_search_can_go_on_from_are_refused(searched, tiny_song, tmp_path) -> None:
     with pytest.raises(ValueError, match="taken in the middle of a step, the one behind step 7"):
         find(tiny_song, tmp_path / "r", checkpoint=searched / "begun.ckpt")

@@ -7,7 +7,7 @@ import pytest
 from mixgraph.synthetic.settings import GenerationSettings
 from tools.generate_synthetic import parse as parse_set
 from tools.generate_synthetic import plan_of
-from tools.train_shipped_estimator import HELD_OUT, SET, check, command_of, main, numbers, parse
+from tools.train_shipped_estimator import HELD_OUT, SET, check, command_of, main, numbers, parse, same_as_before
 
 
 def test_no_song_is_both_trained_on_and_judged(tmp_path) -> None:
@@ -37,3 +37,11 @@ def test_the_set_has_both_kinds_of_mixes_and_the_parts_other_seeds() -> None:
     assert plan.corpus_seed == 0  # one deal of tracks to splits for all parts
     assert len(set(HELD_OUT.values())) == len(HELD_OUT)
     assert min(HELD_OUT.values()) > parse(["--out", "x"]).parts
+
+
+def test_a_folder_goes_on_with_what_it_was_begun_with_alone(tmp_path) -> None:
+    file = tmp_path / "out" / "recipe.json"
+    for _ in range(2):
+        same_as_before(file, {"parts": [0, 1], "seed": 0}, "epochs")
+    with pytest.raises(ValueError, match=r"--out: epochs in .*out made with parts \[0, 1\], got \[0\]\. HINT"):
+        same_as_before(file, {"parts": [0], "seed": 0}, "epochs")
