@@ -19,6 +19,7 @@ import copy
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -38,6 +39,7 @@ from mixgraph.system.files import write_atomically
 SECONDS, GROWTH_GB = 20.0, 1.0
 _REFUSALS = (ValueError, OSError)
 _FORBIDDEN = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "pickle.find_class", "socket.")
+_FRAME = re.compile(r'File "([^"\n]+)", line (\d+)')
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _ODD: tuple[Any, ...] = (
     *(
@@ -207,10 +209,15 @@ def findings(target: Target, examples: int, seed: int, watch: Watch) -> Iterator
                 except (Exception, TimeoutExpired) as error:
                     trace = "".join(traceback.format_exception(error)[-3:])
             for text in filter(None, (trace, *watch.seen)):
-                place = text.split("line")[1][:5] if "line" in text else text[:60]
+                place = _place(text)
                 if place not in known:
                     known.add(place)
                     yield f"{target.name}, --seed {seed}, example {number}:\n{text}"
+
+
+def _place(text: str) -> str:
+    """Where in the code a finding is: the files and lines of a traceback; of others the beginning says it."""
+    return " ".join(f"{file}:{line}" for file, line in _FRAME.findall(text)) or text[:60]
 
 
 def make_targets(folder: Path) -> list[Target]:

@@ -52,7 +52,7 @@ def build_dataset_parser() -> argparse.ArgumentParser:
     reasons and effect), `index.html` (a page of all songs) and `shards/` with its card.
 
     The exit code is 0 if all is done, 1 if songs failed or the arguments cannot be used, 2 if options are not
-    understood, and 143 if SIGTERM ended it. Stopped searches are resumed from their last stage.
+    understood, 130 if Ctrl-C ended it, and 143 if SIGTERM did. Stopped searches are resumed from their last stage.
     """
     parser = _parser(build_dataset_parser)
     parser.add_argument("roots", metavar="SONGS", nargs="+", help="songs, or folders of them, of any layout")
@@ -205,7 +205,7 @@ def sweep_parser() -> argparse.ArgumentParser:
     `trials.json`, `trials.png` (loss against pruning ratio, with the Pareto front) and `sweep.log`.
 
     The exit code is 0 if all is done, 1 if trials failed or the file cannot be used, 2 if options are not understood,
-    and 143 if SIGTERM ended it.
+    130 if Ctrl-C ended it, and 143 if SIGTERM did.
     """
     parser = _parser(sweep_parser)
     parser.add_argument("file", metavar="FILE", help="sweep file, or the name of one that comes along")

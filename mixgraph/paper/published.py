@@ -147,6 +147,5 @@ MINUTES = {"brute_force": 56.0, "dry_wet": 29.0, "hybrid": 36.0}
 SONG_COUNTS = {"MedleyDB": 188, "MixingSecrets": 472, "Internal": 579}
 """Songs of the full data sets (Section 1; the text says 1129 songs together)."""
 
-MEAN_TRACKS = {"MedleyDB": 17.6, "MixingSecrets": 27.9, "Internal": 28.8}
 MEAN_CONSOLE_PROCESSORS, MEAN_PROCESSORS, MEAN_NODES = 247.6, 72.1, 108.5
 """Means over the full data (Section 3.4, Figure 6): processors of consoles, processors and nodes of found ones."""

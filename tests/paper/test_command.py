@@ -10,6 +10,7 @@ import pytest
 from mixgraph.paper.published import CHAINS, METHODS
 from tools import paper_tables
 from tools.bench.recipe import Recipe
+from tools.paper import searches
 from tools.paper.variants import variants
 
 TINY = ("--data.sample_rate=8000", "--data.scored_seconds=1.0", "--data.cache_dir=null", "--trainer.accelerator=cpu")
@@ -47,6 +48,17 @@ def test_options_that_cannot_be_used_are_refused(tmp_path, tiny_song) -> None:
     assert code == "paper_tables: --pruning.rounds=3: the tables set these. HINT: --schedule, --songs, --seed, --out"
     _, code = run("2", "--songs", tiny_song, "--schedule", 5, 1, 2, "--out", tmp_path)
     assert "CONSOLE a multiple of STEPS, got 5 1 2" in code
+
+
+def test_a_failure_of_a_song_that_is_not_asked_for_is_not_told(tmp_path) -> None:
+    """It stays in the folder when the next command names other songs."""
+    (variant,) = variants(["11"], Recipe(4, 1, 2), 1)
+    searches._folder(tmp_path, variant.name).add_failure("odd", 0, "no audio\nat all", "", 1, False)
+    told = []
+    for names in ({}, {"odd": "mine"}):
+        songs = searches.ChosenSongs([], names, [], {})
+        told.append(searches._read(tmp_path, [variant], songs, {variant.name: {}}).reasons)
+    assert told == [{}, {"odd": "hybrid_0.01: no audio"}]
 
 
 @pytest.mark.long

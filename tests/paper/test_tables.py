@@ -8,7 +8,7 @@ import pytest
 
 from mixgraph.paper.losses_table import losses_table
 from mixgraph.paper.pruning_table import pruning_table
-from mixgraph.paper.published import ALL, CHAINS, CONSOLES, DATA_SETS, FULL_DATA, METHODS, PRUNING, TYPES
+from mixgraph.paper.published import ALL, CHAINS, CONSOLES, DATA_SETS, FULL_DATA, METHODS, PRUNING, SONG_COUNTS, TYPES
 from mixgraph.paper.readings import check_alike, check_one_song, read_search
 from mixgraph.paper.subsets import by_rule, choose, published_songs
 from mixgraph.paper.table import Column, Table
@@ -36,8 +36,7 @@ def test_printed_means_are_means_of_the_printed_data_sets(row) -> None:
 
 
 def test_the_whole_data_is_the_mean_over_its_songs() -> None:
-    counts = {"MedleyDB": 188, "MixingSecrets": 472, "Internal": 579}
-    total = sum(counts[name] * FULL_DATA[name].loss for name in counts) / sum(counts.values())
+    total = sum(count * FULL_DATA[name].loss for name, count in SONG_COUNTS.items()) / sum(SONG_COUNTS.values())
     assert total == pytest.approx(FULL_DATA[ALL].loss, abs=0.001)
 
 

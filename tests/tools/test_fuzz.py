@@ -33,5 +33,21 @@ def test_what_a_reader_must_not_do_is_found(tmp_path) -> None:
     target = Target("a reader", tmp_path / "folder", "file.json", read, "json")
     assert example(target, 3, 5) == example(target, 3, 5) != example(target, 3, 6)
     told = list(findings(target, 200, 0, Watch()))
+    assert len(told) == 2  # each place once
     assert any("KeyError: 'c'" in text for text in told)
     assert any(f"writes {escaped}" in text for text in told)
+
+
+def test_the_same_line_of_another_file_is_another_place(tmp_path) -> None:
+    """The readers of two formats fail on the seventh line of their files."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file.json").write_text(json.dumps({"a": 1, "b": 2}))
+    readers = {name: compile("\n" * 6 + "raise KeyError(1)", f"{name}.py", "exec") for name in ("one", "other")}
+
+    def read(copy: Path) -> None:
+        data = (copy / "file.json").read_bytes()
+        if data != (tmp_path / "folder" / "file.json").read_bytes():
+            exec(readers["one" if len(data) % 2 else "other"])
+
+    told = list(findings(Target("two readers", tmp_path / "folder", "file.json", read, "json"), 20, 0, Watch()))
+    assert sorted("one.py" in text for text in told) == [False, True]

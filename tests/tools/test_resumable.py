@@ -1,6 +1,7 @@
 """Tools whose work goes on: exit codes and what is said, by themselves and as commands of mixgraph."""
 
 import signal
+import sys
 
 import pytest
 
@@ -32,6 +33,7 @@ def works(failed: int = 0, number: int | None = None, error: Exception | None = 
     ids=["done", "failures", "Ctrl-C", "SIGTERM", "refused", "fault"],
 )
 def test_a_tool_ends_as_promised(ending, code, said, as_command, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("mixgraph.registry._imported", {})
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def tool(*_: object) -> None:
@@ -46,3 +48,12 @@ def test_a_tool_ends_as_promised(ending, code, said, as_command, monkeypatch, ca
     if code is not None:
         assert end.value.code == code
     assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize("words", [["songs"], ["songs", "--import", "json"]], ids=["taken out before", "as given"])
+def test_the_command_that_goes_on_names_the_modules_that_are_trusted(words, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("mixgraph.registry._imported", {"json": None})
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with pytest.raises(SystemExit):
+        run_resumable("build-dataset", [*words, "--", "--x=1"], lambda: works(number=signal.SIGTERM))
+    assert "  python -m mixgraph build-dataset --import=json songs -- --x=1\n" in capsys.readouterr().err

@@ -225,6 +225,7 @@ def _read(
                 of_songs.setdefault(job.song.name, []).append(read_search(folder.result(job)))
         readings[variant.name] = {song: runs for song, runs in of_songs.items() if len(runs) == variant.runs}
         for row in read_lines(folder.failures):
-            reasons.setdefault(row["song"], f"{variant.name}: {row['reason'].strip().splitlines()[0]}")
+            if row["song"] in songs.data_sets:  # others are of an earlier command
+                reasons.setdefault(row["song"], f"{variant.name}: {row['reason'].strip().partition(chr(10))[0]}")
     data_sets = songs.data_sets | dict.fromkeys(songs.unreadable, "")
     return Results(readings, data_sets, reasons, songs.notes)
