@@ -40,6 +40,16 @@ SECONDS, GROWTH_GB = 20.0, 1.0
 _REFUSALS = (ValueError, OSError)
 _FORBIDDEN = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "pickle.find_class", "socket.")
 _FRAME = re.compile(r'File "([^"\n]+)", line (\d+)')
+_CHANGES = {
+    "os.rename": 2,
+    "os.link": 2,
+    "os.symlink": 2,
+    "os.remove": 1,
+    "os.mkdir": 1,
+    "os.rmdir": 1,
+    "os.truncate": 1,
+}
+"""Event -> how many of its first arguments are paths that it changes."""
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _ODD: tuple[Any, ...] = (
     *(
@@ -112,9 +122,13 @@ class Watch:
         if event.startswith(_FORBIDDEN):
             self.seen.append(f"{event} {arguments!r:.200}")
         if event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITES:
-            path = os.path.realpath(os.fsdecode(arguments[0])) if not isinstance(arguments[0], int) else ""
+            changed = arguments[:1]
+        else:
+            changed = arguments[: _CHANGES.get(event, 0)]
+        for name in changed:
+            path = "" if isinstance(name, int) else os.path.realpath(os.fsdecode(name))
             if path and not path.startswith((f"{self.folder}{os.sep}", "/dev/")) and "__pycache__" not in path:
-                self.seen.append(f"writes {path}")
+                self.seen.append(f"changes {path}")
 
     @staticmethod
     def _late(number: int, frame: object) -> None:
@@ -217,7 +231,7 @@ def findings(target: Target, examples: int, seed: int, watch: Watch) -> Iterator
 
 def _place(text: str) -> str:
     """Where in the code a finding is: the files and lines of a traceback; of others the beginning says it."""
-    return " ".join(f"{file}:{line}" for file, line in _FRAME.findall(text)) or text[:60]
+    return " ".join(f"{file}:{line}" for file, line in _FRAME.findall(text)) or text[:200]
 
 
 def make_targets(folder: Path) -> list[Target]:

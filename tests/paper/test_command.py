@@ -7,6 +7,8 @@ import shutil
 
 import pytest
 
+from mixgraph.dataset import FileHashes, find_sources
+from mixgraph.dataset.files import write_json
 from mixgraph.paper.published import CHAINS, METHODS
 from tools import paper_tables
 from tools.bench.recipe import Recipe
@@ -59,6 +61,26 @@ def test_a_failure_of_a_song_that_is_not_asked_for_is_not_told(tmp_path) -> None
         songs = searches.ChosenSongs([], names, [], {})
         told.append(searches._read(tmp_path, [variant], songs, {variant.name: {}}).reasons)
     assert told == [{}, {"odd": "hybrid_0.01: no audio"}]
+
+
+def test_no_search_begins_from_a_console_of_other_settings(tiny_song, tmp_path) -> None:
+    """Where the search that should have replaced it failed, it is still there."""
+    default, other = variants(["2"], Recipe(4, 1, 2), 1)[:2]
+    sources, _ = find_sources([str(tiny_song)], FileHashes(tmp_path / "hashes.json"))
+    begins = []
+    for rate in (0.01, 0.02):
+        data = {"sample_rate": 8000, "steps_per_stage": 2, "warm_up_seconds": 1.0, "scored_seconds": 1.0}
+        model, pruning = {"optimizer": {"learning_rate": rate}}, {"console_stages": 2, "rounds": 1}
+        settings = {"data": data, "model": model, "pruning": pruning}
+        both = {variant.name: settings for variant in (default, other)}
+        (search,) = searches._searches(tmp_path, default, sources, both, True)
+        if not begins:
+            kept = search.folder.result(search.job) / "console.ckpt"
+            kept.parent.mkdir(parents=True)
+            kept.touch()
+            write_json(kept.with_name("job.json"), search.job.record())
+        begins += [search.checkpoint for search in searches._searches(tmp_path, other, sources, both, True)]
+    assert begins == [str(kept), ""]
 
 
 @pytest.mark.long

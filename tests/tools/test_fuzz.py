@@ -20,10 +20,13 @@ def test_every_reader_takes_or_refuses_many_hostile_files(capsys) -> None:
 def test_what_a_reader_must_not_do_is_found(tmp_path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "file.json").write_text(json.dumps({"a": [1, 2], "b": {"c": "d"}}))
-    escaped = tmp_path / "escaped"
+    escaped, kept = tmp_path / "escaped", tmp_path / "kept"
+    kept.touch()
 
     def read(copy: Path) -> None:
         data = (copy / "file.json").read_bytes()
+        if b'"b"' not in data:
+            kept.unlink(missing_ok=True)
         if b'"a"' not in data:
             escaped.write_text("x")
         if b'"c"' not in data:
@@ -33,9 +36,10 @@ def test_what_a_reader_must_not_do_is_found(tmp_path) -> None:
     target = Target("a reader", tmp_path / "folder", "file.json", read, "json")
     assert example(target, 3, 5) == example(target, 3, 5) != example(target, 3, 6)
     told = list(findings(target, 200, 0, Watch()))
-    assert len(told) == 2  # each place once
+    assert len(told) == 3  # each place once
+    assert any(f"changes {kept}" in text for text in told)
     assert any("KeyError: 'c'" in text for text in told)
-    assert any(f"writes {escaped}" in text for text in told)
+    assert any(f"changes {escaped}" in text for text in told)
 
 
 def test_the_same_line_of_another_file_is_another_place(tmp_path) -> None:

@@ -132,9 +132,7 @@ def search(
         sees_out = not options.ray or options.shared  # other machines cannot read a kept console here
         for stage in _stages(variants):
             searches = [
-                found
-                for variant in stage
-                for found in _searches(out, variant, songs.sources, settings[variant.name], sees_out)
+                found for variant in stage for found in _searches(out, variant, songs.sources, settings, sees_out)
             ]
             run_searches(searches, lambda: make_workers(options, first, threads, lock), threads, console)
     return _read(out, variants, songs, settings)
@@ -192,16 +190,24 @@ def _stages(variants: Sequence[Variant]) -> list[list[Variant]]:
 
 
 def _searches(
-    out: Path, variant: Variant, songs: Sequence[SongSource], settings: dict[str, Any], sees_out: bool
+    out: Path, variant: Variant, songs: Sequence[SongSource], settings: Mapping[str, dict[str, Any]], sees_out: bool
 ) -> list[Search]:
     folder = _folder(out, variant.name)
     folder.sweep()
-    searches = []
-    for job in make_jobs(songs, variant.runs, settings):
-        kept = _folder(out, variant.begins_from).result(job) / CONSOLE if variant.begins_from and sees_out else None
-        checkpoint = str(kept) if kept is not None and kept.is_file() else ""
-        searches.append(Search(folder, job, checkpoint, f"{variant.name}: "))
-    return searches
+    consoles = _consoles(out, variant.begins_from, songs, settings) if variant.begins_from and sees_out else {}
+    jobs = make_jobs(songs, variant.runs, settings[variant.name])
+    return [Search(folder, job, consoles.get(job.name, ""), f"{variant.name}: ") for job in jobs]
+
+
+def _consoles(
+    out: Path, name: str, songs: Sequence[SongSource], settings: Mapping[str, dict[str, Any]]
+) -> dict[str, str]:
+    """Returns the consoles that the searches of a variant kept, by job; not those of searches by other settings."""
+    folder, jobs = _folder(out, name), make_jobs(songs, 1, settings[name])
+    kept = {
+        job.name: folder.result(job) / CONSOLE for job, due in zip(jobs, folder.why_due(jobs), strict=True) if not due
+    }
+    return {job: str(path) for job, path in kept.items() if path.is_file()}
 
 
 def _folder(out: Path, name: str) -> BuildFolder:
