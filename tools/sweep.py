@@ -66,7 +66,7 @@ def run_offline(options: argparse.Namespace, overrides: Sequence[str], console: 
     """Runs the trials that have not ended, and returns the number of those that failed."""
     sweep = read(options, overrides)
     num_trials = _num_trials(sweep, options.trials)
-    _check_workers(sweep, options)
+    _check_options(sweep, options)
     settings = resolve_sweep(sweep)
     out: Path = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
@@ -135,7 +135,7 @@ def _num_trials(sweep: SweepFile, asked: int | None) -> int:
     return cap
 
 
-def _check_workers(sweep: SweepFile, options: argparse.Namespace) -> None:
+def _check_options(sweep: SweepFile, options: argparse.Namespace) -> None:
     if options.winner_seeds is not None and options.winner_seeds < _LEAST_SEEDS:
         raise ValueError(f"winner-seeds: at least {_LEAST_SEEDS} are needed, got {options.winner_seeds}")
     if options.ray is None:

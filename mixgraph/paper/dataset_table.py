@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mixgraph.dataset.files import read_lines
 from mixgraph.dataset.folder import SONGS
-from mixgraph.paper.pruning_table import ratios
-from mixgraph.paper.published import ALL, DATA_SETS, FULL_DATA, TYPE_SIGNS, TYPES
+from mixgraph.paper.pruning_table import printed_ratios, ratio_columns, ratios
+from mixgraph.paper.published import ALL, DATA_SETS, FULL_DATA
 from mixgraph.paper.readings import Reading, check_alike, read_search
 from mixgraph.paper.table import Cell, Column, Table, mean
 
@@ -104,23 +104,17 @@ def _row(name: str, kind: str, readings: Sequence[Reading]) -> dict[str, Cell]:
     row |= ratios(readings)
     printed = FULL_DATA.get(name) if kind == SEARCHED and (name in DATA_SETS or name == ALL) else None
     if printed:
-        row |= {"paper_loss": printed.loss, "paper_ratio": printed.ratio}
-        row |= {f"paper_ratio/{kind_}": value for kind_, value in printed.ratio_by_type.items()}
+        row |= {"paper_loss": printed.loss, **printed_ratios(printed)}
     return row
 
 
 def _columns() -> list[Column]:
-    columns = [
+    return [
         Column("data_set", "Data set", "text"),
         Column("songs", "Of", "text"),
         Column("count", "Songs", "count"),
         Column("loss_prediction", "L_a"),
         Column("paper_loss", "L_a, paper"),
         Column("loss", "L_a, target"),
-        Column("ratio", "ρ", "ratio"),
-        Column("paper_ratio", "ρ, paper", "ratio"),
+        *ratio_columns(),
     ]
-    for kind in TYPES:
-        sign = f"ρ_{TYPE_SIGNS[kind]}"
-        columns += [Column(f"ratio/{kind}", sign, "ratio"), Column(f"paper_ratio/{kind}", f"{sign}, paper", "ratio")]
-    return columns

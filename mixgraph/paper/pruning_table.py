@@ -15,6 +15,7 @@ from mixgraph.paper.published import (
     TYPE_SIGNS,
     TYPES,
     Method,
+    Pruned,
 )
 from mixgraph.paper.readings import Reading, check_alike
 from mixgraph.paper.rows import about, common_notes, group_songs
@@ -86,13 +87,18 @@ def _columns(by_data_set: bool) -> list[Column]:
         Column("loss_prediction", "L_a"),
         Column("paper_loss", "L_a, paper"),
         Column("loss", "L_a, target"),
-        Column("ratio", "ρ", "ratio"),
-        Column("paper_ratio", "ρ, paper", "ratio"),
+        *ratio_columns(),
     ]
+    return [*columns, Column("minutes", "min", "minutes"), Column("paper_minutes", "min, paper", "minutes")]
+
+
+def ratio_columns() -> list[Column]:
+    """The columns of `ratios` and `printed_ratios`."""
+    columns = [Column("ratio", "ρ", "ratio"), Column("paper_ratio", "ρ, paper", "ratio")]
     for kind in TYPES:
         sign = f"ρ_{TYPE_SIGNS[kind]}"
         columns += [Column(f"ratio/{kind}", sign, "ratio"), Column(f"paper_ratio/{kind}", f"{sign}, paper", "ratio")]
-    return [*columns, Column("minutes", "min", "minutes"), Column("paper_minutes", "min, paper", "minutes")]
+    return columns
 
 
 def _losses(scores: Sequence[SongScore], paper: float | None) -> dict[str, Cell]:
@@ -111,8 +117,7 @@ def _row(name: str, method: Method, readings: Sequence[Reading]) -> dict[str, Ce
     row |= ratios(readings)
     row["minutes"] = mean([reading.minutes for reading in readings])
     if printed:
-        row |= {"paper_ratio": printed.ratio}
-        row |= {f"paper_ratio/{kind}": value for kind, value in printed.ratio_by_type.items()}
+        row |= printed_ratios(printed)
     if name == ALL and tolerance == DEFAULT_METHOD[1]:
         row["paper_minutes"] = MINUTES.get(sampler)
     return row
@@ -125,6 +130,12 @@ def ratios(readings: Sequence[Reading]) -> dict[str, Cell]:
         "ratio": mean([reading.metrics.pruning_ratio for reading in readings]),
         **{f"ratio/{kind}": mean([shares.get(kind) for shares in by_type]) for kind in TYPES},
     }
+
+
+def printed_ratios(printed: Pruned) -> dict[str, Cell]:
+    """The shares of processors that the paper pruned, together and by type."""
+    by_type = {f"paper_ratio/{kind}": value for kind, value in printed.ratio_by_type.items()}
+    return {"paper_ratio": printed.ratio, **by_type}
 
 
 def _console_note(reading: Reading) -> str:

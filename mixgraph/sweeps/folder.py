@@ -113,10 +113,9 @@ class SweepFolder:
         path = self.root / _SWEEP
         if path.is_file():
             try:
-                saved = parse_json(path.read_text(encoding="utf-8"))
-            except ValueError as error:
+                return dict(parse_json(path.read_text(encoding="utf-8")))
+            except (ValueError, TypeError) as error:
                 raise ValueError(f"{path}: is damaged ({error}). HINT: another --out") from error
-            return dict(saved)
         others = [p.name for p in self.root.iterdir() if not p.name.startswith(".") and p.name != LOG]
         if others:
             raise ValueError(f"out: {self.root} exists and is no sweep (it holds {', '.join(sorted(others)[:5])})")
@@ -134,17 +133,22 @@ class SweepFolder:
         folder = self.result(job)
         if not (folder / RECORD).is_file():
             return None
-        saved = parse_json((folder / RECORD).read_text(encoding="utf-8"))
+        try:
+            saved = dict(parse_json((folder / RECORD).read_text(encoding="utf-8")))
+            seconds, last = saved["seconds"], None
+            if saved["state"] == "stopped":
+                last = int(saved["reports"][-1][0]), saved["reports"][-1][1]
+        except (ValueError, TypeError, LookupError) as error:
+            raise ValueError(f"{folder / RECORD}: is damaged ({error!r}). HINT: remove {folder}") from error
         wanted = json.loads(json_text(job.record(self.digest)))
         different = [name for name, value in wanted.items() if saved.get(name) != value]
         if different:
             raise ValueError(f"{folder}: its {', '.join(different)} differs from the sweep's. HINT: remove it")
-        seconds = saved["seconds"]
-        if saved["state"] == "stopped":
-            reports = saved["reports"]  # JSON has no infinity
-            worst = math.inf if self.metric.goal == "minimize" else -math.inf
-            value = worst if reports[-1][1] is None else float(reports[-1][1])
-            return Trial(job, "stopped", value, {}, int(reports[-1][0]), seconds)
+        if last is not None:
+            stages, value = last
+            if value is None:  # JSON has no infinity
+                value = math.inf if self.metric.goal == "minimize" else -math.inf
+            return Trial(job, "stopped", float(value), {}, stages, seconds)
         figures = read_figures(folder, self.metric)
         return Trial(job, "done", figures[self.metric.name], figures, None, seconds)
 

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from mixgraph.paper.dataset_table import BuiltSet, dataset_table
 from mixgraph.paper.losses_table import losses_table
 from mixgraph.paper.pruning_table import pruning_table
 from mixgraph.paper.published import ALL, CHAINS, CONSOLES, DATA_SETS, FULL_DATA, METHODS, PRUNING, SONG_COUNTS, TYPES
@@ -118,6 +119,18 @@ def test_results_of_other_settings_or_versions_are_refused_by_name(make_reading,
     (tmp_path / "begun" / "log.csv").touch()
     with pytest.raises(ValueError, match="begun: a complete result is needed, got one that is unfinished"):
         read_search(tmp_path / "begun")
+
+
+def test_a_data_set_has_the_printed_values_beside_it_before_its_quality_rules(make_reading) -> None:
+    readings = {song: make_reading(song, loss=loss, ratio=loss) for song, loss in (("a", 0.2), ("b", 0.4))}
+    table = dataset_table([BuiltSet("MedleyDB", readings, frozenset(["b"]), {"c": "no mix"})])
+    before, after, whole, _ = table.rows
+    assert (before["count"], before["loss_prediction"], before["ratio"]) == (2, pytest.approx(0.3), pytest.approx(0.3))
+    assert (before["paper_loss"], before["paper_ratio"], before["paper_ratio/reverb"]) == (0.431, 0.63, 0.69)
+    assert (after["count"], after["loss_prediction"], after.get("paper_ratio")) == (1, 0.4, None)
+    assert (whole["paper_loss"], whole["paper_ratio/compressor"]) == (0.506, 0.75)
+    assert {key for row in table.rows for key in row} == {column.key for column in table.columns}
+    assert table.notes[-1] == "No result of c (MedleyDB): no mix."
 
 
 def test_a_table_is_written_in_four_formats(tmp_path) -> None:

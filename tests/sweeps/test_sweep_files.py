@@ -11,7 +11,7 @@ import yaml
 from mixgraph.losses import SongScore
 from mixgraph.results.metrics import Losses, Metrics, ProcessorCounts, SongFacts, write_metrics
 from mixgraph.sweeps.figures import LOSS, RATIO, read_figures
-from mixgraph.sweeps.folder import Trial, TrialJob
+from mixgraph.sweeps.folder import SweepFolder, Trial, TrialJob
 from mixgraph.sweeps.space import Choice, Range, draws, grid
 from mixgraph.sweeps.sweep_file import Bands, Metric, read_sweep
 from mixgraph.sweeps.table import csv_text, markdown, pareto_front, summary, winner
@@ -241,3 +241,22 @@ def test_a_search_whose_training_broke_down_has_no_figures(tmp_path: Path) -> No
     write_metrics(tmp_path, replace(whole, failure="training broke down"))
     with pytest.raises(ValueError, match="training broke down"):
         read_figures(tmp_path, loss)
+
+
+def test_a_damaged_record_of_a_trial_is_refused_by_its_path(tmp_path: Path) -> None:
+    folder, job = SweepFolder(tmp_path, Metric(LOSS, "minimize")), TrialJob(0, 42, {"a.x": 1})
+    path = tmp_path / "trials" / "trial_000" / "job.json"
+    path.parent.mkdir(parents=True)
+    stopped = job.record("") | {"state": "stopped", "seconds": None, "reports": [[2, 0.5], [6, None]]}
+    path.write_text(json.dumps(stopped))
+    assert folder.read(job) == Trial(job, "stopped", math.inf, {}, 6)
+    for text in ("{", "[]", "7", "{}", json.dumps(stopped | {"reports": []}), json.dumps(stopped | {"reports": 7})):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=r"trial_000/job\.json: is damaged .* HINT: remove"):
+            folder.read(job)
+    path.write_text(json.dumps(stopped | {"seed": 43}))
+    with pytest.raises(ValueError, match=r"trial_000: its seed differs from the sweep's"):
+        folder.read(job)
+    (tmp_path / "record.json").write_text("7")
+    with pytest.raises(ValueError, match=r"record\.json: is damaged .* HINT: another --out"):
+        folder.saved_record()
