@@ -71,9 +71,10 @@ def test_the_same_processors_survive_by_the_same_verdicts(both) -> None:
     for first, second in zip(record.trace, records[number].trace, strict=True):
         assert first.keys() == second.keys()
         for name, value in first.items():
-            # The loss sums thousands of float32 magnitudes; an order of summation is worth some 1e-7 of it, and the
-            # steps before it have the same error.
-            same = pytest.approx(value, rel=2e-5, abs=2e-5) if isinstance(value, float) else value
+            # The loss sums thousands of float32 magnitudes; an order of summation is worth some 1e-7 of it. A weight
+            # has the errors of all steps before it, which divide gradients by their size.
+            tolerance = 2e-4 if name == "weight" else 2e-5
+            same = pytest.approx(value, rel=tolerance, abs=tolerance) if isinstance(value, float) else value
             assert second[name] == same, name
 
 
