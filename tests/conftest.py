@@ -16,6 +16,7 @@ RATE = 8000
 # The signals of the tests are too short for threads to pay, here and in child processes.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+SAFE_PATH = os.environ.get("PYTHONSAFEPATH")
 
 
 SUBGROUPS = {"drums": ["kick", "hat"], "lead": ["lead"]}
@@ -102,3 +103,18 @@ def generated(plan):
     from mixgraph.synthetic import generate
 
     return list(generate(plan, {"train": 6, "validation": 2, "test": 2}))
+
+
+@pytest.fixture(autouse=True)
+def safe_path_as_before():
+    """Undoes that the command line, run in this process, tells children not to look into the working folder."""
+    _forget_safe_path()
+    yield
+    _forget_safe_path()
+
+
+def _forget_safe_path() -> None:
+    if SAFE_PATH is None:
+        os.environ.pop("PYTHONSAFEPATH", None)
+    else:
+        os.environ["PYTHONSAFEPATH"] = SAFE_PATH
