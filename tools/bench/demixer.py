@@ -209,6 +209,34 @@ def write_synthetic(folder: Path, count: int, seconds: float, sample_rate: int) 
         write_audio(song / "mix.wav", torch.stack(list(tracks.values())).sum(0) / len(tracks), sample_rate)
 
 
+def songs_of(options: argparse.Namespace, module: Demixer) -> StemData:
+    """Prepares the songs that the options name, with synthetic ones beside them, for a demixer."""
+    roots, weights = [str(root) for root in options.songs], None
+    if options.synthetic:
+        write_synthetic(options.out / "synthetic", options.synthetic, 20.0, module.sample_rate)
+        roots, weights = [*roots, str(options.out / "synthetic")], [*[3.0 for _ in roots], 1.0]
+    data = StemData(
+        roots,
+        weights=weights,
+        left_out=options.left_out,
+        batch_size=options.batch_size,
+        chunk_seconds=options.chunk_seconds,
+        speeds=options.speeds,
+        cache_dir=str(options.out / "cache"),
+        seed=options.seed,
+    )
+    data.prepare(module.targets, module.sample_rate)
+    return data
+
+
+def add_song_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that `songs_of` reads, but for the seed and the folder."""
+    parser.add_argument("songs", type=Path, nargs="+")
+    parser.add_argument("--left-out", nargs="+", required=True)
+    parser.add_argument("--synthetic", type=int, default=6, help="synthetic songs to train on beside (%(default)s)")
+    parser.add_argument("--speeds", type=float, nargs="+", default=SPEEDS, help="see StemData (%(default)s)")
+
+
 def settings_of(row: str, changes: str | None) -> dict[str, Any]:
     """Returns the settings of a row, with changes to them, as JSON."""
     settings = dict(ROWS[row])
@@ -228,21 +256,7 @@ def train(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
     module = Demixer(**settings_of(options.row, options.change))
-    roots, weights = [str(root) for root in options.songs], None
-    if options.synthetic:
-        write_synthetic(options.out / "synthetic", options.synthetic, 20.0, module.sample_rate)
-        roots, weights = [*roots, str(options.out / "synthetic")], [*[3.0 for _ in roots], 1.0]
-    data = StemData(
-        roots,
-        weights=weights,
-        left_out=options.left_out,
-        batch_size=options.batch_size,
-        chunk_seconds=options.chunk_seconds,
-        speeds=options.speeds,
-        cache_dir=str(options.out / "cache"),
-        seed=options.seed,
-    )
-    data.prepare(module.targets, module.sample_rate)
+    data = songs_of(options, module)
     folder = options.out / f"{about['row'].replace(' ', '_').replace(',', '')}_{options.seed}_{options.minutes:g}"
     folder.mkdir(parents=True, exist_ok=True)
     timed = TimedTraining(
@@ -354,13 +368,10 @@ def main(arguments: Sequence[str]) -> None:
     training = commands.add_parser("train")
     training.set_defaults(run=train)
     training.add_argument("row", choices=sorted(ROWS))
-    training.add_argument("songs", type=Path, nargs="+")
-    training.add_argument("--left-out", nargs="+", required=True)
-    training.add_argument("--synthetic", type=int, default=6, help="synthetic songs to train on beside (%(default)s)")
+    add_song_options(training)
     training.add_argument("--minutes", type=float, default=30.0)
     training.add_argument("--every", type=float, default=5.0)
     training.add_argument("--seed", type=int, default=0)
-    training.add_argument("--speeds", type=float, nargs="+", default=SPEEDS, help="see StemData (%(default)s)")
     training.add_argument("--learning-rate", type=float, help="that of the row's settings if left out")
     training.add_argument("--name", help="of the row in the file of scores")
     training.add_argument("--change", help="settings that differ from the row's, as JSON")

@@ -28,7 +28,7 @@ from mixgraph.demixing.pruning import ChannelPruning, PruningSettings, Strategy,
 from mixgraph.search.run import quiet_lightning
 from mixgraph.system.files import write_atomically
 from mixgraph.system.memory import keep_freed_memory
-from tools.bench.demixer import SPEEDS, read_lines, scores_of, write_synthetic
+from tools.bench.demixer import add_song_options, read_lines, scores_of, songs_of
 from tools.bench.machine import measured
 
 _KEEP_SECONDS = 30.0
@@ -42,21 +42,7 @@ def run(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     demixer = load_demixer(options.checkpoint)
     options.out.mkdir(parents=True, exist_ok=True)
-    roots, weights = [str(root) for root in options.songs], None
-    if options.synthetic:
-        write_synthetic(options.out / "synthetic", options.synthetic, 20.0, demixer.sample_rate)
-        roots, weights = [*roots, str(options.out / "synthetic")], [*[3.0 for _ in roots], 1.0]
-    data = StemData(
-        roots,
-        weights=weights,
-        left_out=options.left_out,
-        batch_size=options.batch_size,
-        chunk_seconds=options.chunk_seconds,
-        speeds=options.speeds,
-        cache_dir=str(options.out / "cache"),
-        seed=options.seed,
-    )
-    data.prepare(demixer.targets, demixer.sample_rate)
+    data = songs_of(options, demixer)
     about = {"checkpoint": checkpoint_digest(options.checkpoint), "seed": options.seed, "steps": options.steps}
     about |= {"learning_rate": options.learning_rate}
     lines = options.out / "pruned.jsonl"
@@ -163,15 +149,12 @@ def main(arguments: Sequence[str]) -> None:
     pruning = commands.add_parser("run")
     pruning.set_defaults(run=run)
     pruning.add_argument("checkpoint", type=Path)
-    pruning.add_argument("songs", type=Path, nargs="+")
-    pruning.add_argument("--left-out", nargs="+", required=True)
+    add_song_options(pruning)
     pruning.add_argument("--shares", type=float, nargs="+", default=[0.5], help="(%(default)s)")
     pruning.add_argument("--strategies", nargs="+", choices=get_args(Strategy), default=list(get_args(Strategy)))
     pruning.add_argument("--steps", type=int, default=400, help="training steps of each (%(default)s)")
     pruning.add_argument("--learning-rate", type=float, default=1e-3, help="(%(default)s)")
     pruning.add_argument("--no-trained-on", dest="trained_on", action="store_false", help="without the second row")
-    pruning.add_argument("--synthetic", type=int, default=6, help="synthetic songs to train on beside (%(default)s)")
-    pruning.add_argument("--speeds", type=float, nargs="+", default=SPEEDS, help="see StemData (%(default)s)")
     pruning.add_argument("--batch-size", type=int, default=4)
     pruning.add_argument("--chunk-seconds", type=float, default=1.5)
     pruning.add_argument("--seed", type=int, default=100, help="of the chunks (%(default)s)")
