@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ import torch
 from mixgraph.graph import build_console, prune
 from mixgraph.processors import make_processors, processor_type
 from mixgraph.recovery import GraphValues, compare_graphs
+from mixgraph.recovery.equivalence import placed_processors
 from mixgraph.songs import load_song
 from tools.bench.fidelity.curve import first_at
+from tools.bench.fidelity.equal_graphs import equal_graphs, true_processors
 from tools.bench.fidelity.known_settings import settings_errors
 from tools.bench.fidelity.report import to_markdown
 from tools.bench.fidelity.runs import PEER
@@ -172,6 +175,43 @@ def test_outlets_buses_and_repeated_types_are_told_apart(track_chain, returns, n
     assert by_type[node_type]["matched"] == matched
     first, second = (in_places(processors_of(graph)) for graph in graphs)
     assert (first == second) == (node_type == "compressor")  # a truth.json does not know where in a chain
+
+
+def test_true_processors_and_their_worth_are_read(tmp_path) -> None:
+    """Of the demo, whose truth.json has them in order; in the bench's table, medians and what each equivalence adds."""
+    known, read = read_settings(DEMO), true_processors(DEMO)
+    assert known is not None
+    assert read is not None
+    assert [(one.place[0], one.place[1], one.type) for one in read] == [(k.level, k.name, k.type) for k in known]
+    assert {one.worth for one in read} == {None}
+    song = tmp_path / "song"
+    song.mkdir()
+    shutil.copy(DEMO / "truth.json", song)
+    places = [(k.level, k.name) for k in known]
+    entries = [
+        {"level": k.level, "name": k.name, "position": places[:i].count(places[i]), "type": k.type, "loss_increase": i}
+        for i, k in enumerate(known)
+    ]
+    (song / "importance.json").write_text(json.dumps(entries[::-1]))
+    assert [one.worth for one in true_processors(song) or ()] == list(range(len(known)))
+    (song / "importance.json").write_text(json.dumps(entries[1:]))
+    with pytest.raises(ValueError, match=r"truth.json are needed, in their order: equalizer, got compressor"):
+        true_processors(song)
+    (song / "importance.json").write_text(json.dumps([*entries, entries[0] | {"name": "none"}]))
+    with pytest.raises(ValueError, match=r"1 processors that truth.json does not have"):
+        true_processors(song)
+
+
+def test_a_row_tells_what_each_equivalence_adds() -> None:
+    console = build_console({"a": ("x",)}, "eg", "eg")
+    graph, _ = prune(console, [console.processors[0], console.processors[3]])
+    true = [replace(one, worth=0.02 * i) for i, one in enumerate(placed_processors(console))]
+    answers = [measured(0.5, 1, seed) | {"equal": equal_graphs(true, graph)} for seed in range(2)]
+    summary = summarise({("s", "ours"): answers})["s", "ours"]
+    assert (summary["equal_precision"], summary["equal_recall_0"], summary["equal_recall_0.03"]) == (1, 0.5, 1)
+    # In their places the track's equalizer and the subgroup's gain; in one chain the two that are worth more.
+    row = "| s | ours | 2 | 1.00 | 0.50 | 0.67 | 1.00 | 1.00 | +0.00, +0.00 | +0.00, +0.50 | +0.00, +0.00 | +0.00, "
+    assert row in to_markdown({("s", "ours"): answers, ("t", "ours"): [measured(0.5, 1, 0)]}, [])
 
 
 def measured(loss: float, left: int, seed: int):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from mixgraph.recovery.agreement import markdown
+from tools.bench.fidelity.equal_graphs import equal_markdown
 from tools.bench.fidelity.runs import PEER
 from tools.bench.fidelity.table import (
     RESPONSES,
@@ -66,6 +67,7 @@ def to_markdown(runs: Runs, head: Sequence[str], stated: float | None = None) ->
         _ratios(summaries),
         _pruning_ratios(runs),
         _agreements(runs),
+        equal_markdown({key: [answer.get("equal") for answer in answers] for key, answers in runs.items()}),
         _responses(summaries),
         _errors(runs),
     ]

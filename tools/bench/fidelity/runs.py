@@ -15,11 +15,13 @@ from datamodules import SongData
 from mixgraph.graph import GraphValues
 from mixgraph.processors import Processors, make_processors
 from mixgraph.recovery import parameter_errors
+from mixgraph.recovery.equivalence import PlacedProcessor, placed_processors
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.run import TRAINER_DEFAULTS, search
 from mixgraph.songs.song import Song
 from tools.bench.cases import Case
 from tools.bench.fidelity.curve import Curve, CurveCallback
+from tools.bench.fidelity.equal_graphs import equal_graphs, true_processors
 from tools.bench.fidelity.known_settings import settings_errors
 from tools.bench.fidelity.recovery import recovery_of
 from tools.bench.fidelity.responses import measure_responses
@@ -68,9 +70,10 @@ def run_search(song: MeasuredSong, rules: Rules, seed: int) -> Answer:
     Returns:
         A dict with `curve`, see `Curve`; `seconds` of searching; `losses` of the last point and of
         `independent_losses`; `console` and `found`, numbers of processors by type; `pruning_ratio`; `processors`,
-        those that are left; `truth`, the agreement with the known processors, or None; `responses`, see
-        `measure_responses`; `errors` of parameters against the graph that made the mix, else those that
-        `settings_errors` compares with truth.json; and `recovery` of synthetic songs, see `recovery_of`.
+        those that are left; `truth`, the agreement with the known processors, or None; `equal`, the same modulo what
+        cannot be told apart, see `equal_graphs`, or None; `responses`, see `measure_responses`; `errors` of parameters
+        against the graph that made the mix, else those that `settings_errors` compares with truth.json; and `recovery`
+        of synthetic songs, see `recovery_of`.
     """
     end = _search_by_the_peer(song, rules, seed) if rules.name == PEER else _search_by_ours(song, rules, seed)
     answer = _measures(end, song)
@@ -214,10 +217,19 @@ def _measures(end: SearchEnd, song: MeasuredSong) -> Answer:
         "pruning_ratio": 1 - sum(graph.count().values()) / sum(end.console.values()),
         "processors": left,
         "truth": None if known is None else agreement(known, places),
+        "equal": None if (true := _true_processors(song)) is None else equal_graphs(true, graph),
         "responses": measure_responses(audio, song.folder, truth, end.values, end.processors, (target, mix)),
         "errors": settings_errors(read_settings(song.folder) or [], end.values, end.processors, end.level),
         "recovery": None if synthetic is None else recovery_of(synthetic, audio, graph, _losses_by_stage(end)),
     }
+
+
+def _true_processors(song: MeasuredSong) -> list[PlacedProcessor] | None:
+    """Returns the processors that made the mix and what they are worth, or None where they are not known."""
+    synthetic = song.synthetic
+    if synthetic is None:
+        return true_processors(song.folder)
+    return placed_processors(synthetic.graph, synthetic.loss_increases or None)
 
 
 def _losses_by_stage(end: SearchEnd) -> dict[str, float]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from mixgraph.recovery.agreement import Agreement
 from tools.bench.fidelity.curve import first_at
+from tools.bench.fidelity.equal_graphs import equal_figures
 from tools.bench.fidelity.runs import PEER, Answer
 from tools.bench.fidelity.truth import Processor, agreement
 
@@ -44,6 +45,8 @@ def _summary(answers: Sequence[Answer], peer: Sequence[Answer] | None, stated: f
     summary["num_processors"] = middle(lambda answer: sum(answer["found"].values()))
     for name in ("f1", "precision", "recall"):
         summary[name] = middle(lambda answer, name=name: answer["truth"] and answer["truth"]["all"][name])  # type: ignore[misc]
+    for name in equal_figures(None):
+        summary[name] = middle(lambda answer, name=name: equal_figures(answer.get("equal"))[name])  # type: ignore[misc]
     for key in RESPONSES:
         summary[key] = middle(lambda answer, key=key: answer.get("responses") and answer["responses"][key])  # type: ignore[misc]
     pairs = [agreement(_keys(a), _keys(b))["all"]["f1"] for a, b in combinations(answers, 2)]

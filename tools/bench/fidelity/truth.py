@@ -11,6 +11,7 @@ from mixgraph.graph.types import MixGraph
 from mixgraph.names import shown_name
 from mixgraph.processors import registered
 from mixgraph.recovery.agreement import Agreement, chain_keys
+from mixgraph.recovery.equivalence import kind
 from mixgraph.songs.text_files import read_json
 
 Processor = tuple[str, str, str, str, int]
@@ -20,10 +21,9 @@ Processor = tuple[str, str, str, str, int]
 _TYPES = {entry: name for name, processor in registered().items() for entry in processor.truth_names}
 
 
-def kind(node_type: str) -> str:
-    """Maps a type to the paper's type of the same kind, which truths use; returns other types unchanged."""
-    processor = registered().get(node_type)
-    return (processor.paper_type if processor else "") or node_type
+def our_type(entry: str) -> str:
+    """Returns our type of an entry of truth.json or importance.json; the entry where there is none."""
+    return _TYPES.get(entry, entry)
 
 
 def of_kinds(processors: Iterable[Processor]) -> list[Processor]:

@@ -1,0 +1,192 @@
+"""How many true processors were found, where graphs are equal that no one can tell apart, and what each equality adds.
+
+    python -m tools.bench.fidelity.equal_graphs SONG RESULT... --out DIR
+
+tells it of result folders of a song whose folder has truth.json and importance.json: a list of
+`{level, name, position, type, loss_increase}`, the loss increase without each processor that made the mix. Recall is
+of the true processors that are worth at least .01 and .03 by it; precision is over all true processors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from mixgraph.graph import MixGraph
+from mixgraph.names import shown_name
+from mixgraph.recovery.agreement import markdown
+from mixgraph.recovery.equivalence import (
+    AS_PLACED,
+    COMMON_GAIN,
+    EQUIVALENCES,
+    PlacedProcessor,
+    match_chains,
+    placed_processors,
+    tracks_of_groups,
+)
+from mixgraph.songs.text_files import read_json
+from mixgraph.system.files import json_text, write_atomically
+from tools.bench.fidelity.truth import our_type, read_settings
+
+LEAST_WORTHS = (0.0, 0.01, 0.03)
+"""Recall is of true processors that are worth so much; 0 takes all."""
+GOAL_WORTH = 0.03
+"""F1 is of precision and of recall over true processors that are worth so much."""
+IMPORTANCE = "importance.json"
+
+
+def true_processors(song: Path) -> list[PlacedProcessor] | None:
+    """Reads the processors that made a song's mix, and what they are worth where importance.json says so.
+
+    Returns:
+        The processors of truth.json, each chain in the order of the signal; None where there is no such file.
+
+    Raises:
+        ValueError: a type is unknown, or importance.json has other processors than truth.json.
+    """
+    known = read_settings(song)
+    if known is None:
+        return None
+    worths: list[float | None] = [None] * len(known)
+    path = song / IMPORTANCE
+    if path.is_file():
+        left: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for entry in sorted(read_json(path), key=lambda entry: entry["position"]):
+            left.setdefault((entry["level"], shown_name(entry["name"])), []).append(entry)
+        for i, processor in enumerate(known):
+            chain = left.get((processor.level, processor.name)) or [{}]
+            entry = chain.pop(0)
+            if our_type(entry.get("type", "")) != processor.type:
+                raise ValueError(
+                    f"{path}: {processor.level} {processor.name}: the processors of truth.json are needed, in their "
+                    f"order: {processor.type}, got {entry.get('type', 'none')}"
+                )
+            worths[i] = float(entry["loss_increase"])
+        if unused := sum(map(len, left.values())):
+            raise ValueError(f"{path}: {unused} processors that truth.json does not have")
+    return [
+        PlacedProcessor((one.level, one.name, ()), one.type, worth) for one, worth in zip(known, worths, strict=True)
+    ]
+
+
+def equal_graphs(
+    true: Sequence[PlacedProcessor], graph: MixGraph, worths: Sequence[float | None] | None = None
+) -> dict[str, Any]:
+    """Matches the processors of a found graph with the true ones; equivalence -> numbers, see `Step.to_dict`.
+
+    Args:
+        true: the processors that made the mix.
+        graph: the found graph.
+        worths: the loss increase of each found processor, where it is known.
+    """
+    steps = match_chains(true, placed_processors(graph, worths), tracks_of_groups(graph))
+    return {name: step.to_dict(LEAST_WORTHS) for name, step in steps.items()}
+
+
+def equal_figures(matched: Mapping[str, Any] | None, equivalence: str = COMMON_GAIN) -> dict[str, float | None]:
+    """Precision, recalls and F1 by name, of what `equal_graphs` returned; None where they are not known."""
+    step: Mapping[str, Any] = (matched or {}).get(equivalence, {})
+    figures: dict[str, float | None] = {"equal_precision": step.get("precision")}
+    for worth in LEAST_WORTHS:
+        figures[f"equal_recall_{worth:g}"] = step.get("recall", {}).get(f"{worth:g}")
+    goal = step.get("f1", {}).get(f"{GOAL_WORTH:g}")
+    return figures | {"equal_f1": step.get("f1", {}).get("0") if goal is None else goal}
+
+
+def equal_markdown(rows: Mapping[tuple[str, str], Sequence[Mapping[str, Any] | None]]) -> str:
+    """Formats medians over searches, with what each equivalence adds, as Markdown; empty where no truth is known.
+
+    Args:
+        rows: (song, configuration) -> what `equal_graphs` returned for each search, None where no truth is known.
+    """
+    cells = {key: [matched for matched in searches if matched] for key, searches in rows.items()}
+    lines = [_row(key, searches) for key, searches in cells.items() if searches]
+    if not lines:
+        return ""
+    further = EQUIVALENCES[1:]
+    head = ("song", "rules", "searches", "precision", *(f"recall {_worth(worth)}" for worth in LEAST_WORTHS), "F1")
+    text = (
+        "Graphs that cannot be told apart by listening count as equal (`mixgraph/recovery/equivalence.py`). Precision "
+        "is over all true processors; recall over all, and over those worth .01 and .03; F1 of precision and the last "
+        "one. Then what each equivalence adds to precision and to that recall; all but `doubles` are in the figures "
+        "before. Medians over searches."
+    )
+    titles = (*head, *(f"by {name}" for name in further))
+    return f"## True processors, modulo what cannot be told apart\n\n{text}\n\n{markdown(titles, lines)}"
+
+
+def _worth(least: float) -> str:
+    return f"(worth {least:g})" if least else "(all)"
+
+
+def _row(key: tuple[str, str], searches: Sequence[Mapping[str, Any]]) -> tuple[object, ...]:
+    def middle(name: str, equivalence: str = COMMON_GAIN) -> float | None:
+        known = [value for matched in searches if (value := equal_figures(matched, equivalence)[name]) is not None]
+        return median(known) if known else None
+
+    def added(before: str, after: str) -> str:
+        cells = []
+        for name in ("equal_precision", _goal_recall(searches)):
+            values = [
+                (equal_figures(matched, after)[name] or 0.0) - (equal_figures(matched, before)[name] or 0.0)
+                for matched in searches
+            ]
+            cells.append(f"{median(values):+.2f}")
+        return ", ".join(cells)
+
+    names = ("equal_precision", *(f"equal_recall_{worth:g}" for worth in LEAST_WORTHS), "equal_f1")
+    shares = ("-" if (value := middle(name)) is None else f"{value:.2f}" for name in names)
+    pairs = pairwise(EQUIVALENCES)
+    return (*key, len(searches), *shares, *(added(*pair) for pair in pairs))
+
+
+def _goal_recall(searches: Sequence[Mapping[str, Any]]) -> str:
+    """The recall whose rise is told: over what is worth enough, or over all where worths are not known."""
+    goal = f"equal_recall_{GOAL_WORTH:g}"
+    return goal if equal_figures(searches[0])[goal] is not None else "equal_recall_0"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("song", type=Path, help="folder of the song, with truth.json")
+    parser.add_argument("results", type=Path, nargs="+", help="result folders of searches of it")
+    parser.add_argument("--out", type=Path, help="folder for equal_graphs.json")
+    options = parser.parse_args(arguments)
+    from mixgraph.graph.io import load_graph
+
+    try:
+        true = true_processors(options.song)
+        if true is None:
+            raise ValueError(f"{options.song}: truth.json is needed, which says how the mix was made")
+        matched = {}
+        for result in options.results:
+            file = load_graph(result / "graph.json")
+            worths = None if file.loss_increases is None else file.loss_increases.tolist()
+            matched[result.name] = equal_graphs(true, file.graph, worths)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    song = options.song.name
+    text = equal_markdown({(song, name): [steps] for name, steps in matched.items()})
+    for name, steps in matched.items():
+        step = steps[COMMON_GAIN]
+        text += f"\n{name}: as placed precision {steps[AS_PLACED]['precision']:.2f}\n"
+        for which in ("missed", "spurious"):
+            labels = (
+                one["label"] + ("" if one["worth"] is None else f" ({one['worth']:.3f})")
+                for one in sorted(step[which], key=lambda one: -(one["worth"] or 0.0))
+            )
+            text += f"- {which}: {', '.join(labels) or 'none'}\n"
+    if options.out is not None:
+        options.out.mkdir(parents=True, exist_ok=True)
+        record = {"song": song, "results": matched}
+        write_atomically(options.out / "equal_graphs.json", json_text(record, 1).encode())
+    sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    main()
