@@ -1,7 +1,7 @@
 """Nothing strays from its device: searches on a GPU that only pretends, where tensors of two devices do not mix."""
 
 import itertools
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import pytest
@@ -9,6 +9,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from callbacks.iterative_pruning import song_evaluator
 from datamodules import SongData
@@ -19,6 +20,8 @@ from mixgraph.graph.values import GraphValues
 from mixgraph.losses import LossSettings, make_match_loss
 from mixgraph.processors import registered
 from mixgraph.render import make_plan, render_plan
+from mixgraph.search.captured import StaticStep
+from mixgraph.search.finite import FiniteWatch
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.settings import RenderSettings
 from mixgraph.songs.training_clips import ClipReader, SongsReader
@@ -101,6 +104,10 @@ def test_what_strays_is_noticed(data, request) -> None:
         module.losses(clip._replace(targets=to_gpu(clip.targets), starts=to_gpu(clip.starts)))
 
 
+def is_there(value) -> bool:
+    return isinstance(value, torch.Tensor) and value.device.type != "cpu"
+
+
 class Traffic(TorchDispatchMode):
     """Keeps the names of operations that move values between the host and a device, for which a GPU waits.
 
@@ -114,8 +121,10 @@ class Traffic(TorchDispatchMode):
         self.transfers: list[str] = []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
+        if name.startswith("index") and any(v.dtype == torch.bool for v in tree_leaves(args[1:]) if is_there(v)):
+            self.transfers.append("boolean index")
+        result = func(*args, **(kwargs or {}))
         devices = {value.device.type for value in (*args, result) if isinstance(value, torch.Tensor)}
         if name in self.moves and (len(devices) > 1 or (name not in ("_to_copy", "copy_") and devices != {"cpu"})):
             self.transfers.append(name)
@@ -157,6 +166,10 @@ def test_traffic_is_seen() -> None:
         with watched() as transfers:
             move_something()
         assert len(transfers) == 1
+    for read_something in (lambda: there[there > 0], lambda: there.index_put_((there > 0,), there.sum())):
+        with watched() as transfers, suppress(NotImplementedError):
+            read_something()
+        assert "boolean index" in transfers or "nonzero" in transfers
     with watched() as transfers:
         (there + 1).to(torch.float64)
         torch.tensor([1.0, 2.0]).sum().item()  # of the host itself
@@ -189,9 +202,12 @@ def test_a_training_step_moves_nothing_between_host_and_device(data_30k, chain) 
     for keep in (module.graph.processors, module.graph.processors[::3]):
         module.prune(keep)
         training = Training(module, training.clips)
-        training.step()
+        # What a CUDA graph would hold: the watch for NaN, too.
+        watch = FiniteWatch(module.parameters())
+        step = StaticStep(module.losses, training.optimizer, watch, training.clips[0])
+        step.run()
         with watched() as transfers:
-            training.step()
+            step.run()
         assert transfers == []
     assert module.dry_wet_logits.grad.device == META
 

@@ -61,6 +61,7 @@ class Processor(nn.Module):
             is 0, the first outlet has the input and the others nothing.
         outlet_names: the name of each outlet, for drawings.
         late: a linear processor whose wet sound is echoes or reverberation: what comes at once is the dry sound.
+        capturable: its part of a training step never waits for the host, so that a CUDA graph can hold it.
         label: the type's name in words; where it is `""`, the name with spaces is shown.
         paper_type: the type of the paper that does the same job, `""` where it is this one or there is none: a
             truth.json that tells how a mix was made knows the paper's types.
@@ -82,6 +83,7 @@ class Processor(nn.Module):
     outlet_names: ClassVar[tuple[str, ...]] = ()
     identity: ClassVar[Mapping[str, float] | None] = None
     late: ClassVar[bool] = False
+    capturable: bool = True
     label: ClassVar[str] = ""
     paper_type: ClassVar[str] = ""
     truth_names: ClassVar[tuple[str, ...]] = ()

@@ -316,6 +316,8 @@ class OnePoleDynamics(DynamicRangeProcessor):
 class AttackReleaseDynamics(DynamicRangeProcessor):
     """Dynamics whose envelope rises and falls at speeds of their own, exactly (`dsp.envelopes`)."""
 
+    capturable = False  # whether policy iteration has settled is read on the host
+
     @property
     def time_constants(self) -> Mapping[str, tuple[float | None, str]]:
         return {

@@ -83,6 +83,7 @@ class Reverb(Processor):
         self.normalize = normalize
         self.mask = chosen("mask", mask, ("decay", "paper"))
         self.found_at = check_rate("found_at", found_at or sample_rate)
+        self.capturable = self.found_at == sample_rate == RATE  # resampling makes a constant on the host in every step
         noise = torch.from_numpy(np.random.RandomState(0).uniform(size=(2, _LENGTH)).astype(np.float64) * 2 - 1)
         self.noise: Tensor
         self.synthesis: Tensor

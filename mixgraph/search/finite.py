@@ -40,8 +40,8 @@ class FiniteWatch:
         self._keep(self.bad)
         gradients = [p.grad for p in self.parameters if p.grad is not None and p.numel()]
         largest = torch.nn.utils.get_total_norm(gradients, float("inf"))  # NaN if any number is NaN or infinite
-        self._finite = self._finite & loss.isfinite() & largest.isfinite()
-        self._count = self._count + self._finite
+        self._finite &= loss.isfinite() & largest.isfinite()  # in place, as captured steps need it
+        self._count += self._finite
         self._keep(self.good)
 
     def _keep(self, kept: list[Tensor]) -> None:

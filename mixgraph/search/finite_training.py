@@ -42,7 +42,7 @@ class FiniteTraining(TrainedGraph, L.LightningModule):
     def lookahead(self) -> int:
         raise NotImplementedError
 
-    def losses(self, clip: Clip) -> dict[str, Tensor]:
+    def losses(self, clip: Clip, pressure: float | Tensor | None = None) -> dict[str, Tensor]:
         raise NotImplementedError
 
     def on_fit_start(self) -> None:
@@ -55,6 +55,10 @@ class FiniteTraining(TrainedGraph, L.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         self._watch(self.watched_loss)
+        self.read_watch()
+
+    def read_watch(self) -> None:
+        """Ends the training if a step so far was not finite; a GPU, which would have to wait, is asked rarely."""
         if self.device.type == "cpu" or self.trainer.global_step % _READ_EVERY == 0:
             self._stop_unless_finite()
 

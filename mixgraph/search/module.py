@@ -30,6 +30,8 @@ from mixgraph.render import (
     render_oracle,
     render_plan,
 )
+from mixgraph.search.captured import check_capture
+from mixgraph.search.captured_training import CapturedTraining
 from mixgraph.search.checkpoint import read_state, saved_values, write_state
 from mixgraph.search.checks import (
     check_chains,
@@ -39,10 +41,9 @@ from mixgraph.search.checks import (
     check_trainer,
     staged_types,
 )
-from mixgraph.search.finite_training import FiniteTraining
 from mixgraph.search.group_targets import GroupTargets
 from mixgraph.search.initial_levels import init_from_levels
-from mixgraph.search.optimizer import parameter_groups
+from mixgraph.search.optimizer import parameter_groups, set_rate
 from mixgraph.search.plans import PlanCache
 from mixgraph.search.resuming import (
     check_settings,
@@ -67,7 +68,7 @@ from mixgraph.songs.song import Song
 from mixgraph.songs.training_clips import Clip
 
 
-class ConsoleModule(FiniteTraining, WholeSongs):
+class ConsoleModule(CapturedTraining, WholeSongs):
     """Trains the parameters and dry/wet weights of a mixing graph to match a mix (paper sections 2.3 and 3.3).
 
     It starts as the mixing consoles of the songs in its Trainer's datamodule (or as the graph given to `build`),
@@ -192,13 +193,15 @@ class ConsoleModule(FiniteTraining, WholeSongs):
                 f"data.steps_per_stage, time.budget: the checkpoint was taken inside a stage of {self._stage_steps} "
                 f"steps, got {steps}. HINT: as before, or go on from a checkpoint from the end of a stage"
             )
-        self._start_stage(self.trainer.fit_loop.batch_idx + 1)
         settings = self.optimizer_settings
         for optimizer in self.trainer.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = self._rate(group, settings.learning_rate)
+                group["lr"], group["capturable"] = self._rate(group, settings.learning_rate), False
                 group["betas"], group["weight_decay"] = tuple(settings.betas), settings.weight_decay
                 group["fused"], group["foreach"] = self._fused, not self._fused
+        if self.rendering.capture:
+            check_capture(self.device, self.graph, self.processors, self.rendering.renderer)
+        self._start_stage(self.trainer.fit_loop.batch_idx + 1)
 
     def _rate(self, group: Mapping[str, Any], rate: float) -> float:
         return rate * self.rate_factors.get(group["name"], 1.0)
@@ -233,10 +236,22 @@ class ConsoleModule(FiniteTraining, WholeSongs):
             self.graph, self.processors, samples + self.lookahead, mono, silent, self.rendering.schedule
         )
 
-    def losses(self, clip: Clip) -> dict[str, Tensor]:
+    @property
+    def sparsity_pressure(self) -> float:
+        """The coefficient of the sparsity term in the next step."""
+        settings = self.regularizers
+        pressed = self.prune_phase and (settings.sparsity_last_stage or not self.last_stage)
+        ramp = sparsity_ramp(self.pruning_steps, settings.sparsity_ramp_steps) if pressed else 0.0
+        return settings.sparsity_weight * ramp
+
+    def losses(self, clip: Clip, pressure: float | Tensor | None = None) -> dict[str, Tensor]:
         """Computes all terms of the objective on one clip; `loss` is their weighted sum (paper eq. 8).
 
         Where songs have groups with targets, their match losses are a further term, `match/groups`.
+
+        Args:
+            clip: the clip to render and to compare.
+            pressure: the coefficient of the sparsity term; None stands for `sparsity_pressure`.
         """
         settings = self.regularizers
         staged = settings.gain_staging_weight > 0
@@ -259,13 +274,12 @@ class ConsoleModule(FiniteTraining, WholeSongs):
             "sparsity": sparsity(weights),
         }
         losses |= {f"match/full{suffix}": loss for suffix, loss in zip(self.metric_suffixes(), terms.full, strict=True)}
-        pressed = self.prune_phase and (settings.sparsity_last_stage or not self.last_stage)
-        pressure = sparsity_ramp(self.pruning_steps, settings.sparsity_ramp_steps) if pressed else 0.0
+        pressure = self.sparsity_pressure if pressure is None else pressure
         losses["loss"] = (
             losses["match/full"]
             + settings.gain_staging_weight * losses["gain_staging"]
             + losses["parameter_penalty"]
-            + settings.sparsity_weight * pressure * losses["sparsity"]
+            + pressure * losses["sparsity"]
         )
         if groups is not None and clip.group_targets is not None:
             targets = clip.group_targets[..., self.warm_up :]
@@ -299,7 +313,7 @@ class ConsoleModule(FiniteTraining, WholeSongs):
         return render_plan(plan, values, self.processors, clip.sources, staged_channel=staged_channel, starts=starts)
 
     def training_step(self, batch: Clip, batch_idx: int) -> Tensor:
-        losses = self.losses(batch)
+        losses = self.step_terms(batch, self.sparsity_pressure)
         if self.prune_phase:
             self.pruning_steps += 1
         logged = {name: value.detach() for name, value in losses.items() if name != "loss"}
@@ -311,6 +325,7 @@ class ConsoleModule(FiniteTraining, WholeSongs):
         """Prepares a stage, or the rest of it when a search resumes at `step` inside it."""
         self.last_stage = self.trainer.current_epoch + 1 == self.trainer.max_epochs
         self.watch_from(step)
+        self.capture_steps(self.rendering.capture)
 
     def on_train_epoch_start(self) -> None:
         self._start_stage(0)
@@ -350,7 +365,7 @@ class ConsoleModule(FiniteTraining, WholeSongs):
             rate = settings.rate(batch_idx / self.trainer.num_training_batches)
             for optimizer in self.trainer.optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = self._rate(group, rate)
+                    set_rate(group, self._rate(group, rate))
         return None
 
     # Checkpoints carry the graph, so that they load after pruning.

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def parameter_groups(
@@ -28,6 +28,27 @@ def parameter_groups(
             full_name = f"{node_type}.{name}"
             by_name.setdefault(full_name if full_name in rates else node_type, []).append(parameter)
     return [{"params": parameters, "name": name} for name, parameters in by_name.items()]
+
+
+def set_rate(group: dict[str, Any], rate: float) -> None:
+    """Sets the learning rate of an optimizer's group, in place where it is a tensor."""
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate
+
+
+def rates_as_tensors(optimizer: torch.optim.Optimizer) -> None:
+    """Makes the learning rates of AdamW tensors on the device of their parameters, so that captured steps read them.
+
+    On a CPU, where nothing is captured, AdamW then updates one parameter after the other.
+    """
+    for group in optimizer.param_groups:
+        device = group["params"][0].device
+        if not isinstance(group["lr"], Tensor):
+            group["lr"] = torch.tensor(group["lr"], dtype=torch.float32, device=device)
+        group["capturable"] = device.type == "cuda"
+        group["foreach"] = False
 
 
 def shrink_optimizer(

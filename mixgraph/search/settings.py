@@ -100,6 +100,8 @@ class RenderSettings:
             nodes, `"one_by_one"` one node at a time. `"fixed"` refuses graphs whose chains have no common order.
         block: length of a block in samples when whole songs are rendered. Trials, which render a chain at a time, take
             twice as many.
+        capture: takes training steps as CUDA graphs, captured anew in every stage: for NVIDIA GPUs, where a step takes
+            as long as launching its operations does. Silent tracks are rendered like all others then.
         trial_memory_gb: GB for outputs and responses that trials keep for each song; what does not fit is made
             again in every trial.
     """
@@ -108,6 +110,7 @@ class RenderSettings:
     shortcuts: bool = True
     schedule: Literal["auto", "fixed", "beam", "greedy", "one_by_one"] = "auto"
     block: int = BLOCK
+    capture: bool = False
     trial_memory_gb: float = 2.0
 
     def __post_init__(self) -> None:
