@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mixgraph.graph import MixGraph
 from mixgraph.graph.values import GraphValues
 from mixgraph.processors import Processors
+from mixgraph.processors.collection import base_type
 from mixgraph.render import GraphParameters, render_oracle
 from mixgraph.songs.training_clips import Clip
 
@@ -65,19 +66,29 @@ class FiniteWatch:
 
 
 class Origin(NamedTuple):
-    """The place where NaN or infinity arose: in the `"values"`, the `"output"` or the `"gradient"` of some nodes."""
+    """The place where NaN or infinity arose: in the `"values"`, the `"output"` or the `"gradient"` of some nodes.
+
+    Attributes:
+        of: which of the three.
+        nodes: the processors.
+        parameters: the parameters concerned; of an output those that are outside of their declared ranges, with their
+            values.
+    """
 
     of: str
     nodes: list[int]
+    parameters: tuple[str, ...] = ()
 
     def text(self, graph: MixGraph) -> str:
-        """Describes the place for users, such as `the output of compressor (track kick: compressor)`."""
+        """Describes the place for users: `the values of compressor (track kick: compressor), in log_knee`."""
         if not self.nodes:
             return "no single processor"
         types = ", ".join(dict.fromkeys(graph.types[node] for node in self.nodes))
         labels = [graph.label(node) for node in self.nodes]
         more = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
-        return f"the {self.of} of {types} ({'; '.join(labels[:_SHOWN])}{more})"
+        join = ", with " if self.of == "output" else ", in "
+        names = join + ", ".join(self.parameters[:_SHOWN]) if self.parameters else ""
+        return f"the {self.of} of {types} ({'; '.join(labels[:_SHOWN])}{more}){names}"
 
 
 def find_origin(
@@ -89,7 +100,9 @@ def find_origin(
     gradients: Mapping[str, Mapping[str, Tensor | None]],
     weight_gradient: Tensor | None,
 ) -> Origin:
-    """Finds the processors where NaN or infinity comes from, node by node.
+    """Finds the processors where NaN or infinity comes from, node by node, and which of their parameters.
+
+    An output spoils those behind it, a gradient those before it: of several the first, or last, nodes are taken.
 
     Args:
         graph: the graph that was rendered.
@@ -102,7 +115,7 @@ def find_origin(
     """
     broken = _broken_nodes(graph, parameters, weights)
     if broken:
-        return Origin("values", broken)
+        return Origin("values", list(broken), _names(broken, broken))
     is_finite: dict[int, bool] = {}
 
     def watch(node: int, signal: Tensor) -> None:
@@ -112,23 +125,59 @@ def find_origin(
         samples = clip.targets.shape[-1]
         values = GraphValues(graph, parameters, weights.detach())
         render_oracle(values, processors, clip.sources, length=samples, starts=clip.starts, watch=watch)
-    first = [n for n in graph.processors if not is_finite[n] and all(is_finite[p] for p in graph.predecessors[n])]
+    first = [n for n in graph.processors if not is_finite[n] and all(is_finite[p] for p in graph.feeders[n])]
     if first:
-        return Origin("output", first)
-    return Origin("gradient", _broken_nodes(graph, gradients, weight_gradient))
+        return Origin("output", first, _outside(graph, processors, parameters, first))
+    broken = _broken_nodes(graph, gradients, weight_gradient)
+    last = _last(graph, broken)
+    return Origin("gradient", last, _names(broken, last))
 
 
 def _broken_nodes(
     graph: MixGraph, values: Mapping[str, Mapping[str, Tensor | None]], weights: Tensor | None
-) -> list[int]:
-    """The processors with NaN or infinity in their rows."""
-    rows = {
-        (t, row)
-        for t, parameters in values.items()
-        for value in parameters.values()
-        if value is not None
-        for row in (~value.detach().isfinite().flatten(1).all(dim=1)).nonzero().flatten().tolist()
-    }
-    broken = [] if weights is None else (~weights.detach().isfinite()).tolist()
-    logits = {node for node, bad in zip(graph.processors, broken, strict=False) if bad}
-    return [n for n in graph.processors if n in logits or (graph.types[n], graph.rows[n]) in rows]
+) -> dict[int, list[str]]:
+    """The processors with NaN or infinity in their rows, and the names of what has it."""
+    names: dict[tuple[str, int], list[str]] = {}
+    for node_type, parameters in values.items():
+        for name, value in parameters.items():
+            if value is not None:
+                for row in (~value.detach().isfinite().flatten(1).all(dim=1)).nonzero().flatten().tolist():
+                    names.setdefault((node_type, row), []).append(name)
+    bad_weights = [] if weights is None else (~weights.detach().isfinite()).tolist()
+    weighted = {node for node, bad in zip(graph.processors, bad_weights, strict=False) if bad}
+    broken = {}
+    for node in graph.processors:
+        found = names.get((graph.types[node], graph.rows[node]), []) + ["the dry/wet weight"] * (node in weighted)
+        if found:
+            broken[node] = found
+    return broken
+
+
+def _names(broken: Mapping[int, Sequence[str]], nodes: Iterable[int]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for node in nodes for name in broken[node]))
+
+
+def _last(graph: MixGraph, nodes: Mapping[int, object]) -> list[int]:
+    """Those of some nodes that have none of the others behind them."""
+    before: set[int] = set()
+    for node in reversed(graph.topological_order):
+        if any(after in nodes or after in before for after in graph.successors[node]):
+            before.add(node)
+    return [node for node in nodes if node not in before]
+
+
+def _outside(
+    graph: MixGraph, processors: Processors, parameters: GraphParameters, nodes: Iterable[int]
+) -> tuple[str, ...]:
+    """The parameters of some nodes whose values are outside of the declared ranges, and how far."""
+    texts: dict[str, str] = {}
+    for node in nodes:
+        declared = processors[graph.types[node]].specification
+        for name, value in parameters[base_type(graph.types[node])].items():
+            unit, range_ = declared[name].to_unit(value.detach()[graph.rows[node]].double()), declared[name]
+            low, high = float(unit.min()), float(unit.max())
+            if not (range_.low <= low and high <= range_.high):
+                far = high if not high <= range_.high else low
+                meant = f"{range_.low:g} to {range_.high:g} are meant"
+                texts.setdefault(name, f"{name} at {far:g} {range_.unit} ({meant})")
+    return tuple(texts.values())

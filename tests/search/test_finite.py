@@ -16,6 +16,7 @@ from mixgraph.search.finite import FiniteWatch, find_origin
 from mixgraph.search.module import ConsoleModule
 
 RATE = 8000
+DRUMS = "subgroup drums: gain_panning"
 
 
 @pytest.mark.parametrize("broken", ["loss", "gradient"])
@@ -36,9 +37,13 @@ def test_what_was_good_is_kept_however_late_it_is_asked_for(broken) -> None:
 @pytest.mark.parametrize(
     ("of", "text"),
     [
-        ("values", "the values of compressor (track hat: compressor)"),
-        ("output", "the output of equalizer (track lead: equalizer)"),
-        ("gradient", "the gradient of gain_panning (subgroup drums: gain_panning)"),
+        ("values", "the values of compressor (track hat: compressor), in log_threshold"),
+        (
+            "output",
+            "the output of equalizer (track lead: equalizer), with log_magnitude at 8685.89 dB (-48 to 24 are meant)",
+        ),
+        ("gradient", "the gradient of gain_panning (subgroup drums: gain_panning), in log_gain"),
+        ("weight", "the gradient of gain_panning (subgroup drums: gain_panning), in the dry/wet weight"),
         ("", "no single processor"),
     ],
 )
@@ -52,10 +57,16 @@ def test_processors_where_it_arose_are_named(tiny_song, of, text) -> None:
         values["compressor"]["log_threshold"].data[rows["track hat: compressor"]] = float("nan")
     elif of == "output":
         values["equalizer"]["log_magnitude"].data[rows["track lead: equalizer"]] = 1000.0
-    elif of == "gradient":
-        gradients["gain_panning"]["log_gain"][rows["subgroup drums: gain_panning"]] = float("inf")
+    elif of in ("gradient", "weight"):  # those of the tracks before it are spoilt, too
+        for track in ("kick", "hat"):
+            gradients["equalizer"]["log_magnitude"][rows[f"track {track}: equalizer"]] = float("nan")
+        if of == "gradient":
+            gradients["gain_panning"]["log_gain"][rows[DRUMS]] = float("inf")
     clip = SongData(str(tiny_song), sample_rate=RATE, scored_seconds=1.0).clips()(0)
-    origin = find_origin(graph, module.processors, clip, values, weights, gradients, torch.zeros_like(weights))
+    weight_gradient = torch.zeros_like(weights)
+    if of == "weight":
+        weight_gradient[[graph.label(node) for node in graph.processors].index(DRUMS)] = float("inf")
+    origin = find_origin(graph, module.processors, clip, values, weights, gradients, weight_gradient)
     assert origin.text(graph) == text
 
 
@@ -77,7 +88,8 @@ def test_a_search_that_breaks_down_ends_with_its_last_good_graph(tiny_song, tmp_
     folder, breaks = tmp_path / "r", Break(4)  # the second step of the second stage
     module = ConsoleModule("ec", "g", sample_rate=RATE)
     callbacks = [breaks, IterativePruning(2, 1), ResultFolder(str(folder), page=False)]
-    message = r"at step 5: its loss is nan, which comes from the values of compressor \(track hat: compressor\)\. HINT"
+    message = r"at step 5: its loss is nan, which comes from the values of compressor \(track hat: compressor\), in "
+    message += r"log_threshold\. HINT"
     with pytest.raises(FloatingPointError, match=message):
         search(module, data, callbacks, 3, "cpu", enable_progress_bar=False)
     metrics = json.loads((folder / "metrics.json").read_text())
