@@ -7,11 +7,13 @@ or because an installed package lists the module as an entry point of the group 
 from __future__ import annotations
 
 import sys
+import sysconfig
 from collections.abc import Collection, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
+from types import ModuleType
 from typing import Generic, TypeVar
 
 from mixgraph.names import did_you_mean
@@ -143,3 +145,17 @@ def trusted_modules() -> tuple[str, ...]:
 def imported_extensions() -> tuple[str, ...]:
     """The modules of `import_extension`, in order: another process that goes on with this work needs them, too."""
     return tuple(_imported)
+
+
+def carried_modules() -> tuple[ModuleType, ...]:
+    """The top modules of `import_extension` that are not installed: other machines get them together with mixgraph."""
+    modules = (sys.modules[top] for top in dict.fromkeys(name.partition(".")[0] for name in _imported))
+    return tuple(module for module in modules if not _is_installed(module))
+
+
+def _is_installed(module: ModuleType) -> bool:
+    paths = list(getattr(module, "__path__", ())) or [module.__file__]
+    if paths[0] is None:  # of the interpreter
+        return True
+    folder = Path(paths[0]).parent
+    return folder.name in ("site-packages", "dist-packages") or folder == Path(sysconfig.get_paths()["stdlib"])

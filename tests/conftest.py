@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -103,6 +107,25 @@ def generated(plan):
     from mixgraph.synthetic import generate
 
     return list(generate(plan, {"train": 6, "validation": 2, "test": 2}))
+
+
+@pytest.fixture
+def ray_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, list[Any]]]:
+    """A Ray cluster and its nodes: a head without CPUs and two of one CPU, whose tasks work below `tmp_path`."""
+    from ray import cluster_utils
+
+    node = {"num_cpus": 1, "object_store_memory": 100 << 20}
+    (tmp_path / "tmp").mkdir()
+    sockets = tempfile.mkdtemp(prefix="ray_")  # their paths may have 107 characters
+    monkeypatch.setenv("RAY_TMPDIR", sockets)
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # 15 by default: on a busy machine they would never get to work
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    cluster = cluster_utils.Cluster(
+        initialize_head=True, head_node_args=node | {"num_cpus": 0, "include_dashboard": False}
+    )
+    yield cluster, [cluster.add_node(**node) for _ in range(2)]
+    cluster.shutdown()
+    shutil.rmtree(sockets, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

@@ -59,7 +59,7 @@ ALLOWED = {
     "synthetic": {"dsp", "effects", "processors", "graph", "render", "losses", "pruning", "songs", "system"},
     "shards": {"processors", "graph", "render", "songs", "report", "results", "system", "names"},
     "dataset": {"graph", "recovery", "search", "results", "songs", "system"},
-    "paper": {"dataset", "results", "report", "losses", "graph", "processors", "songs", "system", "names"},
+    "paper": {"dataset", "results", "report", "losses", "render", "graph", "processors", "songs", "system", "names"},
     "estimators": {
         "processors",
         "graph",

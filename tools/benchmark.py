@@ -3,6 +3,7 @@
     python -m tools.benchmark --out benchmark                                     everything: hours with the peer
     python -m tools.benchmark --parts step trial --tracks 8 --no-peer
     python -m tools.benchmark --parts search --songs A B --whole-peer-search --extrapolate-songs C D --out benchmark
+    python -m tools.benchmark --parts schedule --no-peer --threads 1 --out schedules    the paper's Figure 9
     python -m tools.benchmark --quick --no-peer
 
 The peer is the harness of ours in `tools/bench/peer` over `grafx` 0.6.0, its processors and renderer. To install it:
@@ -38,17 +39,19 @@ from tools.bench.recipe import Recipe
 from tools.bench.speed.parts import PARTS
 from tools.bench.speed.picture import draw, growth
 from tools.bench.speed.pool import Pool, Runner
+from tools.bench.speed.schedules import REMARK as SCHEDULE_REMARK
 from tools.bench.speed.settings import Settings
 from tools.bench.speed.table import Row, to_json, to_markdown
 
 DEFAULT, TUNED = "default", "tuned"
+SCHEDULE = "schedule"
 KINDS: tuple[Kind, ...] = ("stereo", "mono")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=tuple(PARTS), default=list(PARTS))
-    parser.add_argument("--tracks", nargs="+", type=int, help="consoles to measure (8 24)")
+    parser.add_argument("--tracks", nargs="+", type=int, help="consoles to measure (8 24; schedule: 4 8 16 32 64)")
     parser.add_argument("--shares", nargs="+", type=float, default=[1.0, 0.3], help="of processors left, in `step`")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="of synthetic tracks")
     parser.add_argument("--seconds", type=float, help="of the synthetic songs (30)")
@@ -103,6 +106,7 @@ def settings_of(options: argparse.Namespace, searches: Searches) -> Settings:
         whole_peer_search=options.whole_peer_search,
         seeds=options.seeds or ([0] if quick else [0, 1, 2]),
         searches=searches,
+        schedule_tracks=options.tracks or ([2] if quick else [4, 8, 16, 32, 64]),
         sweep_tracks=options.sweep_tracks or ([2, 4] if quick else [2, 4, 8, 16, 32, 64, 128]),
         sweep_shares=[1.0, 0.3] if quick else [1.0, 0.6, 0.3, 0.1],
         sweep_clips=[2.4, 3.8] if quick else [2.4, 3.8, 6.6, 12.2],
@@ -125,6 +129,8 @@ def remarks_of(options: argparse.Namespace, settings: Settings) -> list[str]:
         "Malloc: glibc's as it is (default), or freed memory is kept (tuned: MALLOC_MMAP_THRESHOLD_, "
         "MALLOC_TRIM_THRESHOLD_, MALLOC_TOP_PAD_), for both sides alike.",
     ]
+    if SCHEDULE in options.parts:
+        remarks.append(SCHEDULE_REMARK)
     if not options.peer:
         return [*remarks, "The peer was not run."]
     remarks.append(

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from mixgraph.paper.dataset_table import read_built_set
 from mixgraph.paper.figures.course import course_figure
 from mixgraph.paper.figures.graphs import console_figure, runs_figure
+from mixgraph.paper.figures.schedules import order_figure, read_schedules, speed_figure
 from mixgraph.paper.figures.spectrograms import match_figure
 from mixgraph.paper.figures.statistics import statistics_figure
 from mixgraph.paper.figures.tradeoff import tradeoff_figure
@@ -27,7 +28,7 @@ from tools.options import paper_figures_parser
 from tools.paper.found import results_of
 from tools.paper_tables import named_folder
 
-DATA_SET_FIGURE, CONSOLE_FIGURE = "6", "2a"
+DATA_SET_FIGURE, SPEED_FIGURE = "6", "9"
 
 
 def draw(options: argparse.Namespace) -> Figure:
@@ -39,14 +40,18 @@ def draw(options: argparse.Namespace) -> Figure:
     name: str = options.figure
     if name == DATA_SET_FIGURE:
         return statistics_figure([read_built_set(*named_folder(text)) for text in options.results])
+    if name == SPEED_FIGURE:
+        return speed_figure([graph for text in options.results for graph in read_schedules(Path(text))])
     readings = results_of(name, [Path(text) for text in options.results], options.only)
     match name:
         case "2a":
-            return console_figure(_only_one(readings))
+            return console_figure(_only_one(name, readings))
         case "3":
             return course_figure(readings)
         case "4":
             return weights_figure(readings)
+        case "8":
+            return order_figure(_only_one(name, readings))
         case "10":
             return tradeoff_figure(readings)
         case "11":
@@ -55,10 +60,10 @@ def draw(options: argparse.Namespace) -> Figure:
             return match_figure(readings, None if options.song is None else song_path(options.song))
 
 
-def _only_one(readings: Sequence[Reading]) -> Reading:
+def _only_one(figure: str, readings: Sequence[Reading]) -> Reading:
     if len(readings) > 1:
         songs = ", ".join(dict.fromkeys(reading.song for reading in readings))
-        raise ValueError(f"result: figure {CONSOLE_FIGURE} is of one search, got those of {songs}. HINT: --only SONG")
+        raise ValueError(f"result: figure {figure} is of one search, got those of {songs}. HINT: --only SONG")
     return readings[0]
 
 

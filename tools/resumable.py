@@ -8,10 +8,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from mixgraph.cli.arguments import env_is_allowed, take_imports
+from mixgraph.cli.arguments import take_imports, trusted_words
 from mixgraph.cli.commands import PROGRAM
 from mixgraph.names import visible_lines
-from mixgraph.registry import imported_extensions
 from mixgraph.system.files import error_line
 from mixgraph.system.termination import INTERRUPTED, TERMINATED, ending_when_terminated, was_terminated
 
@@ -27,7 +26,7 @@ def run_resumable(command: str, words: Sequence[str], work: Callable[[], int]) -
         work: does the work, and returns the number of failures.
     """
     tool = command.replace("-", "_")
-    again = f"this goes on from here:\n  {PROGRAM} {command} {shlex.join([*_trusted(), *take_imports(words)])}\n"
+    again = f"this goes on from here:\n  {PROGRAM} {command} {shlex.join([*trusted_words(), *take_imports(words)])}\n"
     try:
         with ending_when_terminated():
             failed = work()
@@ -43,11 +42,6 @@ def run_resumable(command: str, words: Sequence[str], work: Callable[[], int]) -
             sys.exit(TERMINATED)
         raise
     sys.exit(1 if failed else 0)
-
-
-def _trusted() -> list[str]:
-    """The options by which the user trusts files of others, which `mixgraph` takes out of the words of a command."""
-    return [*(f"--import={module}" for module in imported_extensions()), *(["--allow-env"] if env_is_allowed() else [])]
 
 
 def let_interrupts_end() -> None:

@@ -19,11 +19,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mixgraph.cli.arguments import env_is_allowed, take_imports
+from mixgraph.cli.arguments import env_is_allowed, take_imports, trusted_words
 from mixgraph.dataset import FileHashes, SongSource, find_sources
 from mixgraph.dataset.settings import differences, digest
 from mixgraph.names import visible, visible_lines
-from mixgraph.registry import imported_extensions
 from mixgraph.sweeps.folder import SweepFolder
 from mixgraph.sweeps.space import grid
 from mixgraph.sweeps.sweep_file import SweepFile, read_sweep
@@ -77,6 +76,12 @@ def run_offline(options: argparse.Namespace, overrides: Sequence[str], console: 
         record = plain_json(sweep_record(sweep, settings, _files(sweep, settings, out), options.seed))
         if saved is None:
             folder.save_record(record)
+        elif saved.get("mixgraph") != record["mixgraph"]:
+            of = f"version {saved['mixgraph']}" if "mixgraph" in saved else "an earlier version"
+            raise ValueError(
+                f"out: {out} has trials of {of} of mixgraph, this is {record['mixgraph']}: trials of two versions "
+                "cannot be compared. HINT: another --out, or that version"
+            )
         elif saved != record:
             changed = "; ".join(differences(saved, record)[:5])
             raise ValueError(f"out: {out} has trials of another sweep: {changed}. HINT: another --out")
@@ -116,8 +121,7 @@ def for_server(sweep: SweepFile, overrides: Sequence[str]) -> dict[str, Any]:
     if song is not None:
         content["parameters"][PATH] = {"values": [absolute_song(str(value)) for value, _ in song.probes()]}
     at = content["command"].index("${args}")
-    trusted = [*(f"--import={name}" for name in imported_extensions()), *(["--allow-env"] if env_is_allowed() else [])]
-    content["command"][at:at] = [*trusted, *overrides]
+    content["command"][at:at] = [*trusted_words(), *overrides]
     return content
 
 

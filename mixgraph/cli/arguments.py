@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from mixgraph.registry import import_extension
+from mixgraph.registry import import_extension, imported_extensions
 from mixgraph.shipped import configuration
 
 _OURS = {"--mix": "--data.mix", "--tracks": "--data.path"}
@@ -71,6 +71,12 @@ _env_allowed = False
 def env_is_allowed() -> bool:
     """Whether `--allow-env` was among the words of this command."""
     return _env_allowed
+
+
+def trusted_words() -> tuple[str, ...]:
+    """The options of this command by which the user trusts files of others: a process that goes on needs them, too."""
+    imports = (f"--import={module}" for module in imported_extensions())
+    return (*imports, *(["--allow-env"] if _env_allowed else []))
 
 
 def take_imports(arguments: Sequence[str]) -> list[str]:

@@ -144,6 +144,12 @@ FULL_DATA: dict[str, Pruned] = {
 MINUTES = {"brute_force": 56.0, "dry_wet": 29.0, "hybrid": 36.0}
 """Minutes of a song's search on an RTX 3090 at a tolerance of 0.01 (Section 3.3)."""
 
+MEAN_STEPS = {"one_by_one": 77.6, "greedy": 17.5, "auto": 11.8}
+"""Schedule -> steps, means over the graphs that were found (Appendix C.4); the optimal one has 14 at most."""
+RENDERS_A_SECOND = {"one_by_one": 27.8, "greedy": 67.2, "auto": 81.2}
+"""Schedule -> graph outputs a second on an RTX 3090; of graphs with 350 to 400 nodes the optimal one is 5.8 times as
+fast as one by one (Appendix C.4)."""
+
 SONG_COUNTS = {"MedleyDB": 188, "MixingSecrets": 472, "Internal": 579}
 """Songs of the full data sets (Section 1; the text says 1129 songs together)."""
 

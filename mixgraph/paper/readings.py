@@ -84,12 +84,26 @@ def read_search(folder: Path) -> Reading:
     if metrics.was_stopped:
         planned = f"{metrics.steps} of {metrics.planned_steps} steps"
         raise ValueError(f"result: {folder}: a finished search is needed; it was stopped after {planned}")
-    timings = json.loads((folder / TIMINGS).read_text(encoding="utf-8"))
+    timings = _timings(folder)
     config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
     if not isinstance(config, dict) or "pruning" not in config:
         raise ValueError(f"result: {folder}: {CONFIG} has no settings of a search. HINT: search with mixgraph fit")
     seconds = timings["total_seconds"] - timings.get("loss_increase_seconds", 0.0)
-    return Reading(folder, metrics, config, seconds / 60, str(timings.get("version", _UNKNOWN)))
+    return Reading(folder, metrics, config, seconds / 60, _version(timings))
+
+
+def version_of(folder: Path) -> str:
+    """The version of mixgraph that made a complete result."""
+    return _version(_timings(folder))
+
+
+def _timings(folder: Path) -> dict[str, Any]:
+    timings: dict[str, Any] = json.loads((folder / TIMINGS).read_text(encoding="utf-8"))
+    return timings
+
+
+def _version(timings: Mapping[str, Any]) -> str:
+    return str(timings.get("version", _UNKNOWN))
 
 
 def check_alike(readings: Sequence[Reading], may_differ: Sequence[str] = ()) -> None:

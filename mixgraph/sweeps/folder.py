@@ -21,6 +21,7 @@ from mixgraph.system.files import is_temporary, json_lines, json_text, parse_jso
 RECORD = "job.json"
 """The file of a trial that says what it is of and how it ended, written last."""
 _SWEEP, _FAILURES, LOG = "record.json", "failures.jsonl", "sweep.log"
+_TRIALS, _AGAIN = "trials", "_seed_"
 
 
 def _foreign(entries: list[Path]) -> list[Path]:
@@ -48,7 +49,7 @@ class TrialJob:
 
     @property
     def name(self) -> str:
-        return f"trial_{self.number:03d}" + (f"_seed_{self.seed}" if self.again else "")
+        return f"trial_{self.number:03d}" + (f"{_AGAIN}{self.seed}" if self.again else "")
 
     def record(self, sweep: str) -> dict[str, Any]:
         """Returns what identifies the trial: `sweep` is the digest of the sweep's record."""
@@ -76,6 +77,13 @@ class Trial:
     seconds: float | None = None
 
 
+def trial_folders(root: Path) -> list[Path]:
+    """The folders of the trials of a sweep that ended, without the winner's further seeds; empty if it is no sweep."""
+    if not (root / _SWEEP).is_file():
+        return []
+    return [path for path in sorted((root / _TRIALS).glob("trial_*")) if _AGAIN not in path.name]
+
+
 class SweepFolder:
     """Manages the folder of a sweep; one process does at a time.
 
@@ -91,7 +99,7 @@ class SweepFolder:
         self.digest = ""
 
     def result(self, job: TrialJob) -> Path:
-        return self.root / "trials" / job.name
+        return self.root / _TRIALS / job.name
 
     def work(self, job: TrialJob) -> Path:
         return self.root / "work" / job.name

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from tools.dataset.build import resolve_settings
 from tools.dataset.outcome import Task
 from tools.dataset.worker import Request
 
-ray_cluster = pytest.importorskip("ray.cluster_utils", reason="Ray is an optional extra", exc_type=ImportError)
+pytest.importorskip("ray", reason="Ray is an optional extra", exc_type=ImportError)
 
 ROOT = Path(__file__).parent.parent.parent
 SEARCH = {
@@ -27,24 +26,6 @@ SEARCH = {
     "pruning": {"console_stages": 4, "rounds": 2},
     "trainer": {"accelerator": "cpu"},
 }
-NODE = {"num_cpus": 1, "object_store_memory": 100 << 20}
-
-
-@pytest.fixture
-def cluster(tmp_path, monkeypatch):
-    """A head without CPUs and two nodes of one CPU; their tasks work below `tmp_path`."""
-    (tmp_path / "tmp").mkdir()
-    sockets = tempfile.mkdtemp(prefix="ray_")  # their paths may have 107 characters
-    monkeypatch.setenv("RAY_TMPDIR", sockets)
-    monkeypatch.setenv("RAY_worker_niceness", "0")  # 15 by default: on a busy machine they would never get to work
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    local_cluster = ray_cluster.Cluster(
-        initialize_head=True, head_node_args=NODE | {"num_cpus": 0, "include_dashboard": False}
-    )
-    nodes = [local_cluster.add_node(**NODE) for _ in range(2)]
-    yield local_cluster, nodes
-    local_cluster.shutdown()
-    shutil.rmtree(sockets, ignore_errors=True)
 
 
 def wait_for(ready, process, seconds=300):
@@ -58,8 +39,8 @@ def wait_for(ready, process, seconds=300):
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore")  # Ray's own, in this process
 @pytest.mark.parametrize("shared", [False, True], ids=["brought_back", "shared_storage"])
-def test_a_node_is_killed_and_every_song_ends_once(shared, cluster, tiny_song, duo_song, tmp_path) -> None:
-    network, nodes = cluster
+def test_a_node_is_killed_and_every_song_ends_once(shared, ray_nodes, tiny_song, duo_song, tmp_path) -> None:
+    network, nodes = ray_nodes
     songs, out, config = tmp_path / "songs", tmp_path / "set", tmp_path / "tiny.yaml"
     for name, path in (("duo", duo_song), ("tiny", tiny_song), ("zoo", duo_song)):
         shutil.copytree(path, songs / name)

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import shutil
+from importlib.metadata import version
 
 import pytest
 
@@ -84,8 +85,8 @@ def test_no_search_begins_from_a_console_of_other_settings(tiny_song, tmp_path) 
 
 
 @pytest.mark.long
-def test_tables_of_searches_that_are_made_once(tiny_song, tmp_path) -> None:
-    """A damaged song is named, and does not stop the other; a second run has nothing to do."""
+def test_tables_of_searches_that_are_made_once(tiny_song, tmp_path, monkeypatch) -> None:
+    """A damaged song is named, and does not stop the other; a second run has nothing to do, whatever its version."""
     songs = tmp_path / "songs"
     shutil.copytree(tiny_song, songs / "good")
     shutil.copytree(tiny_song, songs / "odd")
@@ -114,10 +115,15 @@ def test_tables_of_searches_that_are_made_once(tiny_song, tmp_path) -> None:
     metrics = json.loads((kept / "metrics.json").read_text())
     assert rows[0]["loss_prediction"] == metrics["losses"]["console"]["loss_prediction"]["full"]
     assert rows[4]["loss"] == metrics["losses"]["found"]["loss"]["full"]
+    here = version("mixgraph")
+    monkeypatch.setattr("tools.paper.searches.version", lambda name: "99")
     again, _ = run(*arguments)
     assert "1 searches: 1 done before, 0 to do." in again
     assert "4 searches: 4 done before, 0 to do." in again
     assert json.loads((tmp_path / "out" / "table_2.json").read_text()) == table
+    shutil.rmtree(kept.parents[3] / "dry_wet_0.01" / "results")
+    _, code = run(*arguments)
+    assert f"has searches of version {here} of mixgraph, and those that are missing would be of 99: no table" in code
     arguments[5:8] = [6, 1, 2]
     output, code = run(*arguments)
     assert isinstance(code, str), output

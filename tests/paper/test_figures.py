@@ -13,10 +13,12 @@ from mixgraph.graph.io import load_graph
 from mixgraph.paper.dataset_table import dataset_table, read_built_set
 from mixgraph.paper.figures.course import course_figure
 from mixgraph.paper.figures.graphs import console_figure, console_of, runs_figure
+from mixgraph.paper.figures.schedules import NAMES, order_figure
 from mixgraph.paper.figures.spectrograms import match_figure
 from mixgraph.paper.figures.statistics import statistics_figure
 from mixgraph.paper.figures.weights import measured_increases, weights_figure
 from mixgraph.paper.readings import read_search
+from mixgraph.render import schedule
 from mixgraph.results.changes import processor_labels
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.run import search
@@ -88,6 +90,24 @@ def test_the_course_of_pruning_is_that_of_the_log(searched) -> None:
     weights = load_graph(searched / "graph.json").weights
     means = figure.axes[3].lines[0].get_ydata()
     assert means[-1] == pytest.approx(float(weights.mean()) if len(weights) else np.nan, abs=0.02, nan_ok=True)
+
+
+def test_nodes_hold_the_steps_in_which_they_are_processed(searched) -> None:
+    figure = order_figure(read_search(searched))
+    graph = load_graph(searched / "graph.json").graph
+    titles = [
+        next(text for text in axes.texts if " nodes" in text.get_text() or " steps" in text.get_text()).get_text()
+        for axes in figure.axes
+    ]
+    assert titles == [
+        f"Tiny: {len(graph)} nodes",
+        *(
+            f"{name}: {len(schedule(graph, method))} steps"
+            for method, name in (("auto", NAMES["auto"]), ("greedy", "greedy"), ("one_by_one", "one by one"))
+        ),
+    ]
+    shown = sorted(int(text.get_text()) for text in figure.axes[3].texts if text.get_text().isdecimal())
+    assert shown == [*range(len(graph))]  # one by one
 
 
 def test_matches_are_rows_under_their_target(searched, tiny_song) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from mixgraph.sweeps.folder import SweepFolder
 from mixgraph.sweeps.space import Choice, Range
 from mixgraph.sweeps.study import JOURNAL, Study
 from mixgraph.sweeps.sweep_file import Bands, Metric, SweepFile
+from tools import paper_figures
 from tools.dataset.local import LocalWorkers
 from tools.sweep import for_server, main, parse, read
 from tools.sweeps.check import resolve_sweep
@@ -243,6 +245,10 @@ def test_a_killed_sweep_of_searches_goes_on_and_ends_as_one_that_was_not(tiny_so
         parameters={"pruning.tolerance": {"values": [0.02]}, "data.path": {"value": str(tiny_song)}},
     )
     assert "has trials of another sweep: parameters.pruning.tolerance.values" in str(offline(other, parts))
+    assert paper_figures.main(["10", str(parts), "--out", str(tmp_path / "figure_10.svg")]) == 0
+    here = version("mixgraph")
+    monkeypatch.setattr("tools.sweeps.run.version", lambda name: "99")
+    assert f"has trials of version {here} of mixgraph, this is 99: trials of two versions" in str(offline(path, parts))
 
 
 @pytest.mark.long

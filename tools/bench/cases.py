@@ -118,9 +118,15 @@ def real_case(base: Case, path: str) -> Case:
     return replace(base, song=path, tracks=len(song.tracks), seconds=song.num_samples / song.sample_rate)
 
 
-def make_graph(case: Case, song: Song) -> MixGraph:
-    """Makes the full console of the song, or a random part of it by the case's share of processors."""
-    graph = build_console(song.subgroups, name=song.name)
+def make_graph(case: Case, song: Song | None = None) -> MixGraph:
+    """Makes the full console of a song, or a random part of it by the case's share of processors.
+
+    Args:
+        case: the case.
+        song: the song; None for the case's synthetic one.
+    """
+    subgroups, name = (case.subgroups, "") if song is None else (song.subgroups, song.name)
+    graph = build_console(subgroups, name=name)
     if case.share >= 1:
         return graph
     count = max(1, round(case.share * len(graph.processors)))

@@ -7,23 +7,26 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from callbacks.iterative_pruning import IterativePruning, song_evaluator
 from datamodules import SongData
+from mixgraph.graph import GraphValues
 from mixgraph.pruning import RoundResult, SamplerSettings, SongEvaluator, TrialLoss, prune_round
-from mixgraph.render import render_song
+from mixgraph.render import Rendering, make_plan, render_oracle, render_plan, render_song
+from mixgraph.render.schedule import Method
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
-from mixgraph.songs.training_clips import ClipReader
+from mixgraph.songs.training_clips import Clip, ClipReader
 from tools.bench.cases import WARM_UP_SECONDS, Case, make_graph, make_song, trained_values
-from tools.bench.clock import StageClock
+from tools.bench.clock import StageClock, synchronize
 from tools.bench.losses import common_losses
 from tools.bench.recipe import HYBRID_PERIOD
-from tools.bench.side import Answer, search_answer
+from tools.bench.side import REFERENCE, Answer, search_answer
 
 
 class OurSide:
@@ -52,6 +55,7 @@ class OurSide:
         self.clips = ClipReader(song, module.warm_up, scored, plan.lookahead, case.seed)
         self.optimizer = module.configure_optimizers()
         self.steps = 0
+        self._renderings: dict[tuple[str, str], Callable[[], Rendering]] = {}
 
     def step(self) -> Answer:
         clip = self.clips(self.steps)
@@ -77,6 +81,26 @@ class OurSide:
         start = time.perf_counter()
         score = self.module.score(self.song)
         return {"total": time.perf_counter() - start, "loss": score.loss["full"]}
+
+    def rendering(self, method: str, device: str) -> Answer:
+        """Renders a clip without gradients: by a schedule, or by the slow renderer. Plans are not timed.
+
+        Of one thread of a CPU the seconds are those of the processor, which other work on the machine does not change.
+
+        Args:
+            method: a schedule, or `REFERENCE`.
+            device: `cpu` or `cuda`.
+        """
+        place, key = torch.device(device), (method, device)
+        if key not in self._renderings:
+            self._renderings[key] = clip_renderer(self.module.to(place), self.clips(0), method)
+            self._renderings[key]()
+        clock = time.process_time if place.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
+        synchronize(place)
+        start = clock()
+        self._renderings[key]()
+        synchronize(place)
+        return {"total": clock() - start}
 
     def trials(self, sampler: str, early_stop: bool, count: int) -> Answer:
         seconds: list[float] = []
@@ -139,6 +163,25 @@ class OurSide:
             | {"optimised": module.loss_settings.denominator}
             | common_losses(self.song, renderer(module))
         )
+
+
+def clip_renderer(module: ConsoleModule, clip: Clip, method: str) -> Callable[[], Rendering]:
+    """Makes a function that renders a clip of values without gradients, on the device of the module.
+
+    Args:
+        module: a console with its graph.
+        clip: the clip.
+        method: a schedule, or `REFERENCE` for the slow renderer.
+    """
+    device, samples = module.weights.device, clip.targets.shape[-1]
+    parameters = {t: {n: v.detach() for n, v in of_type.items()} for t, of_type in module.parameters_by_type().items()}
+    values = GraphValues(module.graph, parameters, module.weights.detach())
+    sources, starts = clip.sources.to(device), None if clip.starts is None else clip.starts.to(device)
+    if method == REFERENCE:
+        return partial(render_oracle, values, module.processors, sources, length=samples, starts=starts)
+    block = samples + module.lookahead
+    plan = make_plan(module.graph, module.processors, block, cast(Method, method), mono=clip.mono, silent=clip.silent)
+    return partial(render_plan, plan, values, module.processors, sources, starts=starts)
 
 
 def renderer(module: ConsoleModule, level: float = 1.0) -> Callable[[Tensor, int], Tensor]:

@@ -1,91 +1,80 @@
-"""Counts the steps of schedules, and times rendering by them, against the number of processors left (paper Figure 9).
+"""Puts the table of the benchmark of schedules on the pages, with the paper's means in its last row.
 
-    python -m tools.bench.schedules --tracks 4 8 16 32 64 --seconds 1 --out schedules.json
+    python -m tools.benchmark --parts schedule --no-peer --threads 1 --out DIR
+    python -m tools.bench.schedules DIR/benchmark.json --command "python -m tools.benchmark --parts schedule ..."
 
-Consoles ecnsgdr of subgroups of four tracks, of which processors are kept at random. Beside each other: one node at a
-time, the greedy schedule, the chains' own order (`fixed`) and the default (`auto`): numbers of steps, medians over
-graphs, and seconds of one rendering without gradients, the least of three.
+writes docs/results/schedules.json; `python -m mixgraph paper-figures 9 DIR/benchmark.json` draws Figure 9.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import random
-import statistics
-import time
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+from mixgraph.dataset.files import write_json
+from mixgraph.paper.figures.schedules import MeasuredGraph, read_schedules
+from mixgraph.paper.published import MEAN_STEPS, RENDERS_A_SECOND
+from tools.bench.machine import ROOT, measured
 
-from mixgraph.graph import GraphValues, MixGraph, build_console, prune
-from mixgraph.processors import Processors, make_processors
-from mixgraph.render import render, schedule
-from mixgraph.render.schedule import Method
-from mixgraph.system.files import write_atomically
-
-METHODS: tuple[Method, ...] = ("one_by_one", "greedy", "fixed", "auto")
-_GROUP = 4
-
-
-def pruned_console(tracks: int, share: float, seed: int) -> MixGraph:
-    """A console of which about a share of the processors is left."""
-    names = [f"t{i}" for i in range(tracks)]
-    console = build_console({f"g{i}": names[i : i + _GROUP] for i in range(0, tracks, _GROUP)})
-    draw = random.Random(seed)
-    return prune(console, [node for node in console.processors if draw.random() < share])[0]
+_STEPS = {"one_by_one": "one by one", "greedy": "greedy", "fixed": "fixed", "auto": "auto"}
+_SECONDS = {"reference": "node by node", "one_by_one": "one by one", "greedy": "greedy", "auto": "auto"}
+_NOTE = (
+    "Steps: medians of five consoles ecnsgdr whose processors are kept at random. Seconds: one of these renders a clip "
+    "of 3.8 s of stereo tracks without gradients (processor seconds of one thread); node by node is the slow renderer "
+    "(model.rendering.renderer=reference), the others share all that a plan does. Gain: one by one over auto. Last "
+    "row: the paper's means over the graphs that it found, on an RTX 3090, whose auto is called optimal."
+)
 
 
-def count_steps(tracks: int, share: float, graphs: int) -> dict[str, float]:
-    """The number of processors left, and the steps of each schedule: medians over graphs."""
-    drawn = [pruned_console(tracks, share, seed) for seed in range(graphs if share < 1 else 1)]
-    steps: dict[str, float] = {m: statistics.median(len(schedule(graph, m)) for graph in drawn) for m in METHODS}
-    return {"processors": statistics.median(len(graph.processors) for graph in drawn), **steps}
+def result_table(graphs: Sequence[MeasuredGraph], run: dict[str, str]) -> dict[str, Any]:
+    """Returns the content of a file of docs/results, see `tools.result_tables`.
+
+    Args:
+        graphs: what was measured.
+        run: what was run, see `tools.bench.machine.measured`.
+    """
+    rows = [
+        [
+            graph.device,
+            str(graph.tracks),
+            f"{graph.share:.0%}",
+            str(graph.processors),
+            *(f"{graph.steps[method]:.3g}" for method in _STEPS),
+            *(f"{graph.seconds[method]:.3f} s" if method in graph.seconds else "" for method in _SECONDS),
+            _gain(graph.seconds),
+        ]
+        for graph in graphs
+    ]
+    paper = {method: 1 / rate for method, rate in RENDERS_A_SECOND.items()}
+    steps = [f"{MEAN_STEPS[method]:g}" if method in MEAN_STEPS else "" for method in _STEPS]
+    seconds = [f"{paper[method]:.4f} s" if method in paper else "" for method in _SECONDS]
+    rows.append(["the paper's", "", "", "", *steps, *seconds, _gain(paper)])
+    columns = ["device", "tracks", "share left", "processors"]
+    columns += [f"steps, {name}" for name in _STEPS.values()] + [f"seconds, {name}" for name in _SECONDS.values()]
+    title = "Schedules: steps and seconds against the number of processors left"
+    return {"title": title, "measured": [run], "columns": [*columns, "gain"], "rows": rows, "note": _NOTE}
 
 
-def render_seconds(graph: MixGraph, processors: Processors, seconds: float, method: Method) -> float:
-    """The least of three times of one rendering, which are made after one that is not counted."""
-    generator = torch.Generator().manual_seed(0)
-    counts = graph.count().items()
-    parameters = {t: processors[t].sample_initial_values(count, generator) for t, count in counts}
-    values = GraphValues(graph, parameters, torch.full((len(graph.processors),), 0.5))
-    sources = torch.randn(len(graph.inputs), 2, round(seconds * 30000), generator=generator) / 10
-    taken = []
-    with torch.no_grad():
-        for _ in range(4):
-            start = time.perf_counter()
-            render(values, processors, sources, method=method)
-            taken.append(time.perf_counter() - start)
-    return min(taken[1:])
-
-
-def measure(tracks: Sequence[int], shares: Sequence[float], graphs: int, seconds: float) -> list[dict[str, Any]]:
-    """A row for each number of tracks and share: processors, steps, and seconds where `seconds` is above 0."""
-    rows = []
-    processors = make_processors()
-    for count in tracks:
-        for share in shares:
-            row: dict[str, Any] = {"tracks": count, "share": share, **count_steps(count, share, graphs)}
-            if seconds > 0:
-                graph = pruned_console(count, share, 0)
-                times = {m: render_seconds(graph, processors, seconds, m) for m in ("one_by_one", "auto")}
-                row |= {f"{method} seconds": round(value, 4) for method, value in times.items()}
-            rows.append(row)
-    return rows
+def _gain(seconds: dict[str, float]) -> str:
+    known = "one_by_one" in seconds and "auto" in seconds
+    return f"{seconds['one_by_one'] / seconds['auto']:.2f}x" if known else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tracks", type=int, nargs="+", default=[4, 8, 16, 32, 64])
-    parser.add_argument("--shares", type=float, nargs="+", default=[1.0, 0.6, 0.3, 0.1], help="of processors left")
-    parser.add_argument("--graphs", type=int, default=5, help="random graphs of each share (5)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of the rendered clip; 0 times nothing")
-    parser.add_argument("--out", type=Path, required=True, help="JSON file")
+    parser.add_argument("benchmarks", type=Path, nargs="+", help="benchmark.json of one machine")
+    parser.add_argument("--command", required=True, help="that measured it, for the table")
+    parser.add_argument("--threads", type=int, default=1, help="of torch, for the table")
     options = parser.parse_args(arguments)
-    rows = measure(options.tracks, options.shares, options.graphs, options.seconds)
-    write_atomically(options.out, json.dumps(rows, indent=1).encode())
+    table = result_table(
+        [graph for path in options.benchmarks for graph in read_schedules(path)],
+        measured(options.command, options.threads),
+    )
+    write_json(ROOT / "docs" / "results" / "schedules.json", table)
+    sys.stdout.write(f"{len(table['rows'])} rows\n")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 Answer = dict[str, Any]
+REFERENCE = "reference"
+"""The slow renderer, among the schedules of the fast one."""
 
 
 class Unsupported(Exception):

@@ -12,9 +12,9 @@ import yaml
 from rich.console import Console
 
 from callbacks import IterativePruning
+from mixgraph.cli.arguments import trusted_words
 from mixgraph.dataset import BuildFolder, Job, SongSource
 from mixgraph.dataset.reasons import readable, reason
-from mixgraph.registry import imported_extensions
 from mixgraph.search.settings import with_defaults
 from mixgraph.songs.own_rate import resolve_rate
 from tools.dataset.outcome import Outcome, Task, Workers
@@ -158,6 +158,6 @@ def _request(search: Search, threads: int) -> Request:
         config=dict(job.config),
         record=job.record(),
         threads=threads,
-        extensions=imported_extensions(),
+        trusted=trusted_words(),
         checkpoint=search.checkpoint,
     )

@@ -7,10 +7,12 @@ import shutil
 import tempfile
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 from mixgraph.dataset.reasons import reason
+from mixgraph.registry import carried_modules
 from mixgraph.shipped import BESIDE, FOLDER
 from mixgraph.system.termination import was_terminated
 from tools.dataset.outcome import Outcome, Task, WorkerRequest
@@ -31,8 +33,8 @@ class RemoteAnswer:
 class RayWorkers:
     """Tasks on a Ray cluster. Nodes read songs from where this machine reads them.
 
-    Tasks of nodes and processes that die run again elsewhere. The code travels with them; the nodes need what it
-    depends on.
+    Tasks of nodes and processes that die run again elsewhere. The code travels with them, with modules of `--import`
+    that are not installed; the nodes need what it depends on.
 
     Args:
         address: the address of the cluster, or `auto`.
@@ -61,7 +63,7 @@ class RayWorkers:
 
         joined = not ray.is_initialized()
         if joined:
-            packages = {"py_modules": [*(str(BESIDE / name) for name in PACKAGES), str(FOLDER / "tools")]}
+            packages: dict[str, Any] = {"py_modules": [*map(str, _code()), *carried_modules()]}
             ray.init(address=self.address, runtime_env=packages, log_to_driver=False, logging_level=logging.WARNING)
         # A process for each task, as on one machine; Ray itself runs tasks again that were lost.
         remote = ray.remote(max_calls=1, max_retries=self.retries)(_search).options(
@@ -82,6 +84,13 @@ class RayWorkers:
                 ray.cancel(reference, force=True)
             if joined:
                 ray.shutdown()
+
+
+def _code() -> list[Path]:
+    """The folders of mixgraph's code, and what says which version it is, which results record."""
+    installed = distribution("mixgraph")
+    about = Path(str(installed.locate_file(f"mixgraph-{installed.version}.dist-info")))
+    return [*(BESIDE / name for name in PACKAGES), FOLDER / "tools", *([about] if about.is_dir() else [])]
 
 
 def _outcome(task: Task, reference: Any) -> Outcome:

@@ -45,7 +45,7 @@ class Request:
         config: all settings, as `fit` takes them in a YAML file.
         record: the content of the result's job.json.
         threads: the number of torch's threads.
-        extensions: modules to import before the search, see `import_extension`.
+        trusted: what the user trusts, see `trusted_words`.
         checkpoint: the checkpoint to begin from where none of this search is there; "" for a search from the start.
     """
 
@@ -55,7 +55,7 @@ class Request:
     config: dict[str, Any]
     record: dict[str, Any]
     threads: int
-    extensions: Sequence[str] = ()
+    trusted: Sequence[str] = ()
     checkpoint: str = ""
 
     def save(self, folder: Path) -> None:
@@ -91,7 +91,7 @@ def search_song(request: Request, folder: Path) -> Path:
         "seed_everything": request.seed,
         "data": request.config["data"] | {"path": request.song},
     }
-    result = search_in(folder, config, request.extensions, checkpoint=request.checkpoint)
+    result = search_in(folder, config, request.trusted, checkpoint=request.checkpoint)
     _label(result, request)
     return result
 
@@ -109,7 +109,7 @@ def set_up(threads: int) -> None:
 def search_in(
     folder: Path,
     config: Mapping[str, Any],
-    extensions: Sequence[str] = (),
+    trusted: Sequence[str] = (),
     options: Sequence[str] = (),
     callbacks: Sequence[L.Callback] = (),
     checkpoint: str = "",
@@ -119,7 +119,7 @@ def search_in(
     Args:
         folder: the folder to work in.
         config: all settings but for the path of the result.
-        extensions: modules to import before the search, see `import_extension`.
+        trusted: what the user trusts, see `trusted_words`.
         options: further options of `fit`, which win over the settings.
         callbacks: further callbacks of the Trainer.
         checkpoint: the checkpoint to begin from where none of this search is there; "" for a search from the start.
@@ -136,8 +136,7 @@ def search_in(
             config["ckpt_path"] = checkpoint
         settings = folder / "settings.yaml"
         write_atomically(settings, yaml.safe_dump(uninterpolated(config), sort_keys=False).encode())
-        imports = (f"--import={name}" for name in extensions)
-        command(["fit", *imports, "--config", str(settings), *options], callbacks)
+        command(["fit", *trusted, "--config", str(settings), *options], callbacks)
     (result / CHECKPOINT).unlink(missing_ok=True)  # left by a search whose time budget ran out
     return result
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from mixgraph.paper.figures.spectrograms import MAIN_TEXT_CHAINS
 from mixgraph.paper.published import CHAINS, DEFAULT_METHOD
 from mixgraph.paper.readings import Reading, read_search
+from mixgraph.sweeps.folder import trial_folders
 from tools.paper.searches import SEARCHES, SETTINGS
 
-_OF_DEFAULT_METHOD = ("2a", "3", "4", "11")
+_OF_DEFAULT_METHOD = ("2a", "3", "4", "8", "11")
 _OF_HYBRID = ("5",)
 _OF_CONSOLES = ("7", "15", "16", "17", "18")
 
@@ -21,8 +22,8 @@ def results_of(figure: str, folders: Sequence[Path], songs: Sequence[str]) -> li
 
     Args:
         figure: the name of the figure.
-        folders: result folders, all of which are taken; and folders of `paper-tables`, of which those are that the
-            paper's figure shows.
+        folders: result folders, all of which are taken; and folders of `paper-tables` or of sweeps, of which those are
+            that the paper's figure shows.
         songs: shell patterns of the songs to take; empty for all.
 
     Raises:
@@ -32,8 +33,12 @@ def results_of(figure: str, folders: Sequence[Path], songs: Sequence[str]) -> li
     readings: list[Reading] = []
     for folder in folders:
         if (folder / SETTINGS).is_file() and (folder / SEARCHES).is_dir():
-            found = [read_search(path) for path in sorted((folder / SEARCHES).glob("*/results/*/run_*"))]
-            readings += sorted(filter(lambda reading: _is_shown(figure, reading), found), key=_order)
+            inside = sorted((folder / SEARCHES).glob("*/results/*/run_*"))
+        else:
+            inside = trial_folders(folder)
+        if inside:
+            shown = [reading for reading in map(read_search, inside) if _is_shown(figure, reading)]
+            readings += sorted(shown, key=_order)
         else:
             readings.append(read_search(folder))
     chosen = [reading for reading in readings if not songs or any(fnmatchcase(reading.song, one) for one in songs)]
@@ -44,15 +49,15 @@ def results_of(figure: str, folders: Sequence[Path], songs: Sequence[str]) -> li
 
 
 def _is_shown(figure: str, reading: Reading) -> bool:
+    is_first = not reading.folder.name.startswith("run_") or reading.folder.name == "run_0"
     if figure in _OF_DEFAULT_METHOD:
-        first = figure == "11" or reading.folder.name == "run_0"
-        return reading.is_pruned and reading.method == DEFAULT_METHOD and first
+        return reading.is_pruned and reading.method == DEFAULT_METHOD and (is_first or figure == "11")
     if figure in _OF_HYBRID:
-        return reading.is_pruned and reading.method[0] == DEFAULT_METHOD[0] and reading.folder.name == "run_0"
+        return reading.is_pruned and reading.method[0] == DEFAULT_METHOD[0] and is_first
     if figure in _OF_CONSOLES:
         console = not reading.is_pruned and reading.chain in MAIN_TEXT_CHAINS
         return console or _is_shown("5", reading)
-    return reading.is_pruned and reading.folder.name == "run_0"  # Figure 10
+    return reading.is_pruned and is_first  # Figure 10
 
 
 def _order(reading: Reading) -> tuple[str, bool, int, tuple[str, float], str]:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from rich.console import Console
 from mixgraph.dataset import BuildFolder, FileHashes, SongSource, find_sources
 from mixgraph.dataset.files import read_lines, write_json
 from mixgraph.dataset.settings import differences
-from mixgraph.paper.readings import Reading, read_search
+from mixgraph.paper.readings import Reading, read_search, version_of
 from mixgraph.paper.subsets import choose
 from mixgraph.results import CONSOLE
 from mixgraph.songs.layouts import detect_layout
@@ -127,7 +128,8 @@ def search(
         hashes = FileHashes(out / ".hashes.json")
         songs = choose_songs(options.songs, options.subset, options.subset_seed, hashes, first)
         hashes.save()
-        _keep_settings(out, options, overrides, songs)
+        begun_by = _keep_settings(out, options, overrides, songs)
+        _check_version(out, begun_by, variants, songs.sources, settings)
         threads = num_threads(options, first)
         sees_out = not options.ray or options.shared  # other machines cannot read a kept console here
         for stage in _stages(variants):
@@ -163,24 +165,56 @@ def _settings(
     return settings
 
 
-def _keep_settings(out: Path, options: argparse.Namespace, overrides: Sequence[str], songs: ChosenSongs) -> None:
-    """Writes what all tables in a folder have in common; refuses a folder of other settings."""
+def _keep_settings(out: Path, options: argparse.Namespace, overrides: Sequence[str], songs: ChosenSongs) -> str:
+    """Writes what all tables in a folder have in common; refuses a folder of other settings.
+
+    Returns:
+        The version of mixgraph that began the folder.
+    """
     settings = {
         "schedule": list(options.schedule),
         "config": list(options.config),
         "options": list(overrides),
         "seed": options.seed,
     }
-    path = out / SETTINGS
+    path, begun_by = out / SETTINGS, version("mixgraph")
     if path.exists():
         saved = json.loads(path.read_text(encoding="utf-8"))
+        begun_by = saved.get("version", begun_by)
         changed = differences({key: saved.get(key) for key in settings}, settings)
         if changed:
             raise ValueError(
                 f"out: {out} holds searches of other settings ({', '.join(changed)}); choose another --out, or give "
                 "the settings that it has"
             )
-    write_json(path, settings | {"songs": songs.data_sets, "subset": options.subset, "chosen": songs.notes})
+    chosen = {"songs": songs.data_sets, "subset": options.subset, "chosen": songs.notes}
+    write_json(path, settings | chosen | {"version": begun_by})
+    return begun_by
+
+
+def _check_version(
+    out: Path,
+    begun_by: str,
+    variants: Sequence[Variant],
+    songs: Sequence[SongSource],
+    settings: Mapping[str, dict[str, Any]],
+) -> None:
+    """Refuses to add searches to those of another version, of which no table could be made.
+
+    Tables of searches that are all there can be made by any version.
+    """
+    here, is_due, of = version("mixgraph"), False, {begun_by}
+    for variant in variants:
+        folder, jobs = _folder(out, variant.name), make_jobs(songs, variant.runs, settings[variant.name])
+        for job, due in zip(jobs, folder.why_due(jobs), strict=True):
+            is_due |= bool(due)
+            of |= set() if due else {version_of(folder.result(job))}
+    others = ", ".join(sorted(of - {here}))
+    if is_due and others:
+        raise ValueError(
+            f"out: {out} has searches of version {others} of mixgraph, and those that are missing would be of {here}: "
+            "no table can be made of two versions. HINT: another --out, or that version"
+        )
 
 
 def _stages(variants: Sequence[Variant]) -> list[list[Variant]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from callbacks import IterativePruning
+from mixgraph.cli.arguments import env_is_allowed
 from mixgraph.cli.commands import PROGRAM
 from mixgraph.names import uninterpolated
 from mixgraph.search.settings import with_defaults
@@ -23,6 +25,7 @@ from tools.dataset.build import printed_settings
 
 PATH = "data.path"
 _END = "All options: "
+_ENVIRONMENT = re.compile(r"\$\{oc\.env:(\w+)\}")
 
 
 def option_words(values: Values) -> list[str]:
@@ -114,7 +117,15 @@ def _short(message: str) -> str:
 def _text(name: str, value: Any) -> str:
     if name == PATH and isinstance(value, str):
         return str(uninterpolated(absolute_song(value)))
-    return value if isinstance(value, str) else json_text(value)
+    return _with_environment(value) if isinstance(value, str) else json_text(value)
+
+
+def _with_environment(text: str) -> str:
+    """Puts in the variables of this machine's environment, where the user allows it: workers elsewhere have others."""
+    if not env_is_allowed():
+        return text
+    known = os.environ
+    return _ENVIRONMENT.sub(lambda asked: str(uninterpolated(known[asked[1]])) if asked[1] in known else asked[0], text)
 
 
 def absolute_song(path: str) -> str:

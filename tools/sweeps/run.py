@@ -7,10 +7,11 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from typing import Any
 
+from mixgraph.cli.arguments import trusted_words
 from mixgraph.dataset.reasons import readable, reason
-from mixgraph.registry import imported_extensions
 from mixgraph.sweeps.folder import SweepFolder, Trial, TrialJob
 from mixgraph.sweeps.picture import save_picture
 from mixgraph.sweeps.space import Values, draws, grid, varying
@@ -160,7 +161,7 @@ class SweepRun:
             job.record(self.folder.digest),
             self.threads,
             stopping,
-            imported_extensions(),
+            trusted_words(),
         )
         return Task(job, work, request)
 
@@ -206,6 +207,7 @@ def sweep_record(sweep: SweepFile, settings: Mapping[str, Any], files: Mapping[s
 
     return {
         "version": 1,
+        "mixgraph": version("mixgraph"),
         "method": sweep.method,
         "metric": asdict(sweep.metric),
         "parameters": {

@@ -46,7 +46,7 @@ class TrialRequest:
         threads: the number of torch's threads.
         stopping: the journal, the number of the trial, and the bands, by which bad trials are stopped; None if they
             are not.
-        extensions: modules to import before, see `import_extension`.
+        trusted: what the user trusts, see `trusted_words`.
     """
 
     program: ClassVar[str] = "tools.sweeps.worker"
@@ -57,7 +57,7 @@ class TrialRequest:
     record: dict[str, Any]
     threads: int
     stopping: dict[str, Any] | None = None
-    extensions: Sequence[str] = ()
+    trusted: Sequence[str] = ()
 
     def save(self, folder: Path) -> None:
         """Writes the request to the folder of the trial, and removes files of other trials from it."""
@@ -99,7 +99,7 @@ def run_trial(request: TrialRequest, folder: Path) -> Path:
 
 def _search(request: TrialRequest, folder: Path, callbacks: Sequence[L.Callback]) -> float:
     settings = request.settings | {"trainer": request.settings["trainer"] | {"logger": False}}
-    result = search_in(folder, settings, request.extensions, request.options, callbacks)
+    result = search_in(folder, settings, request.trusted, request.options, callbacks)
     return float(json.loads((result / TIMINGS).read_text(encoding="utf-8"))["total_seconds"])
 
 
@@ -121,7 +121,7 @@ def _train_network(request: TrialRequest, folder: Path, callbacks: Sequence[L.Ca
     settings = folder / "settings.yaml"
     config = uninterpolated(_network_settings(request.settings, work))
     write_atomically(settings, yaml.safe_dump(config, sort_keys=False).encode())
-    words = [*(f"--import={name}" for name in request.extensions), "--config", str(settings), *request.options]
+    words = [*request.trusted, "--config", str(settings), *request.options]
     if _can_go_on(going_on):
         words.append(f"--ckpt_path={going_on}")
     else:  # what a training leaves that cannot go on is no part of the next one

@@ -94,18 +94,20 @@ def draw_figure(
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """One of several graphs in a figure; the fields are the arguments of `draw_figure`."""
+    """One of several graphs in a figure; the fields are the arguments of `draw_figure`, and `make_scene`'s letters."""
 
     graph: MixGraph
     weights: Tensor | None = None
     title: str = ""
     silent: Collection[int] = ()
+    letters: Mapping[int, str] | None = None
 
     def scene(self) -> Scene:
         """Lays the graph out, with names that the fonts here can show."""
         names, subgroups = (tuple(map(printable, texts)) for texts in (self.graph.names, self.graph.subgroups))
         shown_graph = replace(self.graph, names=names, subgroups=subgroups)
-        return make_scene(shown_graph, _listed(self.graph, self.weights), printable(self.title), silent=self.silent)
+        weights, title = _listed(self.graph, self.weights), printable(self.title)
+        return make_scene(shown_graph, weights, title, silent=self.silent, letters=self.letters)
 
 
 def draw_together(drawings: Sequence[Drawing], columns: int = 1) -> Figure:

@@ -121,6 +121,7 @@ def make_scene(
     title: str = "",
     settings: Mapping[int, str] | None = None,
     silent: Collection[int] = (),
+    letters: Mapping[int, str] | None = None,
 ) -> Scene:
     """Draws tracks from the left to the output at the right.
 
@@ -130,6 +131,7 @@ def make_scene(
         title: the title above the drawing.
         settings: node -> the text of its settings, for its description.
         silent: rows of silent sources: they are listed by name, and nodes that only they reach are not drawn.
+        letters: node -> what stands in it in place of its type's letter.
     """
     weight_of = dict(zip(graph.processors, weights, strict=True)) if weights is not None else {}
     full_graph = graph
@@ -168,7 +170,15 @@ def make_scene(
         curves=tuple(_curve(grid, cable) for cable in cables),
         marks=tuple(mark for cable in cables for mark in _marks(grid, cable)),
         nodes=tuple(
-            _node(graph, grid, i, number, weight_of.get(number), (settings or {}).get(number, ""))
+            _node(
+                graph,
+                grid,
+                i,
+                number,
+                weight_of.get(number),
+                (settings or {}).get(number, ""),
+                (letters or {}).get(number, ""),
+            )
             for i, number in enumerate(numbers)
         ),
         labels=(*header, *headings, *_outlets(graph, grid, cables)),
@@ -244,7 +254,9 @@ def _header(graph: MixGraph, notes: str, title: str, width: float) -> tuple[list
     return shapes, y + 10
 
 
-def _symbol(node_type: str, x: float, y: float, width: float, size: float, text: str = "") -> list[Box | Label]:
+def _symbol(
+    node_type: str, x: float, y: float, width: float, size: float, text: str = "", letter: str = ""
+) -> list[Box | Label]:
     """Draws a node type's sign around (x, y): round for inputs and outputs, else square; `text` beside the letter."""
     fill = type_colour(node_type)
     auxiliary = node_type in AUXILIARY
@@ -252,17 +264,21 @@ def _symbol(node_type: str, x: float, y: float, width: float, size: float, text:
     box = Box(x - width / 2, y - size / 2, width, size, fill, INK if auxiliary else fill, radius)
     letter_x = x - width / 2 + size / 2
     ink = text_colour(fill)
-    letter = Label(letter_x, y + size * 0.2, node_letter(node_type), size * 0.58, ink, "middle", bold=True)
+    shown = letter or node_letter(node_type)
+    height = size * (0.58 if len(shown) < 3 else 0.42)  # three digits fit, too
+    sign = Label(letter_x, y + height * 0.2 / 0.58, shown, height, ink, "middle", bold=True)
     if not text:
-        return [box, letter]
-    return [box, letter, Label(letter_x + size / 2 - 1, y + 3.5, text, 10)]
+        return [box, sign]
+    return [box, sign, Label(letter_x + size / 2 - 1, y + 3.5, text, 10)]
 
 
-def _node(graph: MixGraph, grid: _Grid, node: int, number: int, weight: float | None, settings: str) -> NodeGroup:
+def _node(
+    graph: MixGraph, grid: _Grid, node: int, number: int, weight: float | None, settings: str, letter: str
+) -> NodeGroup:
     """Draws a node of the graph without silent parts; `number` is its number in the whole graph."""
     node_type, name = graph.types[node], graph.names[node]
     x, y = grid.x[grid.layout.columns[node]], grid.y(grid.layout.rows[node])
-    shapes = _symbol(node_type, x, y, 2 * grid.half[node], _BOX, _short(name) if node_type == MIX else "")
+    shapes = _symbol(node_type, x, y, 2 * grid.half[node], _BOX, _short(name) if node_type == MIX else "", letter)
     title = graph.label(node)
     if node_type == INPUT:
         shapes.append(Label(x - _BOX / 2 - _GAP, y + 4, _short(name), 11, anchor="end"))

@@ -8,6 +8,7 @@ from typing import Any
 
 from tools.bench.cases import Case, real_case
 from tools.bench.speed.pool import Measured, Pool, Runner
+from tools.bench.speed.schedules import schedules
 from tools.bench.speed.search import search
 from tools.bench.speed.settings import Settings
 from tools.bench.speed.table import Row, add_row
@@ -153,4 +154,5 @@ PARTS: dict[str, Callable[[Pool, Settings], list[Row]]] = {
     "search": search,
     "sweep": sweep,
     "memory": memory,
+    "schedule": schedules,
 }

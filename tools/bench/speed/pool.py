@@ -21,13 +21,15 @@ KEEP_MEMORY = {
     "MALLOC_TOP_PAD_": str(1 << 26),
 }
 START_SECONDS = 600.0
+Device = Literal["cpu", "cuda"]
 
 
 class Runner(NamedTuple):
-    """The combination of a side and a setting of malloc that is measured."""
+    """The combination of a side, a setting of malloc and a device that is measured; its name is of the first two."""
 
     side: Literal["ours", "peer"]
     malloc: Literal["default", "tuned"]
+    device: Device = "cpu"
 
     def __str__(self) -> str:
         return f"{self.side} {self.malloc}"
@@ -93,7 +95,8 @@ class Worker:
     def _start(self) -> subprocess.Popen[str]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
         environment |= {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
-        environment["CUDA_VISIBLE_DEVICES"] = ""
+        if self.runner.device == "cpu":
+            environment["CUDA_VISIBLE_DEVICES"] = ""
         if self.runner.malloc == "tuned":
             environment |= KEEP_MEMORY
         command = [sys.executable, "-m", "tools.bench.speed.worker", self.runner.side]

@@ -27,6 +27,7 @@ class Settings:
         whole_peer_search: run the peer's searches of `songs` instead of extrapolating them.
         seeds: seeds of the searches.
         searches: the file that keeps the results of searches.
+        schedule_tracks: the numbers of tracks of the consoles in the part `schedule`.
         sweep_tracks, sweep_shares, sweep_clips, sweep_seconds: the values of each sweep.
     """
 
@@ -42,6 +43,7 @@ class Settings:
     whole_peer_search: bool
     seeds: Sequence[int]
     searches: Searches
+    schedule_tracks: Sequence[int]
     sweep_tracks: Sequence[int]
     sweep_shares: Sequence[float]
     sweep_clips: Sequence[float]

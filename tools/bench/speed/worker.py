@@ -1,7 +1,7 @@
 """A worker process: one side, under one setting of malloc; answers requests, one JSON line each.
 
 {"do": "setup", "case": {...}}, {"do": "step"}, {"do": "evaluation"}, {"do": "trials", ...},
-{"do": "search", ...}, {"do": "peak"}
+{"do": "search", ...}, {"do": "rendering", ...} (ours alone), {"do": "peak"}
 """
 
 from __future__ import annotations
