@@ -15,7 +15,6 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities import rank_zero_info
 
-from mixgraph.checkpoints import sealed
 from mixgraph.pruning import SongRecord
 from mixgraph.results import CHECKPOINT, CONFIG, CONSOLE, FOUND_AUDIO, PAGE, SEARCH_LOG, TIMINGS
 from mixgraph.results.metrics import Metrics
@@ -27,13 +26,14 @@ from mixgraph.search.module import ConsoleModule
 from mixgraph.songs import Song, write_audio
 from mixgraph.songs.describe import describe
 from mixgraph.songs.own_rate import own_rate
-from mixgraph.system.files import json_text, naming, temporary_path, write_atomically
+from mixgraph.system.files import json_text, write_atomically
 
 from .excerpts import ResultExcerpts, result_excerpts
 from .iterative_pruning import find_pruning, searched_songs
 from .loggers import log_excerpts, log_pictures, log_rounds
 from .result_page import PAGE_BYTES, add_page
 from .result_places import ResultPlaces, default_path, how_to_go_on
+from .sealed_checkpoints import seal_checkpoints
 from .song_outcome import song_outcome
 from .stage_lines import StageLines, append_line
 
@@ -115,6 +115,7 @@ class ResultFolder(L.Callback):
         self._places.release()
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        seal_checkpoints(trainer)
         self._places.check(trainer.ckpt_path, self.overwrite)  # known by now, but not in `setup`
         self._places.begin()
         for partial in self._places.partials:
@@ -152,16 +153,10 @@ class ResultFolder(L.Callback):
             return  # a stage that was cut, or one that nothing follows, is none to go on from
         self.seconds = time.perf_counter() - self._started
         checkpoint = self._places.partials[0] / CHECKPOINT
-        unsealed = temporary_path(checkpoint, "part")
-        try:
-            with naming(checkpoint):
-                trainer.save_checkpoint(unsealed, weights_only=False)  # with the optimizer's state
-                write_atomically(checkpoint, sealed(unsealed.read_bytes()))
-            pruning = find_pruning(trainer)
-            if self.keep_console and pruning and trainer.current_epoch + 1 == pruning.console_stages:
-                write_atomically(checkpoint.with_name(CONSOLE), checkpoint.read_bytes())
-        finally:
-            unsealed.unlink(missing_ok=True)
+        trainer.save_checkpoint(checkpoint, weights_only=False)  # with the optimizer's state
+        pruning = find_pruning(trainer)
+        if self.keep_console and pruning and trainer.current_epoch + 1 == pruning.console_stages:
+            write_atomically(checkpoint.with_name(CONSOLE), checkpoint.read_bytes())
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, ConsoleModule)

@@ -12,6 +12,7 @@ import lightning as L
 
 from mixgraph.search.module import ConsoleModule
 from mixgraph.songs import Song
+from mixgraph.system.files import append_text
 
 from .iterative_pruning import IterativePruning, searched_songs
 from .time_budget import TimeBudget
@@ -87,5 +88,4 @@ def append_line(path: Path, line: str) -> None:
     """Adds a line with the time of day to a log, after ending a line that a killed process left unfinished."""
     before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     end_of_line = "\n" if before and not before.endswith("\n") else ""
-    with path.open("a", encoding="utf-8") as log:
-        log.write(f"{end_of_line}{datetime.now():%Y-%m-%d %H:%M:%S}  {line}\n")
+    append_text(path, f"{end_of_line}{datetime.now():%Y-%m-%d %H:%M:%S}  {line}\n")

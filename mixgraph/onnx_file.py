@@ -117,7 +117,8 @@ def write_onnx(
         model = onnx.load(partial)
         onnx.helper.set_model_props(model, {"mixgraph": json.dumps(about)})
         onnx.checker.check_model(model)
-        onnx.save(model, partial)
+        with naming(out):
+            onnx.save(model, partial)
         differences = tuple(_compare(partial, module, names, example) for example in examples)
         worst = max(error for _, error in differences)
         if not worst <= MOST_ERROR:

@@ -246,12 +246,13 @@ def make_targets(folder: Path) -> list[Target]:
     from mixgraph.shards import load_index, pack_result, read_shards, write_shards
     from mixgraph.shards.validate import validate_shards
     from mixgraph.songs import load_song
-    from tools.chaos import WORDS, make_song, run
+    from tools.chaos import WORDS
+    from tools.forks import make_song, run
 
     make_song(folder / "work" / "song")
-    code, text = run(folder / "work", WORDS)
-    if code:
-        raise RuntimeError(f"the search of a tiny song ended with {code}:\n{text}")
+    search = run(folder / "work", WORDS)
+    if search.code:
+        raise RuntimeError(f"the search of a tiny song ended with {search.code}:\n{search.text}")
     result, files = folder / "work" / "result", folder / "files"
     files.mkdir()
     found = load_result(result)

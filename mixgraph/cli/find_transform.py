@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixgraph.system.files import parse_json
+from mixgraph.system.files import append_text, parse_json, write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -292,7 +292,7 @@ class _Trials:
         if path.exists():
             self._read(path, header)
         else:
-            path.write_text(json.dumps(header) + "\n", encoding="utf-8")
+            write_atomically(path, (json.dumps(header) + "\n").encode())
 
     def _read(self, path: Path, header: dict[str, Any]) -> None:
         text = path.read_text(encoding="utf-8")
@@ -313,14 +313,13 @@ class _Trials:
         if strange is not None:
             raise ValueError(f"{path}: a line for every trial is needed, got {str(strange)[:80]}. HINT: take it away")
         if whole != text:
-            path.write_text(whole, encoding="utf-8")
+            write_atomically(path, whole.encode())
 
     def add(self, row: dict[str, Any]) -> None:
         """Adds a trial, to the file too."""
         self.rows.append(row)
         if self.path is not None:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+            append_text(self.path, json.dumps(row) + "\n")
 
 
 def _is_trial(row: object) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 
 from lightning.pytorch.cli import SaveConfigCallback
 
+from callbacks.sealed_checkpoints import seal_checkpoints
+from mixgraph.cli.checkpoint_folders import CheckpointFolders
 from mixgraph.cli.options import CheckedCLI
 from mixgraph.system.files import write_atomically
 
@@ -15,11 +17,15 @@ _SAVED = (_SAVED_BY, "# lightning.pytorch==")  # the first line of configuration
 
 
 class KeepNetworkConfig(SaveConfigCallback):
-    """Writes the configuration to the logger's folder, or else the checkpoints' folder, if there is one."""
+    """Writes the configuration to the logger's folder, or else the checkpoints' folder, if there is one.
+
+    It also holds the folders of the checkpoints while a training lasts.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **(kwargs | {"save_to_log_dir": False}))
         self._path: Path | None = None
+        self._folders = CheckpointFolders()
 
     def save_config(self, trainer: Any, pl_module: Any, stage: str) -> None:
         if stage != "fit":
@@ -39,10 +45,18 @@ class KeepNetworkConfig(SaveConfigCallback):
         self._path = path
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        seal_checkpoints(trainer)
+        self._folders.hold(trainer)
         if self._path is not None:  # written now: in `setup`, the checkpoints' callback warns of a folder with files
             self._path.parent.mkdir(parents=True, exist_ok=True)
             text = f"{_SAVED_BY}\n{self.parser.dump(self.config, skip_unset=False)}"
             write_atomically(self._path, text.encode())
+
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        self._folders.release()
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        self._folders.release()
 
 
 class NetworkCLI(CheckedCLI):

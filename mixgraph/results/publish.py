@@ -281,10 +281,23 @@ def publish_folder(place: Place, overwrite: bool) -> Iterator[Path]:
         held.check(overwrite)
         work = held.new_work()
         try:
-            yield work
+            with _naming_target(work, held.target):
+                yield work
             held.publish(work, overwrite)
         finally:
             held.discard(work)
+
+
+@contextmanager
+def _naming_target(work: Path, target: Path) -> Iterator[None]:
+    """Lets errors name a file as it would have been named, and not in the folder to work in, which is removed."""
+    try:
+        yield
+    except OSError as error:
+        if not isinstance(error.filename, str) or not Path(error.filename).is_relative_to(work):
+            raise
+        path = target / Path(error.filename).relative_to(work)
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _remove(path: Path) -> None:

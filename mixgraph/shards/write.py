@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -13,6 +14,7 @@ from mixgraph.shards.fields import META, SPLIT, check_fields, check_key, parse_j
 from mixgraph.shards.index import CHECKSUMS, INDEX, Index, IndexSample, IndexShard
 from mixgraph.shards.splits import artist_id
 from mixgraph.shards.tar import file_header, padded, tail
+from mixgraph.system.files import naming, write_atomically
 
 MAX_BYTES = 500_000_000
 MAX_COUNT = 1000
@@ -54,8 +56,8 @@ def write_shards(
         index = writer.index()
         if not index.samples:
             raise ValueError(f"samples: at least one is needed for {out}, got none")
-        (work / CHECKSUMS).write_text(checksums(index, index.to_json()), encoding="utf-8")
-        (work / INDEX).write_bytes(index.to_json())
+        write_atomically(work / CHECKSUMS, checksums(index, index.to_json()).encode())
+        write_atomically(work / INDEX, index.to_json())
     return index
 
 
@@ -84,17 +86,21 @@ class _Shard:
     def __init__(self, folder: Path, name: str, split: str) -> None:
         self.name, self.split, self.count, self.size = name, split, 0, 0
         self.sha256 = hashlib.sha256()
-        (folder / name).parent.mkdir(exist_ok=True)
-        self.stream: BinaryIO = (folder / name).open("xb")
+        self.path = folder / name
+        with naming(self.path):
+            self.path.parent.mkdir(exist_ok=True)
+            self.stream: BinaryIO = self.path.open("xb")
 
     def write(self, data: bytes) -> None:
-        self.stream.write(data)
+        with naming(self.path):
+            self.stream.write(data)
         self.sha256.update(data)
         self.size += len(data)
 
     def close(self) -> IndexShard:
         self.write(tail(self.size))
-        self.stream.close()
+        with naming(self.path):
+            self.stream.close()
         return IndexShard(self.name, self.split, self.count, self.size, self.sha256.hexdigest())
 
 
@@ -117,7 +123,8 @@ class _Writer:
             if kind is None:
                 self.shards.append(shard.close())
             else:
-                shard.stream.close()
+                with suppress(OSError):  # the error that matters has been raised
+                    shard.stream.close()
 
     def add(self, split: str, key: str, fields: Mapping[str, bytes]) -> None:
         if not SPLIT.fullmatch(split):

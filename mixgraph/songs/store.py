@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixgraph.system.files import is_temporary, sync_folder, sync_tree, temporary_path
+from mixgraph.system.files import is_temporary, naming, sync_folder, sync_tree, temporary_path, write_atomically
 from mixgraph.system.locks import locked
 
 VERSION = 4  # raise it whenever the decoding of a song, or what song.json holds, changes
@@ -65,10 +65,11 @@ def map_new(path: Path, shape: tuple[int, ...]) -> Tensor:
     Raises:
         OSError: the disk has no room for it. (Without room reserved, writing to the tensor would kill the process.)
     """
-    mapped = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-    if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    with naming(path):
+        mapped = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+        if hasattr(os, "posix_fallocate"):
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return torch.from_numpy(mapped)
 
 
@@ -79,8 +80,8 @@ def map_existing(path: Path) -> Tensor:
 
 def write_meta(partial: Path, mix: Tensor, meta: dict[str, Any]) -> None:
     """Writes what an entry holds beside its sources."""
-    np.save(partial / MIX, mix.numpy(), allow_pickle=False)
-    (partial / META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
+    map_new(partial / MIX, tuple(mix.shape)).copy_(mix)
+    write_atomically(partial / META, json.dumps(meta, indent=1).encode())
 
 
 def read_meta(entry: Path) -> dict[str, Any]:

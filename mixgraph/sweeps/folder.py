@@ -16,7 +16,7 @@ from mixgraph.results import FolderKind, Place
 from mixgraph.sweeps.figures import read_figures
 from mixgraph.sweeps.space import Values
 from mixgraph.sweeps.sweep_file import Metric
-from mixgraph.system.files import is_temporary, json_lines, json_text, parse_json, write_atomically
+from mixgraph.system.files import append_text, is_temporary, json_lines, json_text, parse_json, write_atomically
 
 RECORD = "job.json"
 """The file of a trial that says what it is of and how it ended, written last."""
@@ -188,5 +188,4 @@ class SweepFolder:
 
     def log(self, line: str) -> None:
         """Adds a line with the time of day to sweep.log."""
-        with (self.root / LOG).open("a", encoding="utf-8") as log:
-            log.write(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {line}\n")
+        append_text(self.root / LOG, f"{datetime.now():%Y-%m-%d %H:%M:%S}  {line}\n")

@@ -8,7 +8,7 @@ from typing import Any
 
 from mixgraph.sweeps.space import Choice, Parameter, Values
 from mixgraph.sweeps.sweep_file import Bands, Metric
-from mixgraph.system.files import json_text, write_atomically
+from mixgraph.system.files import json_text, naming, write_atomically
 
 JOURNAL = "journal.log"
 _NAME = "sweep"
@@ -31,12 +31,13 @@ class Study:
 
     def __init__(self, path: Path, metric: Metric, parameters: Sequence[Parameter], seed: int) -> None:
         optuna = _optuna()
-        self.parameters, self.seed = parameters, seed
+        self.path, self.parameters, self.seed = path, parameters, seed
         _repair(path)
         self._storage = _storage(path)
-        self._study = optuna.create_study(
-            storage=self._storage, study_name=_NAME, direction=metric.goal, load_if_exists=True
-        )
+        with naming(path):
+            self._study = optuna.create_study(
+                storage=self._storage, study_name=_NAME, direction=metric.goal, load_if_exists=True
+            )
         self._space = {parameter.name: _distribution(parameter) for parameter in parameters}
 
     @property
@@ -59,7 +60,9 @@ class Study:
                 params = {p.name: _stored(p, values[p.name]) for p in self.parameters}
             running = optuna.trial.TrialState.RUNNING
             # One line of the journal: a process that is killed leaves all values of a trial, or none.
-            self._study.add_trial(optuna.trial.create_trial(state=running, params=params, distributions=self._space))
+            trial = optuna.trial.create_trial(state=running, params=params, distributions=self._space)
+            with naming(self.path):
+                self._study.add_trial(trial)
         params = self._study.get_trials(deepcopy=False)[number].params
         return {p.name: _plain(p, params[p.name]) for p in self.parameters}
 
@@ -80,10 +83,11 @@ class Study:
         optuna = _optuna()
         if self._study.get_trials(deepcopy=False)[number].state.is_finished():
             return
-        if value is None:
-            self._study.tell(number, state=optuna.trial.TrialState.PRUNED)
-        else:
-            self._study.tell(number, value)
+        with naming(self.path):
+            if value is None:
+                self._study.tell(number, state=optuna.trial.TrialState.PRUNED)
+            else:
+                self._study.tell(number, value)
 
 
 def report(journal: Path, number: int, stage: int, value: float, bands: Bands) -> bool:
@@ -107,7 +111,8 @@ def report(journal: Path, number: int, stage: int, value: float, bands: Bands) -
     frozen = study.get_trials(deepcopy=False)[number]
     trial = optuna.trial.Trial(study, frozen._trial_id)
     if stage not in frozen.intermediate_values:  # a trial that goes on from its checkpoint may pass a stage again
-        trial.report(value, stage)
+        with naming(journal):
+            trial.report(value, stage)
     return bool(trial.should_prune())
 
 

@@ -42,6 +42,16 @@ def write_atomically(path: Path, data: bytes) -> None:
             partial.unlink(missing_ok=True)
 
 
+def append_text(path: Path, text: str) -> None:
+    """Adds text to the end of a file.
+
+    Raises:
+        OSError: the file cannot be written; the error names `path`, and a part of the text may be in it.
+    """
+    with naming(path), path.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
 def temporary_path(path: Path, ending: str = "partial") -> Path:
     """Returns the name beside `path` under which this process prepares the file; see `is_temporary`."""
     return path.with_name(f".{path.name}.{os.getpid()}.{ending}")

@@ -50,7 +50,8 @@ def _acquire(path: Path, busy: Callable[[str], str], end: float) -> int:
             if _lock(descriptor, path):
                 if _is_at(descriptor, path):
                     _check_holder(descriptor, path)
-                    _write_holder(descriptor)
+                    with naming(path):
+                        _write_holder(descriptor)
                     return descriptor
             elif time.monotonic() >= end:
                 raise ValueError(busy(_holder(descriptor)))

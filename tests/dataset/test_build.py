@@ -208,7 +208,7 @@ def test_a_worker_that_is_killed_is_started_again_and_goes_on(task, plain, numbe
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
-        (-signal.SIGKILL, "its process was killed by signal 9, 3 times (too little memory?)"),
+        (-signal.SIGKILL, "its process was killed by signal 9, 3 times (too little memory, or a full disk?)"),
         (-signal.SIGTERM, "its process was terminated, 3 times"),
         (143, "its process was terminated, 3 times"),
     ],

@@ -125,4 +125,4 @@ def _describe_end(code: int, attempts: int) -> str:
     if code in (TERMINATED, -signal.SIGTERM):
         return f"its process was terminated, {attempts} times"
     ended = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
-    return f"its process {ended}, {attempts} times (too little memory?)"
+    return f"its process {ended}, {attempts} times (too little memory, or a full disk?)"

@@ -1,0 +1,213 @@
+"""Runs commands of mixgraph in forks of this process, which has loaded everything: loading takes longer than they do.
+
+The file operations of a fork below its folder are counted, and something can be done at each: the process is killed, or
+the disk is full from then on.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import selectors
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import soundfile
+
+_CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate"}
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+_SLOWEST = 600.0  # seconds of one command
+
+
+@dataclass(frozen=True)
+class Run:
+    """A command that has ended.
+
+    Attributes:
+        code: the exit code, negative for the signal that ended the process.
+        text: what was printed.
+        operations: the file operations that were made, if the process ended by itself.
+        seconds: how long it took.
+    """
+
+    code: int
+    text: str
+    operations: tuple[str, ...]
+    seconds: float
+
+
+class Operations:
+    """Counts the file operations that Python makes below a folder, and calls `act` before each, with its number."""
+
+    def __init__(self, folder: Path, act: Callable[[int], None]) -> None:
+        self.folder, self.act = f"{folder}{os.sep}", act
+        self.made: list[str] = []
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and isinstance(arguments[2], int):
+            writes = bool(arguments[2] & _WRITES)
+        else:
+            writes = event in _CHANGES
+        if not writes or not isinstance(arguments[0], str | os.PathLike | bytes):
+            return
+        path = os.path.abspath(os.fsdecode(arguments[0]))
+        if path.startswith(self.folder):
+            self.made.append(f"{event} {os.path.basename(path)}")
+            self.act(len(self.made) - 1)
+
+
+def make_song(folder: Path, seed: int = 0, seconds: float = 3.0) -> None:
+    """Writes a song of two tracks in two subgroups at 8 kHz."""
+    rng, t = np.random.default_rng(seed), np.arange(round(seconds * 8000)) / 8000
+    tracks = {"kick": np.sin(500 * t) * np.exp(-8 * (t % 0.5)), "noise": 0.2 * rng.standard_normal(len(t))}
+    (folder / "tracks").mkdir(parents=True)
+    for name, audio in tracks.items():
+        soundfile.write(folder / "tracks" / f"{name}.wav", 0.5 * audio, 8000, subtype="FLOAT")
+    mix = 0.4 * tracks["kick"][:, None] * [0.6, 0.5] + tracks["noise"][:, None] * [0.1, 0.3]
+    soundfile.write(folder / "mix.wav", mix, 8000, subtype="FLOAT")
+    (folder / "song.yaml").write_text("subgroups: {drums: [kick.wav], rest: [noise.wav]}\n")
+
+
+def warm_up(folder: Path, words: list[str]) -> None:
+    """Runs a command in this process, so that all that it loads is there when forks run others.
+
+    Everything is on one thread from now on, since a fork has no other.
+    """
+    os.environ["OMP_NUM_THREADS"] = "1"
+    import torch
+
+    torch.set_num_threads(1)
+    from mixgraph.__main__ import main
+
+    before, printed = (os.getcwd(), sys.argv, dict(os.environ)), (os.dup(1), os.dup(2))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        with (folder / "printed.txt").open("wb") as text:
+            os.dup2(text.fileno(), 1)
+            os.dup2(text.fileno(), 2)
+        os.chdir(folder)
+        sys.argv = ["mixgraph", *words]
+        main()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os.dup2(printed[0], 1)
+        os.dup2(printed[1], 2)
+        os.chdir(before[0])
+        sys.argv = before[1]
+        os.environ.clear()
+        os.environ.update(before[2])
+    gc.collect()
+    gc.freeze()  # the collector of a fork would visit, and so copy, all that this process has
+
+
+def fork(become: Callable[[], None]) -> int:
+    """Forks this process; the fork calls `become`, and ends with 70 where that returns."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which compute nothing when this is called
+        process = os.fork()
+    if process:
+        return process
+    try:
+        become()
+    finally:
+        os._exit(70)
+
+
+def run(
+    folder: Path,
+    words: list[str],
+    act: Callable[[int], None] = lambda number: None,
+    prepare: Callable[[], None] = lambda: None,
+    watch: Callable[[int, float], None] = lambda process, seconds: None,
+) -> Run:
+    """Runs `python -m mixgraph` with words in a folder, in a fork of this process.
+
+    Args:
+        folder: the working folder, below which file operations are counted.
+        words: the words of the command.
+        act: called in the fork before each file operation, with its number.
+        prepare: called in the fork before anything else.
+        watch: called here all the time, with the number of the process and the seconds since its start.
+    """
+    output, printed = os.pipe()
+    record, recorded = os.pipe()
+    started = time.monotonic()
+    process = fork(lambda: _become(folder, words, act, prepare, printed, recorded))
+    os.close(printed)
+    os.close(recorded)
+    texts = {output: bytearray(), record: bytearray()}
+    with selectors.DefaultSelector() as ready:
+        for pipe in texts:
+            os.set_blocking(pipe, False)
+            ready.register(pipe, selectors.EVENT_READ)
+        while True:
+            done, status = os.waitpid(process, os.WNOHANG)
+            for pipe in texts:
+                _read(pipe, texts[pipe])
+            if done:
+                break
+            passed = time.monotonic() - started
+            watch(process, passed)
+            if passed > _SLOWEST:
+                os.kill(process, signal.SIGKILL)
+            ready.select(0.002)
+            time.sleep(0.002)
+    for pipe in texts:
+        os.close(pipe)
+    made = json.loads(texts[record]) if texts[record].endswith(b"]") else []
+    text = texts[output].decode(errors="replace")
+    return Run(os.waitstatus_to_exitcode(status), text, tuple(made), time.monotonic() - started)
+
+
+def _read(pipe: int, text: bytearray) -> None:
+    with suppress(BlockingIOError):
+        while data := os.read(pipe, 1 << 16):
+            text += data
+
+
+def _become(
+    folder: Path,
+    words: list[str],
+    act: Callable[[int], None],
+    prepare: Callable[[], None],
+    printed: int,
+    recorded: int,
+) -> NoReturn:
+    """Makes this fork a run of the program."""
+    from mixgraph.__main__ import main
+
+    os.chdir(folder)
+    os.dup2(printed, 1)
+    os.dup2(printed, 2)
+    operations = Operations(folder, act)
+    prepare()
+    sys.addaudithook(operations)
+    sys.argv = ["mixgraph", *words]
+    code = 70
+    try:
+        main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            sys.stderr.write(f"{end.code}\n")
+    except BaseException:
+        sys.excepthook(*sys.exc_info())  # a traceback, as Python itself prints it
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.write(recorded, json.dumps(operations.made).encode())
+    os._exit(code)
