@@ -40,7 +40,7 @@ class CheckpointFolders:
                 if existing and (start is None or start.parent != folder.resolve()):
                     raise FileExistsError(
                         f"{existing[0]}: is of an earlier training, and is kept. HINT: go on from it with --ckpt_path "
-                        f"{existing[0]}; or rename {folder}; or name another folder, in the configuration (dirpath)"
+                        f"{existing[0]}; or rename {folder}; or name another one (--trainer.callbacks.dirpath)"
                     )
         except BaseException:
             self.release()
