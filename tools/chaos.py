@@ -10,7 +10,7 @@ given again, and the command that its message names, until the search has ended.
 that goes on is killed, too. SIGTERM and two SIGINTs are sent at random moments.
 
 A run that was stopped goes on when the same command is given again. The processes are forks of one that has loaded
-everything, since loading takes longer than the search.
+everything, since loading takes longer than the search; pictures are written, but not drawn.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from mixgraph.system.files import write_atomically
-from tools.forks import Run, make_song, run, warm_up
+from tools.forks import Run, leave_pictures_blank, make_song, run, warm_up
 
 COMPARED = ("graph.json", "parameters.safetensors", "trace.jsonl", "metrics.json")
 RESULT = "result"
@@ -193,6 +193,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--signals", type=int, default=10, help="moments of SIGTERM and SIGINT (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of operations and moments (default: %(default)s)")
     parser.add_argument("--minutes", type=float, default=1e9, help="end after this time")
+    parser.add_argument("--pictures", action="store_true", help="draw the pictures, too, which takes twice as long")
     parser.add_argument("--table", type=Path, help="only write this table of the page, of what OUT holds")
     return parser.parse_args(arguments)
 
@@ -208,6 +209,8 @@ def main(arguments: list[str] | None = None) -> int:
         scratch = Path(name).resolve()
         make_song(scratch / "song")
         warm_up(scratch, WORDS)
+        if not options.pictures:
+            leave_pictures_blank()
         whole = _reference(scratch)
         reference = digest(scratch / "search")
         about = {"seed": options.seed, "operations": list(whole.operations), "reference": reference}

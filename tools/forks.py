@@ -9,16 +9,18 @@ from __future__ import annotations
 import gc
 import json
 import os
+import runpy
 import selectors
 import signal
+import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 import soundfile
@@ -49,7 +51,7 @@ class Operations:
     """Counts the file operations that Python makes below a folder, and calls `act` before each, with its number."""
 
     def __init__(self, folder: Path, act: Callable[[int], None]) -> None:
-        self.folder, self.act = f"{folder}{os.sep}", act
+        self.folder, self.act, self.process = f"{folder}{os.sep}", act, os.getpid()
         self.made: list[str] = []
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -57,7 +59,7 @@ class Operations:
             writes = bool(arguments[2] & _WRITES)
         else:
             writes = event in _CHANGES
-        if not writes or not isinstance(arguments[0], str | os.PathLike | bytes):
+        if not writes or os.getpid() != self.process or not isinstance(arguments[0], str | os.PathLike | bytes):
             return
         path = os.path.abspath(os.fsdecode(arguments[0]))
         if path.startswith(self.folder):
@@ -109,6 +111,18 @@ def warm_up(folder: Path, words: list[str]) -> None:
         os.environ.update(before[2])
     gc.collect()
     gc.freeze()  # the collector of a fork would visit, and so copy, all that this process has
+
+
+def leave_pictures_blank() -> None:
+    """Lets forks write pictures without drawing them, which takes half of the time of a tiny search.
+
+    How and when they are written is as ever; only their bytes are always the same.
+    """
+    from mixgraph.report import figures
+    from mixgraph.report.drawing import draw
+
+    picture = b"\x89PNG\r\n\x1a\n" + bytes(50_000)
+    figures.figure_bytes = draw.figure_bytes = lambda *_, **__: picture  # type: ignore[assignment]
 
 
 def fork(become: Callable[[], None]) -> int:
@@ -211,3 +225,85 @@ def _become(
     sys.stderr.flush()
     os.write(recorded, json.dumps(operations.made).encode())
     os._exit(code)
+
+
+def fork_workers() -> None:
+    """Lets builds and sweeps of this process fork their workers in place of programs that load everything anew."""
+    from tools.dataset.local import LocalWorkers
+
+    LocalWorkers.start = staticmethod(_start_worker)  # type: ignore[method-assign]
+
+
+_ends: set[int] = set()  # of pipes, which workers wait to be closed
+
+
+class _Worker:
+    """A fork that does a worker's work; as much of `subprocess.Popen` as builds use."""
+
+    def __init__(self, process: int, stdin: int) -> None:
+        self.pid, self.returncode = process, None
+        self.stdin = self
+        self._end = stdin
+
+    def close(self) -> None:
+        _ends.discard(self._end)
+        os.close(self._end)
+
+    def wait(self, timeout: float | None = None) -> int:
+        end = None if timeout is None else time.monotonic() + timeout
+        while self.returncode is None:
+            with suppress(ChildProcessError):  # another thread waits, too
+                done, status = os.waitpid(self.pid, os.WNOHANG)
+                if done:
+                    self.returncode = os.waitstatus_to_exitcode(status)
+                    break
+            if end is not None and time.monotonic() > end:
+                raise subprocess.TimeoutExpired("worker", timeout or 0.0)
+            time.sleep(0.005)
+        return self.returncode
+
+    def terminate(self) -> None:
+        self._send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            if self.returncode is None:
+                os.kill(self.pid, number)
+
+
+def _start_worker(
+    program: str, folder: Path, environment: dict[str, str], log: BinaryIO, keep_open: Sequence[int]
+) -> _Worker:
+    waited, end = os.pipe()
+    _ends.add(end)
+
+    def become() -> None:
+        os.setsid()
+        for other in _ends:
+            os.close(other)
+        os.dup2(waited, 0)
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.argv = [program, str(folder)]
+        code: Any = 70
+        try:
+            runpy.run_module(program, run_name="__main__")
+            code = 0
+        except SystemExit as end:
+            code = end.code
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            code = 1
+        with suppress(OSError):  # a full disk
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else int(code is not None))
+
+    process = fork(become)
+    os.close(waited)
+    return _Worker(process, end)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import BinaryIO
 
 from mixgraph.dataset.reasons import reason
 from mixgraph.system.termination import TERMINATED
@@ -92,6 +93,22 @@ class LocalWorkers:
         finally:
             self._devices.put(device)
 
+    @staticmethod
+    def start(
+        program: str, folder: Path, environment: dict[str, str], log: BinaryIO, keep_open: Sequence[int]
+    ) -> subprocess.Popen[bytes]:
+        """Starts the process of a worker, which ends when its standard input is closed: when this process ends."""
+        return subprocess.Popen(
+            # -P: packages in the user's working folder must not shadow installed ones.
+            [sys.executable, "-P", "-m", program, str(folder)],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            pass_fds=keep_open,
+            start_new_session=True,  # keeps Ctrl-C from the worker, whose search would stop early
+        )
+
     def _process(self, program: str, folder: Path, device: str) -> int:
         threads = str(self.threads)
         environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
@@ -102,16 +119,7 @@ class LocalWorkers:
             with self._guard:
                 if self._stopped:
                     return -1
-                process = subprocess.Popen(
-                    # -P: packages in the user's working folder must not shadow installed ones.
-                    [sys.executable, "-P", "-m", program, str(folder)],
-                    env=environment,
-                    stdin=subprocess.PIPE,  # closed when this process ends, and the worker ends with it
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=self.keep_open,
-                    start_new_session=True,  # keeps Ctrl-C from the worker, whose search would stop early
-                )
+                process = self.start(program, folder, environment, log, self.keep_open)
                 self._running.add(process)
             code = process.wait()
         with self._guard:
