@@ -27,7 +27,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -39,9 +39,10 @@ from tools.forks import Run, fork_workers, make_song, run, warm_up
 
 _NEW_MOUNTS, _NEW_USER = 0x00020000, 0x10000000  # CLONE_NEWNS, CLONE_NEWUSER
 _READ_ONLY, _REMOUNT, _REC, _PRIVATE = 1, 32, 16384, 1 << 18  # MS_RDONLY, MS_REMOUNT, MS_REC, MS_PRIVATE
+_DETACH = 2  # MNT_DETACH
 _DISK_MEGABYTES = 96
 _LEFT = (0, 8192)  # bytes that a full disk has room for, and that a file may have: nothing, and the half of some file
-_MEMORY_MEGABYTES = (8, 64, 200, 400)
+_MEMORY_MEGABYTES = (0, 16, 64, 128)
 _BITS = 500
 _GO_ON = re.compile(r"^ *python -m mixgraph (.*)$", re.MULTILINE)
 _KEPT = "exists and is kept"
@@ -125,6 +126,11 @@ class Disk:
     def free(self) -> None:
         """Gives the room back."""
         self._ballast.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Takes the file system away."""
+        if self.mounted:
+            self._libc.umount2(os.fsencode(self.folder), _DETACH)
 
     @contextmanager
     def read_only(self) -> Iterator[None]:
@@ -434,9 +440,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     out, rng = options.out.resolve(), random.Random(options.seed)
     tallies: list[Tally] = []
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, closing(Disk(Path(name).resolve() / "disk")) as disk:
         scratch = Path(name).resolve()
-        disk = Disk(scratch / "disk")
         if not disk.mounted:
             sys.stdout.write("No file system can be mounted here: full disks and read-only ones are left out.\n")
         make_song(scratch / "warm" / "song")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -195,10 +196,12 @@ def render_result(
     found_graph, sources, listened = listening.apply(found_graph, sources)
     mix = found_graph.render(sources, block)
     notes = [*tracks_read.notes, *rate_notes, *change_notes, *muted, *listened]
-    if stems is not None:
-        with publish_folder(_stems_place(stems), overwrite) as work:
+    with ExitStack() as publishing:
+        if stems is not None:
+            work = publishing.enter_context(publish_folder(_stems_place(stems), overwrite))
             notes += write_stems(work, render_stems(found_graph, sources, block, mix), found_graph.sample_rate)
-    written = None if out is None else write_audio(out, mix, found_graph.sample_rate)
+        # Where the mix cannot be written, there are no stems, either.
+        written = None if out is None else write_audio(out, mix, found_graph.sample_rate)
     return Rendering(written, stems, tuple(notes), rate, searched_at)
 
 

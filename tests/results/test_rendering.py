@@ -42,6 +42,15 @@ def test_a_mix_has_the_rate_of_the_files_and_the_sound_of_the_search(every_conso
     assert {soundfile.info(path).samplerate for path in (tmp_path / "stems").rglob("*.wav")} == {11025}
 
 
+def test_where_the_mix_cannot_be_written_there_are_no_stems_either(every_console, saved, tmp_path) -> None:
+    """So that the same command can be given again when there is room."""
+    tracks = write_tracks(tmp_path / "tracks", every_console[1], dict.fromkeys(("kick", "hat", "lead"), RATE))
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"'.*file'"):
+        render_result(saved, tracks, tmp_path / "file" / "mix.wav", stems=tmp_path / "stems")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "tracks"]
+
+
 def test_tracks_at_mixed_rates_are_rendered_at_the_highest_and_named(every_console, saved, tmp_path) -> None:
     tracks = write_tracks(tmp_path / "tracks", every_console[1], {"kick": 8000, "hat": 4000, "lead": 4000})
     rendering = render_result(saved, tracks, tmp_path / "mix.wav")
