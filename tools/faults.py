@@ -29,6 +29,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -92,11 +93,11 @@ class Disk:
         mounted: whether it is a file system of its own.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, megabytes: int = _DISK_MEGABYTES) -> None:
         self.folder = folder
         folder.mkdir()
         self._libc = ctypes.CDLL(None, use_errno=True)
-        self.mounted = self._unshare() and self._mount(b"tmpfs", 0, f"size={_DISK_MEGABYTES}m".encode()) == 0
+        self.mounted = self._unshare() and self._mount(b"tmpfs", 0, f"size={megabytes}m".encode()) == 0
         self._ballast = folder / "ballast"
 
     def _unshare(self) -> bool:
@@ -243,11 +244,16 @@ def limit_memory(megabytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
+def _at(operation: int, fault: Callable[[], None]) -> Callable[[int], None]:
+    """Lets a fault happen at a file operation."""
+    return lambda number: fault() if number == operation else None
+
+
 def full_disk(trial: Trial, operations: list[int], tally: Tally) -> None:
     for number, operation in enumerate(operations):
         left = _LEFT[number % 2]
         trial.renew()
-        ended = trial.start(lambda at, o=operation, n=left: trial.disk.fill(n) if at == o else None)
+        ended = trial.start(_at(operation, partial(trial.disk.fill, left)))
         trial.disk.free()
         trial.judge(ended, tally, f"{left} bytes from operation {operation} on")
 
@@ -256,7 +262,7 @@ def file_sizes(trial: Trial, operations: list[int], tally: Tally) -> None:
     for number, operation in enumerate(operations):
         left = _LEFT[number % 2]
         trial.renew()
-        ended = trial.start(lambda at, o=operation, n=left: limit_files(n) if at == o else None)
+        ended = trial.start(_at(operation, partial(limit_files, left)))
         trial.judge(ended, tally, f"{left} bytes from operation {operation} on")
 
 
@@ -272,7 +278,7 @@ def read_only(trial: Trial, operations: list[int], tally: Tally) -> None:
 def memory(trial: Trial, operations: list[int], tally: Tally) -> None:
     for megabytes in _MEMORY_MEGABYTES:
         trial.renew()
-        ended = trial.start(prepare=lambda m=megabytes: limit_memory(m))
+        ended = trial.start(prepare=partial(limit_memory, megabytes))
         trial.judge(ended, tally, f"{megabytes} MB more")
 
 

@@ -121,8 +121,8 @@ def leave_pictures_blank() -> None:
     from mixgraph.report import figures
     from mixgraph.report.drawing import draw
 
-    picture = b"\x89PNG\r\n\x1a\n" + bytes(50_000)
-    figures.figure_bytes = draw.figure_bytes = lambda *_, **__: picture  # type: ignore[assignment]
+    picture = b"\x89PNG\r\n\x1a\n" + bytes(5_000)
+    figures.figure_bytes = draw.figure_bytes = lambda *_, **__: picture
 
 
 def fork(become: Callable[[], None]) -> int:
@@ -231,7 +231,7 @@ def fork_workers() -> None:
     """Lets builds and sweeps of this process fork their workers in place of programs that load everything anew."""
     from tools.dataset.local import LocalWorkers
 
-    LocalWorkers.start = staticmethod(_start_worker)  # type: ignore[method-assign]
+    LocalWorkers.start = staticmethod(_start_worker)  # type: ignore[assignment]
 
 
 _ends: set[int] = set()  # of pipes, which workers wait to be closed
@@ -241,7 +241,8 @@ class _Worker:
     """A fork that does a worker's work; as much of `subprocess.Popen` as builds use."""
 
     def __init__(self, process: int, stdin: int) -> None:
-        self.pid, self.returncode = process, None
+        self.pid = process
+        self.returncode: int | None = None
         self.stdin = self
         self._end = stdin
 
@@ -251,16 +252,16 @@ class _Worker:
 
     def wait(self, timeout: float | None = None) -> int:
         end = None if timeout is None else time.monotonic() + timeout
-        while self.returncode is None:
+        while True:
             with suppress(ChildProcessError):  # another thread waits, too
                 done, status = os.waitpid(self.pid, os.WNOHANG)
                 if done:
                     self.returncode = os.waitstatus_to_exitcode(status)
-                    break
+            if self.returncode is not None:
+                return self.returncode
             if end is not None and time.monotonic() > end:
                 raise subprocess.TimeoutExpired("worker", timeout or 0.0)
             time.sleep(0.005)
-        return self.returncode
 
     def terminate(self) -> None:
         self._send(signal.SIGTERM)
