@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Collection
 from dataclasses import asdict
+from statistics import fmean
 from typing import Any
 
 import lightning as L
@@ -28,6 +29,8 @@ from mixgraph.results.changes import processor_labels
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.resuming import check_settings, constructor_settings
 from mixgraph.songs import Song
+
+from .stage_ending import StageEnding, end_stage
 
 OnTrial = Callable[[Song, dict[str, Any], int], None]
 """Called after every trial with the song, the row of its trace, and the number of its processors that are left."""
@@ -56,6 +59,10 @@ class IterativePruning(L.Callback):
         order: order of brute force: `"random"`, `"weight"`, `"loss_increase"`, or the name that an order of your own
             is registered by; see `mixgraph.pruning.orders`.
         refresh_min_loss: lower L_min to the current loss at every round (the published code's rule).
+        ending: a stage ends when the match loss of the whole song has fallen by less than this in the last
+            `ending_steps` steps, so that the schedule's steps are a bound; the training of the console then ends as a
+            whole. The last stage, over which the learning rate falls, is trained in full. None trains all steps.
+        ending_steps: steps between two measurements for `ending`, each of which renders the song once.
         leave_one_out: measure each node's loss increase after console training and at the end (paper eq. 9).
         seed: seeds the order of candidates.
         sampler_options: further arguments of a sampler of your own.
@@ -75,6 +82,8 @@ class IterativePruning(L.Callback):
         leave_one_out: bool = True,
         seed: int = 42,
         sampler_options: dict[str, Any] | None = None,
+        ending: float | None = None,
+        ending_steps: int = 25,
     ) -> None:
         self.settings = constructor_settings(locals())
         if not (1 <= console_stages <= MAX_STAGES and 0 <= rounds <= MAX_STAGES):
@@ -89,6 +98,8 @@ class IterativePruning(L.Callback):
         self.console_stages, self.rounds, self.tolerance = console_stages, rounds, tolerance
         self.set_sampler(SamplerSettings(sampler, rule, period, order, dict(sampler_options or {})))
         self.refresh_min_loss, self.leave_one_out, self.seed = refresh_min_loss, leave_one_out, seed
+        self.stage_ending = StageEnding(ending, ending_steps)
+        self.console_has_converged = False
         self.songs: list[SongRecord] = []
         self.rounds_done = 0
         self._between_stages = False
@@ -121,6 +132,8 @@ class IterativePruning(L.Callback):
         if stage == "fit":
             self.songs = [SongRecord(tolerance=self.tolerance) for _ in searched_songs(trainer)]
             self.rounds_done, self._between_stages = 0, False
+            self.console_has_converged = False
+            self.stage_ending.restart(None)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         round_index = trainer.current_epoch - self.console_stages
@@ -138,6 +151,29 @@ class IterativePruning(L.Callback):
         module.prune([node for node in module.graph.processors if node not in removed])
         module.prune_phase = True
         self.rounds_done, self._between_stages = round_index + 1, False
+        self.stage_ending.restart(fmean([record.trace[-1]["end_loss"] for record in self.songs]))
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        """Skips the rest of the console's training once it has converged."""
+        _console(pl_module).skips_stage = self.console_has_converged and self._trains_console(trainer)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Ends the stage, and with it the training of the console, where the loss has converged."""
+        past, in_console = trainer.current_epoch + 1, self._trains_console(trainer)
+        ends = batch_idx + 1 == trainer.num_training_batches and past >= self.console_stages
+        if ends or _is_last_stage(trainer) or trainer.should_stop:
+            return
+        steps = trainer.global_step if in_console else batch_idx + 1
+        if self.stage_ending.has_converged(trainer, _console(pl_module), steps):
+            self.console_has_converged = True
+            what = "console" if in_console else "stage"
+            rank_zero_info(f"The loss has converged: the training of the {what} ends after {steps} steps.")
+            end_stage(trainer, batch_idx + 1)
+
+    def _trains_console(self, trainer: L.Trainer) -> bool:
+        return trainer.current_epoch < self.console_stages and not _is_last_stage(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         module, self._between_stages = _console(pl_module), True
@@ -155,6 +191,8 @@ class IterativePruning(L.Callback):
             "rounds_done": self.rounds_done,
             "between_stages": self._between_stages,
             "settings": json.dumps(self.settings),
+            "console_has_converged": self.console_has_converged,
+            "loss_before": self.stage_ending.before,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -167,6 +205,8 @@ class IterativePruning(L.Callback):
         if changes:
             rank_zero_info(f"From the checkpoint on: {', '.join(changes)}.")
         self.rounds_done = state_dict["rounds_done"]
+        self.console_has_converged = state_dict.get("console_has_converged", False)
+        self.stage_ending.restart(state_dict.get("loss_before"))
         self.songs = [SongRecord(**saved) for saved in state_dict["songs"]]
         for record in self.songs:
             record.tolerance = self.tolerance  # what the rest of the search prunes with
@@ -299,6 +339,10 @@ def song_evaluator(module: ConsoleModule, song: Song) -> SongEvaluator:
         song.mono_rows if module.rendering.shortcuts else (),
         int(min(module.rendering.trial_memory_gb * 1e9, song.memory_limit)),
     )
+
+
+def _is_last_stage(trainer: L.Trainer) -> bool:
+    return trainer.current_epoch + 1 >= (trainer.max_epochs or 0)
 
 
 def _console(module: L.LightningModule) -> ConsoleModule:

@@ -23,6 +23,7 @@ from mixgraph.system.threads import ENVIRONMENT, chosen_threads
 
 from .iterative_pruning import find_pruning
 from .search_costs import SearchCosts, read_schedule
+from .stage_ending import end_stage
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _RESERVE = 0.05  # of the time that is left, kept for what takes longer than it was timed
@@ -129,8 +130,7 @@ class TimeBudget(L.Callback):
         past, steps = trainer.current_epoch + 1, batch_idx + 1
         if LEAST_STEPS <= steps < trainer.num_training_batches and self._is_long_enough(trainer, past, steps):
             rank_zero_info(f"Longer than planned: the stage ends after {steps} steps, to leave time for the rest.")
-            trainer.fit_loop.max_batches = steps
-            trainer.reload_dataloaders_every_n_epochs = 1  # type: ignore[attr-defined]  # the next one is as it should
+            end_stage(trainer, steps)
         if steps >= trainer.num_training_batches:  # before any checkpoint of the stage is written
             self._search.after_stage()
             self._fit_again(trainer, self._search, past)

@@ -23,7 +23,7 @@ from mixgraph.system.memory import keep_freed_memory
 from tools.bench.fidelity.picture import draw_course, draw_ends
 from tools.bench.fidelity.recovery import recovery_markdown
 from tools.bench.fidelity.report import losses_after_steps, to_markdown
-from tools.bench.fidelity.runs import PEER, Rules, run_search
+from tools.bench.fidelity.runs import PEER, Rules, check_estimates, run_search
 from tools.bench.fidelity.songs import MeasuredSong, SyntheticOptions, digest_of_files, measured_song
 from tools.bench.fidelity.table import Runs, against_peer, summarise
 from tools.bench.kept_searches import FILE, Search, Searches
@@ -135,20 +135,24 @@ def run(options: argparse.Namespace) -> Runs:
         twice = [song.name for i, song in enumerate(songs) if song.name in {other.name for other in songs[:i]}]
         if twice:
             raise ValueError(f"songs: a folder's name names its song, and two are named {', '.join(twice)}")
+        at = tuple(options.measure_at)
+        all_rules = [Rules(name, arguments, options.recipe, at) for name, arguments in configurations.items()]
+        estimators = {rules.name: check_estimates(songs, rules) for rules in all_rules}
         for text, song in zip(options.songs, songs, strict=True):
             for seed in options.seeds:
-                for name, arguments in configurations.items():
-                    rules = Rules(name, arguments, options.recipe, tuple(options.measure_at))
+                for rules in all_rules:
                     key = (
                         {"song": text, "synthetic": asdict(synthetic_options)}
                         if song.synthetic
                         else {"song": song.name}
                     )
+                    if estimators[rules.name]:
+                        key |= {"estimator": estimators[rules.name]}
                     search = _search(searches, song, rules, seed, key)
                     answer = search.answer
-                    runs.setdefault((song.name, name), []).append(answer)
+                    runs.setdefault((song.name, rules.name), []).append(answer)
                     log(
-                        f"{song.name}, {name}, seed {seed}: loss {answer['loss_target']:.3f} / "
+                        f"{song.name}, {rules.name}, seed {seed}: loss {answer['loss_target']:.3f} / "
                         f"{answer['loss_prediction']:.3f}, pruning ratio {answer['pruning_ratio']:.3f}, "
                         f"{answer['seconds']:.0f} s{', kept' if search.earlier else ''}"
                     )

@@ -20,6 +20,7 @@ _PATHS = (
     ("data", "mix"),
     ("data", "group_targets"),
     ("data", "cache_dir"),
+    ("model", "estimated_checkpoint"),
     ("start",),
     ("result", "path"),
     ("ckpt_path",),

@@ -139,7 +139,8 @@ class SearchCLI(CheckedCLI):
         configs = [Path(path) / "config.yaml" for path in paths]
         saved = [yaml.safe_load(file.read_text(encoding="utf-8")) or {} for file in configs if file.is_file()]
         signature = inspect.signature(ConsoleModule).parameters
-        for name in ("track_chain", "subgroup_chain", "master_chain", "returns", "sidechains"):
+        names = "track_chain", "subgroup_chain", "master_chain", "returns", "sidechains", "single_track_subgroups"
+        for name in names:
             value = self.model.settings[name]
             allowed_values = [signature[name].default, *(_model_settings(config).get(name) for config in saved)]
             if all((value or None) != (other or None) for other in allowed_values):

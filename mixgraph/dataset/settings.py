@@ -14,6 +14,10 @@ _LATER: dict[str, Any] = {
     "pruning.sampler_options": None,
     "model.loss.front_end": "mel",
     "model.loss.front_end_options": {},
+    "model.single_track_subgroups": "chain",
+    "model.estimated_checkpoint": None,
+    "pruning.ending": None,
+    "pruning.ending_steps": 25,
 }
 """Settings that came later, with the values that searches before them had: these are left out, so that their results
 stand."""

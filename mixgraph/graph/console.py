@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
+from typing import Literal, get_args
 
 from mixgraph.graph.chains import Link, read_chain
 from mixgraph.graph.types import INPUT, MIX, OUTPUT, SEND, MixGraph
@@ -11,6 +12,8 @@ from mixgraph.graph.types import INPUT, MIX, OUTPUT, SEND, MixGraph
 MASTER = "mix"
 """The name of the sum of all subgroups."""
 SIDECHAIN = "sidechain_compressor"
+SingleTrackSubgroups = Literal["chain", "bare"]
+"""What a subgroup of one track has: a chain as any other, or none beside that of its track."""
 
 
 def build_console(
@@ -21,6 +24,7 @@ def build_console(
     master_chain: str = "",
     returns: Mapping[str, str] | None = None,
     sidechains: Mapping[str, str] | None = None,
+    single_track_subgroups: SingleTrackSubgroups = "chain",
 ) -> MixGraph:
     """Builds the console of a song: each track through a chain, summed by subgroup, each sum through a chain.
 
@@ -41,6 +45,8 @@ def build_console(
         sidechains: name of a track or subgroup -> name of another one: the chain of the first ends with a sidechain
             compressor, whose key is the output of the other's chain. A name of both a track and a subgroup means
             the subgroup.
+        single_track_subgroups: `"bare"` builds no chain for a subgroup of one track, which nothing can tell from the
+            track's; `"chain"` builds one as for any other.
 
     Returns:
         The graph, in node order: inputs, track chains, per subgroup its mix node and chain, per return its sends, mix
@@ -53,8 +59,10 @@ def build_console(
             key waits for it.
     """
     _check_subgroups(subgroups)
+    if single_track_subgroups not in get_args(SingleTrackSubgroups):
+        raise ValueError(f"single_track_subgroups: chain or bare, got {single_track_subgroups!r}")
     tracks = [track for members in subgroups.values() for track in members]
-    chains = {letters: read_chain(letters) for letters in (track_chain, subgroup_chain, master_chain)}
+    chains = {letters: read_chain(letters) for letters in (track_chain, subgroup_chain, master_chain, "")}
     for bus, letters in (returns or {}).items():
         if bus in subgroups or not letters:
             raise ValueError(f"returns: {bus!r}: a name that no subgroup has, and letters of a chain, got {letters!r}")
@@ -73,7 +81,10 @@ def build_console(
     track_ends = {track: strip([(i, 0)], track_chain, track, "track") for i, track in enumerate(tracks)}
     group_ends = {
         group: strip(
-            desk.gather(MIX, [track_ends[track] for track in members], group), subgroup_chain, group, "subgroup"
+            desk.gather(MIX, [track_ends[track] for track in members], group),
+            "" if single_track_subgroups == "bare" and len(members) == 1 else subgroup_chain,
+            group,
+            "subgroup",
         )
         for group, members in subgroups.items()
     }

@@ -101,7 +101,8 @@ def _console(found: MixGraph, config: Mapping[str, Any], folder: Path | None) ->
     members = {name: [found.names[found.inputs[row]] for row in rows] for name, rows in found.members.items()}
     sidechains = {shown_name(name): shown_name(key) for name, key in (model.get("sidechains") or {}).items()}
     chains = model["track_chain"], model["subgroup_chain"], found.names[found.outputs[0]], model["master_chain"]
-    return build_console(members, *chains, model.get("returns"), sidechains)
+    single = model.get("single_track_subgroups", "chain")
+    return build_console(members, *chains, model.get("returns"), sidechains, single)
 
 
 def measured_console(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, float, float]]:

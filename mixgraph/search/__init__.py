@@ -3,6 +3,7 @@
 - `settings`: dataclasses of everything that can be set.
 - `trained_graph`: parameters and dry/wet weights of a graph that shrinks.
 - `initial_levels`: gains and equalizers to start from, by least squares on the mix.
+- `initial_estimate`: the console set to what the estimator says of a song.
 - `optimizer`: a learning rate for each group of parameters, moments that outlive a pruned parameter.
 - `module`: `ConsoleModule`, the losses of a step and what pruning asks of it.
 - `whole_songs`: the part of it that renders and scores whole songs.

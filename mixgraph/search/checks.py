@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import SingleDeviceStrategy
@@ -66,6 +67,27 @@ def check_chains(
     names = dict.fromkeys(name for pair in pairs for name in pair) or [""]
     build_console({name: [name] for name in names}, track_chain, subgroup_chain, "", master_chain, {}, sidechains)
     build_console({"": [""]}, "", "", returns=returns)
+
+
+def check_estimated_checkpoint(initial_values: str, path: str | None) -> None:
+    """Refuses an estimator that is not there, or that nothing would use, before any song is read.
+
+    Raises:
+        ValueError: `initial_values` does not take estimates.
+        FileNotFoundError: the file does not exist.
+    """
+    if path is None:
+        return
+    if initial_values != "estimated":
+        raise ValueError(
+            f"estimated_checkpoint: acts with initial_values=estimated alone, got {path} with {initial_values}. HINT: "
+            "set model.initial_values=estimated, or leave it out"
+        )
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"estimated_checkpoint: the file of an estimator is needed, got {path}, which is not there. HINT: where "
+            "none is named, mixgraph's own is taken"
+        )
 
 
 def staged_types(processors: Processors, chosen: Sequence[str] | None) -> set[str]:

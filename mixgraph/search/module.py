@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from mixgraph.graph import MixGraph, batch, build_console
+from mixgraph.graph.console import SingleTrackSubgroups
 from mixgraph.graph.values import GraphValues
 from mixgraph.losses import (
     LOSS,
@@ -35,6 +36,7 @@ from mixgraph.search.captured_training import CapturedTraining
 from mixgraph.search.checkpoint import read_state, saved_values, write_state
 from mixgraph.search.checks import (
     check_chains,
+    check_estimated_checkpoint,
     check_lengths,
     check_rate_factors,
     check_songs_of_graph,
@@ -82,12 +84,18 @@ class ConsoleModule(CapturedTraining, WholeSongs):
         returns: name of each return bus, to which every track sends -> processor letters of the bus's chain.
         sidechains: name of a track or subgroup, whose chain ends with a sidechain compressor -> name of the track or
             subgroup that is the compressor's key.
+        single_track_subgroups: `"bare"` gives a subgroup of one track no chain beside that of the track, which nothing
+            can tell apart; `"chain"` gives it one as any other.
         sample_rate: sample rate of songs and processors, in Hz.
         warm_up_seconds: the start of every clip that is rendered but not compared.
         seed: seeds the initial values.
         initial_values: `"heard"` estimates them from the mix where a processor can (delays, which then learn a hundred
             times slower unless `rate_factors` says otherwise), see `Processor.initial_values_from_mix`; `"fitted"`
-            also fits the tracks' gains and equalizers to it, see `fit_initial_levels`; `"drawn"` draws all of them.
+            also fits the tracks' gains and equalizers to it, see `fit_initial_levels`; `"estimated"` also takes what
+            an estimator says of every processor, see `init_from_estimate`, and tells where it does not know; `"drawn"`
+            draws all of them.
+        estimated_checkpoint: another estimator (.safetensors, or .ckpt of fit --config estimator.yaml) than mixgraph's
+            own, for `"estimated"`.
         processors: processor name -> constructor options that differ from the defaults.
         loss: settings of the match loss.
         regularizers: settings of gain staging and sparsity.
@@ -102,10 +110,12 @@ class ConsoleModule(CapturedTraining, WholeSongs):
         master_chain: str = "",
         returns: dict[str, str] | None = None,
         sidechains: dict[str, str] | None = None,
+        single_track_subgroups: SingleTrackSubgroups = "chain",
         sample_rate: int = 30000,
         warm_up_seconds: float = 1.0,
         seed: int = 42,
-        initial_values: Literal["fitted", "heard", "drawn"] = "heard",
+        initial_values: Literal["estimated", "fitted", "heard", "drawn"] = "heard",
+        estimated_checkpoint: str | None = None,
         processors: ProcessorOptions | None = None,
         loss: LossSettings | None = LOSS,
         regularizers: RegularizerSettings | None = REGULARIZERS,
@@ -121,9 +131,12 @@ class ConsoleModule(CapturedTraining, WholeSongs):
         self.returns = dict(returns or {})
         self.sidechains = {shown_name(name): shown_name(key_name) for name, key_name in (sidechains or {}).items()}
         check_chains(track_chain, subgroup_chain, master_chain, returns, sidechains)
+        self.single_track_subgroups = single_track_subgroups
         self.sample_rate = sample_rate
         self.warm_up = round(warm_up_seconds * sample_rate)
         self.seed, self.initial_values = seed, initial_values
+        check_estimated_checkpoint(initial_values, estimated_checkpoint)
+        self.estimated_checkpoint = estimated_checkpoint
         self.processor_options: ProcessorOptions = dict(processors or {})
         self.loss_settings, self.regularizers = loss, regularizers
         self.optimizer_settings, self.rendering = optimizer, rendering
@@ -135,8 +148,10 @@ class ConsoleModule(CapturedTraining, WholeSongs):
         self.match = make_match_loss(sample_rate, loss)
         self.pruning_steps = 0
         self.prune_phase = self.last_stage = False
+        self.skips_stage = False  # set by pruning: what is left of the stage is not trained
         self._plans = PlanCache()
         self._drawn = False  # whether all values are still those that were drawn
+        self._estimates_are_due = False  # at the start of a fit, unless a checkpoint has brought other values
         self.origin = ""  # digest of the graph that was given to build or load; nothing where chains made it
         self._stage_steps: int | None = None  # steps trained of the stage in which a checkpoint was saved
         self.loudest: Tensor | None = None  # of `SongTarget`, (songs, resolutions)
@@ -156,10 +171,11 @@ class ConsoleModule(CapturedTraining, WholeSongs):
         """Takes a graph with given values; chains, returns, sidechains, seed and initial values are without effect."""
         super().load(graph, parameters, weights)
         self.origin, self._drawn = graph_digest(graph, parameters, weights), False
+        self._estimates_are_due = False
 
     def _console(self, subgroups: Mapping[str, Sequence[str]], name: str) -> MixGraph:
         chains = self.track_chain, self.subgroup_chain, name, self.master_chain
-        return build_console(subgroups, *chains, self.returns, self.sidechains)
+        return build_console(subgroups, *chains, self.returns, self.sidechains, self.single_track_subgroups)
 
     def prune(self, keep: Sequence[int]) -> None:
         """Removes all processors but `keep` (node numbers), from the Trainer's optimizer too."""
@@ -180,7 +196,23 @@ class ConsoleModule(CapturedTraining, WholeSongs):
             if self.initial_values == "fitted":
                 for song in self._songs():
                     init_from_levels(self, song, self.processors, self.render)
-            self._drawn = False
+            self._drawn, self._estimates_are_due = False, self.initial_values == "estimated"
+
+    def _init_from_estimates(self) -> None:
+        from mixgraph.estimators import load_estimator  # loads what no other search needs
+        from mixgraph.search.initial_estimate import init_from_estimate, trained_on
+
+        estimator = load_estimator(self.estimated_checkpoint)
+        changed = [name for name, options in self.processor_options.items() if options]
+        for song in self._songs():
+            if trained_on(estimator, song.name):
+                rank_zero_info(
+                    f"{song.name}: the estimator was trained on tracks of this song, so that its search says nothing "
+                    "about others."
+                )
+            if notes := init_from_estimate(self, song, self.processors, estimator, changed):
+                rank_zero_info(notes)
+        self._estimates_are_due = False
 
     def on_train_start(self) -> None:
         """Sets the optimizer's rates and betas to the settings, and how it computes to the device.
@@ -208,6 +240,8 @@ class ConsoleModule(CapturedTraining, WholeSongs):
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
+        if self._estimates_are_due:
+            self._init_from_estimates()
         loudest = [level for song in self._songs() if (level := self.target(song).loudest) is not None]
         self.loudest = torch.stack(loudest) if loudest else None
         if self.group_targets is not None and self.loss_settings.silence_floor:
@@ -357,8 +391,8 @@ class ConsoleModule(CapturedTraining, WholeSongs):
         return self.dry_wet_logits.is_cuda
 
     def on_train_batch_start(self, batch: Clip, batch_idx: int) -> int | None:
-        """Sets the rate of the last stage; -1, which skips the stage, where the graph has no processors to train."""
-        if not self.graph.processors:
+        """Sets the rate of the last stage; -1, which skips the stage, where there is nothing to train."""
+        if not self.graph.processors or self.skips_stage:
             return -1
         settings = self.optimizer_settings
         if settings.final_learning_rate is not None and self.last_stage:
@@ -377,7 +411,7 @@ class ConsoleModule(CapturedTraining, WholeSongs):
             "pruning_steps": self.pruning_steps,
             "prune_phase": self.prune_phase,
             "last_stage": self.last_stage,
-            "stage_steps": int(self.trainer.num_training_batches) if searched else 0,
+            "stage_steps": int(self.trainer.num_training_batches) if searched and not self.skips_stage else 0,
         }
         write_state(checkpoint, self.graph, state | self._comparable())
 

@@ -131,7 +131,8 @@ def test_every_setting_has_a_rule(group) -> None:
 OTHER = {
     "model": {
         "track_chain": "eg", "subgroup_chain": "g", "master_chain": "g", "returns": {"room": "r"},
-        "sidechains": {"kick": "lead"}, "sample_rate": 16000, "seed": 7, "initial_values": "drawn",
+        "sidechains": {"kick": "lead"}, "single_track_subgroups": "bare",
+        "sample_rate": 16000, "seed": 7, "initial_values": "drawn",
         "processors": {"equalizer": {"window": "periodic"}}, "loss": LossSettings(denominator="prediction"),
         "warm_up_seconds": 0.5, "regularizers": RegularizerSettings(sparsity_weight=0.5),
         "optimizer": OptimizerSettings(0.01, rate_factors={"equalizer": 2.0}), "rendering": RenderSettings(block=4096),
@@ -143,7 +144,7 @@ OTHER = {
     "pruning": {
         "console_stages": 3, "seed": 7, "rounds": 1, "sampler": "hybrid", "tolerance": 0.5, "window_tolerance": 0.4,
         "rule": "reference", "period": 2, "order": "weight", "refresh_min_loss": True, "leave_one_out": True,
-        "sampler_options": {},
+        "sampler_options": {}, "ending": 0.001, "ending_steps": 2,
     },
 }  # fmt: skip
 

@@ -37,7 +37,8 @@ def console_of(reading: Reading, graph: MixGraph) -> MixGraph:
         subgroups.setdefault(subgroup, []).append(graph.names[node])
     model = reading.config["model"]
     chains = model["track_chain"], model["subgroup_chain"], reading.song, model.get("master_chain") or ""
-    return build_console(subgroups, *chains, model.get("returns") or {}, model.get("sidechains") or {})
+    wires = model.get("returns") or {}, model.get("sidechains") or {}
+    return build_console(subgroups, *chains, *wires, model.get("single_track_subgroups", "chain"))
 
 
 def _console_weights(reading: Reading, console: MixGraph) -> Tensor | None:

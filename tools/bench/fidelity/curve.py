@@ -18,6 +18,9 @@ from tools.bench.ours import renderer
 class Curve:
     """Points of a search: steps, seconds of searching (measuring left out), losses, processors that are left.
 
+    Beside the seconds of the clock stand those of the processor (`processor_seconds`, of all threads), which other jobs
+    of the machine hardly change.
+
     The losses are those of `CommonScores`, and the parts of the published one over the prediction's norm.
 
     Args:
@@ -34,21 +37,31 @@ class Curve:
             raise ValueError(f"{song.name}: at least {least} s are needed to be measured, got {seconds:.2f} s")
         self.song = song
         self.points: list[dict[str, Any]] = []
-        self._started = time.perf_counter()
-        self._measuring = 0.0
+        self._started, self._measuring = _clocks(), (0.0, 0.0)
 
     @property
     def seconds(self) -> float:
         """The seconds of searching so far."""
-        return time.perf_counter() - self._started - self._measuring
+        return self._searching()[0]
+
+    def _searching(self) -> tuple[float, float]:
+        now = zip(_clocks(), self._started, self._measuring, strict=True)
+        wall, processor = (clock - started - measuring for clock, started, measuring in now)
+        return wall, processor
 
     def add(self, step: int, processors: int, render: Render) -> None:
         """Measures a graph after a number of steps."""
-        seconds, began = self.seconds, time.perf_counter()
+        (seconds, processor_seconds), began = self._searching(), _clocks()
         scores = common_scores(self.song, render)
-        self._measuring += time.perf_counter() - began
+        taken = [now - before for now, before in zip(_clocks(), began, strict=True)]
+        self._measuring = self._measuring[0] + taken[0], self._measuring[1] + taken[1]
         terms = {"published_terms": scores.published.loss_prediction}
-        self.points.append({"step": step, "seconds": seconds, "processors": processors} | scores.to_dict() | terms)
+        times = {"seconds": seconds, "processor_seconds": processor_seconds}
+        self.points.append({"step": step} | times | {"processors": processors} | scores.to_dict() | terms)
+
+
+def _clocks() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
 
 
 class CurveCallback(L.Callback):
@@ -61,11 +74,13 @@ class CurveCallback(L.Callback):
 
     Attributes:
         console: processors of each type when the search starts.
+        console_steps: steps before the first round of pruning.
     """
 
     def __init__(self, curve: Curve, level: float, steps: Collection[int] = ()) -> None:
         self.curve, self.level, self.steps = curve, level, frozenset(steps)
         self.console: dict[str, int] = {}
+        self.console_steps = 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, ConsoleModule)
@@ -78,6 +93,9 @@ class CurveCallback(L.Callback):
             self._add(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, ConsoleModule)
+        if not pl_module.prune_phase:
+            self.console_steps = trainer.global_step
         if not self.curve.points or self.curve.points[-1]["step"] != trainer.global_step:
             self._add(trainer, pl_module)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -124,7 +126,7 @@ def _search_by_ours(song: MeasuredSong, rules: Rules, seed: int) -> SearchEnd:
     return SearchEnd(
         curve.curve,
         curve.console,
-        pruning.console_stages * data.steps_per_stage,
+        curve.console_steps,
         GraphValues(module.graph, module.parameters_by_type(), module.weights.detach()),
         module.processors,
         renderer(module, data.song.level),
@@ -164,6 +166,33 @@ def _command_line(song: MeasuredSong, rules: Rules, seed: int) -> Any:
         parser_kwargs={"parser_mode": "omegaconf+"},
         auto_configure_optimizers=False,
     )
+
+
+def check_estimates(songs: Sequence[MeasuredSong], rules: Rules) -> str:
+    """Refuses songs that an estimator was trained on where searches start from its estimates; returns its digest.
+
+    The digest is of the file of the estimator; it is empty for rules without estimates.
+
+    Raises:
+        ValueError: an estimator would be judged by songs that it was trained on.
+    """
+    if rules.name == PEER:
+        return ""
+    module = _command_line(songs[0], rules, 0).model
+    if module.initial_values != "estimated":
+        return ""
+    from mixgraph.estimators import load_estimator  # loads what other rules do not need
+    from mixgraph.estimators.weights import SHIPPED
+    from mixgraph.search.initial_estimate import trained_on
+
+    estimator = load_estimator(module.estimated_checkpoint)
+    if seen := [song.name for song in songs if trained_on(estimator, song.name)]:
+        raise ValueError(
+            f"--config {rules.name}: the estimator was trained on tracks of {', '.join(seen)}, which therefore cannot "
+            "judge it. HINT: leave these songs out, or name another estimator (--model.estimated_checkpoint)"
+        )
+    path = Path(module.estimated_checkpoint or SHIPPED)
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
 def _search_by_the_peer(song: MeasuredSong, rules: Rules, seed: int) -> SearchEnd:

@@ -1,0 +1,60 @@
+"""Stages that end when the loss has converged: how many steps they take, and that a stopped search ends alike."""
+
+import json
+
+import lightning as L
+import pytest
+
+from callbacks import IterativePruning, ResultFolder
+from callbacks.stage_ending import StageEnding
+from datamodules import SongData
+from mixgraph.search import search
+from mixgraph.search.module import ConsoleModule
+
+STEPS = 4
+SAME = ("graph.json", "parameters.safetensors", "metrics.json", "trace.jsonl", "log.csv")
+
+
+class Keep(L.Callback):
+    """A checkpoint from the end of every stage."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        trainer.save_checkpoint(self.folder / f"stage_{trainer.current_epoch}.ckpt", weights_only=False)
+
+
+def find(path, folder, checkpoint=None, callbacks=(), **pruning):
+    data = SongData(str(path), sample_rate=8000, steps_per_stage=STEPS, scored_seconds=1.0)
+    module = ConsoleModule("ecg", "gr", sample_rate=8000)
+    settings = {"console_stages": 3, "rounds": 2, "leave_one_out": False, "ending": 9.0, "ending_steps": 1} | pruning
+    trials = IterativePruning(**settings)
+    result = ResultFolder(str(folder), log_every=1, page=False)
+    saved = None if checkpoint is None else str(checkpoint)
+    callbacks = [trials, result, *callbacks]
+    search(module, data, callbacks, trials.num_stages, "cpu", saved, enable_progress_bar=False)
+    return json.loads((folder / "metrics.json").read_text())["steps"]
+
+
+def test_settings_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"ending: at least 0, in units of the match loss, or null, got -1"):
+        IterativePruning(ending=-1)
+    with pytest.raises(ValueError, match=r"ending_steps: at least 1, got 0"):
+        StageEnding(0.1, 0)
+
+
+@pytest.mark.long
+def test_stages_end_when_the_loss_no_longer_falls(tiny_song, tmp_path, caplog) -> None:
+    """A fall of 9 is never reached: the second measurement ends the console, the first one a round, not the last."""
+    with caplog.at_level("INFO"):
+        assert find(tiny_song, tmp_path / "r", callbacks=[Keep(tmp_path)]) == 2 + 0 + 0 + 1 + STEPS
+    assert "the training of the console ends after 2 steps" in caplog.text
+    assert "the training of the stage ends after 1 steps" in caplog.text
+    # A bound alone: the same as without the setting.
+    assert find(tiny_song, tmp_path / "b", ending=0.0, ending_steps=99) == 5 * STEPS
+    for checkpoint in sorted(tmp_path.glob("*.ckpt"))[:-1]:  # the last one is from the end of the search
+        folder = tmp_path / checkpoint.stem
+        assert find(tiny_song, folder, checkpoint) == 2 + 1 + STEPS, checkpoint.name
+        for name in SAME:
+            assert (folder / name).read_bytes() == (tmp_path / "r" / name).read_bytes(), (checkpoint.name, name)
