@@ -53,8 +53,7 @@ def test_stages_end_when_the_loss_no_longer_falls(tiny_song, tmp_path, caplog) -
     assert "the training of the stage ends after 1 steps" in caplog.text
     # A bound alone: the same as without the setting.
     assert find(tiny_song, tmp_path / "b", ending=0.0, ending_steps=99) == 5 * STEPS
-    for checkpoint in sorted(tmp_path.glob("*.ckpt"))[:-1]:  # the last one is from the end of the search
-        folder = tmp_path / checkpoint.stem
-        assert find(tiny_song, folder, checkpoint) == 2 + 1 + STEPS, checkpoint.name
+    for stage in ("stage_0", "stage_1", "stage_3"):  # where the console ends, a skipped stage, and a round that ends
+        assert find(tiny_song, tmp_path / stage, tmp_path / f"{stage}.ckpt") == 2 + 1 + STEPS, stage
         for name in SAME:
-            assert (folder / name).read_bytes() == (tmp_path / "r" / name).read_bytes(), (checkpoint.name, name)
+            assert (tmp_path / stage / name).read_bytes() == (tmp_path / "r" / name).read_bytes(), (stage, name)
