@@ -5,7 +5,6 @@ source    the found graph, its tracks and its printed stems, as a format gets th
 report    export_report.txt: what is approximated, what is left out, and the files of an export
 formats   what a format is, and the registry of formats
 wav       WAV files for studios: 24-bit or float, any number of channels
-bands     bells and shelves that make an equalizer's curve, fitted by least squares
 run       one export: checked, written to a temporary folder, renamed
 jsfx/     effects for REAPER (JSFX): gains, imager, saturator and dynamics with our arithmetic, and a convolver
 

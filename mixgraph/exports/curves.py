@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mixgraph.exports.bands import BandFit, bands_db
+from mixgraph.report.bands import BandFit, bands_db
 from mixgraph.report.drawing.draw import figure_bytes, printable
 from mixgraph.report.drawing.palette import INK, QUIET
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from mixgraph.exports.bands import fit_bands, fit_hertz
 from mixgraph.exports.report import ExportReport
 from mixgraph.processors.dynamics import ENERGY_FLOOR, DynamicRangeProcessor
 from mixgraph.processors.readings import (
@@ -21,6 +20,7 @@ from mixgraph.processors.readings import (
     is_wet_only,
     to_db,
 )
+from mixgraph.report.bands import fit_bands, fit_hertz
 from mixgraph.report.settings import NodeSettings
 
 MOST_VOLUME = 2.0

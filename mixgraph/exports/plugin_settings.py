@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from mixgraph.exports.bands import Band, BandFit, bands_db, fit_bands, fit_hertz
 from mixgraph.processors.dynamics import DynamicRangeProcessor
 from mixgraph.processors.readings import (
     Automation,
@@ -25,6 +24,7 @@ from mixgraph.processors.readings import (
     is_wet_only,
     to_db,
 )
+from mixgraph.report.bands import Band, BandFit, bands_db, fit_bands, fit_hertz
 from mixgraph.report.readings import decay_seconds
 from mixgraph.report.settings import NodeSettings
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixgraph.exports.bands import LOWEST_HZ, BandFit
 from mixgraph.exports.curves import curve_picture
 from mixgraph.exports.formats import FORMATS, ExportFormat, Progress
 from mixgraph.exports.plugin_settings import Device, Setting, read_device
@@ -17,6 +16,7 @@ from mixgraph.exports.report import ExportReport
 from mixgraph.exports.source import ExportSource
 from mixgraph.exports.stretches import find_chains, node_labels
 from mixgraph.names import file_names, visible
+from mixgraph.report.bands import LOWEST_HZ, BandFit
 from mixgraph.report.settings import NodeSettings
 from mixgraph.system.files import json_text, write_atomically
 

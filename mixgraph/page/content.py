@@ -76,6 +76,7 @@ def _node(node: NodeSettings) -> dict[str, Any]:
         "weight": node.values.weight,
         "loss": node.loss_increase,
         "text": node.text(),
+        "parametric": "" if node.parametric is None else node.parametric.text,
         "curve": _first_curve(node.readings),
     }
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mixgraph.processors.base import Processor
 from mixgraph.processors.parameter import Parameter, Parameters, decibels
-from mixgraph.processors.readings import NodeValues, Reading, declared_numbers
+from mixgraph.processors.readings import NodeValues, Reading, declared_numbers, to_db
 from mixgraph.processors.registry import register
 from mixgraph.processors.reverb import BINS, HOP, RATE, Reverb
 from mixgraph.processors.usage import Usage
@@ -72,6 +72,10 @@ class LateReverb(Reverb):
     def decay_rates(self, parameters: Parameters) -> tuple[Tensor, Tensor]:
         rate = 1 / self.specification["log_t60"].to_unit(parameters["log_t60"] @ self.knots.double())
         return rate[0], rate[0]
+
+    def start_levels_db(self, parameters: Parameters) -> tuple[Tensor, Tensor]:
+        level = to_db(torch.exp(parameters["log_colour"].double() @ self.knots.double()))[0]
+        return level, level + to_db(torch.exp(parameters["log_width"].double()))[0]
 
     def readings(self, node: NodeValues) -> tuple[Reading, ...]:
         """Reads decay and level, as for the reverb, then colour and width."""

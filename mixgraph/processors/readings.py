@@ -126,7 +126,8 @@ class Taps:
 class Decay:
     """Reverberation: 1 / T60 in 1/s of mid and side at frequencies in Hz, (frequencies,) each, and its level.
 
-    Rates are not above 0 where the sound does not decay. The level is against the dry sound, unless `wet_only`.
+    Rates are not above 0 where the sound does not decay. The level is against the dry sound, unless `wet_only`. The
+    levels of mid and side at the start, in dB, have any common level; None where they are not known.
     """
 
     hertz: Tensor
@@ -134,6 +135,8 @@ class Decay:
     side: Tensor
     against_dry_db: float
     wet_only: bool
+    mid_db: Tensor | None = None
+    side_db: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -198,11 +198,18 @@ class Reverb(Processor):
         mid, side = 1 / declared.to_unit(parameters["delta_log_magnitude"])[0]
         return mid, side
 
+    def start_levels_db(self, parameters: Parameters) -> tuple[Tensor, Tensor]:
+        """Levels of mid and side of one node at the start in dB, before they are normalised, (BINS,) each."""
+        declared = self.specification["init_log_magnitude"]
+        mid, side = declared.to_unit(parameters["init_log_magnitude"])[0]
+        return mid, side
+
     def readings(self, node: NodeValues) -> tuple[Reading, ...]:
         """Reads the decay times of mid and side, and the level of the reverberation."""
         hertz = torch.arange(BINS, dtype=torch.float64) * (RATE / (2 * (BINS - 1)))
         level = 20 * math.log10(max(wet_against_dry(node.weight) * self.wet_level(node.parameters), 1e-9))
-        return (Decay(hertz, *self.decay_rates(node.parameters), level, is_wet_only(node.weight)),)
+        rates, levels = self.decay_rates(node.parameters), self.start_levels_db(node.parameters)
+        return (Decay(hertz, *rates, level, is_wet_only(node.weight), *levels),)
 
     def quantities(self, node: NodeValues) -> tuple[Compared, ...]:
         """The decay times, the initial levels but for the common one, the level that it leads to, and the weight.

@@ -2,6 +2,7 @@
 
 - `settings`: the settings of all processors as text.
 - `readings`: readings of processors as text and as numbers with units, by kind of reading.
+- `parametric`: settings in the few numbers of usual effects, with the error of that: `bands`, `echoes`, `rooms`.
 - `panels`: readings of processors as pictures, by kind of reading.
 - `closeness`: differences of a mix and its target in level, octaves, width and peak.
 - `findings`: causes of differences between a mix and its target, and the option that would help.

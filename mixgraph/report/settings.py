@@ -14,7 +14,11 @@ from mixgraph.graph.types import SEND, MixGraph
 from mixgraph.processors import Processor, Processors
 from mixgraph.processors.readings import NodeValues, Reading
 from mixgraph.report.drawing.palette import type_label
+from mixgraph.report.parametric import ParametricReading, parametric_reading
 from mixgraph.report.readings import readings_numbers, readings_text
+
+_INDENT = 58
+"""Where a line of settings begins behind name, weight and loss increase."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +45,11 @@ class NodeSettings:
     def readings(self) -> tuple[Reading, ...]:
         """The readings of the settings: numbers, gains, responses and curves as they act."""
         return self.processor.readings(self.values)
+
+    @cached_property
+    def parametric(self) -> ParametricReading | None:
+        """The settings in the few numbers of a usual effect, with the error of that; None where there is none."""
+        return parametric_reading(self.readings)
 
     def text(self) -> str:
         """The settings in a line. Gains and responses are as they act, with the dry sound; levels the tracks' own."""
@@ -122,6 +131,7 @@ def settings_text(
         *(verdict and [*verdict, ""]),
         "Gains, responses and taps are as they act, with the dry sound mixed in; an equalizer is told by octaves,",
         "its mean over each. Thresholds are at the tracks' own level (RMS, full scale is 0 dB).",
+        "Lines that begin with `as` tell the same by a usual effect, and the error of that; tone is by octave.",
         f"The graph runs at {sample_rate} Hz: nothing above {sample_rate / 2000:g} kHz.",
         "wet: dry/wet weight. loss: how much the match loss rises without the processor",
         f"(- where it was not measured{': ' * bool(unmeasured)}{unmeasured}).",
@@ -134,6 +144,8 @@ def settings_text(
             lines += ["", f"{head:<43} wet    loss"]
         rise = "     -" if node.loss_increase is None else f"{node.loss_increase:+.3f}"
         lines.append(f"  {node.name:<40}{node.values.weight:5.0%}  {rise}   {node.text()}".rstrip())
+        if node.parametric is not None:
+            lines.append(f"{'':{_INDENT}}{node.parametric.text}")
     if notes:
         lines += ["", "Without processors:", *(f"  {place}{', ' * bool(note)}{note}" for place, note in notes.items())]
     return "\n".join(lines) + "\n"

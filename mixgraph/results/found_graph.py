@@ -278,7 +278,8 @@ class FoundGraph:
         """Returns the settings of every processor in dB, Hz, ms, seconds and ratios, chain by chain as the signal goes.
 
         Each processor has `node`, `place` (`track kick`), `type`, `weight` (dry/wet), `loss_increase` (None where not
-        measured), `text` (a line for people) and `readings`, see `report.readings.readings_numbers`.
+        measured), `text` (a line for people), `readings`, see `report.readings.readings_numbers`, and `parametric`: the
+        same as a few bands, a feedback delay or a room, with `error_db`; None for types that need none.
         `pandas.DataFrame` takes the list.
         """
         return [
@@ -290,6 +291,7 @@ class FoundGraph:
                 "loss_increase": node_settings.loss_increase,
                 "text": node_settings.text(),
                 "readings": node_settings.numbers(),
+                "parametric": None if node_settings.parametric is None else node_settings.parametric.numbers,
             }
             for node_settings in self._node_settings()
         ]

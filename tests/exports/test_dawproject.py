@@ -20,13 +20,13 @@ import soundfile
 import torch
 import xmlschema
 
-from mixgraph.exports.bands import Band, bands_db, fit_hertz
 from mixgraph.exports.dawproject import DawProject
 from mixgraph.exports.report import ExportReport
 from mixgraph.exports.run import export_result
 from mixgraph.exports.settings import ExportSettings
 from mixgraph.exports.source import ExportSource
 from mixgraph.processors import make_processors
+from mixgraph.report.bands import Band, bands_db, fit_hertz
 from mixgraph.results.found_graph import load_result
 from mixgraph.results.rendering import read_tracks
 from mixgraph.songs.track_files import TrackOrigin

@@ -12,10 +12,10 @@ import pytest
 import scipy.signal
 import torch
 
-from mixgraph.exports.bands import Band, bands_db, coefficients
 from mixgraph.exports.report import REPORT
 from mixgraph.exports.run import export_result
 from mixgraph.exports.settings import ExportSettings
+from mixgraph.report.bands import Band, bands_db, coefficients
 from mixgraph.results.found_graph import load_result
 
 RATE = 8000

@@ -85,7 +85,7 @@ function inspect(data, number, group) {
   }
   if (!node) { box.replaceChildren(make("h3", { dir: "auto" }, group.querySelector("title").textContent)); return; }
   box.replaceChildren(
-    heading(node), make("p", { class: "quiet", dir: "auto" }, node.place), make("p", {}, node.text || ""), make("div", { class: "reading", "aria-live": "off" }, ...readingPictures(node, node.curve)),
+    heading(node), make("p", { class: "quiet", dir: "auto" }, node.place), make("p", {}, node.text || ""), ...(node.parametric ? [make("p", { class: "quiet" }, node.parametric)] : []), make("div", { class: "reading", "aria-live": "off" }, ...readingPictures(node, node.curve)),
     make("p", {}, `Dry/wet weight ${(100 * node.weight).toFixed(0)} %`), make("p", {}, `Loss without it: ${signed(node.loss)}`),
     node.foundIn ? make("p", {}, `Found in ${node.foundIn[0]} of ${node.foundIn[1]} runs`) : "");
 }

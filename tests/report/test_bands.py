@@ -7,8 +7,8 @@ import pytest
 import scipy.signal
 import torch
 
-from mixgraph.exports.bands import Band, bands_db, coefficients, fit_bands, fit_hertz
 from mixgraph.processors.parametric_equalizer import ParametricEqualizer
+from mixgraph.report.bands import Band, bands_db, coefficients, fit_bands, fit_hertz
 
 SIX = (
     *(Band("low shelf", 120, -9, 0.7), Band("bell", 250, 3, 1.5), Band("bell", 900, -4, 0.8)),
