@@ -16,6 +16,7 @@ channel stands for two equal ones.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,29 +45,40 @@ class Bins:
     def energy(self, spectra: Tensor) -> Tensor:
         """Returns the share of these bins in the energy in time: (..., bins) to (...)."""
         parts = torch.view_as_real(spectra).flatten(-2)
-        return (parts * parts) @ self._counts(parts, pairs=True)
+        return (parts * parts).mul_(self._counts(parts)).sum(dim=-1)  # a product with a vector is less accurate
 
-    def conjugated_slope(self, spectra: Tensor, scale: Tensor) -> Tensor:
-        """Returns the conjugate of d(scale * energy) / d(spectra)."""
-        factors = (2 * scale) * self._counts(scale, pairs=False, num_bins=spectra.shape[-1])
-        return torch.conj_physical(spectra).mul_(factors)
+    def conjugated_slope(self, spectra: Tensor) -> Tensor:
+        """Returns the conjugate of d(energy) / d(spectra), as real and imaginary parts: (..., bins, 2)."""
+        parts = torch.view_as_real(spectra)
+        return parts * self._slopes(parts)
 
-    def _counts(self, like: Tensor, pairs: bool, num_bins: int = 0) -> Tensor:
-        num_bins = like.shape[-1] // 2 if pairs else num_bins
-        return _parseval(num_bins, self.first, self.last, self.n_fft, pairs, like.dtype, like.device)
+    def _counts(self, parts: Tensor) -> Tensor:
+        num_bins = parts.shape[-1] // 2
+        return _parseval(num_bins, self.first, self.last, self.n_fft, parts.dtype, parts.device).flatten()
+
+    def _slopes(self, parts: Tensor) -> Tensor:
+        return _conjugated_slopes(parts.shape[-2], self.first, self.last, self.n_fft, parts.dtype, parts.device)
 
 
 @made_once(keep=64)
-def _parseval(
-    num_bins: int, first: bool, last: bool, n_fft: int, pairs: bool, dtype: torch.dtype, device: torch.device
-) -> Tensor:
-    """Returns what the square of each bin counts in the energy; of each bin's real and imaginary part with `pairs`."""
-    counts = torch.full((num_bins,), 2 / n_fft, dtype=dtype, device=device)
+def _parseval(num_bins: int, first: bool, last: bool, n_fft: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Returns what the squares of each bin's real and imaginary part count in the energy, (bins, 2)."""
+    counts = torch.full((num_bins, 2), 2 / n_fft, dtype=dtype, device=device)
     if first:
         counts[0] /= 2
     if last:
         counts[-1] /= 2
-    return counts.repeat_interleave(2) if pairs else counts
+    return counts
+
+
+@made_once(keep=64)
+def _conjugated_slopes(
+    num_bins: int, first: bool, last: bool, n_fft: int, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """Returns the factors of real and imaginary parts in the conjugated slope of the energy, (bins, 2)."""
+    slopes = 2 * _parseval(num_bins, first, last, n_fft, dtype, device)
+    slopes[:, 1].neg_()
+    return slopes
 
 
 @dataclass(frozen=True)
@@ -110,6 +122,8 @@ class LinearProduct:
         """Returns the energies of the dry and the wet signal, (2, nodes, clips); None without a staged channel."""
         if self.staged_channel is None or applied.wet is None:
             return None
+        if self._couples(applied.dry):
+            return bins.energy(_sums(applied.dry, applied.wet))
         return torch.stack([self._energy(x, bins) for x in (applied.dry, applied.wet)])
 
     def adjoint(
@@ -150,11 +164,12 @@ class LinearProduct:
             if wants_signal:
                 by_signal = _scaled(arriving, 1 - weight)
             if energies is not None and self.staged_channel is not None:
-                by_wet += self._energy_slope(wet, energies[1], bins)
-                if by_signal is not None:
-                    by_signal += self._energy_slope(dry, energies[0], bins)
+                gradients = [(wet, by_wet), (dry, by_signal)] if by_signal is not None else [(wet, by_wet)]
+                self._add_slopes(bins, energies.flip(0), gradients)
             by_response = _shared(by_wet * dry, response)
-            if by_signal is not None:
+            if by_signal is not None and response.is_complex():
+                by_signal.addcmul_(by_wet, response.unsqueeze(1))
+            elif by_signal is not None:
                 by_signal += by_wet * response.unsqueeze(1)
         if by_signal is not None and rotated:
             by_signal = sum_and_difference(by_signal)
@@ -163,23 +178,31 @@ class LinearProduct:
     # The energy of a signal in the response's channels: |l + r|^2, or |l|^2 + |r|^2.
 
     def _energy(self, signal: Tensor, bins: Bins) -> Tensor:
-        if self._couples(signal):
-            return bins.energy(signal[..., 0, :] + signal[..., 1, :])
         if self.staged_channel == "mid" and signal.shape[-2] == 2:  # sum and difference: the sum is the mid
             return bins.energy(signal[..., 0, :])
         return bins.energy(signal).sum(dim=-1) * self._share(signal)
 
-    def _energy_slope(self, signal: Tensor, gradient: Tensor, bins: Bins) -> Tensor:
-        scale = gradient.view(*gradient.shape, 1, 1)
-        if self._couples(signal):
-            return bins.conjugated_slope(signal[..., :1, :] + signal[..., 1:, :], scale)
-        if self.staged_channel == "mid" and signal.shape[-2] == 2:
-            scale = scale * _constant((1.0, 0.0), scale.dtype, scale.device).view(-1, 1)
-            return bins.conjugated_slope(signal, scale)
-        return bins.conjugated_slope(signal, scale * self._share(signal))
+    def _add_slopes(self, bins: Bins, energies: Tensor, signals: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Adds the slopes of energies, whose gradients are given, to the gradients of signals, the second of each."""
+        scales = energies.view(*energies.shape, 1, 1, 1)
+        first = signals[0][0]
+        slopes: Iterable[Tensor]
+        if self._couples(first):
+            slopes = bins.conjugated_slope(_sums(*(signal for signal, _ in signals))).unsqueeze(3)
+        else:
+            slopes = (bins.conjugated_slope(signal) for signal, _ in signals)
+            scales = scales * self._shares(first)
+        for slope, scale, (_, gradient) in zip(slopes, scales, signals, strict=False):
+            _pairs(gradient).addcmul_(slope, scale)
 
     def _couples(self, signal: Tensor) -> bool:
         return self.staged_channel == "mid" and signal.shape[-2] == 2 and not self.mid_side
+
+    def _shares(self, signal: Tensor) -> Tensor:
+        """Returns the factors of the energies of each channel, (channels, 1, 1)."""
+        only_sum = self.staged_channel == "mid" and signal.shape[-2] == 2
+        values = (1.0, 0.0) if only_sum else (self._share(signal),)
+        return _constant(values, signal.real.dtype, signal.device).view(-1, 1, 1)
 
     def _share(self, signal: Tensor) -> float:
         """Returns the factor of the channels' energy; sum and difference hold both channels' energy twice."""
@@ -191,6 +214,15 @@ class LinearProduct:
 @made_once(keep=64)
 def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.tensor(values, dtype=dtype, device=device)
+
+
+def _sums(*signals: Tensor) -> Tensor:
+    """Returns l + r of spectra (..., 2, bins), in one tensor: (signals, ..., bins)."""
+    first = signals[0]
+    sums = torch.empty((len(signals), *first.shape[:-2], first.shape[-1]), dtype=first.dtype, device=first.device)
+    for signal, out in zip(signals, sums, strict=True):
+        torch.add(signal[..., 0, :], signal[..., 1, :], out=out)
+    return sums
 
 
 def sum_and_difference(signal: Tensor) -> Tensor:

@@ -76,18 +76,33 @@ class Decay:
     Where operations are dear (on a GPU), blocks are as long as there are of them, so that two levels are enough.
 
     Attributes:
-        matrices: a^{(i - j) size^level} at (j, i) for j <= i, else 0: (nodes, levels, size, size).
+        matrices: a^{(i - j) size^level} at (j, i) for j <= i, else 0: (nodes, levels, size, size); at level 0 times the
+            drive.
+        carry: a over the drive, (nodes, 1).
     """
 
     matrices: Tensor
+    carry: Tensor
 
     @staticmethod
-    def make(log_decay: Tensor, length: int) -> Decay:
-        """Makes the matrices for `log_decay` ln a, (nodes,), and rows of `length` samples."""
+    def make(log_decay: Tensor, length: int, drive: Tensor | None = None) -> Decay:
+        """Makes the matrices for rows of `length` samples.
+
+        Args:
+            log_decay: ln a, (nodes,).
+            length: samples of a row.
+            drive: (nodes, 1), the factor, above 0, of the signals that are scanned; 1 by default.
+        """
         size = SMALL_BLOCK if in_pieces(log_decay) else max(2, math.isqrt(length - 1) + 1)
         levels = next(levels for levels in itertools.count(1) if size**levels >= length)
         lags, inside = _lags(size, levels, log_decay.dtype, log_decay.device)
-        return Decay((log_decay.view(-1, 1, 1, 1) * lags).exp_().mul_(inside))
+        matrices = (log_decay.view(-1, 1, 1, 1) * lags).exp_().mul_(inside)
+        one_step = matrices[:, 0, 0, 1:2]
+        if drive is None:
+            return Decay(matrices, one_step)
+        carry = one_step / drive
+        matrices[:, 0].mul_(drive.unsqueeze(-1))
+        return Decay(matrices, carry)
 
     def padded(self, length: int) -> int:
         """Returns the length of a row in whole blocks."""
@@ -96,16 +111,18 @@ class Decay:
 
     def rows(self, part: slice) -> Decay:
         """Returns the matrices of some rows."""
-        return Decay(self.matrices[part])
+        return Decay(self.matrices[part], self.carry[part])
 
-    def one_step(self, level: int = 0) -> Tensor:
-        """Returns a^{size^level}, (nodes, 1)."""
-        return self.matrices[:, level, 0, 1:2]
+    def _carry(self, level: int) -> Tensor:
+        """Returns what the end of a block adds to the first sample of the next one, (nodes, 1)."""
+        return self.matrices[:, level, 0, 1:2] if level else self.carry
 
     def scan(
         self, signal: Tensor, out: Tensor, initial: Tensor | None = None, reverse: bool = False, level: int = 0
     ) -> Tensor:
-        """Computes y[n] = a y[n-1] + x[n], or y[n] = a y[n+1] + x[n] in reverse; outside of autograd.
+        """Computes y[n] = a y[n-1] + d x[n], or y[n] = a y[n+1] + d x[n] in reverse, with the drive d.
+
+        Outside of autograd.
 
         The start of every block is computed first (one weight a sample), and added to its first sample, so that a
         single product with the matrix makes the output.
@@ -126,7 +143,7 @@ class Decay:
         matrix = matrix.transpose(1, 2) if reverse else matrix
         first, last = (-1, 0) if reverse else (0, -1)
         if initial is not None:
-            signal[:, :1].addcmul_(self.one_step(level), initial)
+            signal[:, :1].addcmul_(self._carry(level), initial)
         if blocks.shape[1] > 1:
             # As one row times a matrix: MKL's batches of matrices times one column are five times slower.
             ends = torch.bmm(matrix[:, :, last].unsqueeze(1), blocks.transpose(1, 2)).squeeze(1)
@@ -134,7 +151,7 @@ class Decay:
             ends = F.pad(ends, (0, missing)) if missing else ends
             ends = self.scan(ends, torch.empty_like(ends), reverse=reverse, level=level + 1)[:, : blocks.shape[1]]
             after, ends = (blocks[:, :-1], ends[:, 1:]) if reverse else (blocks[:, 1:], ends[:, :-1])
-            after[:, :, first].addcmul_(self.one_step(level), ends)
+            after[:, :, first].addcmul_(self._carry(level), ends)
         torch.bmm(blocks, matrix, out=out.view_as(blocks))
         return out
 

@@ -21,23 +21,26 @@ from torch import Tensor
 from mixgraph.dsp.envelopes.attack_release import adjoint_rows, smooth_rows, step_sizes
 from mixgraph.dsp.envelopes.one_pole import Decay
 
+_LEAST_DRIVE = 1e-30
+
 
 class Smoother(Protocol):
     """Smooths the energies of nodes, some of them (`part`) at a time.
 
     Attributes:
         padded: samples of the buffers of a row; those past its length are zero.
+        left_out: the factor of the energies' gradient that `adjoint` leaves out.
     """
 
     padded: int
+    left_out: float
 
-    def smooth(self, part: slice, energy: Tensor, scale: float, initial: Tensor | None, out: Tensor) -> None:
+    def smooth(self, part: slice, energy: Tensor, initial: Tensor | None, out: Tensor) -> None:
         """Smooths `scale` times the energy.
 
         Args:
             part: the nodes to smooth.
             energy: (part, padded), overwritten.
-            scale: factor of the energy.
             initial: (part, 1), the output before the first sample; None for 0.
             out: (part, padded), written.
         """
@@ -48,7 +51,6 @@ class Smoother(Protocol):
         by_out: Tensor,
         out: Tensor,
         energy: Callable[[Tensor], None],
-        scale: float,
         initial: Tensor | None,
         spare: tuple[Tensor, Tensor],
     ) -> tuple[Tensor, Tensor | None, Tensor]:
@@ -59,37 +61,37 @@ class Smoother(Protocol):
             by_out: gradient by the output, (part, padded), overwritten.
             out: the output of `smooth`, (part, time).
             energy: writes the energy that `smooth` was called with to a tensor (part, time).
-            scale: the factor of the energy that `smooth` was called with.
             initial: (part, 1), the output before the first sample; None for 0.
             spare: two buffers (part, padded), overwritten.
 
         Returns:
-            The gradients by the scaled energy (part, time), in one of the buffers; by the initial output (part, 1),
-            None without one; and by the logits (part, 1 or 2).
+            The gradients by the energy (part, time), in one of the buffers, but for the factor `left_out`; by the
+            initial output (part, 1), None without one; and by the logits (part, 1 or 2).
         """
 
 
-def smoother(logits: Tensor, length: int) -> Smoother:
+def smoother(logits: Tensor, length: int, scale: float) -> Smoother:
     """Returns the smoother for logits z, (nodes, 1), or those of attack and release, (nodes, 2).
 
     Args:
         logits: z with a = sigmoid(z).
         length: samples of a row.
+        scale: factor of the energies.
     """
-    return OnePole(logits, length) if logits.shape[1] == 1 else AttackRelease(logits, length)
+    return (OnePole if logits.shape[1] == 1 else AttackRelease)(logits, length, scale)
 
 
 class OnePole:
-    """A smoother with one time constant."""
+    """A smoother with one time constant; the scan's matrices hold the factors of the energies."""
 
-    def __init__(self, logits: Tensor, length: int) -> None:
-        self.decay = Decay.make(F.logsigmoid(logits).squeeze(-1), length)
-        self.drive = torch.sigmoid(-logits)
+    def __init__(self, logits: Tensor, length: int, scale: float) -> None:
+        drive = (torch.sigmoid(-logits) * scale).clamp_(min=_LEAST_DRIVE)
+        self.decay = Decay.make(F.logsigmoid(logits).squeeze(-1), length, drive)
+        self.logits, self.scale = logits, scale
         self.padded = self.decay.padded(length)
-        self.length = length
+        self.length, self.left_out = length, 1.0
 
-    def smooth(self, part: slice, energy: Tensor, scale: float, initial: Tensor | None, out: Tensor) -> None:
-        energy[:, : self.length].mul_(self.drive[part] * scale)
+    def smooth(self, part: slice, energy: Tensor, initial: Tensor | None, out: Tensor) -> None:
         self.decay.rows(part).scan(energy, out, initial)
 
     def adjoint(
@@ -98,33 +100,31 @@ class OnePole:
         by_out: Tensor,
         out: Tensor,
         energy: Callable[[Tensor], None],
-        scale: float,
         initial: Tensor | None,
         spare: tuple[Tensor, Tensor],
     ) -> tuple[Tensor, Tensor | None, Tensor]:
         reversed_, product = spare[0], spare[1][:, : self.length]
         decay = self.decay.rows(part)
-        one_step = decay.one_step()
         along = torch.mul(by_out[:, : self.length], out, out=product).sum(dim=-1, keepdim=True)
         by_energy = decay.scan(by_out, reversed_, reverse=True)[:, : self.length]
-        by_initial = None if initial is None else by_energy[:, :1] * one_step
-        by_energy.mul_(self.drive[part])
-        earlier = torch.mul(by_energy[:, 1:], out[:, :-1], out=product[:, 1:]).sum(dim=-1, keepdim=True)
-        by_logits = one_step * (earlier - along)
+        by_initial = None if initial is None else by_energy[:, :1] * decay.carry
+        sums = torch.mul(by_energy[:, 1:], out[:, :-1], out=product[:, 1:]).sum(dim=-1, keepdim=True)
         if initial is not None and by_initial is not None:
-            by_logits += one_step * initial * (by_energy[:, :1] + by_initial)
+            sums += initial * (by_energy[:, :1] + self.scale * by_initial)
+        by_logits = torch.sigmoid(self.logits[part]) * (sums / self.scale - along)
         return by_energy, by_initial, by_logits
 
 
 class AttackRelease:
     """A smoother that rises and falls at different speeds."""
 
-    def __init__(self, logits: Tensor, length: int) -> None:
+    def __init__(self, logits: Tensor, length: int, scale: float) -> None:
         self.steps = step_sizes(logits.T)
-        self.padded = self.length = length
+        self.padded = length
+        self.scale = self.left_out = scale
 
-    def smooth(self, part: slice, energy: Tensor, scale: float, initial: Tensor | None, out: Tensor) -> None:
-        smooth_rows(energy.mul_(scale), self.steps[:, part], _start(initial, energy), out)
+    def smooth(self, part: slice, energy: Tensor, initial: Tensor | None, out: Tensor) -> None:
+        smooth_rows(energy.mul_(self.scale), self.steps[:, part], _start(initial, energy), out)
 
     def adjoint(
         self,
@@ -132,14 +132,13 @@ class AttackRelease:
         by_out: Tensor,
         out: Tensor,
         energy: Callable[[Tensor], None],
-        scale: float,
         initial: Tensor | None,
         spare: tuple[Tensor, Tensor],
     ) -> tuple[Tensor, Tensor | None, Tensor]:
         by_energy, signal = spare
         energy(signal)
         by_logits, by_initial = adjoint_rows(
-            by_out, signal.mul_(scale), out, self.steps[:, part], _start(initial, signal), by_energy
+            by_out, signal.mul_(self.scale), out, self.steps[:, part], _start(initial, signal), by_energy
         )
         by_start = None if initial is None else by_initial.unsqueeze(-1).to(signal.dtype)
         return by_energy, by_start, by_logits.T.to(signal.dtype)
