@@ -533,3 +533,11 @@ def test_configurations_may_part_the_steps_and_have_brackets() -> None:
         "--pruning.rounds=8",
         "--model.track_chain=et(c,g)",
     ]
+
+
+@pytest.mark.long
+def test_an_estimator_is_not_judged_by_songs_that_it_was_trained_on(tiny_song, tmp_path) -> None:
+    song = shutil.copytree(tiny_song, tmp_path / "ev3_francium")
+    configurations = ["--config", "ours=", "--config", "estimated=--model.initial_values=estimated"]
+    with pytest.raises(ValueError, match=r"--config estimated: the estimator was trained on .* ev3_francium, wh"):
+        main([str(tiny_song), str(song), *configurations])
