@@ -15,12 +15,14 @@ import soundfile
 import torch
 
 from mixgraph.graph import build_console, prune
+from mixgraph.graph.io import save_graph
 from mixgraph.processors import make_processors, processor_type
 from mixgraph.recovery import GraphValues, compare_graphs
 from mixgraph.recovery.equivalence import placed_processors
 from mixgraph.songs import load_song
 from tools.bench.fidelity.curve import first_at
 from tools.bench.fidelity.equal_graphs import equal_graphs, true_processors
+from tools.bench.fidelity.equal_graphs import main as equal_graphs_main
 from tools.bench.fidelity.known_settings import settings_errors
 from tools.bench.fidelity.report import to_markdown
 from tools.bench.fidelity.runs import PEER
@@ -212,6 +214,34 @@ def test_a_row_tells_what_each_equivalence_adds() -> None:
     # In their places the track's equalizer and the subgroup's gain; in one chain the two that are worth more.
     row = "| s | ours | 2 | 1.00 | 0.50 | 0.67 | 1.00 | 1.00 | +0.00, +0.00 | +0.00, +0.50 | +0.00, +0.00 | +0.00, "
     assert row in to_markdown({("s", "ours"): answers, ("t", "ours"): [measured(0.5, 1, 0)]}, [])
+
+
+@pytest.mark.long
+def test_kept_searches_and_result_folders_are_matched(tmp_path, capsys) -> None:
+    places = [["track", "vox_lead", "gain_panning", "", 0], ["subgroup", "lead_vocals", "reverb", "", 0]]
+    places += [["subgroup", "drums", "gain_panning", "", 0]]  # of one track, which has a gain
+    key = {"song": "demo_potassium", "rules": [], "steps": "3 + 1 x 1", "seed": 0}
+    record = {"key": key, "run": "", "answer": {"processors": places}}
+    path = tmp_path / "searches.jsonl"
+    path.write_text("".join(json.dumps(r) + "\n" for r in (record, record | {"key": key | {"song": "other"}})))
+    folder = tmp_path / "result"
+    folder.mkdir()
+    save_graph(folder / "graph.json", build_console(load_song(DEMO, RATE).subgroups, "g", "g"), sample_rate=RATE)
+    equal_graphs_main([str(DEMO), str(path), str(folder), "--out", str(tmp_path / "out")])
+    matched = json.loads((tmp_path / "out" / "equal_graphs.json").read_text())["results"]
+    kept, result = matched["defaults, 3 + 1 x 1 steps, seed 0"], matched["result"]
+    assert [kept[name]["right"] for name in ("as placed", "order", "single tracks")] == [2, 2, 3]
+    assert kept["common gain"]["recall"]["0"] == pytest.approx(3 / 23)
+    assert result["as placed"]["recovered"] == 8  # all gains of the truth
+    assert "| demo_potassium | result | 1 | 0.80 | 0.35 | - | - | " in capsys.readouterr().out
+    record["answer"]["processors"] = [["track", "nobody", "delay", "", 0]]
+    path.write_text(json.dumps(record))
+    with pytest.raises(SystemExit):
+        equal_graphs_main([str(DEMO), str(path)])
+    assert "the usual console is needed, which has no track nobody delay" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        equal_graphs_main([str(tmp_path), str(folder)])
+    assert "truth.json is needed" in capsys.readouterr().err
 
 
 def measured(loss: float, left: int, seed: int):

@@ -1,10 +1,11 @@
 """How many true processors were found, where graphs are equal that no one can tell apart, and what each equality adds.
 
-    python -m tools.bench.fidelity.equal_graphs SONG RESULT... --out DIR
+    python -m tools.bench.fidelity.equal_graphs SONGS/demo_potassium RESULT... --out DIR
 
-tells it of result folders of a song whose folder has truth.json and importance.json: a list of
-`{level, name, position, type, loss_increase}`, the loss increase without each processor that made the mix. Recall is
-of the true processors that are worth at least .01 and .03 by it; precision is over all true processors.
+tells it of result folders, and of files `searches.jsonl` of `python -m mixgraph fidelity`, of a song whose folder has
+truth.json and importance.json: a list of `{level, name, position, type, loss_increase}`, the loss increase without each
+processor that made the mix. Recall is of the true processors that are worth at least .01 and .03 by it; precision is
+over all true processors.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from mixgraph.graph import MixGraph
+from mixgraph.graph import MixGraph, build_console, prune
+from mixgraph.graph.io import load_graph
 from mixgraph.names import shown_name
-from mixgraph.recovery.agreement import markdown
+from mixgraph.recovery.agreement import chain_keys, markdown
 from mixgraph.recovery.equivalence import (
-    AS_PLACED,
     COMMON_GAIN,
     EQUIVALENCES,
     PlacedProcessor,
@@ -29,8 +30,10 @@ from mixgraph.recovery.equivalence import (
     placed_processors,
     tracks_of_groups,
 )
+from mixgraph.songs import load_song
 from mixgraph.songs.text_files import read_json
-from mixgraph.system.files import json_text, write_atomically
+from mixgraph.system.files import json_text, parse_json, write_atomically
+from tools.bench.cases import Case
 from tools.bench.fidelity.truth import our_type, read_settings
 
 LEAST_WORTHS = (0.0, 0.01, 0.03)
@@ -154,31 +157,29 @@ def _goal_recall(searches: Sequence[Mapping[str, Any]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("song", type=Path, help="folder of the song, with truth.json")
-    parser.add_argument("results", type=Path, nargs="+", help="result folders of searches of it")
+    parser.add_argument("results", type=Path, nargs="+", help="result folders of the song, or files of searches")
     parser.add_argument("--out", type=Path, help="folder for equal_graphs.json")
     options = parser.parse_args(arguments)
-    from mixgraph.graph.io import load_graph
-
+    song = options.song.resolve().name
     try:
         true = true_processors(options.song)
         if true is None:
             raise ValueError(f"{options.song}: truth.json is needed, which says how the mix was made")
-        matched = {}
-        for result in options.results:
-            file = load_graph(result / "graph.json")
-            worths = None if file.loss_increases is None else file.loss_increases.tolist()
-            matched[result.name] = equal_graphs(true, file.graph, worths)
+        matched: dict[str, dict[str, Any]] = {}
+        for path in options.results:
+            if path.suffix == ".jsonl":
+                matched |= _of_searches(true, options.song.resolve(), path)
+            else:
+                matched[path.name] = _of_result(true, path)
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    song = options.song.name
     text = equal_markdown({(song, name): [steps] for name, steps in matched.items()})
     for name, steps in matched.items():
-        step = steps[COMMON_GAIN]
-        text += f"\n{name}: as placed precision {steps[AS_PLACED]['precision']:.2f}\n"
+        text += f"\n{name}:\n"
         for which in ("missed", "spurious"):
             labels = (
                 one["label"] + ("" if one["worth"] is None else f" ({one['worth']:.3f})")
-                for one in sorted(step[which], key=lambda one: -(one["worth"] or 0.0))
+                for one in sorted(steps[COMMON_GAIN][which], key=lambda one: -(one["worth"] or 0.0))
             )
             text += f"- {which}: {', '.join(labels) or 'none'}\n"
     if options.out is not None:
@@ -186,6 +187,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
         record = {"song": song, "results": matched}
         write_atomically(options.out / "equal_graphs.json", json_text(record, 1).encode())
     sys.stdout.write(text)
+
+
+def _of_result(true: Sequence[PlacedProcessor], folder: Path) -> dict[str, Any]:
+    file = load_graph(folder / "graph.json")
+    return equal_graphs(true, file.graph, None if file.loss_increases is None else file.loss_increases.tolist())
+
+
+def _of_searches(true: Sequence[PlacedProcessor], song: Path, path: Path) -> dict[str, Any]:
+    """Matches the searches of a song that a file keeps; of the usual console, which has each type once in a chain."""
+    console = build_console(load_song(song, Case(song=str(song)).sample_rate).subgroups)
+    nodes = {(key.level, key.name, key.type): node for key, node in chain_keys(console).items()}
+    matched = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        record = parse_json(line)
+        key, answer = record["key"], record["answer"]
+        if key["song"] != song.name:
+            continue
+        places = [(level, name, node_type) for level, name, node_type, *_ in answer["processors"]]
+        if unknown := [place for place in places if place not in nodes]:
+            raise ValueError(f"{path}: the usual console is needed, which has no {' '.join(unknown[0])}")
+        graph, _ = prune(console, [nodes[place] for place in places])
+        rules = " ".join(key["rules"]) or "defaults" if key["rules"] != "peer" else "peer"
+        matched[f"{rules}, {key['steps']} steps, seed {key['seed']}"] = equal_graphs(true, graph)
+    return matched
 
 
 if __name__ == "__main__":
