@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ from mixgraph.results import (
 )
 from mixgraph.songs import Song
 from mixgraph.songs.track_files import list_tracks
-from mixgraph.system.files import is_temporary, write_atomically
+from mixgraph.system.files import is_temporary, parse_json, write_atomically
 
 _SHOWN = 5
 _REMEDY = "choose another path or set --result.overwrite=true"
@@ -202,8 +201,11 @@ class ResultPlaces:
         """Removes the checkpoint from the result of a search that is done."""
         folder = self.folders[0]
         if (folder / CHECKPOINT).is_file() and is_complete(folder):
-            timings = json.loads((folder / TIMINGS).read_text(encoding="utf-8"))
-            if timings.get("stopped") is False:
+            try:
+                timings = parse_json((folder / TIMINGS).read_text(encoding="utf-8"))
+            except ValueError:  # damaged since: nobody knows
+                return
+            if isinstance(timings, dict) and timings.get("stopped") is False:
                 (folder / CHECKPOINT).unlink()
 
     def _goes_on(self, checkpoint: str | Path | None) -> bool:

@@ -11,6 +11,7 @@ import yaml
 
 from mixgraph.names import uninterpolated
 from mixgraph.shipped import song_path
+from mixgraph.system.files import parse_yaml
 
 KEY, FROM_FILE = "relative_to", "this_file"
 """A configuration with `relative_to: this_file` has its paths relative to its own folder, others to the working one."""
@@ -48,12 +49,14 @@ def read_saved_config(file: Path) -> dict[str, Any] | None:
     """Reads a configuration whose paths are relative to its file and makes them valid here; None if it has none.
 
     Raises:
-        ValueError: the file states that its paths are relative to another folder.
+        ValueError: the file is not YAML, or states that its paths are relative to another folder.
     """
     try:
-        config = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError):
+        config = parse_yaml(file.read_text(encoding="utf-8"))
+    except OSError:
         return None  # the parser's message is better
+    except ValueError as error:
+        raise ValueError(f"{file}: YAML is needed ({error})") from error
     if not isinstance(config, dict) or KEY not in config:
         return None
     if (base_name := config.pop(KEY)) != FROM_FILE:

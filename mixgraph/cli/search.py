@@ -27,6 +27,7 @@ from mixgraph.search.checks import check_data, check_trainer
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.settings import with_defaults
 from mixgraph.songs.own_rate import resolve_rate
+from mixgraph.system.files import parse_yaml
 
 SEED = 42
 DEFAULT_RATE = 30000
@@ -137,7 +138,7 @@ class SearchCLI(CheckedCLI):
     def _check_start(self, paths: list[str]) -> None:
         """Refuses settings of a console that have no effect because the search starts from another graph."""
         configs = [Path(path) / "config.yaml" for path in paths]
-        saved = [yaml.safe_load(file.read_text(encoding="utf-8")) or {} for file in configs if file.is_file()]
+        saved = [parse_yaml(file.read_text(encoding="utf-8")) or {} for file in configs if file.is_file()]
         signature = inspect.signature(ConsoleModule).parameters
         names = "track_chain", "subgroup_chain", "master_chain", "returns", "sidechains", "single_track_subgroups"
         for name in names:

@@ -9,7 +9,6 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-import yaml
 from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -26,6 +25,8 @@ from mixgraph.names import did_you_mean, uninterpolated
 from mixgraph.registry import load_plugins
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.run import TRAINER_DEFAULTS, quiet_lightning
+from mixgraph.songs.text_files import check_extent
+from mixgraph.system.files import parse_yaml
 from mixgraph.system.memory import keep_freed_memory
 from mixgraph.system.threads import use_free_cores
 
@@ -157,7 +158,12 @@ def _class_in(settings: str, part: str | None) -> str | None:
     """Returns the `class_path` in a YAML file or text, or in a part of it; None if there is none."""
     if not _holds_settings(settings):
         return None
-    loaded = yaml.safe_load(settings if is_inline(settings) else Path(settings).read_text(encoding="utf-8"))
+    if not is_inline(settings):
+        check_extent(Path(settings))
+    try:
+        loaded = parse_yaml(settings if is_inline(settings) else Path(settings).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{settings}: YAML is needed ({error})") from error
     if part is not None:
         loaded = loaded.get(part) if isinstance(loaded, dict) else None
     class_path = loaded.get("class_path") if isinstance(loaded, dict) else None

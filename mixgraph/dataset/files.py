@@ -21,5 +21,15 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Reads the objects of a file of JSON lines; returns an empty list if there is no file."""
-    return json_lines(path.read_text(encoding="utf-8")) if path.exists() else []
+    """Reads the objects of a file of JSON lines; returns an empty list if there is no file.
+
+    Raises:
+        ValueError: a line is no JSON object; the message names the file.
+    """
+    try:
+        rows = json_lines(path.read_text(encoding="utf-8")) if path.exists() else []
+    except ValueError as error:
+        raise ValueError(f"{path}: JSON lines are needed ({error}). HINT: remove the file") from error
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"{path}: a JSON object a line is needed. HINT: remove the file")
+    return rows

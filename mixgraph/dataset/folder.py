@@ -41,7 +41,7 @@ class BuildFolder:
 
     def why_due(self, jobs: Iterable[Job]) -> list[str]:
         """Returns a line for each job that says why it has to be searched; "" if its result is up to date."""
-        failed = {(row["song"], row["run"]): row["reason"] for row in read_lines(self.failures)}
+        failed = {(row["song"], row["run"]): row["reason"] for row in self._failures()}
         return [self._why_due(job, failed.get((job.song.name, job.run))) for job in jobs]
 
     def _why_due(self, job: Job, failure: str | None) -> str:
@@ -51,7 +51,10 @@ class BuildFolder:
                 saved = parse_json(record.read_text(encoding="utf-8"))
             except ValueError:
                 saved = None
-            return why_redo(saved, job.record()) if isinstance(saved, dict) else f"{RECORD} is damaged"
+            try:
+                return why_redo(saved, job.record())
+            except (AttributeError, TypeError):  # no object of objects
+                return f"{RECORD} is damaged"
         if failure is not None:
             return f"failed before: {failure.strip().partition(chr(10))[0]}"
         return "begun before" if self.work(job).is_dir() else "new"
@@ -92,7 +95,7 @@ class BuildFolder:
         """Removes the recorded failures of songs that are tried again."""
         tried = set(songs)
         if self.failures.exists():
-            write_lines(self.failures, [row for row in read_lines(self.failures) if row["song"] not in tried])
+            write_lines(self.failures, [row for row in self._failures() if row["song"] not in tried])
 
     def add_failure(
         self,
@@ -106,8 +109,16 @@ class BuildFolder:
         """Records at once that a song failed, in case the build is stopped later; `run` is None if no run began."""
         row = {"song": song, "run": run, "reason": readable(reason), "attempts": attempts, "details": readable(details)}
         row["unusable"] = unusable  # the song itself is at fault, so that it is rejected
-        write_lines(self.failures, [*read_lines(self.failures), row])
+        write_lines(self.failures, [*self._failures(), row])
 
     def read_failures(self, song: str) -> list[dict[str, Any]]:
         """Returns the recorded failures of a song."""
-        return [row for row in read_lines(self.failures) if row["song"] == song]
+        return [row for row in self._failures() if row["song"] == song]
+
+    def _failures(self) -> list[dict[str, Any]]:
+        rows = read_lines(self.failures)
+        for row in rows:
+            texts = (row.get("song"), row.get("reason"), row.get("details", ""))
+            if not all(isinstance(text, str) for text in texts) or not isinstance(row.get("run", ""), int | None):
+                raise ValueError(f"{self.failures}: song, run and reason are needed, got {row!r:.80}. HINT: remove it")
+        return rows

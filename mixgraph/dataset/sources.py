@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +16,7 @@ from mixgraph.songs import SongFiles, song_files
 from mixgraph.songs.decode import audio_seconds
 from mixgraph.songs.layouts import look_for_songs
 from mixgraph.songs.manifest import slug
-from mixgraph.system.files import json_text
+from mixgraph.system.files import json_text, parse_json
 
 
 @dataclass(frozen=True)
@@ -49,12 +48,12 @@ class FileHashes:
     """Computes and caches the sha256 of files; a file is read again when its size or modification time changes.
 
     Args:
-        path: the JSON file of the cache.
+        path: the JSON file of the cache; it may be missing or damaged.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.known: dict[str, list[Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        self.known: dict[str, list[Any]] = _known_hashes(path)
 
     def __call__(self, file: Path) -> str:
         state = file.stat()
@@ -66,6 +65,16 @@ class FileHashes:
 
     def save(self) -> None:
         write_json(self.path, self.known)
+
+
+def _known_hashes(path: Path) -> dict[str, list[Any]]:
+    """The entries of a cache of hashes; what is damaged is left out, so that those files are read again."""
+    try:
+        known = parse_json(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    entries = known.items() if isinstance(known, dict) else ()
+    return {name: entry for name, entry in entries if isinstance(entry, list) and len(entry) == 3}
 
 
 def find_sources(

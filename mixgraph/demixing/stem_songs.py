@@ -173,8 +173,10 @@ def read_stem_song(
         with store.new_entry(entry) as partial:
             if partial is not None:
                 _make_entry(partial, draft, targets, sample_rate, direct, cached, result)
-    meta = store.read_meta(entry)
-    mapped = store.map_existing(entry / store.SOURCES) if meta["cached"] else None
+    with store.naming_damage(entry):
+        meta = store.read_meta(entry)
+        mapped = store.map_existing(entry / store.SOURCES) if meta["cached"] else None
+        power, notes = torch.tensor(meta["power"]), [*draft.notes, *meta["notes"]]
     sources: list[StemSource | None] = []
     for target in (*targets, REST):
         if target in direct:
@@ -183,8 +185,6 @@ def read_stem_song(
             sources.append(StemSource(mapped=mapped[meta["cached"].index(target)]))
         else:
             sources.append(None)
-    power = torch.tensor(meta["power"])
-    notes = [*draft.notes, *meta["notes"]]
     for row, target in enumerate(targets):
         if sources[row] is None:
             notes.append(f"{draft.name}: no track is {target}; it is silent")

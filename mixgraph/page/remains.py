@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import soundfile
 import torch
-import yaml
 
 from mixgraph.graph import build_console
 from mixgraph.graph.io import load_graph, load_parameters
@@ -20,7 +19,7 @@ from mixgraph.results.contents import LOG, TRACE
 from mixgraph.results.found_graph import FoundGraph, load_result
 from mixgraph.results.log import LogRow, log_from_csv
 from mixgraph.results.metrics import METRICS, Metrics, SongReading, has_search, read_metrics, read_reading
-from mixgraph.system.files import json_lines
+from mixgraph.system.files import json_lines, parse_yaml
 
 T = TypeVar("T")
 _NEEDED = {
@@ -188,8 +187,8 @@ def _trace(path: Path) -> list[dict[str, Any]]:
 
 def _config(path: Path) -> dict[str, Any]:
     try:
-        settings = yaml.safe_load(_text(path)) or {}
-    except yaml.YAMLError as error:
+        settings = parse_yaml(_text(path)) or {}
+    except ValueError as error:
         raise ValueError(f"{path}: YAML is needed ({error})") from error
     if not isinstance(settings, dict):
         raise ValueError(f"{path}: settings by name are needed")

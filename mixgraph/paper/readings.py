@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mixgraph.dataset.settings import differences, essential
 from mixgraph.results.contents import CONFIG, LOG, TIMINGS, TRACE, is_complete
 from mixgraph.results.log import LogRow, log_from_csv
 from mixgraph.results.metrics import Metrics, read_metrics
-from mixgraph.system.files import json_lines
+from mixgraph.system.files import json_lines, parse_json, parse_yaml
 
 _SHOWN = 3
 _UNKNOWN = "unknown, of an earlier version"
@@ -84,12 +81,33 @@ def read_search(folder: Path) -> Reading:
     if metrics.was_stopped:
         planned = f"{metrics.steps} of {metrics.planned_steps} steps"
         raise ValueError(f"result: {folder}: a finished search is needed; it was stopped after {planned}")
+    return Reading(folder, metrics, _config(folder), *_minutes(folder))
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """The settings of a search, with those of the pruning and the console among them."""
+    try:
+        config = parse_yaml((folder / CONFIG).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"result: {folder}: {CONFIG} is damaged ({error})") from error
+    groups = [config.get(name) if isinstance(config, dict) else None for name in ("pruning", "model")]
+    needed: tuple[tuple[tuple[str, type | tuple[type, ...]], ...], ...] = (
+        (("sampler", str), ("tolerance", (int, float)), ("rounds", int)),
+        (("track_chain", str),),
+    )
+    for group, kinds in zip(groups, needed, strict=True):
+        if not isinstance(group, dict) or not all(isinstance(group.get(name), kind) for name, kind in kinds):
+            raise ValueError(f"result: {folder}: {CONFIG} has no settings of a search. HINT: search with mixgraph fit")
+    return dict(config)
+
+
+def _minutes(folder: Path) -> tuple[float, str]:
+    """How long a search took without measuring loss increases, and the version of mixgraph that searched."""
     timings = _timings(folder)
-    config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-    if not isinstance(config, dict) or "pruning" not in config:
-        raise ValueError(f"result: {folder}: {CONFIG} has no settings of a search. HINT: search with mixgraph fit")
-    seconds = timings["total_seconds"] - timings.get("loss_increase_seconds", 0.0)
-    return Reading(folder, metrics, config, seconds / 60, _version(timings))
+    seconds, less = timings.get("total_seconds"), timings.get("loss_increase_seconds", 0.0)
+    if not isinstance(seconds, int | float) or not isinstance(less, int | float):
+        raise ValueError(f"result: {folder}: {TIMINGS} is damaged (it states no time)")
+    return (seconds - less) / 60, _version(timings)
 
 
 def version_of(folder: Path) -> str:
@@ -98,7 +116,12 @@ def version_of(folder: Path) -> str:
 
 
 def _timings(folder: Path) -> dict[str, Any]:
-    timings: dict[str, Any] = json.loads((folder / TIMINGS).read_text(encoding="utf-8"))
+    try:
+        timings = parse_json((folder / TIMINGS).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"result: {folder}: {TIMINGS} is damaged ({error})") from error
+    if not isinstance(timings, dict):
+        raise ValueError(f"result: {folder}: {TIMINGS} is damaged (no JSON object)")
     return timings
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from mixgraph.graph.io import (
@@ -40,7 +39,7 @@ from mixgraph.results.metrics import (
 )
 from mixgraph.results.publish import FolderKind, Place, publish_folder
 from mixgraph.songs.track_files import TrackOrigin
-from mixgraph.system.files import json_lines, parse_json, write_atomically
+from mixgraph.system.files import json_lines, parse_json, parse_yaml, write_atomically
 
 _FILES = ("graph.json", "parameters.safetensors", METRICS)
 _SAVED = FolderKind(
@@ -137,8 +136,8 @@ class FoundGraph:
         """
         path = self._file(CONFIG)
         try:
-            settings: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (ValueError, yaml.YAMLError, RecursionError) as error:
+            settings: dict[str, Any] = parse_yaml(path.read_text(encoding="utf-8")) or {}
+        except ValueError as error:
             raise ValueError(f"{path}: YAML is needed ({error})") from error
         if not isinstance(settings, dict):
             raise ValueError(f"{path}: a YAML mapping is needed, got {shown_value(settings)}")

@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from mixgraph.system.files import parse_yaml
+
 # Settings that are only places of files: they differ between two builds of the same data set.
 _PLACES = (
     ("data", "path"),
@@ -35,8 +37,8 @@ def portable_config(text: str) -> str:
         ValueError: the text is not YAML, or not a mapping.
     """
     try:
-        config = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        config = parse_yaml(text)
+    except ValueError as error:
         raise ValueError(f"config: readable YAML is needed, got an error: {error}") from error
     if config is None:
         return ""

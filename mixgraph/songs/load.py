@@ -128,11 +128,14 @@ def load_song(
                 )
                 store.write_meta(partial, target.mul_(findings.level), asdict(findings))
                 del sources
-    meta = store.read_meta(entry)
-    meta["alignment"] = [TrackAlignment(**track) for track in meta["alignment"]]
-    meta["warnings"] = [SongWarning(**warning) for warning in meta["warnings"]]
-    mapped, mapped_mix = store.map_existing(entry / store.SOURCES), store.map_existing(entry / store.MIX)
-    return _song(files, sample_rate, mapped, mapped_mix, _Findings(**meta), hashes, memory_limit_gb)
+    with store.naming_damage(entry):
+        meta = store.read_meta(entry)
+        meta["alignment"] = [TrackAlignment(**track) for track in meta["alignment"]]
+        meta["warnings"] = [SongWarning(**warning) for warning in meta["warnings"]]
+        mapped, mapped_mix = store.map_existing(entry / store.SOURCES), store.map_existing(entry / store.MIX)
+        if mapped.shape != (len(files.tracks), *target.shape) or mapped_mix.shape != target.shape:
+            raise ValueError(f"audio of {tuple(target.shape)}, got {tuple(mapped.shape)} and {tuple(mapped_mix.shape)}")
+        return _song(files, sample_rate, mapped, mapped_mix, _Findings(**meta), hashes, memory_limit_gb)
 
 
 def _check_settings(sample_rate: int, loudness_lufs: float | None, memory_limit_gb: float) -> None:

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import shutil
+import tokenize
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixgraph.system.files import is_temporary, naming, sync_folder, sync_tree, temporary_path, write_atomically
+from mixgraph.system.files import (
+    is_temporary,
+    naming,
+    parse_json,
+    sync_folder,
+    sync_tree,
+    temporary_path,
+    write_atomically,
+)
 from mixgraph.system.locks import locked
 
 VERSION = 4  # raise it whenever the decoding of a song, or what song.json holds, changes
@@ -78,6 +87,19 @@ def map_existing(path: Path) -> Tensor:
     return torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False))
 
 
+@contextmanager
+def naming_damage(entry: Path) -> Iterator[None]:
+    """Lets errors in the files of an entry, which no version of mixgraph wrote, say which folder it is.
+
+    Raises:
+        ValueError: in place of what damaged files raise.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, EOFError, tokenize.TokenError) as error:
+        raise ValueError(f"{entry}: is damaged ({error!r}). HINT: remove this folder, it is made anew") from error
+
+
 def write_meta(partial: Path, mix: Tensor, meta: dict[str, Any]) -> None:
     """Writes what an entry holds beside its sources."""
     map_new(partial / MIX, tuple(mix.shape)).copy_(mix)
@@ -86,5 +108,5 @@ def write_meta(partial: Path, mix: Tensor, meta: dict[str, Any]) -> None:
 
 def read_meta(entry: Path) -> dict[str, Any]:
     """Reads what `write_meta` wrote, the mix apart."""
-    meta: dict[str, Any] = json.loads((entry / META).read_text(encoding="utf-8"))
+    meta: dict[str, Any] = parse_json((entry / META).read_text(encoding="utf-8"))
     return meta

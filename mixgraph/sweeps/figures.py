@@ -46,11 +46,13 @@ def _best_of_a_network(logs: Path, metric: Metric) -> float:
     """The metric of the best epoch, which is that of the checkpoint that is kept, over all parts of a training."""
     values, names = [], set()
     for file in sorted(logs.glob("version_*/metrics.csv")):  # a training that went on after a kill has several
-        with file.open(encoding="utf-8", newline="") as lines:
-            for row in csv.DictReader(lines):
-                names |= {name for name, text in row.items() if text}
-                if text := row.get(metric.name):
-                    values.append(float(text))
+        try:
+            with file.open(encoding="utf-8", newline="") as lines:
+                rows = list(csv.DictReader(lines, restkey=""))
+            names |= {name for row in rows for name, text in row.items() if text}
+            values += [float(row[metric.name]) for row in rows if row.get(metric.name)]
+        except (ValueError, csv.Error) as error:
+            raise ValueError(f"{file}: is damaged ({error}). HINT: remove the trial") from error
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
         there_are = ", ".join(sorted(names)) or "none"

@@ -146,6 +146,7 @@ class SweepFolder:
             seconds, last = saved["seconds"], None
             if saved["state"] == "stopped":
                 last = int(saved["reports"][-1][0]), saved["reports"][-1][1]
+                last = last if last[1] is None else (last[0], float(last[1]))
         except (ValueError, TypeError, LookupError) as error:
             raise ValueError(f"{folder / RECORD}: is damaged ({error!r}). HINT: remove {folder}") from error
         wanted = json.loads(json_text(job.record(self.digest)))
@@ -156,7 +157,7 @@ class SweepFolder:
             stages, value = last
             if value is None:  # JSON has no infinity
                 value = math.inf if self.metric.goal == "minimize" else -math.inf
-            return Trial(job, "stopped", float(value), {}, stages, seconds)
+            return Trial(job, "stopped", value, {}, stages, seconds)
         figures = read_figures(folder, self.metric)
         return Trial(job, "done", figures[self.metric.name], figures, None, seconds)
 
@@ -171,8 +172,11 @@ class SweepFolder:
     def failures(self) -> dict[str, str]:
         """Returns the reasons of trials that failed, by name."""
         path = self.root / _FAILURES
-        rows = json_lines(path.read_text(encoding="utf-8")) if path.is_file() else []
-        return {row["name"]: row["reason"] for row in rows}
+        try:
+            rows = json_lines(path.read_text(encoding="utf-8")) if path.is_file() else []
+            return {str(row["name"]): str(row["reason"]) for row in rows}
+        except (ValueError, TypeError, LookupError) as error:
+            raise ValueError(f"{path}: is damaged ({error!r}). HINT: remove it") from error
 
     def set_failure(self, job: TrialJob, reason: str | None) -> None:
         """Records at once that a trial failed, or, with None, that it did not after all."""

@@ -69,8 +69,8 @@ def read_located(path: Path, problems: Problems) -> Located:
     """
     check_extent(path)
     text = path.read_text(encoding="utf-8")
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is None:
             raise ValueError(f"{path}:1: a sweep is needed, got an empty file")
@@ -79,8 +79,8 @@ def read_located(path: Path, problems: Problems) -> Located:
         mark = getattr(error, "problem_mark", None)
         line = 1 if mark is None else mark.line + 1
         raise ValueError(f"{path}:{line}: YAML is needed ({getattr(error, 'problem', None) or error})") from error
-    finally:
-        loader.dispose()
+    except (AttributeError, LookupError, TypeError, ArithmeticError) as error:  # by tags such as `!!timestamp x`
+        raise ValueError(f"{path}: YAML is needed, got a value that is none of its kind ({error!r})") from error
 
 
 def _located(loader: yaml.SafeLoader, node: yaml.Node, name: str, problems: Problems) -> Located:

@@ -121,6 +121,25 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("values nested too deeply") from error
 
 
+def parse_yaml(text: str) -> Any:
+    """Reads a text of YAML that holds values only, as `yaml.safe_load` does.
+
+    Raises:
+        ValueError: it is not YAML, a value is none of its kind, such as a date in the 13th month, or its values are
+            nested too deeply.
+    """
+    import yaml  # not before the help of the program needs it
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    except RecursionError as error:
+        raise ValueError("values nested too deeply") from error
+    except (AttributeError, LookupError, TypeError, ArithmeticError) as error:  # by tags such as `!!timestamp x`
+        raise ValueError(f"a value that is none of its kind ({error!r})") from error
+
+
 def json_lines(text: str) -> list[Any]:
     """Reads a text of JSON lines. A line ends at `\\n` alone: within JSON, U+2028 is a letter like others."""
     return [parse_json(line) for line in text.split("\n") if line]
