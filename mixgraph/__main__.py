@@ -24,6 +24,7 @@ from mixgraph.cli.commands import run
 from mixgraph.names import visible_lines
 from mixgraph.shipped import BESIDE, search_our_folders
 from mixgraph.system.files import error_line
+from mixgraph.system.memory import too_little_memory
 from mixgraph.system.termination import INTERRUPTED, TERMINATED, ending_when_terminated, was_terminated
 
 
@@ -37,6 +38,10 @@ def main() -> None:
     except (ValueError, OSError, FloatingPointError) as error:
         message = error_line(error) if isinstance(error, OSError) else str(error)
         sys.exit(f"mixgraph: {visible_lines(message)}")
+    except (MemoryError, RuntimeError) as error:
+        if (line := too_little_memory(error)) is None:
+            raise
+        sys.exit(f"mixgraph: {visible_lines(line)}")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except SystemExit as end:

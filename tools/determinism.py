@@ -62,7 +62,7 @@ def compare(song: str, change: str, first: Path, second: Path) -> Difference:
     a, b = load_result(first), load_result(second)
     assert a.metrics is not None
     assert b.metrics is not None
-    losses = [found.metrics.losses.found.loss["full"] for found in (a, b)]
+    losses = [metrics.losses.found.loss["full"] for metrics in (a.metrics, b.metrics)]
     processors = (a.graph.types, a.graph.names) == (b.graph.types, b.graph.names)
     loss = abs(losses[0] - losses[1])
     if not processors:

@@ -12,6 +12,7 @@ from mixgraph.cli.arguments import take_imports, trusted_words
 from mixgraph.cli.commands import PROGRAM
 from mixgraph.names import visible_lines
 from mixgraph.system.files import error_line
+from mixgraph.system.memory import too_little_memory
 from mixgraph.system.termination import INTERRUPTED, TERMINATED, ending_when_terminated, was_terminated
 
 
@@ -33,6 +34,10 @@ def run_resumable(command: str, words: Sequence[str], work: Callable[[], int]) -
     except (ValueError, OSError) as error:
         message = error_line(error) if isinstance(error, OSError) else str(error)
         sys.exit(f"{tool}: {visible_lines(message)}")
+    except (MemoryError, RuntimeError) as error:
+        if (line := too_little_memory(error)) is None:
+            raise
+        sys.exit(f"{tool}: {visible_lines(line)}")
     except KeyboardInterrupt:
         sys.stderr.write(f"{tool}: stopped; {again}")
         sys.exit(INTERRUPTED)

@@ -1,4 +1,4 @@
-"""A setting of the C library that keeps freed memory."""
+"""A setting of the C library that keeps freed memory; what is said where there is too little."""
 
 from __future__ import annotations
 
@@ -7,6 +7,22 @@ import platform
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # glibc's names: M_TRIM_THRESHOLD, ...
 _KEPT_BYTES = 1 << 30
+
+
+_TOO_LITTLE = ("can't allocate memory", "out of memory", "not enough memory")  # as PyTorch says it
+
+
+def too_little_memory(error: MemoryError | RuntimeError) -> str | None:
+    """Returns a line on an error that says that there is too little memory; None for another error.
+
+    >>> too_little_memory(MemoryError())
+    'there is too little memory. HINT: shorter songs or fewer of them at a time; or end other programs'
+    """
+    lines = str(error).strip().splitlines()
+    if not isinstance(error, MemoryError) and not any(words in str(error) for words in _TOO_LITTLE):
+        return None
+    reason = f" ({lines[0]})" if lines else ""
+    return f"there is too little memory{reason}. HINT: shorter songs or fewer of them at a time; or end other programs"
 
 
 def keep_freed_memory() -> bool:
