@@ -32,6 +32,7 @@ from tools.options import build_dataset_parser
 from tools.resumable import let_interrupts_end, run_resumable
 
 _SHOWN_SONGS = 100
+_FILE_WIDTH = 160  # of the table, where it goes to a file and no terminal cuts it
 _LOCK_SECONDS = 20.0  # time to wait for a lock: the workers of a killed build end a moment after it
 
 
@@ -166,7 +167,8 @@ def _print_summary(songs: Sequence[Assessment], unreadable: dict[str, str], cons
         table.add_row(*(Text(visible(cell)) for cell in row))
     for name, why in list(unreadable.items())[:_SHOWN_SONGS]:
         table.add_row(*(Text(visible(cell)) for cell in (name, "failed", "0", "-", "-", "-", why)))
-    console.print(table)
+    wide = console if console.is_terminal else Console(width=_FILE_WIDTH)
+    wide.print(table)
     counts = Counter(song.status for song in songs) + Counter(failed=len(unreadable))
     more = max(0, len(songs) - _SHOWN_SONGS)
     console.print(

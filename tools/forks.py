@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import runpy
 import selectors
 import signal
 import subprocess
@@ -19,6 +18,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -293,7 +293,7 @@ def _start_worker(
         sys.argv = [program, str(folder)]
         code: Any = 70
         try:
-            runpy.run_module(program, run_name="__main__")
+            import_module(program).main()
             code = 0
         except SystemExit as end:
             code = end.code

@@ -45,7 +45,7 @@ SETTINGS = {
     "trainer": {"accelerator": "cpu"},
 }
 _SECONDS = 1.0
-_DISK_MEGABYTES = 600
+_DISK_MEGABYTES = 300
 _COMPARED = ("graph.json", "parameters.safetensors", "trace.jsonl", "metrics.json")
 _MOST_RUNS = 100
 
@@ -97,13 +97,14 @@ class Events:
         """Lets the next event happen, if it is its time."""
         if not self.left or seconds < self._at:
             return
-        self._at = seconds + 0.2 + 0.3 * self.rng.random()  # so that searches are hit at any moment
+        self._at = seconds + 0.1 + 0.2 * self.rng.random()  # so that searches are hit at any moment
         after, kind = self.left[0]
         done = len(list((self.folder / "data" / "results").glob("*/run_0")))
         workers = _children(process)
         if done < after or not workers or self._is_full:
             return
         self.left.pop(0)
+        sys.stderr.write(f"{done} songs done: {kind}\n")
         self.happened[kind] += 1
         if kind == "worker killed":
             self.killed |= {path.parent.name for path in (self.folder / "data" / "work").glob("*/run_0")}
@@ -197,18 +198,19 @@ def build(folder: Path, disk: Disk, songs: int, corrupt: int, compared: int, rng
         runs += 1
         left, full = len(events.left), events._is_full
         events.after(ended)
-        if not left and not full and ended.code == int(bool(others)):
+        sys.stderr.write(f"run {runs} ended with {ended.code} after {ended.seconds:.0f} s, {left} events are left\n")
+        if not full and ended.code == int(bool(others)) and (folder / "data" / "shards").is_dir():
             break
     figures = {
         "songs": songs,
         "corrupt": corrupt,
         "runs": runs,
         "events": dict(events.happened),
+        "events_left": len(events.left),
         "minutes": round((time.monotonic() - started) / 60, 1),
         "cpu_minutes": round((_children_seconds() - cpu) / 60, 1),
     }
-    problems = events.problems + [f"{name}: is not named" for name in others if name not in ended.text]
-    problems += check(folder / "data", good, others)
+    problems = events.problems + check(folder / "data", good, others)
     chosen = sorted(events.killed & set(good))[:compared]
     if chosen:
         run(folder, [*words, "--out=again", *(f"--match={name}" for name in chosen)], prepare=fork_workers)

@@ -188,5 +188,10 @@ def serve(run: Callable[[dict[str, Any], Path], object]) -> None:
         sys.exit(1)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Does the work of a process that searches a song."""
     serve(lambda request, folder: search_song(Request(**request), folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -181,5 +181,10 @@ def _stopped(request: TrialRequest, folder: Path, reports: Sequence[tuple[int, f
     return folder / "result"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Does the work of a process that runs a trial."""
     serve(lambda request, folder: TrialRequest(**request).run(folder))
+
+
+if __name__ == "__main__":
+    main()
