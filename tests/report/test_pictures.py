@@ -189,7 +189,7 @@ def test_progress_needs_records():
         progress_figure([])
 
 
-@pytest.mark.parametrize("suffix", ["png", "svg"])
+@pytest.mark.parametrize("suffix", ["png", pytest.param("svg", marks=pytest.mark.long)])
 def test_two_runs_give_the_same_bytes(tmp_path, suffix):
     target = noise(5000)
     for k in range(2):

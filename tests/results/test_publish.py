@@ -78,7 +78,13 @@ def in_a_process(run) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-@pytest.mark.parametrize("resumable", [True, False], ids=["from NAME.partial", "from a temporary folder"])
+@pytest.mark.parametrize(
+    "resumable",
+    [
+        pytest.param(True, id="from NAME.partial"),
+        pytest.param(False, id="from a temporary folder", marks=pytest.mark.long),
+    ],
+)
 def test_a_process_killed_at_any_moment_leaves_the_old_folder_or_the_new_one(tmp_path, resumable) -> None:
     """Before each of the changes of the disk; then the next process tidies up, and publishes what was complete."""
 

@@ -26,21 +26,22 @@ from mixgraph.shards.write import write_shards
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than this machine has
 ALL = [f"s{n:03d}" for n in range(11)]
+LONG = pytest.mark.long  # each worker is a process that loads torch
 
 
 def keys(loader) -> list[str]:
     return [example.sample.key for batch in loader for example in batch]
 
 
-@pytest.mark.parametrize("workers", [0, 1, 2, 3, 6])
-@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("workers", [0, 2, *(pytest.param(workers, marks=LONG) for workers in (1, 3, 6))])
+@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=LONG), 4])
 def test_evaluation_sees_every_sample_once(stream, workers, batch_size) -> None:
     data = GraphShards(str(stream), validation="train", batch_size=batch_size, num_workers=workers)
     for _ in range(2):  # a second pass is as exact as the first
         assert sorted(keys(data.val_dataloader())) == ALL
 
 
-@pytest.mark.parametrize("workers", [0, 2, pytest.param(5, marks=pytest.mark.long)])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=LONG), pytest.param(5, marks=LONG)])
 def test_nodes_share_evaluation_without_loss_or_duplication(stream, workers) -> None:
     source = GraphShards(str(stream)).source("train")
     shares = [keys(evaluation_loader(source, workers, Node(rank, 2))) for rank in range(2)]
@@ -49,7 +50,7 @@ def test_nodes_share_evaluation_without_loss_or_duplication(stream, workers) -> 
     assert [keys(evaluation_loader(source, workers, Node(rank, 9))) for rank in range(4, 9)] == [[]] * 5
 
 
-@pytest.mark.parametrize("workers", [0, 1, 2, pytest.param(6, marks=pytest.mark.long)])
+@pytest.mark.parametrize("workers", [0, 1, *(pytest.param(workers, marks=LONG) for workers in (2, 6))])
 def test_training_epochs_have_one_length_on_every_node(stream, workers) -> None:
     data = GraphShards(str(stream), batch_size=2, shuffle_buffer=5)
     source = data.source("train")
@@ -74,7 +75,9 @@ def test_draws_are_even_in_the_long_run(stream) -> None:
     assert 140 < min(counts.values()) <= max(counts.values()) < 260
 
 
-@pytest.mark.parametrize(("workers", "batch_size"), [(0, 4), (2, 2), (2, 4), (2, 100)])
+@pytest.mark.parametrize(
+    ("workers", "batch_size"), [(0, 4), (2, 4), *(pytest.param(*case, marks=LONG) for case in ((2, 2), (2, 100)))]
+)
 def test_epochs_without_resampling_see_every_sample_once(stream, workers, batch_size) -> None:
     data = GraphShards(str(stream), resample=False, num_workers=workers, batch_size=batch_size)
     epochs = [keys(data.train_dataloader()) for _ in range(2)]
