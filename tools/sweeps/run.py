@@ -21,7 +21,7 @@ from mixgraph.sweeps.table import winner, write_tables
 from tools.dataset.outcome import Outcome, Task, Workers
 from tools.dataset.progress import duration
 from tools.sweeps.check import is_search, option_words
-from tools.sweeps.worker import TrialRequest
+from tools.sweeps.worker import TrialRequest, can_go_on
 
 SEED = 42
 
@@ -147,7 +147,7 @@ class SweepRun:
 
     def _task(self, job: TrialJob) -> Task:
         work = self.folder.work(job)
-        goes_on = " goes on" if work.is_dir() else " begins"
+        goes_on = " goes on" if can_go_on(work) else " begins"
         self.say(f"{job.name}{goes_on}: {self._told(job.values)}, seed {job.seed}")
         stopping = None
         if self.sweep.bands is not None and not job.again:

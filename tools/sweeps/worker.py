@@ -18,7 +18,7 @@ import yaml
 
 from mixgraph.dataset.files import write_json
 from mixgraph.names import uninterpolated
-from mixgraph.results import SEARCH_LOG, TIMINGS
+from mixgraph.results import CHECKPOINT, SEARCH_LOG, TIMINGS
 from mixgraph.sweeps.figures import LOGS, read_figures
 from mixgraph.sweeps.folder import RECORD
 from mixgraph.sweeps.sweep_file import Metric
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 GOING_ON = "going_on"
 """The name of the checkpoint that the training of a network goes on from."""
 CHECKPOINTS = "checkpoints"
+_TRAINING = "training"
+_GOING_ON_FROM = Path(_TRAINING, CHECKPOINTS, f"{GOING_ON}.ckpt")
 
 
 @dataclass(frozen=True)
@@ -110,10 +112,10 @@ def _train_network(request: TrialRequest, folder: Path, callbacks: Sequence[L.Ca
     """
     from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 
-    work, result = folder / "training", folder / "result"
+    work, result = folder / _TRAINING, folder / "result"
     if result.is_dir():
         return None
-    going_on = work / CHECKPOINTS / f"{GOING_ON}.ckpt"
+    going_on = folder / _GOING_ON_FROM
     timer = Timer()
     keep = ModelCheckpoint(
         work / CHECKPOINTS, GOING_ON, save_on_train_epoch_end=True, enable_version_counter=False, every_n_epochs=1
@@ -122,7 +124,7 @@ def _train_network(request: TrialRequest, folder: Path, callbacks: Sequence[L.Ca
     config = uninterpolated(_network_settings(request.settings, work))
     write_atomically(settings, yaml.safe_dump(config, sort_keys=False).encode())
     words = [*request.trusted, "--config", str(settings), *request.options]
-    if _can_go_on(going_on):
+    if _is_readable(going_on):
         words.append(f"--ckpt_path={going_on}")
     else:  # what a training leaves that cannot go on is no part of the next one
         shutil.rmtree(work, ignore_errors=True)
@@ -152,7 +154,12 @@ def _network_settings(settings: dict[str, Any], work: Path) -> dict[str, Any]:
     return settings | {"trainer": trainer | own, "ckpt_path": None}
 
 
-def _can_go_on(checkpoint: Path) -> bool:
+def can_go_on(folder: Path) -> bool:
+    """Whether the work folder of a trial has a checkpoint to go on from."""
+    return (folder / "result.partial" / CHECKPOINT).is_file() or (folder / _GOING_ON_FROM).is_file()
+
+
+def _is_readable(checkpoint: Path) -> bool:
     """Whether a checkpoint can be read; one that a killed process was writing cannot, and the training begins anew."""
     from mixgraph.checkpoints import read_checkpoint
 
@@ -175,7 +182,7 @@ def _stopped(request: TrialRequest, folder: Path, reports: Sequence[tuple[int, f
     if log.is_file():
         shutil.copyfile(log, result / SEARCH_LOG)
     write_json(result / RECORD, {**request.record, "state": "stopped", "reports": list(reports), "seconds": None})
-    for left in (folder / "result.partial", folder / "training", folder / "result"):
+    for left in (folder / "result.partial", folder / _TRAINING, folder / "result"):
         shutil.rmtree(left, ignore_errors=True)
     os.replace(result, folder / "result")
     return folder / "result"
