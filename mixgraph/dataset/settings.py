@@ -16,6 +16,7 @@ _LATER: dict[str, Any] = {
     "model.loss.front_end_options": {},
     "model.single_track_subgroups": "chain",
     "model.estimated_checkpoint": None,
+    "model.rendering.capture": False,
     "pruning.ending": None,
     "pruning.ending_steps": 25,
 }
