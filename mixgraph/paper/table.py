@@ -121,7 +121,11 @@ class Table:
         }
 
     def write(self, folder: Path) -> list[Path]:
-        """Writes `NAME.md`, `.tex`, `.csv` and `.json`, each whole or not at all; returns their paths."""
+        """Writes `NAME.md`, `.tex`, `.csv` and `.json`, each whole or not at all; returns their paths.
+
+        The folder is made where there is none.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
         texts = {
             ".md": self.markdown(),
             ".tex": self.latex(),

@@ -137,6 +137,7 @@ def test_a_table_is_written_in_four_formats(tmp_path) -> None:
     columns = [Column("name", "Name", "text"), Column("loss", "L_a"), Column("ratio", "ρ, paper", "ratio")]
     rows = [{"name": "a|b_c & d", "loss": 19.71234, "ratio": 0.5}, {"name": "e", "loss": 0.12345}]
     table = Table("t", "A title of 100 %", columns, rows, ["A note."], {"seed": 1})
+    tmp_path = tmp_path / "new" / "folder"
     assert [path.name for path in table.write(tmp_path)] == ["t.md", "t.tex", "t.csv", "t.json"]
     assert "| a\\|b_c & d | 19.7 | 0.50 |\n| e | 0.123 | – |" in (tmp_path / "t.md").read_text()
     latex = (tmp_path / "t.tex").read_text()
