@@ -25,6 +25,7 @@ from tools.dataset.build import printed_settings
 
 PATH = "data.path"
 _END = "All options: "
+_PROGRAM_NAME = re.compile(rf"^{re.escape(PROGRAM)} [a-z]+: ")
 _ENVIRONMENT = re.compile(r"\$\{oc\.env:(\w+)\}")
 
 
@@ -109,7 +110,7 @@ def _line_of_metric(path: Path) -> int:
 
 def _short(message: str) -> str:
     """Shortens the parser's message: without the program's name and the advice to list all options."""
-    lines = [line.removeprefix(f"{PROGRAM} fit: ") for line in message.strip().splitlines() if line.strip()]
+    lines = [_PROGRAM_NAME.sub("", line) for line in message.strip().splitlines() if line.strip()]
     text = " ".join(line for line in lines if not line.startswith(_END))
     return text.partition(_END)[0].strip() or "is refused"
 
