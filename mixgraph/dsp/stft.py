@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from mixgraph.dsp.constants import made_once
+from mixgraph.dsp.fourier import bin_weights
 
 FloorGradient = Literal["soft", "hard"]
 
@@ -61,7 +61,7 @@ class _FrameSpectra(torch.autograd.Function):
         overlap = fft_size // hop_size
         # x[n] receives Re(sum over bins of G[k] exp(2 pi i k n / N)). `irfft` counts every bin twice, as itself and as
         # its mirror image, but for the first and the last: halve the others, and drop its 1 / N.
-        weights = _bin_weights(fft_size // 2 + 1, window.dtype, window.device)
+        weights = bin_weights(fft_size // 2 + 1, window.dtype, window.device)
         frames = torch.fft.irfft(gradients[0] * weights, n=fft_size, norm="forward").mul_(window)
         num_frames = frames.shape[-2]
         blocks = frames.new_zeros(*frames.shape[:-2], num_frames + overlap - 1, hop_size)
@@ -70,13 +70,6 @@ class _FrameSpectra(torch.autograd.Function):
         audio_gradient = blocks.flatten(-2)
         # Samples after the last whole frame were never read.
         return F.pad(audio_gradient, (0, length - audio_gradient.shape[-1])), None, None
-
-
-@made_once(keep=64)
-def _bin_weights(num_bins: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    weights = torch.full((num_bins,), 0.5, dtype=dtype, device=device)
-    weights[0] = weights[-1] = 1.0
-    return weights
 
 
 def floored_magnitude(spectrum: Tensor, floor: float, gradient: FloorGradient = "soft") -> Tensor:

@@ -1,6 +1,7 @@
 """Losses of a search.
 
 - `match`: the match loss of two mixes (paper eq. 3-4).
+- `distances`: distances of magnitudes, of all groups of bands together.
 - `front_ends`: transforms of audio to magnitudes for it, by name; mel bands of STFTs.
 - `nsgt_front_end`: bands of a nonstationary Gabor transform.
 - `settings`: settings of the match loss, and the one place where it is made.

@@ -22,8 +22,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from mixgraph.dsp.constants import constant_index
+from mixgraph.dsp.constants import constant_index, made_once
 from mixgraph.dsp.pieces import in_pieces
+from mixgraph.losses.distances import group_distances
 from mixgraph.losses.front_ends import FrontEnd
 
 Denominator = Literal["target", "prediction"]
@@ -317,24 +318,32 @@ class MatchLoss(nn.Module):
                 f"target must have the features of {len(predicted)} items of {predicted.num_frames} frames; "
                 f"got {len(target)} of {target.num_frames}"
             )
-        weights = self._band_weights()
-        pairs = list(zip(predicted.linear, target.linear, weights, strict=True))
-        log_pairs = list(zip(predicted.log, target.log, weights, strict=True))
+        distance, log_distance = self._distances(predicted, target)
         target_norm, prediction_norm = target.norm, predicted.norm
         if loudest is not None:
             floor = self._denominator_floor(loudest, target)
             target_norm, prediction_norm = target_norm.maximum(floor), prediction_norm.maximum(floor)
         return MatchTerms.combine(
-            distance=torch.stack([_norm(y - p, w) for p, y, w in pairs], 1),
+            distance=distance,
             target_norm=target_norm,
             prediction_norm=prediction_norm,
-            log_magnitude=torch.stack([_mean((y - p).abs(), w) for p, y, w in log_pairs], 1),
+            log_magnitude=log_distance,
             denominator=self.denominator if denominator is None else denominator,
             weights=self.weights,
             group_weights=self._group_weights(),
             num_bands=tuple(magnitudes.shape[-2] for magnitudes in predicted.linear),
             reduction=self.reduction,
         )
+
+    def _distances(self, predicted: Features, target: Features) -> tuple[Tensor, Tensor]:
+        """Returns the norms of the differences, and the mean log distances, (B, groups, 4) both."""
+        weights = self._band_weights()
+        if all(w is None for w in weights):
+            return group_distances(target.linear, target.log, predicted.linear, predicted.log)
+        pairs = zip(predicted.linear, target.linear, weights, strict=True)
+        log_pairs = zip(predicted.log, target.log, weights, strict=True)
+        norms = torch.stack([_norm(y - p, w) for p, y, w in pairs], 1)
+        return norms, torch.stack([_mean((y - p).abs(), w) for p, y, w in log_pairs], 1)
 
     def _group_weights(self) -> tuple[float, ...] | None:
         weights = self.front_end.group_weights
@@ -345,9 +354,15 @@ class MatchLoss(nn.Module):
         groups = self.front_end.num_groups
         if loudest.shape not in ((groups,), (len(target), groups)):
             raise ValueError(f"loudest must be ({groups},) or ({len(target)}, {groups}); got {tuple(loudest.shape)}")
-        ratio = 10 ** (DENOMINATOR_FLOOR_DB / 20)
-        levels = zip(loudest.unbind(-1), target.num_frames, strict=True)
-        return torch.stack([ratio * math.sqrt(n) * level for level, n in levels], -1).reshape(-1, groups, 1)
+        factors = _floor_factors(target.num_frames, loudest.dtype, loudest.device)
+        return (loudest * factors).reshape(-1, groups, 1)
+
+
+@made_once(keep=64)
+def _floor_factors(num_frames: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Returns the factor of the root mean square over frames in the least norm of each group."""
+    ratio = 10 ** (DENOMINATOR_FLOOR_DB / 20)
+    return torch.tensor([ratio * math.sqrt(n) for n in num_frames], dtype=torch.float64).to(device, dtype)
 
 
 def _norm(magnitudes: Tensor, weights: Tensor | None) -> Tensor:

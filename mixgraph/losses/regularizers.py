@@ -30,9 +30,8 @@ def gain_staging(
     taking_part = [step for step in energies if step.type in types]
     if not taking_part:
         return torch.zeros(()) if like is None else like.new_zeros(())
-    dry, wet = (torch.cat(parts) for parts in zip(*((step.dry, step.wet) for step in taking_part), strict=True))
-    wet_and_dry = torch.log(torch.stack((wet, dry)) / num_samples + _FLOOR)
-    return (wet_and_dry[0] - wet_and_dry[1]).abs().mean(dim=-1).sum() / 2
+    dry, wet = torch.log(torch.cat([step.dry_and_wet for step in taking_part], dim=1) / num_samples + _FLOOR)
+    return (wet - dry).abs().mean(dim=-1).sum() / 2
 
 
 def sparsity(weights: Tensor) -> Tensor:

@@ -221,8 +221,8 @@ class _Execution:
             self._store(groups, linear_run.region, spectra)
         if self.staged_channel is not None:
             staged = [step for step in steps if step.type != MIX and self.processors[step.type].gain_staged]
-            for step, (dry, wet) in zip(staged, result.energies, strict=True):
-                self.energies.append(StagedEnergy(step.type, step.nodes, dry, wet))
+            for step, dry_and_wet in zip(staged, result.energies, strict=True):
+                self.energies.append(StagedEnergy(step.type, step.nodes, dry_and_wet))
 
     def _numbers(self, node: int, inside: Mapping[int, int], outside: Mapping[tuple[int, ...], int]) -> tuple[int, ...]:
         """Returns the numbers of the signals that a node of a run sums."""
@@ -253,8 +253,8 @@ class _Execution:
         gains = torch.addcmul(1 - weight, weight, response).unsqueeze(1)
         if processor.gain_staged and self.staged_channel is not None:
             wet = to_left_right(to_basis(signal, channels) * response.unsqueeze(1), channels)
-            dry_energy, wet_energy = (self._energy(stereo) for stereo in (signal, wet))
-            self.energies.append(StagedEnergy(step.type, step.nodes, dry_energy, wet_energy))
+            dry_and_wet = torch.stack([self._energy(stereo) for stereo in (signal, wet)])
+            self.energies.append(StagedEnergy(step.type, step.nodes, dry_and_wet))
         return signal * gains if channels == "left_right" else left_right_gains(gains) @ signal
 
     def _energy(self, signal: Tensor) -> Tensor:

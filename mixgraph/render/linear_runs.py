@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from mixgraph.dsp.constants import constant_index
+from mixgraph.dsp.constants import constant_index, made_once
 from mixgraph.dsp.pieces import in_pieces
 from mixgraph.render.plan import Region, RenderPlan, Step
 from mixgraph.render.products import Applied, Bins, LinearProduct
@@ -206,6 +206,11 @@ class _Run(Function):
         ctx.program, ctx.num_entering = program, num_entering
         ctx.save_for_backward(*tensors)
         values = _Values(tensors, num_entering)
+        if not in_pieces(values.entering[0]):
+            ctx.piece = piece = _Piece(program, values, _bins(slice(0, values.bins), values.bins, program.n_fft))
+            piece.forward()
+            return (*(piece.gather(gather) for gather in program.exits), *piece.energies())
+        ctx.piece = None  # a CPU computes its pieces again, in its cache
         exits = [
             values.entering[0].new_empty(len(gather.sources), values.clips, gather.width, values.bins)
             for gather in program.exits
@@ -218,8 +223,6 @@ class _Run(Function):
             energies = [total + e for total, e in zip(energies, parts, strict=True)] if energies else parts
             for whole, gather in zip(exits, program.exits, strict=True):
                 piece.gather(gather, into=whole[..., part])
-        # A CPU computes its pieces again, in its cache.
-        ctx.piece = None if in_pieces(values.entering[0]) else piece
         return (*exits, *energies)
 
     @staticmethod
@@ -286,13 +289,11 @@ class _Values:
 
 
 def _parts(program: Program, values: _Values) -> Iterator[slice]:
-    """Yields pieces of the frequency axis whose largest batch fits a CPU's cache; on other devices the whole axis."""
-    size = values.bins
-    if in_pieces(values.entering[0]):
-        batches = [(e.shape[0], e.shape[2]) for e in values.entering]
-        batches += [(len(s.gather.sources), s.gather.width) for s in program.steps]
-        bin_bytes = max(rows * width for rows, width in batches) * values.clips * values.entering[0].element_size()
-        size = max(256, CACHE_BYTES // bin_bytes)
+    """Yields pieces of the frequency axis whose largest batch fits a CPU's cache."""
+    batches = [(e.shape[0], e.shape[2]) for e in values.entering]
+    batches += [(len(s.gather.sources), s.gather.width) for s in program.steps]
+    bin_bytes = max(rows * width for rows, width in batches) * values.clips * values.entering[0].element_size()
+    size = max(256, CACHE_BYTES // bin_bytes)
     for start in range(0, values.bins, size):
         yield slice(start, min(start + size, values.bins))
 
@@ -334,6 +335,8 @@ class _Piece:
         stretch = self._stretch(gather)
         if stretch is not None:
             return stretch if into is None else into.copy_(stretch)
+        if not in_pieces(self.batches[0]):
+            return self._gather_at_once(gather)
         if into is None:
             like = self.batches[0]
             into = like.new_empty(len(gather.sources), like.shape[1], gather.width, like.shape[-1])
@@ -346,6 +349,24 @@ class _Piece:
             else:
                 row.copy_(first)
         return into
+
+    def _gather_at_once(self, gather: Gather) -> Tensor:
+        """Gathers by a product with a matrix of ones and zeros for each batch: few operations, however many rows."""
+        rows: dict[int, list[tuple[int, int]]] = {}  # batch -> (row of the sums, row of the batch)
+        for row, sources in enumerate(gather.sources):
+            for index, source_row in (self.place[number] for number in sources):
+                rows.setdefault(index, []).append((row, source_row))
+        total: Tensor | None = None
+        for index in sorted(rows, key=lambda i: -self.batches[i].shape[2]):  # stereo first, which mono is added to
+            batch = self.batches[index]
+            pairs = tuple(rows[index])
+            if total is not None and total.shape[2] == batch.shape[2]:
+                _add_rows(total, pairs, batch)
+            else:
+                part = _rows(len(gather.sources), pairs, batch)
+                total = part if total is None else total + part
+        assert total is not None
+        return total if total.shape[2] == gather.width else total.expand(-1, -1, gather.width, -1).contiguous()
 
     def _signal(self, number: int) -> Tensor:
         batch, row = self.place[number]
@@ -425,6 +446,9 @@ class _Gradients:
             if self.sums[target] is None and len(rows) == len(by_target) == self.batches[target].shape[0]:
                 self._take_over(target, grad, tuple(by_target[row] for row in range(len(rows))))
                 continue
+            if not in_pieces(grad):
+                self._add_at_once(target, tuple((target_row, row) for row, target_row in rows), grad)
+                continue
             for row, target_row in rows:
                 self._add(target, target_row, grad[row])
 
@@ -434,6 +458,17 @@ class _Gradients:
             grad = grad.sum(dim=2, keepdim=True)
         self.sums[index] = grad.index_select(0, constant_index(rows, grad.device))
         self.written[index] = set(range(len(rows)))
+
+    def _add_at_once(self, index: int, rows: tuple[tuple[int, int], ...], grad: Tensor) -> None:
+        """Adds rows of an arriving gradient to rows of the gradient of a batch: pairs of (row of the batch, row)."""
+        batch, total = self.batches[index], self.sums[index]
+        if batch.shape[2] < grad.shape[2]:
+            grad = grad.sum(dim=2, keepdim=True)
+        if total is None:
+            self.sums[index] = _rows(batch.shape[0], rows, grad)
+        else:
+            _add_rows(total, rows, grad)
+        self.written[index] = set(range(batch.shape[0]))
 
     def _add(self, index: int, row: int, grad: Tensor) -> None:
         total = self.sums[index]
@@ -454,3 +489,30 @@ class _Gradients:
         for row in set(range(total.shape[0])) - self.written[index]:
             total[row] = 0
         return total
+
+
+def _rows(num_rows: int, pairs: tuple[tuple[int, int], ...], batch: Tensor) -> Tensor:
+    """Returns rows that are sums of rows of a batch: pairs of (row, row of the batch)."""
+    summed = _ones(num_rows, batch.shape[0], pairs, batch.real.dtype, batch.device) @ _flat(batch)
+    return torch.view_as_complex(summed.view(num_rows, *batch.shape[1:], 2))
+
+
+def _add_rows(total: Tensor, pairs: tuple[tuple[int, int], ...], batch: Tensor) -> None:
+    """Adds rows of a batch to rows of a contiguous tensor: pairs of (row, row of the batch)."""
+    flat = torch.view_as_real(total).view(total.shape[0], -1)  # refuses to copy
+    flat.addmm_(_ones(total.shape[0], batch.shape[0], pairs, batch.real.dtype, batch.device), _flat(batch))
+
+
+def _flat(batch: Tensor) -> Tensor:
+    return torch.view_as_real(batch).flatten(1)
+
+
+@made_once(keep=1024)
+def _ones(
+    rows: int, columns: int, places: tuple[tuple[int, int], ...], dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """Returns a matrix with the number of times that a place is named."""
+    matrix = torch.zeros(rows, columns, dtype=dtype)
+    for row, column in places:
+        matrix[row, column] += 1
+    return matrix.to(device)

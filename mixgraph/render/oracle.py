@@ -93,8 +93,8 @@ def render_oracle(
                 else:
                     wet = (start, processor.process(total, settings, state)[0])
             if processor.linear and processor.gain_staged and staged_channel is not None:
-                dry_energy, wet_energy = (_energy(x, staged_channel) for x in (total, wet[1]))
-                energies.append(StagedEnergy(node_type, (node,), dry_energy, wet_energy))
+                dry_and_wet = torch.stack([_energy(x, staged_channel) for x in (total, wet[1])])
+                energies.append(StagedEnergy(node_type, (node,), dry_and_wet))
             dry = (start, (1 - weight) * total if not processor.cuts else torch.zeros_like(total))
             signals[node] = _add([dry, (wet[0], weight * wet[1])])
         if watch is not None:

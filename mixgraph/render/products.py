@@ -164,8 +164,10 @@ class LinearProduct:
             if wants_signal:
                 by_signal = _scaled(arriving, 1 - weight)
             if energies is not None and self.staged_channel is not None:
-                gradients = [(wet, by_wet), (dry, by_signal)] if by_signal is not None else [(wet, by_wet)]
-                self._add_slopes(bins, energies.flip(0), gradients)
+                slopes = [(energies[1], wet, by_wet)]
+                if by_signal is not None:
+                    slopes.append((energies[0], dry, by_signal))
+                self._add_slopes(bins, slopes)
             by_response = _shared(by_wet * dry, response)
             if by_signal is not None and response.is_complex():
                 by_signal.addcmul_(by_wet, response.unsqueeze(1))
@@ -182,17 +184,17 @@ class LinearProduct:
             return bins.energy(signal[..., 0, :])
         return bins.energy(signal).sum(dim=-1) * self._share(signal)
 
-    def _add_slopes(self, bins: Bins, energies: Tensor, signals: Sequence[tuple[Tensor, Tensor]]) -> None:
-        """Adds the slopes of energies, whose gradients are given, to the gradients of signals, the second of each."""
-        scales = energies.view(*energies.shape, 1, 1, 1)
-        first = signals[0][0]
+    def _add_slopes(self, bins: Bins, of_signals: Sequence[tuple[Tensor, Tensor, Tensor]]) -> None:
+        """Adds the slopes of energies to gradients: (gradient of the energy, the signal, its gradient) of each."""
+        first = of_signals[0][1]
         slopes: Iterable[Tensor]
         if self._couples(first):
-            slopes = bins.conjugated_slope(_sums(*(signal for signal, _ in signals))).unsqueeze(3)
+            slopes = bins.conjugated_slope(_sums(*(signal for _, signal, _ in of_signals))).unsqueeze(3)
         else:
-            slopes = (bins.conjugated_slope(signal) for signal, _ in signals)
-            scales = scales * self._shares(first)
-        for slope, scale, (_, gradient) in zip(slopes, scales, signals, strict=False):
+            slopes = (bins.conjugated_slope(signal) for _, signal, _ in of_signals)
+        for slope, (by_energy, signal, gradient) in zip(slopes, of_signals, strict=True):
+            scale = by_energy.view(*by_energy.shape, 1, 1, 1)
+            scale = scale if self._couples(signal) else scale * self._shares(signal)
             _pairs(gradient).addcmul_(slope, scale)
 
     def _couples(self, signal: Tensor) -> bool:

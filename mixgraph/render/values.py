@@ -25,12 +25,21 @@ class StreamState:
 
 @dataclass(frozen=True)
 class StagedEnergy:
-    """Energies of the gain-staged nodes of one step, before and after the wet processing: (nodes, clips) each."""
+    """Energies of the gain-staged nodes of one step, before and after the wet processing: (2, nodes, clips)."""
 
     type: str
     nodes: tuple[int, ...]
-    dry: Tensor
-    wet: Tensor
+    dry_and_wet: Tensor
+
+    @property
+    def dry(self) -> Tensor:
+        """(nodes, clips)"""
+        return self.dry_and_wet[0]
+
+    @property
+    def wet(self) -> Tensor:
+        """(nodes, clips)"""
+        return self.dry_and_wet[1]
 
 
 @dataclass(frozen=True)
