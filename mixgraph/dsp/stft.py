@@ -9,7 +9,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from mixgraph.dsp.constants import made_once
 from mixgraph.dsp.fourier import bin_weights
+from mixgraph.dsp.pieces import in_pieces
 
 FloorGradient = Literal["soft", "hard"]
 
@@ -64,6 +66,11 @@ class _FrameSpectra(torch.autograd.Function):
         weights = bin_weights(fft_size // 2 + 1, window.dtype, window.device)
         frames = torch.fft.irfft(gradients[0] * weights, n=fft_size, norm="forward").mul_(window)
         num_frames = frames.shape[-2]
+        if not in_pieces(frames):
+            read = (num_frames - 1) * hop_size + fft_size
+            rows = frames.reshape(-1, num_frames, fft_size).mT
+            added = F.fold(rows, (1, read), (1, fft_size), stride=(1, hop_size)).view(*frames.shape[:-2], read)
+            return F.pad(added, (0, length - read)), None, None
         blocks = frames.new_zeros(*frames.shape[:-2], num_frames + overlap - 1, hop_size)
         for part, piece in enumerate(frames.split(hop_size, dim=-1)):
             blocks[..., part : part + num_frames, :].add_(piece)
@@ -99,9 +106,12 @@ def floored_magnitude(spectrum: Tensor, floor: float, gradient: FloorGradient = 
 class _FlooredMagnitude(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, spectrum: Tensor, floor: float, hard: bool) -> Tensor:
-        real, imag = spectrum.real, spectrum.imag
-        # `torch.abs` of a complex tensor guards against overflow, at twice the time.
-        magnitude = (real * real).addcmul_(imag, imag).clamp_(min=floor * floor).sqrt_()
+        if in_pieces(spectrum) or hard:
+            real, imag = spectrum.real, spectrum.imag
+            # `torch.abs` of a complex tensor guards against overflow, which takes a CPU twice the time.
+            magnitude = (real * real).addcmul_(imag, imag).clamp_(min=floor * floor).sqrt_()
+        else:
+            magnitude = spectrum.abs().clamp_(min=floor)
         ctx.save_for_backward(spectrum, magnitude)
         ctx.hard, ctx.floor = hard, floor
         return magnitude
@@ -130,6 +140,8 @@ def four_signals(stereo: Tensor) -> Tensor:
 class _FourSignals(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, stereo: Tensor) -> Tensor:
+        if not in_pieces(stereo):
+            return _mixed(_four_of_two(stereo.real.dtype, stereo.device), stereo)
         four = stereo.new_empty(*stereo.shape[:-3], 4, *stereo.shape[-2:])
         left, right = stereo.unbind(-3)
         four[..., :2, :, :] = stereo
@@ -139,8 +151,22 @@ class _FourSignals(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        if not in_pieces(gradients[0]):
+            return _mixed(_four_of_two(gradients[0].real.dtype, gradients[0].device).T, gradients[0])
         left, right, mid, side = gradients[0].unbind(-3)
         stereo = torch.empty_like(gradients[0][..., :2, :, :])
         torch.add(left, mid, out=stereo[..., 0, :, :]).add_(side)
         torch.add(right, mid, out=stereo[..., 1, :, :]).sub_(side)
         return stereo
+
+
+def _mixed(matrix: Tensor, spectra: Tensor) -> Tensor:
+    """Multiplies complex signals (..., signals, frames, bins) by a real matrix (others, signals)."""
+    mixed = matrix @ torch.view_as_real(spectra).flatten(-3)
+    return torch.view_as_complex(mixed.view(*mixed.shape[:-1], *spectra.shape[-2:], 2))
+
+
+@made_once(keep=8)
+def _four_of_two(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Returns the matrix from left and right to left, right, mid and side."""
+    return torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, -1.0]], dtype=dtype, device=device)

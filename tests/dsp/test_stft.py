@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from mixgraph.dsp.pieces import uncut
 from mixgraph.dsp.stft import floored_magnitude, four_signals, stft
 
 
@@ -98,3 +99,22 @@ def test_four_signals_and_their_gradient() -> None:
     direction = torch.randn_like(plain)
     gradients = [torch.autograd.grad((x * direction).real.sum(), stereo)[0] for x in (signals, plain)]
     assert torch.allclose(*gradients, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("shape", [(1003,), (2, 1003), (3, 2, 1003)])
+def test_other_devices_compute_the_same_in_fewer_operations(shape) -> None:
+    torch.manual_seed(0)
+    window = torch.hann_window(64, dtype=torch.float64)
+    audio = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+
+    def values() -> tuple[torch.Tensor, ...]:
+        spectra = stft(audio, window, 16)
+        signals = four_signals(spectra) if len(shape) > 1 else spectra
+        magnitude = floored_magnitude(signals, 0.5)
+        cotangent = torch.linspace(0, 1, magnitude.numel(), dtype=torch.float64).view(magnitude.shape)
+        return magnitude, *torch.autograd.grad(magnitude, audio, cotangent)
+
+    expected = values()
+    with uncut():
+        for value, other in zip(values(), expected, strict=True):
+            torch.testing.assert_close(value, other, atol=1e-12, rtol=0)
