@@ -244,6 +244,15 @@ def test_kept_searches_and_result_folders_are_matched(tmp_path, capsys) -> None:
     assert "truth.json is needed" in capsys.readouterr().err
 
 
+def test_level_errors_are_told_by_octave() -> None:
+    errors = {"31": 4.0, "63": -1.0}, {"31": 2.0, "63": -3.0}
+    answers = [measured(0.5, 1, seed) | {"octaves_db": octaves} for seed, octaves in enumerate(errors)]
+    assert summarise({("s", "ours"): answers})["s", "ours"]["worst_octave_db"] == 3.5
+    text = to_markdown({("s", "ours"): answers, ("earlier", "ours"): [measured(0.5, 1, 0)]}, [])
+    assert "| song | rules | 31 | 63 |" in text
+    assert "| s | ours | +3.0 | -2.0 |" in text
+
+
 def measured(loss: float, left: int, seed: int):
     curve = [
         {

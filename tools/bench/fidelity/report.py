@@ -25,6 +25,7 @@ COLUMNS = (
     ("other STFT", "stft", 3),
     ("loudness (LU)", "loudness_lu", 2),
     ("centroid (oct.)", "centroid_octaves", 3),
+    ("worst octave (dB)", "worst_octave_db", 1),
     ("pruning ratio", "pruning_ratio", 3),
     ("processors", "num_processors", 0),
     ("seconds", "seconds", 0),
@@ -68,6 +69,7 @@ def to_markdown(runs: Runs, head: Sequence[str], stated: float | None = None) ->
         _pruning_ratios(runs),
         _agreements(runs),
         equal_markdown({key: [answer.get("equal") for answer in answers] for key, answers in runs.items()}),
+        _octaves(runs),
         _responses(summaries),
         _errors(runs),
     ]
@@ -115,6 +117,22 @@ def _agreements(runs: Runs) -> str:
     title = "## Processors of each type against the truth, all songs and seeds together"
     head = ("rules", "type", "true", "found", "in both", "precision", "recall", "F1")
     return f"{title}\n\n{markdown(head, rows)}"
+
+
+def _octaves(runs: Runs) -> str:
+    measured = {
+        key: [answer["octaves_db"] for answer in answers if "octaves_db" in answer] for key, answers in runs.items()
+    }
+    names = next((list(seeds[0]) for seeds in measured.values() if seeds), [])
+    if not names:
+        return ""
+    rows = [
+        (*key, *(f"{median(octaves[name] for octaves in seeds):+.1f}" for name in names))
+        for key, seeds in measured.items()
+        if seeds
+    ]
+    text = "The level of the mix against its target in dB, by octave; medians over seeds."
+    return f"## Level error by octave\n\n{text}\n\n{markdown(('song', 'rules', *names), rows)}"
 
 
 def _responses(summaries: Summaries) -> str:

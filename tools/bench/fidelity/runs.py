@@ -18,6 +18,7 @@ from mixgraph.graph import GraphValues
 from mixgraph.processors import Processors, make_processors
 from mixgraph.recovery import parameter_errors
 from mixgraph.recovery.equivalence import PlacedProcessor, placed_processors
+from mixgraph.report.closeness import measure_closeness
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.run import TRAINER_DEFAULTS, search
 from mixgraph.songs.song import Song
@@ -71,11 +72,12 @@ def run_search(song: MeasuredSong, rules: Rules, seed: int) -> Answer:
 
     Returns:
         A dict with `curve`, see `Curve`; `seconds` of searching; `losses` of the last point and of
-        `independent_losses`; `console` and `found`, numbers of processors by type; `pruning_ratio`; `processors`,
-        those that are left; `truth`, the agreement with the known processors, or None; `equal`, the same modulo what
-        cannot be told apart, see `equal_graphs`, or None; `responses`, see `measure_responses`; `errors` of parameters
-        against the graph that made the mix, else those that `settings_errors` compares with truth.json; and `recovery`
-        of synthetic songs, see `recovery_of`.
+        `independent_losses`; `octaves_db`, the level of the mix against its target by octave from 31 Hz; `console` and
+        `found`, numbers of processors by type; `pruning_ratio`; `processors`, those that are left; `truth`, the
+        agreement with the known processors, or None; `equal`, the same modulo what cannot be told apart, see
+        `equal_graphs`, or None; `responses`, see `measure_responses`; `errors` of parameters against the graph that
+        made the mix, else those that `settings_errors` compares with truth.json; and `recovery` of synthetic songs, see
+        `recovery_of`.
     """
     end = _search_by_the_peer(song, rules, seed) if rules.name == PEER else _search_by_ours(song, rules, seed)
     answer = _measures(end, song)
@@ -241,6 +243,7 @@ def _measures(end: SearchEnd, song: MeasuredSong) -> Answer:
         "loss_target": last["loss_target"],
         "loss_prediction": last["loss_prediction"],
         **independent_losses(mix, target, audio.sample_rate),
+        "octaves_db": measure_closeness(target, mix, audio.sample_rate).octaves_db,
         "console": end.console,
         "found": graph.count(),
         "pruning_ratio": 1 - sum(graph.count().values()) / sum(end.console.values()),

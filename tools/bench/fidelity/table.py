@@ -49,6 +49,9 @@ def _summary(answers: Sequence[Answer], peer: Sequence[Answer] | None, stated: f
         summary[name] = middle(lambda answer, name=name: equal_figures(answer.get("equal"))[name])  # type: ignore[misc]
     for key in RESPONSES:
         summary[key] = middle(lambda answer, key=key: answer.get("responses") and answer["responses"][key])  # type: ignore[misc]
+    summary["worst_octave_db"] = middle(
+        lambda answer: max(map(abs, answer.get("octaves_db", {}).values()), default=None)
+    )
     pairs = [agreement(_keys(a), _keys(b))["all"]["f1"] for a, b in combinations(answers, 2)]
     summary["seed_agreement"] = fmean(1.0 if f1 is None else f1 for f1 in pairs) if pairs else None
     # The peer optimises the loss over the prediction's norm: to that one it is held. Of an even number of its
