@@ -7,14 +7,14 @@ FROM ${BASE}
 
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
 
-# Dependencies first, in the versions that were tested: a change of the code leaves this layer as it is.
+# Dependencies first, in the versions that were tested, each file of the hash that is known: a change of the code leaves
+# this layer as it is. The package is built with the setuptools among them, and nothing else is fetched.
 WORKDIR /mixgraph
-COPY pyproject.toml constraints.txt ./
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > requirements.txt \
-    && python -m pip install --constraint constraints.txt --requirement requirements.txt
+COPY requirements.lock ./
+RUN python -m pip install --require-hashes --requirement requirements.lock
 
 COPY . .
-RUN python -m pip install --no-deps .
+RUN python -m pip install --no-deps --no-build-isolation .
 
 # Not root: what is written to a volume belongs to this user. For another one: docker run --user "$(id -u):$(id -g)".
 RUN useradd --create-home --uid 1000 mixgraph && mkdir --parents /work && chown mixgraph /work
