@@ -57,7 +57,7 @@ def init_from_estimate(
         if key.type in changed:
             unknown[key.type] = "has other options"
         elif not places:
-            unknown.setdefault(key.type, "is in another place than there")
+            unknown.setdefault(key.type, "some stand where it knows none")
             if all(other.type != key.type for other in expected):
                 unknown[key.type] = "is none of its types"
         else:
