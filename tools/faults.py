@@ -49,6 +49,9 @@ _LEFT = (0, 8192)  # bytes that a full disk has room for, and that a file may ha
 _MEMORY_MEGABYTES = (0, 16, 64)
 _BITS = 500
 _GO_ON = re.compile(r"^ *python -m mixgraph (.*)$", re.MULTILINE)
+_GO_ON_TRAINING = re.compile(r"--ckpt_path (\S+?\.ckpt)")
+_LOGS = re.compile(r"/version_\d+/")
+"""The logs of trainings, a folder for each process."""
 _NOT_MADE = re.compile(r"(\S+) could not be made")
 _KEPT = "exists and is kept"
 _TEMPORARY = re.compile(r"(^|/)(\.[^/]*|[^/]*\.partial|work|printed\.txt)(/|$)")
@@ -214,7 +217,8 @@ class Trial:
     def _half_written(self) -> Iterator[str]:
         for name, digest in tree(self.folder).items():
             known = digest in (self.before.get(name), self.whole.get(name))
-            if not known and not _TEMPORARY.search(name) and (name in self.stable or name not in self.whole):
+            unfinished = _TEMPORARY.search(name) or _LOGS.search(name)
+            if not known and not unfinished and (name in self.stable or name not in self.whole):
                 yield f"{name} is neither whole nor as before"
 
     def _go_on(self, ended: Run) -> Iterator[str]:
@@ -222,6 +226,8 @@ class Trial:
         for _ in range(3):
             named = _GO_ON.search(text) if "To go on" in text or "go on with" in text or "goes on" in text else None
             words = list(self.case.words) if named is None else shlex.split(named[1])
+            if option := _GO_ON_TRAINING.search(text):
+                words += ["--ckpt_path", option[1]]
             again = run(self.folder, words, prepare=fork_workers)
             text = again.text
             said += text
@@ -233,7 +239,8 @@ class Trial:
         after = tree(self.folder)
         told = set(_NOT_MADE.findall(said))  # a page that has no room is no reason to lose a search: it is said
         differing = [n for n, digest in self.stable.items() if after.get(n) != digest and Path(n).name not in told]
-        left = [name for name in after if name not in self.whole]
+        differing = [name for name in differing if not _LOGS.search(name)]
+        left = [name for name in after if name not in self.whole and not _LOGS.search(name)]
         if differing or left:
             yield f"after going on {', '.join(differing) or 'nothing'} differs, {', '.join(left) or 'nothing'} is left"
 

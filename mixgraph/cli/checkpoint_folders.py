@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -38,9 +39,10 @@ class CheckpointFolders:
             for folder, callback in places:
                 existing = [folder / name for name in _replaced_names(callback) if (folder / name).exists()]
                 if existing and (start is None or start.parent != folder.resolve()):
+                    go_on = f"--ckpt_path {shlex.quote(str(existing[0]))}"
                     raise FileExistsError(
-                        f"{existing[0]}: is of an earlier training, and is kept. HINT: go on from it with --ckpt_path "
-                        f"{existing[0]}; or rename {folder}; or name another one (--trainer.callbacks.dirpath)"
+                        f"{existing[0]}: is of an earlier training, and is kept. HINT: go on from it with {go_on}; or "
+                        f"rename {folder}; or name another one (--trainer.callbacks.dirpath)"
                     )
         except BaseException:
             self.release()
@@ -60,10 +62,18 @@ class CheckpointFolders:
         self._holding.enter_context(locked(folder.with_name(f".{folder.name}.lock"), busy))
 
 
+def how_to_go_on(trainer: L.Trainer) -> str:
+    """Says with which option the command of a training that failed goes on; empty where there is no checkpoint."""
+    callbacks = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
+    paths = [path for callback in callbacks for path in (callback.last_model_path, callback.best_model_path)]
+    kept = next((path for path in paths if path and Path(path).is_file()), None)
+    return f"The training did not end. To go on, add to its command:\n  --ckpt_path {shlex.quote(kept)}" if kept else ""
+
+
 def _replaced_names(callback: ModelCheckpoint) -> Iterator[str]:
     """Yields the names that a training gives to its checkpoints whatever is there; others get a number."""
     if callback._enable_version_counter:
         return
-    names = [callback.filename if callback.save_top_k else None]
-    names += [callback.CHECKPOINT_NAME_LAST if callback.save_last else None]
+    names = [callback.CHECKPOINT_NAME_LAST if callback.save_last else None]  # the first one is the one to go on from
+    names += [callback.filename if callback.save_top_k else None]
     yield from (f"{name}{callback.FILE_EXTENSION}" for name in names if name and "{" not in name)

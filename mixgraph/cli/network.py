@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.cli import SaveConfigCallback
+from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks.sealed_checkpoints import seal_checkpoints
-from mixgraph.cli.checkpoint_folders import CheckpointFolders
+from mixgraph.cli.checkpoint_folders import CheckpointFolders, how_to_go_on
 from mixgraph.cli.options import CheckedCLI
 from mixgraph.system.files import write_atomically
 
@@ -57,6 +58,8 @@ class KeepNetworkConfig(SaveConfigCallback):
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         self._folders.release()
+        if line := how_to_go_on(trainer):
+            rank_zero_info(line)
 
 
 class NetworkCLI(CheckedCLI):

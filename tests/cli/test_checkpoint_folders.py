@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from callbacks.sealed_checkpoints import SealedCheckpoints, seal_checkpoints
 from mixgraph.checkpoints import read_checkpoint
-from mixgraph.cli.checkpoint_folders import CheckpointFolders
+from mixgraph.cli.checkpoint_folders import CheckpointFolders, how_to_go_on
 
 
 def trainer(folder: Path, **settings: object) -> L.Trainer:
@@ -93,3 +93,14 @@ def test_another_plugin_for_checkpoints_stays(tmp_path) -> None:
     seal_checkpoints(other)
     assert type(plain.strategy.checkpoint_io) is SealedCheckpoints
     assert type(other.strategy.checkpoint_io) is Other
+
+
+def test_a_training_that_fails_says_how_to_go_on(tmp_path) -> None:
+    failed = trainer(tmp_path)
+    assert how_to_go_on(failed) == ""
+    for name in ("best.ckpt", "last.ckpt"):
+        (tmp_path / name).touch()
+    failed.checkpoint_callback.best_model_path = str(tmp_path / "best.ckpt")
+    assert how_to_go_on(failed).endswith(f"--ckpt_path {tmp_path}/best.ckpt")
+    failed.checkpoint_callback.last_model_path = str(tmp_path / "last.ckpt")
+    assert how_to_go_on(failed).endswith(f"--ckpt_path {tmp_path}/last.ckpt")
