@@ -37,6 +37,7 @@ from typing import Any
 
 import yaml
 
+from mixgraph.checkpoints import read_checkpoint
 from mixgraph.system.files import write_atomically
 from tools import chaos
 from tools.forks import Run, fork_workers, leave_pictures_blank, make_song, run, warm_up
@@ -218,6 +219,7 @@ class Trial:
         for name, digest in tree(self.folder).items():
             known = digest in (self.before.get(name), self.whole.get(name))
             unfinished = _TEMPORARY.search(name) or _LOGS.search(name)
+            unfinished = unfinished or (name.endswith(".ckpt") and _is_whole(self.folder / name))  # of an earlier epoch
             if not known and not unfinished and (name in self.stable or name not in self.whole):
                 yield f"{name} is neither whole nor as before"
 
@@ -243,6 +245,15 @@ class Trial:
         left = [name for name in after if name not in self.whole and not _LOGS.search(name)]
         if differing or left:
             yield f"after going on {', '.join(differing) or 'nothing'} differs, {', '.join(left) or 'nothing'} is left"
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether a checkpoint has all that was written."""
+    try:
+        read_checkpoint(checkpoint)
+    except ValueError:
+        return False
+    return True
 
 
 def limit_files(left: int) -> None:
@@ -331,8 +342,6 @@ _MEMORY_CASES = ("fit", "render")
 
 def damage(scratch: Path, disk: Disk, rng: random.Random) -> Tally:
     """Cuts a checkpoint of a search at every tenth, and changes bits of it; each must be refused by its name."""
-    from mixgraph.checkpoints import read_checkpoint
-
     tally, folder = Tally("cut, or a bit changed", "checkpoint"), disk.folder / "damage"
     shutil.copytree(scratch / "song", folder / "song")
     whole = run(folder, chaos.WORDS)
