@@ -218,8 +218,8 @@ class Trial:
     def _half_written(self) -> Iterator[str]:
         for name, digest in tree(self.folder).items():
             known = digest in (self.before.get(name), self.whole.get(name))
-            unfinished = _TEMPORARY.search(name) or _LOGS.search(name)
-            unfinished = unfinished or (name.endswith(".ckpt") and _is_whole(self.folder / name))  # of an earlier epoch
+            unfinished = bool(_TEMPORARY.search(name) or _LOGS.search(name))
+            unfinished |= name.endswith(".ckpt") and _is_whole(self.folder / name)  # of an earlier epoch
             if not known and not unfinished and (name in self.stable or name not in self.whole):
                 yield f"{name} is neither whole nor as before"
 
