@@ -163,7 +163,7 @@ def make_songs(folder: Path, good: int, corrupt: int) -> tuple[list[str], list[s
 
 def check(data: Path, good: list[str], others: list[str]) -> list[str]:
     """What is wrong with a dataset."""
-    from mixgraph.shards import load_index
+    from mixgraph.shards import read_shards
     from mixgraph.shards.validate import validate_shards
 
     rows = json_lines((data / "songs.jsonl").read_text())
@@ -175,8 +175,7 @@ def check(data: Path, good: list[str], others: list[str]) -> list[str]:
         row = status.get(name, {})
         if row.get("status") not in ("failed", "rejected") or not row.get("reasons"):
             problems.append(f"{name}: is not named with a reason: {row}")
-    keys = Counter(sample.key.rpartition("-")[0] or sample.key for sample in load_index(data / "shards").samples)
-    in_shards = {name: sum(count for key, count in keys.items() if name in key) for name in (*good, *others)}
+    in_shards = Counter(str(sample.meta["song"]) for sample in read_shards(data / "shards"))
     problems += [f"{name}: {in_shards[name]} times in the shards" for name in good if in_shards[name] != 1]
     problems += [f"{name}: in the shards" for name in others if in_shards[name]]
     problems += [f"shards: {problem}" for problem in validate_shards(data / "shards").problems]
