@@ -198,9 +198,8 @@ def _print_summary(run: SweepRun, console: Console) -> None:
     for line in (seeds_sentence(run.trials, metric), *(f"{n} failed: {why}" for n, why in run.failures.items())):
         if line:
             console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
-    console.print(
-        f"Written: {out}/trials.md, trials.csv, trials.json, trials.png", markup=False, highlight=False, soft_wrap=True
-    )
+    written = ", ".join(path.name for path in sorted(out.glob("trials.*")))  # no picture where no trial is done
+    console.print(f"Written: {out}/{written}", markup=False, highlight=False, soft_wrap=True)
 
 
 def main(arguments: list[str] | None = None) -> None:
