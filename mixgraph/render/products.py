@@ -44,31 +44,20 @@ class Bins:
 
     def energy(self, spectra: Tensor) -> Tensor:
         """Returns the share of these bins in the energy in time: (..., bins) to (...)."""
-        parts = torch.view_as_real(spectra).flatten(-2)
-        return (parts * parts).mul_(self._counts(parts)).sum(dim=-1)  # a product with a vector is less accurate
+        parts = torch.view_as_real(spectra)
+        squares = parts * parts
+        ends = slice(None if self.first else -1, None if self.last else 1, max(1, spectra.shape[-1] - 1))
+        if self.first or self.last:
+            squares[..., ends, :].mul_(0.5)
+        return squares.flatten(-2).sum(dim=-1) * (2 / self.n_fft)
 
     def conjugated_slope(self, spectra: Tensor) -> Tensor:
         """Returns the conjugate of d(energy) / d(spectra), as real and imaginary parts: (..., bins, 2)."""
         parts = torch.view_as_real(spectra)
         return parts * self._slopes(parts)
 
-    def _counts(self, parts: Tensor) -> Tensor:
-        num_bins = parts.shape[-1] // 2
-        return _parseval(num_bins, self.first, self.last, self.n_fft, parts.dtype, parts.device).flatten()
-
     def _slopes(self, parts: Tensor) -> Tensor:
         return _conjugated_slopes(parts.shape[-2], self.first, self.last, self.n_fft, parts.dtype, parts.device)
-
-
-@made_once(keep=64)
-def _parseval(num_bins: int, first: bool, last: bool, n_fft: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Returns what the squares of each bin's real and imaginary part count in the energy, (bins, 2)."""
-    counts = torch.full((num_bins, 2), 2 / n_fft, dtype=dtype, device=device)
-    if first:
-        counts[0] /= 2
-    if last:
-        counts[-1] /= 2
-    return counts
 
 
 @made_once(keep=64)
@@ -76,7 +65,11 @@ def _conjugated_slopes(
     num_bins: int, first: bool, last: bool, n_fft: int, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
     """Returns the factors of real and imaginary parts in the conjugated slope of the energy, (bins, 2)."""
-    slopes = 2 * _parseval(num_bins, first, last, n_fft, dtype, device)
+    slopes = torch.full((num_bins, 2), 4 / n_fft, dtype=dtype, device=device)
+    if first:
+        slopes[0] /= 2
+    if last:
+        slopes[-1] /= 2
     slopes[:, 1].neg_()
     return slopes
 
