@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mixgraph.dsp.slicqt import RaggedSpectrum
 
-_FLOOR = 1e-3  # of the mix's energy: -30 dB, below which a target counts as silent
+_FLOOR = 0.1  # of the energy of the mix; a lower one rewards silence: with 1e-3, vocals came out 5 to 14 LU too low
 
 
 def combination_error(

@@ -1,5 +1,6 @@
 """Losses and the Wiener filter against loops, closed forms, and hostile levels."""
 
+import math
 from itertools import combinations
 
 import pytest
@@ -47,10 +48,19 @@ def test_the_waveform_error_goes_through_the_inverse_and_counts_decibels() -> No
     stems = torch.randn(1, 2, 2, 700)
     half = TRANSFORM(stems).flat.div(2).requires_grad_()
     error = waveform_error_db(TRANSFORM.inverse(RaggedSpectrum(half, TRANSFORM.layout), 700), stems)
-    assert float(error.detach()) == pytest.approx(-6.02, abs=0.05)  # the floor lifts it a little
+    floor = 0.1 * float(stems.sum(1).square().sum())
+    energies = stems.square().sum((2, 3))
+    expected = 10 * ((energies / 4 + floor) / (energies + floor)).log10().mean()
+    assert float(error.detach()) == pytest.approx(float(expected), abs=1e-3)
     (gradient,) = torch.autograd.grad(error, half)
     assert float(gradient.abs().max()) > 0
     assert float(waveform_error_db(torch.zeros(1, 2, 1, 9), torch.zeros(1, 2, 1, 9))) == 0
+    # The floor is a tenth of the energy of the mix: an error as large costs 3 dB of a silent target.
+    heard = torch.stack([torch.ones(1, 10), torch.zeros(1, 10)]).unsqueeze(0)
+    wrong = torch.stack([torch.ones(1, 10), torch.full((1, 10), 0.1**0.5)]).unsqueeze(0)
+    assert float(waveform_error_db(wrong, heard)) == pytest.approx(
+        10 * (math.log10(1 / 11) + math.log10(2)) / 2, abs=1e-5
+    )
 
 
 def test_the_filter_separates_sources_that_stand_at_other_places() -> None:
