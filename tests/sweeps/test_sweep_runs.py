@@ -137,6 +137,19 @@ def test_two_trials_at_a_time_have_folders_of_their_own(stand_in, tmp_path, monk
 
 
 @pytest.mark.long
+def test_the_winner_runs_with_further_seeds_and_not_again(stand_in, tmp_path) -> None:
+    for due in (2, 0):
+        sweep_run, lines = run(tmp_path, sweep_of("random"), 3)
+        sweep_run.repeat_winner(3)
+        best = min((trial for trial in sweep_run.trials if not trial.job.again), key=lambda trial: trial.value).job
+        assert f"The winner, trial {best.number}, with 3 seeds: {due} to run." in lines
+        again = [trial.job for trial in sweep_run.trials if trial.job.again]
+        assert [(job.number, job.seed, job.values) for job in again] == [(best.number, k, best.values) for k in (2, 3)]
+    names = sorted(path.name for path in (tmp_path / "trials").iterdir() if "seed" in path.name)
+    assert names == [f"trial_{best.number:03d}_seed_{k}" for k in (2, 3)]
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["grid", "bayes"])
 def test_a_bad_trial_is_stopped_and_says_so(method, stand_in, tmp_path) -> None:
     space = (Choice("x", 1, (0.3, 0.9, 0.31), (1, 1, 1)), Choice("kind", 2, ("good",), (2,)))
