@@ -75,6 +75,7 @@ def _node(node: NodeSettings) -> dict[str, Any]:
         "colour": type_colour(kind),
         "weight": node.values.weight,
         "loss": node.loss_increase,
+        "right": node.probability_right,
         "text": node.text(),
         "parametric": "" if node.parametric is None else node.parametric.text,
         "curve": _first_curve(node.readings),

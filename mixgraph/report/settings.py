@@ -13,11 +13,12 @@ from torch import Tensor
 from mixgraph.graph.types import SEND, MixGraph
 from mixgraph.processors import Processor, Processors
 from mixgraph.processors.readings import NodeValues, Reading
+from mixgraph.report.confidence import probability_right
 from mixgraph.report.drawing.palette import type_label
 from mixgraph.report.parametric import ParametricReading, parametric_reading
 from mixgraph.report.readings import readings_numbers, readings_text
 
-_INDENT = 58
+_INDENT = 65
 """Where a line of settings begins behind name, weight and loss increase."""
 
 
@@ -51,9 +52,19 @@ class NodeSettings:
         """The settings in the few numbers of a usual effect, with the error of that; None where there is none."""
         return parametric_reading(self.readings)
 
+    @property
+    def probability_right(self) -> float | None:
+        """The probability that the processor is one of those that made the mix; None without a loss increase."""
+        return probability_right(self.loss_increase, self.values.weight)
+
     def text(self) -> str:
         """The settings in a line. Gains and responses are as they act, with the dry sound; levels the tracks' own."""
         return readings_text(self.readings)
+
+    def drawn_text(self) -> str:
+        """The settings in a line for drawings, with the probability to be right, where it is known."""
+        share = self.probability_right
+        return self.text() if share is None else f"{self.text()}; right with a probability of {share:.0%}"
 
     def numbers(self) -> dict[str, Any]:
         """The settings as numbers by name, see `readings_numbers`."""
@@ -135,15 +146,18 @@ def settings_text(
         f"The graph runs at {sample_rate} Hz: nothing above {sample_rate / 2000:g} kHz.",
         "wet: dry/wet weight. loss: how much the match loss rises without the processor",
         f"(- where it was not measured{': ' * bool(unmeasured)}{unmeasured}).",
+        "right: a rough probability, by both, that the processor is one of those that made the mix: too low in good",
+        "searches (docs/guide/confidence.md).",
     ]
     place = None
     for node in settings:
         if node.place != place:
             place = node.place
             head = f"{place}{', ' * (place in notes)}{notes.pop(place, '')}"
-            lines += ["", f"{head:<43} wet    loss"]
+            lines += ["", f"{head:<43} wet    loss  right"]
+        right = "    -" if node.probability_right is None else f"{node.probability_right:5.0%}"
         rise = "     -" if node.loss_increase is None else f"{node.loss_increase:+.3f}"
-        lines.append(f"  {node.name:<40}{node.values.weight:5.0%}  {rise}   {node.text()}".rstrip())
+        lines.append(f"  {node.name:<40}{node.values.weight:5.0%}  {rise}  {right}   {node.text()}".rstrip())
         if node.parametric is not None:
             lines.append(f"{'':{_INDENT}}{node.parametric.text}")
     if notes:

@@ -277,8 +277,9 @@ class FoundGraph:
         """Returns the settings of every processor in dB, Hz, ms, seconds and ratios, chain by chain as the signal goes.
 
         Each processor has `node`, `place` (`track kick`), `type`, `weight` (dry/wet), `loss_increase` (None where not
-        measured), `text` (a line for people), `readings`, see `report.readings.readings_numbers`, and `parametric`: the
-        same as a few bands, a feedback delay or a room, with `error_db`; None for types that need none.
+        measured), `probability_right` (to be one of those that made the mix; likewise), `text` (a line for people),
+        `readings`, see `report.readings.readings_numbers`, and `parametric`: the same as a few bands, a feedback delay
+        or a room, with `error_db`; None for types that need none.
         `pandas.DataFrame` takes the list.
         """
         return [
@@ -288,6 +289,7 @@ class FoundGraph:
                 "type": node_settings.processor.name,
                 "weight": node_settings.values.weight,
                 "loss_increase": node_settings.loss_increase,
+                "probability_right": node_settings.probability_right,
                 "text": node_settings.text(),
                 "readings": node_settings.numbers(),
                 "parametric": None if node_settings.parametric is None else node_settings.parametric.numbers,
@@ -317,7 +319,7 @@ class FoundGraph:
         """Returns the drawing that a notebook shows."""
         from mixgraph.report.drawing.draw import draw_svg  # loads matplotlib, which nothing else here needs
 
-        texts = {node_settings.node: node_settings.text() for node_settings in self._node_settings()}
+        texts = {node_settings.node: node_settings.drawn_text() for node_settings in self._node_settings()}
         return draw_svg(self.graph, self.weights, self.name, texts)
 
 

@@ -133,7 +133,7 @@ def _write_settings(folder: Path, outcome: SongOutcome, metrics: Metrics) -> Non
     text = settings_text(settings, title, song.sample_rate, head_lines(metrics), why_unmeasured(outcome.search), notes)
     write_atomically(folder / "settings.txt", text.encode())
     _draw_settings(folder, settings, title, notes)
-    texts = {node_settings.node: node_settings.text() for node_settings in settings}
+    texts = {node_settings.node: node_settings.drawn_text() for node_settings in settings}
     for name in ("graph.svg", "graph.png"):
         save_drawing(folder / name, graph, values[1], title, texts, silent)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from mixgraph.graph.io import GraphFile, load_graph, parameters_to_bytes
 from mixgraph.graph.types import MixGraph
 from mixgraph.names import shown_name
+from mixgraph.report.confidence import probability_right
 from mixgraph.results import CONFIG
 from mixgraph.results.found_graph import FoundGraph, load_result
 from mixgraph.results.metrics import Losses, Metrics
@@ -84,7 +85,8 @@ def pack_result(
         artist: the artist of the song, or None; it decides the split.
         audio: put the tracks and the mix into the sample; otherwise readers find the files by name and hash.
         confidence: the share of the runs that keep each processor, in 0..1; None without several runs.
-        extra_meta: further entries of meta.json, stored under `extra`.
+        extra_meta: further entries of meta.json, stored under `extra`, where `probability_right` of each processor is
+            added: that it is one of those that made the mix.
         excerpt_seconds: cut the song into excerpts of this length (the last may be shorter); None keeps it whole.
 
     Yields:
@@ -109,7 +111,7 @@ def pack_result(
         dataset=dataset,
         artist=artist,
         confidence=confidence,
-        extra=extra_meta or {},
+        extra={**(extra_meta or {}), "probability_right": _probabilities(file)},
     )
     if not audio and origin.mix_file[1] is None:
         raise ValueError(
@@ -248,6 +250,15 @@ def _meta(
     check_meta(meta, f"{key}: {META}")
     check_fit(meta, graph, f"{key}: {META}")
     return meta
+
+
+def _probabilities(file: GraphFile) -> list[float] | None:
+    """Returns the probability of each processor to be right; None where no loss increases were measured."""
+    if file.loss_increases is None or file.weights is None:
+        return None
+    pairs = zip(file.loss_increases.tolist(), file.weights.tolist(), strict=True)
+    known = [probability_right(increase, weight) for increase, weight in pairs]
+    return None if None in known else [round(share, 4) for share in known if share is not None]
 
 
 def _origin(folder: Path, song: Song | None, metrics: Metrics) -> Origin:

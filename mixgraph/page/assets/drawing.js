@@ -87,5 +87,6 @@ function inspect(data, number, group) {
   box.replaceChildren(
     heading(node), make("p", { class: "quiet", dir: "auto" }, node.place), make("p", {}, node.text || ""), ...(node.parametric ? [make("p", { class: "quiet" }, node.parametric)] : []), make("div", { class: "reading", "aria-live": "off" }, ...readingPictures(node, node.curve)),
     make("p", {}, `Dry/wet weight ${(100 * node.weight).toFixed(0)} %`), make("p", {}, `Loss without it: ${signed(node.loss)}`),
+    ...(node.right === null ? [] : [make("p", {}, `Probability to be right ${(100 * node.right).toFixed(0)} %`)]),
     node.foundIn ? make("p", {}, `Found in ${node.foundIn[0]} of ${node.foundIn[1]} runs`) : "");
 }
