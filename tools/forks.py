@@ -207,6 +207,7 @@ def _become(
     os.dup2(printed, 1)
     os.dup2(printed, 2)
     operations = Operations(folder, act)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a script started this in the background
     prepare()
     sys.addaudithook(operations)
     sys.argv = ["mixgraph", *words]
