@@ -126,7 +126,7 @@ class Events:
 
     def after(self, ended: Run) -> None:
         """Frees the disk after a run, and judges how it ended."""
-        if "Traceback" in ended.text:
+        if "Traceback" in ended.text and ended.code < 128:  # a signal may meet Python where it tells and goes on
             self.problems.append(f"a traceback: {ended.text.strip()[-500:]!r}")
         if self._is_full and ended.code == 1 and str(self.folder) not in ended.text:
             self.problems.append(f"the message of a full disk names no file: {ended.text.strip()[-300:]!r}")
