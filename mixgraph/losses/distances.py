@@ -78,4 +78,4 @@ def _like(magnitudes: Tensor, part: Tensor) -> Tensor:
 @made_once(keep=64)
 def _shares(sizes: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Returns 1 over the number of bands times frames of each group, (groups, 1)."""
-    return (1 / torch.tensor(sizes, dtype=torch.float64)).unsqueeze(-1).to(device, dtype)
+    return torch.stack([torch.full((1,), 1 / size, dtype=dtype, device=device) for size in sizes])

@@ -362,7 +362,7 @@ class MatchLoss(nn.Module):
 def _floor_factors(num_frames: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Returns the factor of the root mean square over frames in the least norm of each group."""
     ratio = 10 ** (DENOMINATOR_FLOOR_DB / 20)
-    return torch.tensor([ratio * math.sqrt(n) for n in num_frames], dtype=torch.float64).to(device, dtype)
+    return torch.cat([torch.full((1,), ratio * math.sqrt(n), dtype=dtype, device=device) for n in num_frames])
 
 
 def _norm(magnitudes: Tensor, weights: Tensor | None) -> Tensor:
