@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import random
 import re
@@ -30,13 +29,15 @@ import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mixgraph.system.files import write_atomically
+from mixgraph.system.files import json_text, write_atomically
+from tools.bench.machine import measured
 from tools.fuzz_changes import changed_file
 from tools.fuzz_targets import KINDS, Target, make_targets
 
@@ -179,7 +180,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--atheris", action="store_true", help="let Atheris change the file of the one reader of --only"
     )
-    parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    parser.add_argument("--out", type=Path, help="JSON file for the table, as docs/results holds it")
     return parser.parse_args(arguments)
 
 
@@ -189,29 +190,34 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(1)
     if options.atheris:
         return _with_atheris(options)
-    watch, counts = Watch(), dict[str, int]()
+    watch, counts = Watch(), Counter[str]()
     end = time.monotonic() + 60 * options.minutes
     with tempfile.TemporaryDirectory() as name, bounded_memory():
-        chosen = [
-            t
-            for t in make_targets(Path(name).resolve(), options.kind or ())
-            if not options.only or t.name in options.only
-        ]
-        number, files = 0, dict.fromkeys((target.name for target in chosen), 0)
+        readers = {
+            kind: [t for t in make_targets(Path(name).resolve(), (kind,)) if not options.only or t.name in options.only]
+            for kind in options.kind or KINDS
+        }
+        number = 0
         while number < options.examples and time.monotonic() < end:  # all readers in turn, so that the end cuts none
             some = min(_AT_A_TIME, options.examples - number)
-            for target in chosen:
-                for finding in findings(target, range(number, number + some), options.seed, watch):
-                    counts[target.name] = counts.get(target.name, 0) + 1
-                    sys.stdout.write(f"{finding}\n")
-                files[target.name] += some
+            for kind, targets in readers.items():
+                for target in targets:
+                    for finding in findings(target, range(number, number + some), options.seed, watch):
+                        counts[kind] += 1
+                        sys.stdout.write(f"{finding}\n")
             number += some
-    lines = [f"{name}: {count} files, {counts.get(name, 0)} findings\n" for name, count in files.items()]
-    sys.stdout.writelines(
-        [*lines, f"{len(files)} readers, {sum(files.values())} files, {sum(counts.values())} findings\n"]
-    )
+    rows = [[kind, len(targets), number * len(targets), counts[kind]] for kind, targets in readers.items()]
+    rows.append(["all", *(sum(int(row[column]) for row in rows) for column in (1, 2, 3))])
+    sys.stdout.writelines(f"{row[0]}: {row[1]} readers, {row[2]} files, {row[3]} findings\n" for row in rows)
     if options.out is not None:
-        write_atomically(options.out, json.dumps({"files": files, "findings": counts}).encode())
+        words = " ".join(sys.argv[1:] if arguments is None else arguments)
+        table = {
+            "title": "Damaged and hostile files",
+            "measured": [measured(f"python -m tools.fuzz {words}", 1)],
+            "columns": ["of", "readers", "files", "findings"],
+            "rows": [[str(cell) for cell in row] for row in rows],
+        }
+        write_atomically(options.out, (json_text(table, indent=1) + "\n").encode())
     return int(any(counts.values()))
 
 
