@@ -35,11 +35,18 @@ def read_state(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def saved_values(checkpoint: Mapping[str, Any]) -> GraphValues:
-    """Reads the graph of a checkpoint with its parameters and dry/wet weights."""
-    graph = graph_from_json(json.dumps(json.loads(checkpoint[CHECKPOINT_KEY])["graph"]))
+    """Reads the graph of a checkpoint with its parameters and dry/wet weights.
+
+    Raises:
+        ValueError: a part is missing, or none of its kind.
+    """
     parameters: dict[str, dict[str, Tensor]] = {}
-    for key, value in checkpoint["state_dict"].items():
-        if key.startswith("values."):
-            _, node_type, name = key.split(".", 2)
-            parameters.setdefault(node_type, {})[name] = value
-    return GraphValues(graph, parameters, torch.sigmoid(checkpoint["state_dict"]["dry_wet_logits"]))
+    try:
+        graph = graph_from_json(json.dumps(json.loads(checkpoint[CHECKPOINT_KEY])["graph"]))
+        for key, value in checkpoint["state_dict"].items():
+            if key.startswith("values."):
+                _, node_type, name = key.split(".", 2)
+                parameters.setdefault(node_type, {})[name] = value
+        return GraphValues(graph, parameters, torch.sigmoid(checkpoint["state_dict"]["dry_wet_logits"]))
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"checkpoint: is damaged ({error!r}). HINT: an earlier one") from error

@@ -17,6 +17,7 @@ from mixgraph.graph import build_console
 from mixgraph.losses import LossSettings
 from mixgraph.pruning import SamplerSettings
 from mixgraph.search import search
+from mixgraph.search.checkpoint import saved_values
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.resuming import check_settings
 from mixgraph.search.rules import RULES
@@ -227,3 +228,9 @@ def test_another_start_is_refused(searched, tiny_song, tmp_path) -> None:
     graph = build_console({"drums": ["kick", "hat"], "lead": ["lead"]}, "ecg", "gr", "tiny")
     with pytest.raises(ValueError, match=r"start: .* began with its chains, this one with a given graph"):
         find(tiny_song, tmp_path / "r", checkpoint=searched / "c" / "step=8.ckpt", build=graph)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"graph": 1}'])
+def test_a_checkpoint_whose_parts_are_missing_is_refused(content) -> None:
+    with pytest.raises(ValueError, match=r"is damaged|graph"):
+        saved_values({"mixgraph": content, "state_dict": {}})
