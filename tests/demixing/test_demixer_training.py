@@ -201,6 +201,6 @@ def test_configurations_train_and_go_on_from_a_checkpoint(config, stem_root, tmp
         monkeypatch.setattr(sys, "argv", words)
         with (
             pytest.warns(UserWarning, match="exists and is not empty"),
-            pytest.raises(SystemExit, match=r"best.ckpt: is of an earlier training, and is kept"),
+            pytest.raises(SystemExit, match=r"last.ckpt: is of an earlier training, and is kept"),
         ):
             entry.main()
