@@ -146,18 +146,20 @@ def settings_text(
         f"The graph runs at {sample_rate} Hz: nothing above {sample_rate / 2000:g} kHz.",
         "wet: dry/wet weight. loss: how much the match loss rises without the processor",
         f"(- where it was not measured{': ' * bool(unmeasured)}{unmeasured}).",
-        "right: a rough probability, by both, that the processor is one of those that made the mix: too low in good",
-        "searches (docs/guide/confidence.md).",
     ]
+    knows_right = any(node.probability_right is not None for node in settings)
+    if knows_right:
+        lines.append("right: the probability, by both, that the processor is one of those that made the mix.")
     place = None
     for node in settings:
         if node.place != place:
             place = node.place
             head = f"{place}{', ' * (place in notes)}{notes.pop(place, '')}"
-            lines += ["", f"{head:<43} wet    loss  right"]
+            lines += ["", f"{head:<43} wet    loss{'  right' * knows_right}"]
         right = "    -" if node.probability_right is None else f"{node.probability_right:5.0%}"
+        right = f"  {right}" * knows_right
         rise = "     -" if node.loss_increase is None else f"{node.loss_increase:+.3f}"
-        lines.append(f"  {node.name:<40}{node.values.weight:5.0%}  {rise}  {right}   {node.text()}".rstrip())
+        lines.append(f"  {node.name:<40}{node.values.weight:5.0%}  {rise}{right}   {node.text()}".rstrip())
         if node.parametric is not None:
             lines.append(f"{'':{_INDENT}}{node.parametric.text}")
     if notes:

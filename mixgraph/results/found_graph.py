@@ -277,9 +277,9 @@ class FoundGraph:
         """Returns the settings of every processor in dB, Hz, ms, seconds and ratios, chain by chain as the signal goes.
 
         Each processor has `node`, `place` (`track kick`), `type`, `weight` (dry/wet), `loss_increase` (None where not
-        measured), `probability_right` (to be one of those that made the mix; likewise), `text` (a line for people),
-        `readings`, see `report.readings.readings_numbers`, and `parametric`: the same as a few bands, a feedback delay
-        or a room, with `error_db`; None for types that need none.
+        measured), `probability_right` (see docs/guide/confidence.md; None as long as it is not calibrated), `text` (a
+        line for people), `readings`, see `report.readings.readings_numbers`, and `parametric`: the same as a few bands,
+        a feedback delay or a room, with `error_db`; None for types that need none.
         `pandas.DataFrame` takes the list.
         """
         return [

@@ -1,6 +1,5 @@
 """The probability of a processor to be right: the shipped model, its place in texts, and the fit on known answers."""
 
-import json
 import math
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 
 from mixgraph.processors import make_processors
 from mixgraph.processors.readings import NodeValues
-from mixgraph.report.confidence import LEAST_INCREASE, SHIPPED, ConfidenceModel, probability_right, shipped_model
+from mixgraph.report.confidence import LEAST_INCREASE, ConfidenceModel, is_calibrated, probability_right, shipped_record
 from mixgraph.report.settings import NodeSettings, settings_text
 from tools.bench.calibration.fit import Judged, fit_model, judge, judged_processors
 from tools.bench.calibration.picture import draw_reliability
@@ -22,29 +21,49 @@ def test_the_probability_is_logistic_in_the_logarithm_of_the_increase_and_in_the
     assert ConfidenceModel(-1e6, 0, 0).probability(1.0, 1.0) == 0
 
 
-def test_the_shipped_coefficients_are_those_of_the_record() -> None:
-    record = json.loads(SHIPPED.read_text())
-    assert shipped_model() == ConfidenceModel.from_dict(record)
-    assert shipped_model().log_increase > 0  # what is needed more is right more often
+def test_the_shipped_record_is_whole_and_told_only_where_it_is_calibrated(monkeypatch) -> None:
+    record = shipped_record()
+    model = ConfidenceModel.from_dict(record)
+    assert model.log_increase > 0  # what is needed more is right more often
     assert record["fitted_to"]["processors"] > 0
-    assert record["judged"]["other songs"]["processors"] > 0
+    worst = max(judged["expected_calibration_error"] for name, judged in record["judged"].items() if name[0] != "f")
+    assert is_calibrated(record) == (worst <= 0.1)
+    assert (probability_right(0.1, 0.9) is None) == (worst > 0.1)
+    assert not is_calibrated({"judged": {"fitted songs": {"expected_calibration_error": 0.01}}})
+    calibrate(monkeypatch)
+    assert probability_right(0.1, 0.9) == model.probability(0.1, 0.9)
     assert probability_right(None, 0.5) is None
     assert probability_right(math.nan, 0.5) is None
 
 
-def test_texts_tell_it_where_the_loss_increase_is_known() -> None:
+def calibrate(monkeypatch) -> None:
+    """The shipped coefficients, as if they were calibrated."""
+    judged = {"other songs": {"expected_calibration_error": 0.1}}
+    record = {**shipped_record(), "judged": judged}
+    monkeypatch.setattr("mixgraph.report.confidence.shipped_record", lambda: record)
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_texts_tell_it_where_it_is_known(monkeypatch, calibrated) -> None:
+    if calibrated:
+        calibrate(monkeypatch)
     processor = make_processors(30000)["gain_panning"]
     values = NodeValues(processor.sample_initial_values(1, spread=0.0), 0.9)
     known = NodeSettings(0, "track kick", "gain", processor, values, 0.1)
     unknown = NodeSettings(1, "track kick", "gain", processor, values, None)
-    share = f"{probability_right(0.1, 0.9):.0%}"
-    assert known.drawn_text() == f"left +0.0 dB, right +0.0 dB; right with a probability of {share}"
-    assert unknown.drawn_text() == unknown.text()
     lines = settings_text([known, unknown], "A song", 30000).splitlines()
     (head,) = (line for line in lines if line.startswith("track kick"))
-    assert head.split()[-3:] == ["wet", "loss", "right"]
     rows = [line.split() for line in lines if line.startswith("  gain ")]
-    assert [row[1:4] for row in rows] == [["90%", "+0.100", share], ["90%", "-", "-"]]
+    share = probability_right(0.1, 0.9)
+    assert unknown.drawn_text() == unknown.text()
+    if share is None:
+        assert known.drawn_text() == known.text() == "left +0.0 dB, right +0.0 dB"
+        assert head.split()[-2:] == ["wet", "loss"]
+        assert [row[1:4] for row in rows] == [["90%", "+0.100", "left"], ["90%", "-", "left"]]
+    else:
+        assert known.drawn_text() == f"left +0.0 dB, right +0.0 dB; right with a probability of {share:.0%}"
+        assert head.split()[-3:] == ["wet", "loss", "right"]
+        assert [row[1:4] for row in rows] == [["90%", "+0.100", f"{share:.0%}"], ["90%", "-", "-"]]
 
 
 def drawn(model, count, seed):

@@ -298,7 +298,7 @@ def test_the_text_goes_with_the_signal(everything) -> None:
     text = settings_text(settings, "A song", RATE)
     assert text.startswith(f"A song: {len(graph.processors)} processors")
     assert "nothing above 15 kHz" in text
-    heads = [line.split("  ")[0] for line in text.splitlines() if line.endswith("loss  right")]
+    heads = [line.split("  ")[0] for line in text.splitlines() if line.endswith("loss")]
     assert len(heads) == len(set(heads))
     assert heads.index("track kick") < heads.index("subgroup drums")
     pruned, _ = prune(graph, [node for node in graph.processors if graph.label(node) != "track kick: equalizer"])
@@ -351,7 +351,7 @@ def test_the_text_begins_with_the_verdict_and_says_what_is_missing(everything) -
     text = settings_text(settings, "A song", RATE, ["Verdict: close.", "  a line"], "the search was stopped", notes)
     assert text.splitlines()[2:5] == ["Verdict: close.", "  a line", ""]
     assert "(- where it was not measured: the search was stopped).\n" in text
-    assert "\ntrack kick, silent over the whole mix       wet    loss  right\n" in text
+    assert "\ntrack kick, silent over the whole mix       wet    loss\n" in text
     assert text.endswith("\nWithout processors:\n  track bass\n  subgroup strings, why\n")
     assert "(- where it was not measured).\n" in settings_text(settings, "A song", RATE)
 
