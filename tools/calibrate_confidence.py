@@ -8,7 +8,7 @@ split and judges it by those of another: confidence.json and reliability.png in 
 
     python -m tools.calibrate_confidence --out DIR --kept --results SONGS/clingo_band=results/clingo_band
 
-also judges them by results of songs whose folder has a truth.json.
+also judges them by results of songs whose folder has a truth.json. `--table FILE` writes what is judged as a table.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,13 +31,24 @@ from mixgraph.report.confidence import FEATURES, SHIPPED
 from mixgraph.search.run import quiet_lightning
 from mixgraph.system.files import json_text, write_atomically
 from mixgraph.system.memory import keep_freed_memory
-from tools.bench.calibration.fit import Judged, fit_model, judge, judged_processors
+from tools.bench.calibration.fit import Judged, Judgement, fit_model, judge, judged_processors
 from tools.bench.calibration.picture import draw_reliability
 from tools.bench.calibration.searches import CalibrationSongs, searched
-from tools.bench.fidelity.equal_graphs import true_processors
+from tools.bench.fidelity.equal_graphs import searched_steps, true_processors
 from tools.bench.kept_searches import FILE, Searches
-from tools.bench.machine import machine
+from tools.bench.machine import command_line, machine, measured
 from tools.bench.recipe import Recipe
+from tools.result_tables import write_table
+
+FITTED, OTHERS = "fitted songs", "other songs"
+_COLUMNS = (
+    "songs",
+    "processors",
+    "right",
+    "calibration error",
+    "Brier score",
+    "mean probability: share that is right",
+)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -53,6 +64,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--results", nargs="*", default=[], metavar="SONG=RESULT", help="also judge by these; songs have a truth.json"
     )
+    parser.add_argument("--table", type=Path, help="JSON file for the table, as docs/results holds it")
     parser.add_argument("--write", action="store_true", help=f"also write the coefficients to {SHIPPED.name}")
     options = parser.parse_args(arguments)
     try:
@@ -122,6 +134,42 @@ def processors_of_result(text: str) -> list[Judged]:
     ]
 
 
+def table_rows(
+    judgements: Mapping[str, Judgement], songs: Mapping[str, int], results: Sequence[str]
+) -> list[tuple[str, ...]]:
+    """The rows of the table.
+
+    Args:
+        judgements: by name, as they are in the record.
+        songs: split -> number of synthetic songs.
+        results: SONG=RESULT of the others.
+    """
+    labels = {FITTED: f"{songs['train']} synthetic songs, fitted to", OTHERS: f"{songs['test']} other synthetic songs"}
+    for text in results:
+        song, _, result = text.partition("=")
+        labels[Path(song).name] = f"{Path(song).name}, {searched_steps(Path(result))} steps"
+    return [
+        (
+            labels[name],
+            str(one.processors),
+            f"{one.right:.2f}",
+            f"{one.expected_calibration_error:.2f}",
+            f"{one.brier:.2f}",
+            ", ".join(f"{b.probability:.2f}: {b.right:.2f} of {b.count}" for b in one.bins),
+        )
+        for name, one in judgements.items()
+    ]
+
+
+def table_note(songs: CalibrationSongs, steps: str) -> str:
+    """The text below the table."""
+    return (
+        f"The last column is the reliability by fifths of the probability. Synthetic songs: {songs.min_tracks} to "
+        f"{songs.max_tracks} tracks of {songs.seconds:g} s at {songs.sample_rate / 1000:g} kHz, "
+        f"{songs.effects_share:.0%} of them mixed by other effects, {steps} steps. Other songs are one search each."
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     keep_freed_memory()
@@ -132,9 +180,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     model = fit_model(sets["train"])
     songs = {f"{split} songs": len(of_split) for split, of_split in answers.items()}
-    judgements = {"fitted songs": judge(model, sets["train"])}
+    judgements = {FITTED: judge(model, sets["train"])}
     if sets["test"]:
-        judgements["other songs"] = judge(model, sets["test"])
+        judgements[OTHERS] = judge(model, sets["test"])
     for text in options.results:
         judgements[Path(text.partition("=")[0]).name] = judge(model, processors_of_result(text))
     record = {
@@ -147,6 +195,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     text = json_text(record, 1) + "\n"
     write_atomically(options.out / SHIPPED.name, text.encode())
     draw_reliability(judgements, options.out / "reliability.png")
+    if options.table is not None:
+        line = command_line("tools.calibrate_confidence", arguments, ("--out", "--table"))
+        rows = table_rows(judgements, {split: len(of_split) for split, of_split in answers.items()}, options.results)
+        note = table_note(CalibrationSongs(), str(options.recipe))
+        run = measured(line, torch.get_num_threads())
+        write_table(options.table, "Probabilities of found processors to be right", [run], _COLUMNS, rows, note)
     if options.write:
         write_atomically(SHIPPED, text.encode())
     sys.stdout.write(text)

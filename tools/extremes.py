@@ -29,8 +29,8 @@ from torch import Tensor
 
 from mixgraph.processors import Processor, registered
 from mixgraph.processors.collection import Outlet
-from mixgraph.system.files import json_text, write_atomically
-from tools.bench.machine import measured
+from tools.bench.machine import command_line, measured
+from tools.result_tables import write_table
 
 WEIGHTS = (0.0, 0.5, 1.0)
 _SERIES = (1, 2, 5, 10, 20, 50, 100, 1000)
@@ -203,10 +203,8 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write("\n".join([" | ".join(row), *(f"  {name}: {line}" for line in lines)]) + "\n")
         sys.stdout.flush()
     if options.out is not None:
-        words = " ".join(sys.argv[1:] if arguments is None else arguments)
-        run = measured(f"python -m tools.extremes {words}".strip(), torch.get_num_threads())
-        table = {"title": "Extremes of processors", "measured": [run], "columns": list(_COLUMNS), "rows": rows}
-        write_atomically(options.out, (json_text(table, indent=1) + "\n").encode())
+        run = measured(command_line("tools.extremes", arguments), torch.get_num_threads())
+        write_table(options.out, "Extremes of processors", [run], _COLUMNS, rows)
     return int(found)
 
 

@@ -8,7 +8,7 @@ The files are valid ones with changes: bits, cut ends, inserted and repeated pie
 known (`tools.fuzz_changes`), values of other types, of absurd size or depth, missing and unknown keys, paths that lead
 out of the folder. A reader may return, or raise a ValueError or OSError. Any other exception, any process or pickle
 that is started or loaded, any file that is changed outside of the folder, and more than the allowed time or memory
-is a finding; it is printed with the seed that makes the same file again, and the exit code is 1.
+is a finding; it is printed with the seed and the number of its changes, and the exit code is 1.
 
 With Atheris, where it can be installed, files are changed so that they reach code that no file has reached before:
 
@@ -36,10 +36,10 @@ from typing import Any
 
 import torch
 
-from mixgraph.system.files import json_text, write_atomically
-from tools.bench.machine import measured
+from tools.bench.machine import command_line, measured
 from tools.fuzz_changes import changed_file
 from tools.fuzz_targets import KINDS, Target, make_targets
+from tools.result_tables import write_table
 
 SECONDS, GROWTH_GB, MOST_GB = 20.0, 1.0, 16.0
 _REFUSALS = (ValueError, OSError)
@@ -106,7 +106,7 @@ class TimeoutExpired(BaseException):
 
 
 def example(target: Target, seed: int, number: int) -> bytes:
-    """The hostile file of a number; the same for the same seed."""
+    """The hostile file of a number; the same for the same seed and valid file."""
     rng = random.Random(f"{seed} {target.name} {number}")
     return changed_file((target.folder / target.file).read_bytes(), target.form, rng)
 
@@ -210,14 +210,8 @@ def main(arguments: list[str] | None = None) -> int:
     rows.append(["all", *(sum(int(row[column]) for row in rows) for column in (1, 2, 3))])
     sys.stdout.writelines(f"{row[0]}: {row[1]} readers, {row[2]} files, {row[3]} findings\n" for row in rows)
     if options.out is not None:
-        words = " ".join(sys.argv[1:] if arguments is None else arguments)
-        table = {
-            "title": "Damaged and hostile files",
-            "measured": [measured(f"python -m tools.fuzz {words}", 1)],
-            "columns": ["of", "readers", "files", "findings"],
-            "rows": [[str(cell) for cell in row] for row in rows],
-        }
-        write_atomically(options.out, (json_text(table, indent=1) + "\n").encode())
+        run = measured(command_line("tools.fuzz", arguments), 1)
+        write_table(options.out, "Damaged and hostile files", [run], ("of", "readers", "files", "findings"), rows)
     return int(any(counts.values()))
 
 

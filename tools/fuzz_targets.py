@@ -101,26 +101,22 @@ def song_targets(folder: Path) -> list[Target]:
     ]
 
 
-def text_targets(folder: Path) -> list[Target]:
-    """Readers of texts that no search writes: changes, configurations, sweeps, builds, reference states."""
-    from mixgraph.blind.reference import SHIPPED, read_reference
-    from mixgraph.dataset.folder import BuildFolder
-    from mixgraph.dataset.jobs import Job
-    from mixgraph.dataset.sources import FileHashes, SongSource
-    from mixgraph.results.changes import FORMAT, VERSION, read_changes
-    from mixgraph.results.demix_record import MARK, read_demix_record
-    from mixgraph.shards.texts import read_texts
-    from mixgraph.sweeps.folder import SweepFolder, TrialJob
-    from mixgraph.sweeps.sweep_file import Metric, read_sweep
+def _write_texts(folder: Path, build: dict[str, Any], sweep: dict[str, Any]) -> None:
+    """Writes the files of `text_targets`.
+
+    Args:
+        folder: where they are written.
+        build: the record of a job of a build.
+        sweep: the record of a trial of a sweep.
+    """
+    from mixgraph.blind.reference import SHIPPED
+    from mixgraph.results.changes import FORMAT, VERSION
+    from mixgraph.results.demix_record import MARK
 
     folder.mkdir(parents=True)
     stems = {name: {"file": f"{name}.flac"} for name in ("vocals", "drums")}
     rates = {"sample_rate": 44100, "network_sample_rate": 44100, "samples": 1000, "sum_distance_db": -20.0}
     changes: dict[str, Any] = {"format": FORMAT, "version": VERSION, "graph": "x", "mute": ["a"]}
-    song = SongSource("s", Path("s"), "CC0", None, 1.0, 1, {"mix.wav": "0"}, {"layout": "plain"})
-    config = {"seed_everything": 42, "data": {"steps_per_stage": 3}, "pruning": {"rounds": 1}}
-    build, sweep = Job(song, 0, config), TrialJob(0, 1, {"pruning.tolerance": 0.1})
-    metric = Metric("validation/loss", "minimize")
     trial = {"state": "stopped", "reports": [[1, 0.5], [2, 0.4]], "seconds": 1.0}
     card = {"name": "a set", "description": "of songs", "datePublished": "2026-11-30", "citeAs": "A"}
     failure = {"song": "t", "run": 0, "reason": "died", "attempts": 1, "details": "", "unusable": False}
@@ -129,11 +125,11 @@ def text_targets(folder: Path) -> list[Target]:
         "demix.json": {"format": MARK, "stems": stems, "mix": "mix.wav", "checkpoint": {"file": "best.ckpt"}, **rates}
         | {"notes": []},
         "sweep.yaml": _SWEEP,
-        "build/hashes.json": {str(folder / "x"): [0, 0, "0"]},
-        "build/results/s/run_0/job.json": build.record(),
+        "build/hashes.json": {"mix.wav": [0, 0, "0"]},
+        "build/results/s/run_0/job.json": build,
         "sweep/record.json": {"version": 1},
-        "sweep/trials/trial_000/job.json": sweep.record("") | trial,
-        "logged/trials/trial_000/job.json": sweep.record("") | trial | {"state": "done"},
+        "sweep/trials/trial_000/job.json": sweep | trial,
+        "logged/trials/trial_000/job.json": sweep | trial | {"state": "done"},
         "set/croissant.json": card,
     }
     for name, value in texts.items():
@@ -146,6 +142,25 @@ def text_targets(folder: Path) -> list[Target]:
     logs.mkdir(parents=True)
     (logs / "metrics.csv").write_text("epoch,validation/loss\n0,9.0\n1,0.5\n")
     shutil.copy(SHIPPED, folder / "reference.json")
+
+
+def text_targets(folder: Path) -> list[Target]:
+    """Readers of texts that no search writes: changes, configurations, sweeps, builds, reference states."""
+    from mixgraph.blind.reference import read_reference
+    from mixgraph.dataset.folder import BuildFolder
+    from mixgraph.dataset.jobs import Job
+    from mixgraph.dataset.sources import FileHashes, SongSource
+    from mixgraph.results.changes import read_changes
+    from mixgraph.results.demix_record import read_demix_record
+    from mixgraph.shards.texts import read_texts
+    from mixgraph.sweeps.folder import SweepFolder, TrialJob
+    from mixgraph.sweeps.sweep_file import Metric, read_sweep
+
+    song = SongSource("s", Path("s"), "CC0", None, 1.0, 1, {"mix.wav": "0"}, {"layout": "plain"})
+    config = {"seed_everything": 42, "data": {"steps_per_stage": 3}, "pruning": {"rounds": 1}}
+    build, sweep = Job(song, 0, config), TrialJob(0, 1, {"pruning.tolerance": 0.1})
+    metric = Metric("validation/loss", "minimize")
+    _write_texts(folder, build.record(), sweep.record(""))
 
     def read_build(copy: Path) -> object:
         return BuildFolder(copy / "build").why_due([build]), BuildFolder(copy / "build").read_failures("t")
@@ -219,13 +234,15 @@ def network_targets(folder: Path) -> list[Target]:
     from mixgraph.estimators.weights import load_estimator, save_weights
 
     folder.mkdir(parents=True)
-    estimator = EstimatorModule(EstimatorTask(RATE, 1.0, "eg", "g"), NetworkSettings(8, 1))
+    transform = DemixerTransform(num_bands=14, low_hz=150.0, slice_samples=256, sample_rate=RATE)
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        estimator = EstimatorModule(EstimatorTask(RATE, 1.0, "eg", "g"), NetworkSettings(8, 1))
+        demixer = Demixer(("vocals", "drums"), transform, network=DemixerNetwork(6, 3, 2, exchange=5))
     save_weights(estimator, folder / "estimator.safetensors", {"max_tracks": 2})
     content: dict[str, Any] = {"state_dict": estimator.state_dict()}
     estimator.on_save_checkpoint(content)
     torch.save(content, folder / "estimator.ckpt")
-    transform = DemixerTransform(num_bands=14, low_hz=150.0, slice_samples=256, sample_rate=RATE)
-    demixer = Demixer(("vocals", "drums"), transform, network=DemixerNetwork(6, 3, 2, exchange=5))
     (folder / "demixer.ckpt").write_bytes(demixer_bytes(demixer))
     torch.save({"state_dict": {"a": torch.zeros(3)}, "mixgraph": "{}"}, folder / "plain.ckpt")
     (folder / "stage.ckpt").write_bytes(sealed((folder / "plain.ckpt").read_bytes()))
@@ -248,19 +265,11 @@ def network_targets(folder: Path) -> list[Target]:
     ]
 
 
-def result_targets(folder: Path) -> list[Target]:
-    """Readers of a result, made by a search of a tiny song: as itself, damaged, for tables, as a build, as shards."""
-    from mixgraph.checkpoints import read_checkpoint
-    from mixgraph.cli.config_paths import read_saved_config
-    from mixgraph.page.remains import read_remains
-    from mixgraph.page.runs import other_runs
-    from mixgraph.page.song_rows import rows_of_dataset
-    from mixgraph.paper.readings import read_search
+def _make_results(folder: Path) -> tuple[Path, Path]:
+    """Makes the files of `result_targets` in a folder: `build`, `shards` and `search`; returns a result and a shard."""
     from mixgraph.results.found_graph import load_result
-    from mixgraph.results.metrics import read_metrics
-    from mixgraph.search.checkpoint import read_state, saved_values, write_state
-    from mixgraph.shards import load_index, pack_result, read_shards, write_shards
-    from mixgraph.shards.validate import validate_shards
+    from mixgraph.search.checkpoint import write_state
+    from mixgraph.shards import pack_result, write_shards
     from tools.chaos import WORDS
     from tools.forks import make_song, run
 
@@ -280,7 +289,31 @@ def result_targets(folder: Path) -> list[Target]:
     samples = [("train", *s) for s in pack_result(result, None, dataset="Tiny", artist="A", audio=False)]
     write_shards(samples, folder / "shards")
     (shard,) = (folder / "shards").rglob("*.tar")
-    shard_name = shard.relative_to(folder / "shards").as_posix()
+    loaded = load_result(result)
+    values = {f"values.{t}.{n}": v for t, named in loaded.parameters.items() for n, v in named.items()}
+    content: dict[str, Any] = {"state_dict": values | {"dry_wet_logits": torch.logit(loaded.weights)}}
+    write_state(content, loaded.graph, {"origin": ""})
+    (folder / "search").mkdir()
+    torch.save(content, folder / "search" / "stage.ckpt")
+    return result, shard
+
+
+def result_targets(folder: Path) -> list[Target]:
+    """Readers of a result, made by a search of a tiny song: as itself, damaged, for tables, as a build, as shards."""
+    from mixgraph.checkpoints import read_checkpoint
+    from mixgraph.cli.config_paths import read_saved_config
+    from mixgraph.page.remains import read_remains
+    from mixgraph.page.runs import other_runs
+    from mixgraph.page.song_rows import rows_of_dataset
+    from mixgraph.paper.readings import read_search
+    from mixgraph.results.found_graph import load_result
+    from mixgraph.results.metrics import read_metrics
+    from mixgraph.search.checkpoint import read_state, saved_values
+    from mixgraph.shards import load_index, read_shards
+    from mixgraph.shards.validate import validate_shards
+
+    result, shard = _make_results(folder)
+    build, shard_name = folder / "build", shard.relative_to(folder / "shards").as_posix()
 
     def whole(copy: Path) -> object:
         loaded = load_result(copy)
@@ -296,13 +329,6 @@ def result_targets(folder: Path) -> list[Target]:
     def checkpoint(copy: Path) -> object:
         content = read_checkpoint(copy / "stage.ckpt")
         return read_state(content), saved_values(content)
-
-    loaded = load_result(result)
-    values = {f"values.{t}.{n}": v for t, named in loaded.parameters.items() for n, v in named.items()}
-    content: dict[str, Any] = {"state_dict": values | {"dry_wet_logits": torch.logit(loaded.weights)}}
-    write_state(content, loaded.graph, {"origin": ""})
-    (folder / "search").mkdir()
-    torch.save(content, folder / "search" / "stage.ckpt")
 
     forms = {"graph.json": "json", "parameters.safetensors": "safetensors", "metrics.json": "json"}
     forms |= {"timings.json": "json", "config.yaml": "yaml", "trace.jsonl": "lines", "log.csv": ""}

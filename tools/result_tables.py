@@ -9,7 +9,8 @@ A page asks for a table by two comments, and everything between them is replaced
     <!-- end of table -->
 
 `docs/results/demo_songs.json` has `title`, `columns`, `rows`, and `measured`: a list of what was run, each with
-`command`, `commit`, `machine` and `date`. A `note`, where there is one, is printed below the table.
+`command`, `commit`, `machine` and `date`. A `note`, where there is one, is printed below the table. `--check` also ends
+with 1 where a commit is not in the history, or lacks the module of its command; a history that is not whole is told.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ import argparse
 import json
 import os
 import re
+import shutil
+import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixgraph.system.files import write_atomically
+from mixgraph.system.files import json_text, write_atomically
 
 ROOT = Path(__file__).parent.parent
+_MODULE = re.compile(r"python -m (tools(?:\.\w+)+)")
 _BETWEEN = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
@@ -107,6 +111,57 @@ def read_table(path: Path) -> ResultTable:
         raise ValueError(f"{path.name}: {error}") from error
 
 
+def write_table(
+    path: Path,
+    title: str,
+    measured: Sequence[Mapping[str, str]],
+    columns: Sequence[str],
+    rows: Iterable[Iterable[object]],
+    note: str = "",
+) -> None:
+    """Writes a result file.
+
+    Raises:
+        ValueError: a field is empty, or a row has too few or too many cells.
+    """
+    cells = tuple(tuple(map(str, row)) for row in rows)
+    table = ResultTable(title, tuple(Measurement(**run) for run in measured), tuple(columns), cells, note)
+    content: dict[str, object] = {"title": table.title, "measured": measured, "columns": columns, "rows": table.rows}
+    write_atomically(path, (json_text(content | ({"note": note} if note else {}), indent=1) + "\n").encode())
+
+
+def strange_commits(results: Path, root: Path) -> list[str] | None:
+    """Lists the measurements whose commit is not in the history of what is checked out, or lacks the measuring module.
+
+    Returns:
+        A line for each of them; None where there is no history, or a shallow one.
+    """
+    if shutil.which("git") is None:
+        return None
+
+    def git(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False, input=given)
+
+    about = git("rev-parse", "--is-shallow-repository", "--show-toplevel")
+    if about.returncode or about.stdout.splitlines() != ["false", str(root.resolve())]:
+        return None
+    history = "\n" + git("rev-list", "HEAD").stdout
+    lines: list[str] = []
+    asked: list[tuple[str, str]] = []
+    for file in sorted(results.glob("*.json")):
+        for run in read_table(file).measured:
+            if f"\n{run.commit}" not in history:
+                lines.append(f"{file.name}: commit {run.commit} is not in the history")
+                continue
+            for module in _MODULE.findall(run.command):
+                place = f"{run.commit}:{module.replace('.', '/')}"
+                asked.append((place, f"{file.name}: commit {run.commit} has no {module}"))
+    told = git("cat-file", "--batch-check", given="".join(f"{place}.py\n{place}\n" for place, _ in asked)).stdout
+    missing = [line.endswith(" missing") for line in told.splitlines()]
+    pairs = zip(missing[::2], missing[1::2], strict=True)
+    return lines + [line for (_, line), pair in zip(asked, pairs, strict=True) if all(pair)]
+
+
 def with_tables(text: str, page: Path, results: Path) -> str:
     """Returns the text of a page with its tables replaced by those of the result files."""
 
@@ -135,8 +190,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             outdated.append(page.relative_to(ROOT).as_posix())
             if not options.check:
                 write_atomically(page, new.encode())
-    sys.stdout.write("\n".join([*outdated, f"{len(outdated)} pages changed"]) + "\n")
-    if options.check and outdated:
+    lines = [*outdated, f"{len(outdated)} pages changed"]
+    strange = strange_commits(ROOT / "docs" / "results", ROOT) if options.check else []
+    lines += ["commits were not checked: there is no whole history"] if strange is None else strange
+    sys.stdout.write("\n".join(lines) + "\n")
+    if options.check and (outdated or strange):
         sys.exit(1)
 
 

@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from mixgraph.system.files import json_text, write_atomically
-from tools.bench.machine import measured
+from tools.bench.machine import command_line, measured
+from tools.result_tables import write_table
 
 _BLOCK = 1 << 20  # samples that are written at a time
 _COLUMNS = (
@@ -159,12 +159,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stdout.flush()
         if options.out is not None:
             threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
-            table: dict[str, object] = {
-                "title": "Songs of unusual sizes",
-                "measured": [measured("python -m tools.sizes", threads)],
-            }
-            table |= {"columns": list(_COLUMNS), "rows": rows}
-            write_atomically(options.out, (json_text(table, indent=1) + "\n").encode())
+            run = measured(command_line("tools.sizes", arguments), threads)
+            write_table(options.out, "Songs of unusual sizes", [run], _COLUMNS, rows)
 
 
 if __name__ == "__main__":

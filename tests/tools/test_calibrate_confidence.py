@@ -8,6 +8,7 @@ import pytest
 from mixgraph.report.confidence import ConfidenceModel
 from tools.bench.calibration.fit import judged_processors
 from tools.calibrate_confidence import collect, kept_answers, main, parse
+from tools.result_tables import read_table
 
 TRUTH = ConfidenceModel(bias=3.0, log_increase=2.0, weight=0.0)
 
@@ -26,7 +27,8 @@ def answers(count, split, seed):
 def test_kept_answers_are_fitted_and_judged(tmp_path, capsys) -> None:
     records = [*answers(600, "train", 0), *answers(400, "test", 1)]
     (tmp_path / "searches.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    main(["--out", str(tmp_path), "--kept"])
+    table = tmp_path / "table.json"
+    main(["--out", str(tmp_path), "--kept", "--train", "600", f"--table={table}"])
     record = json.loads(capsys.readouterr().out)
     assert record == json.loads((tmp_path / "confidence.json").read_text())
     model = ConfidenceModel.from_dict(record)
@@ -35,6 +37,14 @@ def test_kept_answers_are_fitted_and_judged(tmp_path, capsys) -> None:
     assert record["judged"]["other songs"]["processors"] == 400
     assert record["judged"]["other songs"]["expected_calibration_error"] < 0.1
     assert (tmp_path / "reliability.png").is_file()
+    assert read_table(table).measured[0].command == "python -m tools.calibrate_confidence --kept --train 600"
+    rows = read_table(table).rows
+    assert [row[:2] for row in rows] == [
+        ("600 synthetic songs, fitted to", "600"),
+        ("400 other synthetic songs", "400"),
+    ]
+    first = record["judged"]["other songs"]["bins"][0]
+    assert rows[1][-1].split(", ")[0] == f"{first['probability']:.2f}: {first['right']:.2f} of {first['count']}"
     with pytest.raises(ValueError, match=r"SONG=RESULT is needed, of a song with a truth.json, got 'x'"):
         main(["--out", str(tmp_path), "--kept", "--results", "x"])
 

@@ -14,6 +14,7 @@ import pytest
 import soundfile
 import torch
 
+from mixgraph.cli.config_paths import FROM_FILE, KEY
 from mixgraph.graph import build_console, prune
 from mixgraph.graph.io import save_graph
 from mixgraph.processors import make_processors, processor_type
@@ -31,6 +32,7 @@ from tools.bench.fidelity.table import against_peer, summarise, type_agreements,
 from tools.bench.fidelity.truth import agreement, in_places, kind, of_kinds, processors_of, read_settings, read_truth
 from tools.bench.losses import clip_mix, independent_losses
 from tools.fidelity import main, parse
+from tools.result_tables import read_table
 
 RATE = 30000
 DEMO = Path(__file__).parents[2] / "mixgraph" / "songs" / "demo_potassium"
@@ -227,21 +229,34 @@ def test_kept_searches_and_result_folders_are_matched(tmp_path, capsys) -> None:
     folder = tmp_path / "result"
     folder.mkdir()
     save_graph(folder / "graph.json", build_console(load_song(DEMO, RATE).subgroups, "g", "g"), sample_rate=RATE)
-    equal_graphs_main([str(DEMO), str(path), str(folder), "--out", str(tmp_path / "out")])
-    matched = json.loads((tmp_path / "out" / "equal_graphs.json").read_text())["results"]
-    kept, result = matched["defaults, 3 + 1 x 1 steps, seed 0"], matched["result"]
+    config = {"data": {"steps_per_stage": 2}, "pruning": {"console_stages": 3, "rounds": 1}}
+    (folder / "config.yaml").write_text(json.dumps(config | {KEY: FROM_FILE}))
+    words, table = [f"{DEMO}={path}", f"{DEMO}={folder}"], tmp_path / "table.json"
+    equal_graphs_main([*words, "--out", str(tmp_path / "out"), "--table", str(table)])
+    told = json.loads((tmp_path / "out" / "equal_graphs.json").read_text())
+    searches = ["defaults, 3 + 1 x 1 steps, seed 0", "result, 6 + 1 x 2 steps"]
+    assert [(one["song"], one["search"]) for one in told] == [("demo_potassium", search) for search in searches]
+    kept, result = (one["matched"] for one in told)
     assert [kept[name]["right"] for name in ("as placed", "order", "single tracks")] == [2, 2, 3]
     assert kept["common gain"]["recall"]["0"] == pytest.approx(3 / 23)
     assert result["as placed"]["recovered"] == 8  # all gains of the truth
-    assert "| demo_potassium | result | 1 | 0.80 | 0.35 | - | - | " in capsys.readouterr().out
+    assert "| demo_potassium | result, 6 + 1 x 2 steps | 1 | 0.80 | 0.35 | - | - | " in capsys.readouterr().out
+    rows = read_table(table).rows
+    assert [row[:2] for row in rows] == [("demo_potassium", search) for search in searches]
+    assert rows[1][3:7] == ("0.80", "0.35", "-", "-")
+    command = "demo_potassium=searches.jsonl demo_potassium=result"
+    assert read_table(table).measured[0].command == f"python -m tools.bench.fidelity.equal_graphs {command}"
     record["answer"]["processors"] = [["track", "nobody", "delay", "", 0]]
     path.write_text(json.dumps(record))
     with pytest.raises(SystemExit):
-        equal_graphs_main([str(DEMO), str(path)])
+        equal_graphs_main([f"{DEMO}={path}"])
     assert "the usual console is needed, which has no track nobody delay" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        equal_graphs_main([str(tmp_path), str(folder)])
-    assert "truth.json is needed" in capsys.readouterr().err
+        equal_graphs_main([f"{tmp_path}={folder}"])
+    assert "SONG=RESULT is needed, of a song whose mix truth.json tells of" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        equal_graphs_main([words[1], words[1]])
+    assert "demo_potassium, result, 6 + 1 x 2 steps was given before" in capsys.readouterr().err
 
 
 def test_level_errors_are_told_by_octave() -> None:

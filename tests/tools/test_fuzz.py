@@ -8,10 +8,16 @@ import pytest
 from tools.fuzz import Watch, example, findings, main
 from tools.fuzz_changes import FORMS
 from tools.fuzz_targets import Target
+from tools.result_tables import read_table
 
 
-def test_readers_of_songs_and_texts_take_or_refuse_hostile_files(capsys) -> None:
-    assert main(["--kind", "songs", "--kind", "texts", "--examples", "2"]) == 0, capsys.readouterr().out
+def test_readers_of_songs_and_texts_take_or_refuse_hostile_files(capsys, tmp_path) -> None:
+    out = tmp_path / "fuzzed.json"
+    words = ["--kind", "songs", "--kind", "texts", "--examples", "2"]
+    assert main([*words, "--out", str(out)]) == 0, capsys.readouterr().out
+    table = read_table(out)
+    assert table.measured[0].command == f"python -m tools.fuzz {' '.join(words)}"
+    assert table.rows[-1] == ("all", "24", "48", "0")
 
 
 @pytest.mark.long

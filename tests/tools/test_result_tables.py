@@ -1,12 +1,14 @@
 """Every table on the pages is what the command makes of the committed results, and every result says its source."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tools import result_tables
-from tools.result_tables import ROOT, pages, read_table, with_tables
+from tools.bench.machine import command_line
+from tools.result_tables import ROOT, pages, read_table, strange_commits, with_tables, write_table
 
 RESULTS = sorted((ROOT / "docs" / "results").glob("*.json"))
 MEASURED = {"command": "python -m x", "commit": "0123abc", "machine": "2 cores", "date": "2026-11-28"}
@@ -74,4 +76,48 @@ def test_the_check_ends_with_1_where_a_page_is_out_of_date(
         result_tables.main(["--check"])
     result_tables.main([])
     result_tables.main(["--check"])
-    assert capsys.readouterr().out == "docs/page.md\n1 pages changed\n" * 2 + "0 pages changed\n"
+    changed, unchecked = "docs/page.md\n1 pages changed\n", "commits were not checked: there is no whole history\n"
+    assert capsys.readouterr().out == f"{changed}{unchecked}{changed}0 pages changed\n{unchecked}"
+
+
+def test_commits_are_in_the_history_and_have_the_module_of_their_command() -> None:
+    assert strange_commits(ROOT / "docs" / "results", ROOT) in ([], None)  # None: a shallow clone, or no git
+
+
+def test_a_commit_of_another_branch_and_one_without_the_module_are_told(tmp_path: Path) -> None:
+    root, results = tmp_path / "root", tmp_path / "results"
+    (root / "tools").mkdir(parents=True)
+    results.mkdir()
+
+    def git(*words: str) -> str:
+        name = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
+        return subprocess.run(["git", *name, *words], cwd=root, capture_output=True, text=True, check=True).stdout[:9]
+
+    git("init", "--quiet")
+    git("commit", "--quiet", "--allow-empty", "--message=first")
+    first = git("rev-parse", "HEAD")
+    (root / "tools" / "x.py").touch()
+    git("add", "tools")
+    git("commit", "--quiet", "--message=tool")
+    second = git("rev-parse", "HEAD")
+    git("commit", "--quiet", "--amend", "--message=tool, amended")
+    runs = {"a": first, "b": second, "c": git("rev-parse", "HEAD")}
+    for name, commit in runs.items():
+        run = MEASURED | {"command": "python -m tools.x --out a", "commit": commit}
+        write_table(results / f"{name}.json", "A title", [run], ("a", "b"), [(1, 2.5)], "A note.")
+    assert strange_commits(results, root) == [
+        f"b.json: commit {second} is not in the history",
+        f"a.json: commit {first} has no tools.x",
+    ]
+    assert strange_commits(results, root / "tools") is None
+    table = read_table(results / "a.json")
+    assert (table.title, table.columns, table.rows, table.note) == ("A title", ("a", "b"), (("1", "2.5"),), "A note.")
+    with pytest.raises(ValueError, match="A title: rows of 2 cells are needed"):
+        write_table(results / "a.json", "A title", [MEASURED], ("a", "b"), [(1,)])
+
+
+def test_a_command_is_told_without_what_it_writes_and_without_folders_of_the_machine() -> None:
+    words = ["--out", "/a/b.json", "--only", "1 track", "--out=c.json", "--results", "/songs/x=/y/z", "w/v=u", "--kept"]
+    told = "python -m tools.x --only '1 track' --results x=z w/v=u --kept"
+    assert command_line("tools.x", words) == told
+    assert command_line("tools.x", ["--table", "a", "--out", "b"], ("--out", "--table")) == "python -m tools.x"

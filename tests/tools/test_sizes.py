@@ -14,5 +14,6 @@ def test_a_song_of_one_mono_track_is_searched_and_its_memory_is_told(tmp_path) -
     main(["--only", "1 track, mono", "--out", str(out)])
     table = json.loads(out.read_text())
     (row,) = table["rows"]
+    assert table["measured"][0]["command"] == "python -m tools.sizes --only '1 track, mono'"
     assert row[1:3] == ["1", "1"]
     assert 0.2 < float(row[6].removesuffix(" GB")) < 2

@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
+import shlex
 import subprocess
+import sys
 import tomllib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 ROOT = Path(__file__).resolve().parents[2]
+_ABSOLUTE = re.compile(r"(^|=)/(?:[^/=]+/)*(?=[^/=]+)")
 _SOURCES = {
     "ours": ("mixgraph", "callbacks", "datamodules", "tools/bench"),
     "peer": ("mixgraph", "tools/bench"),
@@ -52,6 +57,23 @@ def measured(command: str, threads: int, *packages: str) -> dict[str, str]:
         "machine": f"{processor()}, {threads} threads, {about}",
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
+
+
+def command_line(module: str, arguments: Sequence[str] | None, files: Sequence[str] = ("--out",)) -> str:
+    """Returns the command line of a tool as a table tells it.
+
+    Args:
+        module: the module that `python -m` runs.
+        arguments: those that it was given; None for those of this process. Of absolute paths the last part is told.
+        files: options for what the tool writes, which are left out with their values.
+    """
+    words, is_value = [], False
+    for word in sys.argv[1:] if arguments is None else arguments:
+        if is_value or word.partition("=")[0] in files:
+            is_value = not is_value and "=" not in word
+        else:
+            words.append(_ABSOLUTE.sub(r"\1", word))
+    return shlex.join(["python", "-m", module, *words])
 
 
 def processor() -> str:

@@ -1,11 +1,11 @@
 """How many true processors were found, where graphs are equal that no one can tell apart, and what each equality adds.
 
-    python -m tools.bench.fidelity.equal_graphs SONGS/demo_potassium RESULT... --out DIR
+    python -m tools.bench.fidelity.equal_graphs SONGS/demo_potassium=RESULT... --out DIR --table TABLE.json
 
-tells it of result folders, and of files `searches.jsonl` of `python -m mixgraph fidelity`, of a song whose folder has
-truth.json and importance.json: a list of `{level, name, position, type, loss_increase}`, the loss increase without each
-processor that made the mix. Recall is of the true processors that are worth at least .01 and .03 by it; precision is
-over all true processors.
+tells it of result folders, and of files `searches.jsonl` of `python -m mixgraph fidelity`, each of a song whose folder
+has truth.json and importance.json: a list of `{level, name, position, type, loss_increase}`, the loss increase without
+each processor that made the mix. Recall is of the true processors that are worth at least .01 and .03 by it; precision
+is over all true processors.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from mixgraph.cli.config_paths import read_saved_config
 from mixgraph.graph import MixGraph, build_console, prune
 from mixgraph.graph.io import load_graph
 from mixgraph.names import shown_name
 from mixgraph.recovery.agreement import chain_keys, markdown
 from mixgraph.recovery.equivalence import (
+    AS_PLACED,
     COMMON_GAIN,
     EQUIVALENCES,
     PlacedProcessor,
@@ -35,12 +37,21 @@ from mixgraph.songs.text_files import read_json
 from mixgraph.system.files import json_text, parse_json, write_atomically
 from tools.bench.cases import Case
 from tools.bench.fidelity.truth import our_type, read_settings
+from tools.bench.machine import command_line, measured
+from tools.bench.recipe import Recipe
+from tools.result_tables import write_table
 
 LEAST_WORTHS = (0.0, 0.01, 0.03)
 """Recall is of true processors that are worth so much; 0 takes all."""
 GOAL_WORTH = 0.03
 """F1 is of precision and of recall over true processors that are worth so much."""
 IMPORTANCE = "importance.json"
+_TITLE = "True processors, modulo what cannot be told apart"
+_NOTE = (
+    "One search each. Precision is over all true processors, recall over all and over those worth .01 and .03, F1 of "
+    "precision and the last one. What an equivalence adds: to precision, to recall over those worth .03. F1 has single "
+    "tracks and the common gain in it; doubles are told beside it."
+)
 
 
 def true_processors(song: Path) -> list[PlacedProcessor] | None:
@@ -108,26 +119,33 @@ def equal_markdown(rows: Mapping[tuple[str, str], Sequence[Mapping[str, Any] | N
         rows: (song, configuration) -> what `equal_graphs` returned for each search, None where no truth is known.
     """
     cells = {key: [matched for matched in searches if matched] for key, searches in rows.items()}
-    lines = [_row(key, searches) for key, searches in cells.items() if searches]
+    lines = [(*key, len(searches), *_figures(searches)) for key, searches in cells.items() if searches]
     if not lines:
         return ""
-    further = EQUIVALENCES[1:]
-    head = ("song", "rules", "searches", "precision", *(f"recall {_worth(worth)}" for worth in LEAST_WORTHS), "F1")
     text = (
         "Graphs that cannot be told apart by listening count as equal (`mixgraph/recovery/equivalence.py`). Precision "
         "is over all true processors; recall over all, and over those worth .01 and .03; F1 of precision and the last "
         "one. Then what each equivalence adds to precision and to that recall; all but `doubles` are in the figures "
         "before. Medians over searches."
     )
-    titles = (*head, *(f"by {name}" for name in further))
-    return f"## True processors, modulo what cannot be told apart\n\n{text}\n\n{markdown(titles, lines)}"
+    return f"## {_TITLE}\n\n{text}\n\n{markdown(('song', 'rules', 'searches', *_TITLES), lines)}"
 
 
 def _worth(least: float) -> str:
     return f"(worth {least:g})" if least else "(all)"
 
 
-def _row(key: tuple[str, str], searches: Sequence[Mapping[str, Any]]) -> tuple[object, ...]:
+_TITLES = (
+    "precision",
+    *(f"recall {_worth(worth)}" for worth in LEAST_WORTHS),
+    "F1",
+    *(f"by {name}" for name in EQUIVALENCES[1:]),
+)
+
+
+def _figures(searches: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The cells of `_TITLES`: medians over searches."""
+
     def middle(name: str, equivalence: str = COMMON_GAIN) -> float | None:
         known = [value for matched in searches if (value := equal_figures(matched, equivalence)[name]) is not None]
         return median(known) if known else None
@@ -143,9 +161,12 @@ def _row(key: tuple[str, str], searches: Sequence[Mapping[str, Any]]) -> tuple[o
         return ", ".join(cells)
 
     names = ("equal_precision", *(f"equal_recall_{worth:g}" for worth in LEAST_WORTHS), "equal_f1")
-    shares = ("-" if (value := middle(name)) is None else f"{value:.2f}" for name in names)
-    pairs = pairwise(EQUIVALENCES)
-    return (*key, len(searches), *shares, *(added(*pair) for pair in pairs))
+    shares = (_share(middle(name)) for name in names)
+    return (*shares, *(added(*pair) for pair in pairwise(EQUIVALENCES)))
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _goal_recall(searches: Sequence[Mapping[str, Any]]) -> str:
@@ -156,26 +177,24 @@ def _goal_recall(searches: Sequence[Mapping[str, Any]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("song", type=Path, help="folder of the song, with truth.json")
-    parser.add_argument("results", type=Path, nargs="+", help="result folders of the song, or files of searches")
+    parser.add_argument(
+        "results", nargs="+", metavar="SONG=RESULT", help="folder of a song, and a result of it or a file of searches"
+    )
     parser.add_argument("--out", type=Path, help="folder for equal_graphs.json")
+    parser.add_argument("--table", type=Path, help="JSON file for the table, as docs/results holds it")
     options = parser.parse_args(arguments)
-    song = options.song.resolve().name
+    matched: dict[tuple[str, str], dict[str, Any]] = {}
     try:
-        true = true_processors(options.song)
-        if true is None:
-            raise ValueError(f"{options.song}: truth.json is needed, which says how the mix was made")
-        matched: dict[str, dict[str, Any]] = {}
-        for path in options.results:
-            if path.suffix == ".jsonl":
-                matched |= _of_searches(true, options.song.resolve(), path)
-            else:
-                matched[path.name] = _of_result(true, path)
+        for text in options.results:
+            of_text = _matched(text)
+            if twice := matched.keys() & of_text.keys():
+                raise ValueError(f"{text}: {', '.join(min(twice))} was given before. HINT: name each result once")
+            matched |= of_text
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    text = equal_markdown({(song, name): [steps] for name, steps in matched.items()})
-    for name, steps in matched.items():
-        text += f"\n{name}:\n"
+    text = equal_markdown({key: [steps] for key, steps in matched.items()})
+    for key, steps in matched.items():
+        text += f"\n{', '.join(key)}:\n"
         for which in ("missed", "spurious"):
             labels = (
                 one["label"] + ("" if one["worth"] is None else f" ({one['worth']:.3f})")
@@ -184,9 +203,49 @@ def main(arguments: Sequence[str] | None = None) -> None:
             text += f"- {which}: {', '.join(labels) or 'none'}\n"
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
-        record = {"song": song, "results": matched}
+        record = [{"song": song, "search": name, "matched": steps} for (song, name), steps in matched.items()]
         write_atomically(options.out / "equal_graphs.json", json_text(record, 1).encode())
+    if options.table is not None:
+        line = command_line("tools.bench.fidelity.equal_graphs", arguments, ("--out", "--table"))
+        rows = [
+            (*key, _share(equal_figures(steps, AS_PLACED)["equal_f1"]), *_figures([steps]))
+            for key, steps in matched.items()
+        ]
+        columns = ("song", "search", "F1 as placed", *_TITLES)
+        write_table(options.table, _TITLE, [measured(line, 1)], columns, rows, _NOTE)
     sys.stdout.write(text)
+
+
+def searched_steps(result: Path) -> str:
+    """The number of steps of the search that a result comes from, as `Recipe` tells it.
+
+    Raises:
+        FileNotFoundError: the result has no configuration.
+    """
+    config = read_saved_config(result / "config.yaml")
+    if config is None:
+        raise FileNotFoundError(f"{result}: config.yaml is needed, which says how it was searched")
+    steps, pruning = config["data"]["steps_per_stage"], config["pruning"]
+    return str(Recipe(pruning["console_stages"] * steps, pruning["rounds"], steps))
+
+
+def _matched(text: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """Matches the searches of SONG=RESULT; name of the song and of the search -> equivalences.
+
+    Raises:
+        ValueError: another text, a song without truth.json, or searches that have another console.
+        FileNotFoundError: there is no such result.
+    """
+    name, equals, result = text.partition("=")
+    song, path = Path(name).resolve(), Path(result)
+    true = true_processors(song) if equals else None
+    if true is None:
+        raise ValueError(f"SONG=RESULT is needed, of a song whose mix truth.json tells of, got {text!r}")
+    if path.suffix == ".jsonl":
+        searches = _of_searches(true, song, path)
+    else:
+        searches = {f"{path.name}, {searched_steps(path)} steps": _of_result(true, path)}
+    return {(song.name, search): steps for search, steps in searches.items()}
 
 
 def _of_result(true: Sequence[PlacedProcessor], folder: Path) -> dict[str, Any]:
