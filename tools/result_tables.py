@@ -55,6 +55,8 @@ class Measurement:
         for name in ("command", "commit", "machine", "date"):
             if not getattr(self, name):
                 raise ValueError(f"measured.{name}: what was run is needed, got nothing")
+        if re.search(r"(^|[ =])/\w", self.command):
+            raise ValueError(f"measured.command: a command without absolute paths is needed, got {self.command!r}")
         if not re.fullmatch(r"[0-9a-f]{7,40}", self.commit):
             raise ValueError(f"measured.commit: a git hash of 7 to 40 digits is needed, got {self.commit!r}")
         if not re.fullmatch(r"\d{4}-\d\d-\d\d( to \d{4}-\d\d-\d\d)?", self.date):

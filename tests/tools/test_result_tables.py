@@ -51,6 +51,7 @@ def test_a_table_with_its_source(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"measured": [MEASURED | {"command": ""}]}, "losses.json: measured.command: what was run is needed"),
+        ({"measured": [MEASURED | {"command": "python -m x --out=/a"}]}, ".*command without absolute paths"),
         ({"measured": [MEASURED | {"commit": "main"}]}, "losses.json: measured.commit: a git hash"),
         ({"measured": [MEASURED | {"date": "yesterday"}]}, "losses.json: measured.date: YYYY-MM-DD"),
         ({"measured": []}, "losses.json: Losses: at least one measurement"),
