@@ -113,6 +113,10 @@ class IterativePruning(L.Callback):
     def num_stages(self) -> int:
         return self.console_stages + self.rounds
 
+    def stages_past(self, stages: int) -> int:
+        """Returns how many stages are over after some; those that a converged console skips are over at once."""
+        return max(stages, min(self.console_stages, self.num_stages - 1)) if self.console_has_converged else stages
+
     @property
     def trace(self) -> list[dict[str, Any]]:
         """The trace of a search of one song; see `songs`."""
@@ -205,7 +209,8 @@ class IterativePruning(L.Callback):
         if changes:
             rank_zero_info(f"From the checkpoint on: {', '.join(changes)}.")
         self.rounds_done = state_dict["rounds_done"]
-        self.console_has_converged = state_dict.get("console_has_converged", False)
+        ends = self.stage_ending.least_fall is not None  # else the console is trained on
+        self.console_has_converged = ends and state_dict.get("console_has_converged", False)
         self.stage_ending.restart(state_dict.get("loss_before"))
         self.songs = [SongRecord(**saved) for saved in state_dict["songs"]]
         for record in self.songs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean, median
 from typing import Any
@@ -10,8 +11,11 @@ from typing import Any
 import lightning as L
 import torch
 
+from mixgraph.processors import make_processors
+from mixgraph.processors.readings import NodeValues
 from mixgraph.pruning import Costs, Schedule, SongCosts, SongEvaluator
 from mixgraph.pruning.schedule import round_seconds
+from mixgraph.report.parametric import fits_bands
 from mixgraph.search.module import ConsoleModule
 
 from .iterative_pruning import IterativePruning, song_evaluator
@@ -22,6 +26,7 @@ _TRIALS_SECONDS = 6.0  # after which no more than the least number of trials is 
 _LEAST_TRIALS = 3
 _HELD_UP = 4.0  # times the median: what the machine held up counts as this much
 _WRITING = 3.0, 0.013  # seconds of the pictures and the page of a song, and of each of its processors in them
+_FITTING = 0.8  # seconds more of each processor whose curve is told by bands
 _WRITING_RENDERS = 2.0  # times a whole song is rendered and compared for the files of a result
 _LEAST_STEPS = 2  # of a stage, before it is believed
 _PACES = 0.1, 20.0  # between which a pace is believed
@@ -39,6 +44,7 @@ class SearchCosts:
     def __init__(self, trainer: L.Trainer, module: ConsoleModule, pruning: IterativePruning) -> None:
         self.trainer, self.module, self.pruning = trainer, module, pruning
         self.data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        self._told_by_bands = _told_by_bands(module)
         self.timed = self._time()
         self._pace: float | None = None  # of trials: how many times slower than they were timed
         self._pruning_seconds = self._total_pruning_seconds()
@@ -73,13 +79,21 @@ class SearchCosts:
         return self._costs(pace)
 
     def _costs(self, pace: float) -> Costs:
-        costs = self.timed.at_pace(self.step_seconds, pace)
         graphs = [self.module.part(song).graph for song in self.data.songs]
         songs = [
             replace(song, processors=len(graph.processors), types=len(graph.count()))
-            for song, graph in zip(costs.songs, graphs, strict=True)
+            for song, graph in zip(self.timed.songs, graphs, strict=True)
         ]
-        return replace(costs, songs=tuple(songs))
+        costs = replace(self.timed, songs=tuple(songs), end_seconds=self._writing_seconds(songs))
+        return costs.at_pace(self.step_seconds, pace)
+
+    def _writing_seconds(self, songs: Sequence[SongCosts]) -> float:
+        """Returns the seconds of writing the results with the current graph."""
+        counts = self.module.graph.count()
+        fitting = _FITTING * sum(count for node_type, count in counts.items() if node_type in self._told_by_bands)
+        return fitting + sum(
+            _WRITING[0] + _WRITING[1] * song.processors + _WRITING_RENDERS * song.whole_seconds for song in songs
+        )
 
     @property
     def step_seconds(self) -> float:
@@ -119,9 +133,20 @@ class SearchCosts:
             graph = self.module.part(song).graph
             whole, trial = time_trials(song_evaluator(self.module, song))
             songs.append(SongCosts(len(graph.processors), len(graph.count()), trial, whole))
-        writing = sum(_WRITING[0] + _WRITING[1] * s.processors + _WRITING_RENDERS * s.whole_seconds for s in songs)
         windows = self.pruning.window_tolerance is not None
-        return Costs(time_steps(self.module, self.data), tuple(songs), windows, writing)
+        return Costs(time_steps(self.module, self.data), tuple(songs), windows, self._writing_seconds(songs))
+
+
+def _told_by_bands(module: ConsoleModule) -> set[str]:
+    """Returns the types of processors whose settings a result tells by bands that are fitted to their curve."""
+    processors = make_processors(module.sample_rate, module.processor_options)  # on the CPU, as a result reads them
+    types = set()
+    for node_type in processors.keys() & module.graph.count().keys():
+        values = processors[node_type].sample_initial_values(1, torch.Generator().manual_seed(0), 0.0)
+        settings = NodeValues({name: value.double() for name, value in values.items()}, 0.5)
+        if fits_bands(processors[node_type].readings(settings)):
+            types.add(node_type)
+    return types
 
 
 def read_schedule(data: Any, module: ConsoleModule, pruning: IterativePruning) -> Schedule:

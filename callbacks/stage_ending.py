@@ -14,7 +14,8 @@ class StageEnding:
     """Measures the songs' match loss every few steps, and says when it no longer falls.
 
     Training has converged when the loss has fallen by less than `least_fall` in the last `steps` steps, over whole
-    songs and in the mean over songs. It is measured on all of every song, so that it does not depend on the clips.
+    songs and in the mean over songs. It is measured on all of every song, so that it does not depend on the clips, and
+    is the loss that trials of pruning compare: over the denominator and by the reduction of the settings.
 
     Args:
         least_fall: the smallest fall, in units of the match loss; None never measures.
@@ -38,7 +39,8 @@ class StageEnding:
         if self.least_fall is None or steps % self.steps:
             return False
         songs: Any = trainer.datamodule.songs  # type: ignore[attr-defined]
-        loss, before = fmean([module.score(song).loss["full"] for song in songs]), self.before
+        losses = [module.target(song).bounded_loss(module.render(song))[0] for song in songs]  # as trials compare
+        loss, before = fmean(losses), self.before
         self.before = loss
         return before is not None and before - loss < self.least_fall
 

@@ -21,7 +21,7 @@ from mixgraph.search.module import ConsoleModule
 from mixgraph.search.resuming import stages_trained
 from mixgraph.system.threads import ENVIRONMENT, chosen_threads
 
-from .iterative_pruning import find_pruning
+from .iterative_pruning import IterativePruning, find_pruning
 from .search_costs import SearchCosts, read_schedule
 from .stage_ending import end_stage
 
@@ -54,6 +54,8 @@ class TimeBudget(L.Callback):
 
     Ctrl-C ends it likewise; a second one stops at once. SIGTERM ends it after the step or trial at hand, without a
     result; the command that resumes from the last fully trained stage is printed.
+
+    It stands behind an `IterativePruning` that ends stages, so that it sees where they end.
 
     A search that goes on from a checkpoint has a budget of its own; asked for the same again, with the same budget, it
     keeps the schedule that was made to fit, else it is fitted anew. It computes with as many threads as the checkpoint
@@ -95,7 +97,9 @@ class TimeBudget(L.Callback):
         pruning = find_pruning(trainer)
         if pruning is None or not isinstance(pl_module, ConsoleModule):
             return
+        _check_order(trainer, self, pruning)
         pruning.listeners.append(lambda *_: self._check(trainer))
+        self._stages = pruning.stages_past(self._stages)
         requested = read_schedule(trainer.datamodule, pl_module, pruning)  # type: ignore[attr-defined]
         before = self.fitted or self.requested
         if (requested, self.budget) != (self.requested, self._fitted_for):
@@ -127,7 +131,7 @@ class TimeBudget(L.Callback):
         if self._search is None:
             return
         self._search.after_step()
-        past, steps = trainer.current_epoch + 1, batch_idx + 1
+        past, steps = self._search.pruning.stages_past(trainer.current_epoch + 1), batch_idx + 1
         if LEAST_STEPS <= steps < trainer.num_training_batches and self._is_long_enough(trainer, past, steps):
             rank_zero_info(f"Longer than planned: the stage ends after {steps} steps, to leave time for the rest.")
             end_stage(trainer, steps)
@@ -290,6 +294,15 @@ class TimeBudget(L.Callback):
         assert self._search is not None
         assert self.requested is not None
         return _duration(2 * least_seconds(self.requested, self._search.costs(), 0) / (1 - _RESERVE))
+
+
+def _check_order(trainer: L.Trainer, budget: TimeBudget, pruning: IterativePruning) -> None:
+    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    if pruning.stage_ending.least_fall is not None and callbacks.index(budget) < callbacks.index(pruning):
+        raise ValueError(
+            "callbacks: IterativePruning is needed before TimeBudget, which counts the stages that it ends, got it "
+            "behind. HINT: put IterativePruning first, or leave out ending"
+        )
 
 
 def _minutes(total: float) -> str:

@@ -57,6 +57,12 @@ def parametric_reading(readings: Sequence[Reading]) -> ParametricReading | None:
     return None
 
 
+def fits_bands(readings: Sequence[Reading]) -> bool:
+    """Whether `parametric_reading` fits bands to a curve, which takes longer than all else that it does."""
+    kinds = {type(reading) for reading in readings}
+    return Response in kinds and Bands not in kinds
+
+
 def _of_response(response: Response) -> ParametricReading | None:
     rate = round(2 * response.highest_hz)
     hertz = fit_hertz(rate)

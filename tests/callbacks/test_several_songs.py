@@ -221,6 +221,7 @@ def test_the_estimate_sums_the_trials_of_the_songs(together, paths, monkeypatch,
     monkeypatch.setattr("callbacks.search_costs.time_trials", lambda evaluator: (0.0, 120.0))
     monkeypatch.setattr("callbacks.search_costs.time_steps", lambda module, data: 0.0)
     monkeypatch.setattr("callbacks.search_costs._WRITING", (0.0, 0.0))
+    monkeypatch.setattr("callbacks.search_costs._FITTING", 0.0)
     monkeypatch.setattr(
         module,
         "trainer",

@@ -1,13 +1,17 @@
 """Stages that end when the loss has converged: how many steps they take, and that a stopped search ends alike."""
 
 import json
+from types import SimpleNamespace
 
 import lightning as L
 import pytest
 
 from callbacks import IterativePruning, ResultFolder
+from callbacks.iterative_pruning import song_evaluator
 from callbacks.stage_ending import StageEnding
 from datamodules import SongData
+from mixgraph.graph import build_console
+from mixgraph.losses import LossSettings
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
 
@@ -44,6 +48,28 @@ def test_settings_that_make_no_sense_are_refused() -> None:
         StageEnding(0.1, 0)
 
 
+@pytest.mark.parametrize("settings", [{"reduction": "sum"}, {"denominator": "prediction"}, {}])
+def test_what_is_measured_is_the_loss_that_a_round_ends_with(tiny_song, settings) -> None:
+    data = SongData(str(tiny_song), sample_rate=8000)
+    graph = build_console(data.song.subgroups, "eg", "g", data.song.name)
+    module = ConsoleModule(sample_rate=8000, loss=LossSettings(**settings)).build(graph)
+    of_round = song_evaluator(module, data.song).evaluate(()).loss
+    ending = StageEnding(0.1, 1)
+    assert not ending.has_converged(SimpleNamespace(datamodule=data), module, 1)  # there is none to compare with
+    assert ending.before == pytest.approx(of_round, rel=2e-5)  # blocks of another length
+    ending.restart(of_round)
+    assert ending.has_converged(SimpleNamespace(datamodule=data), module, 2)  # nothing was trained
+
+
+@pytest.mark.parametrize(
+    ("console", "rounds", "converged", "past"), [(3, 2, False, 1), (3, 2, True, 3), (3, 0, True, 2), (1, 2, True, 1)]
+)
+def test_the_stages_of_a_converged_console_are_over_but_for_the_last_of_all(console, rounds, converged, past) -> None:
+    pruning = IterativePruning(console, rounds)
+    pruning.console_has_converged = converged
+    assert (pruning.stages_past(1), pruning.stages_past(4)) == (past, 4)
+
+
 @pytest.mark.long
 def test_stages_end_when_the_loss_no_longer_falls(tiny_song, tmp_path, caplog) -> None:
     """A fall of 9 is never reached: the second measurement ends the console, the first one a round, not the last."""
@@ -57,3 +83,5 @@ def test_stages_end_when_the_loss_no_longer_falls(tiny_song, tmp_path, caplog) -
         assert find(tiny_song, tmp_path / stage, tmp_path / f"{stage}.ckpt") == 2 + 1 + STEPS, stage
         for name in SAME:
             assert (tmp_path / stage / name).read_bytes() == (tmp_path / "r" / name).read_bytes(), (stage, name)
+    # Turned off where the console has converged, it is trained on.
+    assert find(tiny_song, tmp_path / "off", tmp_path / "stage_0.ckpt", ending=None) == 2 + 4 * STEPS

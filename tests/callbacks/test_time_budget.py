@@ -11,7 +11,7 @@ import torch
 
 import callbacks.time_budget
 from callbacks import IterativePruning, ResultFolder
-from callbacks.search_costs import time_trials
+from callbacks.search_costs import _FITTING, time_trials
 from callbacks.time_budget import TimeBudget
 from datamodules import SongData
 from mixgraph.pruning import SongEvaluator
@@ -20,7 +20,7 @@ from mixgraph.search.module import ConsoleModule
 from mixgraph.system.threads import ThreadChoice
 
 RATE, STEP, TRIAL, WHOLE = 8000, 1.0, 1.0, 0.5
-END = 2.5 + 0.01 * 13 + 2 * WHOLE  # seconds of writing a result of 13 processors
+END = 3.0 + 0.013 * 13 + 3 * _FITTING + 2 * WHOLE  # seconds of writing a result of 13 processors, 3 of them equalizers
 
 
 class Machine:
@@ -101,12 +101,34 @@ def find(tiny_song, tmp_path):
     return run
 
 
+def test_a_budget_that_would_not_see_how_stages_end_is_refused(find) -> None:
+    with pytest.raises(ValueError, match=r"callbacks: IterativePruning is needed before TimeBudget, .* HINT: put"):
+        find(L.Callback(), TimeBudget(), ending=0.1)
+
+
+@pytest.mark.long
+def test_stages_that_a_converged_console_skips_take_no_time(find, machine) -> None:
+    """8 stages of 10 steps are planned; the console converges after 2: what is left is one round, 10 steps, the end."""
+    budget, left = TimeBudget("10m"), []
+
+    class Look(L.Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            left.append((budget.seconds_left(), budget._search._expected_round))
+
+    find(budget, Look(), console=8, rounds=1, steps=10, leave_one_out=False, ending=9.0, ending_steps=1)
+    seconds, of_round = left[0]
+    assert 13 * TRIAL < of_round < 2 * 13 * TRIAL + WHOLE
+    assert of_round + END < seconds < of_round + END + 10 * STEP
+
+
 def test_every_timed_trial_is_of_another_candidate(find, machine) -> None:
     """The same one again would come from memory and take no time, as it once did."""
-    find(TimeBudget(), steps=1, rounds=0, console=1, leave_one_out=False)
+    budget = TimeBudget()
+    find(budget, steps=1, rounds=0, console=1, leave_one_out=False)
     whole, *timed = machine.trials
     assert whole == ()
     assert len(timed) == len(set(timed)) == 7
+    assert budget._search.costs().end_seconds == pytest.approx(END)
 
 
 def test_trials_are_timed_on_tracks_and_in_subgroups(find, machine, monkeypatch) -> None:
