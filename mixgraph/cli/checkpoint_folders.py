@@ -15,6 +15,9 @@ from mixgraph.system.locks import locked
 if TYPE_CHECKING:
     import lightning as L
 
+_WAIT_SECONDS = 10.0
+"""Workers of a training that was killed, which read its data, live on so long, and hold its folders with it."""
+
 
 class CheckpointFolders:
     """Holds the folders of a training's checkpoints. Nothing is held until `hold` is called."""
@@ -34,11 +37,12 @@ class CheckpointFolders:
         places = [(Path(c.dirpath), c) for c in callbacks if c.dirpath is not None and "://" not in str(c.dirpath)]
         start = None if trainer.ckpt_path is None else Path(trainer.ckpt_path).resolve()
         try:
-            for folder in sorted({folder.resolve() for folder, _ in places}):
+            held = {folder.resolve() for folder, _ in places}
+            for folder in sorted(held):
                 self._hold(folder)
             for folder, callback in places:
                 existing = [folder / name for name in _replaced_names(callback) if (folder / name).exists()]
-                if existing and (start is None or start.parent != folder.resolve()):
+                if existing and (start is None or start.parent not in held):
                     go_on = f"--ckpt_path {shlex.quote(str(existing[0]))}"
                     raise FileExistsError(
                         f"{existing[0]}: is of an earlier training, and is kept. HINT: go on from it with {go_on}; or "
@@ -59,7 +63,7 @@ class CheckpointFolders:
             )
 
         folder.parent.mkdir(parents=True, exist_ok=True)
-        self._holding.enter_context(locked(folder.with_name(f".{folder.name}.lock"), busy))
+        self._holding.enter_context(locked(folder.with_name(f".{folder.name}.lock"), busy, _WAIT_SECONDS))
 
 
 def how_to_go_on(trainer: L.Trainer) -> str:

@@ -47,7 +47,8 @@ class KeepNetworkConfig(SaveConfigCallback):
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         seal_checkpoints(trainer)
-        self._folders.hold(trainer)
+        if trainer.is_global_zero:  # which writes the checkpoints for all processes of a training
+            self._folders.hold(trainer)
         if self._path is not None:  # written now: in `setup`, the checkpoints' callback warns of a folder with files
             self._path.parent.mkdir(parents=True, exist_ok=True)
             text = f"{_SAVED_BY}\n{self.parser.dump(self.config, skip_unset=False)}"

@@ -4,6 +4,7 @@ import os
 import resource
 import tempfile
 from pathlib import Path
+from threading import Timer
 
 import lightning as L
 import pytest
@@ -12,15 +13,25 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from callbacks.sealed_checkpoints import SealedCheckpoints, seal_checkpoints
 from mixgraph.checkpoints import read_checkpoint
+from mixgraph.cli import checkpoint_folders
 from mixgraph.cli.checkpoint_folders import CheckpointFolders, how_to_go_on
+from mixgraph.cli.network import KeepNetworkConfig
 
 
-def trainer(folder: Path, **settings: object) -> L.Trainer:
+def trainer(folder: Path, strategy: str = "auto", devices: int = 1, **settings: object) -> L.Trainer:
     keep = ModelCheckpoint(folder, "best", **({"save_last": True, "enable_version_counter": False} | settings))
-    return L.Trainer(callbacks=[keep], logger=False, accelerator="cpu", enable_progress_bar=False)
+    return L.Trainer(
+        callbacks=[keep],
+        logger=False,
+        accelerator="cpu",
+        strategy=strategy,
+        devices=devices,
+        enable_progress_bar=False,
+    )
 
 
-def test_a_second_training_in_a_folder_is_refused_while_the_first_lasts(tmp_path) -> None:
+def test_a_second_training_in_a_folder_is_refused_while_the_first_lasts(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(checkpoint_folders, "_WAIT_SECONDS", 0.0)
     first, second = CheckpointFolders(), CheckpointFolders()
     first.hold(trainer(tmp_path / "kept"))
     with pytest.raises(
@@ -33,6 +44,46 @@ def test_a_second_training_in_a_folder_is_refused_while_the_first_lasts(tmp_path
     second.hold(trainer(tmp_path / "kept"))
     second.release()
     assert list(tmp_path.iterdir()) == []  # nothing is left of the locks
+
+
+def test_a_folder_whose_training_ends_is_waited_for(tmp_path) -> None:
+    first, second = CheckpointFolders(), CheckpointFolders()
+    first.hold(trainer(tmp_path / "kept"))
+    Timer(0.1, first.release).start()
+    second.hold(trainer(tmp_path / "kept"))
+    second.release()
+
+
+def test_the_first_process_of_a_training_holds_its_folders_for_all(tmp_path) -> None:
+    first, second = (trainer(tmp_path / "kept", strategy="ddp", devices=2) for _ in range(2))
+    second.strategy.cluster_environment._global_rank = 1  # as its process has it
+    keepers = KeepNetworkConfig(None, None), KeepNetworkConfig(None, None)
+    for keeper, ranked in zip(keepers, (first, second), strict=True):
+        keeper.on_fit_start(ranked, None)
+    keepers[1].teardown(second, None, "fit")
+    assert (tmp_path / ".kept.lock").exists()
+    keepers[0].teardown(first, None, "fit")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_with_checkpoints_in_two_folders_goes_on_from_either(tmp_path) -> None:
+    both = L.Trainer(
+        callbacks=[ModelCheckpoint(tmp_path / n, "best", enable_version_counter=False, monitor=n) for n in ("a", "b")],
+        logger=False,
+        accelerator="cpu",
+        enable_progress_bar=False,
+    )
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "best.ckpt").touch()
+    folders = CheckpointFolders()
+    for name in ("a", "b"):
+        both.ckpt_path = tmp_path / name / "best.ckpt"
+        folders.hold(both)
+        folders.release()
+    both.ckpt_path = tmp_path / "c" / "best.ckpt"
+    with pytest.raises(FileExistsError, match="is of an earlier training"):
+        folders.hold(both)
 
 
 @pytest.mark.parametrize("name", ["best.ckpt", "last.ckpt"])
