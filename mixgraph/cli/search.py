@@ -23,7 +23,7 @@ from mixgraph.cli.options import CheckedCLI
 from mixgraph.graph import GraphValues, batch_values
 from mixgraph.pruning import ORDERS, SAMPLERS
 from mixgraph.results.found_graph import load_result
-from mixgraph.search.checks import check_data, check_trainer
+from mixgraph.search.checks import check_data, check_estimator_file, check_trainer
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.settings import with_defaults
 from mixgraph.songs.own_rate import resolve_rate
@@ -113,6 +113,8 @@ class SearchCLI(CheckedCLI):
         self.config_init[self.subcommand]["weights_only"] = True  # a checkpoint is data, never code
         check_data(self.datamodule, trains=self.subcommand == "fit")
         check_trainer(self.trainer)  # before the songs are read, and before other processes start
+        if self.subcommand == "fit" and self._get(self.config_init, "ckpt_path") is None:
+            check_estimator_file(self.model.estimated_checkpoint)
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, TimeBudget):
                 callback.start_clock()  # the time to read the songs counts

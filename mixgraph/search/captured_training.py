@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from mixgraph.search.captured import CapturedStep
+from mixgraph.search.checks import check_captured_trainer
 from mixgraph.search.finite_training import FiniteTraining
 from mixgraph.songs.training_clips import Clip
 
@@ -26,7 +27,13 @@ class CapturedTraining(FiniteTraining):
         self._captured: CapturedStep | None = None
 
     def capture_steps(self, capture: bool) -> None:
-        """Captures anew, or no longer: the parameters or the watch are new ones."""
+        """Captures anew, or no longer: the parameters or the watch are new ones.
+
+        Raises:
+            ValueError: the Trainer would change gradients, which are in the captured step.
+        """
+        if capture:
+            check_captured_trainer(self.trainer)
         (optimizer,) = self.trainer.optimizers
         self._captured = CapturedStep(self.losses, optimizer, self._watch) if capture else None
 

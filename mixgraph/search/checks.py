@@ -31,6 +31,23 @@ def check_trainer(trainer: Trainer) -> None:
         )
 
 
+def check_captured_trainer(trainer: Trainer) -> None:
+    """Refuses what a Trainer would do to gradients between two steps that are captured.
+
+    Raises:
+        ValueError: it clips gradients, or accumulates them.
+    """
+    asked = {
+        "gradient_clip_val": trainer.gradient_clip_val or None,
+        "accumulate_grad_batches": None if trainer.accumulate_grad_batches == 1 else trainer.accumulate_grad_batches,
+    }
+    if changes := [f"trainer.{name}={value}" for name, value in asked.items() if value is not None]:
+        raise ValueError(
+            f"model.rendering.capture: a captured step takes its gradients as they are, got {', '.join(changes)}. "
+            "HINT: leave that out, or set model.rendering.capture=false"
+        )
+
+
 def check_data(data: object, *, trains: bool) -> None:
     """Refuses a datamodule that a search cannot run with; it may be of any class.
 
@@ -70,20 +87,25 @@ def check_chains(
 
 
 def check_estimated_checkpoint(initial_values: str, path: str | None) -> None:
-    """Refuses an estimator that is not there, or that nothing would use, before any song is read.
+    """Refuses an estimator that nothing would use.
 
     Raises:
         ValueError: `initial_values` does not take estimates.
-        FileNotFoundError: the file does not exist.
     """
-    if path is None:
-        return
-    if initial_values != "estimated":
+    if path is not None and initial_values != "estimated":
         raise ValueError(
             f"estimated_checkpoint: acts with initial_values=estimated alone, got {path} with {initial_values}. HINT: "
             "set model.initial_values=estimated, or leave it out"
         )
-    if not Path(path).is_file():
+
+
+def check_estimator_file(path: str | None) -> None:
+    """Refuses an estimator that is not there; a search that goes on needs it no more.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+    """
+    if path is not None and not Path(path).is_file():
         raise FileNotFoundError(
             f"estimated_checkpoint: the file of an estimator is needed, got {path}, which is not there. HINT: where "
             "none is named, mixgraph's own is taken"

@@ -37,6 +37,7 @@ from mixgraph.search.checkpoint import read_state, saved_values, write_state
 from mixgraph.search.checks import (
     check_chains,
     check_estimated_checkpoint,
+    check_estimator_file,
     check_lengths,
     check_rate_factors,
     check_songs_of_graph,
@@ -202,6 +203,7 @@ class ConsoleModule(CapturedTraining, WholeSongs):
         from mixgraph.estimators import load_estimator  # loads what no other search needs
         from mixgraph.search.initial_estimate import init_from_estimate, trained_on
 
+        check_estimator_file(self.estimated_checkpoint)
         estimator = load_estimator(self.estimated_checkpoint)
         changed = [name for name, options in self.processor_options.items() if options]
         for song in self._songs():

@@ -75,6 +75,14 @@ def test_a_cpu_refuses_captured_steps(tiny_song) -> None:
         search(module, data(tiny_song), [], 1, "cpu", enable_progress_bar=False)
 
 
+@pytest.mark.parametrize("options", [{"gradient_clip_val": 0.5}, {"accumulate_grad_batches": 2}])
+def test_what_would_change_gradients_between_captured_steps_is_refused(tiny_song, pretended, options) -> None:
+    module = ConsoleModule("g", "", sample_rate=RATE, rendering=RenderSettings(capture=True))
+    ((name, value),) = options.items()
+    with pytest.raises(ValueError, match=rf"rendering\.capture: .* got trainer\.{name}={value}\. HINT"):
+        search(module, data(tiny_song), [], 1, "cpu", enable_progress_bar=False, **options)
+
+
 @pytest.mark.parametrize(
     ("chain", "renderer", "message"),
     [

@@ -23,13 +23,13 @@ def values_of(module):
     return {f"{t}.{n}": v.detach() for t, values in module.parameters_by_type().items() for n, v in values.items()}
 
 
-def test_other_estimators_are_named_for_estimates_alone_and_must_be_there() -> None:
+def test_other_estimators_are_named_for_estimates_alone_and_must_be_there(tiny_song) -> None:
     with pytest.raises(
         ValueError, match=r"estimated_checkpoint: acts with initial_values=estimated alone, got a\.ckpt"
     ):
         ConsoleModule(estimated_checkpoint="a.ckpt")
     with pytest.raises(FileNotFoundError, match=r"estimated_checkpoint: .* got gone\.ckpt, which is not there"):
-        ConsoleModule(initial_values="estimated", estimated_checkpoint="gone.ckpt")
+        started(tiny_song, "g", 8000, initial_values="estimated", estimated_checkpoint="gone.ckpt")
 
 
 def test_a_subgroup_of_one_track_may_be_bare() -> None:
