@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mixgraph.dataset.settings import differences, digest, essential
+from mixgraph.dataset.settings import differences, digest, recorded
 from mixgraph.dataset.sources import SongSource
 
 RECORD_VERSION = 1
@@ -53,7 +53,7 @@ class Job:
 
     def record(self) -> dict[str, Any]:
         """Returns all that the result depends on, as `job.json` stores it: without paths, dates and hosts."""
-        settings = essential(self.config)
+        settings = recorded(self.config)
         return {
             "version": RECORD_VERSION,
             "song": self.song.name,

@@ -7,33 +7,37 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mixgraph.search.rules import is_free
+from mixgraph.search.rules import LATER, is_free
 
 _OF_THE_JOB = ("seed_everything", "data.path")  # a job sets its own seed, and identifies the audio by its hash
-_LATER: dict[str, Any] = {
-    "pruning.sampler_options": None,
-    "model.loss.front_end": "mel",
-    "model.loss.front_end_options": {},
-    "model.single_track_subgroups": "chain",
-    "model.estimated_checkpoint": None,
-    "model.rendering.capture": False,
-    "pruning.ending": None,
-    "pruning.ending_steps": 25,
-}
-"""Settings that came later, with the values that searches before them had: these are left out, so that their results
-stand."""
 
 
 def essential(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the settings of a search that change its result, as `{"data": {"sample_rate": ...}, ...}`."""
+    """Returns the settings of a search that change its result, as `{"data": {"sample_rate": ...}, ...}`.
+
+    Settings that came later are left out where they are as searches before them were, so that their results stand.
+    """
     return _without_free(config, "")
+
+
+def recorded(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings that change a result as records hold them: the sha256 of an estimator, not its path.
+
+    Raises:
+        FileNotFoundError: the estimator's file does not exist.
+    """
+    settings = essential(config)
+    if path := settings.get("model", {}).get("estimated_checkpoint"):
+        with open(path, "rb") as file:
+            settings["model"]["estimated_checkpoint"] = f"sha256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
+    return settings
 
 
 def _without_free(config: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     essentials = {}
     for key, value in config.items():
         name = f"{prefix}{key}"
-        if name in _OF_THE_JOB or is_free(name) or (name in _LATER and value == _LATER[name]):
+        if name in _OF_THE_JOB or is_free(name) or (name in LATER and value == LATER[name]):
             continue
         essentials[key] = _without_free(value, f"{name}.") if isinstance(value, Mapping) else value
     return essentials

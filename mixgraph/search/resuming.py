@@ -14,7 +14,7 @@ from torch import Tensor
 from mixgraph.graph import MixGraph
 from mixgraph.graph.io import graph_to_json
 from mixgraph.losses import LOSS
-from mixgraph.search.rules import rule
+from mixgraph.search.rules import LATER, rule
 from mixgraph.search.settings import OPTIMIZER, REGULARIZERS, RENDERING
 from mixgraph.songs.song import Song
 
@@ -52,7 +52,7 @@ def check_settings(group: str, saved: Mapping[str, Any], now: Mapping[str, Any])
 
     Args:
         group: a group of `mixgraph.search.rules.RULES`.
-        saved: the settings of the checkpoint, see `constructor_settings`.
+        saved: the settings of the checkpoint, see `constructor_settings`; one that came later is as it was before.
         now: the settings of the resumed search.
 
     Raises:
@@ -60,24 +60,25 @@ def check_settings(group: str, saved: Mapping[str, Any], now: Mapping[str, Any])
     """
     changes = []
     for name, value in now.items():
-        if name not in saved or rule(f"{group}.{name}") not in ("kept", "applied"):
+        setting = f"{group}.{name}"
+        if rule(setting) not in ("kept", "applied") or (name not in saved and setting not in LATER):
             continue
-        before = _completed(group, name, saved[name])
+        before = _completed(group, name, saved[name] if name in saved else LATER[setting])
         if before == value:
             continue
-        if rule(f"{group}.{name}") == "kept":
-            names, olds, news = zip(*_differences(f"{group}.{name}", before, value), strict=True)
+        if rule(setting) == "kept":
+            names, olds, news = zip(*_differences(setting, before, value), strict=True)
             raise ValueError(
                 f"{', '.join(names)}: the checkpoint was made with {', '.join(olds)}, got {', '.join(news)}. HINT: a "
                 f"search that goes on keeps {'this setting' if len(names) == 1 else 'these settings'}; leave out what "
                 "differs, or search anew without the checkpoint"
             )
         if not isinstance(value, dict) or not isinstance(before, dict):
-            changes.append(f"{group}.{name}={value} (before: {before})")
+            changes.append(f"{setting}={value} (before: {before})")
             continue
         changed = [key for key in value if value[key] != before.get(key)]
-        applied = [key for key in changed if rule(f"{group}.{name}.{key}") != "free"]
-        changes += [f"{group}.{name}.{key}={value[key]} (before: {before.get(key)})" for key in applied]
+        applied = [key for key in changed if rule(f"{setting}.{key}") != "free"]
+        changes += [f"{setting}.{key}={value[key]} (before: {before.get(key)})" for key in applied]
     return changes
 
 

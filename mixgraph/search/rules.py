@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 Rule = Literal["kept", "applied", "song", "refitted", "free"]
 
@@ -95,6 +95,19 @@ RULES: dict[str, dict[str, Rule]] = {
 - `"refitted"`: the schedule is fitted anew, see `TimeBudget`.
 - `"free"`: it does not change what a search finds.
 """
+
+
+LATER: dict[str, Any] = {
+    "pruning.sampler_options": None,
+    "model.loss.front_end": "mel",
+    "model.loss.front_end_options": {},
+    "model.single_track_subgroups": "chain",
+    "model.estimated_checkpoint": None,
+    "model.rendering.capture": False,
+    "pruning.ending": None,
+    "pruning.ending_steps": 25,
+}
+"""Settings that came later, with the values that searches before them had."""
 
 
 def rule(name: str) -> Rule | None:

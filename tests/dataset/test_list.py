@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 import pytest
@@ -219,6 +220,22 @@ def test_settings_without_effect_are_not_compared() -> None:
     assert digest(essential(other)) != digest(essential(CONFIG))
     assert differences(essential(CONFIG), essential(other)) == ["pruning.tolerance: 0.01 -> 0.02"]
     assert differences({"a": {"b": 1}}, {"a": {"c": None}}) == ["a.b: 1 -> none", "a.c: none -> null"]
+
+
+def test_another_estimator_at_the_same_path_is_told(songs, tmp_path) -> None:
+    estimator = tmp_path / "estimator.safetensors"
+    estimator.write_bytes(b"one")
+    config = CONFIG | {"model": {**CONFIG.get("model", {}), "estimated_checkpoint": str(estimator)}}
+    saved = record(songs, config)
+    assert str(tmp_path) not in json.dumps(saved)
+    estimator.rename(tmp_path / "moved.safetensors")
+    moved = CONFIG | {"model": config["model"] | {"estimated_checkpoint": str(tmp_path / "moved.safetensors")}}
+    assert why_redo(saved, record(songs, moved)) == ""
+    estimator.write_bytes(b"two")  # sha256sum of both
+    assert re.fullmatch(
+        'settings changed: model.estimated_checkpoint: "sha256 7692c3ad.*" -> "sha256 3fc4ccfe.*"',
+        why_redo(saved, record(songs, config)),
+    )
 
 
 def test_run_0_has_the_seed_of_a_plain_search(songs) -> None:

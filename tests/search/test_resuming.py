@@ -186,6 +186,28 @@ def test_parts_of_settings_that_came_after_a_checkpoint_have_their_defaults() ->
         check_settings("model", earlier, other)
 
 
+def test_settings_that_came_after_a_checkpoint_are_as_they_were_before_them() -> None:
+    now, pruning = ConsoleModule(sample_rate=8000, single_track_subgroups="bare").settings, IterativePruning().settings
+    earlier = {name: value for name, value in now.items() if name != "single_track_subgroups"}
+    with pytest.raises(ValueError, match=r"single_track_subgroups: the checkpoint was made with chain, got bare\."):
+        check_settings("model", earlier, now)
+    assert check_settings("model", earlier, now | {"single_track_subgroups": "chain"}) == []
+    earlier = {name: value for name, value in pruning.items() if not name.startswith("ending")}
+    assert check_settings("pruning", earlier, pruning) == []
+    told = ["pruning.ending=0.01 (before: None)"]
+    assert check_settings("pruning", earlier, IterativePruning(ending=0.01).settings) == told
+
+
+@pytest.mark.long
+def test_a_search_goes_on_without_the_estimator_that_it_started_from(searched, tiny_song, tmp_path) -> None:
+    saved = torch.load(searched / "c" / "step=16.ckpt", weights_only=True)
+    saved["mixgraph"] = saved["mixgraph"].replace('"initial_values": "heard"', '"initial_values": "estimated"')
+    torch.save(saved, tmp_path / "c.ckpt")
+    estimated = {"initial_values": "estimated", "estimated_checkpoint": str(tmp_path / "gone.safetensors")}
+    find(tiny_song, tmp_path / "r", checkpoint=tmp_path / "c.ckpt", model=estimated)
+    assert_same(tmp_path / "r", searched / "r")
+
+
 @pytest.mark.long
 def test_all_other_settings_are_applied_and_told(searched, tiny_song, tmp_path, caplog) -> None:
     applied = settings_with("applied")

@@ -203,7 +203,7 @@ class SweepRun:
 
 def sweep_record(sweep: SweepFile, settings: Mapping[str, Any], files: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """Returns all that the trials of a sweep depend on, but for their number."""
-    from mixgraph.dataset.settings import essential
+    from mixgraph.dataset.settings import recorded
 
     return {
         "version": 1,
@@ -214,7 +214,7 @@ def sweep_record(sweep: SweepFile, settings: Mapping[str, Any], files: Mapping[s
             p.name: {k: v for k, v in asdict(p).items() if k not in ("name", "line", "lines")} for p in sweep.parameters
         },
         "early_terminate": None if sweep.bands is None else asdict(sweep.bands),
-        "settings": essential(settings) if is_search(settings) else dict(settings),
+        "settings": recorded(settings) if is_search(settings) else dict(settings),
         "sweep_seed": seed,
         "seed": settings.get("seed_everything"),
         "files": dict(files),
