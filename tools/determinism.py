@@ -1,6 +1,7 @@
 """Finds the same songs' graphs with other numbers of threads and workers, and other blocks: how much do results differ?
 
     python -m tools.determinism mixgraph/songs/demo_potassium --out determinism.json
+    python -m tools.determinism --out determinism.json --table of_results.json    # of what there is, for docs/results
 
 A tiny song, and those that are given, are searched with one thread, again, with two threads, and with other sizes of
 blocks; a dataset of three tiny songs is built by one worker and by three. Told is whether the files are the same bytes;
@@ -15,10 +16,11 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -26,9 +28,11 @@ import yaml
 from mixgraph.results.found_graph import load_result
 from mixgraph.system.files import write_atomically
 from tools import chaos
+from tools import figures as figure_files
+from tools.fault_cases import SHORTEST
 from tools.forks import fork_workers, make_song, run, warm_up
-from tools.many_songs import SETTINGS
 
+_COLUMNS = ("song", "what was another", "same bytes", "same processors", "parameters", "weights", "match loss")
 _SHORT = ["--data.steps_per_stage=4", "--pruning.console_stages=2", "--pruning.rounds=1"]
 _SHORT += ["--pruning.leave_one_out=false", "--result.page=false", "--trainer.accelerator=cpu"]
 
@@ -89,36 +93,45 @@ def search(folder: Path, name: str, words: list[str], prepare: Callable[[], None
     return folder / name
 
 
-def of_song(folder: Path, name: str, words: list[str], block: int) -> list[Difference]:
-    """Searches a song in several ways, and compares them with the first."""
+def of_song(folder: Path, name: str, words: list[str], block: int) -> Iterator[Difference]:
+    """Searches a song in several ways, and compares each with the first."""
     changes: dict[str, tuple[list[str], Callable[[], None]]] = {
         "nothing": ([], partial(with_threads, 1)),
         "two threads": ([], partial(with_threads, 2)),
         f"blocks of {block} samples": ([f"--model.rendering.block={block}"], partial(with_threads, 1)),
     }
     first = search(folder, f"{name}_first", words)
-    differences = []
     for number, (change, (more, prepare)) in enumerate(changes.items()):
         again = search(folder, f"{name}_{number}", [*words, *more], prepare)
-        differences.append(compare(name, change, first, again))
-    return differences
+        yield compare(name, change, first, again)
 
 
 def of_workers(folder: Path) -> Difference:
     """Builds a dataset by one worker and by three, and compares all files that name no time."""
     for number in range(3):
         make_song(folder / "songs" / f"song_{number}", number, 1.0)
-    (folder / "short.yaml").write_text(yaml.safe_dump(SETTINGS))
+    (folder / "short.yaml").write_text(yaml.safe_dump(SHORTEST))
     for workers in (1, 3):
         words = ["build-dataset", "songs", "--config=short.yaml", f"--workers={workers}", "--threads=1", "--name=three"]
         lenient = ["--max-loss=9", "--max-loss-ratio=9"]
         ended = run(folder, [*words, *lenient, f"--out=data_{workers}"], prepare=fork_workers)
         if ended.code:
             raise RuntimeError(f"the build ended with {ended.code}:\n{ended.text}")
-    one, three = (folder / f"data_{workers}" for workers in (1, 3))
-    files = [p.relative_to(one) for p in sorted(one.rglob("*")) if p.is_file() and _is_timeless(p)]
-    same = all((three / file).is_file() and (one / file).read_bytes() == (three / file).read_bytes() for file in files)
+    same = is_same_build(folder / "data_1", folder / "data_3")
     return Difference("dataset of three tiny songs", "three workers", same, same)
+
+
+def is_same_build(first: Path, second: Path) -> bool:
+    """Whether two builds have the same files, of those that tell neither times nor places; at least one."""
+    files = [
+        {
+            path.relative_to(folder): path.read_bytes()
+            for path in folder.rglob("*")
+            if path.is_file() and _is_timeless(path)
+        }
+        for folder in (first, second)
+    ]
+    return bool(files[0]) and files[0] == files[1]
 
 
 def _is_timeless(path: Path) -> bool:
@@ -129,29 +142,62 @@ def _is_timeless(path: Path) -> bool:
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("songs", type=Path, nargs="*", help="folders of songs")
-    parser.add_argument("--out", type=Path, required=True, help="JSON file with the figures")
+    figure_files.add_options(parser)
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Compares all; returns 1 if what must be the same bytes is not."""
     options = parse(arguments)
+    if options.table is not None:
+        write_table(options.table, figure_files.read(options.out))
+        return 0
+    out = figure_files.only_out(options)
+    this_run = figure_files.this_run("determinism", sys.argv[1:] if arguments is None else arguments)
+    differences: list[Difference] = []
+
+    def tell(difference: Difference) -> None:
+        differences.append(difference)
+        figures = {"measured": [this_run], "differences": [asdict(d) for d in differences]}
+        write_atomically(out, json.dumps(figures, indent=1).encode())
+        sys.stdout.write(f"{difference}\n")
+        sys.stdout.flush()
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
         make_song(folder / "song")
         make_song(folder / "warm" / "song")
         warm_up(folder / "warm", chaos.WORDS)
+        tell(of_workers(folder))
         tiny = [word for word in chaos.WORDS if "result.path" not in word]
-        differences: list[Difference] = []
         searches = [("tiny", tiny, 8192)]
         searches += [(song.name, ["fit", str(song.resolve()), *_SHORT], 50_000) for song in options.songs]
         for title, words, block in searches:
-            differences += of_song(folder, title, words, block)
-            write_atomically(options.out, json.dumps([asdict(d) for d in differences], indent=1).encode())
-        differences.append(of_workers(folder))
-        write_atomically(options.out, json.dumps([asdict(d) for d in differences], indent=1).encode())
-    sys.stdout.writelines(f"{difference}\n" for difference in differences)
+            for difference in of_song(folder, title, words, block):
+                tell(difference)
     return int(not all(d.same_bytes for d in differences if d.change in ("nothing", "three workers")))
+
+
+def write_table(path: Path, figures: list[dict[str, Any]]) -> None:
+    """Writes the table of the page."""
+
+    def number(value: float | None) -> str:
+        return "-" if value is None else f"{value:.1e}" if value else "0"
+
+    rows = [
+        [
+            *(difference["song"], difference["change"]),
+            *("yes" if difference[name] else "no" for name in ("same_bytes", "same_processors")),
+            *(number(difference[name]) for name in ("parameters", "weights", "loss")),
+        ]
+        for content in figures
+        for difference in content["differences"]
+    ]
+    note = (
+        "Largest differences. The tiny song has 2 tracks of 3 s. Other songs are searched with 2 console stages and a "
+        "round of pruning, of 4 steps each; longer searches were not measured."
+    )
+    figure_files.write_table(path, "The same song by other threads, blocks and workers", figures, _COLUMNS, rows, note)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,15 @@
     python -m tools.faults --out faults.json                     # every command, at 4 of its file operations
     python -m tools.faults --out faults.json --operations -1     # at all of them
     python -m tools.faults --out faults.json --only fit --only damage
+    python -m tools.faults --out faults.json --out more.json --table machine_faults.json    # a table of docs/results
 
 From a chosen file operation of a command on, the disk is full (a small file system of its own, which is filled), or
 files may not grow beyond some size (RLIMIT_FSIZE, in which also a place without the right to mount one fails really).
 The folder is read-only, or memory is limited. Then there must be one line that names a file, every file under its own
 name must be whole or as it was before, and the same command, or the one that is named, must give the files of a run
 without a fault. A checkpoint is cut at every tenth of its length, and single bits of it are changed: it must be refused
-by its name. Two processes start one command at the same time: one must do it, and the other name the place.
+by its name. Two processes start one command at the same time: one must do it, and the other name the place; of a report
+and an export of a DAWproject, both may write the same file.
 
 The processes are forks of one that has loaded everything, and pictures are written, but not drawn.
 """
@@ -17,61 +19,43 @@ The processes are forks of one that has loaded everything, and pictures are writ
 from __future__ import annotations
 
 import argparse
-import ctypes
 import hashlib
 import json
 import os
 import random
 import re
 import resource
-import shlex
 import shutil
 import sys
 import tempfile
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mixgraph.checkpoints import read_checkpoint
 from mixgraph.system.files import write_atomically
 from tools import chaos
-from tools.forks import Run, fork_workers, leave_pictures_blank, make_song, run, warm_up
+from tools import figures as figure_files
+from tools.disk import Disk
+from tools.fault_cases import Case, make_cases
+from tools.forks import Run, command_to_go_on, fork_workers, leave_pictures_blank, make_song, run, warm_up
 
-_NEW_MOUNTS, _NEW_USER = 0x00020000, 0x10000000  # CLONE_NEWNS, CLONE_NEWUSER
-_READ_ONLY, _REMOUNT, _REC, _PRIVATE = 1, 32, 16384, 1 << 18  # MS_RDONLY, MS_REMOUNT, MS_REC, MS_PRIVATE
-_DETACH = 2  # MNT_DETACH
-_DISK_MEGABYTES = 96
 _LEFT = (0, 8192)  # bytes that a full disk has room for, and that a file may have: nothing, and the half of some file
 _MEMORY_MEGABYTES = (0, 16, 64)
 _BITS = 500
-_GO_ON = re.compile(r"^ *python -m mixgraph (.*)$", re.MULTILINE)
 _GO_ON_TRAINING = re.compile(r"--ckpt_path (\S+?\.ckpt)")
 _LOGS = re.compile(r"/version_\d+/")
 """The logs of trainings, a folder for each process."""
 _NOT_MADE = re.compile(r"(\S+) could not be made")
 _KEPT = "exists and is kept"
+_COLUMNS = ("fault", "commands", "tries", "ended with an error", "not as promised")
 _TEMPORARY = re.compile(r"(^|/)(\.[^/]*|[^/]*\.partial|work|printed\.txt)(/|$)")
 """Names of what is not whole: hidden ones, unfinished work of searches and of builds."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """A command that writes.
-
-    Attributes:
-        name: the name of the case.
-        words: the words of the command.
-        exclusive: whether a second process is refused while a first one works at the same place.
-    """
-
-    name: str
-    words: tuple[str, ...]
-    exclusive: bool = True
 
 
 @dataclass
@@ -93,74 +77,17 @@ class Tally:
     wrong: list[str] = field(default_factory=list)
 
 
-class Disk:
-    """A small file system of this process, or, where none can be mounted, a folder.
-
-    Attributes:
-        folder: its folder.
-        mounted: whether it is a file system of its own.
-    """
-
-    def __init__(self, folder: Path, megabytes: int = _DISK_MEGABYTES) -> None:
-        self.folder = folder
-        folder.mkdir()
-        self._libc = ctypes.CDLL(None, use_errno=True)
-        self.mounted = self._unshare() and self._mount(b"tmpfs", 0, f"size={megabytes}m".encode()) == 0
-        self._ballast = folder / "ballast"
-
-    def _unshare(self) -> bool:
-        user, group = os.geteuid(), os.getegid()
-        flags = _NEW_MOUNTS | (_NEW_USER if user else 0)
-        if self._libc.unshare(flags) != 0:
-            return False
-        if user:  # who mounts in a name space of users of its own
-            Path("/proc/self/setgroups").write_text("deny")
-            Path("/proc/self/uid_map").write_text(f"0 {user} 1")
-            Path("/proc/self/gid_map").write_text(f"0 {group} 1")
-        return self._libc.mount(b"none", b"/", None, _REC | _PRIVATE, None) == 0
-
-    def _mount(self, kind: bytes, flags: int, data: bytes | None = None) -> int:
-        return int(self._libc.mount(b"tmpfs", os.fsencode(self.folder), kind, flags, data))
-
-    def fill(self, left: int) -> None:
-        """Fills the disk, but for some bytes."""
-        with self._ballast.open("ab", buffering=0) as file, suppress(OSError):
-            while True:
-                file.write(bytes(1 << 20))
-        with self._ballast.open("ab", buffering=0) as file, suppress(OSError):
-            while True:
-                file.write(bytes(4096))
-        os.truncate(self._ballast, self._ballast.stat().st_size - left)
-
-    def free(self) -> None:
-        """Gives the room back."""
-        self._ballast.unlink(missing_ok=True)
-
-    def close(self) -> None:
-        """Takes the file system away."""
-        if self.mounted:
-            self._libc.umount2(os.fsencode(self.folder), _DETACH)
-
-    @contextmanager
-    def read_only(self) -> Iterator[None]:
-        """Nothing can be written on the disk."""
-        if self._mount(b"tmpfs", _REMOUNT | _READ_ONLY) != 0:
-            raise OSError(ctypes.get_errno(), "cannot be made read-only", str(self.folder))
-        try:
-            yield
-        finally:
-            self._mount(b"tmpfs", _REMOUNT)
-
-
 def tree(folder: Path) -> dict[str, str]:
-    """The files of a folder, as hashes; a link as where it leads."""
+    """The files of a folder, which may change meanwhile, as hashes; a link as where it leads."""
     files = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_symlink():
-            files[path.relative_to(folder).as_posix()] = os.readlink(path)
-        elif path.is_file():
-            files[path.relative_to(folder).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return files
+    for place, folders, names in os.walk(folder):
+        for path in (Path(place, name) for name in (*folders, *names)):
+            with suppress(FileNotFoundError):  # a command that works here has just taken it away
+                if path.is_symlink():
+                    files[path.relative_to(folder).as_posix()] = os.readlink(path)
+                elif path.is_file():
+                    files[path.relative_to(folder).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return dict(sorted(files.items()))
 
 
 class Trial:
@@ -226,14 +153,14 @@ class Trial:
     def _go_on(self, ended: Run) -> Iterator[str]:
         text = said = ended.text
         for _ in range(3):
-            named = _GO_ON.search(text) if "To go on" in text or "go on with" in text or "goes on" in text else None
-            words = list(self.case.words) if named is None else shlex.split(named[1])
+            named = command_to_go_on(text)
+            words = list(self.case.words) if named is None else named
             if option := _GO_ON_TRAINING.search(text):
                 words += ["--ckpt_path", option[1]]
             again = run(self.folder, words, prepare=fork_workers)
             text = again.text
             said += text
-            if again.code == 0 or (_KEPT in text and _GO_ON.search(text) is None):
+            if again.code == 0 or (_KEPT in text and command_to_go_on(text) is None):
                 break
         else:
             yield f"it does not go on: {text.strip()[-300:]!r}"
@@ -320,13 +247,21 @@ def two_at_once(trial: Trial, operations: list[int], tally: Tally) -> None:
         ended = [first, *second]
         tally.tries += 1
         tally.stopped += sum(one.code != 0 for one in ended)
-        wrong = [text for one in ended for text in trial._message(one)]
+        wrong = [*problems_of_two(trial.case, ended), *(text for one in ended for text in trial._message(one))]
         after = tree(trial.folder)
         wrong += [f"{name} differs" for name, digest in trial.stable.items() if after.get(name) != digest]
         wrong += [f"{name} is left" for name in after if name not in trial.whole]
-        if all(one.code for one in ended):
-            wrong.append(f"none did it: {first.text[-200:]!r}")
         tally.wrong += [f"second after {moment}: {what}" for what in wrong[:1]]
+
+
+def problems_of_two(case: Case, ended: list[Run]) -> Iterator[str]:
+    """Yields what is wrong with how two processes ended that started the same command at the same time."""
+    if len(ended) < 2:
+        yield "the first ended before a second could start"
+    elif all(one.code for one in ended):
+        yield f"none did it: {ended[0].text[-200:]!r}"
+    elif case.exclusive and not any(one.code for one in ended):
+        yield "both did it"
 
 
 FAULTS: dict[str, Callable[[Trial, list[int], Tally], None]] = {
@@ -381,85 +316,13 @@ def damage(scratch: Path, disk: Disk, rng: random.Random) -> Tally:
     return tally
 
 
-def make_cases(prepared: Path) -> list[Case]:
-    """Makes what commands read, in a folder, and lists the commands."""
-    make_song(prepared / "song")
-    ended = run(prepared, chaos.WORDS)
-    if ended.code:
-        raise RuntimeError(f"the search of a tiny song ended with {ended.code}:\n{ended.text}")
-    settings = {
-        "model": {"track_chain": "g", "subgroup_chain": "g"},
-        "data": {"sample_rate": 8000, "steps_per_stage": 2, "scored_seconds": 1.0},
-        "pruning": {"console_stages": 1, "rounds": 1, "leave_one_out": False},
-        "trainer": {"accelerator": "cpu"},
-    }
-    (prepared / "short.yaml").write_text(yaml.safe_dump(settings))
-    sweep = {
-        "method": "bayes",
-        "run_cap": 2,
-        "metric": {"name": "search/found_loss", "goal": "minimize"},
-        "parameters": {"pruning.tolerance": {"min": 0.01, "max": 0.1}},
-        "command": ["python", "-m", "mixgraph", "fit", "--config", "short.yaml", "--data.path", "song", "${args}"],
-    }
-    (prepared / "sweep.yaml").write_text(yaml.safe_dump(sweep))
-    demixer = [
-        *("--config=demixer.yaml", "--data.path=stems", "--data.left_out=[song_1]", "--data.batch_size=1"),
-        *("--data.chunk_seconds=0.4", "--data.steps_per_epoch=2", "--data.whitening_batches=1"),
-        *("--model.transform.num_bands=14", "--model.transform.low_hz=150.0", "--model.transform.slice_samples=256"),
-        *("--model.transform.sample_rate=8000", "--model.network.width=4", "--trainer.accelerator=cpu"),
-        *("--trainer.enable_progress_bar=false", "--trainer.max_epochs=2", "--trainer.log_every_n_steps=1"),
-    ]
-    for number in range(2):
-        _make_stems(prepared / "stems" / f"song_{number}", number)
-    song = ("--tracks", "song")
-    return [
-        Case("render", ("render", "result", *song, "--out", "mix.wav", "--stems", "printed")),
-        Case("export to stems", ("export", "result", *song, "--to", "stems", "--out", "export")),
-        Case("export to sheet", ("export", "result", *song, "--to", "sheet", "--out", "export")),
-        Case("export to impulses", ("export", "result", *song, "--to", "impulses", "--out", "export")),
-        Case("export to reaper", ("export", "result", *song, "--to", "reaper", "--out", "export")),
-        Case(
-            "export to dawproject",
-            ("export", "result", *song, "--to", "dawproject", "--out", "export.dawproject"),
-            exclusive=False,
-        ),
-        Case("report", ("report", "result", *song, "--out", "page.html"), exclusive=False),
-        Case("estimate", ("estimate", "song", "--out", "estimated")),
-        Case("search with a cache", _renamed([*chaos.WORDS, *_CACHE])),
-        Case("build-dataset", ("build-dataset", "song", "--config=short.yaml", "--out=data", "--workers=1")),
-        Case("sweep", ("sweep", "sweep.yaml", "--offline", "--out=tried", "--workers=1")),
-        Case("demixer", ("fit", *demixer)),
-        Case("fit", _renamed(chaos.WORDS)),
-    ]
-
-
-_CACHE = ("--data.memory_limit_gb=0.0000001", "--data.cache_dir=cache")
-
-
-def _renamed(words: list[str]) -> tuple[str, ...]:
-    """The words of a search whose result is not the one that is there for the other commands."""
-    return tuple(word.replace(f"={chaos.RESULT}", "=found") for word in words)
-
-
-def _make_stems(folder: Path, seed: int) -> None:
-    import numpy as np
-    import soundfile
-
-    rng = np.random.default_rng(seed)
-    folder.mkdir(parents=True)
-    for number, name in enumerate(("vocals", "drums", "bass", "other")):
-        tone = np.sin(np.arange(16000) * (0.1 + 0.2 * number)) * rng.random()
-        audio = 0.2 * tone[:, None] + 0.02 * rng.standard_normal((16000, 2))
-        soundfile.write(folder / f"{name}.wav", audio, 8000, subtype="FLOAT")
-
-
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="JSON file with the figures, written after each fault")
+    figure_files.add_options(parser)
     parser.add_argument("--operations", type=int, default=4, help="of each command, -1 for all (default: %(default)s)")
     parser.add_argument("--only", action="append", help="name of a command, or damage; all of them by default")
     parser.add_argument("--fault", action="append", choices=FAULTS, help="all of them by default")
-    parser.add_argument("--table", type=Path, help="only put the figures of OUT into this table of a page")
+    parser.add_argument("--minutes", type=float, default=1e9, help="begin no other fault after this time")
     parser.add_argument("--seed", type=int, default=0, help="of operations and bits (default: %(default)s)")
     return parser.parse_args(arguments)
 
@@ -467,11 +330,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Lets every fault happen; returns 1 if something was not as promised."""
     options = parse(arguments)
-    out, rng = options.out.resolve(), random.Random(options.seed)
     if options.table is not None:
-        write_table(options.table, json.loads(out.read_text()))
+        write_table(options.table, figure_files.read(options.out))
         return 0
+    out, rng, end = figure_files.only_out(options), random.Random(options.seed), time.monotonic() + 60 * options.minutes
+    this_run = figure_files.this_run("faults", sys.argv[1:] if arguments is None else arguments)
     tallies: list[Tally] = []
+
+    def tell(tally: Tally) -> None:
+        tallies.append(tally)
+        figures = {"measured": [this_run], "tallies": [asdict(tally) for tally in tallies]}
+        write_atomically(out, json.dumps(figures, indent=1).encode())
+        _tell(tally)
+
     with tempfile.TemporaryDirectory() as name, closing(Disk(Path(name).resolve() / "disk")) as disk:
         scratch = Path(name).resolve()
         if not disk.mounted:
@@ -482,40 +353,45 @@ def main(arguments: list[str] | None = None) -> int:
         make_song(scratch / "song")
         (scratch / "prepared").mkdir()
         cases = make_cases(scratch / "prepared")
-        if options.only is None or "damage" in options.only:
-            tallies.append(damage(scratch, disk, rng))
-            _tell(tallies[-1])
+        if ("damage" in options.only) if options.only else not options.fault:
+            tell(damage(scratch, disk, rng))
         for case in cases:
-            if options.only is not None and case.name not in options.only:
+            faults = [] if options.only and case.name not in options.only else _faults_of(case, disk, options.fault)
+            if not faults or time.monotonic() > end:
                 continue
             trial = Trial(case, scratch / "prepared", disk)
-            for fault in _faults_of(case, disk, options.fault):
-                tally = Tally(fault, case.name)
-                number = trial.operations if options.operations < 0 else min(options.operations, trial.operations)
-                FAULTS[fault](trial, sorted(rng.sample(range(trial.operations), number)), tally)
-                tallies.append(tally)
-                _tell(tally)
-                write_atomically(out, json.dumps([asdict(tally) for tally in tallies], indent=1).encode())
+            number = trial.operations if options.operations < 0 else min(options.operations, trial.operations)
+            for fault in faults:
+                if time.monotonic() < end:
+                    tally = Tally(fault, case.name)
+                    FAULTS[fault](trial, sorted(rng.sample(range(trial.operations), number)), tally)
+                    tell(tally)
     return int(any(tally.wrong for tally in tallies))
 
 
-def write_table(path: Path, tallies: list[dict[str, Any]]) -> None:
-    """Puts the figures into a table of a page; who ran them, where and when is filled in by hand."""
-    table, rows = json.loads(path.read_text()), []
+def write_table(path: Path, figures: list[dict[str, Any]]) -> None:
+    """Writes the table of the page.
+
+    Raises:
+        ValueError: two files hold the same fault of the same command.
+    """
+    tallies = [tally for content in figures for tally in content["tallies"]]
+    times = Counter((tally["fault"], tally["case"]) for tally in tallies)
+    if twice := [f"{fault} in {case}" for (fault, case), number in times.items() if number > 1]:
+        raise ValueError(f"--out: {', '.join(twice)}: is in several of these files. HINT: name the one that holds")
+    rows = []
     for fault in dict.fromkeys(tally["fault"] for tally in tallies):
-        of_fault = [tally for tally in tallies if tally["fault"] == fault]
-        counts = [len(of_fault), *(sum(t[name] for t in of_fault) for name in ("tries", "stopped"))]
-        rows.append([fault, *map(str, counts), str(sum(len(t["wrong"]) for t in of_fault))])
-    write_atomically(path, (json.dumps(table | {"rows": rows}, indent=1) + "\n").encode())
+        some = [tally for tally in tallies if tally["fault"] == fault]
+        sums = [sum(tally[name] for tally in some) for name in ("tries", "stopped")]
+        rows.append([fault, ", ".join(t["case"] for t in some), *sums, sum(len(t["wrong"]) for t in some)])
+    wrong = [f"{tally['case']}, {tally['fault']}, {line}" for tally in tallies for line in tally["wrong"]]
+    note = f"Not as promised: {'; '.join(wrong)}." if wrong else ""
+    figure_files.write_table(path, "Commands on a machine that fails", figures, _COLUMNS, rows, note)
 
 
-def _faults_of(case: Case, disk: Disk, asked: list[str] | None) -> Iterator[str]:
-    for fault in asked or FAULTS:
-        if fault in _NEED_DISK and not disk.mounted:
-            continue
-        if fault == "limit of memory" and case.name not in _MEMORY_CASES:
-            continue
-        yield fault
+def _faults_of(case: Case, disk: Disk, asked: list[str] | None) -> list[str]:
+    faults = [fault for fault in asked or FAULTS if disk.mounted or fault not in _NEED_DISK]
+    return [fault for fault in faults if fault != "limit of memory" or case.name in _MEMORY_CASES]
 
 
 def _tell(tally: Tally) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import selectors
+import shlex
 import signal
 import subprocess
 import sys
@@ -25,8 +27,19 @@ from typing import Any, BinaryIO, NoReturn
 import numpy as np
 import soundfile
 
-_CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate"}
-_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+CHANGES = {
+    "os.rename": 2,
+    "os.link": 2,
+    "os.symlink": 2,
+    "os.remove": 1,
+    "os.mkdir": 1,
+    "os.rmdir": 1,
+    "os.truncate": 1,
+}
+"""Audit event -> how many of its first arguments are paths that it changes."""
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+"""Flags of the event "open" by which a file is written."""
+_GO_ON = re.compile(r"^ *python -m mixgraph (fit .*)$", re.MULTILINE)
 _SLOWEST = 600.0  # seconds of one command
 
 
@@ -55,16 +68,20 @@ class Operations:
         self.made: list[str] = []
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "open" and isinstance(arguments[2], int):
-            writes = bool(arguments[2] & _WRITES)
-        else:
-            writes = event in _CHANGES
+        opens = event == "open" and isinstance(arguments[2], int)
+        writes = arguments[2] & WRITES if opens else event in CHANGES
         if not writes or os.getpid() != self.process or not isinstance(arguments[0], str | os.PathLike | bytes):
             return
         path = os.path.abspath(os.fsdecode(arguments[0]))
         if path.startswith(self.folder):
             self.made.append(f"{event} {os.path.basename(path)}")
             self.act(len(self.made) - 1)
+
+
+def command_to_go_on(text: str) -> list[str] | None:
+    """Returns the words of the command that a search names to go on with, of what it printed; None if it names none."""
+    named = _GO_ON.search(text)
+    return None if named is None else shlex.split(named[1])
 
 
 def make_song(folder: Path, seed: int = 0, seconds: float = 3.0) -> None:
@@ -219,9 +236,9 @@ def _become(
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         if isinstance(end.code, str):
             sys.stderr.write(f"{end.code}\n")
-    except BaseException:
+    except BaseException as error:
         sys.excepthook(*sys.exc_info())  # a traceback, as Python itself prints it
-        code = 1
+        code = 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
     sys.stdout.flush()
     sys.stderr.flush()
     os.write(recorded, json.dumps(operations.made).encode())

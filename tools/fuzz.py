@@ -37,6 +37,7 @@ from typing import Any
 import torch
 
 from tools.bench.machine import command_line, measured
+from tools.forks import CHANGES, WRITES
 from tools.fuzz_changes import changed_file
 from tools.fuzz_targets import KINDS, Target, make_targets
 from tools.result_tables import write_table
@@ -46,17 +47,6 @@ _REFUSALS = (ValueError, OSError)
 _AT_A_TIME = 40
 _FORBIDDEN = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "pickle.find_class", "socket.")
 _FRAME = re.compile(r'File "([^"\n]+)", line (\d+)')
-_CHANGES = {
-    "os.rename": 2,
-    "os.link": 2,
-    "os.symlink": 2,
-    "os.remove": 1,
-    "os.mkdir": 1,
-    "os.rmdir": 1,
-    "os.truncate": 1,
-}
-"""Event -> how many of its first arguments are paths that it changes."""
-_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
 class Watch:
@@ -87,10 +77,10 @@ class Watch:
             return
         if event.startswith(_FORBIDDEN):
             self.seen.append(f"{event} {arguments!r:.200}")
-        if event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITES:
+        if event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITES:
             changed = arguments[:1]
         else:
-            changed = arguments[: _CHANGES.get(event, 0)]
+            changed = arguments[: CHANGES.get(event, 0)]
         for name in changed:
             path = "" if isinstance(name, int) else os.path.realpath(os.fsdecode(name))
             if path and not path.startswith((f"{self.folder}{os.sep}", "/dev/")) and "__pycache__" not in path:

@@ -2,12 +2,14 @@
 
     python -m tools.many_songs --out songs.json               # 200 songs, and 16 that cannot be used
     python -m tools.many_songs --out songs.json --songs 20
+    python -m tools.many_songs --out songs.json --table many_songs.json    # of what there is: a table of docs/results
 
 While `build-dataset` works, its workers are killed, the build itself is killed, terminated and interrupted, a second
 build is started beside it, and the disk (a small file system of its own, where one can be mounted) is filled. Each time
-the same command is given again. At the end every good song must be once in the table and once in the shards, every
-other one named with a reason, and nothing left of the work. Songs whose workers were killed must have the files of a
-build in which nothing happens.
+the same command is given again. A build that was faster than what was to happen to it gets one song more, until all
+has happened. At the end every good song must be once in the table and once in the shards, every other one named with a
+reason, and nothing left of the work. Songs whose workers were killed must have the files of a build in which nothing
+happens.
 
 The processes are forks of one that has loaded everything, and pictures are written, but not drawn.
 """
@@ -35,18 +37,14 @@ import yaml
 from mixgraph.dataset import QualityRules
 from mixgraph.system.files import is_temporary, json_lines, write_atomically
 from tools import chaos
-from tools.faults import Disk
+from tools import figures as figure_files
+from tools.disk import Disk
+from tools.fault_cases import SHORTEST
 from tools.forks import Run, fork_workers, leave_pictures_blank, make_song, run, warm_up
 
-SETTINGS = {
-    "model": {"track_chain": "g", "subgroup_chain": "g"},
-    "data": {"sample_rate": 8000, "steps_per_stage": 2, "scored_seconds": 1.0},
-    "pruning": {"console_stages": 1, "rounds": 1, "leave_one_out": False},
-    "trainer": {"accelerator": "cpu"},
-}
 _SECONDS = 1.0
+_GOOD = "song_"
 _DISK_MEGABYTES = 300
-_COMPARED = ("graph.json", "parameters.safetensors", "trace.jsonl", "metrics.json")
 _MOST_RUNS = 100
 
 
@@ -80,7 +78,10 @@ CORRUPT: dict[str, Callable[[Path], None]] = {
 
 
 class Events:
-    """What happens to a build: each event once, when so many songs are done; `watch` is called all the time."""
+    """What happens to a build of good songs and others: each event once, when so many songs are done.
+
+    `watch` is called all the time.
+    """
 
     def __init__(self, folder: Path, words: list[str], disk: Disk, songs: int, rng: random.Random) -> None:
         self.folder, self.words, self.disk, self.rng = folder, words, disk, rng
@@ -97,17 +98,18 @@ class Events:
         """Lets the next event happen, if it is its time."""
         if not self.left or seconds < self._at:
             return
-        self._at = seconds + 0.1 + 0.2 * self.rng.random()  # so that searches are hit at any moment
+        self._at = seconds + 0.05 + 0.1 * self.rng.random()  # so that searches are hit at any moment
         after, kind = self.left[0]
         done = len(list((self.folder / "data" / "results").glob("*/run_0")))
         workers = _children(process)
-        if done < after or not workers or self._is_full:
+        at_work = {path.parent.name for path in (self.folder / "data" / "work").glob(f"{_GOOD}*/run_0")}
+        if done < after or not workers or self._is_full or (kind == "worker killed" and not at_work):
             return
         self.left.pop(0)
         sys.stderr.write(f"{done} songs done: {kind}\n")
         self.happened[kind] += 1
         if kind == "worker killed":
-            self.killed |= {path.parent.name for path in (self.folder / "data" / "work").glob("*/run_0")}
+            self.killed |= at_work
             _send(workers[0], signal.SIGKILL)
         elif kind == "disk full":
             self.disk.fill(self.rng.choice((0, 40_000)))
@@ -147,11 +149,16 @@ def _send(process: int, number: int) -> None:
         os.kill(process, number)
 
 
+def make_good_song(folder: Path, number: int) -> str:
+    """Writes a song that can be used, and returns its name."""
+    name = f"{_GOOD}{number:03d}"
+    make_song(folder / name, number, _SECONDS)
+    return name
+
+
 def make_songs(folder: Path, good: int, corrupt: int) -> tuple[list[str], list[str]]:
     """Writes songs, and returns the names of the good ones and of the others."""
-    names = [f"song_{number:03d}" for number in range(good)]
-    for number, name in enumerate(names):
-        make_song(folder / name, number, _SECONDS)
+    names = [make_good_song(folder, number) for number in range(good)]
     others = []
     for number in range(corrupt):
         what = list(CORRUPT)[number % len(CORRUPT)]
@@ -186,7 +193,7 @@ def check(data: Path, good: list[str], others: list[str]) -> list[str]:
 def build(folder: Path, disk: Disk, songs: int, corrupt: int, compared: int, rng: random.Random) -> dict[str, Any]:
     """Builds the dataset while events happen; returns the figures, with what was wrong."""
     good, others = make_songs(folder / "songs", songs, corrupt)
-    (folder / "short.yaml").write_text(yaml.safe_dump(SETTINGS))
+    (folder / "short.yaml").write_text(yaml.safe_dump(SHORTEST))
     rules = [(rule.name, "1e9" if rule.name.startswith("max") else "0") for rule in QualityRules.rules()]
     lenient = [f"--{name.replace('_', '-')}={'0' if value == '0' else '1e9'}" for name, value in rules]
     words = ["build-dataset", "songs", "--config=short.yaml", "--workers=1", "--threads=1", *lenient]
@@ -199,9 +206,11 @@ def build(folder: Path, disk: Disk, songs: int, corrupt: int, compared: int, rng
         events.after(ended)
         sys.stderr.write(f"run {runs} ended with {ended.code} after {ended.seconds:.0f} s, {left} events are left\n")
         if not full and ended.code == int(bool(others)) and (folder / "data" / "shards").is_dir():
-            break
+            if not events.left:
+                break
+            good.append(make_good_song(folder / "songs", len(good)))
     figures = {
-        "songs": songs,
+        "songs": len(good),
         "corrupt": corrupt,
         "runs": runs,
         "events": dict(events.happened),
@@ -215,7 +224,9 @@ def build(folder: Path, disk: Disk, songs: int, corrupt: int, compared: int, rng
         run(folder, [*words, "--out=again", *(f"--match={name}" for name in chosen)], prepare=fork_workers)
         for name in chosen:
             files = [
-                (folder / out / "results" / name / "run_0" / file) for file in _COMPARED for out in ("data", "again")
+                (folder / out / "results" / name / "run_0" / file)
+                for file in chaos.COMPARED
+                for out in ("data", "again")
             ]
             if any(a.read_bytes() != b.read_bytes() for a, b in zip(files[::2], files[1::2], strict=True)):
                 problems.append(f"{name}: differs from a build in which nothing happens")
@@ -229,8 +240,10 @@ def _children_seconds() -> float:
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="JSON file with the figures")
-    parser.add_argument("--songs", type=int, default=200, help="songs that can be used (default: %(default)s)")
+    figure_files.add_options(parser)
+    parser.add_argument(
+        "--songs", type=int, default=200, help="songs that can be used, at least (default: %(default)s)"
+    )
     parser.add_argument("--corrupt", type=int, default=16, help="songs that cannot (default: %(default)s)")
     parser.add_argument("--compared", type=int, default=5, help="songs to compare (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the events (default: %(default)s)")
@@ -240,6 +253,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Builds the dataset; returns 1 if something was not as promised."""
     options = parse(arguments)
+    if options.table is not None:
+        write_table(options.table, figure_files.read(options.out))
+        return 0
+    out = figure_files.only_out(options)
+    this_run = figure_files.this_run("many_songs", sys.argv[1:] if arguments is None else arguments)
     with (
         tempfile.TemporaryDirectory() as name,
         closing(Disk(Path(name).resolve() / "disk", _DISK_MEGABYTES)) as disk,
@@ -251,9 +269,28 @@ def main(arguments: list[str] | None = None) -> int:
         folder = disk.folder / "work"
         folder.mkdir()
         figures = build(folder, disk, options.songs, options.corrupt, options.compared, random.Random(options.seed))
-    write_atomically(options.out, json.dumps(figures, indent=1).encode())
+    write_atomically(out, json.dumps({"measured": [this_run]} | figures, indent=1).encode())
     sys.stdout.write(json.dumps(figures, indent=1) + "\n")
     return int(bool(figures["problems"]))
+
+
+def write_table(path: Path, figures: list[dict[str, Any]]) -> None:
+    """Writes the table of the page: a column for each build."""
+    events = dict.fromkeys(event for content in figures for event in content["events"])
+    rows: list[list[object]] = [
+        ["songs that can be used", *(content["songs"] for content in figures)],
+        [f"corrupt songs, of {len(CORRUPT)} kinds", *(content["corrupt"] for content in figures)],
+        *([event, *(content["events"].get(event, 0) for content in figures)] for event in events),
+        ["times that the command was given", *(content["runs"] for content in figures)],
+        ["minutes of one core", *(content["cpu_minutes"] for content in figures)],
+        ["minutes of the clock", *(content["minutes"] for content in figures)],
+        ["results compared with those of a build in which nothing happens", *(c["compared"] for c in figures)],
+        ["not as promised", *(len(content["problems"]) for content in figures)],
+    ]
+    problems = [problem for content in figures for problem in content["problems"]]
+    note = f"Not as promised: {'; '.join(problems)}." if problems else ""
+    columns = ["what", *(f"build {number}" for number in range(1, len(figures) + 1))]
+    figure_files.write_table(path, "Datasets built on a machine that fails", figures, columns, rows, note)
 
 
 if __name__ == "__main__":

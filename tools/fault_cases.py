@@ -1,0 +1,97 @@
+"""The commands that `tools.faults` tries on a machine that fails, with what they read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import yaml
+
+from tools import chaos
+from tools.forks import make_song, run
+
+SHORTEST = {
+    "model": {"track_chain": "g", "subgroup_chain": "g"},
+    "data": {"sample_rate": 8000, "steps_per_stage": 2, "scored_seconds": 1.0},
+    "pruning": {"console_stages": 1, "rounds": 1, "leave_one_out": False},
+    "trainer": {"accelerator": "cpu"},
+}
+"""Settings of the shortest search of a tiny song."""
+_CACHE = ("--data.memory_limit_gb=0.0000001", "--data.cache_dir=cache")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command that writes.
+
+    Attributes:
+        name: the name of the case.
+        words: the words of the command.
+        exclusive: whether a second process is refused while a first one works at the same place.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    exclusive: bool = True
+
+
+def make_cases(prepared: Path) -> list[Case]:
+    """Makes what commands read, in a folder, and lists the commands."""
+    make_song(prepared / "song")
+    ended = run(prepared, chaos.WORDS)
+    if ended.code:
+        raise RuntimeError(f"the search of a tiny song ended with {ended.code}:\n{ended.text}")
+    (prepared / "short.yaml").write_text(yaml.safe_dump(SHORTEST))
+    sweep = {
+        "method": "bayes",
+        "run_cap": 2,
+        "metric": {"name": "search/found_loss", "goal": "minimize"},
+        "parameters": {"pruning.tolerance": {"min": 0.01, "max": 0.1}},
+        "command": ["python", "-m", "mixgraph", "fit", "--config", "short.yaml", "--data.path", "song", "${args}"],
+    }
+    (prepared / "sweep.yaml").write_text(yaml.safe_dump(sweep))
+    demixer = [
+        *("--config=demixer.yaml", "--data.path=stems", "--data.left_out=[song_1]", "--data.batch_size=1"),
+        *("--data.chunk_seconds=0.4", "--data.steps_per_epoch=2", "--data.whitening_batches=1"),
+        *("--model.transform.num_bands=14", "--model.transform.low_hz=150.0", "--model.transform.slice_samples=256"),
+        *("--model.transform.sample_rate=8000", "--model.network.width=4", "--trainer.accelerator=cpu"),
+        *("--trainer.enable_progress_bar=false", "--trainer.max_epochs=2", "--trainer.log_every_n_steps=1"),
+    ]
+    for number in range(2):
+        _make_stems(prepared / "stems" / f"song_{number}", number)
+    song = ("--tracks", "song")
+    return [
+        Case("render", ("render", "result", *song, "--out", "mix.wav", "--stems", "printed")),
+        Case("export to stems", ("export", "result", *song, "--to", "stems", "--out", "export")),
+        Case("export to sheet", ("export", "result", *song, "--to", "sheet", "--out", "export")),
+        Case("export to impulses", ("export", "result", *song, "--to", "impulses", "--out", "export")),
+        Case("export to reaper", ("export", "result", *song, "--to", "reaper", "--out", "export")),
+        Case(
+            "export to dawproject",
+            ("export", "result", *song, "--to", "dawproject", "--out", "export.dawproject"),
+            exclusive=False,
+        ),
+        Case("report", ("report", "result", *song, "--out", "page.html"), exclusive=False),
+        Case("estimate", ("estimate", "song", "--out", "estimated")),
+        Case("search with a cache", _renamed([*chaos.WORDS, *_CACHE])),
+        Case("build-dataset", ("build-dataset", "song", "--config=short.yaml", "--out=data", "--workers=1")),
+        Case("sweep", ("sweep", "sweep.yaml", "--offline", "--out=tried", "--workers=1")),
+        Case("demixer", ("fit", *demixer)),
+        Case("fit", _renamed(chaos.WORDS)),
+    ]
+
+
+def _renamed(words: list[str]) -> tuple[str, ...]:
+    """The words of a search whose result is not the one that is there for the other commands."""
+    return tuple(word.replace(f"={chaos.RESULT}", "=found") for word in words)
+
+
+def _make_stems(folder: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    for number, name in enumerate(("vocals", "drums", "bass", "other")):
+        tone = np.sin(np.arange(16000) * (0.1 + 0.2 * number)) * rng.random()
+        audio = 0.2 * tone[:, None] + 0.02 * rng.standard_normal((16000, 2))
+        soundfile.write(folder / f"{name}.wav", audio, 8000, subtype="FLOAT")
