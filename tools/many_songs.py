@@ -103,7 +103,9 @@ class Events:
         done = len(list((self.folder / "data" / "results").glob("*/run_0")))
         workers = _children(process)
         at_work = {path.parent.name for path in (self.folder / "data" / "work").glob(f"{_GOOD}*/run_0")}
-        if done < after or not workers or self._is_full or (kind == "worker killed" and not at_work):
+        if done < after or not workers or self._is_full:
+            return
+        if kind == "worker killed" and not at_work - self.killed:  # of corrupt songs, or of one that would be given up
             return
         self.left.pop(0)
         sys.stderr.write(f"{done} songs done: {kind}\n")
