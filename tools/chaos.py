@@ -278,7 +278,7 @@ def write_table(path: Path, figures: list[dict[str, Any]]) -> None:
         raise ValueError("--out: the searches of these files make other file operations. HINT: measure them again")
     searches = [search for content in figures for search in content["searches"]]
     counts = [row for row in rows(searches) if row[0] != KINDS[0]]
-    counts.append(("all", *(sum(row[i] for row in counts) for i in (1, 2, 3, 4))))
+    totals = [sum(column) for column in zip(*(row[1:] for row in counts), strict=True)]
     firsts = [search["kills"][0] for search in searches if search["kills"]]
     places = {(kill["operation"], kill["after"]) for kill in firsts if kill["operation"] >= 0}
     number = len(figures[0]["operations"])
@@ -289,7 +289,9 @@ def write_table(path: Path, figures: list[dict[str, Any]]) -> None:
     )
     if problems := [f"{search['kind']}: {search['problem']}" for search in searches if search["problem"]]:
         note += f" Not as without a kill: {'; '.join(problems)}."
-    figure_files.write_table(path, "Searches that were killed and gone on with", figures, _COLUMNS, counts, note)
+    figure_files.write_table(
+        path, "Searches that were killed and gone on with", figures, _COLUMNS, [*counts, ("all", *totals)], note
+    )
 
 
 def _reference(scratch: Path) -> Run:

@@ -30,11 +30,13 @@ class Case:
         name: the name of the case.
         words: the words of the command.
         exclusive: whether a second process is refused while a first one works at the same place.
+        waits: whether it waits for a while before it is refused.
     """
 
     name: str
     words: tuple[str, ...]
     exclusive: bool = True
+    waits: bool = False
 
 
 def make_cases(prepared: Path) -> list[Case]:
@@ -76,8 +78,10 @@ def make_cases(prepared: Path) -> list[Case]:
         Case("report", ("report", "result", *song, "--out", "page.html"), exclusive=False),
         Case("estimate", ("estimate", "song", "--out", "estimated")),
         Case("search with a cache", _renamed([*chaos.WORDS, *_CACHE])),
-        Case("build-dataset", ("build-dataset", "song", "--config=short.yaml", "--out=data", "--workers=1")),
-        Case("sweep", ("sweep", "sweep.yaml", "--offline", "--out=tried", "--workers=1")),
+        Case(
+            "build-dataset", ("build-dataset", "song", "--config=short.yaml", "--out=data", "--workers=1"), waits=True
+        ),
+        Case("sweep", ("sweep", "sweep.yaml", "--offline", "--out=tried", "--workers=1"), waits=True),
         Case("demixer", ("fit", *demixer)),
         Case("fit", _renamed(chaos.WORDS)),
     ]

@@ -26,12 +26,13 @@ import random
 import re
 import resource
 import shutil
+import signal
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -234,14 +235,16 @@ def memory(trial: Trial, operations: list[int], tally: Tally) -> None:
 
 
 def two_at_once(trial: Trial, operations: list[int], tally: Tally) -> None:
-    for moment in (0.0, 0.5) if trial.case.name == "fit" else (0.0,):
+    moments = (0.0, 0.5) if trial.case.name == "fit" else (0.5,) if trial.case.waits else (0.0,)
+    for moment in moments:
         second: list[Run] = []
         trial.renew()
 
         def watch(process: int, seconds: float, moment: float = moment, second: list[Run] = second) -> None:
             begun = moment == 0.0 or any(_TEMPORARY.search(name) for name in tree(trial.folder))
             if not second and begun:
-                second.append(run(trial.folder, list(trial.case.words), prepare=fork_workers))
+                with stopped(process) if trial.case.waits else nullcontext():
+                    second.append(run(trial.folder, list(trial.case.words), prepare=fork_workers))
 
         first = run(trial.folder, list(trial.case.words), prepare=fork_workers, watch=watch)
         ended = [first, *second]
@@ -252,6 +255,16 @@ def two_at_once(trial: Trial, operations: list[int], tally: Tally) -> None:
         wrong += [f"{name} differs" for name, digest in trial.stable.items() if after.get(name) != digest]
         wrong += [f"{name} is left" for name in after if name not in trial.whole]
         tally.wrong += [f"second after {moment}: {what}" for what in wrong[:1]]
+
+
+@contextmanager
+def stopped(process: int) -> Iterator[None]:
+    """Stops a process for a while, so that it does not end meanwhile."""
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
 
 
 def problems_of_two(case: Case, ended: list[Run]) -> Iterator[str]:

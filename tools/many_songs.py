@@ -40,6 +40,7 @@ from tools import chaos
 from tools import figures as figure_files
 from tools.disk import Disk
 from tools.fault_cases import SHORTEST
+from tools.faults import stopped
 from tools.forks import Run, fork_workers, leave_pictures_blank, make_song, run, warm_up
 
 _SECONDS = 1.0
@@ -116,7 +117,8 @@ class Events:
         elif kind == "disk full":
             self.disk.fill(self.rng.choice((0, 40_000)))
         elif kind == "second build":
-            second = run(self.folder, self.words, prepare=fork_workers)
+            with stopped(process):  # else it may end before the second one ceases to wait for it
+                second = run(self.folder, self.words, prepare=fork_workers)
             if second.code != 1 or "another build runs in" not in second.text:
                 self.problems.append(f"a second build ended with {second.code}: {second.text[-300:]!r}")
         else:
