@@ -226,7 +226,7 @@ def main(arguments: list[str] | None = None) -> int:
         write_table(options.table, figure_files.read(options.out))
         return 0
     out, end = figure_files.only_out(options), time.monotonic() + 60 * options.minutes
-    this_run = figure_files.this_run("chaos", sys.argv[1:] if arguments is None else arguments)
+    this_run = figure_files.this_run("chaos", arguments)
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name).resolve()
         make_song(scratch / "song")

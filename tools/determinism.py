@@ -153,7 +153,7 @@ def main(arguments: list[str] | None = None) -> int:
         write_table(options.table, figure_files.read(options.out))
         return 0
     out = figure_files.only_out(options)
-    this_run = figure_files.this_run("determinism", sys.argv[1:] if arguments is None else arguments)
+    this_run = figure_files.this_run("determinism", arguments)
     differences: list[Difference] = []
 
     def tell(difference: Difference) -> None:

@@ -347,7 +347,7 @@ def main(arguments: list[str] | None = None) -> int:
         write_table(options.table, figure_files.read(options.out))
         return 0
     out, rng, end = figure_files.only_out(options), random.Random(options.seed), time.monotonic() + 60 * options.minutes
-    this_run = figure_files.this_run("faults", sys.argv[1:] if arguments is None else arguments)
+    this_run = figure_files.this_run("faults", arguments)
     tallies: list[Tally] = []
 
     def tell(tally: Tally) -> None:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mixgraph.system.files import json_text, write_atomically
-from tools.bench.machine import measured
+from tools import result_tables
+from tools.bench.machine import command_line, measured
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -41,24 +40,15 @@ def only_out(options: argparse.Namespace) -> Path:
     return Path(options.out[0]).resolve()
 
 
-def this_run(tool: str, arguments: Sequence[str], threads: int = 1) -> dict[str, str]:
+def this_run(tool: str, arguments: Sequence[str] | None, threads: int = 1) -> dict[str, str]:
     """Describes a run, as `docs/results` does: command, commit, machine and date.
 
     Args:
         tool: the name of the module in `tools`.
-        arguments: the words of its command line; of paths given to `--out` only the names are told.
+        arguments: the words of its command line; None for those of this process.
         threads: threads of torch.
     """
-    words = []
-    for before, word in zip(("", *arguments), arguments, strict=False):
-        option, equals, value = word.partition("=")
-        if before == "--out":
-            words.append(Path(word).name)
-        elif option == "--out" and equals:
-            words.append(f"--out={Path(value).name}")
-        else:
-            words.append(word)
-    return measured(shlex.join(["python", "-m", f"tools.{tool}", *words]), threads)
+    return measured(command_line(f"tools.{tool}", arguments, files=()), threads)
 
 
 def read(files: Sequence[Path]) -> list[dict[str, Any]]:
@@ -93,6 +83,4 @@ def write_table(
         note: what is printed below the table; nothing by default.
     """
     runs = {json.dumps(run): run for content in figures for run in content["measured"]}
-    cells = [[str(cell) for cell in row] for row in rows]
-    table: dict[str, Any] = {"title": title, "measured": list(runs.values()), "columns": list(columns), "rows": cells}
-    write_atomically(path, (json_text(table | ({"note": note} if note else {}), indent=1) + "\n").encode())
+    result_tables.write_table(path, title, list(runs.values()), columns, rows, note)

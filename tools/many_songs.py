@@ -261,7 +261,7 @@ def main(arguments: list[str] | None = None) -> int:
         write_table(options.table, figure_files.read(options.out))
         return 0
     out = figure_files.only_out(options)
-    this_run = figure_files.this_run("many_songs", sys.argv[1:] if arguments is None else arguments)
+    this_run = figure_files.this_run("many_songs", arguments)
     with (
         tempfile.TemporaryDirectory() as name,
         closing(Disk(Path(name).resolve() / "disk", _DISK_MEGABYTES)) as disk,
