@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -111,7 +111,7 @@ def read_reference(path: Path = SHIPPED) -> ReferenceState:
     instruments = {name: _state(path, name, values) for name, values in stated.items()}
     try:
         songs = tuple(ReferenceSong(str(s["name"]), str(s["licence"]), float(s["seconds"])) for s in sources)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise ValueError(f"reference: {path}: sources: name, licence and seconds of each song are needed") from None
     return ReferenceState(instruments, songs)
 
@@ -139,4 +139,4 @@ def _state(path: Path, name: str, values: Any) -> InstrumentState:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

@@ -374,7 +374,7 @@ def load_demixer(path: str | Path, performance: Performance | None = None) -> De
     try:
         module = make_demixer(_saved(checkpoint), performance)
         module.load_state_dict(checkpoint["state_dict"])
-    except (RuntimeError, KeyError, TypeError) as error:  # other names or shapes, a setting that is not known here
+    except (RuntimeError, KeyError, TypeError, OverflowError) as error:  # other names or shapes, an unknown setting
         reason = " ".join(str(error).split())
         raise ValueError(
             f"{path}: the checkpoint's weights or settings are none of a demixer here: {reason}"

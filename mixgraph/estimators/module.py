@@ -276,7 +276,7 @@ def module_of(saved: dict[str, Any], tensors: dict[str, Tensor], where: str) -> 
         module = EstimatorModule(EstimatorTask(**saved["task"]), NetworkSettings(**saved["network"]))
         module.load_state_dict(tensors)
         module.slots = {(t, level): (kept, of) for t, level, kept, of in saved["slots"]}
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ValueError(f"{where}: does not fit this version of mixgraph ({reason}). {hint}") from error
     module.about = saved.get("about", {})

@@ -7,7 +7,7 @@ find one. Processors are stored by type and row: row `r` of a type's parameters 
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -285,7 +285,9 @@ def _check_options(options: Mapping[str, Any], where: str) -> None:
 
 
 def _is_option(value: Any) -> bool:
-    return value is None or (isinstance(value, str | int | float) and (isinstance(value, str) or math.isfinite(value)))
+    return (
+        value is None or isinstance(value, str) or (isinstance(value, int | float) and abs(value) <= sys.float_info.max)
+    )
 
 
 def _shown(value: Any) -> str:

@@ -53,13 +53,13 @@ def rows_of_dataset(name: str, folder: Path, page: Path) -> tuple[list[dict[str,
         try:
             stated = json.loads(line)
             row = _row_of_song(stated) | {"set": name}
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             notes.append(f"{name}: line {number} of {SONGS} is damaged and is not shown: {error!r}")
             continue
         rows.append(row)
         try:
             row |= _search(folder, stated, page)
-        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError) as error:
             notes.append(f"{name}: the result of {row['song']} cannot be read: {error}")
     return rows, notes
 

@@ -93,6 +93,6 @@ def _rules(name: str, folder: Path, notes: list[str]) -> list[dict[str, Any]]:
             }
             for row in parse_json(path.read_text(encoding="utf-8"))
         ]
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, OSError) as error:
         notes.append(f"{name}: {_RULES} cannot be read: {error!r}")
         return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -187,7 +188,7 @@ def changes_from_dict(record: Any, where: str) -> Changes:
         if not isinstance(settings, dict):
             raise ValueError(f"{where}: {label}: an object of settings is needed, got {shown_value(settings)}")
         for name, value in settings.items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
                 raise ValueError(f"{where}: {label}: {name}: a finite number is needed, got {shown_value(value)}")
     lists = [_labels(record.get(key, []), f"{where}: {key}") for key in ("bypass", "solo", "mute")]
     return Changes(graph, processors, *lists)

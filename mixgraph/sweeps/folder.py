@@ -147,7 +147,7 @@ class SweepFolder:
             if saved["state"] == "stopped":
                 last = int(saved["reports"][-1][0]), saved["reports"][-1][1]
                 last = last if last[1] is None else (last[0], float(last[1]))
-        except (ValueError, TypeError, LookupError) as error:
+        except (ValueError, TypeError, LookupError, OverflowError) as error:
             raise ValueError(f"{folder / RECORD}: is damaged ({error!r}). HINT: remove {folder}") from error
         wanted = json.loads(json_text(job.record(self.digest)))
         different = [name for name, value in wanted.items() if saved.get(name) != value]

@@ -250,7 +250,8 @@ def test_a_damaged_record_of_a_trial_is_refused_by_its_path(tmp_path: Path) -> N
     stopped = job.record("") | {"state": "stopped", "seconds": None, "reports": [[2, 0.5], [6, None]]}
     path.write_text(json.dumps(stopped))
     assert folder.read(job) == Trial(job, "stopped", math.inf, {}, 6)
-    for text in ("{", "[]", "7", "{}", json.dumps(stopped | {"reports": []}), json.dumps(stopped | {"reports": 7})):
+    reports = ([], 7, [[math.inf, 0.5]], [[1, 10**400]])
+    for text in ("{", "[]", "7", "{}", *(json.dumps(stopped | {"reports": wrong}) for wrong in reports)):
         path.write_text(text)
         with pytest.raises(ValueError, match=r"trial_000/job\.json: is damaged .* HINT: remove"):
             folder.read(job)

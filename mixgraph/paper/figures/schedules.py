@@ -74,7 +74,7 @@ def read_schedules(path: Path) -> list[MeasuredGraph]:
             medians = [float(value) for value in row["median"].values()]
             if medians:  # none where it could not be measured
                 (graph.steps if kind == "steps" else graph.seconds)[method] = medians[0]
-    except (ValueError, TypeError, LookupError) as error:
+    except (ValueError, TypeError, LookupError, OverflowError) as error:
         raise ValueError(f"benchmark: {path}: is damaged ({error!r}). HINT: measure it again") from error
     if not graphs:
         raise ValueError(f"benchmark: {path}: has no schedules. HINT: python -m tools.benchmark --parts {_PART}")
