@@ -39,7 +39,7 @@ CHANGES = {
 """Audit event -> how many of its first arguments are paths that it changes."""
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 """Flags of the event "open" by which a file is written."""
-_GO_ON = re.compile(r"^ *python -m mixgraph (fit .*)$", re.MULTILINE)
+_GO_ON = re.compile(r"(?:To go on:|go on with|To finish the search:)\n *python -m mixgraph (fit .*)$", re.MULTILINE)
 _SLOWEST = 600.0  # seconds of one command
 
 

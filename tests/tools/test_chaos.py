@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from tools.chaos import Kill, is_killed, main, rows, unexpected
-from tools.forks import Run
+from tools.forks import Run, command_to_go_on
 from tools.result_tables import read_table
 
 
@@ -87,3 +87,20 @@ def test_the_table_has_the_searches_of_all_files_and_their_runs(tmp_path) -> Non
     outs[0].write_text(json.dumps(contents[0] | {"measured": []}))
     with pytest.raises(ValueError, match=r"0\.json: does not say by which run"):
         main([*words, "--table", str(tmp_path / "table.json")])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "x holds a search that did not end; go on with\n  python -m mixgraph fit --a 'b c'\nor",
+            ["fit", "--a", "b c"],
+        ),
+        ("The search did not end. To go on:\n  python -m mixgraph fit x", ["fit", "x"]),
+        ("To finish the search:\n  python -m mixgraph fit x", ["fit", "x"]),
+        ("To search on from it:\n  python -m mixgraph fit x", None),  # of an estimate, which is done
+        ("", None),
+    ],
+)
+def test_the_command_that_goes_on_is_the_one_that_is_named(text, words) -> None:
+    assert command_to_go_on(text) == words
