@@ -46,12 +46,14 @@ def make_cases(prepared: Path) -> list[Case]:
     if ended.code:
         raise RuntimeError(f"the search of a tiny song ended with {ended.code}:\n{ended.text}")
     (prepared / "short.yaml").write_text(yaml.safe_dump(SHORTEST))
+    words = ("fit", "--config", "short.yaml", "--data.path", "song", "${args}")
     sweep = {
+        "program": "mixgraph",
         "method": "bayes",
         "run_cap": 2,
         "metric": {"name": "search/found_loss", "goal": "minimize"},
         "parameters": {"pruning.tolerance": {"min": 0.01, "max": 0.1}},
-        "command": ["python", "-m", "mixgraph", "fit", "--config", "short.yaml", "--data.path", "song", "${args}"],
+        "command": ["${env}", "${interpreter}", "-m", "${program}", *words],
     }
     (prepared / "sweep.yaml").write_text(yaml.safe_dump(sweep))
     demixer = [
