@@ -3,6 +3,7 @@
 import os
 import resource
 import tempfile
+import time
 from pathlib import Path
 from threading import Timer
 
@@ -49,9 +50,13 @@ def test_a_second_training_in_a_folder_is_refused_while_the_first_lasts(tmp_path
 def test_a_folder_whose_training_ends_is_waited_for(tmp_path) -> None:
     first, second = CheckpointFolders(), CheckpointFolders()
     first.hold(trainer(tmp_path / "kept"))
+    started = time.monotonic()
     Timer(0.1, first.release).start()
     second.hold(trainer(tmp_path / "kept"))
+    assert time.monotonic() - started >= 0.1  # not before the first one had released it
+    assert (tmp_path / ".kept.lock").exists()
     second.release()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_first_process_of_a_training_holds_its_folders_for_all(tmp_path) -> None:
