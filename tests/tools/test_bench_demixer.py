@@ -21,7 +21,8 @@ TINY = {
 
 def line(row: str, seed: int, minutes: float, median: float) -> dict:
     about = {"row": row, "seed": seed, "budget": 10.0, "parameters": 1500000}
-    return about | {"minutes": minutes, "steps": 7, "median": median, "silent": 1, "sdr": {"a": {"bass": median}}}
+    sdr = {"a": {"bass": median, "drums": median + 1, "other": None}}
+    return about | {"minutes": minutes, "steps": 7, "median": median, "silent": 1, "sdr": sdr}
 
 
 def test_runs_share_a_file_and_replace_their_own_lines(tmp_path: Path) -> None:
@@ -43,8 +44,8 @@ def test_runs_share_a_file_and_replace_their_own_lines(tmp_path: Path) -> None:
     (tmp_path / "run" / "measured.json").write_text(json.dumps(run))
     demixer.main(["table", f"--out={tmp_path}", f"--to={tmp_path / 'table.json'}"])
     table = read_table(tmp_path / "table.json")
-    assert table.rows[0] == ("ours", "10", "0", "1.50", "0.50", "7", "2.00", "1.0, 2.0")
-    assert table.rows[2] == ("published", "10 (stopped at 5)", "0", "1.50", "-", "7", "-1.00", "-1.0")
+    assert table.rows[0] == ("ours", "10", "0", "1.50", "0.50", "7", "2.00", "2.50", "1.0, 2.0")
+    assert table.rows[2] == ("published", "10 (stopped at 5)", "0", "1.50", "-", "7", "-1.00", "-0.50", "-1.0")
 
 
 def test_changes_are_applied_to_a_rows_settings() -> None:

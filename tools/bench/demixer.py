@@ -330,6 +330,7 @@ def table(options: argparse.Namespace) -> None:
     for row, minutes, seed in sorted(runs, key=lambda run: (run[1], order.get(run[0], len(order)), run[2])):
         lines = sorted(runs[row, minutes, seed], key=lambda line: line["minutes"])
         last = lines[-1]
+        ratios = [value for by_target in last["sdr"].values() for value in by_target.values() if value is not None]
         rows.append(
             [
                 row,
@@ -339,6 +340,7 @@ def table(options: argparse.Namespace) -> None:
                 f"{times[row]:.2f}" if row in times else "-",
                 str(last["steps"]),
                 f"{last['median']:.2f}",
+                f"{statistics.fmean(ratios):.2f}",
                 ", ".join(f"{line['median']:.1f}" for line in lines),
             ]
         )
@@ -349,8 +351,8 @@ def table(options: argparse.Namespace) -> None:
         "title": "Demixers trained for equal times",
         "measured": [json.loads(text) for text in sorted(known)],
         "columns": [
-            *("row", "minutes", "seed", "parameters (M)", "seconds a step", "steps", "median SDR (dB)"),
-            "median SDR on the way (dB)",
+            *("row", "minutes", "seed", "parameters (M)", "seconds a step", "steps"),
+            *("median SDR (dB)", "mean SDR (dB)", "median SDR on the way (dB)"),
         ],
         "rows": rows,
         "note": (
