@@ -41,7 +41,11 @@ def plan_of(options: argparse.Namespace) -> Plan:
         varispeed=not options.no_varispeed,
         recording=RecordingSettings(options.level_db, options.fade_share, options.bleed_share, options.noise_share),
         mixing=MixingSettings(
-            options.effects_share, options.one_song_share, options.random_subgroups, options.passages
+            options.effects_share,
+            options.one_song_share,
+            options.random_subgroups,
+            options.passages,
+            options.songs_per_engineer,
         ),
     )
     return Plan(

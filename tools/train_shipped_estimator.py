@@ -59,6 +59,9 @@ SET = {
 """The options of `tools.generate_synthetic` that all parts share."""
 HELD_OUT = {"validation": 100_000, "test": 200_000}
 """Split -> the seed of its part."""
+STYLES = {"train": 300_000, "validation": 400_000, "test": 500_000}
+"""Split -> the seed of its first part whose engineers mix several songs each."""
+SONGS_PER_ENGINEER = 5
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -67,6 +70,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder of data, checkpoints and weights")
     parser.add_argument("--parts", type=int, default=20, help="parts of the training set (20)")
     parser.add_argument("--skip", type=int, nargs="*", default=[], help="numbers of parts that are left out")
+    parser.add_argument(
+        "--style-parts",
+        type=int,
+        default=0,
+        help="parts whose engineers mix several songs each (0); with them it also learns to mix without the song's mix",
+    )
     parser.add_argument("--part-songs", type=int, default=50, help="songs of a part (50)")
     parser.add_argument("--validation", type=int, default=80, help="songs that choose the threshold (80)")
     parser.add_argument("--test", type=int, default=80, help="songs for tools.evaluate_estimator (80)")
@@ -83,12 +92,15 @@ def numbers(options: argparse.Namespace) -> list[int]:
     return [number for number in range(options.parts) if number not in options.skip]
 
 
-def make_part(options: argparse.Namespace, name: str, split: str, count: int, seed: int) -> Path:
+def make_part(
+    options: argparse.Namespace, name: str, split: str, count: int, seed: int, songs_per_engineer: int = 1
+) -> Path:
     """Makes a part of the data set unless it is there; its card is written last."""
     out: Path = options.out / "data" / name
     if not (out / "README.md").is_file():
         counts = {"train": 0, "validation": 0, "test": 0} | {split: count}
         settings = SET | {f"--{name}": number for name, number in counts.items()} | {"--seed": seed}
+        settings["--songs-per-engineer"] = songs_per_engineer
         arguments = [text for option, value in settings.items() for text in (option, str(value))]
         cache = options.out / "cache"
         generate_synthetic([*map(str, options.songs), "--out", str(out), "--cache-dir", str(cache), *arguments])
@@ -102,6 +114,11 @@ def make_data(options: argparse.Namespace, task: EstimatorTask) -> EstimatorData
         part = make_part(options, f"part_{number:03d}", "train", options.part_songs, number)
         parts.append(part)
         _data(options, [parts[0], part]).prepare(task)
+    for split, seed in STYLES.items() if options.style_parts else ():
+        for number in range(options.style_parts if split == "train" else 1):
+            name = f"styles_{split}_{number:03d}"
+            parts.append(make_part(options, name, split, options.part_songs, seed + number, SONGS_PER_ENGINEER))
+            _data(options, [parts[0], parts[2], parts[-1]]).prepare(task)
     return _data(options, parts)
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from mixgraph.graph import MixGraph, build_console
 from mixgraph.graph.io import load_graph, load_parameters
 from mixgraph.processors import Processor, make_processors, registered
-from mixgraph.synthetic.engineer import draw_settings
+from mixgraph.synthetic.engineer import Engineer, draw_settings
 
 LEVELS = ("track", "subgroup")
 _CURVE_KNOTS = 6
@@ -63,18 +63,21 @@ class GraphPrior:
     rule_share: float = 0.3
     jitter: float = 0.3
 
-    def draw(self, processor: Processor, signal: Tensor, generator: torch.Generator) -> tuple[Values, float]:
+    def draw(
+        self, processor: Processor, signal: Tensor, generator: torch.Generator, engineer: Engineer | None = None
+    ) -> tuple[Values, float]:
         """Draws the settings of one processor and its dry/wet weight.
 
         Args:
             processor: the processor whose settings are drawn.
             signal: (2, L), what enters it.
             generator: source of all randomness.
+            engineer: whose habits settings by rule follow; imitated settings have their own.
 
         Returns:
             name -> (*shape), in trained coordinates; and the weight.
         """
-        by_rule, rule_weight = draw_settings(processor, signal, 1.0, generator)
+        by_rule, rule_weight = draw_settings(processor, signal, 1.0, generator, engineer)
         nodes = self.nodes.get(processor.name, ())
         luck, choice, swap = torch.rand(3, generator=generator).tolist()
         if not nodes or luck < self.rule_share:

@@ -24,7 +24,7 @@ from mixgraph.processors import Processor, Processors, processor_type
 from mixgraph.processors.usage import RandomSettings
 from mixgraph.synthetic.cast import draw_cast
 from mixgraph.synthetic.corpus import Corpus, DryTrack
-from mixgraph.synthetic.engineer import same_on_subgroups
+from mixgraph.synthetic.engineer import Engineer, same_on_subgroups
 from mixgraph.synthetic.mixer import DrawSettings, Mixer, MixRules
 from mixgraph.synthetic.prior import GraphPrior
 from mixgraph.synthetic.settings import GenerationSettings
@@ -35,6 +35,8 @@ _PASSES = 2  # passes of removing processors that hardly change the mix
 _NO_WEIGHT = 0.5
 UNKNOWN_SETTINGS = "unknown_settings"
 """The key of a sample's `meta` that says that its parameters and weights say nothing."""
+ENGINEER = "engineer"
+"""The key of a sample's `meta` that names its engineer, where several samples have the same."""
 _DENSITY_SPREAD = 0.35  # standard deviation, over samples, of the log odds of keeping a processor
 
 
@@ -75,6 +77,7 @@ def make_sample(
     Raises:
         ValueError: eight draws in a row gave silent excerpts or a graph without an audible processor.
     """
+    engineer = _engineer(settings, split, index)
     for attempt in range(_ATTEMPTS):
         generator = _seeded(settings, split, index, attempt, "")
         choices = RandomSettings(_seeded(settings, split, index, attempt, "/choices"))  # leaves the others' draws alone
@@ -83,12 +86,14 @@ def make_sample(
             continue
         subgroups, tracks, sources = cast
         console = build_console(subgroups, settings.track_chain, settings.subgroup_chain, f"{split}_{index:06d}")
-        keep = _place(console, tracks, prior, generator)
+        keep = _place(console, tracks, prior, generator, engineer)
         others = choices.uniform(0, 1) < settings.mixing.effects_share
         if others:
             result = _mixed_by_effects(console, keep, sources, settings, processors, match, choices)
         else:
-            result = _mixed(console, keep, sources, settings, processors, match, partial(_draw, prior, generator))
+            result = _mixed(
+                console, keep, sources, settings, processors, match, partial(_draw, prior, generator, engineer)
+            )
         if result is None:
             continue
         meta = {
@@ -96,6 +101,7 @@ def make_sample(
             "seed": settings.seed,
             "sources": [{"song": t.song, "track": t.name, "subgroup": t.subgroup} for t in tracks],
             "licence": "; ".join(sorted({corpus.songs[t.song].licence for t in tracks})),
+            **({} if engineer is None else {ENGINEER: engineer.name}),
             **result.meta,
         }
         measured = None if result.increases is None else torch.tensor(result.increases, dtype=torch.float64)
@@ -110,6 +116,11 @@ class _Result:
     sources: Tensor
     mix: Tensor
     meta: dict[str, Any]
+
+
+def _engineer(settings: GenerationSettings, split: str, index: int) -> Engineer | None:
+    songs = settings.mixing.songs_per_engineer
+    return None if songs == 1 else Engineer(f"{settings.seed}_{split}_{index // songs}")
 
 
 def _seeded(settings: GenerationSettings, split: str, index: int, attempt: int, use: str) -> torch.Generator:
@@ -162,12 +173,23 @@ def _mixed_by_effects(
 
 
 def _draw(
-    prior: GraphPrior, generator: torch.Generator, _: int, processor: Processor, signal: Tensor
+    prior: GraphPrior,
+    generator: torch.Generator,
+    engineer: Engineer | None,
+    _: int,
+    processor: Processor,
+    signal: Tensor,
 ) -> tuple[dict[str, Tensor], float]:
-    return prior.draw(processor, signal, generator)
+    return prior.draw(processor, signal, generator, engineer)
 
 
-def _place(console: MixGraph, tracks: Sequence[DryTrack], prior: GraphPrior, generator: torch.Generator) -> list[int]:
+def _place(
+    console: MixGraph,
+    tracks: Sequence[DryTrack],
+    prior: GraphPrior,
+    generator: torch.Generator,
+    engineer: Engineer | None = None,
+) -> list[int]:
     """Chooses the processors to keep, so that no smaller graph sounds the same; see the module's text."""
     mono = {console.names[i]: track.mono for i, track in zip(console.inputs, tracks, strict=True)}
     members: dict[str, list[str]] = {}
@@ -180,7 +202,8 @@ def _place(console: MixGraph, tracks: Sequence[DryTrack], prior: GraphPrior, gen
     for node in console.processors:  # tracks come first
         node_type, name, level = console.types[node], console.names[node], console.level(node)
         rate = prior.rates[level].get(node_type, 0.0)
-        if luck[node] >= _shifted(rate, shift):
+        here = luck[node] if engineer is None else engineer.moved(luck[node], node_type, level)
+        if here >= _shifted(rate, shift):
             continue
         needs_stereo = processor_type(node_type).usage.needs == "stereo"
         if level == "track":

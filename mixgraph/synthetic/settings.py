@@ -19,18 +19,23 @@ class MixingSettings:
         one_song_share: share of the samples whose tracks are of one song, at the same place in it.
         random_subgroups: share of the samples whose tracks are dealt to subgroups at random.
         passages: every sample has so many passages of its tracks, one after another, all mixed by one graph.
+        songs_per_engineer: so many samples, one after another, are mixed in one style (`engineer.Engineer`): the types
+            that are used, and settings of our own processors by rule, are alike; `meta.json` names the engineer. With 1
+            every sample has a style of its own.
     """
 
     effects_share: float = 0.0
     one_song_share: float = 0.0
     random_subgroups: float = 0.0
     passages: int = 1
+    songs_per_engineer: int = 1
 
     def problems(self) -> list[str]:
         """What is wrong with the settings, one text for each."""
         shares = {name: getattr(self, name) for name in ("effects_share", "one_song_share", "random_subgroups")}
         problems = [f"{name}: 0 to 1 expected, got {share:g}" for name, share in shares.items() if not 0 <= share <= 1]
-        return problems + ([] if self.passages >= 1 else [f"passages: at least 1 expected, got {self.passages}"])
+        counts = {name: getattr(self, name) for name in ("passages", "songs_per_engineer")}
+        return problems + [f"{name}: at least 1 expected, got {count}" for name, count in counts.items() if count < 1]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from mixgraph.processors import make_processors
 from mixgraph.pruning import SongEvaluator, leave_one_out
 from mixgraph.render import render_song
 from mixgraph.shards import read_shards, validate_shards
-from mixgraph.synthetic import SPLITS, GenerationSettings, generate, learn_prior, load_corpus
+from mixgraph.synthetic import SPLITS, GenerationSettings, MixingSettings, generate, learn_prior, load_corpus
+from mixgraph.synthetic.engineer import LIKENESS, Engineer, HabitualSettings
 from tools.generate_synthetic import main, pack
 
 
@@ -32,6 +33,29 @@ def test_another_seed_gives_other_samples(plan, generated) -> None:
     assert other.key == generated[0].key
     assert other.mix.shape == generated[0].mix.shape
     assert not torch.equal(other.mix, generated[0].mix)
+
+
+def test_engineers_choices_are_spread_as_all_choices_are_and_alike_from_song_to_song() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pairs = torch.tensor(
+        [
+            [HabitualSettings(generator, Engineer(str(number)), "reverb").uniform(-1, 3) for _ in range(2)]
+            for number in range(4000)
+        ]
+    )
+    assert float(pairs.mean()) == pytest.approx(1.0, abs=0.06)  # 4 standard errors
+    assert float(pairs.std()) == pytest.approx(4 / 12**0.5, abs=0.04)
+    normal = torch.special.ndtri(((pairs + 1) / 4).double())
+    assert float(torch.corrcoef(normal.T)[0, 1]) == pytest.approx(LIKENESS, abs=0.03)
+    draw = HabitualSettings(generator, Engineer("0"), "reverb")
+    apart = torch.tensor([draw.uniform(0, 1) for _ in range(2000)])  # each number of a type has a habit of its own
+    assert abs(float(torch.corrcoef(torch.stack((apart[1:], apart[:-1])))[0, 1])) < 0.1
+
+
+def test_songs_of_one_engineer_name_him_and_others_do_not_share_him(plan) -> None:
+    settings = replace(plan.settings, least_increase=None, mixing=MixingSettings(songs_per_engineer=2))
+    samples = list(generate(replace(plan, settings=settings), {"train": 4}))
+    assert [sample.meta["engineer"] for sample in samples] == ["0_train_0", "0_train_0", "0_train_1", "0_train_1"]
 
 
 def test_no_track_is_in_two_splits_and_each_sample_uses_its_own(plan, generated) -> None:
