@@ -1,0 +1,16 @@
+"""The style of a mix in figures, and graphs that are moved towards a style without the song's own mix.
+
+- `mix_statistics`: spectra, loudness and its range, crest and width of a mix, each differentiable.
+- `distance`: how far two mixes are apart in them.
+"""
+
+from mixgraph.style.distance import StatisticsDistance, StatisticsWeights, statistics_distance
+from mixgraph.style.mix_statistics import MixStatistics, mix_statistics
+
+__all__ = [
+    "MixStatistics",
+    "StatisticsDistance",
+    "StatisticsWeights",
+    "mix_statistics",
+    "statistics_distance",
+]
