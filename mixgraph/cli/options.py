@@ -47,7 +47,14 @@ class CheckedCLI(LightningCLI):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         restrict_configurations()
+        words = kwargs.get("args") or [""]
+        self._named = words[0]
         super().__init__(*args, **kwargs)
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # that of Lightning is static
+        """Returns the subcommand that is given: the parsers of the others would take a tenth of a second each."""
+        every = LightningCLI.subcommands()
+        return {self._named: every[self._named]} if self._named in every else every
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         super().parse_arguments(parser, args)
