@@ -27,6 +27,7 @@ from torch_geometric.data import Data
 from mixgraph.estimators.coding import make_codes
 from mixgraph.estimators.examples import Console, add_labels, console_data, console_of, console_of_subgroups
 from mixgraph.estimators.features import FeatureExtractor
+from mixgraph.estimators.questions import OF_MIX, ReferenceMix
 from mixgraph.estimators.settings import EstimatorTask
 from mixgraph.graph import GraphValues, MixGraph
 from mixgraph.processors import make_processors
@@ -137,12 +138,21 @@ class ExampleMaker:
 
 @dataclass(frozen=True)
 class CachedExample:
-    """The place of a cached example: its file, its sample's key, its song, its segment's first audio sample."""
+    """The place of a cached example.
+
+    Attributes:
+        file: its file.
+        key: its sample's key.
+        song: its song.
+        start: its segment's first audio sample.
+        engineer: who mixed it, where several samples have the same engineer; "" where that is not known.
+    """
 
     file: str
     key: str
     song: str
     start: int
+    engineer: str = ""
 
 
 class ExampleFiles(Dataset[Data]):
@@ -170,6 +180,11 @@ class ExampleFiles(Dataset[Data]):
                 chains = self.task.track_chain, self.task.subgroup_chain
                 data.graph = console_of_subgroups(subgroups, *chains, self.items[index].song).graph
         return data
+
+    def reference(self, index: int) -> ReferenceMix:
+        """The mix of an example as a reference, without reading what belongs to the tracks."""
+        with safetensors.safe_open(self.folder / self.items[index].file, framework="pt") as file:
+            return ReferenceMix(file.get_tensor("mix_mels").float(), file.get_slice("cues")[:1][0, OF_MIX])
 
     def light(self) -> Iterator[Data]:
         """Yields all examples with their cues and labels only, which is quick to read."""
@@ -231,7 +246,8 @@ def _write(maker: ExampleMaker, sample: GraphSample, folder: Path) -> list[Cache
     members = {group: [graph.names[graph.inputs[i]] for i in rows] for group, rows in graph.members.items()}
     items = []
     for start, data in maker.make(sample):
-        item = CachedExample(f"{sample.key}-{start}.safetensors", sample.key, str(sample.meta["song"]), start)
+        file, engineer = f"{sample.key}-{start}.safetensors", str(sample.meta.get("engineer", ""))
+        item = CachedExample(file, sample.key, str(sample.meta["song"]), start, engineer)
         tensors: dict[str, Tensor] = {
             key: (value.half() if key in _HALF else value).contiguous() for key, value in data.to_dict().items()
         }

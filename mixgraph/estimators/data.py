@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from torch.utils.data import ConcatDataset, Sampler
+from torch.utils.data import ConcatDataset, Dataset, Sampler
 from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
 from mixgraph.estimators.cache import ExampleFiles, ExampleSettings, Target, cached_examples
+from mixgraph.estimators.questions import Question, ReferenceMix, asked, reference_of
 from mixgraph.estimators.settings import EstimatorTask
 from mixgraph.estimators.statistics import TrainingStatistics, training_statistics
 
@@ -39,6 +40,67 @@ class EpochOrder(Sampler[int]):
         return iter(order)
 
 
+class AskedExamples(Dataset[Data]):
+    """Examples, some of which ask the network to do without the song's own mix.
+
+    The seed, the epoch and the example's number decide. A reference is a mix for which the labels are right: another
+    segment of the same song, or a song by the same engineer, where there are such; else a half of the frames of the own
+    mix. Mixes by other engineers are never taken: of what they differ in, the labels would say the wrong thing.
+
+    Args:
+        parts: the examples.
+        reference_share: the share that is shown a reference in place of the own mix.
+        nothing_share: the share that is shown no mix.
+        seed: see above.
+        epoch: returns the number of the current epoch.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[ExampleFiles],
+        reference_share: float,
+        nothing_share: float,
+        seed: int,
+        epoch: Callable[[], int],
+    ) -> None:
+        self.reference_share, self.nothing_share, self.seed, self.epoch = reference_share, nothing_share, seed, epoch
+        self.places = [(part, index) for part in parts for index in range(len(part))]
+        self.styles: dict[tuple[str, ...], list[int]] = {}
+        for number, (part, index) in enumerate(self.places):
+            for style in _styles(part, index):
+                self.styles.setdefault(style, []).append(number)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Data:
+        part, row = self.places[index]
+        data = part[row]
+        draw = random.Random(f"{self.seed}/{self.epoch()}/{index}/question")
+        luck = draw.random()
+        if luck < self.reference_share:
+            return asked(data, Question.REFERENCE, self._reference(index, data, draw))
+        if luck < self.reference_share + self.nothing_share:
+            return asked(data, Question.NOTHING)
+        return asked(data, Question.OWN_MIX)
+
+    def _reference(self, index: int, data: Data, draw: random.Random) -> ReferenceMix:
+        part, row = self.places[index]
+        others = sorted({n for style in _styles(part, row) for n in self.styles[style]} - {index})
+        if others:
+            other, other_row = self.places[draw.choice(others)]
+            return other.reference(other_row)
+        frames = data.mix_mels.shape[-1]
+        half = max(1, frames // 2)
+        return reference_of(data, draw.randint(0, frames - half), half)
+
+
+def _styles(part: ExampleFiles, index: int) -> list[tuple[str, ...]]:
+    """What an example shares with others that are mixed alike: its song, and its engineer."""
+    item = part.items[index]
+    return [("song", str(part.folder), item.song)] + ([("engineer", item.engineer)] if item.engineer else [])
+
+
 class EstimatorData(L.LightningDataModule):
     """Segments of songs with their graphs, from shards; features are made once and kept in files.
 
@@ -51,6 +113,9 @@ class EstimatorData(L.LightningDataModule):
         max_segments: the most segments that one song gives.
         target: `"mix"` trains on the mix, `"rendered"` on the tracks rendered by their graph.
         clip_seconds: the length of the audio of each segment that is kept for the match loss; 0 keeps none.
+        reference_share: the share of the training examples that are shown a reference in place of their own mix; above
+            0 only for a network with `network.questions`.
+        nothing_share: the share that is shown no mix at all.
         cache_dir: the folder for computed features.
         cache_workers: the number of processes that compute features.
     """
@@ -65,6 +130,8 @@ class EstimatorData(L.LightningDataModule):
         max_segments: int = 8,
         target: Target = "mix",
         clip_seconds: float = 0.0,
+        reference_share: float = 0.0,
+        nothing_share: float = 0.0,
         cache_dir: str = ".mixgraph_cache",
         cache_workers: int = 2,
     ) -> None:
@@ -74,6 +141,13 @@ class EstimatorData(L.LightningDataModule):
         self.train_splits = list(train_splits or ["train"])
         self.max_segments, self.target, self.clip_seconds = max_segments, target, clip_seconds
         self.cache_dir, self.cache_workers = Path(cache_dir), cache_workers
+        shares = {"reference_share": reference_share, "nothing_share": nothing_share}
+        for name, share in shares.items():
+            if not 0 <= share <= 1:
+                raise ValueError(f"{name}: 0 to 1 is needed, got {share:g}")
+        if sum(shares.values()) > 1:
+            raise ValueError(f"reference_share, nothing_share: at most 1 together, got {sum(shares.values()):g}")
+        self.reference_share, self.nothing_share = reference_share, nothing_share
         self.splits: dict[str, list[ExampleFiles]] = {}
         self.seed = torch.initial_seed()  # of `seed_everything`
 
@@ -114,8 +188,14 @@ class EstimatorData(L.LightningDataModule):
         return training_statistics((data for part in parts for data in part.light()), parts[0].task.types)
 
     def train_dataloader(self) -> Any:
-        examples: ConcatDataset[Data] = ConcatDataset(self.splits["train"])
-        order = EpochOrder(len(examples), self.seed, lambda: self.trainer.current_epoch if self.trainer else 0)
+        def epoch() -> int:
+            return self.trainer.current_epoch if self.trainer else 0
+
+        examples: Dataset[Data] = ConcatDataset(self.splits["train"])
+        if self.reference_share or self.nothing_share:
+            parts = self.splits["train"]
+            examples = AskedExamples(parts, self.reference_share, self.nothing_share, self.seed, epoch)
+        order = EpochOrder(sum(map(len, self.splits["train"])), self.seed, epoch)
         return DataLoader(examples, self.batch_size, sampler=order, generator=torch.Generator())
 
     def val_dataloader(self) -> Any:

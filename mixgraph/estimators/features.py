@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from scipy.fft import next_fast_len
@@ -36,7 +37,25 @@ _RIDGE = 1e-4  # relative to the mix's energy
 _FLOOR = 1e-9
 _GAIN_FLOOR = 0.03
 _LEAST_ECHO = 1e-4  # a gain; smaller responses count as none
-NUM_CUES = 5 * NUM_BANDS + 2 * _NUM_LEVELS + 3 + 2 + 9 + 2 * 7 + 2
+_CUE_WIDTHS = {
+    "left": NUM_BANDS,
+    "right": NUM_BANDS,
+    "width": NUM_BANDS,
+    "energy": NUM_BANDS,
+    "unexplained": NUM_BANDS,
+    "level_gains": _NUM_LEVELS,
+    "occupancy": _NUM_LEVELS,
+    "overall": 3,
+    "medians": 2,
+    "evidence": 9,
+    "statistics": 7,
+    "mix_statistics": 7,
+    "counts": 2,
+}
+NUM_CUES = sum(_CUE_WIDTHS.values())
+_ENDS = list(accumulate(_CUE_WIDTHS.values()))
+CUE_PARTS = {name: slice(end - width, end) for (name, width), end in zip(_CUE_WIDTHS.items(), _ENDS, strict=True)}
+"""The places of each kind of cue in `SegmentFeatures.cues`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +117,11 @@ class FeatureExtractor:
         cues = torch.cat((torch.cat([signal_cues for signal_cues, _ in explained]), statistics, of_mix, counts), dim=1)
         lags = torch.cat([signal_lags for _, signal_lags in explained])
         return SegmentFeatures(self._mels(everything), self._mels(mix.unsqueeze(0)), cues, lags)
+
+    @torch.no_grad()
+    def of_mix(self, mix: Tensor) -> tuple[Tensor, Tensor]:
+        """The features that a mix, (2, T), has by itself: its `mix_mels`, and its statistics among the cues, (7,)."""
+        return self._mels(mix.unsqueeze(0)), _statistics(mix, self.mel_hop)
 
     def _spectra(self, signals: Tensor, hop: int) -> Tensor:
         """Transforms signals (n, 2, T) to spectra of mid and side, (n, 2, bins, frames)."""

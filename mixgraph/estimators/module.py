@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from mixgraph.checkpoints import read_checkpoint
 from mixgraph.estimators.coding import likely_position, make_codes, position_bins
 from mixgraph.estimators.examples import label_key
 from mixgraph.estimators.network import Answers, EstimatorNetwork
+from mixgraph.estimators.questions import Question, level_distribution
 from mixgraph.estimators.settings import EstimatorLosses, EstimatorOptimizer, EstimatorTask, NetworkSettings
 from mixgraph.estimators.statistics import TrainingStatistics, weight_logit
 from mixgraph.graph import batch as batch_graphs
@@ -79,21 +80,35 @@ class EstimatorModule(L.LightningModule):
         self.codes = make_codes(self.processors, self.task.types)
         self.code_modules = nn.ModuleDict(self.codes)  # constants move with the module
         settings = self.network_settings
-        self.network = EstimatorNetwork(self.codes, settings.width, settings.num_layers, settings.dropout)
+        self.network = EstimatorNetwork(self.codes, **asdict(settings))
         self.match = make_match_loss(self.task.sample_rate) if self.losses.match > 0 else None
         for t, code in self.codes.items():
             self.register_buffer(f"mean_{t}", torch.zeros(code.size))
             self.register_buffer(f"spread_{t}", torch.ones(code.size))
+            if settings.questions:
+                self.register_buffer(f"residual_{t}", torch.ones(len(Question), code.size))
         self.weight_mean: Tensor
         self.weight_spread: Tensor
         self.threshold: Tensor
         self.register_buffer("weight_mean", torch.zeros(len(self.network.vocabulary)))
         self.register_buffer("weight_spread", torch.ones(len(self.network.vocabulary)))
         self.register_buffer("threshold", torch.tensor(0.5))
+        self.other_thresholds: Tensor
+        if settings.questions:
+            self.register_buffer("other_thresholds", torch.full((len(Question) - 1,), 0.5))
         self.slots: dict[tuple[str, int], tuple[int, int]] = {}
         self.about: dict[str, Any] = {}  # facts on the training of weights that were read from a file
         self.initial_seed = torch.initial_seed()  # of `seed_everything`
-        self._validation: list[tuple[Tensor, Tensor]] = []  # (probability of keeping, label) of each validation batch
+        self._validation = {question: _Validation() for question in Question}
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """The questions that it answers."""
+        return tuple(Question) if self.network_settings.questions else (Question.OWN_MIX,)
+
+    def threshold_of(self, question: Question) -> Tensor:
+        """The threshold on the probability of keeping a processor with the best F1 for a question."""
+        return self.threshold if question == Question.OWN_MIX else self.other_thresholds[question - 1]
 
     def standardise(self, statistics: TrainingStatistics) -> None:
         """Takes over a training set's means, spreads and keep rates (see `TrainingStatistics`)."""
@@ -111,6 +126,9 @@ class EstimatorModule(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         if stage == "fit":  # a checkpoint that is loaded later replaces them
+            shares = [getattr(self.trainer.datamodule, f"{name}_share", 0.0) for name in ("reference", "nothing")]  # type: ignore[attr-defined]
+            if any(shares) and not self.network_settings.questions:
+                raise ValueError("network.questions: true is needed with data.reference_share or data.nothing_share")
             self.standardise(self.trainer.datamodule.statistics())  # type: ignore[attr-defined]
 
     def forward(self, data: Data) -> ConsoleEstimate:
@@ -187,23 +205,43 @@ class EstimatorModule(L.LightningModule):
         return losses["loss"]
 
     def on_validation_epoch_start(self) -> None:
-        self._validation = []
+        self._validation = {question: _Validation() for question in Question}
 
     def validation_step(self, batch: Data, batch_idx: int) -> None:
-        answers = self.network(batch)
-        losses = self.losses_of(batch, answers)
-        self._validation.append((torch.sigmoid(answers.keep), batch.keep))
-        self.log("validation/loss", losses["loss"], batch_size=batch.num_graphs, prog_bar=True)
-        parts = {f"validation/{name}": value for name, value in losses.items() if name != "loss"}
-        self.log_dict(parts, batch_size=batch.num_graphs)
+        for question in self.questions:
+            data = _asked_batch(batch, question)
+            answers = self.network(data)
+            losses = self.losses_of(data, answers)
+            self._note(question, data, answers)
+            prefix = _prefix(question)
+            self.log(f"{prefix}loss", losses["loss"], batch_size=batch.num_graphs, prog_bar=not question)
+            parts = {f"{prefix}{name}": value for name, value in losses.items() if name != "loss"}
+            self.log_dict(parts, batch_size=batch.num_graphs)
+
+    def _note(self, question: Question, data: Data, answers: Answers) -> None:
+        """Keeps what a batch says of the threshold and of the spread of settings around those that are predicted."""
+        noted = self._validation[question]
+        noted.keep.append(torch.sigmoid(answers.keep))
+        noted.labels.append(data.keep)
+        node_types = data.x[data.processor_index]
+        for t, code in self.codes.items():
+            kept = (data.known > 0)[node_types == self.network.vocabulary[t]]
+            labels = data[label_key(t)][kept][:, : code.size]
+            standard = (labels - self.get_buffer(f"mean_{t}")) / self.get_buffer(f"spread_{t}")
+            noted.residuals.setdefault(t, []).append(answers.codes[t][kept].clamp(-_RANGE, _RANGE) - standard)
 
     def on_validation_epoch_end(self) -> None:
-        keep, labels = (torch.cat(parts) for parts in zip(*self._validation, strict=True))
-        self._validation = []
-        threshold, f1 = best_threshold(keep, labels)
-        if not self.trainer.sanity_checking:
-            self.threshold.fill_(threshold)
-        self.log("validation/f1", f1, prog_bar=True)
+        for question in self.questions:
+            noted = self._validation[question]
+            threshold, f1 = best_threshold(torch.cat(noted.keep), torch.cat(noted.labels))
+            if not self.trainer.sanity_checking:
+                self.threshold_of(question).fill_(threshold)
+                if self.network_settings.questions:
+                    for t, parts in noted.residuals.items():
+                        if len(residuals := torch.cat(parts)):
+                            self.get_buffer(f"residual_{t}")[question] = residuals.square().mean(dim=0).sqrt()
+            self.log(f"{_prefix(question)}f1", f1, prog_bar=not question)
+        self._validation = {question: _Validation() for question in Question}
 
     def configure_optimizers(self) -> Any:
         settings = self.optimizer_settings
@@ -244,6 +282,30 @@ class EstimatorModule(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         saved = _saved(checkpoint)
         self.slots = {(t, level): (kept, of) for t, level, kept, of in saved["slots"]}
+
+
+@dataclass
+class _Validation:
+    """What validation batches say of one question: probabilities of keeping, labels, residuals of settings by type."""
+
+    keep: list[Tensor] = field(default_factory=list)
+    labels: list[Tensor] = field(default_factory=list)
+    residuals: dict[str, list[Tensor]] = field(default_factory=dict)
+
+
+def _prefix(question: Question) -> str:
+    return "validation/" if question == Question.OWN_MIX else f"validation/{question.name.lower()}/"
+
+
+def _asked_batch(batch: Data, question: Question) -> Data:
+    """A batch of examples with their own mixes, with another question; the mix is its own song's reference."""
+    if question == Question.OWN_MIX:
+        return batch
+    changed = batch.clone()
+    changed.question = torch.full((batch.num_graphs,), int(question), device=batch.x.device)
+    if question == Question.REFERENCE:
+        changed.mix_mels = level_distribution(batch.mix_mels, batch.mix_mels.shape[-1])
+    return changed
 
 
 def load_checkpoint(path: str | Path) -> EstimatorModule:

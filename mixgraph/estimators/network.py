@@ -14,6 +14,7 @@ from torch_geometric.nn import SAGEConv
 from mixgraph.estimators.coding import POSITION_BINS, ParameterCode
 from mixgraph.estimators.examples import vocabulary_of
 from mixgraph.estimators.features import NUM_CUES, NUM_LAGS, NUM_MELS, NUM_SEGMENTS
+from mixgraph.estimators.questions import ENERGY, Question, seen_cues
 
 _LEVELS = 3
 _RANGE = 5.0  # standardised cues are cut to this many spreads
@@ -131,10 +132,16 @@ class EstimatorNetwork(nn.Module):
         width: the size of embeddings.
         num_layers: the number of rounds of messages.
         dropout: the dropout in the layers' updates and in the heads.
+        questions: whether it also answers without the song's own mix, see `questions`.
     """
 
     def __init__(
-        self, codes: Mapping[str, ParameterCode], width: int = 128, num_layers: int = 3, dropout: float = 0.1
+        self,
+        codes: Mapping[str, ParameterCode],
+        width: int = 128,
+        num_layers: int = 3,
+        dropout: float = 0.1,
+        questions: bool = False,
     ) -> None:
         super().__init__()
         self.vocabulary = vocabulary_of(codes)
@@ -144,6 +151,7 @@ class EstimatorNetwork(nn.Module):
         self.signal = nn.Sequential(nn.LayerNorm(2 * width + width // 2), nn.Linear(2 * width + width // 2, width))
         self.type_embedding = nn.Embedding(len(self.vocabulary), width)
         self.level_embedding = nn.Embedding(_LEVELS, width)
+        self.question_embedding = nn.Embedding(len(Question), width) if questions else None
         self.layers = nn.ModuleList(ConsoleLayer(width, dropout) for _ in range(num_layers))
         self.norm = nn.LayerNorm(width)
         total = 2 * width + NUM_CUES + _LEVELS
@@ -152,19 +160,31 @@ class EstimatorNetwork(nn.Module):
         self.cue_spread: Tensor
         self.register_buffer("cue_mean", torch.zeros(NUM_CUES))
         self.register_buffer("cue_spread", torch.ones(NUM_CUES))
+        self.seen: Tensor
+        self.register_buffer("seen", seen_cues(), persistent=False)
 
     def forward(self, data: Data) -> Answers:
         songs = data.batch if data.batch is not None else torch.zeros_like(data.x)
-        cues = ((data.cues.float() - self.cue_mean) / self.cue_spread).clamp(-_RANGE, _RANGE)
-        lags = data.lags.float()
-        own_mix = data.mix_mels.float()[songs[data.signal_index]]
-        encoded = self.encoder(torch.cat((data.mels.float(), own_mix), dim=1))
+        song_of_row = songs[data.signal_index]
+        question = self._question(data)
+        cues, lags, mix = data.cues.float(), data.lags.float(), data.mix_mels.float()
+        if question is not None:
+            cues = _against_dry_sum(cues, question, song_of_row)
+            lags = lags * (question == Question.OWN_MIX)[song_of_row].view(-1, 1, 1)
+            mix = mix * (question != Question.NOTHING).view(-1, 1, 1, 1)
+        cues = ((cues - self.cue_mean) / self.cue_spread).clamp(-_RANGE, _RANGE)
+        if question is not None:
+            cues = cues * self.seen[question[song_of_row]]
+        encoded = self.encoder(torch.cat((data.mels.float(), mix[song_of_row]), dim=1))
         signals = self.signal(torch.cat((encoded, self.cue_encoder(cues), self.lag_encoder(lags)), dim=1))
         # The row of the features for every node is that of its chain's head.
         row = torch.zeros_like(data.x).index_copy(
             0, data.signal_index, torch.arange(len(data.signal_index), device=data.x.device)
         )[data.head_index]
         nodes = signals[row] + self.type_embedding(data.x) + self.level_embedding(data.level)
+        if self.question_embedding is not None:
+            asked = torch.zeros_like(data.x) if question is None else question[songs]
+            nodes = nodes + self.question_embedding(asked)
         edges = [data.edge_index, data.edge_index.flip(0), data.tree_index, data.tree_index.flip(0)]
         for layer in self.layers:
             nodes = layer(nodes, edges)
@@ -179,3 +199,32 @@ class EstimatorNetwork(nn.Module):
             if taps is not None:
                 positions[node_type] = taps
         return Answers(keep[data.processor_index], weight[data.processor_index], codes, positions)
+
+    def _question(self, data: Data) -> Tensor | None:
+        """The question about each song, (songs,); None where all are about their own mixes.
+
+        Raises:
+            ValueError: the network was not made for other questions.
+        """
+        if "question" not in data:
+            return None
+        question: Tensor = data.question
+        if self.question_embedding is None and bool((question != Question.OWN_MIX).any()):
+            raise ValueError(ONE_QUESTION)
+        return question
+
+
+ONE_QUESTION = (
+    "this estimator was trained on songs with their own mixes alone, and cannot mix without one. HINT: train one with "
+    "fit --config automix.yaml"
+)
+
+
+def _against_dry_sum(cues: Tensor, question: Tensor, song_of_row: Tensor) -> Tensor:
+    """Relates the energy of signals to that of the dry sum, the last row of each song, where it was to the mix's."""
+    rows = torch.arange(len(cues), device=cues.device)
+    last = rows.new_zeros(len(question)).scatter_reduce(0, song_of_row, rows, "amax")
+    energy = cues[:, ENERGY]
+    other = (question != Question.OWN_MIX)[song_of_row].unsqueeze(1)
+    energy = torch.where(other, energy - energy[last][song_of_row], energy)
+    return torch.cat((cues[:, : ENERGY.start], energy, cues[:, ENERGY.stop :]), dim=1)

@@ -1,4 +1,7 @@
-"""Predicts a graph from audio: the network's answers for several segments are averaged, thresholded and pruned."""
+"""Predicts a graph from audio: the network's answers for several segments are averaged, thresholded and pruned.
+
+Three questions: `estimate` for a song with its mix, `estimate_without_mix` with a reference, or with nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Batch
+from torch_geometric.data import Batch, Data
 
 from mixgraph.estimators.cache import segment_starts
 from mixgraph.estimators.examples import Console, console_data, console_of_subgroups
 from mixgraph.estimators.features import FeatureExtractor
 from mixgraph.estimators.module import EstimatorModule
-from mixgraph.estimators.network import Answers
+from mixgraph.estimators.network import ONE_QUESTION, Answers
+from mixgraph.estimators.questions import Question, ReferenceMix, asked
 from mixgraph.graph import GraphValues, prune_values
 from mixgraph.songs.clips import cut
 from mixgraph.songs.song import Song
@@ -73,8 +77,6 @@ def estimate(
     Raises:
         ValueError: a threshold that is no probability.
     """
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise ValueError(f"threshold: a probability, 0 to 1, is needed, got {threshold:g}")
     length = module.task.num_samples
     starts = segment_starts(mix.shape[-1], length, max_segments)
     loud = [s for s in starts if float(cut(mix, s, length).square().mean().sqrt()) >= _SILENT_RMS]
@@ -83,13 +85,87 @@ def estimate(
         console_data(console, extract(cut(tracks, s, length), cut(mix, s, length), console.groups), module.task.types)
         for s in loud or starts[:1]
     ]
+    return predict(module, console, examples, Question.OWN_MIX, threshold)
+
+
+@torch.no_grad()
+def reference_mix(module: EstimatorModule, reference: Tensor, max_segments: int = _SEGMENTS) -> ReferenceMix:
+    """What a network sees of a reference, (2, any length), at the level of a search.
+
+    Raises:
+        ValueError: the reference is silent.
+    """
+    length = module.task.num_samples
+    starts = segment_starts(reference.shape[-1], length, max_segments)
+    loud = [s for s in starts if float(cut(reference, s, length).square().mean().sqrt()) >= _SILENT_RMS]
+    if not loud:
+        raise ValueError("reference: a mix that sounds is needed, got a silent one")
+    extract = FeatureExtractor(module.task.sample_rate)
+    parts = [extract.of_mix(reference[..., s : s + length]) for s in loud]
+    statistics = torch.stack([part for _, part in parts]).mean(dim=0)
+    return ReferenceMix(torch.cat([mels for mels, _ in parts], dim=-1), statistics)
+
+
+@torch.no_grad()
+def estimate_without_mix(
+    module: EstimatorModule,
+    console: Console,
+    tracks: Tensor,
+    reference: Tensor | None = None,
+    max_segments: int = _SEGMENTS,
+    threshold: float | None = None,
+) -> Prediction:
+    """Predicts a graph for tracks that have no mix: that of an engineer, or one with the style of a reference.
+
+    Args:
+        module: an estimator that answers more than one question, on any device.
+        console: the full console of the song.
+        tracks: (K, 2, L) in the console's order, at a level at which the mix is to have the loudness of a search.
+        reference: a mix, (2, any length), at the level of a search; None asks without one.
+        max_segments: the most segments that are averaged, of the tracks and of the reference.
+        threshold: as for `estimate`.
+
+    Raises:
+        ValueError: the estimator knows songs with their own mixes alone, a silent reference, or a threshold that is no
+            probability.
+    """
+    if not module.network_settings.questions:
+        raise ValueError(ONE_QUESTION)
+    length, dry_sum = module.task.num_samples, tracks.sum(dim=0)
+    starts = segment_starts(dry_sum.shape[-1], length, max_segments)
+    loud = [s for s in starts if float(cut(dry_sum, s, length).square().mean().sqrt()) >= _SILENT_RMS]
+    style = None if reference is None else reference_mix(module, reference, max_segments)
+    question = Question.NOTHING if style is None else Question.REFERENCE
+    extract = FeatureExtractor(module.task.sample_rate)
+    examples = [
+        asked(console_data(console, extract(part, part.sum(dim=0), console.groups), module.task.types), question, style)
+        for part in (cut(tracks, s, length) for s in loud or starts[:1])
+    ]
+    return predict(module, console, examples, question, threshold)
+
+
+@torch.no_grad()
+def predict(
+    module: EstimatorModule,
+    console: Console,
+    examples: Sequence[Data],
+    question: Question = Question.OWN_MIX,
+    threshold: float | None = None,
+) -> Prediction:
+    """Predicts from examples of segments of one song, whose answers are averaged.
+
+    Raises:
+        ValueError: a threshold that is no probability.
+    """
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise ValueError(f"threshold: a probability, 0 to 1, is needed, got {threshold:g}")
     was_training = module.training
     module.eval()
     first = examples[0].to(module.device)
-    answers = _mean(module.network(Batch.from_data_list(examples).to(module.device)), len(examples))
+    answers = _mean(module.network(Batch.from_data_list(list(examples)).to(module.device)), len(examples))
     estimate = module.estimate(first, answers)
     module.train(was_training)
-    bound = float(module.threshold) if threshold is None else threshold
+    bound = float(module.threshold_of(question)) if threshold is None else threshold
     probability = estimate.keep.cpu()
     graph = console.graph
     keep = tuple(node for node, p in zip(graph.processors, probability.tolist(), strict=True) if p > bound)

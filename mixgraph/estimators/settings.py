@@ -48,11 +48,14 @@ class NetworkSettings:
         width: the size of embeddings.
         num_layers: the number of rounds of messages over the console.
         dropout: the dropout in the layers' updates and in the heads.
+        questions: whether the network also answers without the song's own mix: with a reference, or with nothing. It
+            is trained to by `data.reference_share` and `data.nothing_share`.
     """
 
     width: int = 128
     num_layers: int = 3
     dropout: float = 0.3
+    questions: bool = False
 
 
 @dataclass

@@ -27,7 +27,7 @@ from mixgraph.results.rendering import read_tracks
 from mixgraph.songs import load_song
 
 ROOT = Path(__file__).parents[2]
-OTHERS = {"sweeps", "estimator.yaml", "demixer.yaml", "demixer_realtime.yaml", "demixer_v2.yaml"}
+OTHERS = {"sweeps", "estimator.yaml", "automix.yaml", "demixer.yaml", "demixer_realtime.yaml", "demixer_v2.yaml"}
 """Sweeps, and models of their own (see tests/estimators, tests/demixing)."""
 CONFIGS = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "configs").rglob("*.yaml") if not OTHERS & {*p.parts})
 FILES = {

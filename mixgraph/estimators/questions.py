@@ -1,0 +1,104 @@
+"""The three questions that one network answers, by what it is shown beside the dry tracks.
+
+- `OWN_MIX`: the song's own mix: which graph made it?
+- `REFERENCE`: another mix: which graph gives the tracks its style? What relates tracks to a mix in time or explains the
+  mix by them (gains, gains by level, the explained share, lags) has no meaning and is masked. The reference's own
+  statistics stay, and its spectrogram as the distribution of the levels of each mel band: its frames, sorted. So
+  neither the reference's length nor the order of what sounds in it matters.
+- `NOTHING`: no mix: which graph would an engineer make of such tracks? All of the mix is masked.
+
+For the last two, the energy of a signal in a band, which is against that of the song's mix, is against that of the dry
+sum. Tracks come at a level at which the mix to be made has the loudness of a search.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from mixgraph.estimators.features import CUE_PARTS, NUM_CUES
+
+
+class Question(IntEnum):
+    """What a network is shown beside the dry tracks."""
+
+    OWN_MIX = 0
+    REFERENCE = 1
+    NOTHING = 2
+
+
+_OF_TRACKS = ("energy", "occupancy", "statistics", "counts")
+"""Cues that need no mix, once the energy is against that of the dry sum."""
+
+
+def _places(*parts: str) -> list[int]:
+    return [place for part in parts for place in range(NUM_CUES)[CUE_PARTS[part]]]
+
+
+ENERGY, OF_MIX = CUE_PARTS["energy"], CUE_PARTS["mix_statistics"]
+
+
+def seen_cues() -> Tensor:
+    """1 where a question sees a cue and 0 where the cue is masked, (3, NUM_CUES)."""
+    seen = torch.zeros(len(Question), NUM_CUES)
+    seen[Question.OWN_MIX] = 1
+    seen[Question.REFERENCE, _places(*_OF_TRACKS, "mix_statistics")] = 1
+    seen[Question.NOTHING, _places(*_OF_TRACKS)] = 1
+    return seen
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceMix:
+    """What a network sees of a reference.
+
+    Attributes:
+        mels: log-mel spectrograms, (1, 2, NUM_MELS, frames), as `SegmentFeatures.mix_mels`; the frames of several
+            stretches may stand one after another.
+        statistics: (7,), as in the cues.
+    """
+
+    mels: Tensor
+    statistics: Tensor
+
+
+def level_distribution(mels: Tensor, frames: int) -> Tensor:
+    """The levels of each mel band in rising order, read at `frames` even places: (..., any number) to (..., frames)."""
+    ranks = (torch.arange(frames, dtype=torch.float64) + 0.5) / frames * mels.shape[-1] - 0.5
+    ranks = ranks.clamp(0, mels.shape[-1] - 1)
+    below = ranks.floor().long()
+    above = (below + 1).clamp(max=mels.shape[-1] - 1)
+    rising = mels.sort(dim=-1).values
+    return torch.lerp(rising[..., below], rising[..., above], (ranks - below).to(mels))
+
+
+def asked(data: Data, question: Question, reference: ReferenceMix | None = None) -> Data:
+    """Returns a song's example with a question in place of the one that it was made with; its tensors are shared.
+
+    Args:
+        data: an example of one song.
+        question: what the network is to be asked.
+        reference: the reference, for that question alone.
+
+    Raises:
+        ValueError: a reference without that question, or the question without one.
+    """
+    if (question == Question.REFERENCE) != (reference is not None):
+        raise ValueError(f"reference: one for the question REFERENCE and none for others, got {question.name}")
+    changed = Data(**data.to_dict())
+    changed.question = torch.tensor([int(question)])
+    if reference is not None:
+        changed.mix_mels = level_distribution(reference.mels.float(), data.mix_mels.shape[-1])
+        cues = data.cues.clone()
+        cues[:, OF_MIX] = reference.statistics
+        changed.cues = cues
+    return changed
+
+
+def reference_of(data: Data, first: int = 0, frames: int | None = None) -> ReferenceMix:
+    """The mix of an example as a reference: all of it, or a stretch of frames, with the statistics of all of it."""
+    last = None if frames is None else first + frames
+    return ReferenceMix(data.mix_mels[..., first:last], data.cues[0, OF_MIX])
