@@ -69,7 +69,7 @@ def _estimate(options: argparse.Namespace, folder: Path) -> tuple[WrittenSong, l
     prediction = estimate_song(estimator, song, threshold=options.threshold)
     module, values = ConsoleModule(sample_rate=song.sample_rate), prediction.graph
     module.load(values.graph, values.parameters, values.weights)  # a search keeps weights as logits
-    written = write_song(folder, replace(song_outcome(module, song), initial_counts=prediction.console.graph.count()))
+    written = write_song(folder, replace(song_outcome(module, song), console=prediction.console.graph))
     write_atomically(folder / CONFIG, _config(options, song.sample_rate).encode())
     write_atomically(folder / TIMINGS, json_text({"steps": 0}, indent=1).encode())
     return written, notes_on(estimator, song)

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from mixgraph.graph import MixGraph, build_console, prune
 from mixgraph.graph.io import load_graph
 from mixgraph.names import shown_name, visible
@@ -137,6 +140,8 @@ def points(stages: Stages | None, rows: Sequence[Mapping[str, Any]]) -> list[dic
 def stages_content(stages: Stages, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Returns the drawings of all graphs but the last one, and what is known of the processors that were removed.
 
+    The console is drawn with its dry/wet weights where they were measured.
+
     Args:
         stages: the graphs.
         rows: the rows of trace.jsonl.
@@ -154,13 +159,17 @@ def stages_content(stages: Stages, rows: Sequence[Mapping[str, Any]]) -> dict[st
                 "round": number,
             }
     losses = [row.get("end_loss") for row in rounds]
+    all_known = len(measured) == len(stages.console.processors)
+    weights = torch.tensor([weight for _, weight, _ in measured]) if measured and all_known else None
     return {
         "drawings": [
             {
                 "name": f"round {number}" if number else "console",
                 "left": len(graph.processors),
                 "loss": losses[number - 1] if number else None,
-                "svg": _drawing(stages, number) if number + 1 < len(stages.graphs) else None,
+                "svg": _drawing(stages, number, weights if number == 0 else None)
+                if number + 1 < len(stages.graphs)
+                else None,
             }
             for number, graph in enumerate(stages.graphs)
         ],
@@ -177,7 +186,7 @@ def _processor(graph: MixGraph, node: int) -> dict[str, Any]:
     }
 
 
-def _drawing(stages: Stages, number: int) -> str:
+def _drawing(stages: Stages, number: int, weights: Tensor | None) -> str:
     numbers = stages.numbers(number)
-    svg = draw_svg(stages.graphs[number])
+    svg = draw_svg(stages.graphs[number], weights)
     return re.sub(r'data-node="(\d+)"', lambda match: f'data-node="{numbers[int(match[1])]}"', svg)

@@ -8,6 +8,8 @@ from pathlib import Path
 from mixgraph.results.publish import FolderKind
 
 CHECKPOINT, CONFIG, TIMINGS = "stage.ckpt", "config.yaml", "timings.json"
+CONSOLE_DRAWING = "console.svg"
+"""The console above the found graph; results of earlier versions have none."""
 CONSOLE = "console.ckpt"
 """The checkpoint from the end of the console's training, where `result.keep_console` is set."""
 TRACE, LOG = "trace.jsonl", "log.csv"
@@ -47,6 +49,7 @@ _OTHERS = {
     SEARCH_LOG,
     PAGE,
     INCREASES,
+    CONSOLE_DRAWING,
     "job.json",
 }  # of a search that was stopped; of a data set's build
 _PAGES = re.compile(r"settings_\d+\.png")  # after the first page, of a graph that is large

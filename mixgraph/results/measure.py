@@ -31,7 +31,7 @@ def measure(outcome: SongOutcome, found_mix: Tensor, dry_sum: Tensor) -> Metrics
     record = SongRecord() if search is None else search.record
     score = target.score(found_mix)
     console = record.console_score or score
-    counts, initial_counts = outcome.values.graph.count(), outcome.initial_counts
+    counts, initial_counts = outcome.values.graph.count(), outcome.console.count()
     initial, left = sum(initial_counts.values()), sum(counts.values())
     tracks = zip(song.tracks, song.placements, song.mono, strict=True)
     return Metrics(

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixgraph.graph import GraphValues
+from mixgraph.graph import GraphValues, MixGraph
 from mixgraph.losses import Denominator, SongTarget
 from mixgraph.processors import Processors
 from mixgraph.pruning import SongRecord
@@ -45,7 +45,7 @@ class SongOutcome:
         values: the graph, its parameters and its dry/wet weights; without gradients, on any device.
         processors: the modules that render the graph, on the device of the values.
         processor_options: processor name -> constructor arguments that differ from the defaults.
-        initial_counts: type -> number of processors of the console that the graph is a part of.
+        console: the graph before pruning, that this one is a part of.
         target: the song's mix as the match loss sees it.
         denominator: the denominator of the match loss in the search.
         block: length of a block in samples, for renderings of whole songs.
@@ -57,7 +57,7 @@ class SongOutcome:
     values: GraphValues
     processors: Processors
     processor_options: Mapping[str, Mapping[str, Any]]
-    initial_counts: Mapping[str, int]
+    console: MixGraph
     target: SongTarget
     denominator: Denominator
     block: int

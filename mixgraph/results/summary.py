@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mixgraph.report.verdict import verdict_lines, what_tracks_are
-from mixgraph.results.contents import RESULT_FILES
+from mixgraph.results.contents import CONSOLE_DRAWING, INCREASES, RESULT_FILES
 from mixgraph.results.metrics import Metrics
 
 
@@ -26,7 +26,8 @@ def summarise(folder: Path, metrics: Metrics) -> str:
             f"of {metrics.tolerance:g}. HINT: lower pruning.tolerance, or train longer between rounds."
         )
     lines += head_lines(metrics)
-    return "\n".join([*lines, f"Result in {folder}: {', '.join(RESULT_FILES)}."])
+    files = [*RESULT_FILES, *(name for name in (CONSOLE_DRAWING, INCREASES) if (folder / name).is_file())]
+    return "\n".join([*lines, f"Result in {folder}: {', '.join(files)}."])
 
 
 def head_lines(metrics: Metrics) -> list[str]:

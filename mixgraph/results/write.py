@@ -7,22 +7,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from mixgraph.graph import INPUT, MIX, MixGraph
 from mixgraph.graph.edit import audible_part
 from mixgraph.graph.io import save_graph, save_parameters
 from mixgraph.processors import make_processors
-from mixgraph.report.drawing.draw import save_drawing
+from mixgraph.report.console_drawing import ConsoleAndFound
+from mixgraph.report.drawing.draw import draw_svg_together, save_drawing
 from mixgraph.report.drawing.lettering import lacking_characters
 from mixgraph.report.figures import save_figure
-from mixgraph.report.loss_increases import console_increases, increases_figure
+from mixgraph.report.loss_increases import LossIncrease, console_increases, increases_figure
 from mixgraph.report.panels import settings_figures
 from mixgraph.report.progress import progress_figure
 from mixgraph.report.ragged_spectrogram import ragged_figure
 from mixgraph.report.settings import NodeSettings, read_settings, settings_text
 from mixgraph.report.spectrograms import spectrogram_figure
-from mixgraph.results.contents import INCREASES, LOG, TRACE
+from mixgraph.results.changes import processor_labels
+from mixgraph.results.contents import CONSOLE_DRAWING, INCREASES, LOG, TRACE
 from mixgraph.results.log import log_to_csv
 from mixgraph.results.measure import measure
 from mixgraph.results.metrics import Metrics, write_metrics
@@ -77,13 +80,14 @@ def write_song(
     log = _UNSEARCHED_LOG if search is None else search.log
     _write_data(folder, outcome, metrics, log)
     notes = [*rendered.notes, *_write_mixes(folder, rendered)]
-    _write_settings(folder, outcome, metrics)
+    trace = search.record.trace if search else []
+    increases = console_increases(trace, outcome.console.count())
+    _write_settings(folder, outcome, metrics, increases)
     mixes = {"dry sum": dry_sum, "found": found_mix}
     draw_spectrograms = spectrogram_figure if spectrograms == "stft" else ragged_figure
     save_figure(draw_spectrograms(song.mix, mixes, song.sample_rate), folder / "spectrograms.png")
     save_figure(progress_figure(log), folder / "progress.png")
-    trace = search.record.trace if search else []
-    if increases := console_increases(trace, outcome.initial_counts):
+    if increases:
         tolerance = search.record.tolerance if search else None
         save_figure(increases_figure(increases, song.title or song.name, tolerance), folder / INCREASES)
     if lacking := lacking_characters((song.title or song.name, *graph.names)):
@@ -122,7 +126,7 @@ def _write_mixes(folder: Path, rendered: Mixes) -> list[str]:
     return notes
 
 
-def _write_settings(folder: Path, outcome: SongOutcome, metrics: Metrics) -> None:
+def _write_settings(folder: Path, outcome: SongOutcome, metrics: Metrics, increases: Sequence[LossIncrease]) -> None:
     """Writes what the processors are set to, as a text, as pictures of responses, and as drawings of the graph."""
     song, graph = outcome.song, outcome.values.graph
     values = outcome.values.parameters, outcome.values.weights.cpu()
@@ -136,6 +140,22 @@ def _write_settings(folder: Path, outcome: SongOutcome, metrics: Metrics) -> Non
     texts = {node_settings.node: node_settings.drawn_text() for node_settings in settings}
     for name in ("graph.svg", "graph.png"):
         save_drawing(folder / name, graph, values[1], title, texts, silent)
+    weights, losses = console_weights(outcome.console, increases), metrics.searched_losses
+    bounds = None if outcome.search is None else (losses["console"], losses["found"])
+    both = ConsoleAndFound(title, outcome.console, weights, graph, values[1], bounds, texts, silent)
+    write_atomically(folder / CONSOLE_DRAWING, draw_svg_together(both.drawings(), f"{title}: console").encode())
+
+
+def console_weights(console: MixGraph, increases: Sequence[LossIncrease]) -> Tensor | None:
+    """Returns the dry/wet weights of a trained console, (processors,), which its search measured with loss increases.
+
+    None where they were not measured, all of them.
+    """
+    weights = {increase.label: increase.weight for increase in increases}
+    labels = processor_labels(console)
+    if not labels or not weights.keys() >= set(labels):
+        return None
+    return torch.tensor([weights[label] for label in labels])
 
 
 def _chain_notes(graph: MixGraph, settings: Sequence[NodeSettings], silent: Sequence[int]) -> dict[str, str]:

@@ -29,7 +29,7 @@ def read_state(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     if CHECKPOINT_KEY not in checkpoint:
         raise ValueError(f"checkpoint: {CHECKPOINT_KEY!r} is missing; it was not made by a ConsoleModule")
     state: dict[str, Any] = json.loads(checkpoint[CHECKPOINT_KEY])
-    if "origin" not in state:
+    if not {"origin", "consoles"} <= state.keys():
         raise ValueError("checkpoint: it was made by an earlier version of mixgraph. HINT: search anew")
     return state
 

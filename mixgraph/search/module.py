@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mixgraph.graph import MixGraph, batch, build_console
 from mixgraph.graph.console import SingleTrackSubgroups
+from mixgraph.graph.records import graph_from_dict, graph_to_dict
 from mixgraph.graph.values import GraphValues
 from mixgraph.losses import (
     LOSS,
@@ -409,7 +410,7 @@ class ConsoleModule(CapturedTraining, WholeSongs):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         searched = self._trainer is not None
         state = {
-            "initial_counts": self.initial_counts,
+            "consoles": [graph_to_dict(console) for console in self.consoles],
             "pruning_steps": self.pruning_steps,
             "prune_phase": self.prune_phase,
             "last_stage": self.last_stage,
@@ -442,5 +443,5 @@ class ConsoleModule(CapturedTraining, WholeSongs):
                 self._stage_steps = saved["stage_steps"] if steps_into_stage(checkpoint) else None
                 if changes:
                     rank_zero_info(f"From the checkpoint on: {', '.join(changes)}.")
-        self.initial_counts = saved["initial_counts"]
+        self.consoles = [graph_from_dict(console, "checkpoint: console") for console in saved["consoles"]]
         self.pruning_steps, self.prune_phase = saved["pruning_steps"], saved["prune_phase"]

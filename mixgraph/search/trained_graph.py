@@ -21,13 +21,13 @@ class TrainedGraph(nn.Module):
     Attributes:
         values: type -> name -> (nodes of the type, *shape), in trained coordinates.
         dry_wet_logits: logits of the dry/wet weights, (processors,).
-        initial_counts: for each song, the initial number of processors by type.
+        consoles: for each song, the graph before pruning.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._graph: MixGraph | None = None
-        self.initial_counts: list[dict[str, int]] = []
+        self.consoles: list[MixGraph] = []
         self.values = nn.ModuleDict()
         self.dry_wet_logits = nn.Parameter(torch.zeros(0))
 
@@ -38,6 +38,11 @@ class TrainedGraph(nn.Module):
                 "the module has no graph yet: call build(graph) or load, or fit with a song's datamodule"
             )
         return self._graph
+
+    @property
+    def initial_counts(self) -> list[dict[str, int]]:
+        """For each song, the number of processors before pruning, by type."""
+        return [console.count() for console in self.consoles]
 
     @property
     def weights(self) -> Tensor:
@@ -115,7 +120,7 @@ class TrainedGraph(nn.Module):
     def load(self, graph: MixGraph, parameters: Mapping[str, Mapping[str, Tensor]], weights: Tensor) -> None:
         """Takes a graph with given values, e.g. a found graph to start from."""
         self._graph = graph
-        self.initial_counts = [part.count() for part in unbatch(graph)]
+        self.consoles = unbatch(graph)
         self.values = nn.ModuleDict(
             {
                 t: nn.ParameterDict({n: nn.Parameter(v.detach().clone()) for n, v in type_parameters.items()})

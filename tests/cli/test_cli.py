@@ -33,7 +33,7 @@ CONFIGS = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "configs").rglo
 FILES = {
     "graph.json", "parameters.safetensors", "metrics.json", "timings.json", "trace.jsonl", "config.yaml", "log.csv",
     "mix_target.flac", "mix_found.flac", "graph.svg", "graph.png", "spectrograms.png", "progress.png",
-    "settings.txt", "settings.png", "search.log", "report.html", "loss_increases.png",
+    "console.svg", "settings.txt", "settings.png", "search.log", "report.html", "loss_increases.png",
 }  # fmt: skip
 UNMEASURED = FILES - {"loss_increases.png"}
 """Those of a search that did not come to measure what each processor is worth."""

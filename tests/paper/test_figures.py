@@ -55,6 +55,16 @@ def test_a_console_is_built_again_from_the_settings_of_its_search(searched) -> N
     console = console_of(reading, load_graph(searched / "graph.json").graph)
     assert len(console.processors) == reading.metrics.num_processors.console == 3 * 2 + 2
     assert processor_labels(console) == [processor.label for processor in measured_increases(reading)]
+    drawn = (searched / "console.svg").read_text()  # the same of one search, with its weights
+    measured = [processor.weight for processor in measured_increases(reading)]
+    assert drawn.count('class="node"') == len(console) + len(load_graph(searched / "graph.json").graph)
+    assert "Tiny: console, 8 processors" in drawn
+    assert all(f">{weight:.2f}<" in drawn for weight in measured)
+    shorter = {"model": reading.config["model"] | {"track_chain": "e"}}
+    other = SimpleNamespace(**vars(reading) | {"config": reading.config | shorter})
+    other.song = reading.song
+    with pytest.raises(ValueError, match="has 5 processors, and its search began with 8, from another graph"):
+        console_of(other, load_graph(searched / "graph.json").graph)
     figure = console_figure(reading)
     upper, lower = figure.axes
     assert upper.get_position().y0 >= lower.get_position().y1 - 1e-6  # one above the other

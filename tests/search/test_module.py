@@ -378,6 +378,7 @@ def test_checkpoint_loads_after_pruning(tiny_song, tmp_path) -> None:
     assert torch.allclose(loaded.weights, module.weights, atol=1e-6)
     assert (loaded.prune_phase, loaded.pruning_steps) == (True, 17)
     assert loaded.initial_counts == module.initial_counts == [{"equalizer": 5, "gain_panning": 5}]
+    assert loaded.consoles == module.consoles
 
 
 def test_checkpoints_that_do_not_fit_are_refused() -> None:

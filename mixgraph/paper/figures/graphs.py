@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from mixgraph.graph import MixGraph, build_console
 from mixgraph.graph.io import load_graph
 from mixgraph.paper.readings import Reading, check_alike, check_one_song
+from mixgraph.report.console_drawing import ConsoleAndFound
 from mixgraph.report.drawing.draw import Drawing, draw_together
-from mixgraph.results.changes import processor_labels
+from mixgraph.report.loss_increases import console_increases
+from mixgraph.results.contents import CONSOLE_DRAWING
+from mixgraph.results.write import console_weights
 
 
 def console_figure(reading: Reading) -> Figure:
@@ -21,33 +22,40 @@ def console_figure(reading: Reading) -> Figure:
     The weights of the console's processors are shown where the search measured loss increases, which tells them.
     """
     found = load_graph(reading.folder / "graph.json")
-    console = console_of(reading, found.graph)
-    title = reading.metrics.song.title or reading.song
-    count, left = len(console.processors), len(found.graph.processors)
-    console_drawing = Drawing(console, _console_weights(reading, console), f"{title}: console, {count} processors")
-    loss = reading.metrics.searched_losses
-    head = f"{title}: found graph, {left} processors, loss {loss['console']:.3f} to {loss['found']:.3f}"
-    return draw_together([console_drawing, Drawing(found.graph, found.weights, head)])
+    console, losses = console_of(reading, found.graph), reading.metrics.searched_losses
+    increases = console_increases(reading.trace(), console.count())
+    return draw_together(
+        ConsoleAndFound(
+            reading.metrics.song.title or reading.song,
+            console,
+            console_weights(console, increases),
+            found.graph,
+            found.weights,
+            (losses["console"], losses["found"]),
+        ).drawings()
+    )
 
 
 def console_of(reading: Reading, graph: MixGraph) -> MixGraph:
-    """Builds the console that a found graph is a part of, from the chains of its search's settings."""
+    """Builds the console that a found graph is a part of, from the chains of its search's settings.
+
+    Raises:
+        ValueError: the search began with another graph (`start`).
+    """
     subgroups: dict[str, list[str]] = {}
     for node, subgroup in zip(graph.inputs, graph.subgroups, strict=True):
         subgroups.setdefault(subgroup, []).append(graph.names[node])
     model = reading.config["model"]
     chains = model["track_chain"], model["subgroup_chain"], reading.song, model.get("master_chain") or ""
     wires = model.get("returns") or {}, model.get("sidechains") or {}
-    return build_console(subgroups, *chains, *wires, model.get("single_track_subgroups", "chain"))
-
-
-def _console_weights(reading: Reading, console: MixGraph) -> Tensor | None:
-    rows = [row for row in reading.trace() if row["kind"] == "leave_one_out" and row["when"] == "console"]
-    weights = {row["candidates"][0]: row["weight"] for row in rows}
-    labels = processor_labels(console)
-    if not labels or any(label not in weights for label in labels):
-        return None
-    return torch.tensor([weights[label] for label in labels])
+    console = build_console(subgroups, *chains, *wires, model.get("single_track_subgroups", "chain"))
+    expected = reading.metrics.num_processors.console
+    if len(console.processors) != expected:
+        raise ValueError(
+            f"result: {reading.folder}: the console of its settings has {len(console.processors)} processors, and its "
+            f"search began with {expected}, from another graph. HINT: its {CONSOLE_DRAWING} is of what it began with"
+        )
+    return console
 
 
 def runs_figure(readings: Sequence[Reading]) -> Figure:

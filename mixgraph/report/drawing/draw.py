@@ -28,6 +28,7 @@ __all__ = [
     "Drawing",
     "draw_figure",
     "draw_svg",
+    "draw_svg_together",
     "draw_together",
     "figure_bytes",
     "printable",
@@ -60,13 +61,36 @@ def draw_svg(
         ValueError: weights have another shape or are out of range, a processor type is not registered, or a row of
             `silent` does not exist.
     """
-    scene = make_scene(graph, _listed(graph, weights), title, settings, silent)
+    return draw_svg_together([Drawing(graph, weights, title, silent, settings=settings)], title or "mixing graph")
+
+
+def draw_svg_together(drawings: Sequence[Drawing], name: str) -> str:
+    """Several drawings in one SVG document, one below the other; as `draw_svg`.
+
+    Args:
+        drawings: at least one.
+        name: the name of the document, which a browser shows.
+    """
+    scenes = [drawing.scene() for drawing in _some(drawings)]
+    width, height = max(scene.width for scene in scenes), sum(scene.height for scene in scenes)
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_number(scene.width)} {_number(scene.height)}" '
-        f'width="{_number(scene.width)}" height="{_number(scene.height)}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_number(width)} {_number(height)}" '
+        f'width="{_number(width)}" height="{_number(height)}" '
         f'font-family="DejaVu Sans, Verdana, sans-serif" role="img">',
-        f"<title>{_escaped(title or 'mixing graph')}</title>",
-        f'<rect width="{_number(scene.width)}" height="{_number(scene.height)}" fill="#FFFFFF"/>',
+        f"<title>{_escaped(name)}</title>",
+        f'<rect width="{_number(width)}" height="{_number(height)}" fill="#FFFFFF"/>',
+    ]
+    top = 0.0
+    for scene in scenes:
+        body = _svg_body(scene)
+        lines += [f'<g transform="translate(0 {_number(top)})">', *body, "</g>"] if top else body
+        top += scene.height
+    return "\n".join([*lines, "</svg>", ""])
+
+
+def _svg_body(scene: Scene) -> list[str]:
+    """The elements of a drawing, without what is around them."""
+    lines = [
         *map(_svg_shape, scene.background),
         f'<g fill="none" stroke="{_EDGE_COLOUR}" stroke-width="1.3">',
         *map(_svg_curve, scene.curves),
@@ -78,8 +102,7 @@ def draw_svg(
         lines.append(f"<title>{_escaped(group.title)}</title>")
         lines += map(_svg_shape, group.shapes)
         lines.append("</g>")
-    lines += [*map(_svg_shape, scene.labels), "</svg>", ""]
-    return "\n".join(lines)
+    return [*lines, *map(_svg_shape, scene.labels)]
 
 
 def draw_figure(
@@ -94,20 +117,30 @@ def draw_figure(
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """One of several graphs in a figure; the fields are the arguments of `draw_figure`, and `make_scene`'s letters."""
+    """One of several graphs in a figure; the fields are the arguments of `draw_svg`, and `make_scene`'s letters."""
 
     graph: MixGraph
     weights: Tensor | None = None
     title: str = ""
     silent: Collection[int] = ()
     letters: Mapping[int, str] | None = None
+    settings: Mapping[int, str] | None = None
 
     def scene(self) -> Scene:
-        """Lays the graph out, with names that the fonts here can show."""
+        """Lays the graph out."""
+        weights = _listed(self.graph, self.weights)
+        return make_scene(self.graph, weights, self.title, self.settings, self.silent, self.letters)
+
+    def printable(self) -> Drawing:
+        """The same with names that the fonts here can show."""
         names, subgroups = (tuple(map(printable, texts)) for texts in (self.graph.names, self.graph.subgroups))
-        shown_graph = replace(self.graph, names=names, subgroups=subgroups)
-        weights, title = _listed(self.graph, self.weights), printable(self.title)
-        return make_scene(shown_graph, weights, title, silent=self.silent, letters=self.letters)
+        return replace(self, graph=replace(self.graph, names=names, subgroups=subgroups), title=printable(self.title))
+
+
+def _some(drawings: Sequence[Drawing]) -> Sequence[Drawing]:
+    if not drawings:
+        raise ValueError("drawings: at least one is needed, got none")
+    return drawings
 
 
 def draw_together(drawings: Sequence[Drawing], columns: int = 1) -> Figure:
@@ -116,9 +149,9 @@ def draw_together(drawings: Sequence[Drawing], columns: int = 1) -> Figure:
     Raises:
         ValueError: there are none, and as `draw_svg`.
     """
-    if not drawings or columns < 1:
-        raise ValueError(f"drawings, columns: at least one is needed, got {len(drawings)} and {columns}")
-    scenes = [drawing.scene() for drawing in drawings]
+    if columns < 1:
+        raise ValueError(f"columns: at least one is needed, got {columns}")
+    scenes = [drawing.printable().scene() for drawing in _some(drawings)]
     rows = [scenes[first : first + columns] for first in range(0, len(scenes), columns)]
     width = max(sum(scene.width for scene in row) for row in rows)
     height = sum(max(scene.height for scene in row) for row in rows)
