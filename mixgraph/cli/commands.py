@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from importlib import import_module, metadata
 from itertools import groupby, takewhile
 
-from mixgraph.cli.arguments import take_imports
+from mixgraph.cli.arguments import env_is_allowed, take_imports
 from mixgraph.cli.short_help import SHORT_HELPS, short_help
+from mixgraph.cli.working_folder import check_working_folder
 from mixgraph.names import did_you_mean
 
 PROGRAM = "python -m mixgraph"
@@ -114,6 +115,7 @@ def run(arguments: Sequence[str]) -> int | str | None:
             parser = f"{command.module.removeprefix(_TOOLS)}_parser"
             getattr(import_module(f"{_TOOLS}options"), parser)().print_help()
             return 0
+    check_working_folder(env_is_allowed())
     result: int | str | None = import_module(command.module).main(
         [command.name, *rest] if command.passes_name else rest
     )

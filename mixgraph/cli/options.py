@@ -15,7 +15,7 @@ from mixgraph.checkpoints import check_checkpoint
 from mixgraph.cli.commands import PROGRAM
 from mixgraph.cli.config_paths import read_saved_config
 from mixgraph.cli.parser_messages import briefly
-from mixgraph.cli.trust import restrict_configurations
+from mixgraph.cli.trust import check_loggers, restrict_configurations
 from mixgraph.songs.text_files import check_extent
 
 
@@ -61,3 +61,4 @@ class CheckedCLI(LightningCLI):
         subcommand = self.config.get("subcommand")  # none where only the parts of a search are made (`run=False`)
         if subcommand is not None:
             check_checkpoint(self.config[subcommand].get("ckpt_path"))
+            check_loggers(self.config[subcommand].get("trainer.logger"))

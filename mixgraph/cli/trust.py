@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Any
 
 from jsonargparse import set_parsing_settings
 from omegaconf import OmegaConf
@@ -47,6 +48,26 @@ def check_class(option: str, class_path: str) -> None:
     """
     if not any(f"{class_path}.".startswith(f"{module}.") for module in (*_OURS, *trusted_modules())):
         raise ValueError(f"{option}: {untrusted_class(class_path)}")
+
+
+def check_loggers(loggers: Any) -> None:
+    """Checks that no logger of a configuration has `settings` for Weights & Biases, where it could name its server.
+
+    The server gets the key of the user's account, which the logger takes from the environment.
+
+    Args:
+        loggers: the value of `trainer.logger`: a logger's class with its arguments, a list of them, or neither.
+
+    Raises:
+        ValueError: a logger has them, without `--allow-env`.
+    """
+    for logger in loggers if isinstance(loggers, list) else [loggers]:
+        parts = [logger.get(part) for part in ("init_args", "dict_kwargs")] if hasattr(logger, "get") else []
+        if not env_is_allowed() and any(part is not None and part.get("settings") is not None for part in parts):
+            raise ValueError(
+                "trainer.logger: settings may send the key of your account elsewhere. HINT: --allow-env, if you trust "
+                "the configuration"
+            )
 
 
 def untrusted_class(class_path: str) -> str:

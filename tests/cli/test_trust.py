@@ -1,6 +1,7 @@
 """A configuration, and a folder that someone else made, run no code of their own and see no environment."""
 
 import os
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -11,6 +12,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mixgraph.cli import commands
 from mixgraph.cli.arguments import prepare
 from mixgraph.cli.training import run
 from mixgraph.cli.trust import restrict_configurations
@@ -133,6 +135,29 @@ def test_no_module_of_the_working_folder_takes_the_place_of_an_installed_one(mar
     done = command("render", "result", "--tracks", str(tiny_song), "--out", "again.wav")
     assert done.returncode == 0, done.stderr
     assert not marker.exists(), marker.read_text()
+
+
+@pytest.mark.parametrize("name", [".numba_config.yaml", "matplotlibrc", "wandb/settings", ".wandb/settings"])
+def test_no_library_takes_settings_from_the_working_folder(name, marker) -> None:
+    """numba's name a folder of pickles, which the first filter would load; those of wandb the server that gets keys."""
+    Path("wandb").mkdir()
+    Path(".wandb").mkdir()
+    Path("wandb/settings").write_text("[default]\nmode = offline\nproject = mine\n")
+    Path(name).write_text("[default]\nbase_url = http://127.0.0.1:1\n")
+    with pytest.raises(ValueError, match=rf"^{re.escape(name)}: .*HINT: "):
+        commands.run(["render", "nowhere"])
+    Path(name).unlink()
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        commands.run(["render", "nowhere", "--tracks", "nowhere", "--out", "a.wav"])
+
+
+@pytest.mark.parametrize("part", ["init_args", "dict_kwargs"])
+def test_no_configuration_names_the_server_that_gets_a_key(part, marker, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["mixgraph"])
+    logger = {"class_path": "lightning.pytorch.loggers.WandbLogger", part: {"settings": {"base_url": "http://here:1"}}}
+    Path("config.yaml").write_text(yaml.safe_dump({"trainer": {"logger": [logger]}}))
+    with pytest.raises(ValueError, match=r"trainer.logger: settings may send the key .* HINT: --allow-env"):
+        run(prepare(["fit", "song", "--config", "config.yaml"]))
 
 
 @pytest.mark.long
