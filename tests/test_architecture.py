@@ -81,11 +81,13 @@ ALLOWED = {
     },
     "demixing": {"dsp", "songs", "results", "checkpoints", "onnx_file", "registry", "system", "names"},
     "style": {
+        "shipped",
         "dsp",
         "processors",
         "graph",
         "render",
         "losses",
+        "pruning",
         "songs",
         "report",
         "search",
@@ -109,6 +111,7 @@ MAY_IMPORT_LIGHTNING = (
     "mixgraph/search/run.py",
     "mixgraph/estimators/",
     "mixgraph/demixing/module.py",
+    "mixgraph/style/module.py",
     "mixgraph/cli/",
 )
 SIBLINGS = {name: {p.stem for p in (ROOT / name).glob("*.py")} for name in ("callbacks", "datamodules")}

@@ -296,21 +296,20 @@ class ConsoleModule(CapturedTraining, WholeSongs):
         rendering = self._render_clip(clip, parameters, weights, settings.gain_staging_channel if staged else None)
         groups, outputs = self.group_targets, rendering.mix[..., self.warm_up :]
         mixes = outputs if groups is None else groups.mixes(self.graph, outputs)
-        terms = self.match(mixes, clip.targets[..., self.warm_up :], self.loudest)
+        terms = self.compare(mixes, clip.targets[..., self.warm_up :])
         staging = gain_staging(rendering.energies, rendering.num_samples, self.staged_types, like=weights)
         if settings.gain_staging_unit == "energy":
             staging = 2 * staging
         penalties = [self.processors[t].parameter_penalty(values) for t, values in parameters.items()]
         losses = {
-            "match/full": terms.full.sum(),
-            "match/lr": terms.lr.sum(),
-            "match/mid": terms.mid.sum(),
-            "match/side": terms.side.sum(),
+            **{f"match/{name}": values.sum() for name, values in terms.items()},
             "gain_staging": staging,
             "parameter_penalty": torch.stack([p for p in penalties if p is not None] or [weights.new_zeros(())]).sum(),
             "sparsity": sparsity(weights),
         }
-        losses |= {f"match/full{suffix}": loss for suffix, loss in zip(self.metric_suffixes(), terms.full, strict=True)}
+        losses |= {
+            f"match/full{suffix}": loss for suffix, loss in zip(self.metric_suffixes(), terms["full"], strict=True)
+        }
         pressure = self.sparsity_pressure if pressure is None else pressure
         losses["loss"] = (
             losses["match/full"]
@@ -323,6 +322,15 @@ class ConsoleModule(CapturedTraining, WholeSongs):
             losses["match/groups"] = groups.loss(self.graph, self.match, outputs, targets)
             losses["loss"] = losses["loss"] + settings.group_weight * losses["match/groups"]
         return losses
+
+    def compare(self, mixes: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Compares clips of mixes with their targets, (songs, 2, L) both; another loss takes the place of this one.
+
+        Returns:
+            `full`, the loss of each song, (songs,), and parts of it to be logged.
+        """
+        terms = self.match(mixes, targets, self.loudest)
+        return {"full": terms.full, "lr": terms.lr, "mid": terms.mid, "side": terms.side}
 
     def _render_clip(
         self, clip: Clip, parameters: GraphParameters, weights: Tensor, staged_channel: StagedChannel | None

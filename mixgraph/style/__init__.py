@@ -2,6 +2,9 @@
 
 - `mix_statistics`: spectra, loudness and its range, crest and width of a mix, each differentiable.
 - `distance`: how far two mixes are apart in them.
+- `track_levels`: the level of every track in a mix, and graphs in which it stays within bounds.
+- `module`: the search with that distance as its loss.
+- `refine`: a graph that is moved towards statistics and pruned, without a target mix.
 """
 
 from mixgraph.style.distance import StatisticsDistance, StatisticsWeights, statistics_distance

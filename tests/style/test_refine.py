@@ -1,0 +1,103 @@
+"""Graphs that are moved towards statistics, with every track within its bounds."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from mixgraph.graph import build_console
+from mixgraph.graph.values import GraphValues
+from mixgraph.processors import make_processors
+from mixgraph.render import render_song
+from mixgraph.songs import Song, load_song
+from mixgraph.style import mix_statistics
+from mixgraph.style.refine import RefineSettings, refine
+from mixgraph.style.track_levels import change_level, hold_levels, track_gains, track_levels
+
+RATE = 8000
+
+
+@pytest.fixture(scope="module")
+def song(tiny_song: Path) -> Song:
+    return load_song(tiny_song, sample_rate=RATE, cache_dir=None)
+
+
+def start_of(song: Song, chain: str) -> GraphValues:
+    """The song's console with its tracks' chain alone; equalizers and gains do nothing yet."""
+    graph = build_console(song.subgroups, chain, "", song.name)
+    values = {}
+    for node_type, count in graph.count().items():
+        processor = make_processors(RATE)[node_type]
+        values[node_type] = processor.sample_initial_values(count, torch.Generator().manual_seed(0))
+        for name, value in (processor.identity or {}).items():
+            values[node_type][name].fill_(value)
+    return GraphValues(graph, values, torch.full((len(graph.processors),), 0.5))
+
+
+def test_the_gain_of_a_track_is_changed_or_put_before_its_chain(song: Song) -> None:
+    processors = make_processors(RATE)
+    for chain, before in (("eg", 6), ("e", 3)):
+        start = start_of(song, chain)
+        assert len(start.graph.processors) == before
+        louder = change_level(change_level(start, 1, 3.0), 1, 2.0)
+        assert track_gains(louder.graph)[1] in louder.graph.processors
+        first, then = (track_levels(values, processors, song.sources, RATE) for values in (start, louder))
+        changes = [b - a for a, b in zip(first.tracks, then.tracks, strict=True)]
+        assert changes == pytest.approx([0, 5, 0], abs=1e-3)
+        assert sum(10 ** (level / 10) for level in first.relative) == pytest.approx(1, abs=0.1)  # they add up
+
+
+def test_no_track_is_silenced(song: Song) -> None:
+    """A gate that takes a track away has to go; a gain that is too low is raised; a silent track stays silent."""
+    processors = make_processors(RATE)
+    start = start_of(song, "ng")
+    sources = song.sources.clone()
+    sources[2] = 0
+    before = track_levels(start, processors, sources, RATE).relative
+    assert before[2] == -math.inf
+    changed = change_level(start, 0, -15.0)
+    gates = {name: value.clone() for name, value in changed.parameters["noisegate"].items()}
+    gates["log_threshold"][1], gates["log_ratio"][1] = 20.0, 6.0
+    changed = replace(changed, parameters={**changed.parameters, "noisegate": gates}, weights=changed.weights.clone())
+    changed.weights[changed.graph.processors.index(changed.graph.nodes_of("noisegate")[1])] = 1.0
+    held = hold_levels(changed, processors, sources, RATE, before, (-6.0, 6.0))
+    assert all(-6.2 < change < 6.2 for change in held.changes_db)
+    assert held.changes_db[2] == 0
+    assert len(held.notes) == 2
+    assert len(held.values.graph.nodes_of("noisegate")) < 3
+    assert held.values.graph.inputs
+    assert held.values.weights.shape == (len(held.values.graph.processors),)
+
+
+@pytest.mark.long
+def test_statistics_of_another_mix_are_approached_without_the_songs_own(song: Song) -> None:
+    start = start_of(song, "eg")
+    wanted = change_level(change_level(start, 0, 4.0), 1, -4.0)
+    mix = render_song(wanted.graph, make_processors(RATE), song.sources, wanted.parameters, wanted.weights)[0]
+    target = mix_statistics(mix, RATE)
+    settings = RefineSettings(steps_per_stage=12, console_stages=1, rounds=1, clip_seconds=2.0, tolerance=0.05)
+    nonsense = replace(song, mix=torch.rand_like(song.mix))
+    refined = refine(nonsense, start, target, settings)
+    assert float(refined.after.full) < 0.5 * float(refined.before.full)
+    assert refined.levels_db["kick"] > 0 > refined.levels_db["hat"]
+    assert all(abs(change) < 6.2 for change in refined.levels_db.values())
+    assert len(refined.values.graph.processors) <= 6
+    assert refined.steps == 24
+    assert len(track_gains(refined.values.graph)) == 3
+
+
+def test_what_cannot_be_refined_is_refused(song: Song) -> None:
+    start = start_of(song, "g")
+    target = mix_statistics(song.mix, RATE)
+    empty = GraphValues(build_console(song.subgroups, "", "", song.name), {}, torch.zeros(0))
+    with pytest.raises(ValueError, match="put a gain on every track"):
+        refine(song, empty, target)
+    with pytest.raises(ValueError, match="mix is silent"):
+        refine(replace(song, sources=0 * song.sources), start, target)
+    others = replace(song, subgroups={"drums": ("kick", "hat"), "lead": ("voice",)})
+    with pytest.raises(ValueError, match="kick, hat, voice is needed"):
+        refine(others, start, target)
+    with pytest.raises(ValueError, match="from 0 are needed, got 1 and 6"):
+        RefineSettings(level_bounds_db=(1, 6))
