@@ -43,11 +43,11 @@ def sealed(checkpoint: bytes) -> bytes:
 
 
 def _is_broken(data: bytes) -> bool:
-    """Whether a file is sealed, and changed since."""
-    if data[-_SEAL_BYTES:][: len(_SEAL)] != _SEAL:
+    """Whether an archive was sealed, and changed since, be it in its seal: `torch.save` writes no other comment."""
+    if data.endswith(_NO_COMMENT):
         return False
-    digest = hashlib.sha256(data[: -_SEAL_BYTES - 2] + _NO_COMMENT).hexdigest()
-    return digest.encode() != data[-64:] or data[-_SEAL_BYTES - 2 : -_SEAL_BYTES] != _SEAL_BYTES.to_bytes(2, "little")
+    seal = _SEAL + hashlib.sha256(data[: -_SEAL_BYTES - 2] + _NO_COMMENT).hexdigest().encode()
+    return not data.endswith(_SEAL_BYTES.to_bytes(2, "little") + seal)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
