@@ -27,6 +27,7 @@ from mixgraph.songs import Song, write_audio
 from mixgraph.songs.describe import describe
 from mixgraph.songs.own_rate import own_rate
 from mixgraph.system.files import json_text, write_atomically
+from mixgraph.system.memory import give_freed_memory_back
 
 from .excerpts import ResultExcerpts, result_excerpts
 from .iterative_pruning import find_pruning, searched_songs
@@ -161,6 +162,7 @@ class ResultFolder(L.Callback):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, ConsoleModule)
         songs, steps = searched_songs(trainer), trainer.global_step
+        give_freed_memory_back()  # of steps and trials, before whole mixes are made
         pruning = find_pruning(trainer)
         records = pruning.songs if pruning else [SongRecord() for _ in songs]
         self.seconds = time.perf_counter() - self._started

@@ -18,6 +18,7 @@ from mixgraph.songs.group_targets import with_group_targets
 from mixgraph.songs.load import check_sound
 from mixgraph.songs.own_rate import SongRate, resolve_rate
 from mixgraph.songs.training_clips import Clip, ClipReader, SongsReader, StartRange
+from mixgraph.system.memory import give_freed_memory_back
 
 MAX_STEPS = 1_000_000  # in a stage; a hundred times as many as any search has needed
 MAX_SECONDS = 120  # the longest clip, and the longest warm-up
@@ -145,6 +146,7 @@ class SongData(L.LightningDataModule):
             for song in self.songs:
                 check_sound(song)
             self.clips()  # refuses songs that cannot be trained on together
+            give_freed_memory_back()  # what reading them took
 
     def clips(self, lookahead: int = 0) -> SongsReader:
         """Returns the reader of training clips.

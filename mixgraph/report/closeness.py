@@ -13,6 +13,7 @@ OCTAVES_HZ = (31.5, 63.0, 125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 1
 _HIGHEST_SHARE = 0.4  # share of the sample rate: the octave around a higher frequency is not complete at that rate
 _FRAME_SECONDS = 0.25  # bins of 4 Hz, which resolve the octave around 31.5 Hz
 _FRAMES_AT_ONCE = 256
+_AT_ONCE = 1 << 22  # samples of each channel that are taken to float64 at a time
 _OCTAVE_FLOOR_DB = -40.0  # relative to the target's power: quieter octaves are inaudible beside the others
 _WIDTH_FLOOR_DB = -60.0
 
@@ -93,7 +94,7 @@ def octave_names(sample_rate: int) -> list[str]:
 
 def power(audio: Tensor) -> float:
     """The mean square of all samples."""
-    return float(audio.double().square().mean())
+    return sum(float(part.double().square().sum()) for part in audio.split(_AT_ONCE, dim=-1)) / audio.numel()
 
 
 def decibels(ratio: float) -> float:
@@ -103,7 +104,8 @@ def decibels(ratio: float) -> float:
 
 def peak_dbfs(audio: Tensor) -> float:
     """Returns the highest sample relative to full scale in dB; -200 for silence."""
-    return 20 * math.log10(max(float(audio.abs().max()), 1e-10))
+    low, high = torch.aminmax(audio)
+    return 20 * math.log10(max(-float(low), float(high), 1e-10))
 
 
 def _octave_powers(mix: Tensor, sample_rate: int) -> Tensor:

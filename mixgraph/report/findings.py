@@ -27,6 +27,7 @@ _UNHEARD_LOSS = 0.001  # a track is inaudible if the loss rises by less without 
 _MOST_MUTED = 12  # the most tracks that are muted, those with the least clear places first: each takes a rendering
 
 _WINDOW_SECONDS = 0.5  # length of the windows of levels over time
+_WINDOWS_AT_ONCE = 256
 _QUIET_DB = -30.0  # windows of the found mix that are this far below its loudest are not used to find fades
 _FADE_DB, _FADE_WINDOWS, _FADE_SLACK_DB = 6.0, 4, 0.5
 _FADE_BEFORE_DB = 2.0  # that the last window but one is below the median
@@ -294,5 +295,8 @@ def is_mono(audio: Tensor) -> bool:
 
 def window_powers(audio: Tensor, window: int) -> Tensor:
     """The power of each window of (2, L), side by side; the last one, where it is short, with zeros: (windows,)."""
-    padded = torch.nn.functional.pad(audio, (0, -audio.shape[-1] % window))
-    return padded.view(2, -1, window).double().square().mean(dim=(0, 2))
+    powers = []
+    for part in audio.split(window * _WINDOWS_AT_ONCE, dim=-1):
+        padded = torch.nn.functional.pad(part.double(), (0, -part.shape[-1] % window))
+        powers.append(padded.reshape(2, -1, window).square().mean(dim=(0, 2)))
+    return torch.cat(powers)

@@ -65,19 +65,17 @@ def make_mixes(outcome: SongOutcome, found_mix: Tensor, rule: AudioRate) -> Mixe
         rule: `"song"`, the rate of the mix's file; `"search"`; or a rate in Hz.
     """
     song = outcome.song
-    searched = Mixes(song.sample_rate, song.mix / song.level, found_mix / song.level)
-    if rule == "search" or song.files is None:
-        return searched
-    rate = 0
+    rate, note = 0, ""
     try:
-        rate = own_rate(song) if rule == "song" else rule
-        if rate == song.sample_rate:
-            return searched
-        return _mixes_at(outcome, rate)
+        if rule != "search" and song.files is not None:
+            rate = own_rate(song) if rule == "song" else rule
+            if rate != song.sample_rate:
+                return _mixes_at(outcome, rate)
     except (OSError, ValueError) as error:  # nothing of a search is lost by it
         wanted = f"{rate} Hz" if rate else "that of the song"
         note = f"mix_target, mix_found: their sample rate is {song.sample_rate} Hz, that of the search, not {wanted}: "
-        return Mixes(song.sample_rate, searched.target, searched.found, (note + str(error),))
+        note += str(error)
+    return Mixes(song.sample_rate, song.mix / song.level, found_mix / song.level, (note,) if note else ())
 
 
 def found_graph(outcome: SongOutcome) -> FoundGraph:
@@ -107,7 +105,11 @@ def _mixes_at(outcome: SongOutcome, rate: int) -> Mixes:
 
     length = audio.mix.shape[-1]
     pieces = render_blocks(values, graph.processors, read, length, block=outcome.block, mono=outcome.mono)
-    found = torch.cat([piece[0].cpu() for piece in pieces], dim=-1) / graph.level
+    found, done = torch.empty(2, length), 0
+    for piece in pieces:
+        found[:, done : done + piece.shape[-1]] = piece[0]
+        done += piece.shape[-1]
+    found /= graph.level
     if not bool(found.isfinite().all()):
         raise ValueError(f"the mix that the graph makes at {rate} Hz is not finite")
     return Mixes(rate, audio.mix, found)

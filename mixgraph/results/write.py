@@ -75,11 +75,13 @@ def write_song(
     if not bool(found_mix.isfinite().all()):
         reason = (search.failure if search else "") or "HINT: a lower model.optimizer.learning_rate"
         raise FloatingPointError(f"the mix that the graph of {song.name} makes is not finite. {reason}")
+    metrics = measure(outcome, found_mix, dry_sum)
     rendered = make_mixes(outcome, found_mix, audio_rate)
-    metrics = replace(measure(outcome, found_mix, dry_sum), audio_sample_rate=rendered.sample_rate)
+    metrics = replace(metrics, audio_sample_rate=rendered.sample_rate)
     log = _UNSEARCHED_LOG if search is None else search.log
     _write_data(folder, outcome, metrics, log)
     notes = [*rendered.notes, *_write_mixes(folder, rendered)]
+    del rendered  # at 44.1 kHz 42 MB for each minute of a song
     trace = search.record.trace if search else []
     increases = console_increases(trace, outcome.console.count())
     _write_settings(folder, outcome, metrics, increases)

@@ -59,7 +59,7 @@ def write_audio(path: Path, audio: Tensor, sample_rate: int) -> WrittenAudio:
         raise ValueError(f"{path}: finite samples expected, got NaN or infinity")
 
     warning = None
-    peak = float(np.abs(samples).max())
+    peak = float(max(samples.max(), -samples.min()))
     if suffix == ".flac" and peak > 1.0:
         path = path.with_suffix(".wav")
         warning = f"{path.name}: written as float32 WAV, because its peak of {peak:.3f} would clip in FLAC"

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from mixgraph.songs.song import Song
 
+_AT_ONCE = 1 << 22  # samples that are taken to float64 at a time
+
 
 class Window(NamedTuple):
     """A stretch of a song: `sources` (K, 2, length) and `mix` (2, length), copies."""
@@ -45,5 +47,15 @@ def loudest_start(mix: Tensor, length: int) -> int:
     """
     if not 1 <= length <= mix.shape[-1]:
         raise ValueError(f"length: 1 to {mix.shape[-1]} samples, those of the mix, expected, got {length}")
-    power = torch.cat((torch.zeros(1, dtype=torch.float64), mix.double().square().sum(0).cumsum(0)))
-    return int((power[length:] - power[:-length]).argmax())
+    energy = torch.zeros(mix.shape[-1] + 1, dtype=torch.float64)  # of all samples before
+    for start in range(0, mix.shape[-1], _AT_ONCE):
+        part = mix[:, start : start + _AT_ONCE]
+        energy[start + 1 : start + 1 + part.shape[-1]] = part.double().square().sum(0)
+    torch.cumsum(energy, 0, out=energy)
+    loudest, highest = 0, -1.0
+    for start in range(0, len(energy) - length, _AT_ONCE):
+        before = energy[: len(energy) - length][start : start + _AT_ONCE]
+        stretches = energy[length + start :][: len(before)] - before
+        if (most := float(stretches.max())) > highest:
+            loudest, highest = start + int(stretches.argmax()), most
+    return loudest

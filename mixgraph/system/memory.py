@@ -25,11 +25,17 @@ def too_little_memory(error: MemoryError | RuntimeError) -> str | None:
     return f"there is too little memory{reason}. HINT: shorter songs or fewer of them at a time; or end other programs"
 
 
+def give_freed_memory_back() -> None:
+    """Gives freed memory back to the system, where glibc keeps it: after work that took much and is over."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def keep_freed_memory() -> bool:
     """Tells glibc's malloc to keep freed memory for the next step instead of giving it back.
 
     A training step frees and takes the same large buffers; when each is mapped anew, faulting its pages in costs
-    about a third of the backward pass. Memory of the process then stays near its peak.
+    about a third of the backward pass. Memory of the process then stays near its peak, see `give_freed_memory_back`.
 
     Returns:
         Whether the C library knows the setting (on others nothing changes).
