@@ -66,11 +66,14 @@ def dataset_table(built: Sequence[BuiltSet]) -> Table:
     """Makes Table 3 with two rows a data set, before and after its quality rules, and two for all of them.
 
     Raises:
-        ValueError: no data set, two of one name, or results of other settings or versions.
+        ValueError: no data set, two of one name, one of the name `ALL`, or results of other settings or versions.
     """
     names = [data_set.name for data_set in built]
-    if not built or len(set(names)) < len(names):
-        raise ValueError(f"dataset: at least one is needed, each name once, got {', '.join(names) or 'none'}")
+    if not built or len({*names, ALL}) <= len(names):
+        raise ValueError(
+            f"dataset: at least one is needed, each name once and none of them {ALL!r}, got "
+            f"{', '.join(names) or 'none'}. HINT: NAME=DIR"
+        )
     check_alike([reading for data_set in built for reading in data_set.searched.values()])
     groups = {**{data_set.name: [data_set] for data_set in built}, ALL: list(built)}
     rows: list[dict[str, Cell]] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,7 +16,13 @@ from mixgraph.system.files import json_text, plain_json, write_atomically
 Cell = str | float | int | None
 Form = Literal["text", "loss", "ratio", "minutes", "count"]
 _DASH = "–"
-_LATEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "–": "--", "ρ": r"$\rho$", "τ": r"$\tau$"}
+_LATEX = {
+    **{character: rf"\{character}" for character in "&%_#${}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "|": r"\textbar{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "[": "{[}", "–": "--", "ρ": r"$\rho$", "τ": r"$\tau$"},
+}
+"""How a character is written; a row that begins with a plain [ would be the option of the line end before it."""
+_SIGN = re.compile(r"(L|ρ)_(\w+)")  # of a column, with its subscript
 
 
 @dataclass(frozen=True)
@@ -86,12 +93,12 @@ class Table:
         rows = [" & ".join(map(_latex, line)) + r" \\" for line in self.texts()]
         return "\n".join(
             [
-                *(f"% {note}" for note in self.notes),
+                *(f"% {' '.join(note.split())}" for note in self.notes),
                 r"\begin{table}",
                 rf"\caption{{{_latex(self.title)}}}",
                 rf"\begin{{tabular}}{{{kinds}}}",
                 r"\toprule",
-                " & ".join(_latex(column.label) for column in self.columns) + r" \\",
+                " & ".join(_latex_heading(column.label) for column in self.columns) + r" \\",
                 r"\midrule",
                 *rows,
                 r"\bottomrule",
@@ -139,6 +146,15 @@ class Table:
 
 def _latex(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in text)
+
+
+def _latex_heading(label: str) -> str:
+    """Writes a heading, a sign with a subscript as mathematics: `L_lr, paper` is `$L_{lr}$, paper`."""
+    match = _SIGN.match(label)
+    if match is None:
+        return _latex(label)
+    sign = {"ρ": r"\rho"}.get(match[1], match[1])
+    return f"${sign}_{{{match[2]}}}${_latex(label[match.end() :])}"
 
 
 def mean(values: Sequence[float | None]) -> float | None:

@@ -51,6 +51,8 @@ def test_options_that_cannot_be_used_are_refused(tmp_path, tiny_song) -> None:
     assert code == "paper_tables: --pruning.rounds=3: the tables set these. HINT: --schedule, --songs, --seed, --out"
     _, code = run("2", "--songs", tiny_song, "--schedule", 5, 1, 2, "--out", tmp_path)
     assert "CONSOLE a multiple of STEPS, got 5 1 2" in code
+    _, code = run("2", "--songs", f"all={tiny_song}", "--schedule", 4, 1, 2, "--out", tmp_path)
+    assert "all is the row of all data sets together. HINT: another NAME=PATH" in code
 
 
 def test_a_failure_of_a_song_that_is_not_asked_for_is_not_told(tmp_path) -> None:

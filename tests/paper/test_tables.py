@@ -131,28 +131,35 @@ def test_a_data_set_has_the_printed_values_beside_it_before_its_quality_rules(ma
     assert (whole["paper_loss"], whole["paper_ratio/compressor"]) == (0.506, 0.75)
     assert {key for row in table.rows for key in row} == {column.key for column in table.columns}
     assert table.notes[-1] == "No result of c (MedleyDB): no mix."
+    with pytest.raises(ValueError, match="each name once and none of them 'all', got all"):
+        dataset_table([BuiltSet("all", readings, frozenset(), {})])  # would be taken for all of them together
 
 
 def test_a_table_is_written_in_four_formats(tmp_path) -> None:
-    columns = [Column("name", "Name", "text"), Column("loss", "L_a"), Column("ratio", "ρ, paper", "ratio")]
-    rows = [{"name": "a|b_c & d", "loss": 19.71234, "ratio": 0.5}, {"name": "e", "loss": 0.12345}]
-    table = Table("t", "A title of 100 %", columns, rows, ["A note."], {"seed": 1})
+    columns = [
+        *(Column("name", "Name", "text"), Column("loss", "L_lr"), Column("ratio", "ρ, paper", "ratio")),
+        Column("ratio/equalizer", "ρ_e, paper", "ratio"),
+    ]
+    rows = [{"name": "a|b_c & d", "loss": 19.71234, "ratio": 0.5}, {"name": r"[e] {~}^\ <2>", "loss": 0.12345}]
+    table = Table("t", "A title of 100 %", columns, rows, ["A note\nof two lines."], {"seed": 1})
     tmp_path = tmp_path / "new" / "folder"
     assert [path.name for path in table.write(tmp_path)] == ["t.md", "t.tex", "t.csv", "t.json"]
-    assert "| a\\|b_c & d | 19.7 | 0.50 |\n| e | 0.123 | – |" in (tmp_path / "t.md").read_text()
+    assert "| a\\|b_c & d | 19.7 | 0.50 | – |\n| [e] {~}^\\ <2> | 0.123 | – | – |" in (tmp_path / "t.md").read_text()
     latex = (tmp_path / "t.tex").read_text()
-    assert r"a|b\_c \& d & 19.7 & 0.50 \\" in latex
-    assert r"Name & L\_a & $\rho$, paper \\" in latex
+    assert r"a\textbar{}b\_c \& d & 19.7 & 0.50 & -- \\" in latex
+    assert r"{[}e] \{\textasciitilde{}\}\textasciicircum{}\textbackslash{} \textless{}2\textgreater{} & 0.123" in latex
+    assert r"Name & $L_{lr}$ & $\rho$, paper & $\rho_{e}$, paper \\" in latex
+    assert latex.startswith("% A note of two lines.\n\\begin{table}")
     assert r"\caption{A title of 100 \%}" in latex
     assert next(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))["loss"] == "19.71234"
     data = json.loads((tmp_path / "t.json").read_text())
-    assert (data["rows"], data["notes"], data["about"]) == (rows, ["A note."], {"seed": 1})
+    assert (data["rows"], data["notes"], data["about"]) == (rows, ["A note\nof two lines."], {"seed": 1})
     assert docs_results.read_table(tmp_path / "t.json") == table
     about = {"command": "python -m x", "commit": "abcdef1", "machine": "m", "date": "2026-11-30"}
     page = docs_results.result_table(table, about)
-    assert page["rows"] == [["a|b_c & d", "19.7", "0.50"], ["e", "0.123", "–"]]
+    assert page["rows"] == [["a|b_c & d", "19.7", "0.50"], [r"[e] {~}^\ <2>", "0.123", "–"]]
     (tmp_path / "page.json").write_text(json.dumps(page))
-    assert result_tables.read_table(tmp_path / "page.json").note == "A note."
+    assert result_tables.read_table(tmp_path / "page.json").note == "A note\nof two lines."
 
 
 def test_a_larger_subset_adds_songs_and_published_lists_are_used() -> None:

@@ -1,7 +1,10 @@
 """Figure 10 of chosen results."""
 
+from dataclasses import replace
+
 import pytest
 
+from mixgraph.paper.figures.panels import song_names
 from mixgraph.paper.figures.tradeoff import tradeoff_figure
 
 
@@ -19,3 +22,14 @@ def test_tradeoffs_are_lines_by_sampler_with_a_point_for_each_tolerance(make_rea
     assert lines["Dry/wet"].get_ydata().tolist() == pytest.approx([0.01, 0.05])
     with pytest.raises(ValueError, match="a pruned graph is needed"):
         tradeoff_figure([make_reading(rounds=0)])
+
+
+def test_songs_of_one_title_and_searches_of_one_song_have_names_of_their_own(make_reading) -> None:
+    def titled(song, title, seed):
+        reading = make_reading(song)
+        facts = replace(reading.metrics.song, title=title)
+        config = {**reading.config, "seed_everything": seed}
+        return replace(reading, metrics=replace(reading.metrics, song=facts), config=config)
+
+    readings = [titled("a", "Intro", 1), titled("b", "Intro", 1), titled("c", "Outro", 1), titled("c", "Outro", 2)]
+    assert song_names(readings) == ["Intro (a)", "Intro (b)", "Outro, seed 1", "Outro, seed 2"]

@@ -16,6 +16,7 @@ from rich.console import Console
 from mixgraph.dataset import BuildFolder, FileHashes, SongSource, find_sources
 from mixgraph.dataset.files import read_lines, write_json
 from mixgraph.dataset.settings import differences
+from mixgraph.paper.published import ALL
 from mixgraph.paper.readings import Reading, read_search, version_of
 from mixgraph.paper.subsets import choose
 from mixgraph.results import CONSOLE
@@ -92,6 +93,8 @@ def choose_songs(
         name, equals, path = text.partition("=")
         if not equals or Path(text).exists():
             name, path = "", text
+        if name == ALL:
+            raise ValueError(f"songs: {text}: {ALL} is the row of all data sets together. HINT: another NAME=PATH")
         found, odd = find_sources([path], hashes, data["layout"], data["subgrouping"])
         unreadable |= odd
         for song in found:

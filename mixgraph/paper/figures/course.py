@@ -8,9 +8,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from mixgraph.paper.figures.panels import colour, panel_grid
+from mixgraph.paper.figures.panels import colour, panel_grid, song_names
 from mixgraph.paper.readings import Reading, check_alike
-from mixgraph.report.drawing.draw import printable
 from mixgraph.report.drawing.palette import node_letter, type_label, type_order
 
 _SHADE = "#FFF3C4"
@@ -31,11 +30,11 @@ def course_figure(readings: Sequence[Reading]) -> Figure:
     logs = [reading.log() for reading in readings]
     types = type_order({key.split("/", 1)[1] for log in logs for row in log for key in row if key.startswith("ratio/")})
     figure, (ratios, weights) = panel_grid(2, 1 + len(types), 2.3, 2.2, share_x=True, share_y=True)
-    for number, (reading, log) in enumerate(zip(readings, logs, strict=True)):
+    for number, (reading, log, name) in enumerate(zip(readings, logs, song_names(readings), strict=True)):
         looks: dict[str, Any] = {"color": colour(number), "linewidth": 1.1}
         counts = reading.metrics.num_console_processors_by_type or {}
         steps = _values(log, "step")
-        ratios[0].plot(steps, _ratios(log, reading.metrics.num_processors.console), label=_name(reading), **looks)
+        ratios[0].plot(steps, _ratios(log, reading.metrics.num_processors.console), label=name, **looks)
         weights[0].plot(steps, _mean_weights(log, counts), **looks)
         for column, node_type in enumerate(types, start=1):
             left = _values(log, f"ratio/{node_type}")
@@ -54,10 +53,6 @@ def course_figure(readings: Sequence[Reading]) -> Figure:
     if len(readings) <= _MOST_NAMED:
         figure.legend(*ratios[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=8)
     return figure
-
-
-def _name(reading: Reading) -> str:
-    return printable(reading.metrics.song.title or reading.song)
 
 
 def _values(log: Rows, key: str) -> list[float]:

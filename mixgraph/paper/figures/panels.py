@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from mixgraph.paper.readings import Reading
+from mixgraph.report.drawing.draw import printable
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D", "#882255")
 """Colours of songs and samplers, in turn."""
@@ -42,3 +46,21 @@ def song_panels(count: int, width: float = 4.6, height: float = 3.6, columns: in
     for axes in panels[count:]:
         axes.set_visible(False)
     return figure, panels[:count]
+
+
+def song_names(readings: Sequence[Reading]) -> list[str]:
+    """Titles that tell results apart: with the song's name where songs share one, with the seed where searches do."""
+    songs: dict[str, set[str]] = {}
+    seeds: dict[str, set[int]] = {}
+    for reading in readings:
+        songs.setdefault(_title(reading), set()).add(reading.song)
+        seeds.setdefault(reading.song, set()).add(reading.config["seed_everything"])
+    names = []
+    for reading in readings:
+        name = _title(reading) + (f" ({reading.song})" if len(songs[_title(reading)]) > 1 else "")
+        names.append(name + (f", seed {reading.config['seed_everything']}" if len(seeds[reading.song]) > 1 else ""))
+    return names
+
+
+def _title(reading: Reading) -> str:
+    return printable(reading.metrics.song.title or reading.song)

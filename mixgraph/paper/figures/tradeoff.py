@@ -7,11 +7,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from mixgraph.paper.figures.panels import MARKERS, colour, song_panels
+from mixgraph.paper.figures.panels import MARKERS, colour, song_names, song_panels
 from mixgraph.paper.pruning_table import MAY_DIFFER
 from mixgraph.paper.published import SAMPLER_NAMES
 from mixgraph.paper.readings import Reading, check_alike
-from mixgraph.report.drawing.draw import printable
 from mixgraph.report.drawing.palette import QUIET
 
 
@@ -34,7 +33,8 @@ def tradeoff_figure(readings: Sequence[Reading]) -> Figure:
         {reading.method[0] for reading in readings}, key=lambda s: (order.index(s) if s in order else 9, s)
     )
     figure, panels = song_panels(len(songs))
-    for of_song, axes in zip(songs.values(), panels, strict=True):
+    names = song_names([of_song[0] for of_song in songs.values()])
+    for of_song, axes, title in zip(songs.values(), panels, names, strict=True):
         for number, sampler in enumerate(samplers):
             points = sorted(
                 (reading.method[1], 1 - reading.metrics.pruning_ratio, loss_increase(reading))
@@ -50,7 +50,7 @@ def tradeoff_figure(readings: Sequence[Reading]) -> Figure:
                 axes.annotate(
                     f"{tolerance:g}", (left, increase), xytext=(4, 3), textcoords="offset points", fontsize=6.5
                 )
-        axes.set_title(printable(of_song[0].metrics.song.title or of_song[0].song), fontsize=10, parse_math=False)
+        axes.set_title(title, fontsize=10, parse_math=False)
         axes.set_xlabel("processors left (share of the console)", fontsize=9)
         axes.set_ylabel("loss increase over the console", fontsize=9)
         axes.axhline(0, color=QUIET, linewidth=0.7)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from mixgraph.paper.figures.panels import song_panels
+from mixgraph.paper.figures.panels import song_names, song_panels
 from mixgraph.paper.readings import Reading, check_alike
 from mixgraph.report.loss_increases import LossIncrease, console_increases, draw_increases
 
@@ -22,8 +22,7 @@ def weights_figure(readings: Sequence[Reading]) -> Figure:
     """
     check_alike(readings)
     figure, panels = song_panels(len(readings), height=4.4)
-    for reading, axes in zip(readings, panels, strict=True):
-        title = reading.metrics.song.title or reading.song
+    for reading, axes, title in zip(readings, panels, song_names(readings), strict=True):
         draw_increases(axes, measured_increases(reading), title, reading.metrics.tolerance)
     return figure
 
