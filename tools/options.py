@@ -306,15 +306,15 @@ def paper_figures_parser() -> argparse.ArgumentParser:
     - 5: target, then graphs by tolerance, with their errors in mid and side; 7 and 15 to 18: consoles before them
       (--song adds the dry sum where no base graph is among the results);
     - 6: histograms of data sets that build-dataset wrote, before and after quality rules;
-    - 8: a found graph, and the step in which each node is processed by each schedule; 9: steps and speed of schedules,
-      of the benchmark.json of `python -m tools.benchmark --parts schedule`;
+    - 8: a found graph, and the step in which each node is processed by each schedule; 8e: the tree of all its
+      schedules; 9: steps and speed of schedules, of the benchmark.json of `python -m tools.benchmark --parts schedule`;
     - 10: loss increase against what is left, by samplers and tolerances, a panel a song;
     - 11: the graphs of repeated searches of one song.
 
     Results of other settings or versions, and unfinished ones, are refused by name.
     """
     parser = _parser(paper_figures_parser)
-    names = ("2a", "3", "4", "5", "6", "7", "8", "9", "10", "11", "15", "16", "17", "18")
+    names = ("2a", "3", "4", "5", "6", "7", "8", "8e", "9", "10", "11", "15", "16", "17", "18")
     parser.add_argument("figure", metavar="FIGURE", choices=names, help=f"one of {', '.join(names)}")
     parser.add_argument("results", metavar="RESULT", nargs="+", help="result folders, or a folder of paper-tables")
     parser.add_argument("--out", type=Path, required=True, help="the picture to write (.png, .svg)")

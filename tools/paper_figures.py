@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from mixgraph.paper.dataset_table import read_built_set
 from mixgraph.paper.figures.course import course_figure
 from mixgraph.paper.figures.graphs import console_figure, runs_figure
+from mixgraph.paper.figures.schedule_trees import tree_figure
 from mixgraph.paper.figures.schedules import order_figure, read_schedules, speed_figure
 from mixgraph.paper.figures.spectrograms import match_figure
 from mixgraph.paper.figures.statistics import statistics_figure
@@ -52,6 +53,8 @@ def draw(options: argparse.Namespace) -> Figure:
             return weights_figure(readings)
         case "8":
             return order_figure(_only_one(name, readings))
+        case "8e":
+            return tree_figure(_only_one(name, readings))
         case "10":
             return tradeoff_figure(readings)
         case "11":

@@ -42,8 +42,8 @@ def schedule(graph: MixGraph, method: Method = "auto", order: Sequence[str] | No
     methods: dict[str, Callable[[], Steps]] = {
         "auto": lambda: _automatic(graph, width),
         "fixed": lambda: _fixed(graph, order if order is not None else console_order(graph)),
-        "beam": lambda: _steps(graph, _beam(_Classes(graph), width)),
-        "greedy": lambda: _steps(graph, _beam(_Classes(graph), 1)),
+        "beam": lambda: _steps(graph, _beam(NodeClasses(graph), width)),
+        "greedy": lambda: _steps(graph, _beam(NodeClasses(graph), 1)),
         "one_by_one": lambda: [(graph.types[i], (i,)) for i in graph.topological_order],
     }
     if method not in methods:
@@ -77,7 +77,7 @@ def console_order(graph: MixGraph) -> list[str]:
 
 
 def _automatic(graph: MixGraph, width: int) -> Steps:
-    classes = _Classes(graph)
+    classes = NodeClasses(graph)
     try:
         fixed = _fixed(graph, console_order(graph))
     except ValueError:
@@ -99,7 +99,7 @@ def _fixed(graph: MixGraph, order: Sequence[str]) -> Steps:
 
 def _steps(graph: MixGraph, types: Iterable[str]) -> Steps:
     """Walks a sequence of types; those of which no node is ready are skipped."""
-    classes, done, steps = _Classes(graph), 0, []
+    classes, done, steps = NodeClasses(graph), 0, []
     for node_type in types:
         ready = classes.ready(done) & classes.of_type.get(node_type, 0)
         if ready:
@@ -108,7 +108,7 @@ def _steps(graph: MixGraph, types: Iterable[str]) -> Steps:
     return steps
 
 
-def _beam(classes: _Classes, width: int, most_steps: int | None = None) -> tuple[str, ...]:
+def _beam(classes: NodeClasses, width: int, most_steps: int | None = None) -> tuple[str, ...]:
     """Searches a short sequence of types; empty where none of at most `most_steps` is found."""
     first = classes.ready(0) & classes.of_type[INPUT]
     beams: list[tuple[tuple[str, ...], int]] = [((INPUT,), first)]
@@ -132,7 +132,7 @@ def _beam(classes: _Classes, width: int, most_steps: int | None = None) -> tuple
     return ()
 
 
-class _Classes:
+class NodeClasses:
     """The classes of nodes that are always processed together, as bits, and what each waits for.
 
     Attributes:

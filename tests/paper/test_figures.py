@@ -13,12 +13,14 @@ from mixgraph.graph.io import load_graph
 from mixgraph.paper.dataset_table import dataset_table, read_built_set
 from mixgraph.paper.figures.course import course_figure
 from mixgraph.paper.figures.graphs import console_figure, console_of, runs_figure
+from mixgraph.paper.figures.schedule_trees import tree_figure
 from mixgraph.paper.figures.schedules import NAMES, order_figure
 from mixgraph.paper.figures.spectrograms import match_figure
 from mixgraph.paper.figures.statistics import statistics_figure
 from mixgraph.paper.figures.weights import measured_increases, weights_figure
 from mixgraph.paper.readings import read_search
 from mixgraph.render import schedule
+from mixgraph.render.schedule_tree import schedule_tree
 from mixgraph.results.changes import processor_labels
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.run import search
@@ -118,6 +120,18 @@ def test_nodes_hold_the_steps_in_which_they_are_processed(searched) -> None:
     ]
     shown = sorted(int(text.get_text()) for text in figure.axes[3].texts if text.get_text().isdecimal())
     assert shown == [*range(len(graph))]  # one by one
+
+
+def test_the_tree_of_schedules_has_the_one_that_is_taken(searched) -> None:
+    reading = read_search(searched)
+    graph = load_graph(searched / "graph.json").graph
+    tree, taken = schedule_tree(graph), schedule(graph)
+    drawn, counted = tree_figure(reading).axes
+    assert drawn.get_title() == f"Tiny: {len(graph)} nodes, all schedules"
+    assert counted.get_title().startswith(f"shortest: {len(taken)} steps, taken: {len(taken)}; ")
+    assert sum(len(lines.get_segments()) for lines in drawn.collections) == sum(tree.sequences) - 1
+    (path,) = (line for line in drawn.lines if len(line.get_xdata()) > 1)
+    assert len(path.get_xdata()) == len(taken)
 
 
 def test_matches_are_rows_under_their_target(searched, tiny_song) -> None:

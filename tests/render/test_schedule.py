@@ -6,6 +6,7 @@ import pytest
 
 from mixgraph.graph import MixGraph, batch, build_console, prune
 from mixgraph.render import console_order, schedule
+from mixgraph.render.schedule_tree import schedule_tree
 
 METHODS = ["auto", "beam", "greedy", "one_by_one"]
 CHAIN = ["equalizer", "compressor", "noisegate", "stereo_imager", "gain_panning", "delay", "reverb"]
@@ -140,3 +141,27 @@ def test_a_given_order_may_name_types_that_are_absent():
     graph = build_console({"a": ["x"]}, "eg", "")
     steps = schedule(graph, "fixed", ["input", "reverb", "equalizer", "delay", "gain_panning", "mix", "mix", "output"])
     assert steps == [("input", (0,)), ("equalizer", (1,)), ("gain_panning", (2,)), ("mix", (3,)), ("output", (4,))]
+
+
+def test_the_tree_has_every_schedule_once(random_graph, zigzag):
+    """Counted by sets of nodes, as by walking all sequences of types; no beam is shorter than its shortest."""
+    for graph in (zigzag, *(random_graph(seed, nodes=9) for seed in range(6))):
+        tree = schedule_tree(graph, most_branches=10**6)
+        assert tree.is_whole
+        assert tuple(map(len, tree.levels)) == tree.sequences
+        assert tuple(sum(branch.is_end for branch in level) for level in tree.levels) == tree.ends
+        assert tree.shortest <= len(schedule(graph, "auto")) <= len(schedule(graph, "greedy"))
+    tree = schedule_tree(zigzag)  # i e r e o and i r e r o, which meet before the output
+    assert (tree.sequences, tree.states, tree.ends) == ((1, 2, 2, 2, 2), (1, 2, 2, 1, 1), (0, 0, 0, 0, 2))
+
+
+def test_a_tree_that_is_cut_says_so():
+    graph = build_console({f"g{i}": [f"t{i}"] for i in range(4)})
+    keep = [node for n, node in enumerate(graph.processors) if n % 3]
+    left = prune(graph, keep)[0]
+    whole, cut = schedule_tree(left), schedule_tree(left, most_branches=20, most_states=4)
+    assert sum(map(len, cut.levels)) <= 20
+    assert not cut.is_whole
+    assert cut.shortest is None
+    assert cut.sequences == whole.sequences[: len(cut.sequences)]
+    assert max(cut.states) <= 4 < max(whole.states)

@@ -12,7 +12,7 @@ from mixgraph.paper.readings import Reading, read_search
 from mixgraph.sweeps.folder import trial_folders
 from tools.paper.searches import SEARCHES, SETTINGS
 
-_OF_DEFAULT_METHOD = ("2a", "3", "4", "8", "11")
+_OF_DEFAULT_METHOD = ("2a", "3", "4", "8", "8e", "11")
 _OF_HYBRID = ("5",)
 _OF_CONSOLES = ("7", "15", "16", "17", "18")
 
