@@ -26,17 +26,24 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from mixgraph.estimators import EstimatorData, EstimatorModule, estimate_song, load_estimator
+from mixgraph.estimators import (
+    EstimatorData,
+    EstimatorModule,
+    estimate_song,
+    load_estimator,
+)
 from mixgraph.estimators.baselines import MeanSettings, best_slots
 from mixgraph.estimators.cache import ExampleFiles, ExampleSettings, cached_examples
 from mixgraph.estimators.examples import Console, console_of_subgroups
 from mixgraph.estimators.prediction import Prediction
+from mixgraph.estimators.questions import Question, asked, reference_of
 from mixgraph.estimators.settings import EstimatorTask, NetworkSettings
 from mixgraph.estimators.weights import save_weights
 from mixgraph.recovery import Agreement
 from mixgraph.recovery.agreement import markdown
 from mixgraph.search.run import quiet_lightning
 from mixgraph.songs import load_song
+from mixgraph.synthetic.engineer import LIKENESS
 from mixgraph.system.files import write_atomically
 from tools.bench.fidelity.truth import agreement, in_places, processors_of, read_truth
 from tools.generate_synthetic import main as generate_synthetic
@@ -62,14 +69,27 @@ HELD_OUT = {"validation": 100_000, "test": 200_000}
 STYLES = {"train": 300_000, "validation": 400_000, "test": 500_000}
 """Split -> the seed of its first part whose engineers mix several songs each."""
 SONGS_PER_ENGINEER = 5
+OTHER_SHARE = 0.25
+"""The share of the examples that are shown a reference, and of those that are shown no mix, with style parts."""
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("songs", type=Path, nargs="*", help="folders of songs")
-    parser.add_argument("--out", type=Path, required=True, help="folder of data, checkpoints and weights")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="folder of data, checkpoints and weights",
+    )
     parser.add_argument("--parts", type=int, default=20, help="parts of the training set (20)")
-    parser.add_argument("--skip", type=int, nargs="*", default=[], help="numbers of parts that are left out")
+    parser.add_argument(
+        "--skip",
+        type=int,
+        nargs="*",
+        default=[],
+        help="numbers of parts that are left out",
+    )
     parser.add_argument(
         "--style-parts",
         type=int,
@@ -77,12 +97,27 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help="parts whose engineers mix several songs each (0); with them it also learns to mix without the song's mix",
     )
     parser.add_argument("--part-songs", type=int, default=50, help="songs of a part (50)")
-    parser.add_argument("--validation", type=int, default=80, help="songs that choose the threshold (80)")
+    parser.add_argument(
+        "--validation",
+        type=int,
+        default=80,
+        help="songs that choose the threshold (80)",
+    )
     parser.add_argument("--test", type=int, default=80, help="songs for tools.evaluate_estimator (80)")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the training")
-    parser.add_argument("--judged", type=Path, nargs="*", default=[], help="songs with a truth.json to judge on")
-    parser.add_argument("--checkpoint", type=Path, help="judge this estimator, and make and train nothing")
+    parser.add_argument(
+        "--judged",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="songs with a truth.json to judge on",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        help="judge this estimator, and make and train nothing",
+    )
     parser.add_argument("--only-data", action="store_true", help="make the data set, and train nothing")
     return parser.parse_args(arguments)
 
@@ -93,7 +128,12 @@ def numbers(options: argparse.Namespace) -> list[int]:
 
 
 def make_part(
-    options: argparse.Namespace, name: str, split: str, count: int, seed: int, songs_per_engineer: int = 1
+    options: argparse.Namespace,
+    name: str,
+    split: str,
+    count: int,
+    seed: int,
+    songs_per_engineer: int = 1,
 ) -> Path:
     """Makes a part of the data set unless it is there; its card is written last."""
     out: Path = options.out / "data" / name
@@ -103,7 +143,16 @@ def make_part(
         settings["--songs-per-engineer"] = songs_per_engineer
         arguments = [text for option, value in settings.items() for text in (option, str(value))]
         cache = options.out / "cache"
-        generate_synthetic([*map(str, options.songs), "--out", str(out), "--cache-dir", str(cache), *arguments])
+        generate_synthetic(
+            [
+                *map(str, options.songs),
+                "--out",
+                str(out),
+                "--cache-dir",
+                str(cache),
+                *arguments,
+            ]
+        )
     return out
 
 
@@ -117,20 +166,36 @@ def make_data(options: argparse.Namespace, task: EstimatorTask) -> EstimatorData
     for split, seed in STYLES.items() if options.style_parts else ():
         for number in range(options.style_parts if split == "train" else 1):
             name = f"styles_{split}_{number:03d}"
-            parts.append(make_part(options, name, split, options.part_songs, seed + number, SONGS_PER_ENGINEER))
+            parts.append(
+                make_part(
+                    options,
+                    name,
+                    split,
+                    options.part_songs,
+                    seed + number,
+                    SONGS_PER_ENGINEER,
+                )
+            )
             _data(options, [parts[0], parts[2], parts[-1]]).prepare(task)
     return _data(options, parts)
 
 
 def _data(options: argparse.Namespace, parts: list[Path]) -> EstimatorData:
-    cache = str(options.out / "cache")
-    return EstimatorData([str(part) for part in parts], max_segments=1, cache_dir=cache, cache_workers=1)
+    share, cache = OTHER_SHARE if options.style_parts else 0.0, str(options.out / "cache")
+    return EstimatorData(
+        [str(part) for part in parts],
+        max_segments=1,
+        reference_share=share,
+        nothing_share=share,
+        cache_dir=cache,
+        cache_workers=1,
+    )
 
 
 def train(options: argparse.Namespace, data: EstimatorData, task: EstimatorTask) -> EstimatorModule:
     """Trains, or goes on from the last epoch."""
     L.seed_everything(options.seed, verbose=False)
-    module = EstimatorModule(task, NetworkSettings())
+    module = EstimatorModule(task, NetworkSettings(questions=options.style_parts > 0))
     last = options.out / "last.ckpt"
 
     class KeepLast(L.Callback):
@@ -162,6 +227,10 @@ def train(options: argparse.Namespace, data: EstimatorData, task: EstimatorTask)
 # Figures.
 
 
+WITHOUT = {
+    Question.REFERENCE: "the mix as a mere reference",
+    Question.NOTHING: "without a mix",
+}
 OWN, OTHER = "test songs, our processors", "test songs, other effects"
 
 
@@ -173,11 +242,21 @@ def figures(module: EstimatorModule, options: argparse.Namespace) -> list[tuple[
     sums: dict[str, list[Agreement]] = {}
     for example in range(len(items)):
         data = ExampleFiles(folder, items, module.task)[example]
-        node_types, levels = data.x[data.processor_index].tolist(), data.level[data.processor_index].tolist()
+        node_types, levels = (
+            data.x[data.processor_index].tolist(),
+            data.level[data.processor_index].tolist(),
+        )
         names = {number: name for name, number in vocabulary.items()}
         chosen = [(names[t], level) in best for t, level in zip(node_types, levels, strict=True)]
         with torch.no_grad():
             kept = module(data).keep > module.threshold
+            for question in module.questions[1:]:
+                reference = None if question == Question.NOTHING else reference_of(data)
+                without = module(asked(data, question, reference)).keep > module.threshold_of(question)
+                name = f"test songs, {WITHOUT[question]}"
+                row = sums.setdefault(name, [Agreement(0, 0, 0)] * 2)
+                pairs = zip(row, (without, torch.tensor(chosen)), strict=True)
+                row[:] = [_with(a, _agreement(data.keep > 0, k)) for a, k in pairs]
         row = sums.setdefault(OWN if bool((data.known > 0).any()) else OTHER, [Agreement(0, 0, 0)] * 2)
         row[:] = [
             _with(a, _agreement(data.keep > 0, k)) for a, k in zip(row, (kept, torch.tensor(chosen)), strict=True)
@@ -234,8 +313,8 @@ set, at {rate} Hz, from stretches of {seconds:g} s ([how it is used](../../../do
 - **Data**: {songs} songs of 2 to {most} tracks and 6 s, made by `tools.generate_synthetic`. Dry tracks: {sources},
   and tracks made from formulas. About half of the mixes are made by our own processors with settings as engineers
   choose them, half by other effects (`mixgraph/effects`), of which the network learns types and places only.
-- **Recipe**: {epochs} epochs of these songs with the defaults of `mixgraph/estimators/settings.py`; the threshold is
-  that with the best F1 on {validation} validation songs.
+{styles}- **Recipe**: {epochs} epochs of these songs with the defaults of `mixgraph/estimators/settings.py`; the
+  threshold is that with the best F1 on {validation} validation songs.
 
       {command}
 
@@ -244,6 +323,11 @@ set, at {rate} Hz, from stretches of {seconds:g} s ([how it is used](../../../do
 F1, precision and recall of the processors that are kept; "types" is the F1 of the best choice of whole processor types,
 which knows nothing of the song; the last column is the number of processors that are kept, and of the truth's. The
 tracks of test songs are in no training song. {judged}
+"""
+
+_STYLES = """- **Questions**: with the song's own mix, with a reference, and without a mix; each of the last two is
+  asked in a share of {share:g}. References are mixes of the same song, or of another by the same engineer: in the parts
+  made for it an engineer mixes {songs} songs, with choices that have the correlation {likeness:g}.
 """
 
 
@@ -259,10 +343,13 @@ def card(module: EstimatorModule, options: argparse.Namespace, weights: Path, so
         file=weights.name,
         megabytes=len(data) / 1e6,
         digest=hashlib.sha256(data).hexdigest(),
-        songs=len(numbers(options)) * options.part_songs,
+        songs=(len(numbers(options)) + options.style_parts) * options.part_songs,
         most=SET["--max-tracks"],
         sources=sources,
         command=command_of(options),
+        styles=_STYLES.format(songs=SONGS_PER_ENGINEER, share=OTHER_SHARE, likeness=LIKENESS)
+        if options.style_parts
+        else "",
         epochs=options.epochs,
         validation=options.validation,
         table=markdown(head, rows).strip(),
@@ -274,6 +361,7 @@ def command_of(options: argparse.Namespace) -> str:
     """The command that makes the same weights again."""
     names = " ".join(path.resolve().name for path in options.songs)
     skip = f" --skip {' '.join(map(str, options.skip))}" if options.skip else ""
+    skip += f" --style-parts {options.style_parts}" if options.style_parts else ""
     counts = f"--parts {options.parts}{skip} --part-songs {options.part_songs} --validation {options.validation}"
     return (
         f"python -m tools.train_shipped_estimator {names} --out DIR {counts} "
@@ -335,11 +423,20 @@ def main(arguments: list[str] | None = None) -> None:
     task = EstimatorTask()
     songs = [path.resolve().name for path in options.songs]
     counts = {name: getattr(options, name) for name in ("part_songs", "validation", "test")}
-    same_as_before(options.out / "data" / "recipe.json", {"songs": songs, **counts, "set": SET}, "songs")
+    same_as_before(
+        options.out / "data" / "recipe.json",
+        {"songs": songs, **counts, "set": SET},
+        "songs",
+    )
     data = make_data(options, task)
     if options.only_data:
         return
-    same_as_before(options.out / "recipe.json", {"parts": numbers(options), "seed": options.seed}, "epochs")
+    recipe = {
+        "parts": numbers(options),
+        "style_parts": options.style_parts,
+        "seed": options.seed,
+    }
+    same_as_before(options.out / "recipe.json", recipe, "epochs")
     module = train(options, data, task)
     weights = options.out / "estimator.safetensors"
     save_weights(module, weights, {"max_tracks": SET["--max-tracks"], "songs": songs})

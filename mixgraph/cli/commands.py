@@ -36,7 +36,7 @@ class Command:
     passes_name: bool = False
 
 
-_SEARCH, _RESULTS, _DEMIXING = "searching", "with results", "demixing"
+_SEARCH, _RESULTS, _MIXING, _DEMIXING = "searching", "with results", "mixing without a mix", "demixing"
 _DATA, _FIGURES = "data sets", "measuring"
 COMMANDS = (
     Command("fit", _SEARCH, "finds a song's graph, or trains a network", "mixgraph.cli.training", True),
@@ -47,6 +47,8 @@ COMMANDS = (
     Command("report", _RESULTS, "writes results, or a dataset, as a page to open", "mixgraph.cli.report"),
     Command("export", _RESULTS, "writes a found graph as files for a studio", "mixgraph.cli.export"),
     Command("estimate", _RESULTS, "predicts a song's graph at once, with a trained network", "mixgraph.cli.estimate"),
+    Command("automix", _MIXING, "mixes dry tracks that have no mix, as a graph", "mixgraph.cli.automix", True),
+    Command("transfer", _MIXING, "mixes them in the style of another mix", "mixgraph.cli.automix", True),
     Command("demix", _DEMIXING, "takes a mix apart into stems, with a trained demixer", "mixgraph.cli.demix"),
     Command("prune-demixer", _DEMIXING, "makes a trained demixer smaller", "mixgraph.cli.prune_demixer"),
     Command("export-onnx", _DEMIXING, "writes a trained network as an ONNX file", "mixgraph.cli.export_onnx"),

@@ -49,8 +49,18 @@ def result_content(material: Material) -> dict[str, Any]:
         "course": _course(material),
         "stages": None if stages is None else stages_content(stages, material.trace),
         "points": points(stages, material.trace),
+        **_names(material),
         "rounds": [_round(row) for row in material.trace if row.get("kind") == "round"],
     }
+
+
+def _names(material: Material) -> dict[str, Any]:
+    """What the mixes are called where there is no target: nothing is the error against a reference."""
+    if not material.target_is_reference:
+        return {}
+    voices = {"target": "Reference", "found": "Proposed mix", "dry": "Dry sum", "live": "Live"}
+    labels = {"target": "reference", "found": "proposed mix"}
+    return {"voices": list(map(list, voices.items())), "labels": labels, "spectra": list(labels)}
 
 
 def _stages(material: Material) -> tuple[Stages | None, list[str]]:

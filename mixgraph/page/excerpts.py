@@ -55,7 +55,7 @@ def choose_excerpts(material: Material, seconds: float = _SECONDS) -> list[Excer
 
 
 def _loudest_start(material: Material, seconds: float) -> float:
-    mix = material.target if material.target is not None else material.found_mix
+    mix = material.found_mix if material.target is None or material.target_is_reference else material.target
     if mix is None:
         return 0.0
     rate = material.found_graph.sample_rate
@@ -91,12 +91,13 @@ def excerpt_data(material: Material, excerpt: Excerpt, with_audio: bool) -> dict
     )
     data: dict[str, Any] = {"name": excerpt.name, "start": first / rate, "seconds": (last - first) / rate}
     signals = {name: mix for name, mix in (("target", target), ("found", found_mix)) if mix is not None}
-    data["pictures"] = pictures(signals, ("target", "found"), {"error": "found"}, rate)
+    errors = {} if material.target_is_reference else {"error": "found"}
+    data["pictures"] = pictures(signals, ("target", "found"), errors, rate)
     if sources is not None:
         signals |= {f"track {row}": track for row, track in enumerate(sources)} | {"dry": sources.sum(dim=0)}
     if not with_audio:
         return data
-    if target is not None and found_mix is not None:
+    if target is not None and found_mix is not None and not material.target_is_reference:
         signals["difference"] = found_mix - target
     data["gains"] = matching_gains(signals, rate)
     if target is not None and sources is not None:

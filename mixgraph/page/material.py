@@ -13,12 +13,22 @@ from mixgraph.graph import MixGraph
 from mixgraph.page.remains import read_remains
 from mixgraph.page.runs import other_runs
 from mixgraph.results.found_graph import FoundGraph, load_result
+from mixgraph.results.json_record import JsonRecord
 from mixgraph.results.rendering import read_tracks
 from mixgraph.songs.audio import read_audio
 from mixgraph.songs.clips import cut
 from mixgraph.songs.song import Song
 from mixgraph.songs.track_files import list_tracks, match_tracks
 
+PROPOSED, REFERENCE = "automix.json", "reference"
+NO_TARGET = (
+    "There is no target: the song has no mix, or its mix was not used. What is found here is a network's proposal for "
+    "the tracks, and not the graph of an engineer."
+)
+A_REFERENCE = (
+    "There is no target: the reference is another mix, whose style is wanted, repeated where it is shorter than the "
+    "song. What is found here is a network's proposal for the tracks, and not the graph of an engineer."
+)
 ChangedTracks = Literal["refuse", "allow"]
 
 
@@ -38,6 +48,7 @@ class Material:
         config: the settings of the search; empty where they are not known.
         has_graph: whether `found_graph` is the graph of the result.
         other_runs: the graphs of further searches of the song with the same settings.
+        target_is_reference: whether `target` is another mix, whose style is wanted, in place of the song's own.
     """
 
     found_graph: FoundGraph
@@ -51,6 +62,7 @@ class Material:
     config: Mapping[str, Any] = field(default_factory=dict)
     has_graph: bool = True
     other_runs: Sequence[MixGraph] = ()
+    target_is_reference: bool = False
 
 
 def read_material(result: Path, tracks: Path | None, changed_tracks: ChangedTracks = "refuse") -> Material:
@@ -68,14 +80,18 @@ def read_material(result: Path, tracks: Path | None, changed_tracks: ChangedTrac
     remains = read_remains(result)
     found_graph, missing = remains.found_graph, list(remains.missing)
     mixes: dict[str, Tensor | None] = {}
+    proposed = (result / PROPOSED).is_file()
     for name in ("mix_target", "mix_found"):
         try:
             mixes[name] = read_mix(result, name, found_graph.sample_rate, found_graph.num_samples)
             reason = "it is not in the result folder"
         except ValueError as error:
             mixes[name], reason = None, str(error).replace(f"{result}/", "")
-        if mixes[name] is None:
+        if mixes[name] is None and not (proposed and name == "mix_target"):
             missing.append(f"The audio file {name} cannot be heard ({reason}).")
+    if proposed:
+        mixes["mix_target"] = read_reference(result, found_graph.sample_rate, found_graph.num_samples)
+        missing = [NO_TARGET if mixes["mix_target"] is None else A_REFERENCE, *_about(result)]
     sources = read_sources(found_graph, tracks, changed_tracks, missing) if remains.has_level else None
     found_mix = mixes["mix_found"]
     if sources is not None and remains.has_graph:
@@ -91,6 +107,7 @@ def read_material(result: Path, tracks: Path | None, changed_tracks: ChangedTrac
         config=remains.config,
         has_graph=remains.has_graph,
         other_runs=other_runs(result) if remains.has_graph else (),
+        target_is_reference=proposed and mixes["mix_target"] is not None,
     )
 
 
@@ -126,10 +143,29 @@ def read_mix(result: Path, name: str, sample_rate: int, num_samples: int) -> Ten
     return cut(read_audio(path, sample_rate), 0, num_samples).expand(2, -1)
 
 
+def _about(result: Path) -> list[str]:
+    """The sentences of automix.json."""
+    return JsonRecord.read(result / PROPOSED).texts("about", optional=True)
+
+
+def read_reference(result: Path, sample_rate: int, num_samples: int) -> Tensor | None:
+    """Reads the reference of a proposed mix, (2, num_samples), at the level of that mix; None where there is none."""
+    path = next((path for path in (result / f"{REFERENCE}.flac", result / f"{REFERENCE}.wav") if path.is_file()), None)
+    return None if path is None else repeated(read_audio(path, sample_rate), num_samples)
+
+
+def repeated(audio: Tensor, num_samples: int) -> Tensor:
+    """Repeats audio, (1 or 2, L), until it is long enough, and cuts it: (2, num_samples)."""
+    times = -(-num_samples // max(1, audio.shape[-1]))
+    return audio.repeat(1, times)[:, :num_samples].expand(2, -1)
+
+
 def _stated_folder(found_graph: FoundGraph) -> Path | None:
     """The song's folder that config.yaml names, which holds paths relative to itself."""
     if found_graph.folder is None:
         return None
+    if (found_graph.folder / PROPOSED).is_file():
+        return found_graph.folder / JsonRecord.read(found_graph.folder / PROPOSED).text("tracks")
     try:
         data = found_graph.config().get("data") or {}
     except (FileNotFoundError, ValueError):

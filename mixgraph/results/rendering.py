@@ -205,6 +205,27 @@ def render_result(
     return Rendering(written, stems, tuple(notes), rate, searched_at)
 
 
+def render_on_files(
+    found_graph: FoundGraph, tracks: Path, sample_rate: RateRule = "file", block: int = BLOCK
+) -> tuple[Tensor, int, list[str]]:
+    """Renders a found graph on the files of its tracks, at their own level: the mix, (2, L), its rate, and notes.
+
+    Args:
+        found_graph: the graph.
+        tracks: folder of a song, or of its tracks.
+        sample_rate: see `render_result`.
+        block: length of a block in samples.
+
+    Raises:
+        ValueError, FileNotFoundError: as `read_tracks`, and for processors that cannot be taken to the rate.
+    """
+    matches = _find_tracks(found_graph, tracks)
+    rate, notes = choose_rate(sample_rate, found_graph.sample_rate, [match.file.path for match in matches])
+    there = found_graph.at_sample_rate(rate)
+    read = _read_matched(there, matches, tracks)
+    return there.render(read.sources, block), rate, [*read.notes, *notes]
+
+
 def choose_rate(rule: RateRule, searched_at: int, files: Sequence[Path]) -> tuple[int, list[str]]:
     """Returns the sample rate to render at, by the rule of `render_result`, and a line on tracks of mixed rates.
 

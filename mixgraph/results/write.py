@@ -13,6 +13,7 @@ from torch import Tensor
 from mixgraph.graph import INPUT, MIX, MixGraph
 from mixgraph.graph.edit import audible_part
 from mixgraph.graph.io import save_graph, save_parameters
+from mixgraph.graph.values import GraphValues
 from mixgraph.processors import make_processors
 from mixgraph.report.console_drawing import ConsoleAndFound
 from mixgraph.report.drawing.draw import draw_svg_together, save_drawing
@@ -32,6 +33,7 @@ from mixgraph.results.metrics import Metrics, write_metrics
 from mixgraph.results.mixes import AudioRate, Mixes, make_mixes, write_mix
 from mixgraph.results.outcome import SearchRun, SongOutcome
 from mixgraph.results.summary import head_lines
+from mixgraph.songs import Song
 from mixgraph.system.files import json_text, write_atomically
 
 Spectrograms = Literal["stft", "ragged"]
@@ -129,23 +131,52 @@ def _write_mixes(folder: Path, rendered: Mixes) -> list[str]:
 
 
 def _write_settings(folder: Path, outcome: SongOutcome, metrics: Metrics, increases: Sequence[LossIncrease]) -> None:
-    """Writes what the processors are set to, as a text, as pictures of responses, and as drawings of the graph."""
-    song, graph = outcome.song, outcome.values.graph
-    values = outcome.values.parameters, outcome.values.weights.cpu()
-    processors = make_processors(song.sample_rate, outcome.processor_options)  # on the CPU, as the values are read
-    settings = read_settings(graph, processors, *values, song.num_samples, song.level, outcome.loss_increases)
+    """Writes what `write_settings` does, and the console above the found graph."""
+    song, graph, options = outcome.song, outcome.values.graph, outcome.processor_options
+    head, why = head_lines(metrics), why_unmeasured(outcome.search)
+    texts, silent = write_settings(folder, song, outcome.values, options, head, why, outcome.loss_increases)
+    title = song.title or song.name
+    weights, losses = console_weights(outcome.console, increases), metrics.searched_losses
+    bounds = None if outcome.search is None else (losses["console"], losses["found"])
+    both = ConsoleAndFound(title, outcome.console, weights, graph, outcome.values.weights.cpu(), bounds, texts, silent)
+    write_atomically(folder / CONSOLE_DRAWING, draw_svg_together(both.drawings(), f"{title}: console").encode())
+
+
+def write_settings(
+    folder: Path,
+    song: Song,
+    found: GraphValues,
+    processor_options: Mapping[str, Mapping[str, Any]],
+    head: Sequence[str] = (),
+    why_unmeasured: str = "",
+    loss_increases: Tensor | None = None,
+) -> tuple[dict[int, str], tuple[int, ...]]:
+    """Writes what the processors are set to, as a text, as pictures of responses, and as drawings of the graph.
+
+    Args:
+        folder: an existing folder to write to.
+        song: the song whose graph it is.
+        found: the graph, its parameters and its weights.
+        processor_options: processor name -> constructor arguments that differ from the defaults.
+        head: lines for the head of the text.
+        why_unmeasured: why loss increases are not known, where they are not.
+        loss_increases: (processors,), or None.
+
+    Returns:
+        Node -> its settings as they stand in drawings; and the rows of tracks that are silent.
+    """
+    graph, values = found.graph, (found.parameters, found.weights.cpu())
+    processors = make_processors(song.sample_rate, processor_options)  # on the CPU, as the values are read
+    settings = read_settings(graph, processors, *values, song.num_samples, song.level, loss_increases)
     silent = tuple(row for row, track in enumerate(song.sources) if not bool(track.any()))
     title, notes = song.title or song.name, _chain_notes(graph, settings, silent)
-    text = settings_text(settings, title, song.sample_rate, head_lines(metrics), why_unmeasured(outcome.search), notes)
+    text = settings_text(settings, title, song.sample_rate, head, why_unmeasured, notes)
     write_atomically(folder / "settings.txt", text.encode())
     _draw_settings(folder, settings, title, notes)
     texts = {node_settings.node: node_settings.drawn_text() for node_settings in settings}
     for name in ("graph.svg", "graph.png"):
         save_drawing(folder / name, graph, values[1], title, texts, silent)
-    weights, losses = console_weights(outcome.console, increases), metrics.searched_losses
-    bounds = None if outcome.search is None else (losses["console"], losses["found"])
-    both = ConsoleAndFound(title, outcome.console, weights, graph, values[1], bounds, texts, silent)
-    write_atomically(folder / CONSOLE_DRAWING, draw_svg_together(both.drawings(), f"{title}: console").encode())
+    return texts, silent
 
 
 def console_weights(console: MixGraph, increases: Sequence[LossIncrease]) -> Tensor | None:

@@ -41,12 +41,13 @@ NORMALISED_STEMS = (
 PLAIN_FOLDER_NAMES = frozenset(
     ("tracks", "stems", "dry", "dry tracks", "raw", "raw tracks", "multitrack", "multitracks", "audio", "audio files")
 )
+MIX_NAMES = frozenset(("mix", "mixture", "mixdown", "master"))
 MAX_OFFSET_SECONDS = 1e6
 MAX_OFFSET_SAMPLES = 10**12
 
 
-def read_folder(folder: Path, problems: Problems) -> SongDraft:
-    """Reads the plain layout; what is wrong goes to `problems`."""
+def read_folder(folder: Path, problems: Problems, needs_mix: bool = True) -> SongDraft:
+    """Reads the plain layout; what is wrong goes to `problems`, such as a missing mix where it is needed."""
     grouping_problems: list[str] = []
     settings = _settings(folder / "song.yaml", problems, grouping_problems)
     warnings: list[SongWarning] = []
@@ -56,7 +57,7 @@ def read_folder(folder: Path, problems: Problems) -> SongDraft:
     return SongDraft(
         title=settings.get("title") or folder.name,
         licence=settings.get("licence") or NO_LICENCE,
-        mix=find_mix(folder, "mix", problems),
+        mix=find_mix(folder, "mix", problems if needs_mix else Problems(folder)),
         tracks=_tracks(files, settings.get("tracks", {}), problems),
         subgroups=settings.get("subgroups"),
         warnings=warnings,
@@ -82,6 +83,23 @@ def read_tracks_and_mix(folder: Path, mix: Path, problems: Problems) -> SongDraf
         licence=NO_LICENCE,
         mix=mix if mix.is_file() else None,
         tracks=_tracks(files, {}, problems),
+        subgroups=None,
+        warnings=warnings,
+        name=name,
+    )
+
+
+def read_bare_tracks(folder: Path, problems: Problems) -> SongDraft:
+    """Reads a folder that holds dry tracks and nothing else of a song; a file whose name says mix is taken for one."""
+    warnings: list[SongWarning] = []
+    files = _track_files(folder, problems, warnings)
+    mixes = [path for path in files if path.stem.lower() in MIX_NAMES]
+    name = folder.parent.name if folder.name.lower() in PLAIN_FOLDER_NAMES else folder.name
+    return SongDraft(
+        title=name,
+        licence=NO_LICENCE,
+        mix=mixes[0] if mixes else None,
+        tracks=_tracks([path for path in files if path not in mixes], {}, problems),
         subgroups=None,
         warnings=warnings,
         name=name,

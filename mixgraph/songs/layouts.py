@@ -59,7 +59,7 @@ def detect_layout(folder: Path) -> str:
         ValueError: if no layout fits, or more than one.
     """
     _check_folder(folder)
-    fitting = _fitting(folder)
+    fitting = fitting_layouts(folder)
     if len(fitting) == 1:
         return fitting[0]
     marks = "; ".join(f"{name}: {layout.mark}" for name, layout in LAYOUTS.items())
@@ -116,13 +116,16 @@ def candidate_tracks(folder: Path) -> list[TrackFile] | None:
     Raises:
         ValueError: with everything that is wrong with the song's files, but for its subgroups.
     """
-    fitting = _fitting(folder)
+    fitting = fitting_layouts(folder)
     if not fitting:
         return None
     problems = Problems(folder)
     by_path: dict[Path, TrackFile] = {}
     for name in fitting:
-        for track in LAYOUTS[name].read(folder, problems).tracks:
+        draft = (
+            read_folder(folder, problems, needs_mix=False) if name == "folder" else LAYOUTS[name].read(folder, problems)
+        )
+        for track in draft.tracks:
             by_path.setdefault(track.path, track)
     problems.raise_if_any()
     return list(by_path.values())
@@ -188,7 +191,7 @@ def _search_readable(
 ) -> list[Path]:
     if skip is not None and folder.name in skip:
         return []
-    fitting = _fitting(folder)
+    fitting = fitting_layouts(folder)
     if layout in fitting or (layout == "auto" and fitting):
         default = LAYOUTS[fitting[0] if layout == "auto" else layout].default_skip
         return [] if skip is None and folder.name in default else [folder]
@@ -206,7 +209,8 @@ def _search_readable(
     return [song for child in children if child.is_dir() for song in _search(child, layout, skip, depth - 1, odd)]
 
 
-def _fitting(folder: Path) -> list[str]:
+def fitting_layouts(folder: Path) -> list[str]:
+    """The names of the layouts whose marks are in a folder."""
     return [name for name, layout in LAYOUTS.items() if layout.fits(folder)]
 
 

@@ -1,0 +1,137 @@
+"""What tells proposals apart, in words: processors, levels of tracks, spectrum, width and dynamics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from mixgraph.automix.proposals import Proposal
+from mixgraph.processors import Processors
+from mixgraph.report.drawing.palette import type_label
+from mixgraph.songs.clips import cut, loudest_start
+from mixgraph.style import MixStatistics, mix_statistics
+from mixgraph.style.mix_statistics import third_hertz
+from mixgraph.style.track_levels import track_levels
+
+_SECONDS = 10.0  # of the song, in which levels of tracks are measured
+_LEAST_LEVEL_LU, _LEAST_TILT_DB, _LEAST_WIDTH_DB, _LEAST_RANGE_LU, _LEAST_CREST_DB = 1.5, 1.0, 1.0, 1.0, 0.7
+_LOW_HZ, _HIGH_HZ = 300.0, 4000.0
+_MOST_TRACKS = 4
+_HARDLY_HEARD_LU = -35.0
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """How a proposal sounds.
+
+    Attributes:
+        number: of the proposal.
+        counts: type -> number of its processors.
+        levels: track -> its loudness against the mix, in LU, in the loudest 10 s; minus infinity where it is silent.
+        statistics: of the whole mix.
+    """
+
+    number: int
+    counts: dict[str, int]
+    levels: dict[str, float]
+    statistics: MixStatistics
+
+    @property
+    def tilt_db(self) -> float:
+        """The level of mid above 4 kHz against that below 300 Hz, each in third octaves, in dB."""
+        spectrum = self.statistics.spectrum_mid_db
+        hertz = third_hertz(len(spectrum))
+        low = [float(level) for level, f in zip(spectrum, hertz, strict=True) if 40 < f < _LOW_HZ]
+        high = [float(level) for level, f in zip(spectrum, hertz, strict=True) if f > _HIGH_HZ]
+        return (fmean(high) if high else 0.0) - fmean(low)
+
+    @property
+    def width_db(self) -> float:
+        """Side over mid, the mean over octaves, in dB."""
+        return float(self.statistics.width_db.mean())
+
+
+def hear(proposal: Proposal, processors: Processors) -> Heard:
+    """Measures how a proposal sounds."""
+    song, rate = proposal.song, proposal.song.sample_rate
+    length = round(_SECONDS * rate)
+    start = loudest_start(proposal.mix, length) if proposal.mix.shape[-1] > length else 0
+    levels = track_levels(proposal.values, processors, cut(song.sources, start, length), rate).relative
+    return Heard(
+        proposal.number,
+        dict(proposal.values.graph.count()),
+        dict(zip(song.tracks, levels, strict=True)),
+        mix_statistics(proposal.mix, rate).detach(),
+    )
+
+
+def hardly_heard(heard: Heard) -> list[str]:
+    """Names the tracks that sound and are far below the mix."""
+    names = [name for name, level in heard.levels.items() if math.isfinite(level) and level < _HARDLY_HEARD_LU]
+    if not names:
+        return []
+    return [f"Hardly heard, more than {-_HARDLY_HEARD_LU:g} LU below the mix where it is loudest: {', '.join(names)}."]
+
+
+def tell_apart(heard: Sequence[Heard]) -> list[str]:
+    """Says of each proposal what it has more and less of than the mean of the others: a sentence each, in order."""
+    if len(heard) < 2:
+        return [f"Proposal {one.number}: {sum(one.counts.values())} processors." for one in heard]
+    return [_sentence(one, [other for other in heard if other is not one]) for one in heard]
+
+
+def _sentence(one: Heard, others: Sequence[Heard]) -> str:
+    parts = [*_processors(one, others), *_levels(one, others), *_sound(one, others)]
+    said = "; ".join(parts) if parts else "hardly differs from the others"
+    return f"Proposal {one.number} ({sum(one.counts.values())} processors): {said}."
+
+
+def _processors(one: Heard, others: Sequence[Heard]) -> list[str]:
+    changes = []
+    for kind in dict.fromkeys(kind for heard in (one, *others) for kind in heard.counts):
+        difference = one.counts.get(kind, 0) - fmean(other.counts.get(kind, 0) for other in others)
+        if abs(difference) >= 1:
+            changes.append(
+                (difference, f"{round(abs(difference))} {type_label(kind)} {'more' if difference > 0 else 'less'}")
+            )
+    return [text for _, text in sorted(changes, key=lambda change: -abs(change[0]))]
+
+
+def _levels(one: Heard, others: Sequence[Heard]) -> list[str]:
+    changes = []
+    for track, level in one.levels.items():
+        known = [other.levels[track] for other in others if math.isfinite(other.levels[track])]
+        if math.isfinite(level) and known and abs(level - fmean(known)) >= _LEAST_LEVEL_LU:
+            changes.append((level - fmean(known), track))
+    loudest = sorted(changes, key=lambda change: -abs(change[0]))[:_MOST_TRACKS]
+    return [f"{track} {abs(by):.0f} dB {'louder' if by > 0 else 'softer'}" for by, track in loudest]
+
+
+def _sound(one: Heard, others: Sequence[Heard]) -> list[str]:
+    def against(values: Sequence[float], value: float) -> float:
+        return value - fmean(values)
+
+    mine = one.statistics
+    rows = (
+        (against([o.tilt_db for o in others], one.tilt_db), _LEAST_TILT_DB, "brighter", "darker", "dB"),
+        (against([o.width_db for o in others], one.width_db), _LEAST_WIDTH_DB, "wider", "narrower", "dB"),
+        (
+            against([float(o.statistics.loudness_range_lu) for o in others], float(mine.loudness_range_lu)),
+            _LEAST_RANGE_LU,
+            "a larger loudness range",
+            "a smaller loudness range",
+            "LU",
+        ),
+        (
+            against([float(o.statistics.crest_db.mean()) for o in others], float(mine.crest_db.mean())),
+            _LEAST_CREST_DB,
+            "sharper peaks",
+            "softer peaks",
+            "dB",
+        ),
+    )
+    return [
+        f"{more if by > 0 else less} ({abs(by):.1f} {unit})" for by, least, more, less, unit in rows if abs(by) >= least
+    ]

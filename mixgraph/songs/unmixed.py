@@ -1,0 +1,129 @@
+"""Songs without a mix: dry tracks alone, whose plain sum stands where the mix would be.
+
+    my_song/tracks/kick.wav ...     as a song's folder, with or without song.yaml; a mix beside it is not read
+    my_song/kick.wav ...            or the tracks themselves
+
+Offsets and polarities that the song states are applied; nothing is aligned, since there is nothing to align with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mixgraph.dsp.resample import resample
+from mixgraph.shipped import song_path
+from mixgraph.songs.align import TrackAlignment
+from mixgraph.songs.clips import cut
+from mixgraph.songs.decode import decode
+from mixgraph.songs.folder import read_bare_tracks, read_folder
+from mixgraph.songs.layouts import LAYOUTS, fitting_layouts
+from mixgraph.songs.load import describe_absurd
+from mixgraph.songs.loudness import level_for
+from mixgraph.songs.manifest import Problems, SongFiles, complete
+from mixgraph.songs.song import Song
+from mixgraph.songs.song_warning import SongWarning
+
+MIX_NOT_USED = "mix_not_used"
+"""The code of the warning that a mix is there, which was not read."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Track:
+    samples: Tensor  # (1 or 2, frames) at the song's rate, with the polarity that is stated
+    start: int  # the first sample that is read
+    polarity: int
+
+
+def unmixed_files(folder: Path, subgrouping: str = "auto") -> SongFiles:
+    """Reads which tracks a song without a mix has; its `mix` is one of the tracks, and means nothing.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: with everything that is wrong with the song's files.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"song: {folder} is not a folder; one with the dry tracks is needed")
+    problems, layouts = Problems(folder), fitting_layouts(folder)
+    if "folder" in layouts:
+        draft = read_folder(folder, problems, needs_mix=False)
+    elif layouts:
+        draft = LAYOUTS[layouts[0]].read(folder, problems)
+    else:
+        draft = read_bare_tracks(folder, problems)
+    if draft.mix is not None:
+        text = f"{draft.mix.name}: the song's own mix is there and is not used"
+        draft = replace(draft, warnings=[*draft.warnings, SongWarning(MIX_NOT_USED, text)])
+    if draft.tracks:
+        draft = replace(draft, mix=draft.tracks[0].path)
+    files = complete(draft, folder, layouts[0] if layouts else "tracks", subgrouping, problems)
+    if files is None:
+        raise problems.error()
+    return files
+
+
+def load_unmixed(
+    path: str | Path, sample_rate: int = 30000, loudness_lufs: float = -16.0, subgrouping: str = "auto"
+) -> Song:
+    """Reads the dry tracks of a song as long as the longest of them; `Song.mix` is their plain sum.
+
+    Args:
+        path: the song's folder, or one of tracks.
+        sample_rate: in Hz; every file is resampled to it once.
+        loudness_lufs: the loudness that one factor for all tracks brings their plain sum to.
+        subgrouping: see `load_song`.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: with everything that is wrong with the song's files, or tracks that are all silent.
+    """
+    folder = song_path(path).resolve()
+    files = unmixed_files(folder, subgrouping)
+    problems, tracks, hashes = Problems(folder), [], {}
+    for track in files.tracks:
+        try:
+            audio = decode(track.path, sample_rate)
+        except (ValueError, FileNotFoundError) as error:
+            problems.add(str(error))
+            continue
+        if (absurd := describe_absurd(track.path, audio.samples, audio.sample_rate)) is not None:
+            problems.add(absurd)
+            continue
+        samples = audio.samples
+        if samples.shape[0] == 2 and torch.equal(samples[0], samples[1]):
+            samples = samples[:1]
+        start = track.read_offset(sample_rate, audio.sample_rate)
+        tracks.append(_Track(resample(samples, audio.sample_rate, sample_rate), start, track.polarity))
+        with track.path.open("rb") as stream:
+            hashes[track.path.relative_to(folder).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
+    problems.raise_if_any()
+    length = max(track.samples.shape[-1] - track.start for track in tracks)
+    if length < 1:
+        raise ValueError(f"{folder}: tracks that last beyond their stated offsets are needed, got none")
+    sources = torch.stack(
+        [cut(track.samples, track.start, length).mul(track.polarity).expand(2, -1) for track in tracks]
+    )
+    if not bool(sources.any()):
+        raise ValueError(f"{folder}: tracks that sound are needed, got {len(tracks)} silent ones")
+    dry_sum = sources.sum(dim=0)
+    level = level_for(dry_sum, sample_rate, loudness_lufs)
+    warnings = [*files.warnings, *([] if level.warning is None else [level.warning])]
+    return Song(
+        name=files.name,
+        title=files.title,
+        licence=files.licence,
+        sample_rate=sample_rate,
+        subgroups={name: tuple(track.name for track in members) for name, members in files.subgroups.items()},
+        sources=sources * level.factor,
+        mix=dry_sum * level.factor,
+        mono=tuple(track.samples.shape[0] == 1 for track in tracks),
+        placements=tuple((track.start, track.polarity) for track in tracks),
+        level=level.factor,
+        alignment=tuple(TrackAlignment(0, 1, 0.0, track.name, False) for track in files.tracks),
+        warnings=tuple(warnings),
+        file_hashes={"mix": "", **hashes},
+    )

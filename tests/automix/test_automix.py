@@ -1,0 +1,217 @@
+"""Mixes of songs without a mix: what is read, what is proposed, what is said, and what the folder can be used for."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from mixgraph.automix import Heard, odd_tracks, propose, read_reference_mix, tell_apart
+from mixgraph.automix.proposals import LOUDNESS_LUFS
+from mixgraph.automix.words import hardly_heard
+from mixgraph.cli.automix import main
+from mixgraph.cli.export import main as export
+from mixgraph.cli.render import main as render
+from mixgraph.cli.report import main as report
+from mixgraph.estimators import EstimatorModule
+from mixgraph.estimators.settings import EstimatorTask, NetworkSettings
+from mixgraph.estimators.weights import save_weights
+from mixgraph.page.material import NO_TARGET, read_material
+from mixgraph.render import render_song
+from mixgraph.results.found_graph import load_result
+from mixgraph.songs import load_song, read_audio
+from mixgraph.songs.loudness import integrated_loudness
+from mixgraph.songs.unmixed import load_unmixed
+from mixgraph.style import mix_statistics
+
+RATE = 8000
+TASK = EstimatorTask(RATE, 1.0, "esgc", "cgr")
+
+
+@pytest.fixture(scope="module")
+def network() -> EstimatorModule:
+    """Not trained: it holds everything for about as likely as not."""
+    torch.manual_seed(0)
+    module = EstimatorModule(TASK, NetworkSettings(width=16, num_layers=1, questions=True)).eval()
+    module.about = {"max_tracks": 2}
+    return module
+
+
+@pytest.fixture
+def bare(tiny_song, tmp_path) -> Path:
+    """The tiny song without its mix."""
+    folder = Path(shutil.copytree(tiny_song, tmp_path / "bare"))
+    (folder / "mix.wav").unlink()
+    return folder
+
+
+def test_a_song_is_read_alike_with_and_without_its_mix(tiny_song, bare, tmp_path) -> None:
+    song = load_unmixed(bare, RATE)
+    assert integrated_loudness(song.mix, RATE) == pytest.approx(-16, abs=0.05)
+    assert torch.allclose(song.mix, song.sources.sum(0))
+    mixed = load_song(tiny_song, RATE)
+    assert song.subgroups == mixed.subgroups
+    length = mixed.num_samples
+    assert torch.allclose(song.sources[..., :length] / song.level, mixed.sources / mixed.level, atol=1e-6)
+    beside = load_unmixed(tiny_song, RATE)
+    assert torch.equal(beside.sources, song.sources)
+    assert odd_tracks(beside) == ["Mix.wav: the song's own mix is there and is not used."]
+    assert odd_tracks(song) == []
+    loose = load_unmixed(Path(shutil.copytree(bare / "tracks", tmp_path / "loose")), RATE)
+    assert sorted(loose.tracks) == sorted(song.tracks)
+    with pytest.raises(FileNotFoundError, match="is not a folder; one with the dry tracks is needed"):
+        load_unmixed(tmp_path / "none", RATE)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="tracks: files with suffix"):
+        load_unmixed(tmp_path / "empty", RATE)
+
+
+def test_proposals_follow_from_tracks_and_seed_alone_and_have_the_loudness_of_a_search(network, bare) -> None:
+    song = load_unmixed(bare, RATE)
+    ours, again, others = (propose(network, song, count=3, seed=seed) for seed in (1, 1, 2))
+    for a, b in zip(ours, again, strict=True):
+        assert torch.equal(a.mix, b.mix)
+    assert torch.equal(ours[0].mix, others[0].mix)  # the likely one
+    assert not torch.equal(ours[1].mix, others[1].mix)
+    assert not torch.equal(ours[1].mix, ours[2].mix)
+    for one in ours:
+        assert integrated_loudness(one.mix, RATE) == pytest.approx(LOUDNESS_LUFS, abs=0.05)
+        values = one.values
+        mix = render_song(values.graph, network.processors, one.song.sources, values.parameters, values.weights)[0]
+        # Thresholds moved with the level: the same mix, but for the floor of the detectors.
+        assert float((mix - one.mix).square().mean().sqrt()) < 1e-3 * float(one.mix.square().mean().sqrt())
+    # The mix that stands in the song is not heard.
+    deaf = propose(network, replace(song, mix=song.mix * 0))[0]
+    assert torch.equal(deaf.mix, ours[0].mix)
+    likely, still = propose(network, song, count=2, variety=0.0)
+    shared = set(likely.values.graph.count()) & set(still.values.graph.count())
+    assert shared
+    for one in (likely, still):
+        assert one.values.weights.min() > 0
+    with pytest.raises(ValueError, match="variety: 0 to 2 is needed, got 3"):
+        propose(network, song, variety=3)
+    with pytest.raises(ValueError, match="song: 8000 Hz is needed, as in training, got 16000 Hz"):
+        propose(network, load_unmixed(bare, 16000))
+
+
+def test_a_reference_is_taken_at_any_rate_length_and_level_and_its_style_alone_counts(network, bare, tmp_path) -> None:
+    song = load_unmixed(bare, RATE)
+    noise = 0.1 * np.random.default_rng(0).standard_normal((5 * RATE, 2))
+    soundfile.write(tmp_path / "a.wav", noise, RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "softer.wav", noise * 0.03, RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "mono.wav", noise[:, 0].repeat(2), 2 * RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "silent.wav", noise * 0, RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "short.wav", noise[:4000], RATE, subtype="FLOAT")
+    first, softer, mono = (read_reference_mix(tmp_path / f"{name}.wav", RATE) for name in ("a", "softer", "mono"))
+    assert first.notes == ()
+    assert [note.split(":")[0].split(" from")[0] for note in mono.notes] == [
+        "The reference was resampled",
+        "The reference has one channel",
+    ]
+    mixes = [propose(network, song, reference.audio)[0].mix for reference in (first, softer, mono)]
+    assert torch.allclose(mixes[0], mixes[1], atol=1e-4)
+    assert not torch.allclose(mixes[0], mixes[2], atol=1e-3)
+    with pytest.raises(ValueError, match=r"reference: .*silent\.wav: a mix that sounds is needed, got a silent one"):
+        read_reference_mix(tmp_path / "silent.wav", RATE)
+    with pytest.raises(ValueError, match=r"reference: .*short\.wav: at least 1 s are needed, got 0\.50 s"):
+        read_reference_mix(tmp_path / "short.wav", RATE)
+    with pytest.raises(FileNotFoundError, match="the audio file of a mix is needed, got a folder"):
+        read_reference_mix(tmp_path, RATE)
+
+
+def test_odd_tracks_are_said(bare, tmp_path) -> None:
+    song = load_unmixed(bare, RATE)
+    one = replace(
+        song,
+        subgroups={"other": ("take_7",)},
+        sources=song.sources[:1],
+        mono=song.mono[:1],
+        placements=song.placements[:1],
+        alignment=song.alignment[:1],
+    )
+    said = " ".join(odd_tracks(one))
+    assert "One track: there is nothing to balance it with" in said
+    assert "No instrument is known by the name of take_7" in said
+    assert "3 tracks: the network was trained on songs of at most 2" in " ".join(odd_tracks(song, 2))
+    silent = replace(song, sources=torch.cat((song.sources[:2], song.sources[2:] * 0)))
+    assert f"Silent: {song.tracks[2]}." in odd_tracks(silent)
+    time = torch.arange(3 * RATE) / RATE
+    loud = torch.stack([torch.sin(2 * torch.pi * f * time) for f in (110.0, 331.0)]).mul(3).clamp(-0.5, 0.5)
+    stems = replace(
+        one,
+        subgroups={"all": ("drums", "bass")},
+        sources=loud.unsqueeze(1).expand(-1, 2, -1),
+        mix=loud.sum(0).expand(2, -1),
+        level=1.0,
+        mono=(True, True),
+        placements=((0, 1),) * 2,
+        alignment=song.alignment[:2],
+    )
+    (sentence,) = odd_tracks(stems)
+    assert sentence.startswith("The tracks seem to be mixed already (their plain sum peaks at 0.0 dBFS, ")
+    assert "2 of 2 tracks are cut off at their peaks" in sentence
+    assert "their names (drums, bass) are those of stems" in sentence
+
+
+def test_what_tells_proposals_apart_is_said_in_words() -> None:
+    noise = 0.1 * torch.randn(2, 4 * RATE, generator=torch.Generator().manual_seed(0))
+    narrow = torch.stack((noise[0] + 0.3 * noise[1], noise[0] - 0.3 * noise[1]))
+    plain = mix_statistics(narrow, RATE)
+    one = Heard(1, {"compressor": 4, "reverb": 1}, {"vox": -3.0, "kick": -6.0, "gone": -float("inf")}, plain)
+    two = Heard(2, {"compressor": 2, "reverb": 2}, {"vox": -6.2, "kick": -6.5, "gone": -float("inf")}, plain)
+    assert tell_apart([one, two]) == [
+        "Proposal 1 (5 processors): 2 compressor more; 1 reverb less; vox 3 dB louder.",
+        "Proposal 2 (4 processors): 2 compressor less; 1 reverb more; vox 3 dB softer.",
+    ]
+    assert tell_apart([one, replace(one, number=2)])[1] == "Proposal 2 (5 processors): hardly differs from the others."
+    wide = replace(one, number=2, statistics=mix_statistics(noise, RATE))
+    assert "wider" in tell_apart([one, wide])[1]
+    assert "narrower" in tell_apart([one, wide])[0]
+    assert hardly_heard(replace(one, levels={"vox": -50.0, "kick": -6.0, "gone": -float("inf")})) == [
+        "Hardly heard, more than 35 LU below the mix where it is loudest: vox."
+    ]
+
+
+@pytest.mark.long
+def test_a_proposed_mix_is_a_folder_that_can_be_rendered_exported_and_shown(
+    network, bare, tiny_song, tmp_path, capsys
+) -> None:
+    weights = tmp_path / "network.safetensors"
+    save_weights(network, weights, network.about)
+    out = tmp_path / "mixed"
+    assert main(["automix", str(bare), "--out", str(out), "--checkpoint", str(weights)]) == 0
+    printed = capsys.readouterr().out
+    assert "3 tracks: the network was trained on songs of at most 2" in printed
+    assert "report.html is its page" in printed
+    found = load_result(out)
+    assert len(found.graph.inputs) == 3
+    assert not list(out.glob("mix_target*"))
+    mix = read_audio(next(out.glob("mix_found.*")), RATE).expand(2, -1)
+    assert integrated_loudness(mix, RATE) == pytest.approx(LOUDNESS_LUFS, abs=0.2)
+    assert NO_TARGET in read_material(out, None).missing  # the tracks are found by themselves
+    page = (out / "report.html").read_text()
+    assert "There is no target" in page
+    assert render([str(out), "--tracks", str(bare), "--out", str(tmp_path / "again.wav")]) == 0
+    again = read_audio(tmp_path / "again.wav", RATE).expand(2, -1)
+    assert torch.allclose(again * found.level, mix, atol=1e-3)
+    assert export([str(out), "--to", "stems", "--tracks", str(bare), "--out", str(tmp_path / "stems")]) == 0
+    assert (tmp_path / "stems").is_dir()
+    assert report([str(out), "--out", str(tmp_path / "page.html")]) == 0
+    with pytest.raises(FileExistsError, match="exists and is kept"):
+        main(["automix", str(bare), "--out", str(out), "--checkpoint", str(weights)])
+    several = tmp_path / "several"
+    words = ["--reference", str(tiny_song / "mix.wav"), "--proposals", "2", "--refine-steps", "2"]
+    assert main(["transfer", str(bare), "--out", str(several), "--checkpoint", str(weights), *words]) == 0
+    said = (several / "proposals.txt").read_text()
+    assert "Proposal 1 (" in said
+    assert "Proposal 2 (" in said
+    assert {path.name for path in several.iterdir()} == {"proposals.txt", "proposal_1", "proposal_2"}
+    assert "Refined in" in (several / "proposal_2" / "settings.txt").read_text()
+    shown = read_material(several / "proposal_2", None)
+    assert shown.target_is_reference
+    assert '["target", "Reference"]' in (several / "proposal_2" / "report.html").read_text()
+    with pytest.raises(ValueError, match="proposals: at least 1, got 0"):
+        main(["automix", str(bare), "--out", str(out), "--proposals", "0"])
