@@ -4,6 +4,7 @@
 - `distance`: how far two mixes are apart in them.
 - `track_levels`: the level of every track in a mix, and graphs in which it stays within bounds.
 - `module`: the search with that distance as its loss.
+- `training_mixes`: the statistics of mixes that come with mixgraph, and their means for given instruments.
 - `refine`: a graph that is moved towards statistics and pruned, without a target mix.
 """
 
