@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -22,6 +23,12 @@ torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 SAFE_PATH = os.environ.get("PYTHONSAFEPATH")
 
+
+_SPEC = importlib.util.spec_from_file_location("warm_python", Path(__file__).with_name("warm_python.py"))
+assert _SPEC is not None
+assert _SPEC.loader is not None
+_MODULE = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(_MODULE)
 
 SUBGROUPS = {"drums": ["kick", "hat"], "lead": ["lead"]}
 
@@ -88,6 +95,14 @@ def corpus_songs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
         (song / "song.yaml").write_text(lines)
         folders.append(song)
     return tuple(folders)
+
+
+@pytest.fixture(scope="session")
+def warm_python() -> Iterator[Any]:
+    """Starts processes that have imported torch, Lightning and mixgraph, see `tests/warm_python.py`."""
+    warm = _MODULE.WarmPython()
+    yield warm
+    warm.close()
 
 
 @pytest.fixture(scope="session")

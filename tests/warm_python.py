@@ -1,0 +1,271 @@
+"""Processes that begin with torch, Lightning and mixgraph imported: forks of one that has them.
+
+A process of `python -m MODULE` takes 5 s of a core until it has imported what it needs. Tests that need a process (which
+is killed, interrupted or waited for), and not the start of Python, have a fork of a process that has imported it. Apart
+from its start it is a process of its own like any other: its environment, working folder, files, signals and end. What
+Python reads when it starts (`PYTHONHASHSEED`, the locale, the number of threads of OpenMP, options such as `-P`) is that
+of the tests; tests in which that matters start Python.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, NoReturn
+
+ROOT = Path(__file__).parents[1]
+IMPORTED = (
+    "mixgraph.cli.training", "mixgraph.cli.commands", "mixgraph.sweeps", "mixgraph.page.write", "tools.dataset.worker",
+    "matplotlib.backends.backend_agg", "torch.utils.data", "torch._dynamo",
+)  # fmt: skip
+Descriptor = int | IO[bytes] | None
+
+
+class WarmProcess:
+    """A running fork, used as `subprocess.Popen` is. It is a child of the process that forks, which tells its end."""
+
+    def __init__(self, pid: int, end: socket.socket, pipes: dict[str, int | None]) -> None:
+        self.pid, self._end = pid, end
+        self.returncode: int | None = None
+        self.stdin = _opened(pipes["stdin"], "wb")
+        self.stdout, self.stderr = (_opened(pipes[name], "r") for name in ("stdout", "stderr"))
+        self._guard = threading.Lock()
+
+    def poll(self) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        with self._guard:
+            if self.returncode is None:
+                if not select.select([self._end], [], [], timeout)[0]:
+                    raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
+                self.returncode = int(self._end.recv(16))
+                self._end.close()
+            return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str | None, str | None]:
+        read: dict[str, str] = {}
+        pipes = {name: pipe for name in ("stdout", "stderr") if (pipe := getattr(self, name)) is not None}
+        threads = [
+            threading.Thread(target=lambda name=name, pipe=pipe: read.update({name: pipe.read()}), daemon=True)
+            for name, pipe in pipes.items()
+        ]
+        for thread in threads:
+            thread.start()
+        self.wait(timeout)
+        for thread in threads:
+            thread.join()
+        for pipe in pipes.values():
+            pipe.close()
+        return read.get("stdout"), read.get("stderr")
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+class WarmPython:
+    """Starts forks; the process that forks is started with the first one, and ends with this one or when closed."""
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+        self._process: subprocess.Popen | None = None
+        self._guard = threading.Lock()
+
+    def start(
+        self,
+        module: str,
+        *words: object,
+        cwd: Path | str = ROOT,
+        env: Mapping[str, str] | None = None,
+        stdin: Descriptor = None,
+        stdout: Descriptor = None,
+        stderr: Descriptor = None,
+        pass_fds: Sequence[int] = (),
+        safe_path: bool = False,
+        start_new_session: bool = False,
+    ) -> WarmProcess:
+        """Starts a fork that does what `python -m MODULE WORDS` would do.
+
+        Args:
+            module: the name of the module.
+            *words: its words.
+            cwd: the working folder.
+            env: the environment; that of this process by default.
+            stdin: nothing by default, a descriptor or file, or `subprocess.PIPE`.
+            stdout: this process's by default, a descriptor or file, `subprocess.PIPE` or `subprocess.DEVNULL`.
+            stderr: as `stdout`, or `subprocess.STDOUT`.
+            pass_fds: further open files that the fork has, under the same numbers.
+            safe_path: as by `-P`, modules are not looked for in the working folder.
+            start_new_session: as of `subprocess.Popen`.
+        """
+        pipes: dict[str, int | None] = {"stdin": None, "stdout": None, "stderr": None}
+        opened: list[int] = []
+
+        def descriptor(name: str, wanted: Descriptor, default: int) -> int:
+            if wanted == subprocess.PIPE:
+                read, write = os.pipe()
+                pipes[name], theirs = (write, read) if name == "stdin" else (read, write)
+            elif wanted == subprocess.DEVNULL or (wanted is None and name == "stdin"):
+                theirs = os.open(os.devnull, os.O_RDWR)
+            else:
+                return default if wanted is None else wanted if isinstance(wanted, int) else wanted.fileno()
+            opened.append(theirs)
+            return theirs
+
+        standard = [descriptor("stdin", stdin, 0), descriptor("stdout", stdout, 1)]
+        standard.append(standard[1] if stderr == subprocess.STDOUT else descriptor("stderr", stderr, 2))
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        request = {
+            "module": module, "words": [str(word) for word in words], "cwd": str(cwd), "safe_path": safe_path,
+            "env": dict(os.environ if env is None else env), "session": start_new_session, "fds": list(pass_fds),
+        }  # fmt: skip
+        with self._guard:
+            socket.send_fds(self._server(), [json.dumps(request).encode()], [theirs.fileno(), *standard, *pass_fds])
+        theirs.close()
+        for number in opened:
+            os.close(number)
+        return WarmProcess(int(ours.recv(16)), ours, pipes)
+
+    def run(self, module: str, *words: object, **options) -> subprocess.CompletedProcess:
+        """Runs a fork to its end, see `start`; returns what it printed."""
+        process = self.start(module, *words, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options)
+        stdout, stderr = process.communicate()
+        assert process.returncode is not None
+        return subprocess.CompletedProcess([module, *words], process.returncode, stdout, stderr)
+
+    def close(self) -> None:
+        if self._process is not None and self._socket is not None:
+            self._socket.close()
+            self._process.wait()
+
+    def _server(self) -> socket.socket:
+        if self._socket is None:
+            self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", __file__, str(theirs.fileno())],
+                cwd="/",
+                env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"},
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+            theirs.close()
+        return self._socket
+
+
+def _opened(descriptor: int | None, mode: str) -> IO | None:
+    return None if descriptor is None else open(descriptor, mode)  # noqa: SIM115 - the reader closes it
+
+
+def serve(requests: socket.socket) -> dict | None:
+    """Forks at each request and tells the ends of forks. Returns the request in a fork, and None when nobody asks."""
+    for module in IMPORTED:
+        __import__(module)
+    wakes, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    running: dict[int, socket.socket] = {}
+    while True:
+        ready, _, _ = select.select([requests, wakes], [], [])
+        if wakes in ready:
+            os.read(wakes, 4096)
+            while running and (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                with running.pop(ended[0]) as told, contextlib.suppress(BrokenPipeError):
+                    told.send(str(os.waitstatus_to_exitcode(ended[1])).encode())
+        if requests in ready:
+            message, descriptors, _, _ = socket.recv_fds(requests, 1 << 20, 64)
+            if not message:
+                return None
+            pid = os.fork()
+            told = socket.socket(fileno=descriptors[0])
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for closed in (requests, told, *running.values()):
+                    closed.close()
+                os.close(wakes)
+                os.close(wake)
+                request = json.loads(message)
+                _place(descriptors[1:], [0, 1, 2, *request["fds"]])
+                return request
+            told.send(str(pid).encode())
+            running[pid] = told
+            for descriptor in descriptors[1:]:
+                os.close(descriptor)
+
+
+def _place(descriptors: Sequence[int], numbers: Sequence[int]) -> None:
+    """Gives open files the numbers that they are to have."""
+    above = max((*descriptors, *numbers)) + 1
+    moved = [os.dup2(descriptor, above + place) for place, descriptor in enumerate(descriptors)]
+    for descriptor in descriptors:
+        os.close(descriptor)
+    for descriptor, number in zip(moved, numbers, strict=True):
+        os.dup2(descriptor, number, inheritable=True)
+        os.close(descriptor)
+
+
+def become(request: dict) -> None:
+    """Does in a fork what Python does before it runs the module."""
+    if request["session"]:
+        os.setsid()
+    os.environ.clear()
+    os.environ.update(request["env"])
+    os.chdir(request["cwd"])
+    paths = [str(Path(path).absolute()) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    here = [] if request["safe_path"] else [os.getcwd()]
+    sys.path[:] = [*here, *paths, *(path for path in sys.path if path != str(ROOT))]
+    sys.argv[1:] = request["words"]
+
+
+def run_and_end(request: dict) -> NoReturn:
+    """Runs the module in a fork and ends it as Python ends, but for threads of libraries, which a fork does not have."""
+    code = 0
+    try:
+        become(request)
+        runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        code = 0 if end.code is None else end.code if isinstance(end.code, int) else 1
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)  # noqa: T201 - as Python does
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    finally:
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread() and not thread.daemon:
+                thread.join()
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code & 255)
+
+
+if __name__ == "__main__":
+    asked = serve(socket.socket(fileno=int(sys.argv[1])))
+    if asked is not None:
+        run_and_end(asked)
