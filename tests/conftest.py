@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,6 +104,21 @@ def warm_python() -> Iterator[Any]:
     warm = _MODULE.WarmPython()
     yield warm
     warm.close()
+
+
+@pytest.fixture(scope="session")
+def warm_workers(warm_python) -> Iterator[None]:
+    """The workers of builds and sweeps that run in this process are such processes, too."""
+    from tools.dataset.local import LocalWorkers
+
+    def start(program: str, folder: Path, environment: dict[str, str], log: Any, keep_open: Any) -> Any:
+        pipes = {"stdin": subprocess.PIPE, "stdout": log, "stderr": subprocess.STDOUT}
+        options = {"cwd": Path.cwd(), "safe_path": True, "start_new_session": True}
+        return warm_python.start(program, folder, env=environment, pass_fds=keep_open, **pipes, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalWorkers, "start", staticmethod(start))
+        yield
 
 
 @pytest.fixture(scope="session")

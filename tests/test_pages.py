@@ -7,8 +7,6 @@ import importlib
 import inspect
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -138,7 +136,7 @@ def test_the_front_page_has_every_package() -> None:
 
 
 @pytest.mark.long
-def test_the_examples_of_the_guide_to_extensions_run(tiny_song: Path, tmp_path: Path) -> None:
+def test_the_examples_of_the_guide_to_extensions_run(tiny_song: Path, tmp_path: Path, warm_python) -> None:
     guide = (ROOT / "docs" / "guide" / "extending.md").read_text()
     (tmp_path / "my_parts.py").write_text("\n\n".join(re.findall(r"```python\n(.*?)```", guide, re.DOTALL)))
     commands = re.findall(r"^    (python -m mixgraph fit my_song .*)$", guide, re.MULTILINE)
@@ -146,20 +144,20 @@ def test_the_examples_of_the_guide_to_extensions_run(tiny_song: Path, tmp_path: 
     short = ["--data.steps_per_stage=1", "--pruning.console_stages=1", "--pruning.rounds=1", "--data.sample_rate=8000"]
     chain, sampler, order, front_end = (word for word in settings if word != "--import")
     for extension in ([chain, sampler], [order, front_end]):  # the sampler asks for no order
-        words = [sys.executable, "-m", "mixgraph", "fit", str(tiny_song), "--import", "my_parts", *extension, *short]
+        words = ["mixgraph", "fit", str(tiny_song), "--import", "my_parts", *extension, *short]
         words += ["--model.subgroup_chain=g", "--result.path=result", "--result.overwrite=true"]
-        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = warm_python.run(*words, cwd=tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
     (command,) = re.findall(r"^    (python -m mixgraph export .*)$", guide, re.MULTILINE)
-    words = [sys.executable, *shlex.split(command)[1:], "--tracks", str(tiny_song)]
+    words = [*shlex.split(command)[2:], "--tracks", str(tiny_song)]
     words[words.index("results/my_song")] = "result"
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = warm_python.run(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "kick 0." in (tmp_path / "my_peaks" / "peaks.txt").read_text()
     (network,) = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
     (tmp_path / "my_network.yaml").write_text(network.replace("my_song", str(tiny_song)))
-    words = [sys.executable, "-m", "mixgraph", "fit", "--import", "my_parts", "--config", "my_network.yaml"]
+    words = ["mixgraph", "fit", "--import", "my_parts", "--config", "my_network.yaml"]
     words += ["--data.init_args.steps_per_stage=2"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = warm_python.run(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert list((tmp_path / "results" / "track_gains").rglob("*.ckpt"))

@@ -1,10 +1,10 @@
 """Processes that begin with torch, Lightning and mixgraph imported: forks of one that has them.
 
-A process of `python -m MODULE` takes 5 s of a core until it has imported what it needs. Tests that need a process (which
-is killed, interrupted or waited for), and not the start of Python, have a fork of a process that has imported it. Apart
-from its start it is a process of its own like any other: its environment, working folder, files, signals and end. What
-Python reads when it starts (`PYTHONHASHSEED`, the locale, the number of threads of OpenMP, options such as `-P`) is that
-of the tests; tests in which that matters start Python.
+A process of `python -m MODULE` takes 5 s of a core until it has imported what it needs. Tests that need a process
+(which is killed, interrupted or waited for), and not the start of Python, have a fork of one that has imported it.
+Apart from its start it is a process like any other, with its own environment, working folder, files, signals and end.
+What Python reads when it starts (`PYTHONHASHSEED`, the locale, options) is as in the process of the tests; tests in
+which that matters start Python.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ class WarmPython:
 
 
 def _opened(descriptor: int | None, mode: str) -> IO | None:
-    return None if descriptor is None else open(descriptor, mode)  # noqa: SIM115 - the reader closes it
+    return None if descriptor is None else open(descriptor, mode)
 
 
 def serve(requests: socket.socket) -> dict | None:
@@ -240,7 +240,7 @@ def become(request: dict) -> None:
 
 
 def run_and_end(request: dict) -> NoReturn:
-    """Runs the module in a fork and ends it as Python ends, but for threads of libraries, which a fork does not have."""
+    """Runs the module in a fork, and ends it as Python ends a process, but for threads that libraries had before."""
     code = 0
     try:
         become(request)

@@ -3,7 +3,6 @@
 import json
 import math
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -278,10 +277,11 @@ def test_a_demixer_makes_the_stems(song: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_the_command_from_a_mix_to_a_result_that_is_repeated_exported_and_shown(song: Path, tmp_path: Path) -> None:
+def test_the_command_from_a_mix_to_a_result_that_is_repeated_exported_and_shown(
+    song: Path, tmp_path: Path, warm_python
+) -> None:
     def run(*words: str) -> subprocess.CompletedProcess:
-        line = [sys.executable, "-m", "mixgraph", *words]
-        return subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return warm_python.run("mixgraph", *words, cwd=tmp_path)
 
     small = ["--data.steps_per_stage=2", "--data.scored_seconds=1", "--pruning.console_stages=1", "--pruning.rounds=1"]
     words = ["fit", "--config", "blind.yaml", "--data.path", str(song), f"--data.sample_rate={RATE}"]

@@ -70,11 +70,9 @@ def test_names_are_text_in_a_real_terminal(odd_song, tmp_path) -> None:
 
 
 @pytest.mark.long
-def test_a_pipe_gets_a_line_a_stage(tiny_song, tmp_path) -> None:
-    done = subprocess.run(
-        command(tiny_song, tmp_path / "r"), capture_output=True, text=True, cwd=ROOT, check=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+def test_a_pipe_gets_a_line_a_stage(tiny_song, tmp_path, warm_python) -> None:
+    done = warm_python.run(*command(tiny_song, tmp_path / "r")[2:])
+    assert done.returncode == 0, done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("Stage ")]
     number, clock = r"\d\.\d{3}", r"\d:\d\d:\d\d"
     first, second = lines

@@ -53,13 +53,16 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     entry.main()
 
 
-def process(*arguments: str, **options) -> subprocess.Popen:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)} | options.pop("environment", {})
-    command = [sys.executable, "-m", "mixgraph", *map(str, arguments)]
-    options = {"cwd": ROOT} | options
-    return subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
-    )
+@pytest.fixture
+def process(warm_python):
+    """Starts `python -m mixgraph` as a process whose output is one text."""
+
+    def start(*arguments: str, environment: dict[str, str] | None = None, **options):
+        everything = os.environ | {"PYTHONPATH": str(ROOT)} | (environment or {})
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return warm_python.start("mixgraph", *arguments, env=everything, **pipes, **options)
+
+    return start
 
 
 @pytest.fixture(scope="module")
@@ -193,10 +196,10 @@ def test_no_path_date_or_host_in_the_result(result, tiny_song) -> None:
 def test_same_seed_same_result(result, tiny_song, tmp_path) -> None:
     """In another process and working folder, with another hash seed, locale and time zone."""
     again = tmp_path / "again"
-    elsewhere = {"PYTHONHASHSEED": "77", "LC_ALL": "C", "TZ": "Asia/Tokyo"}
-    child = process("fit", *settings(tiny_song, again), environment=elsewhere, cwd=tmp_path)
-    output = child.communicate()[0]
-    assert child.returncode == 0, output
+    elsewhere = {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "77", "LC_ALL": "C", "TZ": "Asia/Tokyo"}
+    words = [sys.executable, "-m", "mixgraph", "fit", *settings(tiny_song, again)]
+    done = subprocess.run(words, cwd=tmp_path, env=os.environ | elsewhere, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
     for name in ("graph.json", "parameters.safetensors", "trace.jsonl", "graph.svg", "mix_found.flac", "log.csv"):
         assert (again / name).read_bytes() == (result / name).read_bytes(), name
 
@@ -223,7 +226,7 @@ def test_existing_result_is_kept_unless_asked(result, tiny_song, monkeypatch, tm
 
 
 @pytest.mark.long
-def test_killed_search_goes_on_from_its_last_stage(result, tiny_song, tmp_path) -> None:
+def test_killed_search_goes_on_from_its_last_stage(result, process, tiny_song, tmp_path) -> None:
     """A real process, really killed; what it ends with is what an undisturbed search ends with."""
     folder = tmp_path / "killed"
     checkpoint = tmp_path / "killed.partial" / "stage.ckpt"
@@ -262,7 +265,7 @@ def _epoch(checkpoint: Path) -> int:
 
 
 @pytest.mark.long
-def test_ctrl_c_ends_with_a_valid_result(tiny_song, tmp_path) -> None:
+def test_ctrl_c_ends_with_a_valid_result(process, tiny_song, tmp_path) -> None:
     folder = tmp_path / "stopped"
     child = process("fit", *settings(tiny_song, folder, data__steps_per_stage=2000))
     log = tmp_path / "stopped.partial"
@@ -285,7 +288,7 @@ def test_ctrl_c_ends_with_a_valid_result(tiny_song, tmp_path) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("moment", ["training", "trials"])
-def test_sigterm_keeps_the_state_and_has_a_code_of_its_own(result, tiny_song, tmp_path, moment) -> None:
+def test_sigterm_keeps_the_state_and_has_a_code_of_its_own(result, process, tiny_song, tmp_path, moment) -> None:
     """A real process, terminated while it trains or tries; the command that it tells ends as if nothing had been."""
     folder = tmp_path / "terminated"
     partial = tmp_path / "terminated.partial"
@@ -329,7 +332,7 @@ def test_sigterm_elsewhere_has_the_same_code(where, monkeypatch) -> None:
 
 
 @pytest.mark.long
-def test_a_second_ctrl_c_has_a_code_of_its_own(tiny_song, tmp_path) -> None:
+def test_a_second_ctrl_c_has_a_code_of_its_own(process, tiny_song, tmp_path) -> None:
     child = process("fit", *settings(tiny_song, tmp_path / "r", pruning__console_stages=500))
     for words in ("Stage 2/", "Interrupted"):
         while words not in (line := child.stdout.readline()):
@@ -665,7 +668,7 @@ def check_wandb_run(run_folder: Path, result: Path) -> None:
 
 
 @pytest.mark.long
-def test_sweep_runs_through_the_command_line(tiny_song, tmp_path) -> None:
+def test_sweep_runs_through_the_command_line(process, tiny_song, tmp_path) -> None:
     """wandb's own command builder and an emulated agent, offline; the run file holds all that a search logs."""
     from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -118,15 +117,20 @@ SETTINGS = {
 }
 
 
-def run(folder: Path, *words: str, plugins: Path | None = None) -> subprocess.CompletedProcess:
-    paths = [ROOT, *([plugins] if plugins else [])]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths)), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "mixgraph", *map(str, words)]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module")
+def run(warm_python):
+    """Runs `python -m mixgraph` in a process and a folder of its own."""
+
+    def execute(folder: Path, *words: str, plugins: Path | None = None) -> subprocess.CompletedProcess:
+        paths = [ROOT, *([plugins] if plugins else [])]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))}
+        return warm_python.run("mixgraph", *words, cwd=folder, env=environment)
+
+    return execute
 
 
 @pytest.fixture(scope="module")
-def extension(tiny_song, tmp_path_factory) -> Path:
+def extension(run, tiny_song, tmp_path_factory) -> Path:
     """A folder with a module, settings that name what is in it, and the result of a search by them."""
     folder = tmp_path_factory.mktemp("extension")
     (folder / "my_extension.py").write_text(MODULE)
@@ -137,6 +141,7 @@ def extension(tiny_song, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_a_search_uses_what_a_module_outside_the_package_registers(extension) -> None:
     graph = json.loads((extension / "found" / "graph.json").read_text())
     rows = [json.loads(line) for line in (extension / "found" / "trace.jsonl").read_text().splitlines()]
@@ -154,7 +159,7 @@ def test_a_search_uses_what_a_module_outside_the_package_registers(extension) ->
 
 
 @pytest.mark.long
-def test_the_result_is_rendered_and_the_search_resumed_with_the_module(extension, tiny_song) -> None:
+def test_the_result_is_rendered_and_the_search_resumed_with_the_module(run, extension, tiny_song) -> None:
     """The resumed one has it from an installed plugin."""
     done = run(extension, "render", "found", "--import=my_extension", f"--tracks={tiny_song}", "--out=again.wav")
     assert done.returncode == 0, done.stderr
@@ -169,7 +174,7 @@ def test_the_result_is_rendered_and_the_search_resumed_with_the_module(extension
 
 
 @pytest.mark.long
-def test_the_workers_of_a_build_import_the_module(extension, tiny_song) -> None:
+def test_the_workers_of_a_build_import_the_module(run, extension, tiny_song) -> None:
     settings = {name: value for name, value in SETTINGS.items() if name != "trainer"}
     (extension / "build.yaml").write_text(yaml.safe_dump(settings))
     lenient = ("--max-loss=99", "--max-loss-ratio=99", "--min-pruning-ratio=0")

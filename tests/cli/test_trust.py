@@ -186,12 +186,13 @@ def test_the_name_of_a_run_is_no_secret(monkeypatch) -> None:
 
 
 @pytest.mark.long
-def test_the_environment_is_seen_only_where_it_is_allowed(marker) -> None:
+def test_the_environment_is_seen_only_where_it_is_allowed(marker, warm_python) -> None:
     Path("config.yaml").write_text("data: {path: 'songs/${oc.env:MARKER}'}\n")
-    done = command("fit", "--config", "config.yaml")
+    here = Path.cwd()
+    done = warm_python.run("mixgraph", "fit", "--config", "config.yaml", cwd=here)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
         "mixgraph: config: ${oc.env:MARKER} asks for the environment. HINT: --allow-env, if you trust the configuration"
     )
-    done = command("fit", "--config", "config.yaml", "--allow-env")
+    done = warm_python.run("mixgraph", "fit", "--config", "config.yaml", "--allow-env", cwd=here)
     assert f"songs{marker}: folder expected" in done.stderr

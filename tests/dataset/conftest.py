@@ -45,7 +45,7 @@ def arguments():
 
 
 @pytest.fixture(scope="session")
-def build(arguments):
+def build(arguments, warm_workers):
     """A build in this process (its searches have their own); what it says, and its exit status."""
 
     def run(*given):

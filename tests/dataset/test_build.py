@@ -114,9 +114,13 @@ def test_a_signal_ends_a_build_and_keeps_no_half_searched_song(
 ):
     """A search that gets Ctrl-C itself ends with the graph as it is, which must not pass for its result here."""
     out = tmp_path / "set"
-    command = [sys.executable, "-m", "tools.build_dataset", *arguments(songs, config, out), "--"]
+    words = [*arguments(songs, config, out), "--workers=1", "--", "--data.steps_per_stage=5000"]
     process = subprocess.Popen(
-        [*command, "--data.steps_per_stage=5000"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tools.build_dataset", *words],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     end = time.monotonic() + 120
     while not list(out.glob("work/*/run_0/result.partial")):
@@ -182,7 +186,7 @@ def kill_at(workers, checkpoint, times, number=signal.SIGKILL):
 
 @pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_worker_that_is_killed_is_started_again_and_goes_on(task, plain, number) -> None:
+def test_a_worker_that_is_killed_is_started_again_and_goes_on(task, plain, warm_workers, number) -> None:
     workers = LocalWorkers(1, 1, retries=1)
     thread = kill_at(workers, task.folder / "result.partial" / "stage.ckpt", 1, number)
     (outcome,) = workers.run([task])

@@ -2,8 +2,6 @@
 
 import re
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,14 +107,14 @@ def test_links_to_folders_are_followed_once(plain, copies, tmp_path) -> None:
 
 
 @pytest.mark.long
-def test_the_command_writes_the_set_with_audio(plain, full, copies, tmp_path) -> None:
+def test_the_command_writes_the_set_with_audio(plain, full, copies, tmp_path, warm_python) -> None:
     """And its card says what the old one said, for which there was none in the samples."""
     texts = CardTexts("Tiny set", "Two songs.", "2026-11-28", choice=choice_section({"why": "they are small"}))
     plain = shutil.copytree(plain, tmp_path / "plain")
     write_card(plain, texts)
-    command = [sys.executable, "-m", "mixgraph", "rehydrate", str(plain), "--root", str(copies)]
+    command = ["mixgraph", "rehydrate", str(plain), "--root", str(copies)]
     options = ["--out", str(tmp_path / "set"), "--date-published=2026-11-29"]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    done = warm_python.run(*command, *options)
     assert (done.returncode, done.stderr) == (0, "")
     assert "the audio of all 2 samples was found" in done.stdout
     assert validate_shards(tmp_path / "set").num_with_audio == 2
@@ -127,15 +125,10 @@ def test_the_command_writes_the_set_with_audio(plain, full, copies, tmp_path) ->
     for shard in ("train/000000.tar", "test/000000.tar", "index.json", "SHA256SUMS"):
         assert (tmp_path / "set" / shard).read_bytes() == (full / shard).read_bytes()
     shutil.rmtree(copies / "duo")
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = warm_python.run(*command)
     assert done.returncode == 1
     assert "- Tiny-duo: tracks/lead.wav" in done.stderr
-    again = subprocess.run(
-        [*command[:4], str(full), *command[5:], "--out", str(tmp_path / "x")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    again = warm_python.run(*command[:2], str(full), *command[3:], "--out", str(tmp_path / "x"))
     assert "has audio already" in again.stderr
 
 

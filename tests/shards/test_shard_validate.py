@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
 
@@ -122,10 +120,9 @@ def test_without_audio_every_file_needs_its_hash(rows, tmp_path) -> None:
 
 
 @pytest.mark.long
-def test_the_command_says_what_it_found(full, copy) -> None:
+def test_the_command_says_what_it_found(full, copy, warm_python) -> None:
     def run(folder):
-        command = [sys.executable, "-m", "mixgraph", "validate-shards", str(folder)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        return warm_python.run("mixgraph", "validate-shards", folder)
 
     sound = run(full)
     assert (sound.returncode, sound.stderr) == (0, "")

@@ -186,6 +186,11 @@ def write(folder: Path, song: Path, **changes: object) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def warm(warm_workers) -> None:
+    """Trials of sweeps of this process are forks."""
+
+
 def offline(path: Path, out: Path, *options: str) -> int | str | None:
     with pytest.raises(SystemExit) as end:
         main([str(path), "--offline", "--out", str(out), *options])
@@ -362,14 +367,14 @@ def test_what_the_server_gets_has_the_song_the_options_and_what_is_trusted(tiny_
 
 
 @pytest.mark.long
-def test_two_runs_of_a_server_have_folders_of_their_own(tiny_song, tmp_path) -> None:
+def test_two_runs_of_a_server_have_folders_of_their_own(tiny_song, tmp_path, warm_python) -> None:
     """Two agents at the same time, as Weights & Biases starts their runs."""
-    words = [sys.executable, "-m", "mixgraph", "fit", "--result.path=null", f"--data.path={tiny_song}"]
+    words = ["mixgraph", "fit", "--result.path=null", f"--data.path={tiny_song}"]
     words += [f"--{name}={value}" for name, value in SHORT.items()] + ["--result.page=false"]
     processes = []
     for number in (1, 2):
         environment = os.environ | {"PYTHONPATH": str(ROOT), "WANDB_SWEEP_ID": "s", "WANDB_RUN_ID": f"r{number}"}
-        processes.append(subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL))
+        processes.append(warm_python.start(*words, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL))
     assert [process.wait(300) for process in processes] == [0, 0]
     assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["tiny_r1", "tiny_r2"]
 
