@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +22,11 @@ SHORTEST = {
     "trainer": {"accelerator": "cpu"},
 }
 """Settings of the shortest search of a tiny song."""
+_SYNTHETIC = (
+    *("generate-synthetic", *(f"dry/song_{number}" for number in range(3)), "--out=synthetic", "--workers=1"),
+    *("--train=1", "--validation=1", "--test=1", "--seconds=1", "--sample-rate=8000", "--min-tracks=2"),
+    "--max-tracks=2",
+)
 _CACHE = ("--data.memory_limit_gb=0.0000001", "--data.cache_dir=cache")
 
 
@@ -39,12 +47,18 @@ class Case:
     waits: bool = False
 
 
-def make_cases(prepared: Path) -> list[Case]:
-    """Makes what commands read, in a folder, and lists the commands."""
+def make_cases(prepared: Path, only: Collection[str] = ()) -> list[Case]:
+    """Makes what commands read, in a folder, and lists the commands.
+
+    Args:
+        prepared: the folder.
+        only: names of the commands that are needed; all of them by default.
+
+    Raises:
+        RuntimeError: a search or a training did not end.
+    """
     make_song(prepared / "song")
-    ended = run(prepared, chaos.WORDS)
-    if ended.code:
-        raise RuntimeError(f"the search of a tiny song ended with {ended.code}:\n{ended.text}")
+    _run(prepared, chaos.WORDS)
     (prepared / "short.yaml").write_text(yaml.safe_dump(SHORTEST))
     words = ("fit", "--config", "short.yaml", "--data.path", "song", "${args}")
     sweep = {
@@ -65,6 +79,13 @@ def make_cases(prepared: Path) -> list[Case]:
     ]
     for number in range(2):
         _make_stems(prepared / "stems" / f"song_{number}", number)
+    if not only or "generate-synthetic" in only:
+        for number in range(3):
+            make_song(prepared / "dry" / f"song_{number}", number)
+    if not only or "demix" in only:
+        _run(prepared, ["fit", *demixer])
+        (prepared / "results" / "demixer" / "checkpoints" / "last.ckpt").replace(prepared / "trained.ckpt")
+        shutil.rmtree(prepared / "results" / "demixer")
     song = ("--tracks", "song")
     return [
         Case("render", ("render", "result", *song, "--out", "mix.wav", "--stems", "printed")),
@@ -78,6 +99,9 @@ def make_cases(prepared: Path) -> list[Case]:
             exclusive=False,
         ),
         Case("report", ("report", "result", *song, "--out", "page.html"), exclusive=False),
+        Case("paper-figures", ("paper-figures", "2a", "result", "--out", "figure.png"), exclusive=False),
+        Case("demix", ("demix", "trained.ckpt", "song/mix.wav", "--out", "demixed")),
+        Case("generate-synthetic", _SYNTHETIC),
         Case("estimate", ("estimate", "song", "--out", "estimated")),
         Case("search with a cache", _renamed([*chaos.WORDS, *_CACHE])),
         Case(
@@ -87,6 +111,12 @@ def make_cases(prepared: Path) -> list[Case]:
         Case("demixer", ("fit", *demixer)),
         Case("fit", _renamed(chaos.WORDS)),
     ]
+
+
+def _run(folder: Path, words: list[str]) -> None:
+    ended = run(folder, words)
+    if ended.code:
+        raise RuntimeError(f"{shlex.join(words)} ended with {ended.code}:\n{ended.text}")
 
 
 def _renamed(words: list[str]) -> tuple[str, ...]:

@@ -365,7 +365,7 @@ def main(arguments: list[str] | None = None) -> int:
         leave_pictures_blank()
         make_song(scratch / "song")
         (scratch / "prepared").mkdir()
-        cases = make_cases(scratch / "prepared")
+        cases = make_cases(scratch / "prepared", options.only or ())
         if ("damage" in options.only) if options.only else not options.fault:
             tell(damage(scratch, disk, rng))
         for case in cases:
