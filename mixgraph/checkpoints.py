@@ -8,14 +8,16 @@ import os
 import pickle
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from torch import Tensor, nn
 
 from mixgraph.system.files import parse_json
 
+Module = TypeVar("Module", bound=nn.Module)
 _SEAL = b"mixgraph sha256 "
 _SEAL_BYTES = len(_SEAL) + 64
 _NO_COMMENT = (0).to_bytes(2, "little")  # the length of an archive's comment, with which the archive ends
@@ -66,6 +68,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     data = path.read_bytes()
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as parts:
+            entries = parts.infolist()
+            if sum(entry.file_size for entry in entries) > len(data):  # compressed, or the same bytes under many names
+                raise ValueError("its parts are larger than the file, which torch.save does not write")
             damaged = parts.testzip() is not None or _is_broken(data)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError, RuntimeError) as error:
         reason = str(error) or type(error).__name__
@@ -76,9 +81,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         checkpoint = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path}: the checkpoint holds more than data, and is not read. {_HINT}") from error
-    except (RuntimeError, KeyError, EOFError) as error:
-        raise ValueError(f"{path}: is no checkpoint ({str(error).splitlines()[0]}). {_HINT}") from error
-    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+    except Exception as error:  # whatever hostile data makes torch trip over, its file has to be named
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise ValueError(f"{path}: is no checkpoint ({reason}). {_HINT}") from error
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
         raise ValueError(f"{path}: is no checkpoint (state_dict is missing). {_HINT}")
     for key in _KINDS.keys() & checkpoint.keys():
         try:
@@ -88,6 +94,23 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         if not isinstance(settings, dict):
             raise ValueError(f"{path}: the checkpoint is damaged ({key}: no JSON object). {_HINT}")
     return checkpoint
+
+
+def loaded(make: Callable[[], Module], tensors: Mapping[str, Tensor]) -> Module:
+    """Makes a module and gives it its tensors. One that does not fit them takes no memory, whatever its settings are.
+
+    Args:
+        make: makes the module, twice, from settings of the same file as the tensors.
+        tensors: the state of the module.
+
+    Raises:
+        RuntimeError: tensors of other names or shapes.
+    """
+    with torch.device("meta"):
+        make().load_state_dict({name: tensor.to("meta") for name, tensor in tensors.items()})
+    module = make()
+    module.load_state_dict(tensors)
+    return module
 
 
 def check_checkpoint(path: str | Path | None) -> None:

@@ -2,6 +2,8 @@
 
 import io
 import random
+import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -71,3 +73,38 @@ def test_what_is_no_checkpoint_is_named(tmp_path) -> None:
         check_checkpoint(tmp_path)
     for word in (None, "last", "best"):  # Lightning's own
         check_checkpoint(word)
+
+
+HOSTILE = {
+    "nothing": b"",
+    "no end": b"\x80\x02}",
+    "from an empty stack": b"\x80\x02s.",
+    "a list as a key": b"\x80\x02}]K\x01s.",
+    "a tensor of nothing": b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n)R.",
+    "a tensor of a number": b"\x80\x02ctorch.nn.parameter\nParameter\nK\x01\x85R.",
+    "a name that is a number": b"\x80\x02}K\x01Q.",
+    "an unknown encoding": b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x04\x00\x00\x00nope\x86R.",
+    "no UTF-8": b"\x80\x02X\x02\x00\x00\x00\xff\xff.",
+    "a terabyte": b"\x80\x02cbuiltins\nbytearray\n\x8a\x06\x00\x00\x00\x00\x00\x01\x85R.",
+    "a state that is a list": b"\x80\x02}X\x0a\x00\x00\x00state_dict]s.",
+}
+
+
+def archive(pickled: bytes, path: Path, compression: int = zipfile.ZIP_STORED) -> None:
+    with zipfile.ZipFile(io.BytesIO(saved())) as whole, zipfile.ZipFile(path, "w", compression) as made:
+        for name in whole.namelist():
+            made.writestr(name, pickled if name.endswith("data.pkl") else whole.read(name))
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_data_is_named(name, tmp_path) -> None:
+    """A whole archive with checksums that are right."""
+    archive(HOSTILE[name], path := tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match=r"a\.ckpt: is no checkpoint \(.+\)\. HINT"):
+        read_checkpoint(path)
+
+
+def test_no_part_is_unpacked_to_more_than_the_file(tmp_path) -> None:
+    archive(b"\0" * 100_000, path := tmp_path / "a.ckpt", zipfile.ZIP_DEFLATED)
+    with pytest.raises(ValueError, match=r"a\.ckpt: the checkpoint is .*\(its parts are larger than the file"):
+        read_checkpoint(path)

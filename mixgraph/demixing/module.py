@@ -14,7 +14,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from mixgraph.checkpoints import kind_of, read_checkpoint
+from mixgraph.checkpoints import kind_of, loaded, read_checkpoint
 from mixgraph.demixing.batches import Excerpt, StemBatch
 from mixgraph.demixing.losses import combination_error, mask_sum_error, waveform_error_db
 from mixgraph.demixing.masks import MaskKind, apply_masks, masks_from_logits
@@ -371,11 +371,13 @@ def load_demixer(path: str | Path, performance: Performance | None = None) -> De
         ValueError: the file is damaged, holds no checkpoint of a `Demixer`, or weights that are not finite.
     """
     checkpoint = read_checkpoint(path)
+    if CHECKPOINT_KEY not in checkpoint:
+        raise ValueError(f"{path}: {_other_kind(checkpoint)}")
     try:
-        module = make_demixer(_saved(checkpoint), performance)
-        module.load_state_dict(checkpoint["state_dict"])
-    except (RuntimeError, KeyError, TypeError, OverflowError) as error:  # other names or shapes, an unknown setting
-        reason = " ".join(str(error).split())
+        settings = _saved(checkpoint)
+        module = loaded(lambda: make_demixer(settings, performance), checkpoint["state_dict"])
+    except Exception as error:  # whatever hostile settings and tensors lead to, their file has to be named
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
             f"{path}: the checkpoint's weights or settings are none of a demixer here: {reason}"
         ) from error
@@ -404,13 +406,17 @@ def make_demixer(settings: dict[str, Any], performance: Performance | None = Non
 
 def _saved(checkpoint: dict[str, Any]) -> dict[str, Any]:
     if CHECKPOINT_KEY not in checkpoint:
-        raise ValueError(
-            f"checkpoint: that of a demixer is needed, got that of {kind_of(checkpoint)}: {CHECKPOINT_KEY!r} is "
-            "missing; it was not made by a Demixer"
-        )
+        raise ValueError(f"checkpoint: {_other_kind(checkpoint)}")
     saved: dict[str, Any] = json.loads(checkpoint[CHECKPOINT_KEY])
     # Checkpoints from before a setting was there have its default.
     return {**saved, "network": plain_json(asdict(NetworkSettings(**saved["network"])))}
+
+
+def _other_kind(checkpoint: dict[str, Any]) -> str:
+    return (
+        f"that of a demixer is needed, got that of {kind_of(checkpoint)}: {CHECKPOINT_KEY!r} is missing; it was not "
+        "made by a Demixer"
+    )
 
 
 def _check(targets: Sequence[str], architecture: str, masks: str, magnitude_power: float, wiener: str) -> None:

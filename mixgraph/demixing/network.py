@@ -21,6 +21,8 @@ from torch.nn import functional as F
 from mixgraph.demixing.whitening import Whitening
 from mixgraph.dsp.slicqt import Block, Layout, RaggedSpectrum
 
+MOST_LAYERS = 100
+
 
 @dataclass(frozen=True)
 class NetworkSettings:
@@ -61,6 +63,8 @@ class NetworkSettings:
         for name in ("num_layers", "exchange"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: at least 0, got {getattr(self, name)}")
+        if self.num_layers > MOST_LAYERS:
+            raise ValueError(f"num_layers: at most {MOST_LAYERS}, got {self.num_layers}")
         if self.band_kernel < 1 or self.band_kernel % 2 == 0:
             raise ValueError(f"band_kernel: an odd number from 1, got {self.band_kernel}")
         for name, widths in (("inner_widths", self.inner_widths or ()), ("target_widths", (self.target_widths or (),))):

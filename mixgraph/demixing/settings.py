@@ -13,6 +13,7 @@ Architecture = Literal["ours", "published"]
 WienerUse = Literal["never", "separating", "always"]
 Precision = Literal["float32", "bfloat16"]
 MOST_SECONDS = 2.0
+MOST_BANDS, MOST_SLICE_SAMPLES = 10_000, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,10 @@ class DemixerTransform:
         """
         if self.scale not in SCALE_NAMES:
             raise ValueError(f"transform.scale: one of {', '.join(SCALE_NAMES)}, got {self.scale!r}")
+        if not 1 <= self.num_bands <= MOST_BANDS:
+            raise ValueError(f"transform.num_bands: 1 to {MOST_BANDS}, got {self.num_bands}")
+        if self.slice_samples is not None and not 0 < self.slice_samples <= MOST_SLICE_SAMPLES:
+            raise ValueError(f"transform.slice_samples: at most {MOST_SLICE_SAMPLES}, got {self.slice_samples}")
         settings = TransformSettings(self.scale, self.num_bands, self.low_hz, self.offset_hz, self.raster)
         if self.slice_samples is None:
             return settings.make(self.sample_rate, MOST_SECONDS)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from mixgraph.checkpoints import read_checkpoint
+from mixgraph.checkpoints import kind_of, read_checkpoint
 from mixgraph.estimators.coding import likely_position, make_codes, position_bins
 from mixgraph.estimators.examples import label_key
 from mixgraph.estimators.network import Answers, EstimatorNetwork
@@ -316,6 +316,8 @@ def load_checkpoint(path: str | Path) -> EstimatorModule:
         ValueError: the file is damaged, or holds no checkpoint of an `EstimatorModule` of this version.
     """
     checkpoint = read_checkpoint(path)
+    if CHECKPOINT_KEY not in checkpoint:
+        raise ValueError(f"{path}: an estimator is needed, got the checkpoint of {kind_of(checkpoint)}")
     return module_of(_saved(checkpoint), checkpoint["state_dict"], str(path))
 
 
@@ -335,11 +337,14 @@ def module_of(saved: dict[str, Any], tensors: dict[str, Tensor], where: str) -> 
     if version != VERSION:
         raise ValueError(f"{where}: an estimator of version {VERSION} is needed, got version {version}. {hint}")
     try:
-        module = EstimatorModule(EstimatorTask(**saved["task"]), NetworkSettings(**saved["network"]))
+        task, network = EstimatorTask(**saved["task"]), NetworkSettings(**saved["network"])
+        if network.width > max((max(tensor.shape, default=0) for tensor in tensors.values()), default=0):
+            raise ValueError(f"a width of {network.width}, which no tensor has")  # before it takes memory
+        module = EstimatorModule(task, network)
         module.load_state_dict(tensors)
         module.slots = {(t, level): (kept, of) for t, level, kept, of in saved["slots"]}
-    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
+    except Exception as error:  # whatever hostile settings and tensors lead to, their file has to be named
+        reason = (" ".join(str(error).split()) or type(error).__name__)[:300]
         raise ValueError(f"{where}: does not fit this version of mixgraph ({reason}). {hint}") from error
     module.about = saved.get("about", {})
     return module.eval()

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from mixgraph.graph import read_chain
 from mixgraph.processors import types_from_letters
 
+MOST_LAYERS = 100
+
 
 @dataclass(frozen=True)
 class EstimatorTask:
@@ -56,6 +58,10 @@ class NetworkSettings:
     num_layers: int = 3
     dropout: float = 0.3
     questions: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.num_layers <= MOST_LAYERS:
+            raise ValueError(f"num_layers: 0 to {MOST_LAYERS}, got {self.num_layers}")
 
 
 @dataclass

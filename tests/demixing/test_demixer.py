@@ -1,5 +1,6 @@
 """The demixer: stretches equal the whole, gradients reach all weights, checkpoints hold settings and no code."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -123,9 +124,21 @@ def test_checkpoints_hold_settings_as_json_and_load_without_code(tmp_path: Path)
         torch.save({**checkpoint, "state_dict": changed}, tmp_path / "other.ckpt")
         with pytest.raises(ValueError, match=message):
             load_demixer(tmp_path / "other.ckpt")
+    hostile = {
+        "network": {"width": 10**7, "num_layers": 10**12, "band_kernel": [], "exchange": "x"},  # no memory, no time
+        "transform": {"num_bands": 10**7, "slice_samples": 10**12, "offset_hz": "x", "raster": None},
+    }
+    settings = module.settings()
+    for group, name, value in ((group, *item) for group, items in hostile.items() for item in items.items()):
+        changed = {**settings, group: {**settings[group], name: value}}
+        torch.save({**checkpoint, CHECKPOINT_KEY: json.dumps(changed)}, tmp_path / "other.ckpt")
+        with pytest.raises(
+            ValueError, match=r"other\.ckpt: the checkpoint's weights or settings are none of a demixer"
+        ):
+            load_demixer(tmp_path / "other.ckpt")
     del checkpoint[CHECKPOINT_KEY]
     torch.save(checkpoint, tmp_path / "other.ckpt")
-    with pytest.raises(ValueError, match="was not made by a Demixer"):
+    with pytest.raises(ValueError, match=r"other\.ckpt: .*was not made by a Demixer"):
         load_demixer(tmp_path / "other.ckpt")
 
 
