@@ -53,9 +53,10 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def make(options: argparse.Namespace, overrides: Sequence[str], console: Console) -> int:
-    """Runs what is missing, writes the tables, and returns the number of songs without all results."""
+    """Runs what is missing, writes the tables, and returns the number of songs and tables that lack results."""
     tables: list[Table] = []
     failed: dict[str, str] = {}
+    unmade: dict[str, str] = {}
     if DATA_SET_TABLE in options.tables:
         tables.append(dataset_table([read_built_set(*named_folder(text)) for text in options.dataset]))
     searched = [name for name in options.tables if name in SEARCHED]
@@ -63,14 +64,34 @@ def make(options: argparse.Namespace, overrides: Sequence[str], console: Console
         recipe = Recipe.checked(options.schedule, "--schedule")
         results = search(options, overrides, variants(searched, recipe, options.runs), console)
         failed = results.reasons
-        tables += [_table(name, results, recipe) for name in searched if name in (*CONSOLE_TABLES, *PRUNING_TABLES)]
+        made, unmade = tables_of(searched, results, recipe)
+        tables += made
     for table in tables:
         written = table.write(options.out)
         console.print(visible_lines(table.markdown()), markup=False, highlight=False, soft_wrap=True)
         console.print(f"Written: {', '.join(path.name for path in written)}", markup=False, highlight=False)
     for song, why in failed.items():
         console.print(visible(f"failed: {song}: {why}"), markup=False, highlight=False, soft_wrap=True)
-    return len(failed)
+    for name, why in unmade.items():
+        console.print(visible_lines(f"not made: table {name}: {why}"), markup=False, highlight=False, soft_wrap=True)
+    return len(failed) + len(unmade)
+
+
+def tables_of(names: Sequence[str], results: Results, recipe: Recipe) -> tuple[list[Table], dict[str, str]]:
+    """Makes tables of the results of searches; one that cannot be made does not stop the others.
+
+    Returns:
+        The tables; and the name of each table that cannot be made -> why.
+    """
+    tables, unmade = [], {}
+    for name in dict.fromkeys(names):
+        if name not in (*CONSOLE_TABLES, *PRUNING_TABLES):
+            continue
+        try:
+            tables.append(_table(name, results, recipe))
+        except ValueError as error:
+            unmade[name] = str(error)
+    return tables, unmade
 
 
 def named_folder(text: str) -> tuple[str, Path]:

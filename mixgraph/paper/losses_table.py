@@ -46,11 +46,11 @@ def losses_table(
         ValueError: no song has all results, results are of other settings or versions, or one was pruned.
     """
     readings = [reading for songs in results.values() for reading in songs.values()]
+    groups = group_songs(results, data_sets, reasons or {})
     check_alike(readings, MAY_DIFFER)
     for reading in readings:
         if reading.is_pruned:
             raise ValueError(f"result: {reading.folder} was pruned; a console that was only trained is needed")
-    groups = group_songs(results, data_sets, reasons or {})
     rows: list[dict[str, Cell]] = []
     for name, songs in groups.rows(by_data_set).items():
         for chain, of in results.items():

@@ -54,8 +54,8 @@ def pruning_table(
         ValueError: no song has all results, or results are of other settings or versions.
     """
     readings = [reading for songs in results.values() for reading in songs.values()]
-    check_alike(readings, MAY_DIFFER)
     groups = group_songs(results, data_sets, reasons or {})
+    check_alike(readings, MAY_DIFFER)
     trained = results.get(DEFAULT_METHOD) or next(iter(results.values()))
     rows: list[dict[str, Cell]] = []
     for name, songs in groups.rows(by_data_set).items():

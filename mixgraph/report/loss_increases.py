@@ -75,10 +75,13 @@ def draw_increases(axes: Axes, increases: Sequence[LossIncrease], title: str, to
     if not increases:
         raise ValueError("increases: at least one processor is needed, got none")
     types = type_order({processor.node_type for processor in increases})
+    axes.set_yscale("symlog", linthresh=_LINEAR)
+    axes.margins(y=0.06)  # of the scale: no point is cut at the edge
     for number, node_type in enumerate(types):
         points = [(one.weight, one.increase) for one in increases if one.node_type == node_type]
-        label = f"{node_letter(node_type)}: {type_label(node_type)}{_correlation(points)}"
         weights, rises = zip(*points, strict=True)
+        rank = rank_correlation(weights, rises)
+        label = f"{node_letter(node_type)}: {type_label(node_type)}{'' if rank is None else f' ({rank:+.2f})'}"
         marker = _MARKERS[number % len(_MARKERS)]
         axes.scatter(
             weights, rises, s=22, alpha=0.75, linewidths=0, label=label, color=type_colour(node_type), marker=marker
@@ -87,16 +90,27 @@ def draw_increases(axes: Axes, increases: Sequence[LossIncrease], title: str, to
     axes.set_xlabel("dry/wet weight", fontsize=9)
     axes.set_ylabel("loss increase when pruned", fontsize=9)
     axes.set_xlim(-0.03, 1.03)
-    axes.set_yscale("symlog", linthresh=_LINEAR)
     axes.axhline(0, color=QUIET, linewidth=0.7)
     if tolerance is not None:
         axes.axhline(tolerance, color=QUIET, linewidth=0.9, linestyle="--", label=f"tolerance {tolerance:g}")
-    axes.legend(fontsize=6.5, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+    looks: dict[str, Any] = {"fontsize": 6.5, "title_fontsize": 6.5, "frameon": False, "ncols": 2}
+    heading = "type (rank correlation of weight and loss increase)"
+    axes.legend(title=heading, loc="upper center", bbox_to_anchor=(0.5, -0.16), **looks)
 
 
-def _correlation(points: Sequence[tuple[float, float]]) -> str:
-    """Spearman's rank correlation of weights and loss increases, as a text; none for fewer than three points."""
-    if len(points) < 3:
-        return ""
-    weights, rises = (np.argsort(np.argsort(values)) for values in zip(*points, strict=True))
-    return f" (rank correlation {np.corrcoef(weights, rises)[0, 1]:+.2f})"
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Returns Spearman's rank correlation, equal values having the mean of their ranks.
+
+    Returns None for fewer than three values, and where all of one sequence are equal.
+    """
+    ranks = np.stack([_ranks(np.asarray(values)) for values in (first, second)])
+    if len(first) < 3 or np.ptp(ranks, axis=1).min() == 0:
+        return None
+    return float(np.corrcoef(ranks)[0, 1])
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """The ranks of values from 1; equal ones share the mean of theirs."""
+    below = (values[:, None] > values[None, :]).sum(1)
+    equal = (values[:, None] == values[None, :]).sum(1)
+    return np.asarray(below + (equal + 1) / 2)

@@ -66,6 +66,19 @@ def test_a_failure_of_a_song_that_is_not_asked_for_is_not_told(tmp_path) -> None
     assert told == [{}, {"odd": "hybrid_0.01: no audio"}]
 
 
+def test_a_table_that_cannot_be_made_does_not_stop_the_others(make_reading) -> None:
+    recipe = Recipe(4, 1, 2)
+    readings = {variant.name: {} for variant in variants(["2"], recipe, 1)}  # of these, all searches failed
+    readings |= {
+        variant.name: {"a": [make_reading("a", rounds=0, chain=variant.row)]} for variant in variants(["1"], recipe, 1)
+    }
+    results = searches.Results(readings, {"a": "mine"}, {"a": "hybrid_0.01: out of memory"})
+    tables, unmade = paper_tables.tables_of(["2", "1", "11"], results, recipe)
+    assert [table.name for table in tables] == ["table_1"]
+    assert "none has a result for every row of the table" in unmade["2"]
+    assert "a (hybrid_0.01: out of memory)" in unmade["2"]
+
+
 def test_no_search_begins_from_a_console_of_other_settings(tiny_song, tmp_path) -> None:
     """Where the search that should have replaced it failed, it is still there."""
     default, other = variants(["2"], Recipe(4, 1, 2), 1)[:2]
