@@ -40,12 +40,15 @@ class EpochOrder(Sampler[int]):
         return iter(order)
 
 
+_OTHERS_SHARE = 0.5  # of the references that may be other mixes
+
+
 class AskedExamples(Dataset[Data]):
     """Examples, some of which ask the network to do without the song's own mix.
 
-    The seed, the epoch and the example's number decide. A reference is a mix for which the labels are right: another
-    segment of the same song, or a song by the same engineer, where there are such; else a half of the frames of the own
-    mix. Mixes by other engineers are never taken: of what they differ in, the labels would say the wrong thing.
+    The seed, the epoch and the example's number decide. A reference is a mix for which the labels are right: a half of
+    the frames of the own mix, or, as often where there are such, another segment of the same song or a song by the same
+    engineer. Mixes by other engineers are never taken: of what they differ in, the labels would say the wrong thing.
 
     Args:
         parts: the examples.
@@ -87,7 +90,7 @@ class AskedExamples(Dataset[Data]):
     def _reference(self, index: int, data: Data, draw: random.Random) -> ReferenceMix:
         part, row = self.places[index]
         others = sorted({n for style in _styles(part, row) for n in self.styles[style]} - {index})
-        if others:
+        if others and draw.random() < _OTHERS_SHARE:
             other, other_row = self.places[draw.choice(others)]
             return other.reference(other_row)
         frames = data.mix_mels.shape[-1]

@@ -28,6 +28,7 @@ from torchaudio.functional import melscale_fbanks
 from mixgraph.estimators.coding import POSITION_BINS
 
 NUM_MELS = 40
+LOWEST_MEL_HZ, LOWEST_BAND_HZ = 30.0, 40.0
 NUM_BANDS = 24
 NUM_SEGMENTS = 20  # parts of a delay's range, 100 ms each
 NUM_LAGS = NUM_SEGMENTS * POSITION_BINS
@@ -88,9 +89,10 @@ class FeatureExtractor:
         self.fft = 2 * round(0.034 * sample_rate)  # 68 ms
         self.window = torch.hann_window(self.fft)
         bins = self.fft // 2 + 1
-        self.mel = melscale_fbanks(bins, 30.0, sample_rate / 2, NUM_MELS, sample_rate)
+        self.mel = melscale_fbanks(bins, LOWEST_MEL_HZ, sample_rate / 2, NUM_MELS, sample_rate)
         hertz = torch.linspace(0, sample_rate / 2, bins)
-        position = torch.log2(hertz.clamp(min=40.0) / 40.0) / math.log2(sample_rate / 2 / 40.0) * (NUM_BANDS - 1)
+        position = torch.log2(hertz.clamp(min=LOWEST_BAND_HZ) / LOWEST_BAND_HZ)
+        position = position / math.log2(sample_rate / 2 / LOWEST_BAND_HZ) * (NUM_BANDS - 1)
         hats = (1 - (position.unsqueeze(1) - torch.arange(NUM_BANDS)).abs()).clamp(min=0)
         self.hats = hats / hats.sum(dim=1, keepdim=True)  # (bins, bands)
         borders = torch.arange(NUM_LAGS + 1) * 2 * sample_rate // NUM_LAGS

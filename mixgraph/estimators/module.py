@@ -80,7 +80,7 @@ class EstimatorModule(L.LightningModule):
         self.codes = make_codes(self.processors, self.task.types)
         self.code_modules = nn.ModuleDict(self.codes)  # constants move with the module
         settings = self.network_settings
-        self.network = EstimatorNetwork(self.codes, **asdict(settings))
+        self.network = EstimatorNetwork(self.codes, **asdict(settings), sample_rate=self.task.sample_rate)
         self.match = make_match_loss(self.task.sample_rate) if self.losses.match > 0 else None
         for t, code in self.codes.items():
             self.register_buffer(f"mean_{t}", torch.zeros(code.size))

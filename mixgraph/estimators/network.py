@@ -13,10 +13,11 @@ from torch_geometric.nn import SAGEConv
 
 from mixgraph.estimators.coding import POSITION_BINS, ParameterCode
 from mixgraph.estimators.examples import vocabulary_of
-from mixgraph.estimators.features import NUM_CUES, NUM_LAGS, NUM_MELS, NUM_SEGMENTS
-from mixgraph.estimators.questions import ENERGY, Question, seen_cues
+from mixgraph.estimators.features import CUE_PARTS, NUM_CUES, NUM_LAGS, NUM_MELS, NUM_SEGMENTS
+from mixgraph.estimators.questions import ENERGY, Question, mels_to_bands, pooled_level, seen_cues
 
 _LEVELS = 3
+_MOST_CHANGE = 2.0  # of a band, from the dry sum to a reference, in units of 10 dB
 _RANGE = 5.0  # standardised cues are cut to this many spreads
 
 
@@ -133,6 +134,7 @@ class EstimatorNetwork(nn.Module):
         num_layers: the number of rounds of messages.
         dropout: the dropout in the layers' updates and in the heads.
         questions: whether it also answers without the song's own mix, see `questions`.
+        sample_rate: of the audio in Hz, which relates mel bands to the bands of cues.
     """
 
     def __init__(
@@ -142,6 +144,7 @@ class EstimatorNetwork(nn.Module):
         num_layers: int = 3,
         dropout: float = 0.1,
         questions: bool = False,
+        sample_rate: int = 30000,
     ) -> None:
         super().__init__()
         self.vocabulary = vocabulary_of(codes)
@@ -162,6 +165,8 @@ class EstimatorNetwork(nn.Module):
         self.register_buffer("cue_spread", torch.ones(NUM_CUES))
         self.seen: Tensor
         self.register_buffer("seen", seen_cues(), persistent=False)
+        self.bands_of_mels: Tensor
+        self.register_buffer("bands_of_mels", mels_to_bands(sample_rate), persistent=False)
 
     def forward(self, data: Data) -> Answers:
         songs = data.batch if data.batch is not None else torch.zeros_like(data.x)
@@ -169,7 +174,7 @@ class EstimatorNetwork(nn.Module):
         question = self._question(data)
         cues, lags, mix = data.cues.float(), data.lags.float(), data.mix_mels.float()
         if question is not None:
-            cues = _against_dry_sum(cues, question, song_of_row)
+            cues = self._without_own_mix(cues, data.mels.float(), mix, question, song_of_row)
             lags = lags * (question == Question.OWN_MIX)[song_of_row].view(-1, 1, 1)
             mix = mix * (question != Question.NOTHING).view(-1, 1, 1, 1)
         cues = ((cues - self.cue_mean) / self.cue_spread).clamp(-_RANGE, _RANGE)
@@ -213,18 +218,29 @@ class EstimatorNetwork(nn.Module):
             raise ValueError(ONE_QUESTION)
         return question
 
+    def _without_own_mix(
+        self, cues: Tensor, mels: Tensor, mix: Tensor, question: Tensor, song_of_row: Tensor
+    ) -> Tensor:
+        """Puts cues that need no own mix in the places of those that do, in rows of songs that are asked without it.
+
+        The energy of a signal is related to that of the dry sum, the last row of each song. With a reference, gains are
+        those that would bring the dry sum to its spectrum, shared out: a signal gets that of a band times its share of
+        the dry sum's energy there.
+        """
+        rows = torch.arange(len(cues), device=cues.device)
+        last = rows.new_zeros(len(question)).scatter_reduce(0, song_of_row, rows, "amax")
+        energy = cues[:, ENERGY] - cues[last][song_of_row][:, ENERGY]
+        change = pooled_level(mix) - pooled_level(mels[last])  # (songs, 2, mels), log10 of a ratio of powers
+        wanted = (change @ self.bands_of_mels).clamp(-_MOST_CHANGE, _MOST_CHANGE)[song_of_row]
+        gains = 10 ** energy.clamp(-5, 0).unsqueeze(1) * wanted  # (rows, 2, bands)
+        parts = {"left": gains[:, 0], "right": gains[:, 0], "width": gains[:, 1], "energy": energy}
+        other = cues.clone()
+        for name, values in parts.items():
+            other[:, CUE_PARTS[name]] = values
+        return torch.where((question != Question.OWN_MIX)[song_of_row].unsqueeze(1), other, cues)
+
 
 ONE_QUESTION = (
     "this estimator was trained on songs with their own mixes alone, and cannot mix without one. HINT: train one with "
     "fit --config automix.yaml"
 )
-
-
-def _against_dry_sum(cues: Tensor, question: Tensor, song_of_row: Tensor) -> Tensor:
-    """Relates the energy of signals to that of the dry sum, the last row of each song, where it was to the mix's."""
-    rows = torch.arange(len(cues), device=cues.device)
-    last = rows.new_zeros(len(question)).scatter_reduce(0, song_of_row, rows, "amax")
-    energy = cues[:, ENERGY]
-    other = (question != Question.OWN_MIX)[song_of_row].unsqueeze(1)
-    energy = torch.where(other, energy - energy[last][song_of_row], energy)
-    return torch.cat((cues[:, : ENERGY.start], energy, cues[:, ENERGY.stop :]), dim=1)

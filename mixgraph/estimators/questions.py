@@ -2,9 +2,10 @@
 
 - `OWN_MIX`: the song's own mix: which graph made it?
 - `REFERENCE`: another mix: which graph gives the tracks its style? What relates tracks to a mix in time or explains the
-  mix by them (gains, gains by level, the explained share, lags) has no meaning and is masked. The reference's own
-  statistics stay, and its spectrogram as the distribution of the levels of each mel band: its frames, sorted. So
-  neither the reference's length nor the order of what sounds in it matters.
+  mix by them (gains by level, the explained share, lags) has no meaning and is masked. The reference's own statistics
+  stay, and its spectrogram as the distribution of the levels of each mel band: its frames, sorted. So neither the
+  reference's length nor the order of what sounds in it matters. In the place of the gains by band that explain the own
+  mix stand those that would bring the dry sum to the reference's spectrum, shared out to the signals by their energy.
 - `NOTHING`: no mix: which graph would an engineer make of such tracks? All of the mix is masked.
 
 For the last two, the energy of a signal in a band, which is against that of the song's mix, is against that of the dry
@@ -13,6 +14,7 @@ sum. Tracks come at a level at which the mix to be made has the loudness of a se
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -20,7 +22,14 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from mixgraph.estimators.features import CUE_PARTS, NUM_CUES
+from mixgraph.estimators.features import (
+    CUE_PARTS,
+    LOWEST_BAND_HZ,
+    LOWEST_MEL_HZ,
+    NUM_BANDS,
+    NUM_CUES,
+    NUM_MELS,
+)
 
 
 class Question(IntEnum):
@@ -46,9 +55,27 @@ def seen_cues() -> Tensor:
     """1 where a question sees a cue and 0 where the cue is masked, (3, NUM_CUES)."""
     seen = torch.zeros(len(Question), NUM_CUES)
     seen[Question.OWN_MIX] = 1
-    seen[Question.REFERENCE, _places(*_OF_TRACKS, "mix_statistics")] = 1
+    seen[Question.REFERENCE, _places(*_OF_TRACKS, "mix_statistics", "left", "right", "width")] = 1
     seen[Question.NOTHING, _places(*_OF_TRACKS)] = 1
     return seen
+
+
+def pooled_level(mels: Tensor) -> Tensor:
+    """The mean power over time of log-mel spectrograms, (..., NUM_MELS, frames), as its log10, (..., NUM_MELS)."""
+    return torch.logsumexp(mels * (2.5 * math.log(10)), dim=-1) / math.log(10) - math.log10(mels.shape[-1])
+
+
+def mels_to_bands(sample_rate: int) -> Tensor:
+    """Reads a curve over mel bands at the bands of cues, (NUM_MELS, NUM_BANDS), columns of sum 1."""
+
+    def mel(hertz: float) -> float:
+        return 2595 * math.log10(1 + hertz / 700)
+
+    low, high = mel(LOWEST_MEL_HZ), mel(sample_rate / 2)
+    step = (high - low) / (NUM_MELS + 1)
+    hertz = [LOWEST_BAND_HZ * (sample_rate / 2 / LOWEST_BAND_HZ) ** (i / (NUM_BANDS - 1)) for i in range(NUM_BANDS)]
+    place = torch.tensor([(mel(f) - low) / step - 1 for f in hertz]).clamp(0, NUM_MELS - 1)
+    return (1 - (place - torch.arange(NUM_MELS).unsqueeze(1)).abs()).clamp(min=0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from mixgraph import __main__ as entry
 from mixgraph.estimators import EstimatorData, EstimatorModule, load_estimator
 from mixgraph.estimators.data import AskedExamples
 from mixgraph.estimators.examples import console_data, console_of_subgroups
-from mixgraph.estimators.features import FeatureExtractor
+from mixgraph.estimators.features import CUE_PARTS, FeatureExtractor
 from mixgraph.estimators.prediction import estimate, estimate_without_mix, reference_mix
 from mixgraph.estimators.questions import Question, ReferenceMix, asked, level_distribution
 from mixgraph.estimators.settings import EstimatorTask, NetworkSettings
@@ -73,6 +73,22 @@ def test_without_a_mix_no_gradient_reaches_it_and_with_a_reference_its_spectrum_
         assert bool((mels.grad != 0).any()) == reached
         assert not bool(changed.lags.grad.any())
         assert not reached or bool((statistics.grad != 0).any())
+
+
+def test_with_a_reference_the_gains_are_those_from_the_dry_sum_to_it_shared_out(module, tracks) -> None:
+    seen = {}
+    module.network.cue_encoder.register_forward_pre_hook(lambda _, inputs: seen.update(cues=inputs[0]))
+    spread, mean = module.network.cue_spread, module.network.cue_mean
+    for gain_db in (0.0, 6.0):
+        reference = reference_mix(module, tracks.sum(0) * 10 ** (gain_db / 20))
+        with torch.no_grad():
+            module.network(asked(segment(tracks, tracks[0]), Question.REFERENCE, reference))
+        cues = seen["cues"] * spread + mean
+        left, energy = cues[:, CUE_PARTS["left"]], cues[:, CUE_PARTS["energy"]]
+        expected = gain_db / 10 * 10**energy  # white noise: every band has the same shares
+        inside = ((left - mean[CUE_PARTS["left"]]) / spread[CUE_PARTS["left"]]).abs() < 4.9  # not cut
+        assert torch.allclose(left[inside], expected[inside], atol=0.03)
+        assert torch.allclose(left[-1], torch.full_like(left[-1], gain_db / 10), atol=0.03)
 
 
 def test_a_reference_may_begin_anywhere_and_have_any_length(module, tracks) -> None:
@@ -145,7 +161,7 @@ def test_training_asks_by_seed_and_epoch_and_takes_references_that_keep_the_labe
             if int(example.question) == Question.REFERENCE:
                 references.setdefault(index, []).append(example.mix_mels)
     assert torch.allclose(counts / counts.sum(), torch.tensor([0.3, 0.4, 0.3]), atol=0.12)  # 3 standard errors
-    for index, shown in references.items():  # both other songs of its engineer, and nothing else
+    for index, shown in references.items():  # both other songs of its engineer, or a half of its own mix
         frames = shown[0].shape[-1]
         allowed = [
             level_distribution(files.reference(other).mels, frames)
@@ -153,8 +169,15 @@ def test_training_asks_by_seed_and_epoch_and_takes_references_that_keep_the_labe
             if other != index and other // 3 == index // 3
         ]
         hits = [sum(torch.equal(mels, other) for mels in shown) for other in allowed]
+        own = files[index].mix_mels
+        halves = [
+            level_distribution(own[..., first : first + frames // 2], frames)
+            for first in range(frames - frames // 2 + 1)
+        ]
+        hits.append(sum(any(torch.equal(mels, half) for half in halves) for mels in shown))
         assert sum(hits) == len(shown)
-        assert all(hits)
+        assert sum(hits[:-1])
+        assert hits[-1]
     again = AskedExamples([files], 0.4, 0.3, 1, lambda: now["epoch"])
     first, second = [[a[i].question.item() for i in range(len(a))] for a in (ask, again)]
     assert first == second
