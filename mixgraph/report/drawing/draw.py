@@ -209,8 +209,15 @@ def figure_bytes(figure: Figure, suffix: str, dpi: float | None = None) -> bytes
     metadata = {"Software": None} if suffix == ".png" else {"Date": None, "Creator": None}
     buffer = io.BytesIO()
     choose_fonts(figure)
+    engine = figure.get_layout_engine() if suffix == ".png" and dpi in (None, figure.dpi) else None
+    if engine is not None:  # it works once, in place of in a first drawing that `savefig` would throw away
+        FigureCanvasAgg(figure)
+        engine.execute(figure)
+        figure.set_layout_engine(None)
     with matplotlib.rc_context({"svg.hashsalt": "mixgraph", "svg.fonttype": "path"}):
         figure.savefig(buffer, format=suffix[1:], dpi=dpi or figure.dpi, metadata=metadata)
+    if engine is not None:
+        figure.set_layout_engine(engine)
     return buffer.getvalue()
 
 

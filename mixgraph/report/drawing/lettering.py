@@ -49,6 +49,8 @@ def choose_fonts(figure: Figure) -> None:
     """Lets matplotlib draw what its own font lacks with other fonts: their families are added to the texts."""
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
+        if text.get_text().isascii():
+            continue
         bold = text.get_fontweight() in ("bold", 700)
         characters = [c for c in dict.fromkeys(text.get_text()) if c != "\n" and not _has(_FONT, bold, c)]
         families = dict.fromkeys(_family_with(c, bold) for c in characters)
