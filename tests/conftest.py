@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -22,6 +23,7 @@ RATE = 8000
 # The signals of the tests are too short for threads to pay, here and in child processes.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+gc.disable()  # until all tests are collected: what imports make stays
 SAFE_PATH = os.environ.get("PYTHONSAFEPATH")
 
 
@@ -59,6 +61,11 @@ def make_song(folder: Path, seconds: float = 3.0, seed: int = 0, subgroups: dict
     }
     (folder / "song.yaml").write_text(yaml.safe_dump(description))
     return folder
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import json
 import os
 import runpy
@@ -179,8 +180,10 @@ def _opened(descriptor: int | None, mode: str) -> IO | None:
 
 def serve(requests: socket.socket) -> dict | None:
     """Forks at each request and tells the ends of forks. Returns the request in a fork, and None when nobody asks."""
+    gc.disable()
     for module in IMPORTED:
         __import__(module)
+    gc.freeze()  # collections in forks would copy the pages of all this
     wakes, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
@@ -200,6 +203,7 @@ def serve(requests: socket.socket) -> dict | None:
             pid = os.fork()
             told = socket.socket(fileno=descriptors[0])
             if pid == 0:
+                gc.enable()
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 for closed in (requests, told, *running.values()):

@@ -12,6 +12,7 @@ from mixgraph.cli.arguments import env_is_allowed, take_imports
 from mixgraph.cli.short_help import SHORT_HELPS, short_help
 from mixgraph.cli.working_folder import check_working_folder
 from mixgraph.names import did_you_mean
+from mixgraph.system.imports import without_collections
 
 PROGRAM = "python -m mixgraph"
 _TOOLS = "tools."
@@ -118,7 +119,7 @@ def run(arguments: Sequence[str]) -> int | str | None:
             getattr(import_module(f"{_TOOLS}options"), parser)().print_help()
             return 0
     check_working_folder(env_is_allowed())
-    result: int | str | None = import_module(command.module).main(
-        [command.name, *rest] if command.passes_name else rest
-    )
+    with without_collections():
+        module = import_module(command.module)
+    result: int | str | None = module.main([command.name, *rest] if command.passes_name else rest)
     return result

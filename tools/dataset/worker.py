@@ -27,6 +27,7 @@ from mixgraph.results import CHECKPOINT, CONFIG, RESULT, Place, is_complete
 from mixgraph.results.metrics import read_metrics
 from mixgraph.songs.load import UnusableSongError
 from mixgraph.system.files import plain_json, write_atomically
+from mixgraph.system.imports import without_collections
 from mixgraph.system.termination import TERMINATED, ending_when_terminated, was_terminated
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ def search_song(request: Request, folder: Path) -> Path:
 
 def set_up(threads: int) -> None:
     """Sets the number of torch's threads, and keeps freed memory for the next step."""
-    import torch
+    with without_collections():
+        import torch
 
     from mixgraph.system.memory import keep_freed_memory
 
@@ -144,9 +146,10 @@ def search_in(
 def command(arguments: list[str], callbacks: Sequence[L.Callback] = ()) -> None:
     """Runs `python -m mixgraph` with arguments, and further callbacks of the Trainer, in this process."""
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # read on import; warns of Lightning
-    from mixgraph.cli.arguments import prepare
-    from mixgraph.cli.training import run
-    from mixgraph.search.run import quiet_lightning
+    with without_collections():
+        from mixgraph.cli.arguments import prepare
+        from mixgraph.cli.training import run
+        from mixgraph.search.run import quiet_lightning
 
     quiet_lightning()
     run(prepare(arguments), callbacks)
