@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mixgraph.automix import Proposal, Reference
     from mixgraph.estimators import EstimatorModule
+    from mixgraph.songs import Song
+    from mixgraph.style import MixStatistics
 
 _DESCRIPTIONS = {
     "automix": (
         "Proposes a mix of dry tracks that have none, as a graph, with a trained network. A mix in the song's folder "
-        "is not used. The result can be rendered, exported and changed like that of a search."
+        "is not used. The proposal is refined towards the mean style of mixes of its instruments. The result can be "
+        "rendered, exported and changed like that of a search."
     ),
     "transfer": (
         "Proposes a mix of dry tracks in the style of another mix, as a graph: a network's proposal, refined towards "
@@ -31,6 +34,8 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser(command).parse_args(words)
     if options.proposals < 1:
         raise ValueError(f"proposals: at least 1, got {options.proposals}")
+    if options.refine_steps < 0:
+        raise ValueError(f"refine-steps: at least 0, got {options.refine_steps}")
 
     # These imports load torch and Lightning, which the help does not need.
     from mixgraph.automix import PROPOSAL, PROPOSALS
@@ -52,9 +57,6 @@ def _parser(command: str) -> argparse.ArgumentParser:
     parser.add_argument("song", type=Path, help="folder of the song (with tracks/), or of its dry tracks")
     if command == "transfer":
         parser.add_argument("--reference", type=Path, required=True, help="audio file of the mix whose style is wanted")
-        parser.add_argument(
-            "--refine-steps", type=int, default=30, help="steps of a stage of the refinement (30); 0 leaves it out"
-        )
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--proposals", type=int, default=1, metavar="N", help="so many proposals, told apart (1)")
     parser.add_argument(
@@ -69,9 +71,21 @@ def _parser(command: str) -> argparse.ArgumentParser:
         type=Path,
         help="another network (.safetensors, or .ckpt of fit --config automix.yaml) than mixgraph's own",
     )
+    parser.add_argument(
+        "--refine-steps", type=int, default=30, help="steps of a stage of the refinement (30); 0 leaves it out"
+    )
+    parser.add_argument(
+        "--level-bounds",
+        type=float,
+        nargs=2,
+        default=(-6.0, 6.0),
+        metavar=("DOWN", "UP"),
+        help="how far the refinement may move a track's level against the mix, in dB (-6 6)",
+    )
     parser.add_argument("--subgrouping", default="auto", help="auto, rule or one_per_track")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
-    parser.set_defaults(reference=None, refine_steps=0) if command == "automix" else None
+    if command == "automix":
+        parser.set_defaults(reference=None)
     return parser
 
 
@@ -97,8 +111,9 @@ def _make(options: argparse.Namespace, work: Path) -> Iterator[str]:
     wanted = None if reference is None else reference.audio
     proposals = propose(estimator, song, wanted, options.proposals, options.seed, options.variety, options.threshold)
     refinements: list[list[str]] = [[] for _ in proposals]
-    if reference is not None and options.refine_steps:
-        pairs = [_refined(proposal, reference, options, estimator) for proposal in proposals]
+    if options.refine_steps:
+        target, whose = _target(song, reference)
+        pairs = [_refined(proposal, target, whose, options, estimator) for proposal in proposals]
         proposals, refinements = [p for p, _ in pairs], [notes for _, notes in pairs]
     heard = [hear(proposal, estimator.processors) for proposal in proposals]
     words = tell_apart(heard)
@@ -137,25 +152,45 @@ def _made_with(options: argparse.Namespace, proposal: Proposal) -> dict[str, Any
         "variety": options.variety,
         "threshold": options.threshold,
         "refine_steps": options.refine_steps,
+        "level_bounds_db": list(options.level_bounds),
     }
 
 
+def _target(song: Song, reference: Reference | None) -> tuple[MixStatistics, str]:
+    """Returns the statistics that proposals are refined towards, and whose they are, in words.
+
+    Without a reference: the mean of the mixes that come with mixgraph, by the instruments that they share with the
+    song; a mix of the song itself is left out.
+    """
+    from mixgraph.style import mix_statistics
+    from mixgraph.style.training_mixes import instruments_of, read_training_mixes
+
+    if reference is not None:
+        return mix_statistics(reference.audio, song.sample_rate), "the reference's"
+    instruments = instruments_of(song)
+    mean = read_training_mixes().mean(instruments, without=(song.name,))
+    return mean.statistics, f"the mean of {len(mean.names)} mixes, for {', '.join(instruments) or 'any instruments'},"
+
+
 def _refined(
-    proposal: Proposal, reference: Reference, options: argparse.Namespace, estimator: EstimatorModule
+    proposal: Proposal,
+    target: MixStatistics,
+    whose: str,
+    options: argparse.Namespace,
+    estimator: EstimatorModule,
 ) -> tuple[Proposal, list[str]]:
-    """Moves a proposal towards the reference's statistics; returns what was reached, in words, with it."""
+    """Moves a proposal towards statistics; returns it, and what was reached, in words."""
     from dataclasses import replace
 
     from mixgraph.automix.proposals import levelled
-    from mixgraph.style import mix_statistics
     from mixgraph.style.refine import RefineSettings, refine
 
-    target = mix_statistics(reference.audio, proposal.song.sample_rate)
-    settings = RefineSettings(steps_per_stage=options.refine_steps, seed=options.seed)
+    bounds = (options.level_bounds[0], options.level_bounds[1])
+    settings = RefineSettings(steps_per_stage=options.refine_steps, seed=options.seed, level_bounds_db=bounds)
     refined = refine(proposal.song, proposal.values, target, settings)
     moved = levelled(replace(proposal, values=refined.values), estimator)
     said = (
-        f"Refined in {refined.steps} steps: the distance of its statistics to the reference's fell from "
+        f"Refined in {refined.steps} steps: the distance of its statistics to {whose} went from "
         f"{float(refined.before.full):.2f} to {float(refined.after.full):.2f} dB"
     )
     return moved, [f"{said}.", *(f"{note[0].upper()}{note[1:]}." for note in refined.notes)]

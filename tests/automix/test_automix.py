@@ -182,10 +182,12 @@ def test_a_proposed_mix_is_a_folder_that_can_be_rendered_exported_and_shown(
     weights = tmp_path / "network.safetensors"
     save_weights(network, weights, network.about)
     out = tmp_path / "mixed"
-    assert main(["automix", str(bare), "--out", str(out), "--checkpoint", str(weights)]) == 0
+    words = ["automix", str(bare), "--out", str(out), "--checkpoint", str(weights), "--refine-steps", "1"]
+    assert main(words) == 0
     printed = capsys.readouterr().out
     assert "3 tracks: the network was trained on songs of at most 2" in printed
     assert "report.html is its page" in printed
+    assert "Refined in 5 steps: the distance of its statistics to the mean of" in printed
     found = load_result(out)
     assert len(found.graph.inputs) == 3
     assert not list(out.glob("mix_target*"))
