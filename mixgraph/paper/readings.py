@@ -178,5 +178,5 @@ def check_one_song(readings: Sequence[Reading]) -> None:
         if other.metrics.file_hashes != readings[0].metrics.file_hashes:
             raise ValueError(
                 f"result: {other.folder} is of {other.song}, {readings[0].folder} of {readings[0].song}, or their "
-                "audio differs: results of one song are needed"
+                "audio differs: results of one song are needed. HINT: --only SONG"
             )

@@ -24,6 +24,7 @@ from mixgraph.render.schedule_tree import schedule_tree
 from mixgraph.results.changes import processor_labels
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.run import search
+from tests.conftest import make_song
 from tools import paper_figures
 from tools.paper.found import results_of
 
@@ -143,6 +144,13 @@ def test_matches_are_rows_under_their_target(searched, tiny_song) -> None:
     assert labels[2].startswith("hybrid, τ 0.01\nL ")
     with pytest.raises(ValueError, match=r"song: .* has other tracks than the song of"):
         match_figure([reading], _without_a_track(tiny_song, searched.parent))
+    namesake = make_song(searched.parent / "namesake", seed=1)  # of the same names, with another hi-hat
+    with pytest.raises(ValueError, match=r"song: .*namesake has other tracks than the song of"):
+        match_figure([reading], namesake)
+    base = SimpleNamespace(**vars(reading) | {"is_pruned": False, "chain": "", "song": reading.song})
+    labels = [axes.get_ylabel() for axes in match_figure([base, reading, reading, reading], tiny_song).axes]
+    names = [label.partition("\n")[0] for label in labels if "\nL " in label]
+    assert names == ["dry sum", *["hybrid, τ 0.01"] * 3]  # no row is lost, and the dry sum is there once
 
 
 def _without_a_track(song, folder):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -26,7 +27,7 @@ def match_figure(readings: Sequence[Reading], song: Path | None = None) -> Figur
 
     Args:
         readings: results of one song: consoles, and graphs that were pruned by any sampler and tolerance.
-        song: the folder of the song, for a row of the dry sum; None for none (a base graph's result is the dry sum).
+        song: the folder of the song, for a row of the dry sum where no result is that of a base graph; None for none.
 
     Raises:
         FileNotFoundError: a mix is missing from a result.
@@ -38,13 +39,10 @@ def match_figure(readings: Sequence[Reading], song: Path | None = None) -> Figur
     rate = first.metrics.sample_rate
     target = _audio(first.folder, _TARGETS, rate)
     rows: dict[str, Tensor] = {}
-    if song is not None:
+    if song is not None and all(reading.is_pruned or reading.chain for reading in readings):
         rows[f"dry sum\nL {first.metrics.searched_losses['dry_sum']:.3f}"] = _dry_sum(song, first)
     for reading in readings:
-        label = _label(reading)
-        rows[label if label not in rows else f"{label}\n{reading.folder.name}"] = _audio(
-            reading.folder, FOUND_AUDIO, rate
-        )
+        rows[_free(_label(reading), rows)] = _audio(reading.folder, FOUND_AUDIO, rate)
     length = min(target.shape[-1], *(audio.shape[-1] for audio in rows.values()))
     figure = spectrogram_figure(
         target[:, :length], {label: audio[:, :length] for label, audio in rows.items()}, rate, 500
@@ -64,6 +62,12 @@ def _label(reading: Reading) -> str:
     return f"{SAMPLER_NAMES.get(sampler, sampler).lower()}, τ {tolerance:g}\n{loss}, {ratio}"
 
 
+def _free(label: str, taken: Collection[str]) -> str:
+    """A label that no row has yet: that of the second search of one kind ends in 2."""
+    names = (label if number == 1 else f"{label} ({number})" for number in itertools.count(1))
+    return next(name for name in names if name not in taken)
+
+
 def _audio(folder: Path, names: Sequence[str], rate: int) -> Tensor:
     """Reads the mix of a result in stereo, at the sample rate of the search."""
     path = next((folder / name for name in names if (folder / name).is_file()), None)
@@ -74,10 +78,12 @@ def _audio(folder: Path, names: Sequence[str], rate: int) -> Tensor:
 
 
 def _dry_sum(song: Path, reading: Reading) -> Tensor:
-    """Reads a song's tracks as the search did; refuses the tracks of another song."""
+    """Reads a song's tracks as the search did; refuses the tracks of another song, whatever their names."""
     data = reading.config["data"]
     options = {name: data[name] for name in ("layout", "apply_alignment", "subgrouping") if name in data}
     loaded = load_song(song, reading.metrics.sample_rate, loudness_lufs=None, **options)
-    if tuple(loaded.tracks) != tuple(track.name for track in reading.metrics.tracks):
+    searched, here = list(reading.metrics.file_hashes.values())[1:], list(loaded.file_hashes.values())[1:]
+    is_other = bool(searched) and searched != here  # the mix's is first
+    if is_other or tuple(loaded.tracks) != tuple(track.name for track in reading.metrics.tracks):
         raise ValueError(f"song: {song} has other tracks than the song of {reading.folder}")
     return loaded.sources.sum(dim=0)
