@@ -62,8 +62,8 @@ def read_built_set(name: str, folder: Path) -> BuiltSet:
     return BuiltSet(name, searched, frozenset(accepted), failed)
 
 
-def dataset_table(built: Sequence[BuiltSet]) -> Table:
-    """Makes Table 3 with two rows a data set, before and after its quality rules, and two for all of them.
+def check_data_sets(built: Sequence[BuiltSet]) -> None:
+    """Refuses data sets that no table or figure can hold together.
 
     Raises:
         ValueError: no data set, two of one name, one of the name `ALL`, or results of other settings or versions.
@@ -75,6 +75,15 @@ def dataset_table(built: Sequence[BuiltSet]) -> Table:
             f"{', '.join(names) or 'none'}. HINT: NAME=DIR"
         )
     check_alike([reading for data_set in built for reading in data_set.searched.values()])
+
+
+def dataset_table(built: Sequence[BuiltSet]) -> Table:
+    """Makes Table 3 with two rows a data set, before and after its quality rules, and two for all of them.
+
+    Raises:
+        ValueError: as `check_data_sets`.
+    """
+    check_data_sets(built)
     groups = {**{data_set.name: [data_set] for data_set in built}, ALL: list(built)}
     rows: list[dict[str, Cell]] = []
     for name, sets in groups.items():

@@ -199,6 +199,9 @@ def test_a_data_set_before_and_after_its_quality_rules(built, searched) -> None:
     heights = [sum(patch.get_height() for patch in axes.patches) for axes in figure.axes]
     assert heights == [2.0] * 6 + [1.0] * 6
     assert figure.axes[2].get_title() == "console's processors: mean 8\n(paper 247.6)"
+    for make in (dataset_table, statistics_figure):
+        with pytest.raises(ValueError, match="each name once and none of them 'all', got MedleyDB, MedleyDB"):
+            make([data_set, data_set])
     with pytest.raises(FileNotFoundError, match=r"songs\.jsonl is missing"):
         read_built_set("x", searched)
 
@@ -213,6 +216,8 @@ def test_a_folder_of_tables_gives_each_figure_its_results(searched, tmp_path) ->
     assert [reading.folder.name for reading in results_of("4", [tables], ["t*"])] == ["run_0"]
     with pytest.raises(ValueError, match="no searches by the default method of these songs"):
         results_of("3", [tables], ["other"])
+    with pytest.raises(ValueError, match="run_0: is there twice; each result is needed once"):
+        results_of("3", [tables, tables / "searches/hybrid_0.01/results/tiny/run_0"], [])
 
 
 def test_the_command_writes_a_figure_and_keeps_files(searched, tmp_path, capsys) -> None:

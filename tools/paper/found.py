@@ -28,7 +28,7 @@ def results_of(figure: str, folders: Sequence[Path], songs: Sequence[str]) -> li
 
     Raises:
         FileNotFoundError: a folder is neither.
-        ValueError: a result is unfinished, or none is left.
+        ValueError: a result is unfinished or there twice, or none is left.
     """
     readings: list[Reading] = []
     for folder in folders:
@@ -41,6 +41,9 @@ def results_of(figure: str, folders: Sequence[Path], songs: Sequence[str]) -> li
             readings += sorted(shown, key=_order)
         else:
             readings.append(read_search(folder))
+    places = [reading.folder.resolve() for reading in readings]
+    if twice := sorted({str(place) for place in places if places.count(place) > 1}):
+        raise ValueError(f"result: {', '.join(twice)}: is there twice; each result is needed once")
     chosen = [reading for reading in readings if not songs or any(fnmatchcase(reading.song, one) for one in songs)]
     if not chosen:
         needed = "searches by the default method" if figure in _OF_DEFAULT_METHOD else "searches for it"

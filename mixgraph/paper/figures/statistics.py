@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 from mixgraph.graph import MIX, MixGraph
 from mixgraph.graph.io import load_graph
-from mixgraph.paper.dataset_table import ACCEPTED, SEARCHED, BuiltSet
+from mixgraph.paper.dataset_table import ACCEPTED, SEARCHED, BuiltSet, check_data_sets
 from mixgraph.paper.figures.panels import colour, panel_grid
 from mixgraph.paper.published import MEAN_CONSOLE_PROCESSORS, MEAN_NODES, MEAN_PROCESSORS
-from mixgraph.paper.readings import Reading, check_alike
+from mixgraph.paper.readings import Reading
 from mixgraph.report.drawing.palette import QUIET
 
 Count = Callable[[Reading, MixGraph], float]
@@ -35,9 +35,9 @@ def statistics_figure(built: Sequence[BuiltSet]) -> Figure:
     Dashed lines are means, dotted ones the paper's over its full data.
 
     Raises:
-        ValueError: no data set, or results of other settings or versions.
+        ValueError: as `check_data_sets`.
     """
-    check_alike([reading for data_set in built for reading in data_set.searched.values()])
+    check_data_sets(built)
     figure, grid = panel_grid(2, len(_COUNTS), 2.5, 2.3)
     for row, kind in zip(grid, (SEARCHED, ACCEPTED), strict=True):
         songs = [
