@@ -89,6 +89,7 @@ ALLOWED = {
         "losses",
         "pruning",
         "songs",
+        "recovery",
         "report",
         "search",
         "results",

@@ -63,6 +63,7 @@ COMMANDS = (
     Command("paper-figures", _FIGURES, "the paper's figures of your results", "tools.paper_figures"),
     Command("find-transform", _FIGURES, "ranks transforms by ideal masks on stems", "mixgraph.cli.find_transform"),
     Command("evaluate-demixer", _FIGURES, "scores a demixer on known stems", "mixgraph.cli.evaluate_demixer"),
+    Command("evaluate-automix", _FIGURES, "judges mixes that were proposed", "mixgraph.cli.evaluate_automix"),
     Command("evaluate-estimator", _FIGURES, "judges a trained network", "tools.evaluate_estimator"),
 )
 

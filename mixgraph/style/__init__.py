@@ -6,6 +6,10 @@
 - `module`: the search with that distance as its loss.
 - `training_mixes`: the statistics of mixes that come with mixgraph, and their means for given instruments.
 - `refine`: a graph that is moved towards statistics and pruned, without a target mix.
+- `judging`: how far a mix is from an engineer's, in levels, panning and sound.
+- `baseline_graphs`: mixes that know nothing of a song but the loudness and the instrument of its tracks.
+- `evaluation`: judges baselines and answers on songs; tables and a picture.
+- `listening_test`: excerpts of one loudness, anchors, and a configuration for webMUSHRA.
 """
 
 from mixgraph.style.distance import StatisticsDistance, StatisticsWeights, statistics_distance

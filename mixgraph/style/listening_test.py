@@ -1,0 +1,186 @@
+"""A listening test by ITU-R BS.1534 (MUSHRA): excerpts of one loudness, anchors, and a configuration for webMUSHRA.
+
+webMUSHRA (audiolabs, on GitHub) shows the pages in a browser and collects what listeners say. Nothing here says what
+they would.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import soundfile
+import torch
+import yaml
+from torch import Tensor
+
+from mixgraph.dsp.resample import resample
+from mixgraph.names import file_names
+from mixgraph.songs.loudness import integrated_loudness
+from mixgraph.system.files import write_atomically
+
+CONFIG = "automix.yaml"
+ANCHOR_HZ = 3500.0
+EXCERPT_LUFS = -23.0
+MOST_CONDITIONS = 12  # BS.1534-3, reference and anchors included
+_FOLDER = "configs/mixgraph_automix"  # where the folder has to lie in webMUSHRA's
+_PEAK = 0.98
+_FADE_SECONDS = 0.02
+_ANCHOR = "anchor 3.5 kHz"
+
+
+@dataclass(frozen=True, eq=False)
+class ListeningPage:
+    """A page of the test: one excerpt in all its mixes.
+
+    Attributes:
+        name: name of the song.
+        sample_rate: in Hz.
+        reference: the engineer's mix, (2, L).
+        mixes: name of a method -> its mix, (2, L).
+    """
+
+    name: str
+    sample_rate: int
+    reference: Tensor
+    mixes: Mapping[str, Tensor]
+
+
+def loudest_part(mix: Tensor, sample_rate: int, seconds: float) -> slice:
+    """Returns the samples of the part of a mix with the highest power, by steps of a tenth of its length."""
+    length = min(round(seconds * sample_rate), mix.shape[-1])
+    starts = range(0, mix.shape[-1] - length + 1, max(1, length // 10))
+    powers = [float(mix[:, start : start + length].double().square().mean()) for start in starts]
+    first = starts[powers.index(max(powers))]
+    return slice(first, first + length)
+
+
+def low_passed(audio: Tensor, sample_rate: int, hertz: float = ANCHOR_HZ) -> Tensor:
+    """Returns audio, (2, L), without what is above a frequency, by a linear-phase filter that falls over an eighth."""
+    size = 2 * audio.shape[-1]
+    bins = torch.arange(size // 2 + 1, dtype=torch.float64) * (sample_rate / size)
+    fall = ((bins - hertz) / (hertz / 8)).clamp(0, 1)
+    spectrum = torch.fft.rfft(audio.double(), n=size) * (1 + torch.cos(math.pi * fall)) / 2
+    return torch.fft.irfft(spectrum, n=size)[:, : audio.shape[-1]].to(audio)
+
+
+def at_one_loudness(excerpts: Sequence[Tensor], sample_rate: int) -> list[Tensor]:
+    """Returns excerpts, (2, L) each, at one loudness: -23 LUFS, or less where a peak would not fit a file.
+
+    Raises:
+        ValueError: one is silent.
+    """
+    loudness = [integrated_loudness(audio, sample_rate) for audio in excerpts]
+    if not all(map(math.isfinite, loudness)):
+        raise ValueError("excerpts that sound are needed, got a silent one. HINT: a longer excerpt")
+    peaks = [20 * math.log10(float(audio.abs().max())) - level for audio, level in zip(excerpts, loudness, strict=True)]
+    wanted = min(EXCERPT_LUFS, 20 * math.log10(_PEAK) - max(peaks))
+    return [audio * 10 ** ((wanted - level) / 20) for audio, level in zip(excerpts, loudness, strict=True)]
+
+
+def write_listening_test(folder: Path, pages: Sequence[ListeningPage], seconds: float, sample_rate: int = 48000) -> int:
+    """Writes the excerpts and the configuration of a test; returns the number of files of audio.
+
+    Args:
+        folder: an empty folder, or one that is not there.
+        pages: a page for each song.
+        seconds: length of the excerpts, from the loudest part of the reference; BS.1534 advises about 10 s.
+        sample_rate: of the files, in Hz, one for all.
+
+    Raises:
+        FileExistsError: the folder holds something.
+        ValueError: no pages, too many conditions, or a silent excerpt.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        raise FileExistsError(f"listening_test: {folder} holds files that are kept; choose another folder")
+    if not pages:
+        raise ValueError("listening_test: songs with the engineer's mix are needed as references, got none")
+    written, trials, taken = 0, [], set[str]()
+    for page in pages:
+        if len(page.mixes) + 2 > MOST_CONDITIONS:
+            allowed = f"at most {MOST_CONDITIONS - 2} mixes beside the reference and the anchor"
+            raise ValueError(f"listening_test: {allowed}, got {len(page.mixes)}")
+        part = loudest_part(page.reference, page.sample_rate, seconds)
+        cuts = [_faded(audio[:, part], page.sample_rate) for audio in (page.reference, *page.mixes.values())]
+        cuts = [resample(audio, page.sample_rate, sample_rate) for audio in cuts]
+        cuts.append(low_passed(cuts[0], sample_rate))
+        (song,) = file_names([page.name], taken)
+        labels = ["reference", *page.mixes, _ANCHOR]
+        files = [f"{song}/{name}.wav" for name in file_names(labels, set())]
+        for file, audio in zip(files, at_one_loudness(cuts, sample_rate), strict=True):
+            path = folder / "audio" / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, audio.T.numpy(), sample_rate, subtype="PCM_24")
+            written += 1
+        paths = [f"{_FOLDER}/audio/{file}" for file in files]
+        trials.append(_trial(song, page.name, paths[0], dict(zip(labels[1:], paths[1:], strict=True))))
+    text = yaml.safe_dump(_configuration(trials), sort_keys=False, allow_unicode=True, width=100)
+    write_atomically(folder / CONFIG, text.encode())
+    write_atomically(folder / "README.txt", _README.encode())
+    return written
+
+
+def _faded(audio: Tensor, sample_rate: int) -> Tensor:
+    rise = torch.linspace(0, 1, max(2, round(_FADE_SECONDS * sample_rate)))
+    audio = audio.clone()
+    audio[:, : len(rise)] *= rise
+    audio[:, audio.shape[-1] - len(rise) :] *= rise.flip(0)
+    return audio
+
+
+def _trial(key: str, name: str, reference: str, stimuli: dict[str, str]) -> dict[str, Any]:
+    return {
+        "type": "mushra",
+        "id": key,
+        "name": name,
+        "content": "How good is each mix of this song, beside the reference? Rate all, then go on.",
+        "showWaveform": False,
+        "enableLooping": True,
+        "reference": reference,
+        "createAnchor35": False,  # it is among the files
+        "createAnchor70": False,
+        "randomize": True,
+        "showConditionNames": False,
+        "stimuli": stimuli,
+    }
+
+
+def _configuration(trials: list[dict[str, Any]]) -> dict[str, Any]:
+    volume = {
+        "type": "volume",
+        "id": "volume",
+        "name": "Loudness",
+        "content": "Set your headphones to a pleasant loudness, and do not change it later.",
+        "stimulus": trials[0]["reference"],
+        "defaultVolume": 0.5,
+    }
+    finish = {
+        "type": "finish",
+        "name": "Thank you",
+        "content": "Send your ratings.",
+        "popupcontent": "Your ratings were sent.",
+        "showResults": False,
+        "writeResults": True,
+    }
+    return {
+        "testname": "Mixes of songs",
+        "testId": "mixgraph_automix",
+        "bufferSize": 2048,
+        "stopOnErrors": True,
+        "showButtonPreviousPage": True,
+        "remoteService": "service/write.php",
+        "pages": [volume, ["random", *trials], finish],
+    }
+
+
+_README = f"""A listening test (ITU-R BS.1534, MUSHRA) for webMUSHRA.
+
+Copy this folder to {_FOLDER} below webMUSHRA's folder, and open
+    http://localhost/webMUSHRA?config=mixgraph_automix/{CONFIG}
+Every page has the engineer's mix as the reference, which webMUSHRA also hides among the mixes, and the reference
+without what is above 3.5 kHz as the anchor. All files of a page have one loudness (ITU-R BS.1770).
+Nobody has listened yet: the ratings come from your listeners.
+"""

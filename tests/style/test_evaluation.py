@@ -1,0 +1,128 @@
+"""Judging of mixes: an engineer's own graph is perfect, baselines are what they say, and the listening test is fair."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+import yaml
+
+from mixgraph.cli.evaluate_automix import main
+from mixgraph.graph import build_console
+from mixgraph.processors import make_processors
+from mixgraph.results.found_graph import FoundGraph
+from mixgraph.songs import load_song
+from mixgraph.songs.loudness import integrated_loudness
+from mixgraph.style.baseline_graphs import EngineersMix, dry_loudness, equal_loudness, graph_of, mean_levels
+from mixgraph.style.evaluation import mixed_by_result
+from mixgraph.style.judging import Judge
+from mixgraph.style.listening_test import at_one_loudness, low_passed
+
+RATE = 8000
+GAINS = {"kick": (0.5, 0.5), "hat": (0.2, 0.4), "lead": (0.5, 0.1)}
+
+
+def engineers_result(folder: Path, song_folder: Path) -> Path:
+    """A result folder whose graph makes the song's mix of its tracks, at another level."""
+    song = load_song(song_folder, sample_rate=RATE, cache_dir=None)
+    graph = build_console(song.subgroups, "g", "", song.name)
+    gains = torch.tensor([GAINS[graph.names[node]] for node in graph.processors])
+    found = FoundGraph(
+        graph=graph,
+        processors=make_processors(RATE),
+        parameters={"gain_panning": {"log_gain": gains.log()}},
+        weights=torch.full((len(graph.processors),), 1 - 1e-6),
+        sample_rate=RATE,
+        level=2.0,
+        num_samples=song.num_samples,
+        placements={},
+    )
+    found.save(folder / song.name)
+    return folder / song.name
+
+
+@pytest.fixture(scope="module")
+def results(tiny_song: Path, duo_song: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    for song in (tiny_song, duo_song):
+        engineers_result(folder, song)
+    return folder
+
+
+def test_an_engineers_graph_is_perfect_and_baselines_are_what_they_say(
+    tiny_song: Path, duo_song: Path, results: Path
+) -> None:
+    songs = [load_song(path, sample_rate=RATE, cache_dir=None) for path in (tiny_song, duo_song)]
+    tiny, duo = (EngineersMix.of(mixed_by_result(song, results / song.name)) for song in songs)
+    judge = Judge(songs[0], tiny.tracks)
+    perfect = judge(tiny.mixed)
+    assert (perfect.level_db, perfect.panning_db, perfect.processors) == (0, 0, 3)
+    assert perfect.match_loss == pytest.approx(0, abs=0.01)
+    assert perfect.distance_db == pytest.approx(0, abs=0.01)
+    assert tiny.tracks.balances[2] == pytest.approx(20 * math.log10(5), abs=0.01)
+
+    processors = make_processors(RATE)
+    equal = equal_loudness(songs[0], processors, dry_loudness(songs[0])).tracks()
+    assert max(equal.levels) - min(equal.levels) < 0.01
+    assert judge(equal_loudness(songs[0], processors, dry_loudness(songs[0]))).level_db > 1
+    # From a song of the lead and the hat, with the same gains: these two have its balances and levels.
+    mean = mean_levels(songs[0], processors, [duo]).tracks()
+    assert mean.levels[2] - mean.levels[1] == pytest.approx(duo.tracks.levels[0] - duo.tracks.levels[1], abs=0.1)
+    assert mean.balances[1:] == pytest.approx(tiny.tracks.balances[1:], abs=0.01)
+    donated = graph_of(songs[1], tiny)  # the drums of the other song are a kick and a hat
+    assert len(donated.values.graph.processors) == 4
+    assert donated.tracks().balances[0] == pytest.approx(tiny.tracks.balances[2], abs=0.1)
+
+
+@pytest.mark.long
+def test_a_command_judges_answers_and_writes_a_listening_test(
+    tiny_song: Path, duo_song: Path, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"{song}={results / song.name}" for song in (tiny_song, duo_song)]
+    shared = ["--out", str(tmp_path / "out"), "--sample-rate", str(RATE), "--cache", str(tmp_path / "cache")]
+    answers = ["--answers", f"found again={results}", "--listening-test", str(tmp_path / "test")]
+    assert main([*words, *shared, *answers, "--excerpt-seconds", "1.5"]) == 0
+    assert "| found again | 0 | 0 |" in capsys.readouterr().out
+    record = json.loads((tmp_path / "out" / "automix.json").read_text())
+    middle = record["medians"]["real songs"]
+    assert list(middle) == [
+        "sum at equal loudness",
+        "mean levels and panning",
+        "random graph of another song",
+        "graph of the nearest song",
+        "found again",
+        "the engineer's graph",
+    ]
+    assert middle["found again"] == middle["the engineer's graph"]
+    assert len((tmp_path / "out" / "automix.csv").read_text().splitlines()) == 13
+    assert (tmp_path / "out" / "automix.png").read_bytes()[:4] == b"\x89PNG"
+
+    configuration = yaml.safe_load((tmp_path / "test" / "automix.yaml").read_text())
+    order, *pages = configuration["pages"][1]
+    assert (order, [page["type"] for page in pages]) == ("random", ["mushra"] * 2)
+    for page in pages:
+        files = [page["reference"], *page["stimuli"].values()]
+        assert len(files) == 8
+        audio = [soundfile.read(str(tmp_path / "test" / Path(*Path(file).parts[2:]))) for file in files]
+        loudness = [integrated_loudness(torch.from_numpy(samples.T).float(), rate) for samples, rate in audio]
+        assert max(loudness) - min(loudness) < 0.1
+        assert {len(samples) for samples, _ in audio} == {round(1.5 * 48000)}
+
+    with pytest.raises(FileExistsError, match="exists and is kept"):
+        main([*words, *shared])
+    with pytest.raises(ValueError, match="a graph of the tracks of duo is needed"):
+        main([f"{duo_song}={results / 'tiny'}", *shared, "--overwrite"])
+    with pytest.raises(FileNotFoundError, match="has none of the folders"):
+        main([*words, *shared, "--overwrite", "--answers", f"none={tmp_path}"])
+
+
+def test_the_anchor_has_nothing_above_and_everything_below() -> None:
+    time = torch.arange(48000) / 48000
+    low, high = (0.3 * torch.sin(2 * math.pi * hertz * time).expand(2, -1) for hertz in (1000, 5000))
+    inside = slice(2000, -2000)
+    passed = low_passed(low + high, 48000)[:, inside]
+    assert float((passed - low[:, inside]).abs().max()) < 1e-3
+    with pytest.raises(ValueError, match="got a silent one"):
+        at_one_loudness([low, 0 * low], 48000)
