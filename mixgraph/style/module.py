@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mixgraph.losses import MatchLoss, SongScore, SongTarget
 from mixgraph.losses.whole_song import Reader
 from mixgraph.pruning.proposals import Trials
-from mixgraph.pruning.samplers import SAMPLERS, BruteForce
+from mixgraph.pruning.samplers import BruteForce
 from mixgraph.search.module import ConsoleModule
 from mixgraph.songs.song import Song
 from mixgraph.style.distance import WEIGHTS, StatisticsDistance, StatisticsWeights, statistics_distance
@@ -23,9 +23,10 @@ from mixgraph.style.track_levels import GAIN, blended_gains, track_gains
 _READ_AT_ONCE = 1 << 18
 
 
-@SAMPLERS.register
 class BruteForceButGains(BruteForce):
     """Tries every processor but gains: nothing but a match with the song's own mix could tell that one is not needed.
+
+    Not registered: a search with a target has no use for it.
 
     Args:
         order: name of a registered order.

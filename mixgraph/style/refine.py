@@ -204,10 +204,10 @@ def _search(
     pruning = neighbour("callbacks").IterativePruning(
         settings.console_stages,
         settings.rounds,
-        sampler=BruteForceButGains.name,
         tolerance=settings.tolerance,
         leave_one_out=False,
         seed=settings.seed,
     )
+    pruning.sampler = BruteForceButGains("loss_increase")
     search(module, data, [pruning], pruning.num_stages, enable_progress_bar=False)
     return module
