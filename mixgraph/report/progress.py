@@ -26,7 +26,7 @@ def progress_figure(records: Sequence[Mapping[str, Any]]) -> Figure:
     Args:
         records: logged rows in order of steps, with `"step"`, `"stage"` (`"console"` or `"prune"`), and where known
             `"match/full"`, `"ratio/{type}"` and `"weight/{type}"` (numbers or None). Other keys are not shown. The
-            pruning phase is shaded.
+            pruning phase is shaded. The weights of a type end where none of it is left.
 
     Raises:
         ValueError: no records, one without a step or with another stage, steps that go back, a value that is not a
@@ -43,7 +43,8 @@ def progress_figure(records: Sequence[Mapping[str, Any]]) -> Figure:
         (panels[1], _WEIGHT, "mean dry/wet weight"),
     ):
         for i, node_type in enumerate(types):
-            steps, values = _series(records, prefix + node_type)
+            shown = records if prefix == _RATIO else [row for row in records if row.get(_RATIO + node_type) != 0]
+            steps, values = _series(shown, prefix + node_type)
             name = f"{node_letter(node_type)}: {type_label(node_type)}"
             marker = _MARKERS[i % len(_MARKERS)] if len(records) <= _MOST_MARKERS else ""
             style = _STYLES[i % len(_STYLES)]

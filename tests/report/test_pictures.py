@@ -13,7 +13,15 @@ RATE = 30000
 RECORDS = [
     {"step": 0, "stage": "console", "match/full": None, "weight/reverb": 0.5, "weight/equalizer": 0.5},
     {"step": 100, "stage": "console", "match/full": 0.8, "weight/reverb": 0.4, "weight/equalizer": 0.6},
-    {"step": 150, "stage": "prune", "match/full": 0.7, "ratio/reverb": 0.5, "ratio/equalizer": 0.0, "note": "any"},
+    {
+        "step": 150,
+        "stage": "prune",
+        "match/full": 0.7,
+        "ratio/reverb": 0.5,
+        "ratio/equalizer": 0.0,
+        "weight/equalizer": 0.0,
+        "note": "any",
+    },
     {"step": 200, "stage": "prune", "match/full": 0.6, "ratio/reverb": 0.75, "weight/reverb": None},
 ]
 

@@ -39,7 +39,10 @@ def course_figure(readings: Sequence[Reading]) -> Figure:
         for column, node_type in enumerate(types, start=1):
             left = _values(log, f"ratio/{node_type}")
             ratios[column].plot(steps, [1 - share for share in left], **looks)
-            weights[column].plot(steps, _values(log, f"weight/{node_type}"), **looks)
+            means = _values(log, f"weight/{node_type}")  # of a type that is gone there is none
+            weights[column].plot(
+                steps, [m if share else math.nan for m, share in zip(means, left, strict=True)], **looks
+            )
         start = next((steps[max(i - 1, 0)] for i, row in enumerate(log) if row["stage"] == "prune"), None)
         if number == 0 and start is not None:
             for axes in (*ratios, *weights):
