@@ -15,10 +15,11 @@ from mixgraph.report.figures import save_figure
 from mixgraph.sweeps.figures import LOSS, RATIO
 from mixgraph.sweeps.folder import Trial
 from mixgraph.sweeps.sweep_file import Metric
-from mixgraph.sweeps.table import pareto_front, winner
+from mixgraph.sweeps.table import pareto_front, short_text, winner
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_FAINT = 0.45  # of trials that repeat the winner
 _MOST_STYLES = 8  # values of a parameter that get a colour or a marker of their own
 
 
@@ -55,6 +56,8 @@ def trials_figure(trials: Sequence[Trial], metric: Metric) -> Figure:
     axes.grid(color="#E3E5E9", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+    if any(trial.job.again for trial in done):
+        axes.plot([], [], "o", color="#6B7280", alpha=_FAINT, label="winner with other seeds")
     figure.legend(loc="outside right upper", fontsize=8, frameon=False)
     return figure
 
@@ -81,14 +84,15 @@ def _draw_points(axes: Axes, trials: Sequence[Trial], is_search: bool) -> None:
     for (x, y), together in places.items():  # a larger point behind each that would be hidden
         for behind, trial in enumerate(reversed(together)):
             colour, marker = _style(trial, styles)
-            size, alpha = 7 + 4 * (len(together) - 1 - behind), 0.45 if trial.job.again else 0.9
+            size, alpha = 7 + 4 * (len(together) - 1 - behind), _FAINT if trial.job.again else 0.9
             axes.plot(x, y, marker, color=colour, markersize=size, alpha=alpha, zorder=2)
         names = ", ".join(dict.fromkeys(str(trial.job.number) for trial in together))
         axes.annotate(names, (x, y), (7, 5), textcoords="offset points", fontsize=7)
     for name, by_value in styles:
+        shown = {repr(trial.job.values[name]): short_text(trial.job.values[name]) for trial in trials}
         for text, style in by_value.items():
             is_colour = style.startswith("#")
-            label = f"{name.rpartition('.')[2]}: {text.strip(chr(39))}"
+            label = f"{name.rpartition('.')[2]}: {shown[text]}"
             axes.plot([], [], "o" if is_colour else style, color=style if is_colour else "#6B7280", label=label)
 
 

@@ -23,8 +23,11 @@ def winner(trials: Sequence[Trial], metric: Metric) -> Trial | None:
 
 
 def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
-    """Returns the searches than which none has both less loss and a higher pruning ratio, by rising ratio."""
-    searches = [trial for trial in trials if LOSS in trial.figures]
+    """Returns the searches than which none has both less loss and a higher pruning ratio, by rising ratio.
+
+    Further seeds of the winner are not among them: of several tries the luckiest one would stand for its values.
+    """
+    searches = [trial for trial in trials if LOSS in trial.figures and not trial.job.again]
     front: list[Trial] = []
     for trial in sorted(searches, key=lambda trial: (-trial.figures[RATIO], trial.figures[LOSS])):
         if not front or trial.figures[LOSS] < front[-1].figures[LOSS]:
@@ -60,7 +63,7 @@ def cells(trial: Trial, names: Sequence[str], columns: int, metric: Metric) -> l
         metric: the metric of the sweep, which is all that is known of a search that was stopped.
     """
     figures = trial.figures
-    row = [str(trial.job.number), *(_text(trial.job.values[name]) for name in names), str(trial.job.seed)]
+    row = [str(trial.job.number), *(short_text(trial.job.values[name]) for name in names), str(trial.job.seed)]
     if LOSS in figures:
         counts = f"{figures[CONSOLE_PROCESSORS]:.0f} → {figures[PROCESSORS]:.0f}"
         row += [f"{figures[CONSOLE_LOSS]:.3f}", f"{figures[LOSS]:.3f}", counts, f"{figures[RATIO]:.2f}"]
@@ -146,6 +149,11 @@ def write_tables(folder: Path, trials: Sequence[Trial], metric: Metric, failures
     write_atomically(folder / "trials.csv", csv_text(trials, metric).encode())
     content = json_text(summary(trials, metric, failures), indent=1)
     write_atomically(folder / "trials.json", (content + "\n").encode())
+
+
+def short_text(value: Any) -> str:
+    """Writes a value of a parameter for a table or a picture: numbers with six digits at most."""
+    return f"{value:.6g}" if isinstance(value, float) else _text(value)
 
 
 def _text(value: Any) -> str:

@@ -179,6 +179,8 @@ def test_the_winner_and_the_front() -> None:
     trials = [search(0, 0.5, 0.8), search(1, 0.4, 0.5), search(2, 0.6, 0.7), search(3, 0.3, 0.1), search(4, 0.4, 0.4)]
     assert winner(trials, loss) is trials[3]
     assert [trial.job.number for trial in pareto_front(trials)] == [3, 1, 0]
+    lucky = search(3, 0.1, 0.9, again=True, seed=43)  # would be the only one on the front
+    assert pareto_front([*trials, lucky]) == pareto_front(trials)
     by_ratio = [Trial(t.job, t.state, t.figures[RATIO], t.figures) for t in trials]
     assert winner(by_ratio, ratio) is by_ratio[0]
     assert winner([search(1, 0.1, 0.5, again=True)], loss) is None
@@ -212,6 +214,9 @@ def test_the_tables() -> None:
         "Trial 1 with 3 seeds: search/found_loss 0.5 on average, standard deviation 0.1, from 0.4 to 0.6."
     )
     json.dumps(content["trials"][0])
+    drawn = Trial(TrialJob(4, 42, {"a.x": 0.012520653814999465, "a.y": "same"}), "stopped", 0.5, {}, 6)
+    assert markdown([search(0, 0.5, 0.8), drawn], metric, []).splitlines()[3].startswith("| 4 | 0.0125207 | 42 |")
+    assert "0.012520653814999465" in csv_text([drawn], metric)
     by_ratio = Trial(TrialJob(3, 42, {"a.x": 3, "a.y": "same"}), "stopped", 0.25, {}, 6)
     row = markdown([search(0, 0.5, 0.8), by_ratio], Metric(RATIO, "maximize"), []).splitlines()[3]
     assert row == "| 3 | 3 | 42 | - | - | - | 0.25 | - | stopped after 6 |"
