@@ -43,11 +43,11 @@ def configuration(name: str) -> Path:
     if shipped.is_file() and shipped.suffix == ".yaml":
         return shipped
     known = configurations()
-    alike = [other for other in known if Path(other).name == Path(name).name]  # in a folder of ours
+    alike = [other for other in known if Path(other).stem == Path(name).stem]  # in a folder of ours
     beside = [str(path) for path in Path(name).parent.glob("*.y*ml")]
+    hint = f" HINT: did you mean {' or '.join(alike)}?" if alike else did_you_mean(name, [*beside, *known])
     raise FileNotFoundError(
-        f"config: {name} is no file, nor one of the configurations that come with mixgraph: {', '.join(known)}."
-        f"{did_you_mean(name, alike or [*beside, *known])}"
+        f"config: {name} is no file, nor one of the configurations that come with mixgraph: {', '.join(known)}.{hint}"
     )
 
 

@@ -211,7 +211,7 @@ def sweep_parser() -> argparse.ArgumentParser:
     130 if Ctrl-C ended it, and 143 if SIGTERM did.
     """
     parser = _parser(sweep_parser)
-    parser.add_argument("file", metavar="FILE", help="sweep file, or the name of one that comes along")
+    parser.add_argument("file", metavar="FILE", help="sweep file, or one that comes along: sweeps/sampling.yaml")
     parser.add_argument("--song", metavar="SONG", help="folder of the song, in place of the file's")
     parser.add_argument("--project", help="of Weights & Biases; the file's, or mixgraph, by default")
     offline = parser.add_argument_group("without a server")

@@ -135,6 +135,8 @@ def test_words_before_lightning_reads_them(tmp_path, monkeypatch) -> None:
     message = r"config: demmo.yaml is no file, nor one of .*base.yaml, .*demo.yaml.*\. HINT: did you mean demo.yaml"
     with pytest.raises(FileNotFoundError, match=message):
         prepare(["fit", "--config", "demmo.yaml"])
+    with pytest.raises(FileNotFoundError, match=r"sampling is no file.* HINT: did you mean sweeps/sampling.yaml\?"):
+        prepare(["fit", "--config", "sampling"])
     with pytest.raises(FileNotFoundError, match=r"esg.yaml is no file.* HINT: did you mean consoles/esg.yaml\?"):
         prepare(["fit", "--config", "esg.yaml"])
     with pytest.raises(ValueError, match=r"--config: a value is needed after it"):
