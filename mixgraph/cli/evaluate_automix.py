@@ -51,6 +51,10 @@ def main(arguments: Sequence[str]) -> int:
         raise ValueError("songs: at least one song is needed. HINT: SONG=RESULT, or --synthetic 4")
     if options.seconds is not None and not options.seconds >= 1:
         raise ValueError(f"seconds: at least 1 s, got {options.seconds:g}")
+    if options.listening_test is not None and not 1 <= options.excerpt_seconds <= 12:
+        raise ValueError(f"excerpt_seconds: 1 to 12 s, got {options.excerpt_seconds:g}")
+    if options.listening_test is not None and options.listening_test.is_dir() and any(options.listening_test.iterdir()):
+        raise FileExistsError(f"listening_test: {options.listening_test} holds files that are kept; choose another")
     if (there := [file for file in files if file.exists()]) and not options.overwrite:
         raise FileExistsError(f"out: {there[0]} exists and is kept; choose another folder or give --overwrite")
 
@@ -73,6 +77,10 @@ def main(arguments: Sequence[str]) -> int:
         }
         if not answers[name]:
             raise FileNotFoundError(f"answers: {folder} has none of the folders {', '.join(found)}")
+    for judged in songs:
+        if not any(s.engineer is not None and s.kind == judged.kind for s in songs if s is not judged):
+            left_out = "baselines that learn from other songs are left out, since no other song has a result"
+            sys.stdout.write(f"{visible(judged.song.name)}: {left_out}.\n")
     rows: list[Row] = []
     pages: dict[str, ListeningPage] = {}
     for row, mixed, judge in evaluate(songs, answers, options.seed):

@@ -6,7 +6,9 @@ they would.
 
 from __future__ import annotations
 
+import html
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,7 @@ CONFIG = "automix.yaml"
 ANCHOR_HZ = 3500.0
 EXCERPT_LUFS = -23.0
 MOST_CONDITIONS = 12  # BS.1534-3, reference and anchors included
+MOST_SECONDS = 12.0  # what webMUSHRA plays; BS.1534-3 advises about 10
 _FOLDER = "configs/mixgraph_automix"  # where the folder has to lie in webMUSHRA's
 _PEAK = 0.98
 _FADE_SECONDS = 0.02
@@ -92,10 +95,12 @@ def write_listening_test(folder: Path, pages: Sequence[ListeningPage], seconds: 
 
     Raises:
         FileExistsError: the folder holds something.
-        ValueError: no pages, too many conditions, or a silent excerpt.
+        ValueError: no pages, too many conditions, a length that webMUSHRA does not play, or a silent excerpt.
     """
     if folder.is_dir() and any(folder.iterdir()):
         raise FileExistsError(f"listening_test: {folder} holds files that are kept; choose another folder")
+    if not 1 <= seconds <= MOST_SECONDS:
+        raise ValueError(f"excerpt_seconds: 1 to {MOST_SECONDS:g} s, got {seconds:g}")
     if not pages:
         raise ValueError("listening_test: songs with the engineer's mix are needed as references, got none")
     written, trials, taken = 0, [], set[str]()
@@ -107,20 +112,25 @@ def write_listening_test(folder: Path, pages: Sequence[ListeningPage], seconds: 
         cuts = [_faded(audio[:, part], page.sample_rate) for audio in (page.reference, *page.mixes.values())]
         cuts = [resample(audio, page.sample_rate, sample_rate) for audio in cuts]
         cuts.append(low_passed(cuts[0], sample_rate))
-        (song,) = file_names([page.name], taken)
-        labels = ["reference", *page.mixes, _ANCHOR]
-        files = [f"{song}/{name}.wav" for name in file_names(labels, set())]
+        (song,) = file_names([_plain(page.name)], taken)
+        keys = file_names(map(_plain, ["reference", *page.mixes, _ANCHOR]), set())
+        files = [f"{song}/{key}.wav" for key in keys]
         for file, audio in zip(files, at_one_loudness(cuts, sample_rate), strict=True):
             path = folder / "audio" / file
             path.parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(path, audio.T.numpy(), sample_rate, subtype="PCM_24")
             written += 1
         paths = [f"{_FOLDER}/audio/{file}" for file in files]
-        trials.append(_trial(song, page.name, paths[0], dict(zip(labels[1:], paths[1:], strict=True))))
+        trials.append(_trial(song, page.name, paths[0], dict(zip(keys[1:], paths[1:], strict=True))))
     text = yaml.safe_dump(_configuration(trials), sort_keys=False, allow_unicode=True, width=100)
     write_atomically(folder / CONFIG, text.encode())
     write_atomically(folder / "README.txt", _README.encode())
     return written
+
+
+def _plain(name: str) -> str:
+    """A name that webMUSHRA can put into addresses and into attributes of its pages as it is."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("_.") or "_"
 
 
 def _faded(audio: Tensor, sample_rate: int) -> Tensor:
@@ -135,7 +145,7 @@ def _trial(key: str, name: str, reference: str, stimuli: dict[str, str]) -> dict
     return {
         "type": "mushra",
         "id": key,
-        "name": name,
+        "name": html.escape(name),
         "content": "How good is each mix of this song, beside the reference? Rate all, then go on.",
         "showWaveform": False,
         "enableLooping": True,

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,8 @@ def test_a_command_judges_answers_and_writes_a_listening_test(
     for page in pages:
         files = [page["reference"], *page["stimuli"].values()]
         assert len(files) == 8
+        # webMUSHRA puts them into addresses and attributes as they are.
+        assert all(re.fullmatch(r"[\w./-]+", word) for word in (*files, *page["stimuli"], page["id"]))
         audio = [soundfile.read(str(tmp_path / "test" / Path(*Path(file).parts[2:]))) for file in files]
         loudness = [integrated_loudness(torch.from_numpy(samples.T).float(), rate) for samples, rate in audio]
         assert max(loudness) - min(loudness) < 0.1
