@@ -11,7 +11,7 @@ import yaml
 
 from mixgraph.names import uninterpolated
 from mixgraph.shipped import song_path
-from mixgraph.system.files import parse_yaml
+from mixgraph.system.files import parse_yaml, read_text
 
 KEY, FROM_FILE = "relative_to", "this_file"
 """A configuration with `relative_to: this_file` has its paths relative to its own folder, others to the working one."""
@@ -52,7 +52,7 @@ def read_saved_config(file: Path) -> dict[str, Any] | None:
         ValueError: the file is not YAML, or states that its paths are relative to another folder.
     """
     try:
-        config = parse_yaml(file.read_text(encoding="utf-8"))
+        config = parse_yaml(read_text(file))
     except OSError:
         return None  # the parser's message is better
     except ValueError as error:

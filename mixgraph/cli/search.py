@@ -21,13 +21,14 @@ from datamodules.blind import rate_of_mix
 from mixgraph.cli.config_paths import saved_config
 from mixgraph.cli.options import CheckedCLI
 from mixgraph.graph import GraphValues, batch_values
+from mixgraph.names import shown_value
 from mixgraph.pruning import ORDERS, SAMPLERS
 from mixgraph.results.found_graph import load_result
 from mixgraph.search.checks import check_data, check_estimator_file, check_trainer
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.settings import with_defaults
 from mixgraph.songs.own_rate import resolve_rate
-from mixgraph.system.files import parse_yaml
+from mixgraph.system.files import parse_yaml, read_text
 
 SEED = 42
 DEFAULT_RATE = 30000
@@ -139,8 +140,7 @@ class SearchCLI(CheckedCLI):
 
     def _check_start(self, paths: list[str]) -> None:
         """Refuses settings of a console that have no effect because the search starts from another graph."""
-        configs = [Path(path) / "config.yaml" for path in paths]
-        saved = [parse_yaml(file.read_text(encoding="utf-8")) or {} for file in configs if file.is_file()]
+        saved = [_saved_settings(Path(path) / "config.yaml") for path in paths]
         signature = inspect.signature(ConsoleModule).parameters
         names = "track_chain", "subgroup_chain", "master_chain", "returns", "sidechains", "single_track_subgroups"
         for name in names:
@@ -163,6 +163,19 @@ class SearchCLI(CheckedCLI):
             # Lightning would wait for a validation, which a search does not have.
             if isinstance(callback, ModelCheckpoint) and callback._save_on_train_epoch_end is None:
                 callback._save_on_train_epoch_end = True
+
+
+def _saved_settings(file: Path) -> dict[str, Any]:
+    """The settings of a search to start from; none where the graph was saved without them."""
+    if not file.is_file():
+        return {}
+    try:
+        settings = parse_yaml(read_text(file)) or {}
+    except ValueError as error:
+        raise ValueError(f"start: {file}: YAML is needed ({error})") from error
+    if not isinstance(settings, dict):
+        raise ValueError(f"start: {file}: a YAML mapping is needed, got {shown_value(settings)}")
+    return settings
 
 
 def _model_rate(sample_rate: Any) -> Any:
@@ -195,8 +208,11 @@ def _is_checkpointing(callback: Any) -> bool:
 
 def _model_settings(config: dict[str, Any]) -> dict[str, Any]:
     """The console's settings in a saved configuration, also where the console is a class of the user's."""
-    model: dict[str, Any] = config.get("model") or {}
-    return model.get("init_args", model)
+    model = config.get("model")
+    if not isinstance(model, dict):
+        return {}
+    settings = model.get("init_args", model)
+    return settings if isinstance(settings, dict) else {}
 
 
 def _seed(value: bool | int) -> int:

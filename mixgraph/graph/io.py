@@ -29,7 +29,7 @@ from mixgraph.graph.records import (
 )
 from mixgraph.graph.types import MixGraph
 from mixgraph.processors import Parameter, Processors
-from mixgraph.system.files import write_atomically
+from mixgraph.system.files import read_text, write_atomically
 
 __all__ = [
     "WEIGHT_KEY",
@@ -89,8 +89,8 @@ def load_graph(path: Path) -> GraphFile:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: a graph file (JSON) is expected, got none")
     try:
-        text = path.read_bytes().decode()
-    except UnicodeDecodeError as error:
+        text = read_text(path)
+    except ValueError as error:
         raise ValueError(f"{path}: not JSON: {error}") from error
     return graph_file_from_json(text, str(path))
 

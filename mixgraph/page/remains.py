@@ -19,7 +19,7 @@ from mixgraph.results.contents import LOG, TRACE
 from mixgraph.results.found_graph import FoundGraph, load_result
 from mixgraph.results.log import LogRow, log_from_csv
 from mixgraph.results.metrics import METRICS, Metrics, SongReading, has_search, read_metrics, read_reading
-from mixgraph.system.files import json_lines, parse_yaml
+from mixgraph.system.files import json_lines, parse_yaml, read_text
 
 T = TypeVar("T")
 _NEEDED = {
@@ -98,7 +98,7 @@ def read_remains(result: Path) -> Remains:
 def _text(path: Path) -> str:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: the file is missing")
-    return path.read_text(encoding="utf-8")
+    return read_text(path)
 
 
 def _reading(result: Path) -> SongReading:

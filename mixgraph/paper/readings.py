@@ -11,7 +11,7 @@ from mixgraph.dataset.settings import differences, essential
 from mixgraph.results.contents import CONFIG, LOG, TIMINGS, TRACE, is_complete
 from mixgraph.results.log import LogRow, log_from_csv
 from mixgraph.results.metrics import Metrics, read_metrics
-from mixgraph.system.files import json_lines, parse_json, parse_yaml
+from mixgraph.system.files import json_lines, parse_json, parse_yaml, read_text
 
 _SHOWN = 3
 _UNKNOWN = "unknown, of an earlier version"
@@ -57,11 +57,11 @@ class Reading:
 
     def log(self) -> list[LogRow]:
         """What was logged while training, a row each, in order of time."""
-        return log_from_csv((self.folder / LOG).read_text(encoding="utf-8"))
+        return log_from_csv(read_text(self.folder / LOG))
 
     def trace(self) -> list[dict[str, Any]]:
         """Every trial, round and measured loss increase, a row each, in order of time."""
-        return json_lines((self.folder / TRACE).read_text(encoding="utf-8"))
+        return json_lines(read_text(self.folder / TRACE))
 
 
 def read_search(folder: Path) -> Reading:
@@ -87,7 +87,7 @@ def read_search(folder: Path) -> Reading:
 def _config(folder: Path) -> dict[str, Any]:
     """The settings of a search, with those of the pruning and the console among them."""
     try:
-        config = parse_yaml((folder / CONFIG).read_text(encoding="utf-8"))
+        config = parse_yaml(read_text(folder / CONFIG))
     except ValueError as error:
         raise ValueError(f"result: {folder}: {CONFIG} is damaged ({error})") from error
     groups = [config.get(name) if isinstance(config, dict) else None for name in ("pruning", "model")]
@@ -117,7 +117,7 @@ def version_of(folder: Path) -> str:
 
 def _timings(folder: Path) -> dict[str, Any]:
     try:
-        timings = parse_json((folder / TIMINGS).read_text(encoding="utf-8"))
+        timings = parse_json(read_text(folder / TIMINGS))
     except ValueError as error:
         raise ValueError(f"result: {folder}: {TIMINGS} is damaged ({error})") from error
     if not isinstance(timings, dict):

@@ -39,7 +39,7 @@ from mixgraph.results.metrics import (
 )
 from mixgraph.results.publish import FolderKind, Place, publish_folder
 from mixgraph.songs.track_files import TrackOrigin
-from mixgraph.system.files import json_lines, parse_json, parse_yaml, write_atomically
+from mixgraph.system.files import json_lines, parse_json, parse_yaml, read_text, write_atomically
 
 _FILES = ("graph.json", "parameters.safetensors", METRICS)
 _SAVED = FolderKind(
@@ -93,7 +93,7 @@ class FoundGraph:
         """
         path = self._file(TRACE)
         try:
-            rows: list[dict[str, Any]] = json_lines(path.read_text(encoding="utf-8"))
+            rows: list[dict[str, Any]] = json_lines(read_text(path))
         except ValueError as error:
             raise ValueError(f"{path}: a JSON object a line is needed ({error})") from error
         return rows
@@ -107,7 +107,7 @@ class FoundGraph:
         """
         path = self._file(LOG)
         try:
-            return log_from_csv(path.read_text(encoding="utf-8"))
+            return log_from_csv(read_text(path))
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
@@ -120,7 +120,7 @@ class FoundGraph:
         """
         path = self._file(TIMINGS)
         try:
-            timings: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
+            timings: dict[str, Any] = parse_json(read_text(path))
         except ValueError as error:
             raise ValueError(f"{path}: a JSON object is needed ({error})") from error
         if not isinstance(timings, dict):
@@ -136,7 +136,7 @@ class FoundGraph:
         """
         path = self._file(CONFIG)
         try:
-            settings: dict[str, Any] = parse_yaml(path.read_text(encoding="utf-8")) or {}
+            settings: dict[str, Any] = parse_yaml(read_text(path)) or {}
         except ValueError as error:
             raise ValueError(f"{path}: YAML is needed ({error})") from error
         if not isinstance(settings, dict):

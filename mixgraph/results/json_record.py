@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mixgraph.names import shown_value
+from mixgraph.system.files import read_text
 
 T = TypeVar("T")
 
@@ -39,7 +40,7 @@ class JsonRecord:
             ValueError: it is no JSON, or holds something else.
         """
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = json.loads(read_text(path))
         except (ValueError, RecursionError) as error:  # no JSON, no text, a number of too many digits, nested too deep
             raise ValueError(f"{path}: a JSON object is needed, got none that can be read ({error!r})") from error
         if not isinstance(values, dict):

@@ -16,45 +16,13 @@ from typing import Any
 import yaml
 
 from mixgraph.names import normal_form
+from mixgraph.system.bounded_yaml import MAX_BYTES, Bounded
 
-MAX_BYTES = 1_000_000
-MAX_VALUES = 10_000  # with every alias (`*name`) written out
-MAX_DEPTH = 20
 _NOTHING = ("", "~", "null", "Null", "NULL")
 
 
-class _TextLoader(yaml.BaseLoader):
+class _TextLoader(Bounded, yaml.BaseLoader):
     """YAML with texts only, no key twice, and as many and as deeply nested values as the limits allow."""
-
-    def __init__(self, stream: str) -> None:
-        super().__init__(stream)
-        self._depth = self._count = 0
-        self._extents: dict[yaml.Node, tuple[int, int]] = {}  # values and levels of what an alias may stand for
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        before, alias = self._count, self.check_event(yaml.AliasEvent)
-        self._add(1, 1)
-        self._depth += 1
-        node = super().compose_node(parent, index)
-        self._depth -= 1
-        if alias:
-            if node not in self._extents:
-                raise ValueError("an alias inside of what it stands for")
-            count, levels = self._extents[node]
-            self._add(count, levels)
-        elif node is not None:
-            children = [part for item in node.value for part in (item if isinstance(item, tuple) else (item,))]
-            inside = children if isinstance(node, yaml.CollectionNode) else ()
-            levels = 1 + max((self._extents[child][1] for child in inside), default=0)
-            self._extents[node] = self._count - before, levels
-        return node
-
-    def _add(self, count: int, levels: int) -> None:
-        self._count += count
-        if self._count > MAX_VALUES:
-            raise ValueError(f"more than {MAX_VALUES} values, with every alias written out")
-        if self._depth + levels > MAX_DEPTH:
-            raise ValueError(f"values nested more than {MAX_DEPTH} levels deep")
 
     def construct_scalar(self, node: yaml.ScalarNode) -> Any:
         value = super().construct_scalar(node)

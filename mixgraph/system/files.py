@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 _TEMPORARY = r"\.\d+\.(part|partial|discarded)"
+MOST_TEXT_BYTES = 250_000_000
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP}  # from file systems on which a folder cannot be synchronized
 
 
@@ -109,6 +110,18 @@ def json_text(value: Any, indent: int | None = None, separators: tuple[str, str]
     return json.dumps(plain_json(value), indent=indent, separators=separators, ensure_ascii=False, allow_nan=False)
 
 
+def read_text(path: Path) -> str:
+    """Reads a text file whole, if it is none that would fill the memory.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is longer than MOST_TEXT_BYTES, or not UTF-8.
+    """
+    if (size := path.stat().st_size) > MOST_TEXT_BYTES:
+        raise ValueError(f"at most {MOST_TEXT_BYTES / 1e6:g} MB of text are read, got {size / 1e6:.0f} MB")
+    return path.read_text(encoding="utf-8")
+
+
 def parse_json(text: str | bytes) -> Any:
     """Reads a JSON text, as `json.loads` does.
 
@@ -125,13 +138,16 @@ def parse_yaml(text: str) -> Any:
     """Reads a text of YAML that holds values only, as `yaml.safe_load` does.
 
     Raises:
-        ValueError: it is not YAML, a value is none of its kind, such as a date in the 13th month, or its values are
-            nested too deeply.
+        ValueError: it is not YAML, a value is none of its kind, such as a date in the 13th month, or it passes the
+            limits of `mixgraph.system.bounded_yaml`.
     """
     import yaml  # not before the help of the program needs it
 
+    from mixgraph.system.bounded_yaml import ValueLoader, check_size
+
+    check_size(text)
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=ValueLoader)
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
     except RecursionError as error:
