@@ -65,6 +65,21 @@ def file_names(names: Iterable[str], taken: set[str] | None = None) -> list[str]
     return chosen
 
 
+def spreadsheet_cell(value: Any) -> Any:
+    """A value for a table of CSV: a name that a spreadsheet would take for a formula gets a ' before it.
+
+    >>> [spreadsheet_cell(value) for value in ("=1+1", "-lead", "-9.01", "kick", 2)]
+    ["'=1+1", "'-lead", '-9.01', 'kick', 2]
+    """
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@")):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
 def shown_value(value: Any) -> str:
     """Formats a value from a file for a message: as Python writes it, shortened."""
     short = reprlib.Repr()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mixgraph.names import did_you_mean, shown_name, shown_value, uninterpolated, visible
+from mixgraph.names import did_you_mean, shown_name, shown_value, spreadsheet_cell, uninterpolated, visible
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,9 @@ def test_what_was_meant_is_found_whatever_its_capitals():
     assert did_you_mean("VOCALS", ["vocals", "drums"]) == " HINT: did you mean vocals?"
     assert did_you_mean("vocals", ["Vocals", "Drums"]) == " HINT: did you mean Vocals?"
     assert did_you_mean("x", ["vocals"]) == ""
+
+
+def test_no_name_is_a_formula_in_a_spreadsheet() -> None:
+    values = ["=1+1", "+a", "-lead", "@x", "-9.01", "+0.50", "-inf", "kick", "", 2, -1.5, None]
+    expected = ["'=1+1", "'+a", "'-lead", "'@x", "-9.01", "+0.50", "-inf", "kick", "", 2, -1.5, None]
+    assert [spreadsheet_cell(value) for value in values] == expected

@@ -16,7 +16,7 @@ from mixgraph.exports.formats import FORMATS, ExportFormat, Progress
 from mixgraph.exports.report import ExportReport
 from mixgraph.exports.source import ExportSource
 from mixgraph.exports.wav import FULL_SCALE_24, read_wav, write_wav
-from mixgraph.names import file_names
+from mixgraph.names import file_names, spreadsheet_cell
 from mixgraph.results.stems import stem_places
 from mixgraph.system.files import write_atomically
 
@@ -149,5 +149,6 @@ def _cue_csv(printed: list[PrintedStem], gain: float) -> str:
     rows.writerow(["file", "kind", "name", "sums_to", "peak_db", "fader_db"])
     for stem in printed:
         peak, fader = _decibels(stem.peak * gain), -_decibels(gain) + 0.0
-        rows.writerow([stem.file, stem.level, stem.name, _sums_to(stem), f"{peak:.2f}", f"{fader:.2f}"])
+        row = [stem.file, stem.level, stem.name, _sums_to(stem), f"{peak:.2f}", f"{fader:.2f}"]
+        rows.writerow(map(spreadsheet_cell, row))
     return stream.getvalue()

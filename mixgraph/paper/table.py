@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from mixgraph.names import spreadsheet_cell
 from mixgraph.system.files import json_text, plain_json, write_atomically
 
 Cell = str | float | int | None
@@ -113,7 +114,7 @@ class Table:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([column.key for column in self.columns])
-        writer.writerows([row.get(column.key) for column in self.columns] for row in self.rows)
+        writer.writerows([spreadsheet_cell(row.get(column.key)) for column in self.columns] for row in self.rows)
         return text.getvalue()
 
     def to_dict(self) -> dict[str, Any]:

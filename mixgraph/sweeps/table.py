@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from mixgraph.names import spreadsheet_cell
 from mixgraph.sweeps.figures import CONSOLE_LOSS, CONSOLE_PROCESSORS, LOSS, PROCESSORS, RATIO
 from mixgraph.sweeps.folder import Trial
 from mixgraph.sweeps.sweep_file import Metric
@@ -110,7 +111,7 @@ def csv_text(trials: Sequence[Trial], metric: Metric) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["trial", "seed", *parameters, *figures, "seconds", "state", "stages"])
     for trial in trials:
-        values = [_text(trial.job.values[name]) for name in parameters]
+        values = [spreadsheet_cell(_text(trial.job.values[name])) for name in parameters]
         numbers = [trial.figures.get(name, "") for name in figures]
         seconds = "" if trial.seconds is None else f"{trial.seconds:.1f}"
         writer.writerow([trial.job.number, trial.job.seed, *values, *numbers, seconds, trial.state, trial.stages or ""])
