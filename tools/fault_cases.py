@@ -27,6 +27,22 @@ _SYNTHETIC = (
     *("--train=1", "--validation=1", "--test=1", "--seconds=1", "--sample-rate=8000", "--min-tracks=2"),
     "--max-tracks=2",
 )
+_TRIAL = ("fit", "--config", "short.yaml", "--data.path", "song", "${args}")
+_SWEEP = {
+    "program": "mixgraph",
+    "method": "bayes",
+    "run_cap": 2,
+    "metric": {"name": "search/found_loss", "goal": "minimize"},
+    "parameters": {"pruning.tolerance": {"min": 0.01, "max": 0.1}},
+    "command": ["${env}", "${interpreter}", "-m", "${program}", *_TRIAL],
+}
+_TRAINING = [
+    *("--config=demixer.yaml", "--data.path=stems", "--data.left_out=[song_1]", "--data.batch_size=1"),
+    *("--data.chunk_seconds=0.4", "--data.steps_per_epoch=2", "--data.whitening_batches=1"),
+    *("--model.transform.num_bands=14", "--model.transform.low_hz=150.0", "--model.transform.slice_samples=256"),
+    *("--model.transform.sample_rate=8000", "--model.network.width=4", "--trainer.accelerator=cpu"),
+    *("--trainer.enable_progress_bar=false", "--trainer.max_epochs=2", "--trainer.log_every_n_steps=1"),
+]
 _CACHE = ("--data.memory_limit_gb=0.0000001", "--data.cache_dir=cache")
 
 
@@ -60,30 +76,14 @@ def make_cases(prepared: Path, only: Collection[str] = ()) -> list[Case]:
     make_song(prepared / "song")
     _run(prepared, chaos.WORDS)
     (prepared / "short.yaml").write_text(yaml.safe_dump(SHORTEST))
-    words = ("fit", "--config", "short.yaml", "--data.path", "song", "${args}")
-    sweep = {
-        "program": "mixgraph",
-        "method": "bayes",
-        "run_cap": 2,
-        "metric": {"name": "search/found_loss", "goal": "minimize"},
-        "parameters": {"pruning.tolerance": {"min": 0.01, "max": 0.1}},
-        "command": ["${env}", "${interpreter}", "-m", "${program}", *words],
-    }
-    (prepared / "sweep.yaml").write_text(yaml.safe_dump(sweep))
-    demixer = [
-        *("--config=demixer.yaml", "--data.path=stems", "--data.left_out=[song_1]", "--data.batch_size=1"),
-        *("--data.chunk_seconds=0.4", "--data.steps_per_epoch=2", "--data.whitening_batches=1"),
-        *("--model.transform.num_bands=14", "--model.transform.low_hz=150.0", "--model.transform.slice_samples=256"),
-        *("--model.transform.sample_rate=8000", "--model.network.width=4", "--trainer.accelerator=cpu"),
-        *("--trainer.enable_progress_bar=false", "--trainer.max_epochs=2", "--trainer.log_every_n_steps=1"),
-    ]
+    (prepared / "sweep.yaml").write_text(yaml.safe_dump(_SWEEP))
     for number in range(2):
         _make_stems(prepared / "stems" / f"song_{number}", number)
     if not only or "generate-synthetic" in only:
         for number in range(3):
             make_song(prepared / "dry" / f"song_{number}", number)
     if not only or "demix" in only:
-        _run(prepared, ["fit", *demixer])
+        _run(prepared, ["fit", *_TRAINING])
         (prepared / "results" / "demixer" / "checkpoints" / "last.ckpt").replace(prepared / "trained.ckpt")
         shutil.rmtree(prepared / "results" / "demixer")
     song = ("--tracks", "song")
@@ -108,7 +108,7 @@ def make_cases(prepared: Path, only: Collection[str] = ()) -> list[Case]:
             "build-dataset", ("build-dataset", "song", "--config=short.yaml", "--out=data", "--workers=1"), waits=True
         ),
         Case("sweep", ("sweep", "sweep.yaml", "--offline", "--out=tried", "--workers=1"), waits=True),
-        Case("demixer", ("fit", *demixer)),
+        Case("demixer", ("fit", *_TRAINING)),
         Case("fit", _renamed(chaos.WORDS)),
     ]
 
