@@ -18,6 +18,7 @@ from mixgraph.system.files import write_atomically
 
 _WAV_FLOAT = 3
 _WAV_MAX_BYTES = 2**32 - 1
+_AT_ONCE = 1 << 20  # samples of each channel that are encoded at a time
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,9 @@ def write_audio(path: Path, audio: Tensor, sample_rate: int) -> WrittenAudio:
 def _flac(path: Path, samples: np.ndarray, sample_rate: int) -> bytes:
     # Made in memory: what libsndfile writes to a file itself may be cut short, since it loses errors on closing.
     stream = io.BytesIO()
-    soundfile.write(stream, samples.T, sample_rate, format="FLAC", subtype="PCM_24")
+    with soundfile.SoundFile(stream, "w", sample_rate, len(samples), "PCM_24", format="FLAC") as file:
+        for start in range(0, samples.shape[1], _AT_ONCE):  # libsndfile gets a copy
+            file.write(samples[:, start : start + _AT_ONCE].T)
     stream.seek(0)
     about = soundfile.info(stream)
     if (about.channels, about.frames) != samples.shape:
