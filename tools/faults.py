@@ -10,8 +10,8 @@ files may not grow beyond some size (RLIMIT_FSIZE, in which also a place without
 The folder is read-only, or memory is limited. Then there must be one line that names a file, every file under its own
 name must be whole or as it was before, and the same command, or the one that is named, must give the files of a run
 without a fault. A checkpoint is cut at every tenth of its length, and single bits of it are changed: it must be refused
-by its name. Two processes start one command at the same time: one must do it, and the other name the place; of a report
-and an export of a DAWproject, both may write the same file.
+by its name. Two processes start one command at the same time: one must do it, and the other name the place; of a
+report, a figure and an export of a DAWproject, both may write the same file.
 
 The processes are forks of one that has loaded everything, and pictures are written, but not drawn.
 """
