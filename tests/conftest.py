@@ -128,6 +128,29 @@ def warm_workers(warm_python) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def blank_pictures() -> Iterator[None]:
+    """Writes the pictures of results without drawing them, which takes half of the time of a tiny search.
+
+    When and how they are written is as ever, only their bytes are always the same. What they show is tested elsewhere.
+    """
+    from matplotlib.figure import Figure
+
+    from mixgraph.report import figures
+    from mixgraph.report.drawing import draw
+    from mixgraph.results import write
+
+    picture = b"\x89PNG\r\n\x1a\n" + bytes(5_000)
+    drawn = [(write, name) for name in ("spectrogram_figure", "ragged_figure", "progress_figure", "increases_figure")]
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (figures, draw):
+            patch.setattr(module, "figure_bytes", lambda *_, **__: picture)
+        for module, name in (*drawn, (draw, "draw_figure")):
+            patch.setattr(module, name, lambda *_, **__: Figure())
+        patch.setattr(write, "settings_figures", lambda *_, **__: [Figure()])
+        yield
+
+
 @pytest.fixture(scope="session")
 def plan(corpus_songs, tmp_path_factory):
     """What a small synthetic set is made of."""

@@ -10,6 +10,8 @@ from datamodules import SongData
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 
 @pytest.mark.long
 def test_fit_at_48_khz(tiny_song, tmp_path) -> None:

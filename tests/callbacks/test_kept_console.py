@@ -11,6 +11,8 @@ from mixgraph.search.module import ConsoleModule
 from mixgraph.search.run import search
 from mixgraph.search.settings import OptimizerSettings
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 
 def find(song, folder, sampler, tolerance, checkpoint=None, keep_moments=True, keep_console=False):
     data = SongData(str(song), sample_rate=8000, steps_per_stage=3, scored_seconds=1.0, cache_dir=None)

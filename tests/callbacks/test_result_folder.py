@@ -16,6 +16,8 @@ from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.settings import OptimizerSettings
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 RATE, STEPS = 8000, 3
 SAME = ("graph.json", "parameters.safetensors", "metrics.json", "trace.jsonl", "log.csv")
 

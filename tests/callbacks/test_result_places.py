@@ -18,6 +18,8 @@ from mixgraph.results import RESULT
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 STEPS, STAGES = 2, 3
 
 

@@ -17,7 +17,10 @@ from mixgraph.results.metrics import read_metrics
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
 
-pytestmark = pytest.mark.long
+pytestmark = [
+    pytest.mark.usefixtures("blank_pictures"),
+    pytest.mark.long,
+]
 
 RATE = 8000
 STAGES = {"console_stages": 2, "rounds": 3, "period": 2}  # the second round is brute force

@@ -15,6 +15,8 @@ from mixgraph.losses import LossSettings
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 STEPS = 4
 SAME = ("graph.json", "parameters.safetensors", "metrics.json", "trace.jsonl", "log.csv")
 

@@ -19,6 +19,8 @@ from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
 from mixgraph.system.threads import ThreadChoice
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 RATE, STEP, TRIAL, WHOLE = 8000, 1.0, 1.0, 0.5
 END = 3.0 + 0.013 * 13 + 3 * _FITTING + 2 * WHOLE  # seconds of writing a result of 13 processors, 3 of them equalizers
 

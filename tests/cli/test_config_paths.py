@@ -16,6 +16,8 @@ from mixgraph.losses import LossSettings
 from mixgraph.search.settings import OptimizerSettings, RegularizerSettings, RenderSettings, with_defaults
 from tools.dataset.build import resolve_settings
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 SMALL = [
     "--data.sample_rate=8000", "--data.steps_per_stage=2", "--data.scored_seconds=1.0", "--model.track_chain=eg",
     "--model.subgroup_chain=g", "--pruning.console_stages=2", "--pruning.rounds=1", "--trainer.accelerator=cpu",

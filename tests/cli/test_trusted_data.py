@@ -17,6 +17,8 @@ from mixgraph.songs.safe_numbers import read_numbers
 from mixgraph.songs.store import map_existing
 from mixgraph.sweeps.sweep_file import read_sweep
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 NAMED = {"class_path": "evil.Logger", "init_args": {"save_dir": "."}}
 
 

@@ -19,6 +19,8 @@ from mixgraph.results.found_graph import load_result
 from mixgraph.songs import load_song
 from tools.evaluate_estimator import main as evaluate
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 ROOT = Path(__file__).parent.parent.parent
 STEPS = 150
 

@@ -19,6 +19,8 @@ from mixgraph.search.module import ConsoleModule
 from mixgraph.songs import resample
 from mixgraph.songs.own_rate import OwnRateSong, own_rate
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 SEARCHED, OWN = 4000, 8000
 
 

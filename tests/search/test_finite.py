@@ -15,6 +15,8 @@ from mixgraph.search import search
 from mixgraph.search.finite import FiniteWatch, find_origin
 from mixgraph.search.module import ConsoleModule
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 RATE = 8000
 DRUMS = "subgroup drums: gain_panning"
 

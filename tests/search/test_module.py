@@ -25,6 +25,8 @@ from mixgraph.search.module import ConsoleModule
 from mixgraph.search.optimizer import shrink_optimizer
 from mixgraph.search.settings import OptimizerSettings, RegularizerSettings
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 RATE = 8000
 SUBGROUPS = {"drums": ("kick", "hat"), "lead": ("lead",)}
 

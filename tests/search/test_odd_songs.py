@@ -13,6 +13,8 @@ from datamodules import SongData
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 CLIP = 8000  # the compared part of a clip, `scored_seconds` below
 
 

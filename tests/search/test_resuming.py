@@ -24,7 +24,10 @@ from mixgraph.search.rules import RULES
 from mixgraph.search.settings import OptimizerSettings, RegularizerSettings, RenderSettings
 
 # Lightning asks for the callback that made the checkpoints, which are all that is wanted of it.
-pytestmark = pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
+pytestmark = [
+    pytest.mark.usefixtures("blank_pictures"),
+    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
+]
 STEPS = 4
 SAME = ("graph.json", "parameters.safetensors", "metrics.json", "trace.jsonl", "log.csv")
 CLASSES = {
