@@ -8,7 +8,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +129,8 @@ def warm_workers(warm_python) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def blank_pictures() -> Iterator[None]:
+@contextmanager
+def pictures_left_blank() -> Iterator[None]:
     """Writes the pictures of results without drawing them, which takes half of the time of a tiny search.
 
     When and how they are written is as ever, only their bytes are always the same. What they show is tested elsewhere.
@@ -148,6 +149,19 @@ def blank_pictures() -> Iterator[None]:
         for module, name in (*drawn, (draw, "draw_figure")):
             patch.setattr(module, name, lambda *_, **__: Figure())
         patch.setattr(write, "settings_figures", lambda *_, **__: [Figure()])
+        yield
+
+
+@pytest.fixture(scope="session")
+def blank() -> Callable[[], AbstractContextManager[None]]:
+    """`with blank():` no pictures of results are drawn, see `pictures_left_blank`."""
+    return pictures_left_blank
+
+
+@pytest.fixture(scope="module")
+def blank_pictures(blank) -> Iterator[None]:
+    """No pictures of results are drawn in tests of this module, see `pictures_left_blank`."""
+    with blank():
         yield
 
 

@@ -145,10 +145,10 @@ def test_accepted_removals_stay_and_trials_leave_no_trace() -> None:
 
 def test_verdicts_do_not_depend_on_what_is_cached() -> None:
     """A trial gives the same float whatever was evaluated before it, with or without cached responses."""
-    fresh = {i: evaluator().evaluate((i,)).loss for i in (0, 6, 17, 34)}
+    fresh = {i: evaluator().evaluate((i,)).loss for i in (0, 6, 16, 34)}
     used = evaluator()
     used.evaluate(())
-    for i in range(35):
+    for i in range(0, 35, 2):
         loss = used.evaluate((i,)).loss
         if i in fresh:
             assert loss == fresh[i]
@@ -222,11 +222,11 @@ def test_one_song_only() -> None:
         SongEvaluator(batch([GRAPH, GRAPH]), PROCESSORS, parameters, weights, sources, target)
 
 
-def gappy(length=400_000):
+def gappy(length=200_000):
     """A mono track, one that plays at the start and at the end, and one that is never heard."""
     parameters, weights, sources, _ = setup(length=length)
     sources[0] = sources[0, :1]
-    sources[1, :, 30_000:330_000] = 0
+    sources[1, :, 15_000:165_000] = 0
     sources[2] = 0
     parameters = {t: dict(v) for t, v in parameters.items()}
     for t in ("compressor", "noisegate"):  # envelopes of seconds, so that they last through the gap
@@ -237,7 +237,7 @@ def gappy(length=400_000):
 @pytest.mark.parametrize("removed", [(), (8,), (9, 10), tuple(range(14))])
 def test_mono_and_silence_change_rounding_only(removed) -> None:
     parameters, weights, sources, target = gappy()
-    song_evaluator = SongEvaluator(GRAPH, PROCESSORS, parameters, weights, sources, target, 20_000, mono=(0, 2))
+    song_evaluator = SongEvaluator(GRAPH, PROCESSORS, parameters, weights, sources, target, 10_000, mono=(0, 2))
     loss = song_evaluator.evaluate(removed).loss
     song_evaluator.accept(removed)
     keep = [node for i, node in enumerate(GRAPH.processors) if i not in removed]
@@ -304,7 +304,7 @@ def test_scores_of_a_variant_are_those_of_its_mix() -> None:
 def test_little_memory_gives_the_same_floats(cache_bytes) -> None:
     plenty, little = evaluator(block=7000), evaluator(block=7000, cache_bytes=cache_bytes)
     assert len(little.kept) < len(plenty.kept) == 10
-    for removed in ((), (0,), (20, 21)):
+    for removed in ((), (20, 21)):
         assert little.evaluate(removed).loss == plenty.evaluate(removed).loss
     for song_evaluator in (little, plenty):
         song_evaluator.accept((20,))
@@ -320,8 +320,8 @@ def test_little_memory_gives_the_same_floats(cache_bytes) -> None:
 
 
 def test_a_stopped_trial_renders_no_further() -> None:
-    parameters, weights, sources, target = setup(length=400_000)
-    song_evaluator = SongEvaluator(GRAPH, PROCESSORS, parameters, weights, sources, target, 20_000)
+    parameters, weights, sources, target = setup(length=200_000)
+    song_evaluator = SongEvaluator(GRAPH, PROCESSORS, parameters, weights, sources, target, 10_000)
     whole = song_evaluator.evaluate(()).loss
     outcome = song_evaluator.evaluate((0,), bound=whole / 1000)
     assert outcome.stopped
@@ -331,7 +331,7 @@ def test_a_stopped_trial_renders_no_further() -> None:
 
 
 def evaluate_alone(removed, parameters, weights, sources, target):
-    return SongEvaluator(GRAPH, PROCESSORS, parameters, weights, sources, target, 20_000).evaluate(removed).loss
+    return SongEvaluator(GRAPH, PROCESSORS, parameters, weights, sources, target, 10_000).evaluate(removed).loss
 
 
 def test_what_was_tried_is_not_rendered_again_when_accepted() -> None:

@@ -27,12 +27,13 @@ from mixgraph.songs.track_files import TrackOrigin
 
 
 @pytest.fixture(scope="module")
-def result(tiny_song, tmp_path_factory):
+def result(tiny_song, blank, tmp_path_factory):
     folder = tmp_path_factory.mktemp("found") / "r"
     data = SongData(str(tiny_song), sample_rate=8000, steps_per_stage=2, scored_seconds=1.0)
     pruning = IterativePruning(1, 1)
     module = ConsoleModule("cg", "d", sample_rate=8000)
-    search(module, data, [pruning, ResultFolder(str(folder), page=False)], 2, "cpu", enable_progress_bar=False)
+    with blank():
+        search(module, data, [pruning, ResultFolder(str(folder), page=False)], 2, "cpu", enable_progress_bar=False)
     return folder
 
 

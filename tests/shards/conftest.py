@@ -21,7 +21,7 @@ CONFIG = "data: {path: /home/someone/songs/tiny, sample_rate: 8000}\nresult: {pa
 
 
 @pytest.fixture(scope="session")
-def results(tiny_song, duo_song, tmp_path_factory):
+def results(tiny_song, duo_song, blank, tmp_path_factory):
     """Result folders of two songs, and the songs as they were read."""
     folder = tmp_path_factory.mktemp("shard_results")
     results = []
@@ -31,7 +31,8 @@ def results(tiny_song, duo_song, tmp_path_factory):
         keeper = ResultFolder(str(folder / path.name), page=False)
         keeper.config_text = lambda folder: CONFIG
         module = ConsoleModule("eg", "gr", sample_rate=RATE)
-        search(module, data, [pruning, keeper], 2, "cpu", enable_progress_bar=False)
+        with blank():
+            search(module, data, [pruning, keeper], 2, "cpu", enable_progress_bar=False)
         results.append((folder / path.name, data.song))
     return results
 
