@@ -100,6 +100,7 @@ def test_no_search_begins_from_a_console_of_other_settings(tiny_song, tmp_path) 
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("warm_workers")
 def test_tables_of_searches_that_are_made_once(tiny_song, tmp_path, monkeypatch) -> None:
     """A damaged song is named, and does not stop the other; a second run has nothing to do, whatever its version."""
     songs = tmp_path / "songs"

@@ -12,7 +12,11 @@ from mixgraph.pruning import ORDERS
 from tools import paper_tables, sweep
 
 pytest.importorskip("ray", reason="Ray is an optional extra", exc_type=ImportError)
-pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore")]  # Ray's own, in this process
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.usefixtures("warm_workers"),
+    pytest.mark.filterwarnings("ignore"),  # Ray's own, in this process
+]
 TINY = {
     "data.sample_rate": 8000, "data.scored_seconds": 1.0, "data.cache_dir": "null", "model.track_chain": "g",
     "model.subgroup_chain": "g", "trainer.accelerator": "cpu",
