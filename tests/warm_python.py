@@ -29,7 +29,7 @@ from typing import IO, NoReturn
 ROOT = Path(__file__).parents[1]
 IMPORTED = (
     "mixgraph.cli.training", "mixgraph.cli.commands", "mixgraph.sweeps", "mixgraph.page.write", "tools.dataset.worker",
-    "matplotlib.backends.backend_agg", "torch.utils.data", "torch._dynamo",
+    "tools.forks", "matplotlib.backends.backend_agg", "torch.utils.data", "torch._dynamo",
 )  # fmt: skip
 Descriptor = int | IO[bytes] | None
 
@@ -105,6 +105,7 @@ class WarmPython:
         pass_fds: Sequence[int] = (),
         safe_path: bool = False,
         start_new_session: bool = False,
+        blank: bool = False,
     ) -> WarmProcess:
         """Starts a fork that does what `python -m MODULE WORDS` would do.
 
@@ -119,6 +120,7 @@ class WarmPython:
             pass_fds: further open files that the fork has, under the same numbers.
             safe_path: as by `-P`, modules are not looked for in the working folder.
             start_new_session: as of `subprocess.Popen`.
+            blank: pictures of results are written, but not drawn.
         """
         pipes: dict[str, int | None] = {"stdin": None, "stdout": None, "stderr": None}
         opened: list[int] = []
@@ -140,6 +142,7 @@ class WarmPython:
         request = {
             "module": module, "words": [str(word) for word in words], "cwd": str(cwd), "safe_path": safe_path,
             "env": dict(os.environ if env is None else env), "session": start_new_session, "fds": list(pass_fds),
+            "blank": blank,
         }  # fmt: skip
         with self._guard:
             socket.send_fds(self._server(), [json.dumps(request).encode()], [theirs.fileno(), *standard, *pass_fds])
@@ -234,6 +237,8 @@ def become(request: dict) -> None:
     """Does in a fork what Python does before it runs the module."""
     if request["session"]:
         os.setsid()
+    if request["blank"]:
+        sys.modules["tools.forks"].leave_pictures_blank()
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["cwd"])

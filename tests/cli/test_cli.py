@@ -55,14 +55,21 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
 
 @pytest.fixture
 def process(warm_python):
-    """Starts `python -m mixgraph` as a process whose output is one text."""
+    """Starts `python -m mixgraph` as a process whose output is one text, and whose pictures are blank if need be."""
 
-    def start(*arguments: str, environment: dict[str, str] | None = None, **options):
+    def start(*arguments: str, environment: dict[str, str] | None = None, blank: bool = True):
         everything = os.environ | {"PYTHONPATH": str(ROOT)} | (environment or {})
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return warm_python.start("mixgraph", *arguments, env=everything, **pipes, **options)
+        return warm_python.start("mixgraph", *arguments, env=everything, blank=blank, **pipes)
 
     return start
+
+
+@pytest.fixture
+def undrawn(blank) -> Iterator[None]:
+    """The pictures of searches in this process are blank, but for those of `result`."""
+    with blank():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +100,7 @@ def test_every_config_parses_against_the_real_signatures(config, monkeypatch, ca
 
 @pytest.mark.long
 @pytest.mark.parametrize("config", ["any_order", "attack_release", "paper", "reference"])
+@pytest.mark.usefixtures("undrawn")
 def test_a_search_by_settings_of_processors_ends_with_a_result_that_renders(config, tiny_song, tmp_path, monkeypatch):
     place = tmp_path / "result"
     chains = {"model.track_chain": "cnd", "model.subgroup_chain": "r"} if config in ("paper", "reference") else {}
@@ -108,6 +116,7 @@ def test_a_search_by_settings_of_processors_ends_with_a_result_that_renders(conf
 
 @pytest.mark.parametrize(("front_end", "second"), [("mel", "nsgt"), ("nsgt", "mel")])
 @pytest.mark.long
+@pytest.mark.usefixtures("undrawn")
 def test_a_result_has_the_opinion_of_the_front_end_that_was_not_searched_by(
     front_end, second, result, tiny_song, tmp_path, monkeypatch
 ) -> None:
@@ -205,6 +214,7 @@ def test_same_seed_same_result(result, tiny_song, tmp_path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("undrawn")
 def test_saved_config_runs_again(result, tiny_song, monkeypatch, tmp_path) -> None:
     copy = tmp_path / "copy"
     config = tmp_path / "config.yaml"
@@ -214,6 +224,7 @@ def test_saved_config_runs_again(result, tiny_song, monkeypatch, tmp_path) -> No
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("undrawn")
 def test_existing_result_is_kept_unless_asked(result, tiny_song, monkeypatch, tmp_path) -> None:
     before = (result / "graph.json").read_bytes()
     with pytest.raises(SystemExit, match=r"result.path: .* exists and is kept; .*--result.overwrite=true"):
@@ -379,6 +390,7 @@ def test_validate_test_and_predict_of_a_found_graph(result, tiny_song, monkeypat
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("undrawn")
 def test_fit_starts_from_a_found_graph(result, tiny_song, monkeypatch, tmp_path) -> None:
     folder = tmp_path / "further"
     run(monkeypatch, "fit", *settings(tiny_song, folder, pruning__rounds=0), f"--start={result}")
@@ -522,9 +534,10 @@ def test_misspelt_options_are_refused(option, tiny_song, monkeypatch, tmp_path, 
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("undrawn")
 def test_a_search_at_the_rate_of_the_song_has_its_number_everywhere(tiny_song, monkeypatch, tmp_path, caplog) -> None:
     """Also on the way from its own configuration and checkpoint, and beside the same search with the number."""
-    fixed = {"pruning__rounds": 1, "data__steps_per_stage": 2}
+    fixed = {"pruning__rounds": 1, "data__steps_per_stage": 2, "result__page": "false"}
     run(monkeypatch, "fit", *settings(tiny_song, tmp_path / "word", data__sample_rate="song", **fixed))
     assert "Sample rate of the search: 8000 Hz, that of the mix." in caplog.text
     run(monkeypatch, "fit", *settings(tiny_song, tmp_path / "number", **fixed))
@@ -542,6 +555,7 @@ def test_a_search_at_the_rate_of_the_song_has_its_number_everywhere(tiny_song, m
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("undrawn")
 def test_interpolation_follows_overrides(tiny_song, monkeypatch, tmp_path) -> None:
     """`omegaconf+` with relative paths (it is experimental: this pins its behaviour), and one source of the rate."""
     base, overlay = tmp_path / "a.yaml", tmp_path / "b.yaml"
@@ -559,6 +573,7 @@ def test_interpolation_follows_overrides(tiny_song, monkeypatch, tmp_path) -> No
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("undrawn")
 def test_a_folder_whose_name_is_an_interpolation_is_a_folder(tiny_song, monkeypatch, tmp_path, capsys) -> None:
     """Its configuration gives it again; names that act on a terminal are shown."""
     name = "e\u0301 \x1b[31m${x} ${data.seed}"
@@ -689,7 +704,7 @@ def test_sweep_runs_through_the_command_line(process, tiny_song, tmp_path) -> No
     }  # fmt: skip
     small = [o for o in settings(tiny_song, tmp_path / "swept") if "result.path" not in o]
     small += [f"--result.path={tmp_path / 'swept'}", f"--trainer.logger.init_args.save_dir={tmp_path}"]
-    child = process(*arguments, *small, environment=environment)
+    child = process(*arguments, *small, environment=environment, blank=False)
     output = child.communicate()[0]
     assert child.returncode == 0, output
     config = yaml.safe_load((tmp_path / "swept" / "config.yaml").read_text())

@@ -124,7 +124,7 @@ def run(warm_python):
     def execute(folder: Path, *words: str, plugins: Path | None = None) -> subprocess.CompletedProcess:
         paths = [ROOT, *([plugins] if plugins else [])]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))}
-        return warm_python.run("mixgraph", *words, cwd=folder, env=environment)
+        return warm_python.run("mixgraph", *words, cwd=folder, env=environment, blank=True)
 
     return execute
 

@@ -105,7 +105,7 @@ def command(*words: str, python: tuple[str, ...] = ()) -> subprocess.CompletedPr
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["model", "callbacks", "plugins"])
+@pytest.mark.parametrize("name", ["model", "callbacks"])
 def test_no_code_of_a_downloaded_folder_runs(name, marker, tiny_song) -> None:
     """As processes; all other settings are tried in this process."""
     Path("config.yaml").write_text(yaml.safe_dump(SETTINGS[name]))

@@ -374,7 +374,9 @@ def test_two_runs_of_a_server_have_folders_of_their_own(tiny_song, tmp_path, war
     processes = []
     for number in (1, 2):
         environment = os.environ | {"PYTHONPATH": str(ROOT), "WANDB_SWEEP_ID": "s", "WANDB_RUN_ID": f"r{number}"}
-        processes.append(warm_python.start(*words, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL))
+        processes.append(
+            warm_python.start(*words, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL, blank=True)
+        )
     assert [process.wait(300) for process in processes] == [0, 0]
     assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["tiny_r1", "tiny_r2"]
 

@@ -22,7 +22,7 @@ def test_readers_of_songs_and_texts_take_or_refuse_hostile_files(capsys, tmp_pat
 
 @pytest.mark.long
 def test_every_reader_takes_or_refuses_many_hostile_files(capsys) -> None:
-    assert main(["--examples", "15", "--seed", "1"]) == 0, capsys.readouterr().out
+    assert main(["--examples", "8", "--seed", "1"]) == 0, capsys.readouterr().out
 
 
 @pytest.mark.parametrize("form", ["json", "lines", "yaml", "tar"])

@@ -19,7 +19,7 @@ SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
 )
-FEW, MANY = 6, 60
+FEW, MANY = 6, 30
 
 
 @pytest.fixture(scope="module")
