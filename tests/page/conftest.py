@@ -18,7 +18,7 @@ from mixgraph.losses import SongScore
 from mixgraph.processors import make_processors
 from mixgraph.results.metrics import Losses, Metrics, ProcessorCounts, SongFacts, TrackReading, write_metrics
 from mixgraph.songs import write_audio
-from tools.bench.page import FLAGS
+from tools.bench.page import FLAGS, write_engine_page
 
 RATE = 8000
 
@@ -53,6 +53,19 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Callable[[Path], Any]]:
     """open_page(path): the page of a file; errors in its console and requests outside it fail the test at its end."""
+    yield from _opening(browser)
+
+
+@pytest.fixture(scope="module")
+def engine_page(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A page with the engine alone, for all tests of a module; its errors fail the last of them."""
+    opening = _opening(browser)
+    yield next(opening)(write_engine_page(tmp_path_factory.mktemp("engine") / "page.html"))
+    next(opening, None)
+
+
+def _opening(browser: Any) -> Iterator[Callable[[Path], Any]]:
+    """What `open_page` yields."""
     pages, errors = [], []
 
     def opened(path: Path) -> Any:

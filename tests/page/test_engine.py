@@ -20,15 +20,9 @@ from tools.bench.page import (
     nulls,
     play,
     sources_of,
-    write_engine_page,
 )
 
 SECONDS = 0.5
-
-
-@pytest.fixture
-def engine_page(open_page, tmp_path):
-    return open_page(write_engine_page(tmp_path / "page.html"))
 
 
 def test_default_types_null_against_the_renderer_as_found_and_with_every_setting_moved(engine_page):

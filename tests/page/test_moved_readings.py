@@ -10,7 +10,7 @@ from mixgraph.page.web_audio import console_model
 from mixgraph.processors import registered
 from mixgraph.results.changes import changes_from_dict
 from mixgraph.results.found_graph import FoundGraph
-from tools.bench.page import case_names, every_change, null_case, write_engine_page
+from tools.bench.page import case_names, every_change, null_case
 
 _OF_OPTIONS = ("decay", "level kept", "any ratio")
 _NAMES = [name for name in case_names() if name in registered() or any(words in name for words in _OF_OPTIONS)]
@@ -40,14 +40,13 @@ def assert_same(read: Any, drawn: Any) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", _NAMES)
-def test_readings_of_moved_settings_are_those_of_the_changed_graph(open_page, tmp_path, name) -> None:
+def test_readings_of_moved_settings_are_those_of_the_changed_graph(engine_page, name) -> None:
     found = null_case(name)
     model, changes = console_model(found), every_change(found, 0.1)
     for settings in changes["processors"].values():
         settings.pop("level_db", None)  # a level is a gain behind the processor in the changed graph
     changed, _ = changes_from_dict(changes, "changes").change(found)
-    page = open_page(write_engine_page(tmp_path / "page.html"))
-    as_found, as_moved = page.evaluate(READINGS, [model, changes, {str(k): v for k, v in curves(found).items()}])
+    as_found, as_moved = engine_page.evaluate(READINGS, [model, changes, {str(k): v for k, v in curves(found).items()}])
     for entry, one, moved in zip(model["processors"], as_found, as_moved, strict=True):
         assert_same(one, curves(found)[entry["node"]])
         assert_same(moved, curves(changed)[entry["node"]])
@@ -55,13 +54,12 @@ def test_readings_of_moved_settings_are_those_of_the_changed_graph(open_page, tm
 
 
 @pytest.mark.long
-def test_the_level_of_echoes_and_reverberation_moves_their_readings(open_page, tmp_path) -> None:
-    page = open_page(write_engine_page(tmp_path / "page.html"))
+def test_the_level_of_echoes_and_reverberation_moves_their_readings(engine_page) -> None:
     for name in ("reverb", "late_reverb", "delay"):
         found = null_case(name)
         changes = every_change(found)
         changes["processors"] = {label: {"level_db": 6} for label in changes["processors"]}
-        [before], [after] = page.evaluate(
+        [before], [after] = engine_page.evaluate(
             READINGS, [console_model(found), changes, {str(k): v for k, v in curves(found).items()}]
         )
         if name == "delay":

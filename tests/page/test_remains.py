@@ -18,11 +18,13 @@ RATE = 8000
 
 
 @pytest.fixture(scope="module")
-def whole(tiny_song, tmp_path_factory):
+def whole(tiny_song, blank, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole") / "r"
     data = SongData(str(tiny_song), sample_rate=RATE, steps_per_stage=1, scored_seconds=1.0, cache_dir=None)
     module, results = ConsoleModule("eg", "r", sample_rate=RATE), ResultFolder(str(folder), page=False)
-    search(module, data, [IterativePruning(1, 1, leave_one_out=False), results], 2, "cpu", enable_progress_bar=False)
+    callbacks = [IterativePruning(1, 1, leave_one_out=False), results]
+    with blank():
+        search(module, data, callbacks, 2, "cpu", enable_progress_bar=False)
     return folder
 
 
@@ -34,6 +36,11 @@ def result(whole, tmp_path):
 def shown(result, tiny_song, path):
     write_page(path, read_material(result, tiny_song))
     return json.loads(re.search(r'id="data">(.*?)</script>', path.read_text(encoding="utf-8"), re.DOTALL)[1])
+
+
+@pytest.fixture(scope="module")
+def whole_page(whole, tiny_song, tmp_path_factory):
+    return shown(whole, tiny_song, tmp_path_factory.mktemp("whole_page") / "page.html")
 
 
 MISSING = {
@@ -52,8 +59,7 @@ DAMAGE = {"gone": None, "empty": b"", "half": b'{"kind": "round", "round'}
 @pytest.mark.long
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("name", MISSING)
-def test_a_part_that_is_missing_or_damaged_is_named(result, tiny_song, tmp_path, name, damage) -> None:
-    whole_page = shown(result, tiny_song, tmp_path / "whole.html")
+def test_a_part_that_is_missing_or_damaged_is_named(result, whole_page, tiny_song, tmp_path, name, damage) -> None:
     (result / name).unlink() if damage == "gone" else (result / name).write_bytes(DAMAGE[damage])
     page = shown(result, tiny_song, tmp_path / "page.html")
     new = [sentence for sentence in page["missing"] if sentence not in whole_page["missing"]]
