@@ -20,6 +20,8 @@ from mixgraph.results.found_graph import load_result
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 RATE = 8000
 
 
