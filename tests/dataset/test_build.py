@@ -110,18 +110,13 @@ def test_a_build_that_is_killed_goes_on_to_the_same_results(songs, config, plain
     ids=["Ctrl-C", "SIGTERM"],
 )
 def test_a_signal_ends_a_build_and_keeps_no_half_searched_song(
-    songs, config, tmp_path, arguments, number, code, output
+    songs, config, tmp_path, arguments, warm_python, number, code, output
 ):
     """A search that gets Ctrl-C itself ends with the graph as it is, which must not pass for its result here."""
     out = tmp_path / "set"
     words = [*arguments(songs, config, out), "--workers=1", "--", "--data.steps_per_stage=5000"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tools.build_dataset", *words],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = warm_python.start("tools.build_dataset", *words, **pipes)
     end = time.monotonic() + 120
     while not list(out.glob("work/*/run_0/result.partial")):
         assert process.poll() is None

@@ -314,7 +314,7 @@ class Nothing(L.LightningDataModule):
 
 
 @pytest.mark.long
-def test_a_killed_sweep_of_networks_goes_on_from_the_last_epoch(tmp_path, monkeypatch) -> None:
+def test_a_killed_sweep_of_networks_goes_on_from_the_last_epoch(tmp_path, monkeypatch, warm_python) -> None:
     (tmp_path / "my_line.py").write_text(NETWORK)
     monkeypatch.chdir(tmp_path)
     keep = {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint"}
@@ -331,15 +331,12 @@ def test_a_killed_sweep_of_networks_goes_on_from_the_last_epoch(tmp_path, monkey
         "command": ["${program}", "fit", "--config", "line.yaml", "${args}"],
     }
     path.write_text(yaml.safe_dump(content, sort_keys=False))
-    words = [sys.executable, "-m", "mixgraph", "sweep", str(path), "--offline", "--out", "out", "--threads", "1"]
-    words += ["--import", "my_line"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    words = ["mixgraph", "sweep", str(path), "--offline", "--out", "out", "--threads", "1", "--import", "my_line"]
+    options = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(ROOT)}, "stdout": subprocess.PIPE}
+    process = warm_python.start(*words, **options, stderr=subprocess.STDOUT)
     work = tmp_path / "out" / "work" / "trial_001" / "training"
     kill_when(process, (work / "checkpoints" / "going_on.ckpt").exists)
-    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = warm_python.run(*words, **options)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 trials: 1 ended before, 1 to run." in done.stdout
     result = tmp_path / "out" / "trials" / "trial_001"
