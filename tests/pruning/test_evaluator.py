@@ -320,8 +320,8 @@ def test_little_memory_gives_the_same_floats(cache_bytes) -> None:
 
 
 def test_a_stopped_trial_renders_no_further() -> None:
-    parameters, weights, sources, target = setup(length=200_000)
-    song_evaluator = SongEvaluator(GRAPH, PROCESSORS, parameters, weights, sources, target, 10_000)
+    parameters, weights, sources, target = setup(length=400_000)
+    song_evaluator = SongEvaluator(GRAPH, PROCESSORS, parameters, weights, sources, target, 20_000)
     whole = song_evaluator.evaluate(()).loss
     outcome = song_evaluator.evaluate((0,), bound=whole / 1000)
     assert outcome.stopped
@@ -331,7 +331,7 @@ def test_a_stopped_trial_renders_no_further() -> None:
 
 
 def evaluate_alone(removed, parameters, weights, sources, target):
-    return SongEvaluator(GRAPH, PROCESSORS, parameters, weights, sources, target, 10_000).evaluate(removed).loss
+    return SongEvaluator(GRAPH, PROCESSORS, parameters, weights, sources, target, 20_000).evaluate(removed).loss
 
 
 def test_what_was_tried_is_not_rendered_again_when_accepted() -> None:
