@@ -50,13 +50,15 @@ class WarmProcess:
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        with self._guard:
+        if self.returncode is None and not select.select([self._end], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
+        with self._guard:  # of threads that wait for it, one is told
             if self.returncode is None:
-                if not select.select([self._end], [], [], timeout)[0]:
-                    raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
                 self.returncode = int(self._end.recv(16))
-                self._end.close()
             return self.returncode
+
+    def __del__(self) -> None:
+        self._end.close()
 
     def communicate(self, timeout: float | None = None) -> tuple[str | None, str | None]:
         read: dict[str, str] = {}
