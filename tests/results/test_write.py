@@ -56,12 +56,13 @@ def test_a_mono_mix_stays_mono_and_silent_tracks_are_folded(tiny_song, tmp_path,
     assert pages == ["settings.png", "settings_2.png"]  # of kick and lead
 
 
-def test_another_song_is_a_loud_line_of_the_summary(tiny_song, tmp_path) -> None:
+def test_another_song_is_a_loud_line_of_the_summary(tiny_song, blank, tmp_path) -> None:
     song = load_song(tiny_song, 8000)
     noise = 0.1 * torch.randn(song.mix.shape, generator=torch.Generator().manual_seed(0))
     alignment = tuple(replace(track, confidence=0.05) for track in song.alignment)
     other = replace(song, mix=noise, alignment=alignment)
-    text = summarise(tmp_path, write(tmp_path / "other", other))
+    with blank():
+        text = summarise(tmp_path, write(tmp_path / "other", other, "g"))
     assert "  WARNING: Another song? No track has a place in the mix" in text
     assert text.index("Verdict: ") < text.index("WARNING") < text.index("Result in")
 
