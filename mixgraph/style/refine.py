@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from mixgraph.songs.song import Song
 from mixgraph.style.distance import StatisticsDistance, StatisticsWeights, statistics_distance
 from mixgraph.style.mix_statistics import LEAST_SECONDS, MixStatistics, mix_statistics
 from mixgraph.style.module import BruteForceButGains, StyleConsole
-from mixgraph.style.track_levels import change_level, hold_levels, track_levels
+from mixgraph.style.track_levels import GAIN, change_level, hold_levels, track_gains, track_levels
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class RefineSettings:
 REFINE = RefineSettings()
 _GAIN_STAGING_WEIGHT = 5e-3  # distances in dB are about five times match losses
 _LAST_RATE = 0.1
+_MONO = 1e-4  # side against the whole, in power: -40 dB
+_APART_DB = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,6 +196,8 @@ def _search(
         ),
     )
     module.load(start.graph, start.parameters, start.weights)
+    if float((song.mix[0] - song.mix[1]).square().mean()) < _MONO * float(song.mix.square().mean()):
+        _move_apart(module)
     data = neighbour("datamodules").SongData(
         path=song.name,
         sample_rate=song.sample_rate,
@@ -211,3 +216,13 @@ def _search(
     pruning.sampler = BruteForceButGains("loss_increase")
     search(module, data, [pruning], pruning.num_stages, enable_progress_bar=False)
     return module
+
+
+@torch.no_grad()
+def _move_apart(module: StyleConsole) -> None:
+    """Moves tracks out of the middle, by turns to the left and to the right: no width has a gradient in mono."""
+    graph = module.graph
+    for number, node in enumerate(track_gains(graph).values()):
+        side = _APART_DB * math.log(10) / 20 * (1 if number % 2 else -1)
+        log_gains = module.parameters_by_type()[GAIN]["log_gain"]
+        log_gains[graph.rows[node]] += log_gains.new_tensor((side, -side))
