@@ -61,9 +61,10 @@ def test_a_failure_of_a_song_that_is_not_asked_for_is_not_told(tmp_path) -> None
     searches._folder(tmp_path, variant.name).add_failure("odd", 0, "no audio\nat all", "", 1, False)
     told = []
     for names in ({}, {"odd": "mine"}):
-        songs = searches.ChosenSongs([], names, [], {})
+        songs = searches.ChosenSongs([], names, [], {"damaged": "damaged: 1 problem\n- mix.wav: is empty"})
         told.append(searches._read(tmp_path, [variant], songs, {variant.name: {}}).reasons)
-    assert told == [{}, {"odd": "hybrid_0.01: no audio"}]
+    damaged = {"damaged": "damaged: 1 problem - mix.wav: is empty"}
+    assert told == [damaged, damaged | {"odd": "hybrid_0.01: no audio at all"}]
 
 
 def test_a_table_that_cannot_be_made_does_not_stop_the_others(make_reading) -> None:

@@ -143,6 +143,11 @@ def search(
     return _read(out, variants, songs, settings)
 
 
+def one_line(reason: str) -> str:
+    """Joins the lines of a message, of which the first often says no more than that there are problems."""
+    return " ".join(reason.split())
+
+
 def _busy(out: Path, holder: str) -> str:
     return f"out: another command runs in {out}: {holder}; wait until it has ended"
 
@@ -258,7 +263,7 @@ def _read(
 ) -> Results:
     """Reads the results that are there and up to date."""
     readings: dict[str, dict[str, list[Reading]]] = {}
-    reasons: dict[str, str] = dict(songs.unreadable)
+    reasons = {song: one_line(why) for song, why in songs.unreadable.items()}
     for variant in variants:
         folder = _folder(out, variant.name)
         jobs = make_jobs(songs.sources, variant.runs, settings[variant.name])
@@ -269,6 +274,6 @@ def _read(
         readings[variant.name] = {song: runs for song, runs in of_songs.items() if len(runs) == variant.runs}
         for row in read_lines(folder.failures):
             if row["song"] in songs.data_sets:  # others are of an earlier command
-                reasons.setdefault(row["song"], f"{variant.name}: {row['reason'].strip().partition(chr(10))[0]}")
+                reasons.setdefault(row["song"], f"{variant.name}: {one_line(row['reason'])}")
     data_sets = songs.data_sets | dict.fromkeys(songs.unreadable, "")
     return Results(readings, data_sets, reasons, songs.notes)
