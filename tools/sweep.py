@@ -195,7 +195,10 @@ def _print_summary(run: SweepRun, console: Console) -> None:
             table.add_row(*(Text(visible(cell)) for cell in row))
         wide = console if console.is_terminal else Console(width=_FILE_WIDTH)
         wide.print(table)
-    for line in (seeds_sentence(run.trials, metric), *(f"{n} failed: {why}" for n, why in run.failures.items())):
+    for line in (
+        seeds_sentence(run.trials, metric),
+        *(f"{n} failed: {' '.join(why.split())}" for n, why in run.failures.items()),
+    ):
         if line:
             console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
     written = ", ".join(path.name for path in sorted(out.glob("trials.*")))  # no picture where no trial is done

@@ -70,7 +70,8 @@ def choose(data_sets: Mapping[str, Sequence[str]], subset: str, seed: int) -> tu
         listed = {slug(song) for song in lists[name]}
         chosen[name] = sorted(song for song in songs if slug(song) in listed)
         if not chosen[name]:
-            raise ValueError(f"subset: none of the {len(songs)} songs of {name} is on the list of the published code")
+            none = f"none of the {len(songs)} songs of {name} is on the list of the published code"
+            raise ValueError(f"subset: {none}. HINT: --subset {count}, or other songs")
         notes.append(
             f"{name}: {len(chosen[name])} of the {len(listed)} evaluation songs in the published code, very probably "
             "those of the paper."

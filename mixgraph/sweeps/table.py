@@ -144,7 +144,7 @@ def summary(trials: Sequence[Trial], metric: Metric, failures: dict[str, str]) -
 
 def write_tables(folder: Path, trials: Sequence[Trial], metric: Metric, failures: dict[str, str]) -> None:
     """Writes trials.md, trials.csv and trials.json."""
-    failed = [f"{name} failed: {reason}" for name, reason in failures.items()]
+    failed = [f"{name} failed: {' '.join(reason.split())}" for name, reason in failures.items()]
     text = markdown(trials, metric, [seeds_sentence(trials, metric), *failed])
     write_atomically(folder / "trials.md", text.encode())
     write_atomically(folder / "trials.csv", csv_text(trials, metric).encode())

@@ -14,7 +14,7 @@ from mixgraph.sweeps.figures import LOSS, RATIO, read_figures
 from mixgraph.sweeps.folder import SweepFolder, Trial, TrialJob
 from mixgraph.sweeps.space import Choice, Range, draws, grid
 from mixgraph.sweeps.sweep_file import Bands, Metric, read_sweep
-from mixgraph.sweeps.table import csv_text, markdown, pareto_front, summary, winner
+from mixgraph.sweeps.table import csv_text, markdown, pareto_front, summary, winner, write_tables
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "configs" / "sweeps").glob("*.yaml"))
@@ -186,7 +186,7 @@ def test_the_winner_and_the_front() -> None:
     assert winner([search(1, 0.1, 0.5, again=True)], loss) is None
 
 
-def test_the_tables() -> None:
+def test_the_tables(tmp_path: Path) -> None:
     metric = Metric(LOSS, "minimize")
     stopped = Trial(TrialJob(2, 42, {"a.x": 2, "a.y": "same"}), "stopped", math.inf, {}, 6)
     trials = [
@@ -217,6 +217,8 @@ def test_the_tables() -> None:
     drawn = Trial(TrialJob(4, 42, {"a.x": 0.012520653814999465, "a.y": "same"}), "stopped", 0.5, {}, 6)
     assert markdown([search(0, 0.5, 0.8), drawn], metric, []).splitlines()[3].startswith("| 4 | 0.0125207 | 42 |")
     assert "0.012520653814999465" in csv_text([drawn], metric)
+    write_tables(tmp_path, trials, metric, {"trial_003": "1 problem\n- no audio"})
+    assert (tmp_path / "trials.md").read_text().endswith("\n\ntrial_003 failed: 1 problem - no audio\n")
     by_ratio = Trial(TrialJob(3, 42, {"a.x": 3, "a.y": "same"}), "stopped", 0.25, {}, 6)
     row = markdown([search(0, 0.5, 0.8), by_ratio], Metric(RATIO, "maximize"), []).splitlines()[3]
     assert row == "| 3 | 3 | 42 | - | - | - | 0.25 | - | stopped after 6 |"
