@@ -89,6 +89,8 @@ def _options_of(class_path: str) -> list[str]:
 
 
 def _close_option(message: str, options: list[str]) -> str:
+    if re.match(r"unrecognized arguments: (?!-)", message):
+        return "HINT: songs stand before the options: fit SONG --config FILE."
     unknown = [word.partition("=")[0] for word in message.split() if word.startswith("--")]
     unknown += [f"--{name}" for name in _NOT_ACCEPTED.findall(message)]
     hints = [did_you_mean(word, options) for word in unknown if word not in options]

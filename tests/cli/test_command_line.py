@@ -161,6 +161,7 @@ def test_what_the_trainer_cannot_have_is_told_by_its_option() -> None:
         told_message,
         "HINT: did you mean CSVLogger or Logger? One of yours is named with its module, after --import.",
     )
+    assert "songs stand before the options: fit SONG" in briefly("unrecognized arguments: my_song", [])[1]
     assert briefly('Parser key "trainer.devices": invalid', []) == ('Parser key "trainer.devices": invalid', "")
 
 
