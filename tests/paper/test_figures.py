@@ -198,6 +198,9 @@ def test_a_data_set_before_and_after_its_quality_rules(built, searched) -> None:
     figure = statistics_figure([data_set])
     heights = [sum(patch.get_height() for patch in axes.patches) for axes in figure.axes]
     assert heights == [2.0] * 6 + [1.0] * 6
+    counts = [axes for number, axes in enumerate(figure.axes) if number % 6 < 5]
+    assert all(tick % 1 == 0 for axes in counts for tick in (*axes.get_xticks(), *axes.get_yticks()))
+    assert figure.axes[5].get_xlim() == (0, 1)
     assert figure.axes[2].get_title() == "console's processors: mean 8\n(paper 247.6)"
     for make in (dataset_table, statistics_figure):
         with pytest.raises(ValueError, match="each name once and none of them 'all', got MedleyDB, MedleyDB"):

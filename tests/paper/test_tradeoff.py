@@ -20,6 +20,7 @@ def test_tradeoffs_are_lines_by_sampler_with_a_point_for_each_tolerance(make_rea
     lines = {line.get_label(): line for line in figure.axes[1].lines}
     assert lines["Hybrid"].get_xdata().tolist() == pytest.approx([0.9, 0.5])
     assert lines["Dry/wet"].get_ydata().tolist() == pytest.approx([0.01, 0.05])
+    assert [text.get_text() for text in figure.axes[1].texts] == ["0.01", "0.05"]  # those of dry/wet are as those
     with pytest.raises(ValueError, match="a pruned graph is needed"):
         tradeoff_figure([make_reading(rounds=0)])
 
