@@ -65,12 +65,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: a checkpoint is needed, got {'a folder' if path.is_dir() else 'none'}")
-    data = path.read_bytes()
     try:
+        with zipfile.ZipFile(path) as parts:  # before the file is held in memory
+            size = sum(entry.file_size for entry in parts.infolist())
+        if size > path.stat().st_size:  # compressed, or the same bytes under many names
+            raise ValueError("its parts are larger than the file, which torch.save does not write")
+        data = path.read_bytes()
         with zipfile.ZipFile(io.BytesIO(data)) as parts:
-            entries = parts.infolist()
-            if sum(entry.file_size for entry in entries) > len(data):  # compressed, or the same bytes under many names
-                raise ValueError("its parts are larger than the file, which torch.save does not write")
             damaged = parts.testzip() is not None or _is_broken(data)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError, RuntimeError) as error:
         reason = str(error) or type(error).__name__

@@ -108,3 +108,10 @@ def test_no_part_is_unpacked_to_more_than_the_file(tmp_path) -> None:
     archive(b"\0" * 100_000, path := tmp_path / "a.ckpt", zipfile.ZIP_DEFLATED)
     with pytest.raises(ValueError, match=r"a\.ckpt: the checkpoint is .*\(its parts are larger than the file"):
         read_checkpoint(path)
+
+
+def test_a_file_without_parts_is_not_held_in_memory(tmp_path) -> None:
+    with (path := tmp_path / "a.ckpt").open("wb") as file:
+        file.truncate(1 << 40)  # takes no space on the disk
+    with pytest.raises(ValueError, match=r"a\.ckpt: the checkpoint is empty, cut short or damaged"):
+        read_checkpoint(path)

@@ -14,6 +14,7 @@ from mixgraph.results.json_record import JsonRecord
 
 RECORD, REMIX = "demix.json", "remix"
 MARK = "mixgraph demix 1"
+_MOST_SAMPLE_BYTES, _MOST_TAG_BYTES = 16, 100_000_000  # of an audio file of two channels
 _MOST_SAMPLES, _LEAST_RATE, _MOST_RATE = 10**12, 1000, 10_000_000
 
 
@@ -53,6 +54,8 @@ class DemixRecord:
         """Returns the path of the mix, where it is still there with the same content."""
         path = self.folder / self.mix_path
         if not self.mix_path or not self.mix_sha256 or "\0" in self.mix_path or not path.is_file():
+            return None
+        if path.stat().st_size > _MOST_SAMPLE_BYTES * self.samples + _MOST_TAG_BYTES:  # whatever the record names
             return None
         return path if file_sha256(path) == self.mix_sha256 else None
 

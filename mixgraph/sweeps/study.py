@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,12 @@ class Study:
         optuna = _optuna()
         self.path, self.parameters, self.seed = path, parameters, seed
         _repair(path)
-        self._storage = _storage(path)
-        with naming(path):
+        with _reading(path):
+            self._storage = _storage(path)
             self._study = optuna.create_study(
                 storage=self._storage, study_name=_NAME, direction=metric.goal, load_if_exists=True
             )
+            self._study.get_trials(deepcopy=False)
         self._space = {parameter.name: _distribution(parameter) for parameter in parameters}
 
     @property
@@ -114,6 +116,19 @@ def report(journal: Path, number: int, stage: int, value: float, bands: Bands) -
         with naming(journal):
             trial.report(value, stage)
     return bool(trial.should_prune())
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turns every failure to read a journal into an error whose message names it."""
+    try:
+        with naming(path):
+            yield
+    except OSError:
+        raise
+    except Exception as error:  # whatever Optuna trips over, its file has to be named
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f"{path}: is no journal of a sweep, or is damaged ({reason}). HINT: --out ANOTHER") from error
 
 
 def _optuna() -> Any:
