@@ -17,6 +17,12 @@ import sys
 # `python -m` looks for modules in the working folder first: a `csv.py` there would run in place of Python's.
 if __name__ == "__main__" and not sys.flags.safe_path:
     del sys.path[0]
+# An empty entry of PYTHONPATH, which `PYTHONPATH=$PYTHONPATH:FOLDER` leaves where it was not set, is that folder, too.
+if os.environ.get("PYTHONPATH") and "" in os.environ["PYTHONPATH"].split(os.pathsep):
+    _others = [folder for folder in os.environ["PYTHONPATH"].split(os.pathsep) if folder]
+    os.environ["PYTHONPATH"] = os.pathsep.join(_others)  # for processes that are started
+    for _folder in {"", os.path.abspath(os.curdir)}.difference(_others).intersection(sys.path):
+        sys.path.remove(_folder)
 
 from pathlib import Path
 
