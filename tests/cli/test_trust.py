@@ -117,7 +117,7 @@ def test_no_code_of_a_downloaded_folder_runs(name, marker, tiny_song) -> None:
 
 
 @pytest.mark.long
-def test_no_module_of_the_working_folder_takes_the_place_of_an_installed_one(marker, tiny_song, monkeypatch) -> None:
+def test_no_module_of_the_working_folder_takes_the_place_of_an_installed_one(marker, tiny_song) -> None:
     """Neither of Python's, nor of packages that are used or may be, nor by an entry point of a plugin."""
     installed = ["lightning", "torch", "numpy", "yaml", "callbacks", "datamodules", "tools", "tensorboard", "deepspeed"]
     for module in {*sys.stdlib_module_names, *installed} - {"sys", "builtins"}:
@@ -130,7 +130,6 @@ def test_no_module_of_the_working_folder_takes_the_place_of_an_installed_one(mar
     words = [f"--{name}" for name in ("data.steps_per_stage=1", "pruning.console_stages=1", "pruning.rounds=1")]
     words += ["--model.track_chain=g", "--model.subgroup_chain=g", "--result.path=result", "--data.sample_rate=8000"]
     assert command("--version").returncode == 0
-    monkeypatch.setenv("PYTHONPATH", f"{os.pathsep}/nowhere")  # its empty entry is the working folder
     done = command("fit", str(tiny_song), *words)
     assert done.returncode == 0, done.stderr
     done = command("render", "result", "--tracks", str(tiny_song), "--out", "again.wav")
@@ -159,6 +158,18 @@ def test_no_configuration_names_the_server_that_gets_a_key(part, marker, monkeyp
     Path("config.yaml").write_text(yaml.safe_dump({"trainer": {"logger": [logger]}}))
     with pytest.raises(ValueError, match=r"trainer.logger: settings may send the key .* HINT: --allow-env"):
         run(prepare(["fit", "song", "--config", "config.yaml"]))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("python", [(), ("-P",)])
+def test_an_empty_entry_of_the_python_path_is_no_way_in(python, marker, monkeypatch) -> None:
+    """It is the working folder. What Python itself loads at its start, such as `site`, cannot be kept out."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep)
+    for module in ("csv", "argparse", "lightning", "torch", "numpy", "yaml"):
+        Path(f"{module}.py").write_text(MARKS)
+    done = command("fit", "nowhere", python=python)
+    assert "nowhere: folder expected" in done.stderr, done.stderr
+    assert not marker.exists(), marker.read_text()
 
 
 @pytest.mark.long
