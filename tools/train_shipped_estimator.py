@@ -314,7 +314,7 @@ set, at {rate} Hz, from stretches of {seconds:g} s ([how it is used](../../../do
   and tracks made from formulas. About half of the mixes are made by our own processors with settings as engineers
   choose them, half by other effects (`mixgraph/effects`), of which the network learns types and places only.
 {styles}- **Recipe**: {epochs} epochs of these songs with the defaults of `mixgraph/estimators/settings.py`; the
-  threshold is that with the best F1 on {validation} validation songs.
+  threshold is the highest whose F1 is within .005 of the best on {validation} validation songs.
 
       {command}
 
@@ -351,7 +351,7 @@ def card(module: EstimatorModule, options: argparse.Namespace, weights: Path, so
         if options.style_parts
         else "",
         epochs=options.epochs,
-        validation=options.validation,
+        validation=options.validation + (options.part_songs if options.style_parts else 0),
         table=markdown(head, rows).strip(),
         judged=f"Nothing of {names} was trained on." if names else "",
     )

@@ -16,6 +16,7 @@ from mixgraph.cli.estimate import main as estimate_command
 from mixgraph.cli.estimate import notes_on
 from mixgraph.estimators import EstimatorModule, estimate_song, load_estimator
 from mixgraph.estimators.module import CHECKPOINT_KEY, VERSION
+from mixgraph.estimators.questions import Question
 from mixgraph.estimators.settings import EstimatorTask, NetworkSettings
 from mixgraph.estimators.statistics import training_statistics
 from mixgraph.estimators.weights import SHIPPED, save_weights
@@ -125,6 +126,7 @@ def test_an_estimator_comes_with_mixgraph() -> None:
     assert all(word in card for word in ("Data", "Recipe", "Apache-2.0", "tools.train_shipped_estimator", "F1"))
     shipped = load_estimator()
     assert shipped.task == EstimatorTask()
+    assert shipped.questions == tuple(Question)
     # Figures on the demo song are of a network that never saw it.
     assert shipped.about["songs"]
     assert "demo_potassium" not in shipped.about["songs"]
