@@ -56,7 +56,7 @@ def unmixed_files(folder: Path, subgrouping: str = "auto") -> SongFiles:
     else:
         draft = read_bare_tracks(folder, problems)
     if draft.mix is not None:
-        text = f"{draft.mix.name}: the song's own mix is there and is not used"
+        text = f"the song's own mix, {draft.mix.name}, is there and is not used"
         draft = replace(draft, warnings=[*draft.warnings, SongWarning(MIX_NOT_USED, text)])
     if draft.tracks:
         draft = replace(draft, mix=draft.tracks[0].path)

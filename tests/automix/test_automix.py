@@ -58,7 +58,7 @@ def test_a_song_is_read_alike_with_and_without_its_mix(tiny_song, bare, tmp_path
     assert torch.allclose(song.sources[..., :length] / song.level, mixed.sources / mixed.level, atol=1e-6)
     beside = load_unmixed(tiny_song, RATE)
     assert torch.equal(beside.sources, song.sources)
-    assert odd_tracks(beside) == ["Mix.wav: the song's own mix is there and is not used."]
+    assert odd_tracks(beside) == ["The song's own mix, mix.wav, is there and is not used."]
     assert odd_tracks(song) == []
     loose = load_unmixed(Path(shutil.copytree(bare / "tracks", tmp_path / "loose")), RATE)
     assert sorted(loose.tracks) == sorted(song.tracks)
@@ -122,7 +122,7 @@ def test_a_reference_is_taken_at_any_rate_length_and_level_and_its_style_alone_c
         read_reference_mix(tmp_path, RATE)
 
 
-def test_odd_tracks_are_said(bare, tmp_path) -> None:
+def test_odd_tracks_are_said(network, bare, tmp_path) -> None:
     song = load_unmixed(bare, RATE)
     one = replace(
         song,
@@ -135,6 +135,7 @@ def test_odd_tracks_are_said(bare, tmp_path) -> None:
     said = " ".join(odd_tracks(one))
     assert "One track: there is nothing to balance it with" in said
     assert "No instrument is known by the name of take_7" in said
+    assert integrated_loudness(propose(network, one)[0].mix, RATE) == pytest.approx(LOUDNESS_LUFS, abs=0.05)
     assert "3 tracks: the network was trained on songs of at most 2" in " ".join(odd_tracks(song, 2))
     silent = replace(song, sources=torch.cat((song.sources[:2], song.sources[2:] * 0)))
     assert f"Silent: {song.tracks[2]}." in odd_tracks(silent)
@@ -154,6 +155,14 @@ def test_odd_tracks_are_said(bare, tmp_path) -> None:
     assert sentence.startswith("The tracks seem to be mixed already (their plain sum peaks at 0.0 dBFS, ")
     assert "2 of 2 tracks are cut off at their peaks" in sentence
     assert "their names (drums, bass) are those of stems" in sentence
+
+
+def test_an_estimator_of_one_question_is_refused_before_anything_is_read(tmp_path) -> None:
+    file = tmp_path / "old.safetensors"
+    save_weights(EstimatorModule(TASK, NetworkSettings(width=16, num_layers=1)), file)
+    with pytest.raises(ValueError, match="trained on songs with their own mixes alone, and cannot mix without one"):
+        main(["automix", str(tmp_path / "none"), "--out", str(tmp_path / "out"), "--checkpoint", str(file)])
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_tells_proposals_apart_is_said_in_words() -> None:

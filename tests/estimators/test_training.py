@@ -85,7 +85,7 @@ def test_a_checkpoint_is_data_and_knows_its_task_and_rates(trained, shards, exam
         load_estimator(shards / "none.ckpt")
     other = trained.with_name("other.ckpt")
     torch.save({"state_dict": {}}, other)
-    with pytest.raises(ValueError, match="it was not made by an EstimatorModule"):
+    with pytest.raises(ValueError, match="an estimator is needed, got the checkpoint of another program"):
         load_estimator(other)
 
 
