@@ -83,7 +83,7 @@ def odd_tracks(song: Song, most_tracks: int | None = None) -> list[str]:
         song: dry tracks, with their plain sum as the mix.
         most_tracks: the largest number of tracks that the network was trained on, where that is known.
     """
-    tracks, notes = song.tracks, [f"{warning.text[0].upper()}{warning.text[1:]}." for warning in song.warnings]
+    tracks, notes = song.tracks, [f"{warning.text}." for warning in song.warnings]
     if len(tracks) == 1:
         notes.append("One track: there is nothing to balance it with, so that only its sound is processed.")
     if most_tracks is not None and len(tracks) > most_tracks:

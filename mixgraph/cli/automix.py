@@ -193,4 +193,4 @@ def _refined(
         f"Refined in {refined.steps} steps: the distance of its statistics to {whose} went from "
         f"{float(refined.before.full):.2f} to {float(refined.after.full):.2f} dB"
     )
-    return moved, [f"{said}.", *(f"{note[0].upper()}{note[1:]}." for note in refined.notes)]
+    return moved, [f"{said}.", *(f"{note}." for note in refined.notes)]

@@ -58,7 +58,7 @@ def test_a_song_is_read_alike_with_and_without_its_mix(tiny_song, bare, tmp_path
     assert torch.allclose(song.sources[..., :length] / song.level, mixed.sources / mixed.level, atol=1e-6)
     beside = load_unmixed(tiny_song, RATE)
     assert torch.equal(beside.sources, song.sources)
-    assert odd_tracks(beside) == ["The song's own mix, mix.wav, is there and is not used."]
+    assert odd_tracks(beside) == ["the song's own mix, mix.wav, is there and is not used."]
     assert odd_tracks(song) == []
     loose = load_unmixed(Path(shutil.copytree(bare / "tracks", tmp_path / "loose")), RATE)
     assert sorted(loose.tracks) == sorted(song.tracks)
