@@ -22,6 +22,7 @@ COMMANDS = [
 ]
 # What makes a command of the README short enough for a test; the song of the demo stays real.
 SHORT = [
+    "--data.sample_rate=16000",
     "--data.steps_per_stage=2",
     "--pruning.console_stages=1",
     "--pruning.rounds=1",
