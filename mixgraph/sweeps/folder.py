@@ -77,11 +77,33 @@ class Trial:
     seconds: float | None = None
 
 
-def trial_folders(root: Path) -> list[Path]:
-    """The folders of the trials of a sweep that ended, without the winner's further seeds; empty if it is no sweep."""
-    if not (root / _SWEEP).is_file():
-        return []
-    return [path for path in sorted((root / _TRIALS).glob("trial_*")) if _AGAIN not in path.name]
+def trial_folders(root: Path) -> tuple[list[Path], list[Path]]:
+    """The folders of a sweep's trials that are done, and of those that were stopped as bad ones.
+
+    The winner's further seeds are left out. Both are empty if the folder is no sweep.
+
+    Raises:
+        ValueError: a trial is damaged.
+    """
+    folders = sorted((root / _TRIALS).glob("trial_*")) if (root / _SWEEP).is_file() else []
+    first = [path for path in folders if _AGAIN not in path.name and (path / RECORD).is_file()]
+    stopped = [path for path in first if _saved_trial(path)["state"] == "stopped"]
+    return [path for path in first if path not in stopped], stopped
+
+
+def _saved_trial(folder: Path) -> dict[str, Any]:
+    """Reads the record of a trial that ended.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        saved = dict(parse_json((folder / RECORD).read_text(encoding="utf-8")))
+        if saved["state"] not in ("done", "stopped"):
+            raise ValueError(f"state: done or stopped is needed, got {saved['state']!r}")
+    except (ValueError, TypeError, LookupError) as error:
+        raise ValueError(f"{folder / RECORD}: is damaged ({error!r}). HINT: remove {folder}") from error
+    return saved
 
 
 class SweepFolder:
@@ -141,8 +163,8 @@ class SweepFolder:
         folder = self.result(job)
         if not (folder / RECORD).is_file():
             return None
+        saved = _saved_trial(folder)
         try:
-            saved = dict(parse_json((folder / RECORD).read_text(encoding="utf-8")))
             seconds, last = saved["seconds"], None
             if saved["state"] == "stopped":
                 last = int(saved["reports"][-1][0]), saved["reports"][-1][1]

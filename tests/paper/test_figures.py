@@ -223,6 +223,18 @@ def test_a_folder_of_tables_gives_each_figure_its_results(searched, tmp_path) ->
         results_of("3", [tables, tables / "searches/hybrid_0.01/results/tiny/run_0"], [])
 
 
+def test_trials_of_a_sweep_that_were_stopped_are_left_out_and_named(searched, tmp_path, capsys) -> None:
+    for name, state in (("trial_000", "done"), ("trial_001", "stopped"), ("trial_000_seed_1", "done")):
+        shutil.copytree(searched, tmp_path / "trials" / name)
+        (tmp_path / "trials" / name / "job.json").write_text(json.dumps({"state": state}))
+    (tmp_path / "record.json").write_text("{}")
+    assert [reading.folder.name for reading in results_of("10", [tmp_path], [])] == ["trial_000"]
+    assert capsys.readouterr().err.endswith("left out, for they were stopped early: trial_001\n")
+    (tmp_path / "trials/trial_000/job.json").write_text('{"state": "run"}')
+    with pytest.raises(ValueError, match="done or stopped is needed, got 'run'"):
+        results_of("10", [tmp_path], [])
+
+
 def test_the_command_writes_a_figure_and_keeps_files(searched, tmp_path, capsys) -> None:
     out = tmp_path / "pictures" / "figure_4.svg"
     assert paper_figures.main(["4", str(searched), "--out", str(out)]) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -23,7 +24,7 @@ def results_of(figure: str, folders: Sequence[Path], songs: Sequence[str]) -> li
     Args:
         figure: the name of the figure.
         folders: result folders, all of which are taken; and folders of `paper-tables` or of sweeps, of which those are
-            that the paper's figure shows.
+            that the paper's figure shows. Trials of a sweep that were stopped have no results; stderr says which.
         songs: shell patterns of the songs to take; empty for all.
 
     Raises:
@@ -35,7 +36,10 @@ def results_of(figure: str, folders: Sequence[Path], songs: Sequence[str]) -> li
         if (folder / SETTINGS).is_file() and (folder / SEARCHES).is_dir():
             inside = sorted((folder / SEARCHES).glob("*/results/*/run_*"))
         else:
-            inside = trial_folders(folder)
+            inside, stopped = trial_folders(folder)
+            if stopped:
+                names = ", ".join(path.name for path in stopped)
+                sys.stderr.write(f"{folder}: left out, for they were stopped early: {names}\n")
         if inside:
             shown = [reading for reading in map(read_search, inside) if _is_shown(figure, reading)]
             readings += sorted(shown, key=_order)
