@@ -119,9 +119,14 @@ def check_checkpoint(path: str | Path | None) -> None:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is damaged or holds more than data, see `read_checkpoint`, or is not of a training.
+        ValueError: the file is damaged or holds more than data, see `read_checkpoint`, or is not of a training; or the
+            path is an address, whose file Lightning would fetch unchecked.
     """
-    if path is None or not (os.sep in str(path) or "." in str(path)) or "://" in str(path):
+    if path is None or not (os.sep in str(path) or "." in str(path)):
         return
+    if "://" in str(path):
+        raise ValueError(
+            f"ckpt_path: a file is needed, got an address: {path}. HINT: fetch it first, then name the file"
+        )
     if "pytorch-lightning_version" not in read_checkpoint(path):
         raise ValueError(f"{path}: holds weights and no state of a training, so that none goes on from it. {_HINT}")

@@ -71,6 +71,9 @@ def test_what_is_no_checkpoint_is_named(tmp_path) -> None:
         check_checkpoint(tmp_path / "b.ckpt")
     with pytest.raises(FileNotFoundError, match="a checkpoint is needed, got a folder"):
         check_checkpoint(tmp_path)
+    for address in (f"file://{path}", "https://example.org/a.ckpt"):
+        with pytest.raises(ValueError, match=r"ckpt_path: a file is needed, got an address: .*HINT: fetch it first"):
+            check_checkpoint(address)
     for word in (None, "last", "best"):  # Lightning's own
         check_checkpoint(word)
 
