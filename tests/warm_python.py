@@ -26,6 +26,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, NoReturn
 
+import numpy as np
+
 ROOT = Path(__file__).parents[1]
 IMPORTED = (
     "mixgraph.cli.training", "mixgraph.cli.commands", "mixgraph.sweeps", "mixgraph.page.write", "tools.dataset.worker",
@@ -188,6 +190,8 @@ def serve(requests: socket.socket) -> dict | None:
     gc.disable()
     for module in IMPORTED:
         __import__(module)
+    biquads = sys.modules["mixgraph.dsp.biquads"]
+    biquads.biquad_rows(*(np.zeros(shape) for shape in ((1, 1), 3, 2, (1, 4))))  # what numba loads for any loop
     gc.freeze()  # collections in forks would copy the pages of all this
     wakes, wake = os.pipe()
     os.set_blocking(wake, False)

@@ -561,7 +561,8 @@ def test_interpolation_follows_overrides(tiny_song, monkeypatch, tmp_path) -> No
     base, overlay = tmp_path / "a.yaml", tmp_path / "b.yaml"
     base.write_text("data: {steps_per_stage: 3}\nresult: {log_every: '${data.steps_per_stage}'}\n")
     overlay.write_text("data: {steps_per_stage: 4}\n")
-    fixed = [o for o in settings(tiny_song, tmp_path, pruning__rounds=0) if "steps_per" not in o and "result" not in o]
+    short = settings(tiny_song, tmp_path, pruning__rounds=0, pruning__console_stages=1, pruning__leave_one_out="false")
+    fixed = [*(o for o in short if "steps_per" not in o and "result" not in o), "--result.page=false"]
     for arguments, steps in (([], 3), (["--config", overlay], 4), (["--data.steps_per_stage=5"], 5)):
         folder = tmp_path / str(steps)
         run(monkeypatch, "fit", "--config", base, *fixed, *arguments, f"--result.path={folder}")
