@@ -93,9 +93,9 @@ def _processors(one: Heard, others: Sequence[Heard]) -> list[str]:
     for kind in dict.fromkeys(kind for heard in (one, *others) for kind in heard.counts):
         difference = one.counts.get(kind, 0) - fmean(other.counts.get(kind, 0) for other in others)
         if abs(difference) >= 1:
-            changes.append(
-                (difference, f"{round(abs(difference))} {type_label(kind)} {'more' if difference > 0 else 'less'}")
-            )
+            number = round(abs(difference))
+            plural, which = "s" if number > 1 else "", "more" if difference > 0 else "fewer"
+            changes.append((difference, f"{number} {which} {type_label(kind)}{plural}"))
     return [text for _, text in sorted(changes, key=lambda change: -abs(change[0]))]
 
 

@@ -172,8 +172,8 @@ def test_what_tells_proposals_apart_is_said_in_words() -> None:
     one = Heard(1, {"compressor": 4, "reverb": 1}, {"vox": -3.0, "kick": -6.0, "gone": -float("inf")}, plain)
     two = Heard(2, {"compressor": 2, "reverb": 2}, {"vox": -6.2, "kick": -6.5, "gone": -float("inf")}, plain)
     assert tell_apart([one, two]) == [
-        "Proposal 1 (5 processors): 2 compressor more; 1 reverb less; vox 3 dB louder.",
-        "Proposal 2 (4 processors): 2 compressor less; 1 reverb more; vox 3 dB softer.",
+        "Proposal 1 (5 processors): 2 more compressors; 1 fewer reverb; vox 3 dB louder.",
+        "Proposal 2 (4 processors): 2 fewer compressors; 1 more reverb; vox 3 dB softer.",
     ]
     assert tell_apart([one, replace(one, number=2)])[1] == "Proposal 2 (5 processors): hardly differs from the others."
     wide = replace(one, number=2, statistics=mix_statistics(noise, RATE))
