@@ -38,6 +38,8 @@ SHORT_TRAINING = [
     "--trainer.accelerator=cpu",
 ]
 
+SHORT_REFINEMENTS = {name: ["--refine-steps=1"] for name in ("automix", "transfer")}
+
 
 @pytest.fixture(scope="module")
 def checkout(tiny_song, tmp_path_factory):
@@ -47,6 +49,7 @@ def checkout(tiny_song, tmp_path_factory):
         (folder / name).symlink_to(ROOT / name)
     (folder / "my_song").symlink_to(tiny_song)
     noise = np.random.default_rng(0).uniform(-0.1, 0.1, (44100, 2))
+    soundfile.write(folder / "their_mix.wav", noise, 44100)
     for song in ("song_a", "song_b"):
         (folder / "SONGS" / song).mkdir(parents=True)
         for target in ("vocals", "drums", "bass", "other"):
@@ -88,7 +91,7 @@ def run_short(command: str, checkout: Path, warm_python) -> str:
     for earlier in COMMANDS[: COMMANDS.index(command)]:
         if made_by(earlier) in words and not (checkout / made_by(earlier)).exists():
             run_short(earlier, checkout, warm_python)
-    short = [] if words[3] != "fit" else SHORT_TRAINING if "demixer.yaml" in command else SHORT
+    short = SHORT_TRAINING if "demixer.yaml" in command else {"fit": SHORT, **SHORT_REFINEMENTS}.get(words[3], [])
     if command == COMMANDS[0]:
         return execute([sys.executable, *words[1:], *short], checkout)
     done = warm_python.run(*words[2:], *short, cwd=checkout)
