@@ -13,6 +13,8 @@ from mixgraph.results.log import LogRow, log_from_csv
 from mixgraph.results.metrics import Metrics, read_metrics
 from mixgraph.system.files import json_lines, parse_json, parse_yaml, read_text
 
+SongKey = tuple[str, frozenset[tuple[str, str | None]]]
+"""A song's name and the sha256 of each of its audio files: songs of two data sets may have one name."""
 _SHOWN = 3
 _UNKNOWN = "unknown, of an earlier version"
 
@@ -38,6 +40,11 @@ class Reading:
     @property
     def song(self) -> str:
         return self.metrics.song.name
+
+    @property
+    def song_key(self) -> SongKey:
+        """What tells the song from others, also from those of its name."""
+        return self.song, frozenset(self.metrics.file_hashes.items())
 
     @property
     def method(self) -> tuple[str, float]:

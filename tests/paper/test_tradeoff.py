@@ -26,11 +26,25 @@ def test_tradeoffs_are_lines_by_sampler_with_a_point_for_each_tolerance(make_rea
 
 
 def test_songs_of_one_title_and_searches_of_one_song_have_names_of_their_own(make_reading) -> None:
-    def titled(song, title, seed):
-        reading = make_reading(song)
+    def titled(song, title, seed, **options):
+        reading = make_reading(song, **options)
         facts = replace(reading.metrics.song, title=title)
         config = {**reading.config, "seed_everything": seed}
         return replace(reading, metrics=replace(reading.metrics, song=facts), config=config)
 
     readings = [titled("a", "Intro", 1), titled("b", "Intro", 1), titled("c", "Outro", 1), titled("c", "Outro", 2)]
     assert song_names(readings) == ["Intro (a)", "Intro (b)", "Outro, seed 1", "Outro, seed 2"]
+
+
+def test_songs_of_one_name_in_two_data_sets_are_two(make_reading) -> None:
+    def of(path, digest, **options):
+        reading = make_reading("a", path=path, **options)
+        return replace(reading, metrics=replace(reading.metrics, file_hashes={"mix.wav": digest}))
+
+    readings = [of("one/a", "x"), of("moved/a", "x"), of("two/a", "y"), make_reading("b")]
+    assert song_names(readings) == ["a (one)", "a (one)", "a (two)", "b"]
+    assert song_names([of("one/songs/a", "x"), of("two/songs/a", "y")]) == ["a (one/songs)", "a (two/songs)"]
+    assert song_names(readings[:2]) == ["a", "a"]
+    figure = tradeoff_figure([of("one/a", "x"), of("one/a", "x", tolerance=0.1), of("two/a", "y")])
+    assert [axes.get_title() for axes in figure.axes] == ["a (one)", "a (two)"]
+    assert [len(axes.lines[0].get_xdata()) for axes in figure.axes] == [2, 1]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mixgraph.paper.readings import Reading
+from mixgraph.paper.readings import Reading, SongKey
 from mixgraph.report.drawing.draw import printable
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D", "#882255")
@@ -49,17 +50,35 @@ def song_panels(count: int, width: float = 4.6, height: float = 3.6, columns: in
 
 
 def song_names(readings: Sequence[Reading]) -> list[str]:
-    """Titles that tell results apart: with the song's name where songs share one, with the seed where searches do."""
+    """Titles that tell results apart.
+
+    They have the song's name where songs share a title, the data set's folder where they share the name, too, and the
+    seed where searches of one song have several.
+    """
     songs: dict[str, set[str]] = {}
-    seeds: dict[str, set[int]] = {}
+    folders: dict[tuple[str, str], dict[SongKey, Path]] = {}
+    seeds: dict[SongKey, set[int]] = {}
     for reading in readings:
         songs.setdefault(_title(reading), set()).add(reading.song)
-        seeds.setdefault(reading.song, set()).add(reading.config["seed_everything"])
+        folders.setdefault((_title(reading), reading.song), {}).setdefault(reading.song_key, _data_set(reading))
+        seeds.setdefault(reading.song_key, set()).add(reading.config["seed_everything"])
     names = []
     for reading in readings:
-        name = _title(reading) + (f" ({reading.song})" if len(songs[_title(reading)]) > 1 else "")
-        names.append(name + (f", seed {reading.config['seed_everything']}" if len(seeds[reading.song]) > 1 else ""))
+        notes = [reading.song] if len(songs[_title(reading)]) > 1 else []
+        of_name = folders[_title(reading), reading.song]
+        if len(of_name) > 1:
+            are_told = len({folder.name for folder in of_name.values()}) == len(of_name)
+            folder = of_name[reading.song_key]
+            notes.append(printable(folder.name if are_told else folder.as_posix()))
+        name = _title(reading) + (f" ({', '.join(notes)})" if notes else "")
+        names.append(name + (f", seed {reading.config['seed_everything']}" if len(seeds[reading.song_key]) > 1 else ""))
     return names
+
+
+def _data_set(reading: Reading) -> Path:
+    """The folder in which the song was, or the result where the search had several songs."""
+    song = reading.config["data"].get("path")
+    return (Path(song) if isinstance(song, str) else reading.folder).parent
 
 
 def _title(reading: Reading) -> str:

@@ -82,8 +82,9 @@ def _dry_sum(song: Path, reading: Reading) -> Tensor:
     data = reading.config["data"]
     options = {name: data[name] for name in ("layout", "apply_alignment", "subgrouping") if name in data}
     loaded = load_song(song, reading.metrics.sample_rate, loudness_lufs=None, **options)
-    searched, here = list(reading.metrics.file_hashes.values())[1:], list(loaded.file_hashes.values())[1:]
-    is_other = bool(searched) and searched != here  # the mix's is first
-    if is_other or tuple(loaded.tracks) != tuple(track.name for track in reading.metrics.tracks):
+    # The hashes of tracks, by file; the mix's is first.
+    searched, here = (dict(list(facts.file_hashes.items())[1:]) for facts in (reading.metrics, loaded))
+    is_other = bool(searched) and searched != here
+    if is_other or set(loaded.tracks) != {track.name for track in reading.metrics.tracks}:
         raise ValueError(f"song: {song} has other tracks than the song of {reading.folder}")
     return loaded.sources.sum(dim=0)

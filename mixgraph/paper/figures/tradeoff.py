@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from mixgraph.paper.figures.panels import MARKERS, colour, song_names, song_panels
 from mixgraph.paper.pruning_table import MAY_DIFFER
 from mixgraph.paper.published import SAMPLER_NAMES
-from mixgraph.paper.readings import Reading, check_alike
+from mixgraph.paper.readings import Reading, SongKey, check_alike
 from mixgraph.report.drawing.palette import QUIET
 
 _TEXT = 0.09, 0.035  # the room of a text, as shares of a panel's sides
@@ -27,11 +27,11 @@ def tradeoff_figure(readings: Sequence[Reading]) -> Figure:
         ValueError: no results, results that differ in more than sampler and tolerance, or one that was not pruned.
     """
     check_alike(readings, MAY_DIFFER)
-    songs: dict[str, list[Reading]] = {}
+    songs: dict[SongKey, list[Reading]] = {}
     for reading in readings:
         if not reading.is_pruned:
             raise ValueError(f"result: {reading.folder}: a pruned graph is needed, got a console that was only trained")
-        songs.setdefault(reading.song, []).append(reading)
+        songs.setdefault(reading.song_key, []).append(reading)
     order = list(SAMPLER_NAMES)
     samplers = sorted(
         {reading.method[0] for reading in readings}, key=lambda s: (order.index(s) if s in order else 9, s)
