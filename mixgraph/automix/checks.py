@@ -15,13 +15,13 @@ from mixgraph.songs.decode import decode
 from mixgraph.songs.load import describe_absurd
 from mixgraph.songs.loudness import integrated_loudness, level_for
 from mixgraph.songs.subgroup_rule import OTHER, subgroup_of, words_of
+from mixgraph.songs.unmixed import CLIPPED_TRACK
 
 LEAST_SECONDS = 1.0
 _STEM_WORDS = {"vocals", "drums", "bass", "other", "instrumental", "music", "stem", "stems", "accompaniment"}
 _MOST_STEMS = 6
 _MASTER_PEAK_DB = (-1.5, 0.2)  # where limiters end
 _MASTER_CREST_LU = 11.0  # peak over loudness of the sum; raw recordings have 15 and more
-_FLAT_SAMPLES = 4  # at a track's own peak, one after another: it was clipped
 _SHOWN = 6
 
 
@@ -83,7 +83,8 @@ def odd_tracks(song: Song, most_tracks: int | None = None) -> list[str]:
         song: dry tracks, with their plain sum as the mix.
         most_tracks: the largest number of tracks that the network was trained on, where that is known.
     """
-    tracks, notes = song.tracks, [f"{warning.text}." for warning in song.warnings]
+    tracks, said_below = song.tracks, {CLIPPED_TRACK} if _many_clipped(song) else set()
+    notes = [f"{warning.text}." for warning in song.warnings if warning.code not in said_below]
     if len(tracks) == 1:
         notes.append("One track: there is nothing to balance it with, so that only its sound is processed.")
     if most_tracks is not None and len(tracks) > most_tracks:
@@ -113,9 +114,8 @@ def mixed_already(song: Song) -> list[str]:
             reasons.append(
                 f"their plain sum peaks at {peak_db:.1f} dBFS, {crest:.1f} LU above its loudness, as limited masters do"
             )
-    flat = [name for name, source in zip(song.tracks, song.sources, strict=True) if _is_clipped(source)]
-    if len(flat) > len(song.tracks) / 2:
-        reasons.append(f"{len(flat)} of {len(song.tracks)} tracks are cut off at their peaks, as by a limiter")
+    if clipped := _many_clipped(song):
+        reasons.append(f"{clipped} of {len(song.tracks)} tracks are cut off at their peaks, as by a limiter")
     named = [name for name in song.tracks if _STEM_WORDS & set(words_of(name))]
     if 1 < len(song.tracks) <= _MOST_STEMS and len(named) == len(song.tracks):
         reasons.append(f"their names ({_some(named)}) are those of stems")
@@ -126,17 +126,10 @@ def mixed_already(song: Song) -> list[str]:
     ]
 
 
-def _is_clipped(source: Tensor) -> bool:
-    """Whether a track stays at its own peak for some samples, more than once."""
-    magnitude = source.abs().amax(dim=0)
-    peak = float(magnitude.max())
-    if peak == 0:
-        return False
-    at_peak = (magnitude >= peak * (1 - 1e-5)).to(source)
-    if at_peak.numel() < _FLAT_SAMPLES:
-        return False
-    runs = at_peak.unfold(0, _FLAT_SAMPLES, 1).amin(dim=-1)
-    return int((runs[1:] > runs[:-1]).sum() + runs[0]) >= 2
+def _many_clipped(song: Song) -> int:
+    """The number of tracks that are cut off at their peaks, where these are more than half; else 0."""
+    count = sum(warning.code == CLIPPED_TRACK for warning in song.warnings)
+    return count if count > len(song.tracks) / 2 else 0
 
 
 def _some(names: Sequence[str]) -> str:

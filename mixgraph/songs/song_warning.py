@@ -15,7 +15,8 @@ class SongWarning:
             `unusual_offset` (that the data set states), `silent_mix`, `short_mix`, `silent_track`, `cut_track` (it
             sounds before or after the mix), `common_offset` (of all tracks) and `track_offset` (or its polarity),
             `normalised_stems` (the tracks are stems of the mix in a reference state), and `group_target` (a stem that
-            is no target, or was changed to be one).
+            is no target, or was changed to be one). Songs without a mix: `mix_not_used`, and `clipped_track` (it is cut
+            off at its peaks).
         text: the sentence.
     """
 

@@ -30,6 +30,9 @@ from mixgraph.songs.song_warning import SongWarning
 
 MIX_NOT_USED = "mix_not_used"
 """The code of the warning that a mix is there, which was not read."""
+CLIPPED_TRACK = "clipped_track"
+"""The code of the warning that a track is cut off at its peaks."""
+_FLAT_SAMPLES = 4  # at a track's own peak, one after another: it was clipped
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +87,7 @@ def load_unmixed(
     folder = song_path(path).resolve()
     files = unmixed_files(folder, subgrouping)
     problems, tracks, hashes = Problems(folder), [], {}
+    clipped: list[SongWarning] = []
     for track in files.tracks:
         try:
             audio = decode(track.path, sample_rate)
@@ -96,6 +100,8 @@ def load_unmixed(
         samples = audio.samples
         if samples.shape[0] == 2 and torch.equal(samples[0], samples[1]):
             samples = samples[:1]
+        if is_clipped(samples):  # at the file's own rate: resampling rounds what was cut off
+            clipped.append(SongWarning(CLIPPED_TRACK, f"{track.name} is cut off at its peaks"))
         start = track.read_offset(sample_rate, audio.sample_rate)
         tracks.append(_Track(resample(samples, audio.sample_rate, sample_rate), start, track.polarity))
         with track.path.open("rb") as stream:
@@ -111,7 +117,7 @@ def load_unmixed(
         raise ValueError(f"{folder}: tracks that sound are needed, got {len(tracks)} silent ones")
     dry_sum = sources.sum(dim=0)
     level = level_for(dry_sum, sample_rate, loudness_lufs)
-    warnings = [*files.warnings, *([] if level.warning is None else [level.warning])]
+    warnings = [*files.warnings, *clipped, *([] if level.warning is None else [level.warning])]
     return Song(
         name=files.name,
         title=files.title,
@@ -127,3 +133,14 @@ def load_unmixed(
         warnings=tuple(warnings),
         file_hashes={"mix": "", **hashes},
     )
+
+
+def is_clipped(samples: Tensor) -> bool:
+    """Whether audio, (channels, frames), at the rate of its file, stays at its own peak for some samples, repeatedly."""
+    magnitude = samples.abs().amax(dim=0)
+    peak = float(magnitude.max())
+    if peak == 0 or len(magnitude) < _FLAT_SAMPLES:
+        return False
+    at_peak = (magnitude >= peak * (1 - 1e-5)).to(samples)
+    runs = at_peak.unfold(0, _FLAT_SAMPLES, 1).amin(dim=-1)
+    return int((runs[1:] > runs[:-1]).sum() + runs[0]) >= 2

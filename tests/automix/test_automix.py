@@ -24,7 +24,8 @@ from mixgraph.render import render_song
 from mixgraph.results.found_graph import load_result
 from mixgraph.songs import load_song, read_audio
 from mixgraph.songs.loudness import integrated_loudness
-from mixgraph.songs.unmixed import load_unmixed
+from mixgraph.songs.song_warning import SongWarning
+from mixgraph.songs.unmixed import CLIPPED_TRACK, load_unmixed
 from mixgraph.style import mix_statistics
 
 RATE = 8000
@@ -143,6 +144,7 @@ def test_odd_tracks_are_said(network, bare, tmp_path) -> None:
     loud = torch.stack([torch.sin(2 * torch.pi * f * time) for f in (110.0, 331.0)]).mul(3).clamp(-0.5, 0.5)
     stems = replace(
         one,
+        warnings=tuple(SongWarning(CLIPPED_TRACK, f"{name} is cut off") for name in ("drums", "bass")),
         subgroups={"all": ("drums", "bass")},
         sources=loud.unsqueeze(1).expand(-1, 2, -1),
         mix=loud.sum(0).expand(2, -1),
@@ -155,6 +157,19 @@ def test_odd_tracks_are_said(network, bare, tmp_path) -> None:
     assert sentence.startswith("The tracks seem to be mixed already (their plain sum peaks at 0.0 dBFS, ")
     assert "2 of 2 tracks are cut off at their peaks" in sentence
     assert "their names (drums, bass) are those of stems" in sentence
+
+
+def test_tracks_that_are_cut_off_are_noticed_at_the_rate_of_their_files(tmp_path) -> None:
+    time = np.arange(44100) / 44100
+    for name, most in (("kick", 0.5), ("bass", 0.4), ("vox", 9.0)):
+        sine = np.sin(2 * np.pi * 220 * time) * np.linspace(0.5, 1, len(time))  # two peaks are never equal
+        soundfile.write(tmp_path / f"{name}.wav", sine.clip(-most, most), 44100, subtype="PCM_16")
+    song = load_unmixed(tmp_path, RATE)
+    said = odd_tracks(song)
+    assert len(said) == 1
+    assert "2 of 3 tracks are cut off at their peaks" in said[0]
+    (tmp_path / "bass.wav").unlink()
+    assert "kick is cut off at its peaks." in odd_tracks(load_unmixed(tmp_path, RATE))
 
 
 def test_an_estimator_of_one_question_is_refused_before_anything_is_read(tmp_path) -> None:
