@@ -71,10 +71,14 @@ def equal_loudness(song: Song, processors: Processors, loudness: Sequence[float]
 
 
 def mean_levels(song: Song, processors: Processors, training: Sequence[EngineersMix]) -> MixedSong:
-    """Returns the sum of all tracks at the mean level and the mean balance of their instruments in a training set."""
+    """Returns the sum of all tracks at the mean level and the mean balance of their instruments in a training set.
+
+    Where no track of the training set is of an instrument, the mean over all its tracks stands for it.
+    """
     loudness, chains = dry_loudness(song), []
     for instrument, level in zip(instruments(song), loudness, strict=True):
         rows = [(mix, row) for mix in training for row in _rows_of(mix, instrument)]
+        rows = rows or [(mix, row) for mix in training for row in _rows_of(mix, None)]
         if not rows or not math.isfinite(level):
             chains.append(_gain(0.0, 0.0))
             continue
@@ -103,7 +107,8 @@ def graph_of(song: Song, donor: EngineersMix, seed: int = 0) -> MixedSong:
         rows = _rows_of(donor, instrument) or _rows_of(donor, None)
         row = rows[int(torch.randint(len(rows), (), generator=generator))]
         louder = donor.loudness[row] - level if math.isfinite(level) else 0.0
-        chains.append([*_gain(louder, louder), *_chain(donor.mixed.values, row)])
+        place = donor.mixed.order.index(row) if donor.mixed.order else row
+        chains.append([*_gain(louder, louder), *_chain(donor.mixed.values, place)])
     return MixedSong(song, _of_chains(song, chains), donor.mixed.processors)
 
 
@@ -143,7 +148,7 @@ def _gain(left_db: float, right_db: float) -> list[_Link]:
 
 
 def _chain(values: GraphValues, row: int) -> Iterator[_Link]:
-    """The processors that a track goes through, one after the other; branches, returns and sends are left out."""
+    """The processors that an input goes through, one after the other; branches, returns and sends are left out."""
     graph = values.graph
     for node in graph.topological_order:
         if node not in graph.processors or row not in graph.sources[node] or graph.branch(node):

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,14 @@ import yaml
 
 from mixgraph.cli.evaluate_automix import main
 from mixgraph.graph import build_console
+from mixgraph.graph.values import GraphValues
 from mixgraph.processors import make_processors
 from mixgraph.results.found_graph import FoundGraph
 from mixgraph.songs import load_song
 from mixgraph.songs.loudness import integrated_loudness
 from mixgraph.style.baseline_graphs import EngineersMix, dry_loudness, equal_loudness, graph_of, mean_levels
 from mixgraph.style.evaluation import mixed_by_result
-from mixgraph.style.judging import Judge
+from mixgraph.style.judging import Judge, MixedSong
 from mixgraph.style.listening_test import at_one_loudness, low_passed
 
 RATE = 8000
@@ -42,6 +44,16 @@ def engineers_result(folder: Path, song_folder: Path) -> Path:
     )
     found.save(folder / song.name)
     return folder / song.name
+
+
+def turned_round(mixed: MixedSong) -> MixedSong:
+    """The same mix by a graph of gains whose inputs are in the opposite order."""
+    order = tuple(reversed(range(len(mixed.song.tracks))))
+    group = {"all": [mixed.song.tracks[row] for row in order]}
+    gains = {"gain_panning": {"log_gain": mixed.values.parameters["gain_panning"]["log_gain"].flip(0)}}
+    graph = build_console(group, "g", "", mixed.song.name)
+    values = GraphValues(graph, gains, mixed.values.weights.flip(0))
+    return MixedSong(mixed.song, values, mixed.processors, mixed.gain, order)
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +84,20 @@ def test_an_engineers_graph_is_perfect_and_baselines_are_what_they_say(
     mean = mean_levels(songs[0], processors, [duo]).tracks()
     assert mean.levels[2] - mean.levels[1] == pytest.approx(duo.tracks.levels[0] - duo.tracks.levels[1], abs=0.1)
     assert mean.balances[1:] == pytest.approx(tiny.tracks.balances[1:], abs=0.01)
+    # No track of the other song is a bass: the mean over all of its tracks stands for it.
+    other = replace(songs[0], subgroups={"drums": ("kick", "hat"), "bass": ("bass",)})
+    mean = mean_levels(other, processors, [duo]).tracks()
+    assert mean.balances[2] == pytest.approx(sum(duo.tracks.balances) / 2, abs=0.01)
+    wanted = (duo.tracks.levels[0] - duo.tracks.levels[1]) / 2
+    assert mean.levels[2] - mean.levels[1] == pytest.approx(wanted, abs=0.1)
     donated = graph_of(songs[1], tiny)  # the drums of the other song are a kick and a hat
     assert len(donated.values.graph.processors) == 4
     assert donated.tracks().balances[0] == pytest.approx(tiny.tracks.balances[2], abs=0.1)
+    # A graph whose inputs stand in another order than the song's tracks gives the same.
+    turned = EngineersMix.of(turned_round(tiny.mixed))
+    assert turned.tracks.levels == pytest.approx(tiny.tracks.levels, abs=1e-3)
+    again = graph_of(songs[1], turned)
+    assert again.tracks().balances == pytest.approx(donated.tracks().balances, abs=1e-3)
 
 
 @pytest.mark.long
