@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,16 +12,17 @@ import torch
 from torch import Tensor
 
 from mixgraph.graph.values import GraphValues
-from mixgraph.processors import make_processors
+from mixgraph.processors import Processors, make_processors
 from mixgraph.render import render_song
 from mixgraph.search.run import search
 from mixgraph.search.settings import OptimizerSettings, RegularizerSettings
 from mixgraph.shipped import neighbour
+from mixgraph.songs.loudness import integrated_loudness
 from mixgraph.songs.song import Song
 from mixgraph.style.distance import StatisticsDistance, StatisticsWeights, statistics_distance
 from mixgraph.style.mix_statistics import LEAST_SECONDS, MixStatistics, mix_statistics
 from mixgraph.style.module import BruteForceButGains, StyleConsole
-from mixgraph.style.track_levels import GAIN, change_level, hold_levels, track_gains, track_levels
+from mixgraph.style.track_levels import GAIN, HeldLevels, change_level, hold_levels, track_gains, track_levels
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ _GAIN_STAGING_WEIGHT = 5e-3  # distances in dB are about five times match losses
 _LAST_RATE = 0.1
 _MONO = 1e-4  # side against the whole, in power: -40 dB
 _APART_DB = 1.0
+_LOUDNESS_TRIES = 3
+_LOUDNESS_LU = 0.1  # what loudness may be off
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,11 +133,10 @@ def refine(
         found.weights.detach(),
     )
     held = hold_levels(values, processors, song.sources, song.sample_rate, levels, settings.level_bounds_db)
+    if held.notes and settings.weights.loudness_lufs:  # what was held has changed the loudness of the whole
+        held = held_at_loudness(held, processors, song, levels, settings.level_bounds_db, float(target.loudness_lufs))
     values, changes, notes = held.values, held.changes_db, held.notes
     measured = mix_statistics(_mix(values, processors, song.sources), song.sample_rate)
-    if notes and settings.weights.loudness_lufs:  # what was held has changed the loudness of the whole
-        values = _all_louder(values, float(target.loudness_lufs - measured.loudness_lufs))
-        measured = mix_statistics(_mix(values, processors, song.sources), song.sample_rate)
     after = statistics_distance(measured, target, settings.weights)
     if float(after.full) >= float(before.full):
         values, after, changes = start, before, (0.0,) * len(changes)
@@ -164,10 +166,37 @@ def _check(song: Song, start: GraphValues) -> None:
         raise ValueError(f"{song.name}: a song of at least {LEAST_SECONDS} s is needed")
 
 
-def _all_louder(values: GraphValues, change_db: float) -> GraphValues:
-    for row in range(len(values.graph.inputs)):
-        values = change_level(values, row, change_db)
-    return values
+def held_at_loudness(
+    held: HeldLevels,
+    processors: Processors,
+    song: Song,
+    before: Sequence[float],
+    bounds_db: tuple[float, float],
+    loudness_lufs: float,
+) -> HeldLevels:
+    """Moves the gains of all tracks until the mix has a loudness, and holds their levels again.
+
+    Compressors answer to the gains before them, so that both are repeated; bounds come first, and the loudness is
+    reached as far as they allow.
+
+    Args:
+        held: the graph.
+        processors: one module for each type.
+        song: the song.
+        before: see `hold_levels`.
+        bounds_db: see `hold_levels`.
+        loudness_lufs: the loudness that is wanted.
+    """
+    for _ in range(_LOUDNESS_TRIES):
+        change = loudness_lufs - integrated_loudness(_mix(held.values, processors, song.sources), song.sample_rate)
+        if not _LOUDNESS_LU < abs(change) < math.inf:
+            break
+        values = held.values
+        for row in range(len(values.graph.inputs)):
+            values = change_level(values, row, change)
+        again = hold_levels(values, processors, song.sources, song.sample_rate, before, bounds_db)
+        held = replace(again, notes=tuple(dict.fromkeys((*held.notes, *again.notes))))
+    return held
 
 
 @torch.no_grad()

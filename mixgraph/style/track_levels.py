@@ -12,6 +12,7 @@ from torch import Tensor
 from mixgraph.graph import MixGraph, prune_values
 from mixgraph.graph.edit import without_inputs
 from mixgraph.graph.values import GraphValues
+from mixgraph.names import visible
 from mixgraph.processors import Processors
 from mixgraph.render import BLOCK, render_song
 from mixgraph.songs.loudness import integrated_loudness
@@ -149,12 +150,15 @@ def hold_levels(
                 return HeldLevels(values, changes, tuple(sentences))
             for row in outside:
                 if removed and attempt == 0:
-                    values = _without(values, processors, row, removed)
-                    notes[names[row]] = f"its {removed} had to be removed"
+                    values, shared = _without(values, processors, row, removed)
+                    others = f", with the {removed} of {', '.join(shared)}" if shared else ""
+                    notes[names[row]] = f"its {removed} had to be removed{others}"
                 elif math.isfinite(changes[row]):
                     values = change_level(values, row, min(max(changes[row], low), high) - changes[row])
                     notes.setdefault(names[row], "its gain was held")
-            known = {row: level for row, level in enumerate(levels.tracks) if row not in outside}
+            # Dynamics of a bus are those of other tracks, too.
+            kept = () if removed and attempt == 0 else set(range(len(names))) - set(outside)
+            known = {row: levels.tracks[row] for row in kept}
             levels = track_levels(values, processors, sources, sample_rate, known)
     raise ValueError(
         f"level_bounds_db: {', '.join(names[row] for row in outside)} cannot be kept within {low:g} and {high:g} dB"
@@ -166,14 +170,19 @@ def _changes(levels: TrackLevels, before: Sequence[float]) -> tuple[float, ...]:
     return tuple(now - then if math.isfinite(then) else 0.0 for now, then in pairs)
 
 
-def _without(values: GraphValues, processors: Processors, row: int, what: str) -> GraphValues:
-    """Removes the dynamics of all chains that a track goes through, or all processors of its own chain."""
+def _without(values: GraphValues, processors: Processors, row: int, what: str) -> tuple[GraphValues, tuple[str, ...]]:
+    """Removes the dynamics of all chains that a track goes through, or all processors of its own chain.
+
+    Returns the graph, and the chains that processors were removed from which other tracks go through, too.
+    """
     graph = values.graph
     if what == "dynamics":
         gone = {i for i in graph.processors if row in graph.sources[i] and not processors[graph.types[i]].linear}
     else:
         gone = {i for i in graph.processors if graph.sources[i] == (row,)}
-    return prune_values(values, [i for i in graph.processors if i not in gone])
+    buses = [i for i in sorted(gone) if len(graph.sources[i]) > 1]
+    shared = dict.fromkeys(f"{graph.level(i)} {visible(graph.names[i])}".rstrip() for i in buses)
+    return prune_values(values, [i for i in graph.processors if i not in gone]), tuple(shared)
 
 
 def track_gains(graph: MixGraph) -> dict[int, int]:

@@ -13,8 +13,8 @@ from mixgraph.processors import make_processors
 from mixgraph.render import render_song
 from mixgraph.songs import Song, load_song
 from mixgraph.style import mix_statistics
-from mixgraph.style.refine import RefineSettings, refine
-from mixgraph.style.track_levels import change_level, hold_levels, track_gains, track_levels
+from mixgraph.style.refine import RefineSettings, held_at_loudness, refine
+from mixgraph.style.track_levels import HeldLevels, change_level, hold_levels, track_gains, track_levels
 
 RATE = 8000
 
@@ -34,6 +34,17 @@ def start_of(song: Song, chain: str) -> GraphValues:
         for name, value in (processor.identity or {}).items():
             values[node_type][name].fill_(value)
     return GraphValues(graph, values, torch.full((len(graph.processors),), 0.5))
+
+
+def with_bus(song: Song, bus: str, log_threshold: float, log_ratio: float) -> GraphValues:
+    """A gain of 0 dB on every track, and dynamics on every subgroup."""
+    graph = build_console(song.subgroups, "g", bus, song.name)
+    (kind,) = set(graph.count()) - {"gain_panning"}
+    values = make_processors(RATE)[kind].sample_initial_values(2, torch.Generator().manual_seed(0))
+    values["log_threshold"].fill_(log_threshold)
+    values["log_ratio"].fill_(log_ratio)
+    weights = torch.tensor([1.0 if graph.types[node] == kind else 0.5 for node in graph.processors])
+    return GraphValues(graph, {"gain_panning": {"log_gain": torch.zeros(3, 2)}, kind: values}, weights)
 
 
 def test_the_gain_of_a_track_is_changed_or_put_before_its_chain(song: Song) -> None:
@@ -69,6 +80,36 @@ def test_no_track_is_silenced(song: Song) -> None:
     assert len(held.values.graph.nodes_of("noisegate")) < 3
     assert held.values.graph.inputs
     assert held.values.weights.shape == (len(held.values.graph.processors),)
+
+
+def test_what_a_bus_loses_is_measured_in_all_its_tracks(song: Song) -> None:
+    """The gate of a subgroup takes the hat away and has to go; the kick, which it left in bounds, is louder then."""
+    processors = make_processors(RATE)
+    before = track_levels(start_of(song, "g"), processors, song.sources, RATE).relative
+    gated = with_bus(song, "n", 4.0, 4.0)
+    gated.weights[-1] = 1e-3  # the lead's
+    kick, hat, _ = track_levels(gated, processors, song.sources, RATE).relative
+    assert (hat, kick < before[0] - 5) == (-math.inf, True)
+    held = hold_levels(gated, processors, song.sources, RATE, before, (-8.0, 8.0))
+    now = track_levels(held.values, processors, song.sources, RATE).relative
+    assert held.changes_db == pytest.approx([a - b for a, b in zip(now, before, strict=True)], abs=1e-3)
+    assert abs(held.changes_db[0]) < 0.5
+    assert held.notes == (
+        "hat: its dynamics had to be removed, with the dynamics of subgroup drums, so that its level stays in bounds",
+    )
+
+
+def test_a_loudness_is_reached_within_the_bounds_of_tracks_although_compressors_answer(song: Song) -> None:
+    processors = make_processors(RATE)
+    start = with_bus(song, "c", 2.0, 1.0)
+    start.weights[-1] = 1e-3  # the lead is not compressed: louder tracks would bring it forward
+    before = track_levels(start, processors, song.sources, RATE)
+    held = HeldLevels(start, (0.0,) * 3, ())
+    reached = held_at_loudness(held, processors, song, before.relative, (-2.0, 2.0), before.mix + 12)
+    now = track_levels(reached.values, processors, song.sources, RATE)
+    assert all(-2.2 < a - b < 2.2 for a, b in zip(now.relative, before.relative, strict=True))
+    assert now.mix == pytest.approx(before.mix + 12, abs=0.2)
+    assert any(note.startswith("kick: ") for note in reached.notes)
 
 
 @pytest.mark.long
