@@ -136,7 +136,7 @@ def load_unmixed(
 
 
 def is_clipped(samples: Tensor) -> bool:
-    """Whether audio, (channels, frames), at the rate of its file, stays at its own peak for some samples, repeatedly."""
+    """Whether audio, (channels, frames) at its own rate, stays at its own peak, for some samples and repeatedly."""
     magnitude = samples.abs().amax(dim=0)
     peak = float(magnitude.max())
     if peak == 0 or len(magnitude) < _FLAT_SAMPLES:
