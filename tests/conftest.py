@@ -212,6 +212,8 @@ def safe_path_as_before():
 
 
 def _forget_safe_path() -> None:
+    os.environ.pop("GIT_DIR", None)  # nor shows them a repository
+    os.environ.pop("WANDB_DISABLE_GIT", None)
     if SAFE_PATH is None:
         os.environ.pop("PYTHONSAFEPATH", None)
     else:

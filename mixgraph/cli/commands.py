@@ -10,7 +10,7 @@ from itertools import groupby, takewhile
 
 from mixgraph.cli.arguments import env_is_allowed, take_imports
 from mixgraph.cli.short_help import SHORT_HELPS, short_help
-from mixgraph.cli.working_folder import check_working_folder
+from mixgraph.cli.working_folder import check_working_folder, hide_repository
 from mixgraph.names import did_you_mean
 from mixgraph.system.imports import without_collections
 
@@ -120,6 +120,8 @@ def run(arguments: Sequence[str]) -> int | str | None:
             getattr(import_module(f"{_TOOLS}options"), parser)().print_help()
             return 0
     check_working_folder(env_is_allowed())
+    if not env_is_allowed():
+        hide_repository()
     with without_collections():
         module = import_module(command.module)
     result: int | str | None = module.main([command.name, *rest] if command.passes_name else rest)

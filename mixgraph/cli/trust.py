@@ -20,6 +20,7 @@ from mixgraph.cli.arguments import env_is_allowed
 from mixgraph.registry import trusted_modules
 
 _OURS = ("mixgraph", "callbacks", "datamodules", "lightning", "torch.optim")
+_SERVERS = ("settings", "tracking_uri", "artifact_location", "proxies")  # of wandb, MLflow, Neptune
 _NO_SECRETS = ("WANDB_RUN_ID",)
 _DENIED = re.compile(r"Importing '([^']+)' is not allowed")
 
@@ -51,9 +52,10 @@ def check_class(option: str, class_path: str) -> None:
 
 
 def check_loggers(loggers: Any) -> None:
-    """Checks that no logger of a configuration has `settings` for Weights & Biases, where it could name its server.
+    """Checks that no logger of a configuration names its server: `settings` of Weights & Biases, MLflow's addresses.
 
-    The server gets the key of the user's account, which the logger takes from the environment.
+    The server gets the key of the user's account, which the logger takes from the environment. An address that the
+    environment names, which is MLflow's default, is the user's own.
 
     Args:
         loggers: the value of `trainer.logger`: a logger's class with its arguments, a list of them, or neither.
@@ -63,11 +65,13 @@ def check_loggers(loggers: Any) -> None:
     """
     for logger in loggers if isinstance(loggers, list) else [loggers]:
         parts = [logger.get(part) for part in ("init_args", "dict_kwargs")] if hasattr(logger, "get") else []
-        if not env_is_allowed() and any(part is not None and part.get("settings") is not None for part in parts):
-            raise ValueError(
-                "trainer.logger: settings may send the key of your account elsewhere. HINT: --allow-env, if you trust "
-                "the configuration"
-            )
+        stated = [(name, part.get(name)) for part in parts if part is not None for name in _SERVERS]
+        for name, value in stated:
+            if value not in (None, os.environ.get("MLFLOW_TRACKING_URI")) and not env_is_allowed():
+                raise ValueError(
+                    f"trainer.logger: {name} may send the key of your account elsewhere. HINT: --allow-env, if you "
+                    "trust the configuration"
+                )
 
 
 def untrusted_class(class_path: str) -> str:

@@ -12,10 +12,10 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mixgraph.cli import commands
+from mixgraph.cli import arguments, commands
 from mixgraph.cli.arguments import prepare
 from mixgraph.cli.training import run
-from mixgraph.cli.trust import restrict_configurations
+from mixgraph.cli.trust import check_loggers, restrict_configurations
 
 MARKS = """
 import os
@@ -137,27 +137,67 @@ def test_no_module_of_the_working_folder_takes_the_place_of_an_installed_one(mar
     assert not marker.exists(), marker.read_text()
 
 
-@pytest.mark.parametrize("name", [".numba_config.yaml", "matplotlibrc", "wandb/settings", ".wandb/settings"])
+@pytest.mark.parametrize(
+    "name", [".numba_config.yaml", "matplotlibrc", "wandb/settings", ".wandb/settings", ".comet.config"]
+)
 def test_no_library_takes_settings_from_the_working_folder(name, marker) -> None:
     """numba's name a folder of pickles, which the first filter would load; those of wandb the server that gets keys."""
     Path("wandb").mkdir()
     Path(".wandb").mkdir()
-    Path("wandb/settings").write_text("[default]\nmode = offline\nproject = mine\n")
+    harmless = "[default]\nmode = offline\nproject = mine\nbase_url = https://api.wandb.ai\n"  # as `wandb init` writes
+    Path("wandb/settings").write_text(harmless)
     Path(name).write_text("[default]\nbase_url = http://127.0.0.1:1\n")
     with pytest.raises(ValueError, match=rf"^{re.escape(name)}: .*HINT: "):
         commands.run(["render", "nowhere"])
     Path(name).unlink()
+    Path("matplotlibrc").mkdir(exist_ok=True)  # matplotlib reads no folder
     with pytest.raises(FileNotFoundError, match="nowhere"):
         commands.run(["render", "nowhere", "--tracks", "nowhere", "--out", "a.wav"])
 
 
-@pytest.mark.parametrize("part", ["init_args", "dict_kwargs"])
-def test_no_configuration_names_the_server_that_gets_a_key(part, marker, monkeypatch) -> None:
+SERVERS = [
+    ("WandbLogger", "init_args", {"settings": {"base_url": "http://here:1"}}),
+    ("WandbLogger", "dict_kwargs", {"settings": {"base_url": "http://here:1"}}),
+    ("MLFlowLogger", "init_args", {"tracking_uri": "http://here:1"}),
+    ("MLFlowLogger", "init_args", {"artifact_location": "http://here:1"}),
+]
+
+
+@pytest.mark.parametrize(("logger", "part", "value"), SERVERS)
+def test_no_configuration_names_the_server_that_gets_a_key(logger, part, value, marker, monkeypatch) -> None:
     monkeypatch.setattr(sys, "argv", ["mixgraph"])
-    logger = {"class_path": "lightning.pytorch.loggers.WandbLogger", part: {"settings": {"base_url": "http://here:1"}}}
-    Path("config.yaml").write_text(yaml.safe_dump({"trainer": {"logger": [logger]}}))
-    with pytest.raises(ValueError, match=r"trainer.logger: settings may send the key .* HINT: --allow-env"):
+    monkeypatch.setattr(arguments, "_env_allowed", False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mine:1")
+    stated = {"class_path": f"lightning.pytorch.loggers.{logger}", part: value}
+    Path("config.yaml").write_text(yaml.safe_dump({"trainer": {"logger": [stated]}}))
+    with pytest.raises(ValueError, match=rf"trainer.logger: {next(iter(value))} may send the key .* HINT: --allow-env"):
         run(prepare(["fit", "song", "--config", "config.yaml"]))
+    check_loggers({"init_args": {"tracking_uri": "http://mine:1", "save_dir": "."}, "dict_kwargs": None})
+    arguments.take_imports(["--allow-env"])
+    check_loggers([stated])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("allowed", [False, True])
+def test_no_logger_has_git_run_programs_of_the_working_folder(allowed, marker, monkeypatch) -> None:
+    """Weights & Biases asks git for what has changed; with `--allow-env` it does, which shows that it would."""
+    monkeypatch.setattr(arguments, "_env_allowed", False)
+    user = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    for words in (["init", "--quiet"], ["add", "evil.py"], [*user, "commit", "--quiet", "--message=a"]):
+        subprocess.run(["git", *words], check=True, capture_output=True)
+    Path("evil.py").write_text("changed = 1\n")
+    Path("program").write_text('#!/bin/sh\ntouch "$MARKER"\n')
+    Path("program").chmod(0o755)
+    for name in ("core.fsmonitor", "diff.external"):
+        subprocess.run(["git", "config", name, str(Path("program").resolve())], check=True)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        commands.run(["render", "nowhere", "--tracks", "nowhere", "--out", "a.wav", *["--allow-env"][:allowed]])
+    logged = "import wandb; wandb.init(mode='offline', project='a', save_code=True).finish()"
+    subprocess.run([sys.executable, "-c", logged], check=True, capture_output=True)
+    assert marker.exists() == allowed
+    marker.unlink(missing_ok=True)
+    subprocess.run(["git", "status"], check=False, capture_output=True)  # as other loggers may call it
+    assert marker.exists() == allowed
 
 
 @pytest.mark.long

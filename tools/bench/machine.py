@@ -46,8 +46,9 @@ def measured(command: str, threads: int, *packages: str) -> dict[str, str]:
         threads: threads of torch.
         packages: further packages whose versions are named.
     """
+    environment = {name: value for name, value in os.environ.items() if name != "GIT_DIR"}  # hidden from loggers
     commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
     names = ["torch", *packages]
     about = ", ".join(f"{name} {installed(name)}" for name in names)
