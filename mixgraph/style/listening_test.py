@@ -21,18 +21,19 @@ from torch import Tensor
 
 from mixgraph.dsp.resample import resample
 from mixgraph.names import file_names
+from mixgraph.results.publish import FolderKind, Place, publish_folder
 from mixgraph.songs.loudness import integrated_loudness
 from mixgraph.system.files import write_atomically
 
 CONFIG = "automix.yaml"
-ANCHOR_HZ = 3500.0
+ANCHORS = {"anchor 3.5 kHz": 3500.0, "anchor 7 kHz": 7000.0}
+"""The low and the mid anchor of BS.1534-3, by name: the reference without what is above a frequency in Hz."""
 EXCERPT_LUFS = -23.0
 MOST_CONDITIONS = 12  # BS.1534-3, reference and anchors included
 MOST_SECONDS = 12.0  # what webMUSHRA plays; BS.1534-3 advises about 10
 _FOLDER = "configs/mixgraph_automix"  # where the folder has to lie in webMUSHRA's
 _PEAK = 0.98
 _FADE_SECONDS = 0.02
-_ANCHOR = "anchor 3.5 kHz"
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +62,7 @@ def loudest_part(mix: Tensor, sample_rate: int, seconds: float) -> slice:
     return slice(first, first + length)
 
 
-def low_passed(audio: Tensor, sample_rate: int, hertz: float = ANCHOR_HZ) -> Tensor:
+def low_passed(audio: Tensor, sample_rate: int, hertz: float) -> Tensor:
     """Returns audio, (2, L), without what is above a frequency, by a linear-phase filter that falls over an eighth."""
     size = 2 * audio.shape[-1]
     bins = torch.arange(size // 2 + 1, dtype=torch.float64) * (sample_rate / size)
@@ -84,6 +85,40 @@ def at_one_loudness(excerpts: Sequence[Tensor], sample_rate: int) -> list[Tensor
     return [audio * 10 ** ((wanted - level) / 20) for audio, level in zip(excerpts, loudness, strict=True)]
 
 
+def _foreign(entries: list[Path]) -> list[Path]:
+    return entries  # a test may have been sent to listeners: none is replaced
+
+
+_TEST = FolderKind("listening test", _foreign, lambda folder: (folder / CONFIG).is_file())
+
+
+def check_listening_test(folder: Path, mixes: Mapping[str, int], seconds: float) -> None:
+    """Checks that a test can be written.
+
+    Args:
+        folder: where it is to be.
+        mixes: song -> the number of its mixes, the reference not among them.
+        seconds: length of the excerpts.
+
+    Raises:
+        FileExistsError: the folder holds something.
+        ValueError: no songs, too many mixes, or a length that webMUSHRA does not play.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        raise FileExistsError(f"listening_test: {folder} holds files that are kept; choose another folder")
+    if not 1 <= seconds <= MOST_SECONDS:
+        raise ValueError(f"excerpt_seconds: 1 to {MOST_SECONDS:g} s, got {seconds:g}")
+    if not mixes:
+        raise ValueError("listening_test: songs with the engineer's mix are needed as references, got none")
+    most = MOST_CONDITIONS - 1 - len(ANCHORS)
+    for name, count in mixes.items():
+        if count > most:
+            raise ValueError(
+                f"listening_test: {name}: at most {most} mixes beside the reference and the anchors, got {count}. "
+                "HINT: fewer --answers at a time"
+            )
+
+
 def write_listening_test(folder: Path, pages: Sequence[ListeningPage], seconds: float, sample_rate: int = 48000) -> int:
     """Writes the excerpts and the configuration of a test; returns the number of files of audio.
 
@@ -97,23 +132,28 @@ def write_listening_test(folder: Path, pages: Sequence[ListeningPage], seconds: 
         FileExistsError: the folder holds something.
         ValueError: no pages, too many conditions, a length that webMUSHRA does not play, or a silent excerpt.
     """
-    if folder.is_dir() and any(folder.iterdir()):
-        raise FileExistsError(f"listening_test: {folder} holds files that are kept; choose another folder")
-    if not 1 <= seconds <= MOST_SECONDS:
-        raise ValueError(f"excerpt_seconds: 1 to {MOST_SECONDS:g} s, got {seconds:g}")
-    if not pages:
-        raise ValueError("listening_test: songs with the engineer's mix are needed as references, got none")
+    check_listening_test(folder, {page.name: len(page.mixes) for page in pages}, seconds)
+    place = Place(folder, _TEST, "listening_test", "choose another folder")
+    with publish_folder(place, overwrite=folder.is_dir()) as work:
+        return _write(work, pages, seconds, sample_rate)
+
+
+def _write(folder: Path, pages: Sequence[ListeningPage], seconds: float, sample_rate: int) -> int:
     written, trials, taken = 0, [], set[str]()
     for page in pages:
-        if len(page.mixes) + 2 > MOST_CONDITIONS:
-            allowed = f"at most {MOST_CONDITIONS - 2} mixes beside the reference and the anchor"
-            raise ValueError(f"listening_test: {allowed}, got {len(page.mixes)}")
         part = loudest_part(page.reference, page.sample_rate, seconds)
         cuts = [_faded(audio[:, part], page.sample_rate) for audio in (page.reference, *page.mixes.values())]
         cuts = [resample(audio, page.sample_rate, sample_rate) for audio in cuts]
-        cuts.append(low_passed(cuts[0], sample_rate))
+        cuts += [low_passed(cuts[0], sample_rate, hertz) for hertz in ANCHORS.values()]
+        names = ["reference", *page.mixes, *ANCHORS]
+        for name, audio in zip(names, cuts, strict=True):
+            if not math.isfinite(integrated_loudness(audio, sample_rate)):
+                raise ValueError(
+                    f"listening_test: {page.name}: an excerpt that sounds is needed, got a silent one of {name}. "
+                    "HINT: longer --excerpt-seconds"
+                )
         (song,) = file_names([_plain(page.name)], taken)
-        keys = file_names(map(_plain, ["reference", *page.mixes, _ANCHOR]), set())
+        keys = file_names(map(_plain, names), set())
         files = [f"{song}/{key}.wav" for key in keys]
         for file, audio in zip(files, at_one_loudness(cuts, sample_rate), strict=True):
             path = folder / "audio" / file
@@ -150,7 +190,7 @@ def _trial(key: str, name: str, reference: str, stimuli: dict[str, str]) -> dict
         "showWaveform": False,
         "enableLooping": True,
         "reference": reference,
-        "createAnchor35": False,  # it is among the files
+        "createAnchor35": False,  # they are among the files
         "createAnchor70": False,
         "randomize": True,
         "showConditionNames": False,
@@ -190,7 +230,8 @@ _README = f"""A listening test (ITU-R BS.1534, MUSHRA) for webMUSHRA.
 
 Copy this folder to {_FOLDER} below webMUSHRA's folder, and open
     http://localhost/webMUSHRA?config=mixgraph_automix/{CONFIG}
-Every page has the engineer's mix as the reference, which webMUSHRA also hides among the mixes, and the reference
-without what is above 3.5 kHz as the anchor. All files of a page have one loudness (ITU-R BS.1770).
+Every page has the engineer's mix as the reference, which webMUSHRA also hides among the mixes, and two anchors: the
+reference without what is above 3.5 kHz, and without what is above 7 kHz. All files of a page have one loudness
+(ITU-R BS.1770).
 Nobody has listened yet: the ratings come from your listeners.
 """
