@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _DESCRIPTION = (
     "Judges mixes of songs beside baselines that know nothing of the song's own mix, and beside the engineer's graph: "
     "that which a search found of the engineer's mix. Baselines learn from the other songs of the command alone. All "
-    "mixes of a song have one loudness. Writes automix.md, automix.csv, automix.json and automix.png."
+    "mixes of a song have one loudness. Writes evaluation.md, evaluation.csv, evaluation.json and evaluation.png."
 )
 
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--cache", type=Path, default=Path(".mixgraph_cache"), help="folder for decoded songs")
     parser.add_argument("--overwrite", action="store_true", help="replace the files of an earlier evaluation")
     options = parser.parse_args(arguments)
-    files = [options.out / f"automix{suffix}" for suffix in (".md", ".csv", ".json", ".png")]
+    files = [options.out / f"evaluation{suffix}" for suffix in (".md", ".csv", ".json", ".png")]
     if not options.songs and options.synthetic < 1:
         raise ValueError("songs: at least one song is needed. HINT: SONG=RESULT, or --synthetic 4")
     if options.seconds is not None and not options.seconds >= 1:
@@ -60,8 +60,17 @@ def main(arguments: Sequence[str]) -> int:
 
     # What follows loads torch, which the help above does without.
     from mixgraph.names import visible
-    from mixgraph.style.evaluation import Row, evaluate, mixed_by_result, picture, report, rows_csv, tables
-    from mixgraph.style.listening_test import ListeningPage, write_listening_test
+    from mixgraph.style.evaluation import (
+        Row,
+        evaluate,
+        mixed_by_result,
+        mixes_by_song,
+        picture,
+        report,
+        rows_csv,
+        tables,
+    )
+    from mixgraph.style.listening_test import ListeningPage, check_listening_test, write_listening_test
     from mixgraph.system.files import write_atomically
 
     songs = _songs(options)
@@ -77,6 +86,10 @@ def main(arguments: Sequence[str]) -> int:
         }
         if not answers[name]:
             raise FileNotFoundError(f"answers: {folder} has none of the folders {', '.join(found)}")
+        if lacking := [visible(song) for song in found if song not in answers[name]]:
+            sys.stdout.write(f"{visible(name)}: is not judged on {', '.join(lacking)}: {folder} has no such folder.\n")
+    if options.listening_test is not None:
+        check_listening_test(options.listening_test, mixes_by_song(songs, answers), options.excerpt_seconds)
     for judged in songs:
         if not any(s.engineer is not None and s.kind == judged.kind for s in songs if s is not judged):
             left_out = "baselines that learn from other songs are left out, since no other song has a result"

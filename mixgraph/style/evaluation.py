@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from mixgraph.names import visible
 from mixgraph.processors import Processors, make_processors
 from mixgraph.recovery.agreement import markdown
 from mixgraph.results.found_graph import load_result
+from mixgraph.songs.loudness import integrated_loudness
 from mixgraph.songs.song import Song
 from mixgraph.style.baseline_graphs import (
     EngineersMix,
@@ -114,6 +116,34 @@ def mixes_of(
         yield ENGINEER, judged.engineer
 
 
+def mixes_by_song(songs: Sequence[JudgedSong], answers: Mapping[str, Mapping[str, MixedSong]]) -> dict[str, int]:
+    """Returns, by song with an engineer's mix that sounds, the number of mixes that `evaluate` yields of it."""
+    counts = {}
+    for judged in songs:
+        name = judged.song.name
+        learned = any(s.engineer is not None and s.kind == judged.kind for s in songs if s is not judged)
+        given = sum(name in mixes for mixes in answers.values())
+        if math.isfinite(integrated_loudness(judged.song.mix, judged.song.sample_rate)):
+            counts[name] = 1 + 3 * learned + given + (judged.engineer is not None)
+    return counts
+
+
+def check_mixes(songs: Sequence[JudgedSong], answers: Mapping[str, Mapping[str, MixedSong]]) -> None:
+    """Renders the mixes that are not baselines once, before anything is judged.
+
+    Raises:
+        ValueError: one is silent.
+    """
+    for judged in songs:
+        song = judged.song
+        given = {method: mixes[song.name] for method, mixes in answers.items() if song.name in mixes}
+        if judged.engineer is not None:
+            given[ENGINEER] = judged.engineer
+        for method, mixed in given.items():
+            if not math.isfinite(integrated_loudness(mixed.mix(), song.sample_rate)):
+                raise ValueError(f"{method}: {song.name}: a mix that sounds is needed, got a silent one")
+
+
 def evaluate(
     songs: Sequence[JudgedSong], answers: Mapping[str, Mapping[str, MixedSong]], seed: int = 0
 ) -> Iterator[tuple[Row, MixedSong, Judge]]:
@@ -126,7 +156,11 @@ def evaluate(
 
     Yields:
         A judgement, the mix, and the judge of the song, which brings mixes to the engineer's loudness.
+
+    Raises:
+        ValueError: a mix is silent. All but baselines are rendered before the first judgement.
     """
+    check_mixes(songs, answers)
     engineers = {judged.song.name: EngineersMix.of(judged.engineer) for judged in songs if judged.engineer is not None}
     for judged in songs:
         name = judged.song.name
@@ -135,7 +169,11 @@ def evaluate(
         judge = Judge(judged.song, engineers[name].tracks if name in engineers else None)
         given = {method: mixes[name] for method, mixes in answers.items() if name in mixes}
         for method, mixed in mixes_of(judged, training, given, seed):
-            yield Row(name, judged.kind, method, judge(mixed)), mixed, judge
+            try:
+                judgement = judge(mixed)
+            except ValueError as error:
+                raise ValueError(f"{method}: {error}") from error
+            yield Row(name, judged.kind, method, judgement), mixed, judge
 
 
 # What is written.
@@ -155,10 +193,20 @@ def medians(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float | None]]
     return result
 
 
+def counts(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
+    """Returns kind -> method -> the number of songs that it was judged on."""
+    result: dict[str, dict[str, int]] = {}
+    for row in rows:
+        of = result.setdefault(row.kind, {})
+        of[row.method] = of.get(row.method, 0) + 1
+    return result
+
+
 def report(rows: Sequence[Row]) -> dict[str, Any]:
     """Returns all figures as JSON values."""
     return {
         "medians": medians(rows),
+        "counts": counts(rows),
         "songs": [
             {"song": row.song, "kind": row.kind, "method": row.method, **row.judgement.to_dict()} for row in rows
         ],
@@ -167,13 +215,14 @@ def report(rows: Sequence[Row]) -> dict[str, Any]:
 
 def tables(rows: Sequence[Row]) -> str:
     """Returns the medians as Markdown, a table for each kind of songs."""
-    parts = []
+    parts, judged = [], counts(rows)
     for kind, methods in medians(rows).items():
         count = len({row.song for row in rows if row.kind == kind})
         lines = [
-            (visible(method), *(_shown(values[figure]) for figure in FIGURES)) for method, values in methods.items()
+            (visible(method), str(judged[kind][method]), *(_shown(values[figure]) for figure in FIGURES))
+            for method, values in methods.items()
         ]
-        head = ("mix", *(_SHOWN[figure] for figure in FIGURES))
+        head = ("mix", "songs", *(_SHOWN[figure] for figure in FIGURES))
         parts.append(f"Medians over {count} {kind}:\n\n{markdown(head, lines)}")
     return "\n".join(parts)
 

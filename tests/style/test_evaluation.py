@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +20,15 @@ from mixgraph.results.found_graph import FoundGraph
 from mixgraph.songs import load_song
 from mixgraph.songs.loudness import integrated_loudness
 from mixgraph.style.baseline_graphs import EngineersMix, dry_loudness, equal_loudness, graph_of, mean_levels
-from mixgraph.style.evaluation import mixed_by_result
+from mixgraph.style.evaluation import JudgedSong, evaluate, mixed_by_result, mixes_by_song
 from mixgraph.style.judging import Judge, MixedSong
-from mixgraph.style.listening_test import at_one_loudness, low_passed
+from mixgraph.style.listening_test import (
+    ListeningPage,
+    at_one_loudness,
+    check_listening_test,
+    low_passed,
+    write_listening_test,
+)
 
 RATE = 8000
 GAINS = {"kick": (0.5, 0.5), "hat": (0.2, 0.4), "lead": (0.5, 0.1)}
@@ -106,10 +113,16 @@ def test_a_command_judges_answers_and_writes_a_listening_test(
 ) -> None:
     words = [f"{song}={results / song.name}" for song in (tiny_song, duo_song)]
     shared = ["--out", str(tmp_path / "out"), "--sample-rate", str(RATE), "--cache", str(tmp_path / "cache")]
-    answers = ["--answers", f"found again={results}", "--listening-test", str(tmp_path / "test")]
+    shutil.copytree(results / "tiny", tmp_path / "one" / "tiny")
+    answers = ["--answers", f"found again={results}", f"tiny alone={tmp_path / 'one'}"]
+    answers += ["--listening-test", str(tmp_path / "test")]
     assert main([*words, *shared, *answers, "--excerpt-seconds", "1.5"]) == 0
-    assert "| found again | 0 | 0 |" in capsys.readouterr().out
-    record = json.loads((tmp_path / "out" / "automix.json").read_text())
+    printed = capsys.readouterr().out
+    assert "| found again | 2 | 0 | 0 |" in printed
+    assert "| tiny alone | 1 | 0 | 0 |" in printed
+    assert f"tiny alone: is not judged on duo: {tmp_path / 'one'} has no such folder." in printed
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "one", "test"}
+    record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     middle = record["medians"]["real songs"]
     assert list(middle) == [
         "sum at equal loudness",
@@ -117,18 +130,21 @@ def test_a_command_judges_answers_and_writes_a_listening_test(
         "random graph of another song",
         "graph of the nearest song",
         "found again",
+        "tiny alone",
         "the engineer's graph",
     ]
+    assert record["counts"]["real songs"]["tiny alone"] == 1
     assert middle["found again"] == middle["the engineer's graph"]
-    assert len((tmp_path / "out" / "automix.csv").read_text().splitlines()) == 13
-    assert (tmp_path / "out" / "automix.png").read_bytes()[:4] == b"\x89PNG"
+    assert len((tmp_path / "out" / "evaluation.csv").read_text().splitlines()) == 14
+    assert (tmp_path / "out" / "evaluation.png").read_bytes()[:4] == b"\x89PNG"
 
     configuration = yaml.safe_load((tmp_path / "test" / "automix.yaml").read_text())
     order, *pages = configuration["pages"][1]
     assert (order, [page["type"] for page in pages]) == ("random", ["mushra"] * 2)
-    for page in pages:
+    for page, mixes in zip(pages, (7, 6), strict=True):
         files = [page["reference"], *page["stimuli"].values()]
-        assert len(files) == 8
+        assert len(files) == 1 + mixes + 2
+        assert [Path(file).stem for file in files[-2:]] == ["anchor_3.5_kHz", "anchor_7_kHz"]
         # webMUSHRA puts them into addresses and attributes as they are.
         assert all(re.fullmatch(r"[\w./-]+", word) for word in (*files, *page["stimuli"], page["id"]))
         audio = [soundfile.read(str(tmp_path / "test" / Path(*Path(file).parts[2:]))) for file in files]
@@ -144,11 +160,34 @@ def test_a_command_judges_answers_and_writes_a_listening_test(
         main([*words, *shared, "--overwrite", "--answers", f"none={tmp_path}"])
 
 
+def test_what_cannot_be_judged_is_named_before_anything_is(tiny_song: Path, results: Path, tmp_path: Path) -> None:
+    song = load_song(tiny_song, sample_rate=RATE, cache_dir=None)
+    engineer = mixed_by_result(song, results / song.name)
+    songs = [JudgedSong(song, "real songs", engineer)]
+    answers = {"mute": {"tiny": replace(engineer, gain=0.0)}}
+    with pytest.raises(ValueError, match="mute: tiny: a mix that sounds is needed, got a silent one"):
+        next(evaluate(songs, answers))
+    assert mixes_by_song(songs, answers) == {"tiny": 3}
+    assert mixes_by_song([*songs, replace(songs[0], song=replace(song, name="b"))], {}) == {"tiny": 5, "b": 5}
+    # The reference, two anchors and nine mixes are twelve conditions.
+    check_listening_test(tmp_path / "test", {"tiny": 9}, 10.0)
+    with pytest.raises(ValueError, match="tiny: at most 9 mixes beside the reference and the anchors, got 10"):
+        check_listening_test(tmp_path / "test", {"tiny": 10}, 10.0)
+    page = ListeningPage("tiny", RATE, song.mix, {"sum": song.mix, "mute": 0 * song.mix})
+    with pytest.raises(ValueError, match="tiny: an excerpt that sounds is needed, got a silent one of mute"):
+        write_listening_test(tmp_path / "test", [page], 1.0)
+    assert list(tmp_path.iterdir()) == []  # not half of it
+    (tmp_path / "test").mkdir()
+    assert write_listening_test(tmp_path / "test", [replace(page, mixes={"sum": song.mix})], 1.0) == 4
+    with pytest.raises(FileExistsError, match="holds files that are kept"):
+        write_listening_test(tmp_path / "test", [page], 1.0)
+
+
 def test_the_anchor_has_nothing_above_and_everything_below() -> None:
     time = torch.arange(48000) / 48000
     low, high = (0.3 * torch.sin(2 * math.pi * hertz * time).expand(2, -1) for hertz in (1000, 5000))
     inside = slice(2000, -2000)
-    passed = low_passed(low + high, 48000)[:, inside]
+    passed = low_passed(low + high, 48000, 3500)[:, inside]
     assert float((passed - low[:, inside]).abs().max()) < 1e-3
     with pytest.raises(ValueError, match="got a silent one"):
         at_one_loudness([low, 0 * low], 48000)
