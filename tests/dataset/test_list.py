@@ -158,7 +158,7 @@ def test_a_folder_that_goes_away_while_it_is_read_is_named(songs, monkeypatch) -
             shutil.rmtree(folder)
         return bool(list(folder.iterdir()))
 
-    monkeypatch.setattr("mixgraph.songs.layouts._fitting", lambda folder: ["folder"] if fits(folder) else [])
+    monkeypatch.setattr("mixgraph.songs.layouts.fitting_layouts", lambda folder: ["folder"] if fits(folder) else [])
     sources, unreadable = find_sources([songs / "duo", songs / "tiny"], FileHashes(songs.parent / "hashes.json"))
     assert [song.name for song in sources] == ["tiny"]
     assert "cannot be read (No such file or directory)" in unreadable["duo"]
