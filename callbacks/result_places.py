@@ -27,7 +27,7 @@ from mixgraph.results import (
 )
 from mixgraph.songs import Song
 from mixgraph.songs.track_files import list_tracks
-from mixgraph.system.files import is_temporary, parse_json, write_atomically
+from mixgraph.system.files import is_temporary, parse_json, read_text, write_atomically
 
 _SHOWN = 5
 _REMEDY = "choose another path or set --result.overwrite=true"
@@ -202,7 +202,7 @@ class ResultPlaces:
         folder = self.folders[0]
         if (folder / CHECKPOINT).is_file() and is_complete(folder):
             try:
-                timings = parse_json((folder / TIMINGS).read_text(encoding="utf-8"))
+                timings = parse_json(read_text(folder / TIMINGS))
             except ValueError:  # damaged since: nobody knows
                 return
             if isinstance(timings, dict) and timings.get("stopped") is False:

@@ -12,7 +12,7 @@ import lightning as L
 
 from mixgraph.search.module import ConsoleModule
 from mixgraph.songs import Song
-from mixgraph.system.files import append_text
+from mixgraph.system.files import append_text, read_text
 
 from .iterative_pruning import IterativePruning, searched_songs
 from .time_budget import TimeBudget
@@ -86,6 +86,6 @@ def clock(seconds: float) -> str:
 
 def append_line(path: Path, line: str) -> None:
     """Adds a line with the time of day to a log, after ending a line that a killed process left unfinished."""
-    before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    before = read_text(path, errors="replace") if path.is_file() else ""
     end_of_line = "\n" if before and not before.endswith("\n") else ""
     append_text(path, f"{end_of_line}{datetime.now():%Y-%m-%d %H:%M:%S}  {line}\n")

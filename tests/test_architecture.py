@@ -145,6 +145,16 @@ def imported_modules(path: Path) -> set[str]:
     return modules
 
 
+OF_OUR_OWN = {"mixgraph/page/web_audio.py", "mixgraph/page/document.py", "mixgraph/report/confidence.py"}
+"""They read files that come with the package."""
+
+
+def test_texts_of_others_are_read_in_bounded_memory() -> None:
+    files = [path for name in ("mixgraph", "callbacks", "datamodules") for path in (ROOT / name).rglob("*.py")]
+    unbounded = {path.relative_to(ROOT).as_posix() for path in files if ".read_text(" in path.read_text()}
+    assert unbounded == OF_OUR_OWN, "mixgraph.system.files.read_text reads a text"
+
+
 MODULES = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "mixgraph").rglob("*.py"))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mixgraph.names import shown_value
-from mixgraph.system.files import json_text, parse_json, write_atomically
+from mixgraph.system.files import json_text, parse_json, read_text, write_atomically
 
 BANDS_HZ = tuple(1000 * 2 ** (third / 3) for third in range(-16, 13))
 """The centres of third-octave bands, from 24.8 Hz to 16 kHz."""
@@ -97,7 +97,7 @@ def read_reference(path: Path = SHIPPED) -> ReferenceState:
             f"reference: {path} is no file. HINT: leave it out for mixgraph's own; tools/measure_reference.py makes one"
         )
     try:
-        record = parse_json(path.read_text(encoding="utf-8"))
+        record = parse_json(read_text(path))
     except ValueError as error:
         raise ValueError(f"reference: {path}: JSON is needed, got {error}") from None
     if not isinstance(record, dict) or record.get("format") != _FORMAT:

@@ -35,7 +35,7 @@ from mixgraph.songs.group_targets import NOT_STEMS
 from mixgraph.songs.load import describe_absurd
 from mixgraph.songs.loudness import level_for
 from mixgraph.songs.read_like import read_like
-from mixgraph.system.files import json_text, parse_json, write_atomically
+from mixgraph.system.files import json_text, parse_json, read_text, write_atomically
 
 RECORD = "blind.json"
 SHIPPED_REFERENCE, NO_REFERENCE = "shipped", "none"
@@ -172,7 +172,7 @@ def _earlier(out: Path, made_of: Mapping[str, Any]) -> BlindSong | None:
     if not record.is_file():
         return None
     try:
-        content = parse_json(record.read_text(encoding="utf-8"))
+        content = parse_json(read_text(record))
     except ValueError:
         return None
     if not isinstance(content, dict) or content.get("format") != _FORMAT or content.get("made_of") != made_of:

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixgraph.system.files import append_text, parse_json, write_atomically
+from mixgraph.system.files import append_text, parse_json, read_text, write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -295,7 +295,7 @@ class _Trials:
             write_atomically(path, (json.dumps(header) + "\n").encode())
 
     def _read(self, path: Path, header: dict[str, Any]) -> None:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         whole = text[: text.rfind("\n") + 1]  # a line that was cut short is tried again
         try:
             lines = [parse_json(line) for line in whole.splitlines()]

@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from callbacks.sealed_checkpoints import seal_checkpoints
 from mixgraph.cli.checkpoint_folders import CheckpointFolders, how_to_go_on
 from mixgraph.cli.options import CheckedCLI
-from mixgraph.system.files import write_atomically
+from mixgraph.system.files import read_text, write_atomically
 
 _SAVED_BY = "# Settings of a training with mixgraph."
 _SAVED = (_SAVED_BY, "# lightning.pytorch==")  # the first line of configurations that a training wrote
@@ -38,7 +38,7 @@ class KeepNetworkConfig(SaveConfigCallback):
         else:
             return
         path = Path(folder) / self.config_filename
-        if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(_SAVED):
+        if path.exists() and not read_text(path, errors="replace").startswith(_SAVED):
             raise FileExistsError(
                 f"{path}: exists and is kept, since no training wrote it; name another folder (trainer.logger), or "
                 "rename it"

@@ -26,7 +26,7 @@ from mixgraph.registry import load_plugins
 from mixgraph.search.module import ConsoleModule
 from mixgraph.search.run import TRAINER_DEFAULTS, quiet_lightning
 from mixgraph.songs.text_files import check_extent
-from mixgraph.system.files import parse_yaml
+from mixgraph.system.files import parse_yaml, read_text
 from mixgraph.system.memory import keep_freed_memory
 from mixgraph.system.threads import use_free_cores
 
@@ -161,7 +161,7 @@ def _class_in(settings: str, part: str | None) -> str | None:
     if not is_inline(settings):
         check_extent(Path(settings))
     try:
-        loaded = parse_yaml(settings if is_inline(settings) else Path(settings).read_text(encoding="utf-8"))
+        loaded = parse_yaml(settings if is_inline(settings) else read_text(Path(settings)))
     except ValueError as error:
         raise ValueError(f"{settings}: YAML is needed ({error})") from error
     if part is not None:

@@ -12,6 +12,8 @@ import configparser
 import os
 from pathlib import Path
 
+from mixgraph.system.files import read_text
+
 _SETTINGS = {
     ".numba_config.yaml": ("numba", "work in another folder, or remove the file"),
     "matplotlibrc": (
@@ -64,7 +66,7 @@ def hide_repository() -> None:
 def _unsafe_settings(path: Path) -> set[str]:
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read_string(path.read_text(encoding="utf-8"))
+        parser.read_string(read_text(path))
     except (configparser.Error, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path}: settings of Weights & Biases are needed ({reason})") from error

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mixgraph.system.files import json_lines, json_text, write_atomically
+from mixgraph.system.files import json_lines, json_text, read_text, write_atomically
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -27,7 +27,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         ValueError: a line is no JSON object; the message names the file.
     """
     try:
-        rows = json_lines(path.read_text(encoding="utf-8")) if path.exists() else []
+        rows = json_lines(read_text(path)) if path.exists() else []
     except ValueError as error:
         raise ValueError(f"{path}: JSON lines are needed ({error}). HINT: remove the file") from error
     if not all(isinstance(row, dict) for row in rows):

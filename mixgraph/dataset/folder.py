@@ -11,7 +11,7 @@ from mixgraph.dataset.files import read_lines, write_lines
 from mixgraph.dataset.jobs import Job, why_redo
 from mixgraph.dataset.reasons import readable
 from mixgraph.results import RESULT, Place
-from mixgraph.system.files import is_temporary, parse_json
+from mixgraph.system.files import is_temporary, parse_json, read_text
 
 RECORD, SONGS = "job.json", "songs.jsonl"
 
@@ -48,7 +48,7 @@ class BuildFolder:
         record = self.result(job) / RECORD
         if record.is_file():
             try:
-                saved = parse_json(record.read_text(encoding="utf-8"))
+                saved = parse_json(read_text(record))
             except ValueError:
                 saved = None
             try:

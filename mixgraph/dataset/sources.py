@@ -16,7 +16,7 @@ from mixgraph.songs import SongFiles, song_files
 from mixgraph.songs.decode import audio_seconds
 from mixgraph.songs.layouts import look_for_songs
 from mixgraph.songs.manifest import slug
-from mixgraph.system.files import json_text, parse_json
+from mixgraph.system.files import json_text, parse_json, read_text
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class FileHashes:
 def _known_hashes(path: Path) -> dict[str, list[Any]]:
     """The entries of a cache of hashes; what is damaged is left out, so that those files are read again."""
     try:
-        known = parse_json(path.read_text(encoding="utf-8"))
+        known = parse_json(read_text(path))
     except (FileNotFoundError, ValueError):
         return {}
     entries = known.items() if isinstance(known, dict) else ()

@@ -24,7 +24,7 @@ from mixgraph.results.publish import FolderKind, Place, publish_folder
 from mixgraph.songs.decode import file_rate, stream
 from mixgraph.songs.stretches import resample_pieces
 from mixgraph.songs.wav_writer import WavWriter
-from mixgraph.system.files import json_text, parse_json, write_atomically
+from mixgraph.system.files import json_text, parse_json, read_text, write_atomically
 
 SECONDS = 4.0
 """Length of a stretch; the default network takes some 350 MB for it."""
@@ -38,7 +38,7 @@ def _foreign(entries: Sequence[Path]) -> list[Path]:
     if record is None:
         return list(entries)
     try:
-        content = parse_json(record.read_text(encoding="utf-8", errors="replace"))
+        content = parse_json(read_text(record, errors="replace"))
         ours = {RECORD, *content["files"]} if content["format"] == MARK else set()
     except (ValueError, KeyError, TypeError):
         ours = set()

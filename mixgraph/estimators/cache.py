@@ -34,7 +34,7 @@ from mixgraph.processors import make_processors
 from mixgraph.shards import GraphSample, read_shards, shard_paths
 from mixgraph.shards.examples import rendered
 from mixgraph.shards.sample import SampleAudio
-from mixgraph.system.files import write_atomically
+from mixgraph.system.files import read_text, write_atomically
 from mixgraph.system.threads import one_thread
 
 VERSION = 4  # to be raised whenever features or labels change
@@ -217,7 +217,7 @@ def cached_examples(
         samples = read_shards(shards, audio_root)
         items = [item for part in _made(samples, settings, folder, num_workers) for item in part]
         write_atomically(index, json.dumps([asdict(item) for item in items]).encode())
-    return folder, [CachedExample(**item) for item in json.loads(index.read_text(encoding="utf-8"))]
+    return folder, [CachedExample(**item) for item in json.loads(read_text(index))]
 
 
 def _made(

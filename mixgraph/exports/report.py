@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixgraph.names import visible
+from mixgraph.system.files import read_text
 
 REPORT = "export_report.txt"
 _MARK = "mixgraph export: "
@@ -61,7 +62,7 @@ def foreign_entries(entries: Sequence[Path]) -> list[Path]:
     A file that somebody put into a folder of an export counts, also in a folder within.
     """
     report = next((path for path in entries if path.name == REPORT), None)
-    if report is None or not (text := report.read_text(encoding="utf-8", errors="replace")).startswith(_MARK):
+    if report is None or not (text := read_text(report, errors="replace")).startswith(_MARK):
         return list(entries)
     listed = {line.strip() for line in text.partition(f"\n{_FILES}\n")[2].splitlines()} | {REPORT}
     root = report.parent

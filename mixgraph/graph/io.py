@@ -90,7 +90,7 @@ def load_graph(path: Path) -> GraphFile:
         raise FileNotFoundError(f"{path}: a graph file (JSON) is expected, got none")
     try:
         text = read_text(path)
-    except ValueError as error:
+    except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not JSON: {error}") from error
     return graph_file_from_json(text, str(path))
 

@@ -9,7 +9,7 @@ from typing import Any
 from mixgraph.graph import MixGraph
 from mixgraph.graph.io import load_graph
 from mixgraph.recovery.agreement import matched_keys
-from mixgraph.system.files import parse_json
+from mixgraph.system.files import parse_json, read_text
 
 _RECORD = "job.json"
 _OWN = ("run", "seed")  # what differs between the runs of a song
@@ -36,7 +36,7 @@ def other_runs(result: Path) -> list[MixGraph]:
 def _record(folder: Path) -> dict[str, Any] | None:
     """What all runs of a song have in common."""
     try:
-        record = parse_json((folder / _RECORD).read_text(encoding="utf-8"))
+        record = parse_json(read_text(folder / _RECORD))
     except (OSError, ValueError):
         return None
     return {name: value for name, value in record.items() if name not in _OWN} if isinstance(record, dict) else None

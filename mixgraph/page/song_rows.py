@@ -15,6 +15,7 @@ from mixgraph.names import visible
 from mixgraph.page.comparison import SONGS, Compared, page_link
 from mixgraph.results.contents import PAGE
 from mixgraph.results.metrics import Metrics, read_metrics
+from mixgraph.system.files import read_text
 
 _REPORT = "python -m mixgraph report"
 
@@ -46,7 +47,7 @@ def rows_of_dataset(name: str, folder: Path, page: Path) -> tuple[list[dict[str,
         OSError: songs.jsonl cannot be read.
     """
     rows, notes = [], list[str]()
-    lines = (folder / SONGS).read_text(encoding="utf-8", errors="replace").split("\n")
+    lines = read_text(folder / SONGS, errors="replace").split("\n")
     for number, line in enumerate(lines, 1):
         if not line:
             continue

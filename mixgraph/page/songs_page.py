@@ -12,7 +12,7 @@ from mixgraph.page.comparison import Compared, short_names
 from mixgraph.page.comparison_content import type_rows
 from mixgraph.page.document import asset, html_document
 from mixgraph.page.song_rows import rows_of_dataset, rows_of_results
-from mixgraph.system.files import parse_json, write_atomically
+from mixgraph.system.files import parse_json, read_text, write_atomically
 
 INDEX = "index.html"
 """The page of a dataset in the folder of its build."""
@@ -91,7 +91,7 @@ def _rules(name: str, folder: Path, notes: list[str]) -> list[dict[str, Any]]:
                 "rejected": int(row["rejected"]),
                 "alone": int(row["rejected_by_it_alone"]),
             }
-            for row in parse_json(path.read_text(encoding="utf-8"))
+            for row in parse_json(read_text(path))
         ]
     except (ValueError, KeyError, TypeError, OverflowError, OSError) as error:
         notes.append(f"{name}: {_RULES} cannot be read: {error!r}")

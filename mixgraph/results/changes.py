@@ -21,6 +21,7 @@ from mixgraph.names import did_you_mean, shown_value
 from mixgraph.processors.readings import NodeValues
 from mixgraph.results.adjustable import LEVEL, WET, Adjustable, adjustables
 from mixgraph.results.found_graph import FoundGraph
+from mixgraph.system.files import read_text
 
 FORMAT, VERSION = "mixgraph changes", 1
 _KEYS = ("format", "version", "song", "graph", "processors", "bypass", "solo", "mute")
@@ -164,7 +165,7 @@ def read_changes(path: Path) -> Changes:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: a file of changes (JSON) that a result's page saved is needed")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        record = json.loads(read_text(path), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: JSON is needed ({error})") from error
     return changes_from_dict(record, str(path))

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from mixgraph.results.publish import FolderKind
+from mixgraph.system.files import read_text
 
 CHECKPOINT, CONFIG, TIMINGS = "stage.ckpt", "config.yaml", "timings.json"
 CONSOLE_DRAWING = "console.svg"
@@ -95,7 +96,7 @@ def _is_unknown(path: Path) -> bool:
 
 def is_config(path: Path) -> bool:
     """Whether a file holds the settings of a search; it is empty where the search was started from Python."""
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = read_text(path, errors="replace")
     return not text or {line.split(" ")[0] for line in text.splitlines()} >= _SETTINGS
 
 

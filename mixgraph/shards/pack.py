@@ -23,6 +23,7 @@ from mixgraph.shards.graphs import graph_bytes, trace_bytes
 from mixgraph.shards.meta import META_VERSION, TOOL, check_fit, check_meta, type_records
 from mixgraph.songs import Song
 from mixgraph.songs.manifest import slug
+from mixgraph.system.files import read_text
 
 Fields = dict[str, bytes]
 
@@ -281,7 +282,7 @@ def _origin(folder: Path, song: Song | None, metrics: Metrics) -> Origin:
         mix_file=files[0],
         losses=metrics.losses,
         console=metrics.num_console_processors_by_type,
-        config=portable_config((folder / CONFIG).read_text(encoding="utf-8")),
+        config=portable_config(read_text(folder / CONFIG)),
     )
 
 

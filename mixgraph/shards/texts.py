@@ -11,6 +11,7 @@ from typing import Any
 from mixgraph.shards.croissant import CITATION
 from mixgraph.shards.fields import parse_json
 from mixgraph.shards.statistics import markdown
+from mixgraph.system.files import read_text
 
 _DATE = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
 _CHOICE = "\n## How songs were chosen\n\n"
@@ -58,7 +59,7 @@ def read_texts(folder: Path) -> CardTexts:
             raise ValueError(f"{croissant}: an object is needed, got {type(record).__name__}")
     keys = {"name": "name", "description": "description", "datePublished": "date_published", "citeAs": "cite_as"}
     known = {ours: record[theirs] for theirs, ours in keys.items() if isinstance(record.get(theirs), str)}
-    text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    text = read_text(readme) if readme.is_file() else ""
     return CardTexts(**known, choice=text[text.index(_CHOICE) :] if _CHOICE in text else "")
 
 

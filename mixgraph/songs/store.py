@@ -26,6 +26,7 @@ from mixgraph.system.files import (
     is_temporary,
     naming,
     parse_json,
+    read_text,
     sync_folder,
     sync_tree,
     temporary_path,
@@ -108,5 +109,5 @@ def write_meta(partial: Path, mix: Tensor, meta: dict[str, Any]) -> None:
 
 def read_meta(entry: Path) -> dict[str, Any]:
     """Reads what `write_meta` wrote, the mix apart."""
-    meta: dict[str, Any] = parse_json((entry / META).read_text(encoding="utf-8"))
+    meta: dict[str, Any] = parse_json(read_text(entry / META))
     return meta

@@ -17,6 +17,7 @@ import yaml
 
 from mixgraph.names import normal_form
 from mixgraph.system.bounded_yaml import MAX_BYTES, Bounded
+from mixgraph.system.files import read_at_most
 
 _NOTHING = ("", "~", "null", "Null", "NULL")
 
@@ -46,8 +47,9 @@ def read_yaml(path: Path) -> Any:
     Raises:
         ValueError: if it is not YAML, not UTF-8, gives one key twice, or passes MAX_BYTES, MAX_VALUES or MAX_DEPTH.
     """
+    text = _text(path, "YAML")
     try:
-        return yaml.load(_text(path), Loader=_TextLoader)
+        return yaml.load(text, Loader=_TextLoader)
     except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f"{path}: readable YAML expected, got {error}") from error
 
@@ -58,8 +60,9 @@ def check_extent(path: Path) -> None:
     Raises:
         ValueError: it passes MAX_BYTES, MAX_VALUES or MAX_DEPTH, or is not UTF-8.
     """
+    text = _text(path, "YAML")
     try:
-        yaml.compose(_text(path), Loader=_TextLoader)
+        yaml.compose(text, Loader=_TextLoader)
     except yaml.YAMLError:
         return
     except ValueError as error:
@@ -79,8 +82,9 @@ def read_json(path: Path) -> Any:
             raise ValueError("a key that is given twice")
         return mapping
 
+    text = _text(path, "JSON")
     try:
-        return json.loads(_text(path), object_pairs_hook=unique)
+        return json.loads(text, object_pairs_hook=unique)
     except RecursionError as error:
         raise ValueError(f"{path}: readable JSON expected, got values nested too deeply") from error
     except ValueError as error:
@@ -108,9 +112,9 @@ def to_whole_number(value: Any, limit: float) -> int | None:
         return None
 
 
-def _text(path: Path) -> str:
-    with path.open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"more than {MAX_BYTES} bytes")
-    return data.decode("utf-8-sig")  # with a byte-order mark or without
+def _text(path: Path, language: str) -> str:
+    data = read_at_most(path, MAX_BYTES)
+    try:
+        return data.decode("utf-8-sig")  # with a byte-order mark or without
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: readable {language} expected, got {error}") from error

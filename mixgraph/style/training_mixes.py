@@ -15,7 +15,7 @@ from mixgraph.names import shown_value
 from mixgraph.songs.song import Song
 from mixgraph.songs.stem_rule import target_of
 from mixgraph.style.mix_statistics import MixStatistics
-from mixgraph.system.files import json_text, parse_json, write_atomically
+from mixgraph.system.files import json_text, parse_json, read_text, write_atomically
 
 INSTRUMENTS = ("vocals", "drums", "bass", "other")
 SHIPPED = Path(__file__).with_name("mixes.json")
@@ -141,7 +141,7 @@ def read_training_mixes(path: Path = SHIPPED) -> TrainingMixes:
             f"style: {path} is no file. HINT: leave it out for mixgraph's own; see tools.measure_style"
         )
     try:
-        record = parse_json(path.read_text(encoding="utf-8"))
+        record = parse_json(read_text(path))
     except ValueError as error:
         raise ValueError(f"style: {path}: JSON is needed, got {error}") from None
     if not isinstance(record, dict) or record.get("format") != _FORMAT:

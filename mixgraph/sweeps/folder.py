@@ -16,7 +16,15 @@ from mixgraph.results import FolderKind, Place
 from mixgraph.sweeps.figures import read_figures
 from mixgraph.sweeps.space import Values
 from mixgraph.sweeps.sweep_file import Metric
-from mixgraph.system.files import append_text, is_temporary, json_lines, json_text, parse_json, write_atomically
+from mixgraph.system.files import (
+    append_text,
+    is_temporary,
+    json_lines,
+    json_text,
+    parse_json,
+    read_text,
+    write_atomically,
+)
 
 RECORD = "job.json"
 """The file of a trial that says what it is of and how it ended, written last."""
@@ -98,7 +106,7 @@ def _saved_trial(folder: Path) -> dict[str, Any]:
         ValueError: it is damaged.
     """
     try:
-        saved = dict(parse_json((folder / RECORD).read_text(encoding="utf-8")))
+        saved = dict(parse_json(read_text(folder / RECORD)))
         if saved["state"] not in ("done", "stopped"):
             raise ValueError(f"state: done or stopped is needed, got {saved['state']!r}")
     except (ValueError, TypeError, LookupError) as error:
@@ -143,7 +151,7 @@ class SweepFolder:
         path = self.root / _SWEEP
         if path.is_file():
             try:
-                return dict(parse_json(path.read_text(encoding="utf-8")))
+                return dict(parse_json(read_text(path)))
             except (ValueError, TypeError) as error:
                 raise ValueError(f"{path}: is damaged ({error}). HINT: another --out") from error
         others = [p.name for p in self.root.iterdir() if not p.name.startswith(".") and p.name != LOG]
@@ -195,7 +203,7 @@ class SweepFolder:
         """Returns the reasons of trials that failed, by name."""
         path = self.root / _FAILURES
         try:
-            rows = json_lines(path.read_text(encoding="utf-8")) if path.is_file() else []
+            rows = json_lines(read_text(path)) if path.is_file() else []
             return {str(row["name"]): str(row["reason"]) for row in rows}
         except (ValueError, TypeError, LookupError) as error:
             raise ValueError(f"{path}: is damaged ({error!r}). HINT: remove it") from error

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from mixgraph.songs.text_files import check_extent
+from mixgraph.system.files import read_text
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def read_located(path: Path, problems: Problems) -> Located:
         ValueError: it is no YAML, or is empty.
     """
     check_extent(path)
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()

@@ -12,10 +12,11 @@ from typing import Any
 import yaml
 from yaml.composer import Composer
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = MAX_CHARACTERS = 1_000_000  # of a file, of a text
 MAX_VALUES = 10_000  # with every alias (`*name`) written out
 MAX_DEPTH = 20
 _MAX_DIGITS = 1000
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")  # `!!int` takes what Python's `int` does
 _NUMBER = re.compile(r"[-+0-9a-fA-Fx_.:]*")
 
 
@@ -47,7 +48,7 @@ class Bounded(Composer):
 
     def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
         node = super().compose_scalar_node(anchor)
-        if len(node.value) > _MAX_DIGITS and _NUMBER.fullmatch(node.value):
+        if len(node.value) > _MAX_DIGITS and (node.tag in _NUMBERS or _NUMBER.fullmatch(node.value)):
             raise ValueError(f"a number of more than {_MAX_DIGITS} digits")
         return node
 
@@ -67,7 +68,7 @@ def check_size(text: str) -> None:
     """Checks the length of a text of YAML, which is read slowly.
 
     Raises:
-        ValueError: it is longer than MAX_BYTES.
+        ValueError: it is longer than MAX_CHARACTERS.
     """
-    if len(text) > MAX_BYTES:
-        raise ValueError(f"more than {MAX_BYTES} bytes")
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"more than {MAX_CHARACTERS} characters")

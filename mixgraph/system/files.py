@@ -110,16 +110,37 @@ def json_text(value: Any, indent: int | None = None, separators: tuple[str, str]
     return json.dumps(plain_json(value), indent=indent, separators=separators, ensure_ascii=False, allow_nan=False)
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, errors: str = "strict") -> str:
     """Reads a text file whole, if it is none that would fill the memory.
+
+    Args:
+        path: path of the file.
+        errors: what becomes of bytes that are not UTF-8, as in `bytes.decode`.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it is longer than MOST_TEXT_BYTES, or not UTF-8.
+        ValueError: it is longer than MOST_TEXT_BYTES or no regular file, with a message that names it; or not UTF-8.
     """
-    if (size := path.stat().st_size) > MOST_TEXT_BYTES:
-        raise ValueError(f"at most {MOST_TEXT_BYTES / 1e6:g} MB of text are read, got {size / 1e6:.0f} MB")
-    return path.read_text(encoding="utf-8")
+    data = read_at_most(path, MOST_TEXT_BYTES)
+    return data.decode("utf-8", errors).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_at_most(path: Path, most_bytes: int) -> bytes:
+    """Reads a file whole, if it is not too long; devices and pipes, whose lengths nobody knows, are not opened.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is longer, or no regular file; the message names it.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ValueError(f"{path}: a file is needed, got a device or a pipe. HINT: copy what it gives to a file")
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        data = b"" if size > most_bytes else file.read(most_bytes + 1)
+    if size > most_bytes or len(data) > most_bytes:
+        got = f"{size:,}" if size > most_bytes else "more"
+        raise ValueError(f"{path}: at most {most_bytes:,} bytes of text are read, got {got}. HINT: another file")
+    return data
 
 
 def parse_json(text: str | bytes) -> Any:

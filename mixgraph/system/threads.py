@@ -18,6 +18,8 @@ from pathlib import Path
 
 import torch
 
+from mixgraph.system.files import read_text
+
 ENVIRONMENT = "OMP_NUM_THREADS"
 _SAMPLE_SECONDS = 0.2
 _NEARLY_FREE = 0.25  # of a core: what a desktop does on the side does not count
@@ -136,7 +138,7 @@ def _parents(path: str) -> list[str]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path)
     except OSError:  # another system, or a group that is not mounted here
         return ""
 

@@ -89,6 +89,7 @@ def test_a_good_file(tmp_path: Path) -> None:
         ("command:", "early_terminate: {type: hyperband}\ncommand:", "10: early_terminate: either min_iter or"),
         ("command:", "run_cap: 0\ncommand:", "10: run_cap: a whole number from 1 is needed, got 0"),
         ("method: grid", "method: [grid", r"\d+: YAML is needed"),
+        ("method: grid", "method: !!int ' 1" + ":1" * 400_000 + "'", " readable YAML expected, got a number of more"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_refused_with_its_line(old: str, new: str, message: str, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from mixgraph.render import schedule
 from mixgraph.render.schedule import Method
 from mixgraph.report.drawing.draw import Drawing, draw_together
 from mixgraph.report.drawing.palette import INK
-from mixgraph.system.files import parse_json
+from mixgraph.system.files import parse_json, read_text
 
 NAMES: dict[str, str] = {
     "reference": "node by node, in time",
@@ -63,7 +63,7 @@ def read_schedules(path: Path) -> list[MeasuredGraph]:
     """
     graphs: dict[str, MeasuredGraph] = {}
     try:
-        report = parse_json(path.read_text(encoding="utf-8"))
+        report = parse_json(read_text(path))
         for row in report["rows"]:
             if row["part"] != _PART:
                 continue
