@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
 import torch
@@ -161,7 +162,7 @@ class StyleConsole(ConsoleModule):
         changes = {name: level - self._start_gains[name] for name, level in levels.items()}
         if not changes:
             return
-        common = sorted(changes.values())[len(changes) // 2] if len(changes) > 1 else 0.0
+        common = median(changes.values()) if len(changes) > 1 else 0.0
         low, high = self.level_bounds_db
         for node in track_gains(graph).values():
             change = changes[graph.names[node]] - common

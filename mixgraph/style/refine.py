@@ -140,7 +140,7 @@ def refine(
     after = statistics_distance(measured, target, settings.weights)
     if float(after.full) >= float(before.full):
         values, after, changes = start, before, (0.0,) * len(changes)
-        notes = ("the refinement came no nearer within the bounds: the start was kept",)
+        notes = ("The refinement came no nearer within the bounds: the start was kept",)
     stages = settings.console_stages + settings.rounds
     return Refined(
         values=values,

@@ -13,6 +13,7 @@ from mixgraph.processors import make_processors
 from mixgraph.render import render_song
 from mixgraph.songs import Song, load_song
 from mixgraph.style import mix_statistics
+from mixgraph.style.module import StyleConsole
 from mixgraph.style.refine import RefineSettings, held_at_loudness, refine
 from mixgraph.style.track_levels import HeldLevels, change_level, hold_levels, track_gains, track_levels
 
@@ -110,6 +111,19 @@ def test_a_loudness_is_reached_within_the_bounds_of_tracks_although_compressors_
     assert all(-2.2 < a - b < 2.2 for a, b in zip(now.relative, before.relative, strict=True))
     assert now.mix == pytest.approx(before.mix + 12, abs=0.2)
     assert any(note.startswith("kick: ") for note in reached.notes)
+
+
+def test_the_common_change_of_an_even_number_of_gains_is_in_the_middle(song: Song) -> None:
+    two = build_console({"all": ("kick", "hat")}, "g", "", song.name)
+    module = StyleConsole(mix_statistics(song.mix, RATE), sample_rate=RATE, initial_values="drawn")
+    module.load(two, {"gain_panning": {"log_gain": torch.zeros(2, 2)}}, torch.full((2,), 0.9))
+    module._start_gains = module._gain_levels()
+    for change, kept in ((1.0, True), (1.8, False)):  # 8.1 and 14.9 dB, half of it on either side of the middle
+        with torch.no_grad():
+            module._log_gains()[1] = change
+        before = module._gain_levels()
+        module._hold_gains()
+        assert (module._gain_levels() == before) == kept
 
 
 @pytest.mark.long
