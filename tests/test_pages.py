@@ -105,7 +105,8 @@ def test_commands_exist(page: Path) -> None:
 
 
 def test_commands_of_the_tools_are_understood(page: Path) -> None:
-    for tool, arguments in re.findall(r"^    python -m (tools\.\w+) (.+)$", page.read_text(), re.MULTILINE):
+    text = page.read_text().replace("\\\n", " ")  # commands of several lines
+    for tool, arguments in re.findall(r"^    python -m (tools\.\w+) (.+)$", text, re.MULTILINE):
         module = importlib.import_module(tool)
         if hasattr(module, "parse"):
             module.parse(shlex.split(arguments))

@@ -124,6 +124,9 @@ def test_an_estimator_comes_with_mixgraph() -> None:
     assert len(data) <= 8_000_000
     assert hashlib.sha256(data).hexdigest() in card  # the card is that of these weights
     assert all(word in card for word in ("Data", "Recipe", "Apache-2.0", "tools.train_shipped_estimator", "F1"))
+    (command,) = (line for line in card.splitlines() if "tools.train_shipped_estimator" in line)
+    guide = (Path(__file__).parents[2] / "docs/guide/estimator.md").read_text().replace("\\\n", " ")
+    assert command.split("--out DIR ")[1] in " ".join(guide.split())
     shipped = load_estimator()
     assert shipped.task == EstimatorTask()
     assert shipped.questions == tuple(Question)
