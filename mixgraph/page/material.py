@@ -77,10 +77,10 @@ def read_material(result: Path, tracks: Path | None, changed_tracks: ChangedTrac
         FileNotFoundError: nothing of a result there, or no such folder of tracks where one was named.
         ValueError: tracks that changed since the search, or that cannot be read; or files of different results.
     """
-    remains = read_remains(result)
+    proposed = (result / PROPOSED).is_file()
+    remains = read_remains(result, searched=not proposed)
     found_graph, missing = remains.found_graph, list(remains.missing)
     mixes: dict[str, Tensor | None] = {}
-    proposed = (result / PROPOSED).is_file()
     for name in ("mix_target", "mix_found"):
         try:
             mixes[name] = read_mix(result, name, found_graph.sample_rate, found_graph.num_samples)
@@ -91,7 +91,7 @@ def read_material(result: Path, tracks: Path | None, changed_tracks: ChangedTrac
             missing.append(f"The audio file {name} cannot be heard ({reason}).")
     if proposed:
         mixes["mix_target"] = read_reference(result, found_graph.sample_rate, found_graph.num_samples)
-        missing = [NO_TARGET if mixes["mix_target"] is None else A_REFERENCE, *_about(result)]
+        missing = [NO_TARGET if mixes["mix_target"] is None else A_REFERENCE, *_about(result), *missing]
     sources = read_sources(found_graph, tracks, changed_tracks, missing) if remains.has_level else None
     found_mix = mixes["mix_found"]
     if sources is not None and remains.has_graph:

@@ -51,8 +51,12 @@ class Remains:
     missing: tuple[str, ...]
 
 
-def read_remains(result: Path) -> Remains:
+def read_remains(result: Path, searched: bool = True) -> Remains:
     """Reads a result folder, or a graph that was saved.
+
+    Args:
+        result: the folder.
+        searched: whether a search made it; nothing of a search is read, nor missed, where none did.
 
     Raises:
         FileNotFoundError: nothing of a result is there.
@@ -78,16 +82,20 @@ def read_remains(result: Path) -> Remains:
     if why is not None:
         reading = part(lambda: _reading(result), "The figures of the search")
         graph = part(lambda: _graph(result), "The graph")
-    trace = part(lambda: _trace(result / TRACE), "The trials of the search") or []
-    log = part(lambda: _log(result / LOG), "The course of the search") or []
-    config = part(lambda: _config(result / CONFIG), "The settings of the search") or {}
+    trace: Sequence[dict[str, Any]] = []
+    log: Sequence[dict[str, Any]] = []
+    config: Mapping[str, Any] = {}
+    if searched:
+        trace = part(lambda: _trace(result / TRACE), "The trials of the search") or []
+        log = part(lambda: _log(result / LOG), "The course of the search") or []
+        config = part(lambda: _config(result / CONFIG), "The settings of the search") or {}
     if why is not None:
         there = graph is not None or reading is not None or bool(trace) or bool(log) or _mix_shape(result) is not None
         if not there or (graph is not None and reading is not None):
             raise why
     if graph is not None and reading is None and why is not None:
         missing.append("The level of the search is not known: nothing can be rendered, and thresholds may be off.")
-    elif graph is not None and graph.metrics is None:
+    elif searched and graph is not None and graph.metrics is None:
         missing.append("The figures of a search: this graph was saved without them.")
     shown = graph or _plain_sum(result, reading)
     return Remains(
