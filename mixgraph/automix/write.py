@@ -50,7 +50,13 @@ def _foreign(entries: list[Path]) -> list[Path]:
 def _foreign_to_several(entries: list[Path]) -> list[Path]:
     if not any(path.name == WORDS for path in entries):
         return list(entries)
-    return [path for path in entries if path.name != WORDS and not (path / PROPOSED).is_file()]
+    unknown: list[Path] = []
+    for path in entries:
+        if (path / PROPOSED).is_file():
+            unknown += [path / name for name in PROPOSAL.foreign_names(path)]
+        elif path.name != WORDS:
+            unknown.append(path)
+    return unknown
 
 
 PROPOSAL = FolderKind("proposed mix", _foreign, lambda folder: (folder / PROPOSED).is_file())
@@ -97,7 +103,8 @@ def write_proposal(
     written = write_mix(folder / "mix_found.flac", audio * song.level, rate)
     notes += [written.warning] if written.warning else []
     if reference is not None:
-        write_mix(folder / f"{REFERENCE}.flac", reference.audio, song.sample_rate)
+        heard = write_mix(folder / f"{REFERENCE}.flac", reference.audio, song.sample_rate)
+        notes += [heard.warning] if heard.warning else []
     write_settings(folder, song, values, {}, about, _UNSEARCHED)
     target = None if reference is None else repeated(reference.audio, song.num_samples)
     mixes = {"dry sum": song.mix, "proposed": proposal.mix}

@@ -34,7 +34,7 @@ class FolderKind:
 
     Attributes:
         noun: name of such a folder in messages.
-        foreign: returns the entries, out of a folder's, that a folder of this kind never has.
+        foreign: returns the entries, out of a folder's, that a folder of this kind never has, or what is in them.
         is_whole: whether a folder of this kind has all its files.
         resumable: whether unfinished work is kept as NAME.partial, so that a later process can resume it.
     """
@@ -45,9 +45,9 @@ class FolderKind:
     resumable: bool = False
 
     def foreign_names(self, folder: Path) -> list[str]:
-        """Returns names in a folder that no folder of this kind has; none if it is of this kind, or empty."""
+        """Returns paths in a folder that no folder of this kind has; none if it is of this kind, or empty."""
         entries = [path for path in sorted(folder.iterdir()) if path.name not in _JUNK and not is_temporary(path)]
-        return [path.name for path in self.foreign(entries)]
+        return [path.relative_to(folder).as_posix() for path in self.foreign(entries)]
 
 
 class Place:
