@@ -84,7 +84,11 @@ def odd_tracks(song: Song, most_tracks: int | None = None) -> list[str]:
         most_tracks: the largest number of tracks that the network was trained on, where that is known.
     """
     tracks, said_below = song.tracks, {CLIPPED_TRACK} if _many_clipped(song) else set()
-    notes = [f"{warning.text}." for warning in song.warnings if warning.code not in said_below]
+    notes = [
+        f"{warning.text}.".replace("the ", "The ", int(warning.text.startswith("the ")))
+        for warning in song.warnings
+        if warning.code not in said_below
+    ]
     if len(tracks) == 1:
         notes.append("One track: there is nothing to balance it with, so that only its sound is processed.")
     if most_tracks is not None and len(tracks) > most_tracks:

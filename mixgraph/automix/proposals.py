@@ -72,7 +72,7 @@ def propose(
 
     Raises:
         ValueError: another sample rate than the network's, a network that needs the song's own mix, settings out of
-            range, or a silent reference.
+            range, a silent reference, or a proposal whose mix is silent.
     """
     task = estimator.task
     if song.sample_rate != task.sample_rate:
@@ -109,9 +109,7 @@ def drawn(
         ).cpu()
         moves, first = torch.zeros(len(numbers), code.size), 0
         for width in code.widths.values():
-            level, slope = torch.randn(2, len(numbers), 1, generator=generator)
-            ramp = torch.linspace(-1, 1, width) if width > 1 else torch.zeros(1)
-            moves[:, first : first + width] = (level + slope * ramp) / math.sqrt(1 + 1 / 3)
+            moves[:, first : first + width] = smooth_moves(len(numbers), width, generator)
             first += width
         numbers[:, : code.size] += variety * spread * moves
         parameters[node_type] = code.decode(numbers)
@@ -123,16 +121,33 @@ def drawn(
     return prune_values(GraphValues(graph, parameters, weights), nodes or [_most_probable(prediction)])
 
 
+def smooth_moves(count: int, width: int, generator: torch.Generator) -> Tensor:
+    """Draws moves of curves, (count, width): a normal number, and another one times a slope; their mean square is 1."""
+    level, slope = torch.randn(2, count, 1, generator=generator)
+    ramp = torch.linspace(-1, 1, width) if width > 1 else torch.zeros(1)
+    return (level + slope * ramp) / math.sqrt(1 + float(ramp.square().mean()))
+
+
 def _most_probable(prediction: Prediction) -> int:
     return prediction.console.graph.processors[int(prediction.probability.argmax())]
 
 
 @torch.no_grad()
 def levelled(proposal: Proposal, estimator: EstimatorModule) -> Proposal:
-    """Brings a proposal's mix to the loudness of a search by one gain for all tracks; thresholds move along."""
+    """Brings a proposal's mix to the loudness of a search by one gain for all tracks; thresholds move along.
+
+    Raises:
+        ValueError: the mix is silent, or shorter than 0.4 s.
+    """
     song, values, processors = proposal.song, proposal.values, estimator.processors.cpu()
     mix = render_song(values.graph, processors, song.sources, values.parameters, values.weights)[0]
-    factor = level_for(mix, song.sample_rate, LOUDNESS_LUFS).factor
+    level = level_for(mix, song.sample_rate, LOUDNESS_LUFS)
+    if level.warning is not None:
+        raise ValueError(
+            f"proposal {proposal.number}: a mix that sounds is needed, got one whose loudness cannot be measured "
+            f"({level.warning.code}). HINT: another --seed, a smaller --variety, or a lower --threshold"
+        )
+    factor = level.factor
     moved = replace(song, sources=song.sources * factor, mix=song.mix * factor, level=song.level * factor)
     parameters = moved_thresholds(processors, values.parameters, 20 * math.log10(factor))
     return replace(proposal, song=moved, values=replace(values, parameters=parameters), mix=mix * factor)

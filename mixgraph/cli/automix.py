@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mixgraph.estimators import EstimatorModule
     from mixgraph.songs import Song
     from mixgraph.style import MixStatistics
+    from mixgraph.style.refine import RefineSettings
 
 _DESCRIPTIONS = {
     "automix": (
@@ -183,14 +184,23 @@ def _refined(
     from dataclasses import replace
 
     from mixgraph.automix.proposals import levelled
-    from mixgraph.style.refine import RefineSettings, refine
+    from mixgraph.style.refine import refine
 
-    bounds = (options.level_bounds[0], options.level_bounds[1])
-    settings = RefineSettings(steps_per_stage=options.refine_steps, seed=options.seed, level_bounds_db=bounds)
-    refined = refine(proposal.song, proposal.values, target, settings)
+    refined = refine(proposal.song, proposal.values, target, _refine_settings(options, proposal.number))
     moved = levelled(replace(proposal, values=refined.values), estimator)
     said = (
         f"Refined in {refined.steps} steps: the distance of its statistics to {whose} went from "
         f"{float(refined.before.full):.2f} to {float(refined.after.full):.2f} dB"
     )
     return moved, [f"{said}.", *(f"{note}." for note in refined.notes)]
+
+
+def _refine_settings(options: argparse.Namespace, number: int) -> RefineSettings:
+    """The settings of a proposal's refinement; that of the first does not depend on `--seed`."""
+    from mixgraph.style.refine import REFINE, RefineSettings
+
+    return RefineSettings(
+        steps_per_stage=options.refine_steps,
+        seed=REFINE.seed if number == 1 else options.seed,
+        level_bounds_db=(options.level_bounds[0], options.level_bounds[1]),
+    )

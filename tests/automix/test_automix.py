@@ -10,9 +10,10 @@ import soundfile
 import torch
 
 from mixgraph.automix import Heard, odd_tracks, propose, read_reference_mix, tell_apart
-from mixgraph.automix.proposals import LOUDNESS_LUFS
+from mixgraph.automix.proposals import LOUDNESS_LUFS, levelled, smooth_moves
 from mixgraph.automix.words import hardly_heard
-from mixgraph.cli.automix import main
+from mixgraph.automix.write import PROPOSALS
+from mixgraph.cli.automix import _parser, _refine_settings, main
 from mixgraph.cli.export import main as export
 from mixgraph.cli.render import main as render
 from mixgraph.cli.report import main as report
@@ -21,7 +22,8 @@ from mixgraph.estimators.settings import EstimatorTask, NetworkSettings
 from mixgraph.estimators.weights import save_weights
 from mixgraph.page.material import NO_TARGET, read_material
 from mixgraph.render import render_song
-from mixgraph.results.found_graph import load_result
+from mixgraph.results.found_graph import FoundGraph, load_result
+from mixgraph.results.publish import Place
 from mixgraph.songs import load_song, read_audio
 from mixgraph.songs.loudness import integrated_loudness
 from mixgraph.songs.song_warning import SongWarning
@@ -59,7 +61,7 @@ def test_a_song_is_read_alike_with_and_without_its_mix(tiny_song, bare, tmp_path
     assert torch.allclose(song.sources[..., :length] / song.level, mixed.sources / mixed.level, atol=1e-6)
     beside = load_unmixed(tiny_song, RATE)
     assert torch.equal(beside.sources, song.sources)
-    assert odd_tracks(beside) == ["the song's own mix, mix.wav, is there and is not used."]
+    assert odd_tracks(beside) == ["The song's own mix, mix.wav, is there and is not used."]
     assert odd_tracks(song) == []
     loose = load_unmixed(Path(shutil.copytree(bare / "tracks", tmp_path / "loose")), RATE)
     assert sorted(loose.tracks) == sorted(song.tracks)
@@ -170,6 +172,66 @@ def test_tracks_that_are_cut_off_are_noticed_at_the_rate_of_their_files(tmp_path
     assert "2 of 3 tracks are cut off at their peaks" in said[0]
     (tmp_path / "bass.wav").unlink()
     assert "kick is cut off at its peaks." in odd_tracks(load_unmixed(tmp_path, RATE))
+
+
+def test_a_silent_proposal_is_named(network, bare) -> None:
+    one = propose(network, load_unmixed(bare, RATE))[0]
+    silent = replace(one, number=3, song=replace(one.song, sources=0 * one.song.sources))
+    with pytest.raises(ValueError, match=r"proposal 3: a mix that sounds is needed, .* \(silent_mix\)\. HINT"):
+        levelled(silent, network)
+
+
+def test_curves_of_any_length_are_moved_alike() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for width in (1, 2, 3, 64):
+        moves = smooth_moves(20000, width, generator)
+        assert moves.shape == (20000, width)
+        assert float(moves.square().mean()) == pytest.approx(1, abs=0.04)
+
+
+def test_the_first_proposals_refinement_does_not_depend_on_the_seed() -> None:
+    settings = {
+        (seed, number): _refine_settings(_parser("automix").parse_args(["s", "--out", "o", "--seed", seed]), number)
+        for seed in ("0", "1")
+        for number in (1, 2)
+    }
+    assert settings["0", 1] == settings["1", 1]
+    assert settings["0", 2] != settings["1", 2]
+
+
+def test_a_users_files_in_a_proposals_folder_are_kept(tmp_path) -> None:
+    for number in (1, 2):
+        (tmp_path / "several" / f"proposal_{number}").mkdir(parents=True)
+        (tmp_path / "several" / f"proposal_{number}" / "automix.json").write_text("{}")
+    (tmp_path / "several" / "proposals.txt").touch()
+    place = Place(tmp_path / "several", PROPOSALS, "out", "give --overwrite")
+    place.check(overwrite=True)
+    (tmp_path / "several" / "proposal_2" / "mine.flac").touch()
+    with pytest.raises(FileExistsError, match=r"it holds proposal_2/mine\.flac"):
+        place.check(overwrite=True)
+
+
+def test_what_a_proposals_folder_lacks_is_said_beside_what_it_is(network, bare, tmp_path) -> None:
+    one = propose(network, load_unmixed(bare, RATE))[0]
+    values, song = one.values, one.song
+    graph = FoundGraph(
+        values.graph,
+        network.processors,
+        values.parameters,
+        values.weights,
+        RATE,
+        song.level,
+        song.num_samples,
+        dict(zip(song.tracks, song.placements, strict=True)),
+    )
+    graph.save(tmp_path / "mixed")
+    (tmp_path / "mixed" / "automix.json").write_text('{"about": ["One."], "tracks": "../gone"}')
+    assert read_material(tmp_path / "mixed", None).missing == (
+        NO_TARGET,
+        "One.",
+        "The audio file mix_found cannot be heard (it is not in the result folder).",
+        "The dry tracks: their folder is not where it was in the search. HINT: --tracks FOLDER",
+    )
 
 
 def test_an_estimator_of_one_question_is_refused_before_anything_is_read(tmp_path) -> None:
