@@ -22,6 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
@@ -130,21 +131,40 @@ def warm_up(folder: Path, words: list[str]) -> None:
     gc.freeze()  # the collector of a fork would visit, and so copy, all that this process has
 
 
-def leave_pictures_blank() -> None:
-    """Lets forks write pictures without drawing them, which takes half of the time of a tiny search.
-
-    How and when they are written is as ever; only their bytes are always the same.
-    """
+def blank_drawing() -> list[tuple[ModuleType, str, Callable[..., Any]]]:
+    """Module, name and replacement of each function that draws pictures of results: what replaces it draws nothing."""
     from matplotlib.figure import Figure
 
     from mixgraph.report import figures
     from mixgraph.report.drawing import draw
     from mixgraph.results import write
 
-    picture = b"\x89PNG\r\n\x1a\n" + bytes(5_000)
-    figures.figure_bytes = draw.figure_bytes = lambda *_, **__: picture
-    for module, name in ((write, "spectrogram_figure"), (write, "progress_figure"), (draw, "draw_figure")):
-        setattr(module, name, lambda *_, **__: Figure())
+    def no_bytes(*_: object, **__: object) -> bytes:
+        return b"\x89PNG\r\n\x1a\n" + bytes(5_000)
+
+    def no_figure(*_: object, **__: object) -> Figure:
+        return Figure()
+
+    def no_figures(*_: object, **__: object) -> list[Figure]:
+        return [Figure()]
+
+    drawn = ("spectrogram_figure", "ragged_figure", "progress_figure", "increases_figure")
+    return [
+        (figures, "figure_bytes", no_bytes),
+        (draw, "figure_bytes", no_bytes),
+        (draw, "draw_figure", no_figure),
+        *((write, name, no_figure) for name in drawn),
+        (write, "settings_figures", no_figures),
+    ]
+
+
+def leave_pictures_blank() -> None:
+    """Lets forks write pictures without drawing them, which takes half of the time of a tiny search.
+
+    How and when they are written is as ever; only their bytes are always the same.
+    """
+    for module, name, blank in blank_drawing():
+        setattr(module, name, blank)
 
 
 def fork(become: Callable[[], None]) -> int:
