@@ -85,14 +85,14 @@ def made_by(command: str) -> str:
 def run_short(command: str, checkout: Path, warm_python) -> str:
     """Runs a command of the README, and before it, where this test runs alone, those that make what it reads.
 
-    The first one is a new Python, others are forks.
+    The first one and `render` are a new Python, others are forks.
     """
     words = shlex.split(command)
     for earlier in COMMANDS[: COMMANDS.index(command)]:
         if made_by(earlier) in words and not (checkout / made_by(earlier)).exists():
             run_short(earlier, checkout, warm_python)
     short = SHORT_TRAINING if "demixer.yaml" in command else {"fit": SHORT, **SHORT_REFINEMENTS}.get(words[3], [])
-    if command == COMMANDS[0]:
+    if command == COMMANDS[0] or words[3] == "render":
         return execute([sys.executable, *words[1:], *short], checkout)
     done = warm_python.run(*words[2:], *short, cwd=checkout)
     assert done.returncode == 0, done.stdout + done.stderr

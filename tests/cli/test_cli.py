@@ -214,6 +214,14 @@ def test_same_seed_same_result(result, tiny_song, tmp_path) -> None:
 
 
 @pytest.mark.long
+def test_a_fresh_python_reports_a_result(result, tmp_path) -> None:
+    words = [sys.executable, "-m", "mixgraph", "report", str(result), "--out", "page.html"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "page.html").stat().st_size > 10_000
+
+
+@pytest.mark.long
 @pytest.mark.usefixtures("undrawn")
 def test_saved_config_runs_again(result, tiny_song, monkeypatch, tmp_path) -> None:
     copy = tmp_path / "copy"
