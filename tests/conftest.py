@@ -19,6 +19,8 @@ import soundfile
 import torch
 import yaml
 
+from tools.forks import blank_drawing
+
 RATE = 8000
 
 # The signals of the tests are too short for threads to pay, here and in child processes.
@@ -26,6 +28,7 @@ torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 gc.disable()  # until all tests are collected: what imports make stays
 SAFE_PATH = os.environ.get("PYTHONSAFEPATH")
+ENVIRONMENT = dict(os.environ)  # before any test
 
 
 _SPEC = importlib.util.spec_from_file_location("warm_python", Path(__file__).with_name("warm_python.py"))
@@ -109,14 +112,14 @@ def corpus_songs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
 @pytest.fixture(scope="session")
 def warm_python() -> Iterator[Any]:
     """Starts processes that have imported torch, Lightning and mixgraph, see `tests/warm_python.py`."""
-    warm = _MODULE.WarmPython()
+    warm = _MODULE.WarmPython(ENVIRONMENT)
     yield warm
     warm.close()
 
 
 @pytest.fixture(scope="session")
-def warm_workers(warm_python) -> Iterator[None]:
-    """The workers of builds and sweeps that run in this process are such processes, too."""
+def warming(warm_python) -> Callable[[], AbstractContextManager[None]]:
+    """`with warming():` the workers of builds and sweeps that run in this process are such processes, too."""
     from tools.dataset.local import LocalWorkers
 
     def start(program: str, folder: Path, environment: dict[str, str], log: Any, keep_open: Any) -> Any:
@@ -124,8 +127,19 @@ def warm_workers(warm_python) -> Iterator[None]:
         options = {"cwd": Path.cwd(), "safe_path": True, "start_new_session": True}
         return warm_python.start(program, folder, env=environment, pass_fds=keep_open, **pipes, **options)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LocalWorkers, "start", staticmethod(start))
+    @contextmanager
+    def warmed() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(LocalWorkers, "start", staticmethod(start))
+            yield
+
+    return warmed
+
+
+@pytest.fixture(scope="module")
+def warm_workers(warming) -> Iterator[None]:
+    """The workers of builds and sweeps of this module are forks, see `warming`."""
+    with warming():
         yield
 
 
@@ -135,20 +149,9 @@ def pictures_left_blank() -> Iterator[None]:
 
     When and how they are written is as ever, only their bytes are always the same. What they show is tested elsewhere.
     """
-    from matplotlib.figure import Figure
-
-    from mixgraph.report import figures
-    from mixgraph.report.drawing import draw
-    from mixgraph.results import write
-
-    picture = b"\x89PNG\r\n\x1a\n" + bytes(5_000)
-    drawn = [(write, name) for name in ("spectrogram_figure", "ragged_figure", "progress_figure", "increases_figure")]
     with pytest.MonkeyPatch.context() as patch:
-        for module in (figures, draw):
-            patch.setattr(module, "figure_bytes", lambda *_, **__: picture)
-        for module, name in (*drawn, (draw, "draw_figure")):
-            patch.setattr(module, name, lambda *_, **__: Figure())
-        patch.setattr(write, "settings_figures", lambda *_, **__: [Figure()])
+        for module, name, blank in blank_drawing():
+            patch.setattr(module, name, blank)
         yield
 
 

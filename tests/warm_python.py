@@ -2,6 +2,7 @@
 
 A process of `python -m MODULE` takes 5 s of a core until it has imported what it needs. Tests that need a process
 (which is killed, interrupted or waited for), and not the start of Python, have a fork of one that has imported it.
+This works on Linux.
 Apart from its start it is a process like any other, with its own environment, working folder, files, signals and end.
 What Python reads when it starts (`PYTHONHASHSEED`, the locale, options) is as in the process of the tests; tests in
 which that matters start Python.
@@ -14,25 +15,29 @@ import contextlib
 import gc
 import json
 import os
+import random
 import runpy
 import select
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, NoReturn
 
-import numpy as np
-
 ROOT = Path(__file__).parents[1]
+PATHS = tuple(sys.path)
+"""Where Python looks for modules without a script, a working folder and `PYTHONPATH`, in the process that forks."""
 IMPORTED = (
     "mixgraph.cli.training", "mixgraph.cli.commands", "mixgraph.sweeps", "mixgraph.page.write", "tools.dataset.worker",
     "tools.forks", "matplotlib.backends.backend_agg", "torch.utils.data", "torch._dynamo",
 )  # fmt: skip
+_OF_TUPLES = ("count", "index", "n_fields", "n_sequence_fields", "n_unnamed_fields")
 Descriptor = int | IO[bytes] | None
 
 
@@ -90,9 +95,15 @@ class WarmProcess:
 
 
 class WarmPython:
-    """Starts forks; the process that forks is started with the first one, and ends with this one or when closed."""
+    """Starts forks; the process that forks is started with the first one, and ends with this one or when closed.
 
-    def __init__(self) -> None:
+    Args:
+        environment: that in which the process that forks imports; forks have their own.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = dict(environment)
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as this
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen | None = None
         self._guard = threading.Lock()
@@ -125,6 +136,9 @@ class WarmPython:
             safe_path: as by `-P`, modules are not looked for in the working folder.
             start_new_session: as of `subprocess.Popen`.
             blank: pictures of results are written, but not drawn.
+
+        Raises:
+            RuntimeError: the process that forks has ended; with its exit code and what it printed.
         """
         pipes: dict[str, int | None] = {"stdin": None, "stdout": None, "stderr": None}
         opened: list[int] = []
@@ -148,12 +162,21 @@ class WarmPython:
             "env": dict(os.environ if env is None else env), "session": start_new_session, "fds": list(pass_fds),
             "blank": blank,
         }  # fmt: skip
-        with self._guard:
+        with self._guard, contextlib.suppress(ConnectionError):
             socket.send_fds(self._server(), [json.dumps(request).encode()], [theirs.fileno(), *standard, *pass_fds])
         theirs.close()
         for number in opened:
             os.close(number)
-        return WarmProcess(int(ours.recv(16)), ours, pipes)
+        pid = b""
+        with contextlib.suppress(ConnectionError):
+            pid = ours.recv(16)
+        if not pid:
+            ours.close()
+            for pipe in pipes.values():
+                if pipe is not None:
+                    os.close(pipe)
+            raise RuntimeError(self._why_it_ended())
+        return WarmProcess(int(pid), ours, pipes)
 
     def run(self, module: str, *words: object, **options) -> subprocess.CompletedProcess:
         """Runs a fork to its end, see `start`; returns what it printed."""
@@ -166,15 +189,25 @@ class WarmPython:
         if self._process is not None and self._socket is not None:
             self._socket.close()
             self._process.wait()
+        self._errors.close()
+
+    def _why_it_ended(self) -> str:
+        assert self._process is not None
+        code = self._process.wait()
+        self._errors.seek(0)
+        return f"the process that forks ended with {code}:\n{self._errors.read().decode(errors='replace')}"
 
     def _server(self) -> socket.socket:
         if self._socket is None:
             self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            environment = self._environment | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+            paths = [path for path in environment.pop("PYTHONPATH", "").split(os.pathsep) if path]
             self._process = subprocess.Popen(
-                [sys.executable, "-P", __file__, str(theirs.fileno())],
+                [sys.executable, "-P", __file__, str(theirs.fileno()), *paths, str(ROOT)],
                 cwd="/",
-                env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"},
+                env=environment,
                 stdin=subprocess.DEVNULL,
+                stderr=self._errors,
                 pass_fds=[theirs.fileno()],
             )
             theirs.close()
@@ -191,7 +224,8 @@ def serve(requests: socket.socket) -> dict | None:
     for module in IMPORTED:
         __import__(module)
     biquads = sys.modules["mixgraph.dsp.biquads"]
-    biquads.biquad_rows(*(np.zeros(shape) for shape in ((1, 1), 3, 2, (1, 4))))  # what numba loads for any loop
+    zeros = sys.modules["numpy"].zeros
+    biquads.biquad_rows(*(zeros(shape) for shape in ((1, 1), 3, 2, (1, 4))))  # what numba loads for any loop
     gc.freeze()  # collections in forks would copy the pages of all this
     wakes, wake = os.pipe()
     os.set_blocking(wake, False)
@@ -248,10 +282,16 @@ def become(request: dict) -> None:
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
-    paths = [str(Path(path).absolute()) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    here = [] if request["safe_path"] else [os.getcwd()]
-    sys.path[:] = [*here, *paths, *(path for path in sys.path if path != str(ROOT))]
+    is_safe = request["safe_path"] or bool(os.environ.get("PYTHONSAFEPATH"))
+    flags = {name: getattr(sys.flags, name) for name in dir(sys.flags) if name[0] != "_" and name not in _OF_TUPLES}
+    sys.flags = SimpleNamespace(**flags | {"safe_path": is_safe})  # type: ignore[assignment]
+    named = os.environ.get("PYTHONPATH")
+    paths = [str(Path(path).absolute()) for path in named.split(os.pathsep)] if named else []
+    sys.path[:] = [*([] if is_safe else [os.getcwd()]), *dict.fromkeys((*paths, *PATHS))]
     sys.argv[1:] = request["words"]
+    random.seed()  # what draws without a seed draws anew in every process
+    sys.modules["numpy"].random.seed()
+    sys.modules["torch"].seed()
 
 
 def run_and_end(request: dict) -> NoReturn:
@@ -281,6 +321,7 @@ def run_and_end(request: dict) -> NoReturn:
 
 
 if __name__ == "__main__":
+    sys.path[:0] = sys.argv[2:]
     asked = serve(socket.socket(fileno=int(sys.argv[1])))
     if asked is not None:
         run_and_end(asked)

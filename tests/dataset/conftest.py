@@ -45,12 +45,12 @@ def arguments():
 
 
 @pytest.fixture(scope="session")
-def build(arguments, warm_workers):
+def build(arguments, warming):
     """A build in this process (its searches have their own); what it says, and its exit status."""
 
     def run(*given):
         output = io.StringIO()
-        with contextlib.redirect_stdout(output), pytest.raises(SystemExit) as end:
+        with warming(), contextlib.redirect_stdout(output), pytest.raises(SystemExit) as end:
             build_dataset.main(arguments(*given))
         return output.getvalue(), end.value.code
 
