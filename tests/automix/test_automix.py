@@ -291,8 +291,12 @@ def test_a_proposed_mix_is_a_folder_that_can_be_rendered_exported_and_shown(
     with pytest.raises(FileExistsError, match="exists and is kept"):
         main(["automix", str(bare), "--out", str(out), "--checkpoint", str(weights)])
     several = tmp_path / "several"
-    words = ["--reference", str(tiny_song / "mix.wav"), "--proposals", "2", "--refine-steps", "2"]
+    audio, rate = soundfile.read(tiny_song / "mix.wav")
+    audio[:: rate // 2] += 2.0  # clicks, which no FLAC holds at the loudness of a search
+    soundfile.write(tmp_path / "clicks.wav", audio, rate, subtype="FLOAT")
+    words = ["--reference", str(tmp_path / "clicks.wav"), "--proposals", "2", "--refine-steps", "2"]
     assert main(["transfer", str(bare), "--out", str(several), "--checkpoint", str(weights), *words]) == 0
+    assert "reference.wav: written as float32 WAV" in capsys.readouterr().out
     said = (several / "proposals.txt").read_text()
     assert "Proposal 1 (" in said
     assert "Proposal 2 (" in said
