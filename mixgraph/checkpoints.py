@@ -80,8 +80,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path}: the checkpoint is damaged (its checksum is another one). {_HINT}")
     try:
         checkpoint = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        _check_extent(checkpoint)
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path}: the checkpoint holds more than data, and is not read. {_HINT}") from error
+    except MemoryError as error:
+        raise MemoryError(f"{path}: asks for more than there is") from error
     except Exception as error:  # whatever hostile data makes torch trip over, its file has to be named
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise ValueError(f"{path}: is no checkpoint ({reason}). {_HINT}") from error
@@ -97,6 +100,16 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
+def _check_extent(checkpoint: Any) -> None:
+    """Checks that the file holds the values of every tensor of a state: none is one value that is seen many times."""
+    state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
+    for name, value in state.items() if isinstance(state, dict) else ():
+        if isinstance(value, Tensor):
+            held = value.untyped_storage().nbytes() if value.device.type == "cpu" else 0
+            if type(value) not in (Tensor, nn.Parameter) or value.numel() * value.element_size() > held:
+                raise ValueError(f"state_dict: {name} has more values than the file holds")
+
+
 def loaded(make: Callable[[], Module], tensors: Mapping[str, Tensor]) -> Module:
     """Makes a module and gives it its tensors. One that does not fit them takes no memory, whatever its settings are.
 
@@ -105,8 +118,11 @@ def loaded(make: Callable[[], Module], tensors: Mapping[str, Tensor]) -> Module:
         tensors: the state of the module.
 
     Raises:
-        RuntimeError: tensors of other names or shapes.
+        RuntimeError: tensors of other names or shapes, or with values in common.
     """
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors.values()}
+    if sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) > sum(storages.values()):
+        raise RuntimeError("tensors that have values in common")
     with torch.device("meta"):
         make().load_state_dict({name: tensor.to("meta") for name, tensor in tensors.items()})
     module = make()
@@ -122,11 +138,11 @@ def check_checkpoint(path: str | Path | None) -> None:
         ValueError: the file is damaged or holds more than data, see `read_checkpoint`, or is not of a training; or the
             path is an address, whose file Lightning would fetch unchecked.
     """
-    if path is None or not (os.sep in str(path) or "." in str(path)):
-        return
-    if "://" in str(path):
+    if "://" in str(path) or str(path).lower().partition(":")[0] == "registry":
         raise ValueError(
             f"ckpt_path: a file is needed, got an address: {path}. HINT: fetch it first, then name the file"
         )
+    if path is None or not (os.sep in str(path) or "." in str(path)):
+        return
     if "pytorch-lightning_version" not in read_checkpoint(path):
         raise ValueError(f"{path}: holds weights and no state of a training, so that none goes on from it. {_HINT}")

@@ -71,7 +71,7 @@ def spreadsheet_cell(value: Any) -> Any:
     >>> [spreadsheet_cell(value) for value in ("=1+1", "-lead", "-9.01", "kick", 2)]
     ["'=1+1", "'-lead", '-9.01', 'kick', 2]
     """
-    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@")):
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return value
     try:
         float(value)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
-from mixgraph.checkpoints import check_checkpoint, read_checkpoint, sealed
+from mixgraph.checkpoints import check_checkpoint, loaded, read_checkpoint, sealed
 
 STATE = {"state_dict": {"x": torch.arange(9.0), "y": torch.ones(20)}, "epoch": 3, "moments": [torch.zeros(4)]}
 
@@ -71,7 +72,7 @@ def test_what_is_no_checkpoint_is_named(tmp_path) -> None:
         check_checkpoint(tmp_path / "b.ckpt")
     with pytest.raises(FileNotFoundError, match="a checkpoint is needed, got a folder"):
         check_checkpoint(tmp_path)
-    for address in (f"file://{path}", "https://example.org/a.ckpt"):
+    for address in (f"file://{path}", "https://example.org/a.ckpt", "registry", "Registry:model:version"):
         with pytest.raises(ValueError, match=r"ckpt_path: a file is needed, got an address: .*HINT: fetch it first"):
             check_checkpoint(address)
     for word in (None, "last", "best"):  # Lightning's own
@@ -88,7 +89,6 @@ HOSTILE = {
     "a name that is a number": b"\x80\x02}K\x01Q.",
     "an unknown encoding": b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x04\x00\x00\x00nope\x86R.",
     "no UTF-8": b"\x80\x02X\x02\x00\x00\x00\xff\xff.",
-    "a terabyte": b"\x80\x02cbuiltins\nbytearray\n\x8a\x06\x00\x00\x00\x00\x00\x01\x85R.",
     "a state that is a list": b"\x80\x02}X\x0a\x00\x00\x00state_dict]s.",
 }
 
@@ -105,6 +105,36 @@ def test_hostile_data_is_named(name, tmp_path) -> None:
     archive(HOSTILE[name], path := tmp_path / "a.ckpt")
     with pytest.raises(ValueError, match=r"a\.ckpt: is no checkpoint \(.+\)\. HINT"):
         read_checkpoint(path)
+
+
+def test_too_little_memory_is_told_as_that_with_the_name_of_the_file(tmp_path) -> None:
+    archive(b"\x80\x02cbuiltins\nbytearray\n\x8a\x06\x00\x00\x00\x00\x00\x01\x85R.", path := tmp_path / "a.ckpt")
+    with pytest.raises(MemoryError, match=r"a\.ckpt: asks for more than there is"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.zeros(1).expand(3000, 3000),
+        torch.zeros(5999).as_strided((3000, 3000), (1, 1)),
+        torch.zeros(9, device="meta"),
+    ],
+    ids=["one value", "overlapping", "no values"],
+)
+def test_no_tensor_has_more_values_than_the_file_holds(tensor, tmp_path) -> None:
+    torch.save({"state_dict": {"x": tensor}}, path := tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match=r"a\.ckpt: is no checkpoint \(state_dict: x has more values than the file"):
+        read_checkpoint(path)
+
+
+def test_parts_of_a_tensor_and_tied_weights_are_read_and_none_is_loaded_twice(tmp_path) -> None:
+    one = torch.arange(9.0)
+    torch.save({"state_dict": {"a": one[:4], "b": one[4:], "c": one, "d": one[:0]}}, path := tmp_path / "a.ckpt")
+    tensors = read_checkpoint(path)["state_dict"]
+    assert torch.equal(tensors["c"], one)
+    with pytest.raises(RuntimeError, match="tensors that have values in common"):
+        loaded(nn.Module, tensors)
 
 
 def test_no_part_is_unpacked_to_more_than_the_file(tmp_path) -> None:

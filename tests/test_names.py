@@ -47,6 +47,6 @@ def test_what_was_meant_is_found_whatever_its_capitals():
 
 
 def test_no_name_is_a_formula_in_a_spreadsheet() -> None:
-    values = ["=1+1", "+a", "-lead", "@x", "-9.01", "+0.50", "-inf", "kick", "", 2, -1.5, None]
-    expected = ["'=1+1", "'+a", "'-lead", "'@x", "-9.01", "+0.50", "-inf", "kick", "", 2, -1.5, None]
+    values = ["=1+1", "+a", "-lead", "@x", "-9.01", "+0.50", "-inf", "\t=a", "\r=a", "kick", "", 2, -1.5, None]
+    expected = ["'=1+1", "'+a", "'-lead", "'@x", "-9.01", "+0.50", "-inf", "'\t=a", "'\r=a", "kick", "", 2, -1.5, None]
     assert [spreadsheet_cell(value) for value in values] == expected

@@ -376,6 +376,8 @@ def load_demixer(path: str | Path, performance: Performance | None = None) -> De
     try:
         settings = _saved(checkpoint)
         module = loaded(lambda: make_demixer(settings, performance), checkpoint["state_dict"])
+    except MemoryError:
+        raise
     except Exception as error:  # whatever hostile settings and tensors lead to, their file has to be named
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(

@@ -339,11 +339,13 @@ def module_of(saved: dict[str, Any], tensors: dict[str, Tensor], where: str) -> 
         raise ValueError(f"{where}: an estimator of version {VERSION} is needed, got version {version}. {hint}")
     try:
         task, network = EstimatorTask(**saved["task"]), NetworkSettings(**saved["network"])
-        if network.width > max((max(tensor.shape, default=0) for tensor in tensors.values()), default=0):
-            raise ValueError(f"a width of {network.width}, which no tensor has")  # before it takes memory
+        if network.width > max((min(tensor.shape) for tensor in tensors.values() if tensor.dim() == 2), default=0):
+            raise ValueError(f"a width of {network.width}, which no matrix has")  # before it takes memory
         module = EstimatorModule(task, network)
         module.load_state_dict(tensors)
         module.slots = {(t, level): (kept, of) for t, level, kept, of in saved["slots"]}
+    except MemoryError:
+        raise
     except Exception as error:  # whatever hostile settings and tensors lead to, their file has to be named
         reason = (" ".join(str(error).split()) or type(error).__name__)[:300]
         raise ValueError(f"{where}: does not fit this version of mixgraph ({reason}). {hint}") from error

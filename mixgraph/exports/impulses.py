@@ -17,7 +17,7 @@ from mixgraph.exports.source import ExportSource
 from mixgraph.exports.stretches import Chain, Stretch, find_chains, has_crosstalk, impulse_response, node_labels
 from mixgraph.exports.wav import write_wav
 from mixgraph.graph.types import OUTPUT, MixGraph
-from mixgraph.names import file_names, visible
+from mixgraph.names import file_names, spreadsheet_cell, visible
 from mixgraph.system.files import write_atomically
 
 LIST, README = "impulses.csv", "README.txt"
@@ -135,7 +135,7 @@ def _table(graph: MixGraph, sample_rate: int, written: list[Written]) -> str:
     table.writerow(_COLUMNS)
     for row in written:
         types = " ".join(graph.types[node] for node in row.stretch.nodes)
-        named = [row.chain.place, _from(graph, row), row.stretch.end.label, types]
+        named = [spreadsheet_cell(name) for name in (row.chain.place, _from(graph, row), row.stretch.end.label, types)]
         if row.response is None:
             table.writerow(["", *named, "", "", 0, 0, "", "", "", ""])
             continue

@@ -15,7 +15,7 @@ from mixgraph.exports.plugin_settings import Device, Setting, read_device
 from mixgraph.exports.report import ExportReport
 from mixgraph.exports.source import ExportSource
 from mixgraph.exports.stretches import find_chains, node_labels
-from mixgraph.names import file_names, visible
+from mixgraph.names import file_names, spreadsheet_cell, visible
 from mixgraph.report.bands import LOWEST_HZ, BandFit
 from mixgraph.report.settings import NodeSettings
 from mixgraph.system.files import json_text, write_atomically
@@ -173,7 +173,7 @@ def _table(chains: list[SheetChain]) -> str:
             for setting in _all_settings(device):
                 value = "" if setting.value is None else f"{setting.value:.6g}"
                 row = [device.place, position, device.processor, setting.name, value, setting.unit, setting.label]
-                table.writerow(row)
+                table.writerow(map(spreadsheet_cell, row))
     return stream.getvalue()
 
 

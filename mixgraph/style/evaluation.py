@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mixgraph.graph.values import GraphValues
-from mixgraph.names import visible
+from mixgraph.names import spreadsheet_cell, visible
 from mixgraph.processors import Processors, make_processors
 from mixgraph.recovery.agreement import markdown
 from mixgraph.results.found_graph import load_result
@@ -237,7 +237,7 @@ def rows_csv(rows: Sequence[Row]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("song", "kind", "method", *FIGURES))
     for row in rows:
-        writer.writerow((row.song, row.kind, row.method, *row.judgement.to_dict().values()))
+        writer.writerow((spreadsheet_cell(row.song), row.kind, row.method, *row.judgement.to_dict().values()))
     return text.getvalue()
 
 

@@ -124,7 +124,7 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         with naming(path):
             yield
-    except OSError:
+    except (OSError, MemoryError):
         raise
     except Exception as error:  # whatever Optuna trips over, its file has to be named
         reason = " ".join(str(error).split())[:200] or type(error).__name__

@@ -109,7 +109,7 @@ def csv_text(trials: Sequence[Trial], metric: Metric) -> str:
     figures = list(dict.fromkeys(name for trial in trials for name in trial.figures))
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["trial", "seed", *parameters, *figures, "seconds", "state", "stages"])
+    writer.writerow(["trial", "seed", *map(spreadsheet_cell, [*parameters, *figures]), "seconds", "state", "stages"])
     for trial in trials:
         values = [spreadsheet_cell(_text(trial.job.values[name])) for name in parameters]
         numbers = [trial.figures.get(name, "") for name in figures]

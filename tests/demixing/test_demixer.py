@@ -119,6 +119,7 @@ def test_checkpoints_hold_settings_as_json_and_load_without_code(tmp_path: Path)
     for changed, message in (
         ({key: value for key, value in weights.items() if key != name}, f"none of a demixer here: .*Missing.*{name}"),
         ({**weights, name: weights[name][1:]}, f"none of a demixer here: .*size mismatch for {name}"),
+        ({**weights, name: weights[name][:1].expand(3000, 3000)}, f"{name} has more values than the file holds"),
         ({**weights, name: weights[name] * float("nan")}, f"finite weights are needed, got NaN or infinity in {name}"),
     ):
         torch.save({**checkpoint, "state_dict": changed}, tmp_path / "other.ckpt")
