@@ -21,7 +21,7 @@ if __name__ == "__main__" and not sys.flags.safe_path:
 if os.environ.get("PYTHONPATH") and "" in os.environ["PYTHONPATH"].split(os.pathsep):
     _others = [folder for folder in os.environ["PYTHONPATH"].split(os.pathsep) if folder]
     os.environ["PYTHONPATH"] = os.pathsep.join(_others)  # for processes that are started
-    for _folder in {"", os.path.abspath(os.curdir)}.difference(_others).intersection(sys.path):
+    for _folder in {"", os.path.abspath(os.curdir)}.difference(map(os.path.abspath, _others)).intersection(sys.path):
         sys.path.remove(_folder)
 
 from pathlib import Path

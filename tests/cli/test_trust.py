@@ -210,6 +210,9 @@ def test_an_empty_entry_of_the_python_path_is_no_way_in(python, marker, monkeypa
     done = command("fit", "nowhere", python=python)
     assert "nowhere: folder expected" in done.stderr, done.stderr
     assert not marker.exists(), marker.read_text()
+    monkeypatch.setenv("PYTHONPATH", f"{os.pathsep}.")  # the user's own word
+    command("--version", python=python)
+    assert marker.exists()
 
 
 @pytest.mark.long
