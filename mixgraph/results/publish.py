@@ -25,7 +25,7 @@ from mixgraph.system.locks import locked
 PARTIAL = ".partial"
 _SHOWN = 5
 _LONGEST_FILE = ".parameters.safetensors.0000000.partial"
-_JUNK = (".DS_Store", "Thumbs.db")  # that file managers leave in any folder
+JUNK = (".DS_Store", "Thumbs.db")  # that file managers leave in any folder
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class FolderKind:
 
     def foreign_names(self, folder: Path) -> list[str]:
         """Returns paths in a folder that no folder of this kind has; none if it is of this kind, or empty."""
-        entries = [path for path in sorted(folder.iterdir()) if path.name not in _JUNK and not is_temporary(path)]
+        entries = [path for path in sorted(folder.iterdir()) if path.name not in JUNK and not is_temporary(path)]
         return [path.relative_to(folder).as_posix() for path in self.foreign(entries)]
 
 

@@ -149,6 +149,13 @@ def test_stems_go_to_no_folder_of_tracks_and_replace_nothing_else(on_disk) -> No
         render_result(place / "saved", place / "song", None, stems=place / "mine")
     with pytest.raises(FileExistsError, match=r"it is no folder of stems \(it holds letter.txt\)"):
         render_result(place / "saved", place / "song", None, stems=place / "mine", overwrite=True)
+    (place / "dry" / "tracks").mkdir(parents=True)  # a song without a mix is no folder of stems
+    (place / "dry" / "tracks" / "vox.wav").write_bytes(b"mine")
+    with pytest.raises(FileExistsError, match=r"it is no folder of stems \(it holds tracks\)"):
+        render_result(place / "saved", place / "song", None, stems=place / "dry", overwrite=True)
+    (place / "dry" / "stems.json").write_text('{"stems": [{"file": "tracks/kick.wav"}]}')
+    with pytest.raises(FileExistsError, match=r"\(it holds tracks/vox\.wav\)"):
+        render_result(place / "saved", place / "song", None, stems=place / "dry", overwrite=True)
     with pytest.raises(ValueError, match=r"out: .*m.wav would be in the folder of stems"):
         render_result(place / "saved", place / "song", place / "s" / "m.wav", stems=place / "s")
     with pytest.raises(ValueError, match="out: a file for the mix, or a folder for stems, is needed, got neither"):
