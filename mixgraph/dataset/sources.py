@@ -115,8 +115,6 @@ def find_sources(
             continue
         try:
             sources.append(_read(song_files(folders[name], layout, subgrouping), hashes))
-        except MemoryError:
-            raise
         except Exception as error:  # damaged files of one song may raise anything
             unreadable[name] = reason(error)
     return sources, unreadable
