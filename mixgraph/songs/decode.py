@@ -151,8 +151,6 @@ def _naming(path: Path) -> Iterator[None]:
         raise ValueError(f"{path}: {error}") from error
     except soundfile.LibsndfileError as error:
         raise ValueError(_refusal(path, error.error_string)) from error
-    except MemoryError:
-        raise
     except Exception as error:  # whatever a decoder trips over, its file has to be named
         raise ValueError(_refusal(path, f"{type(error).__name__}: {error}")) from error
 
