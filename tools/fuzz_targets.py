@@ -292,7 +292,7 @@ def _make_results(folder: Path) -> tuple[Path, Path]:
     loaded = load_result(result)
     values = {f"values.{t}.{n}": v for t, named in loaded.parameters.items() for n, v in named.items()}
     content: dict[str, Any] = {"state_dict": values | {"dry_wet_logits": torch.logit(loaded.weights)}}
-    write_state(content, loaded.graph, {"origin": ""})
+    write_state(content, loaded.graph, {"origin": "", "consoles": []})
     (folder / "search").mkdir()
     torch.save(content, folder / "search" / "stage.ckpt")
     return result, shard
