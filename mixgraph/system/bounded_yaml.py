@@ -17,7 +17,7 @@ MAX_VALUES = 10_000  # with every alias (`*name`) written out
 MAX_DEPTH = 20
 _MAX_DIGITS = 1000
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")  # `!!int` takes what Python's `int` does
-_NUMBER = re.compile(r"[-+0-9a-fA-Fx_.:]*")
+_NUMBER = re.compile(r"[-+]?[.0-9][-+0-9a-fA-Fx_.:]*")  # of loaders that read all as text, too
 
 
 class Bounded(Composer):
