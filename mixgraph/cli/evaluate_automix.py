@@ -22,48 +22,15 @@ _DESCRIPTION = (
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
-    parser = argparse.ArgumentParser(description=_DESCRIPTION)
-    parser.add_argument(
-        "songs",
-        nargs="*",
-        metavar="SONG=RESULT",
-        help="folder of a song, and the result folder of its search; SONG alone where there is none",
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument(
-        "--answers",
-        nargs="+",
-        default=[],
-        metavar="NAME=FOLDER",
-        help="mixes to judge: a folder with a result folder (of automix, transfer, fit, estimate) for each song's name",
-    )
-    parser.add_argument("--synthetic", type=int, default=0, help="number of synthetic songs to judge on, too (0)")
-    parser.add_argument("--seconds", type=float, help="judge the middle of each song; all of it by default")
-    parser.add_argument("--sample-rate", type=int, default=30000, help="in Hz (30000)")
-    parser.add_argument("--seed", type=int, default=0, help="of random graphs, and of synthetic songs (0)")
-    parser.add_argument("--listening-test", type=Path, metavar="DIR", help="writes a test for webMUSHRA")
-    parser.add_argument("--excerpt-seconds", type=float, default=10.0, help="of the listening test (10)")
-    parser.add_argument("--cache", type=Path, default=Path(".mixgraph_cache"), help="folder for decoded songs")
-    parser.add_argument("--overwrite", action="store_true", help="replace the files of an earlier evaluation")
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     files = [options.out / f"evaluation{suffix}" for suffix in (".md", ".csv", ".json", ".png")]
-    if not options.songs and options.synthetic < 1:
-        raise ValueError("songs: at least one song is needed. HINT: SONG=RESULT, or --synthetic 4")
-    if options.seconds is not None and not options.seconds >= 1:
-        raise ValueError(f"seconds: at least 1 s, got {options.seconds:g}")
-    if options.listening_test is not None and not 1 <= options.excerpt_seconds <= 12:
-        raise ValueError(f"excerpt_seconds: 1 to 12 s, got {options.excerpt_seconds:g}")
-    if options.listening_test is not None and options.listening_test.is_dir() and any(options.listening_test.iterdir()):
-        raise FileExistsError(f"listening_test: {options.listening_test} holds files that are kept; choose another")
-    if (there := [file for file in files if file.exists()]) and not options.overwrite:
-        raise FileExistsError(f"out: {there[0]} exists and is kept; choose another folder or give --overwrite")
+    _check(options, files)
 
     # What follows loads torch, which the help above does without.
     from mixgraph.names import visible
     from mixgraph.style.evaluation import (
         Row,
         evaluate,
-        mixed_by_result,
         mixes_by_song,
         picture,
         report,
@@ -74,20 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     from mixgraph.system.files import write_atomically
 
     songs = _songs(options)
-    answers: dict[str, dict[str, MixedSong]] = {}
-    for name, folder in (_pair(text, "answers") for text in options.answers):
-        if folder is None:
-            raise ValueError(f"answers: NAME=FOLDER is needed, got {name}")
-        found = {judged.song.name: folder / judged.song.name for judged in songs}
-        answers[name] = {
-            judged.song.name: mixed_by_result(judged.song, found[judged.song.name])
-            for judged in songs
-            if found[judged.song.name].is_dir()
-        }
-        if not answers[name]:
-            raise FileNotFoundError(f"answers: {folder} has none of the folders {', '.join(found)}")
-        if lacking := [visible(song) for song in found if song not in answers[name]]:
-            sys.stdout.write(f"{visible(name)}: is not judged on {', '.join(lacking)}: {folder} has no such folder.\n")
+    answers = _answers(options, songs)
     if options.listening_test is not None:
         check_listening_test(options.listening_test, mixes_by_song(songs, answers), options.excerpt_seconds)
     for judged in songs:
@@ -121,6 +75,73 @@ def main(arguments: Sequence[str]) -> int:
         count = write_listening_test(options.listening_test, list(pages.values()), options.excerpt_seconds)
         sys.stdout.write(f"A listening test of {count} files: {options.listening_test}. Its README.txt says how.\n")
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=_DESCRIPTION)
+    parser.add_argument(
+        "songs",
+        nargs="*",
+        metavar="SONG=RESULT",
+        help="folder of a song, and the result folder of its search; SONG alone where there is none",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument(
+        "--answers",
+        nargs="+",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="mixes to judge: a folder with a result folder (of automix, transfer, fit, estimate) for each song's name",
+    )
+    parser.add_argument("--synthetic", type=int, default=0, help="number of synthetic songs to judge on, too (0)")
+    parser.add_argument("--seconds", type=float, help="judge the middle of each song; all of it by default")
+    parser.add_argument("--sample-rate", type=int, default=30000, help="in Hz (30000)")
+    parser.add_argument("--seed", type=int, default=0, help="of random graphs, and of synthetic songs (0)")
+    parser.add_argument("--listening-test", type=Path, metavar="DIR", help="writes a test for webMUSHRA")
+    parser.add_argument("--excerpt-seconds", type=float, default=10.0, help="of the listening test (10)")
+    parser.add_argument("--cache", type=Path, default=Path(".mixgraph_cache"), help="folder for decoded songs")
+    parser.add_argument("--overwrite", action="store_true", help="replace the files of an earlier evaluation")
+    return parser
+
+
+def _check(options: argparse.Namespace, files: Sequence[Path]) -> None:
+    """Checks the options before anything is loaded.
+
+    Raises:
+        ValueError, FileExistsError: an option is out of range, or a file is there.
+    """
+    if not options.songs and options.synthetic < 1:
+        raise ValueError("songs: at least one song is needed. HINT: SONG=RESULT, or --synthetic 4")
+    if options.seconds is not None and not options.seconds >= 1:
+        raise ValueError(f"seconds: at least 1 s, got {options.seconds:g}")
+    if options.listening_test is not None and not 1 <= options.excerpt_seconds <= 12:
+        raise ValueError(f"excerpt_seconds: 1 to 12 s, got {options.excerpt_seconds:g}")
+    if options.listening_test is not None and options.listening_test.is_dir() and any(options.listening_test.iterdir()):
+        raise FileExistsError(f"listening_test: {options.listening_test} holds files that are kept; choose another")
+    if (there := [file for file in files if file.exists()]) and not options.overwrite:
+        raise FileExistsError(f"out: {there[0]} exists and is kept; choose another folder or give --overwrite")
+
+
+def _answers(options: argparse.Namespace, songs: Sequence[JudgedSong]) -> dict[str, dict[str, MixedSong]]:
+    """Reads the mixes to judge, by the name of their method and by song; says which songs a method lacks."""
+    from mixgraph.names import visible
+    from mixgraph.style.evaluation import mixed_by_result
+
+    answers: dict[str, dict[str, MixedSong]] = {}
+    for name, folder in (_pair(text, "answers") for text in options.answers):
+        if folder is None:
+            raise ValueError(f"answers: NAME=FOLDER is needed, got {name}")
+        found = {judged.song.name: folder / judged.song.name for judged in songs}
+        answers[name] = {
+            judged.song.name: mixed_by_result(judged.song, found[judged.song.name])
+            for judged in songs
+            if found[judged.song.name].is_dir()
+        }
+        if not answers[name]:
+            raise FileNotFoundError(f"answers: {folder} has none of the folders {', '.join(found)}")
+        if lacking := [visible(song) for song in found if song not in answers[name]]:
+            sys.stdout.write(f"{visible(name)}: is not judged on {', '.join(lacking)}: {folder} has no such folder.\n")
+    return answers
 
 
 def _songs(options: argparse.Namespace) -> list[JudgedSong]:
