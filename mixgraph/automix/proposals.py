@@ -20,10 +20,10 @@ from mixgraph.estimators.examples import console_of_subgroups
 from mixgraph.estimators.prediction import Prediction, estimate_without_mix
 from mixgraph.estimators.questions import Question
 from mixgraph.graph import GraphValues, prune_values
+from mixgraph.processors.thresholds import moved_thresholds
 from mixgraph.render import render_song
 from mixgraph.songs import Song
 from mixgraph.songs.loudness import level_for
-from mixgraph.synthetic.engineer import moved_thresholds
 
 LOUDNESS_LUFS = -16.0
 VARIETY = 0.5

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,21 +26,30 @@ from torch.utils.data import Dataset
 from torch_geometric.data import Data
 
 from mixgraph.estimators.coding import make_codes
-from mixgraph.estimators.examples import Console, add_labels, console_data, console_of, console_of_subgroups
+from mixgraph.estimators.examples import (
+    Console,
+    add_labels,
+    console_data,
+    console_of,
+    console_of_subgroups,
+    label_key,
+)
 from mixgraph.estimators.features import FeatureExtractor
-from mixgraph.estimators.questions import OF_MIX, ReferenceMix
+from mixgraph.estimators.questions import DRY, DRY_SUM_LUFS, OF_MIX, ReferenceMix
 from mixgraph.estimators.settings import EstimatorTask
 from mixgraph.graph import GraphValues, MixGraph
 from mixgraph.processors import make_processors
+from mixgraph.processors.thresholds import moved_thresholds
 from mixgraph.shards import GraphSample, read_shards, shard_paths
 from mixgraph.shards.examples import rendered
 from mixgraph.shards.sample import SampleAudio
+from mixgraph.songs.loudness import level_for
 from mixgraph.system.files import read_text, write_atomically
 from mixgraph.system.threads import one_thread
 
-VERSION = 4  # to be raised whenever features or labels change
+VERSION = 5  # to be raised whenever features or labels change
 INDEX = "index.json"
-_HALF = ("mels", "mix_mels", "lags", "clip_tracks", "clip_mix")
+_HALF = ("mels", f"{DRY}mels", "mix_mels", "lags", "clip_tracks", "clip_mix")
 _LIGHT = ("cues", "keep", "known", "weight")
 _SILENT_RMS = 10 ** (-60 / 20)
 _HISTORY_SECONDS = 3.0  # audio that is rendered before a segment of a rendered target, and dropped
@@ -97,7 +107,8 @@ class ExampleMaker:
 
     def __init__(self, settings: ExampleSettings) -> None:
         self.settings, self.task = settings, settings.task
-        self.codes = make_codes(make_processors(self.task.sample_rate), self.task.types)
+        self.processors = make_processors(self.task.sample_rate)
+        self.codes = make_codes(self.processors, self.task.types)
         self.extract = FeatureExtractor(self.task.sample_rate)
 
     def console(self, graph: MixGraph) -> Console:
@@ -113,7 +124,7 @@ class ExampleMaker:
         audio = checked_audio(sample, self.task.sample_rate)
         console = self.console(sample.graph)
         true = GraphValues(sample.graph, sample.parameters, sample.weights)
-        length = self.task.num_samples
+        length, dry_level = self.task.num_samples, self._dry_level(audio)
         for start in segment_starts(audio.num_samples, length, self.settings.max_segments):
             tracks, mix = self._audio(sample, start, length)
             if float(mix.square().mean().sqrt()) < _SILENT_RMS:
@@ -121,12 +132,25 @@ class ExampleMaker:
             tracks = tracks[list(console.order)]
             inputs = console_data(console, self.extract(tracks, mix, console.groups), self.task.types)
             data = add_labels(inputs, console, true, self.codes, sample.settings_known)
+            self._add_dry(data, console, true, tracks * dry_level, dry_level)
             if self.settings.clip_seconds > 0:
                 clip = round(self.settings.clip_seconds * self.task.sample_rate)
                 first = max(0, (length - clip) // 2)
                 data.clip_tracks = tracks[..., first : first + clip]
                 data.clip_mix = mix[..., first : first + clip].unsqueeze(0)
             yield start, data
+
+    def _dry_level(self, audio: SampleAudio) -> float:
+        """The factor that brings the plain sum of all of a song's tracks to `DRY_SUM_LUFS`."""
+        return level_for(audio.tracks(0, audio.num_samples).sum(dim=0), self.task.sample_rate, DRY_SUM_LUFS).factor
+
+    def _add_dry(self, data: Data, console: Console, true: GraphValues, tracks: Tensor, level: float) -> None:
+        """Adds what depends on the level of the tracks, at the level that they have where there is no mix."""
+        moved = replace(true, parameters=moved_thresholds(self.processors, true.parameters, 20 * math.log10(level)))
+        dry = console_data(console, self.extract.without_mix(tracks, console.groups), self.task.types)
+        add_labels(dry, console, moved, self.codes)
+        for key in ("mels", "cues", *map(label_key, self.codes)):
+            data[f"{DRY}{key}"] = dry[key]
 
     def _audio(self, sample: GraphSample, start: int, length: int) -> tuple[Tensor, Tensor]:
         assert sample.audio is not None

@@ -108,17 +108,39 @@ class FeatureExtractor:
             mix: the mix, (2, T), at the same level.
             groups: the rows of the tracks of each subgroup.
         """
-        sums = torch.stack([tracks[list(rows)].sum(dim=0) for rows in groups])
-        total = tracks.sum(dim=0, keepdim=True)
-        sizes = [len(tracks)] * len(tracks) + [len(rows) for rows in groups] + [len(tracks)]
-        explained = [self._explain(signals, mix) for signals in (tracks, sums, total)]
-        everything = torch.cat((tracks, sums, total))
+        everything, sizes = _signals(tracks, groups)
+        explained = [self._explain(signals, mix) for signals in everything.split([len(tracks), len(groups), 1])]
         statistics = torch.stack([_statistics(signal, self.mel_hop) for signal in everything])
         of_mix = _statistics(mix, self.mel_hop).expand_as(statistics)
-        counts = torch.tensor([[math.log(size), math.log(len(groups))] for size in sizes])
-        cues = torch.cat((torch.cat([signal_cues for signal_cues, _ in explained]), statistics, of_mix, counts), dim=1)
+        of_sets = torch.cat([signal_cues for signal_cues, _ in explained])
+        cues = torch.cat((of_sets, statistics, of_mix, _counts(sizes, len(groups))), dim=1)
         lags = torch.cat([signal_lags for _, signal_lags in explained])
         return SegmentFeatures(self._mels(everything), self._mels(mix.unsqueeze(0)), cues, lags)
+
+    @torch.no_grad()
+    def without_mix(self, tracks: Tensor, groups: Sequence[Sequence[int]]) -> SegmentFeatures:
+        """Computes the features of one segment that need no mix; energy is against that of the dry sum, the rest 0.
+
+        Args:
+            tracks: the dry tracks, (K, 2, T), at the level at which the song's dry sum has the loudness of a search.
+            groups: the rows of the tracks of each subgroup.
+        """
+        everything, sizes = _signals(tracks, groups)
+        hop = self.fft // 2
+        spectra = self._spectra(everything, hop)
+        energy = self._band_energy(spectra).T
+        member = self._level_classes(everything, spectra.shape[-1], hop)
+        parts = {
+            "energy": torch.log10((energy + _FLOOR) / (energy[-1] + _FLOOR)).clamp(-5, 2),
+            "occupancy": member.mean(dim=1),
+            "statistics": torch.stack([_statistics(signal, self.mel_hop) for signal in everything]),
+            "counts": _counts(sizes, len(groups)),
+        }
+        cues = tracks.new_zeros(len(everything), NUM_CUES)
+        for name, values in parts.items():
+            cues[:, CUE_PARTS[name]] = values
+        mels = self._mels(everything)
+        return SegmentFeatures(mels, torch.zeros_like(mels[:1]), cues, tracks.new_zeros(len(everything), 2, NUM_LAGS))
 
     @torch.no_grad()
     def of_mix(self, mix: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,7 +164,8 @@ class FeatureExtractor:
         x = self._spectra(signals, hop)
         mid, side = self._spectra(mix.unsqueeze(0), hop)[0]
         y = torch.stack((mid + side, mid - side))  # left, right: (2, bins, frames)
-        gains, energy, mix_energy = self._band_gains(x, y)
+        gains, mix_energy = self._band_gains(x, y)
+        energy = self._band_energy(x)
         per_bin = torch.einsum("fb,bnmc->fnmc", self.hats, gains)  # gain of mid and side of each signal in each channel
         parts = torch.einsum("fnmc,nmft->ncft", per_bin.to(x.dtype), x)
         rest = y - parts.sum(dim=0)
@@ -172,12 +195,15 @@ class FeatureExtractor:
         )
         return cues, lags
 
-    def _band_gains(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _band_energy(self, x: Tensor) -> Tensor:
+        """The energy of signals (n, 2 of mid and side, bins, t) in left and right together, (bands, n)."""
+        return 2 * self.hats.T @ x.abs().square().sum(dim=(1, 3)).T
+
+    def _band_gains(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Fits real gains by band with which all signals x (n, 2, bins, t) together explain y (2, bins, t).
 
         Returns:
-            gains, (bands, n, 2 of mid and side, 2 of left and right); energy of each signal, (bands, n), and of the
-            mix, (bands,).
+            gains, (bands, n, 2 of mid and side, 2 of left and right); and the mix's energy, (bands,).
         """
         n = x.shape[0]
         rows = torch.view_as_real(x).permute(2, 0, 1, 3, 4).flatten(3).flatten(1, 2)  # (bins, 2n, 2t)
@@ -188,17 +214,19 @@ class FeatureExtractor:
         mix_energy = self.hats.T @ targets.square().sum(dim=(1, 2))
         ridge = (_RIDGE * mix_energy + _FLOOR).view(-1, 1, 1) * torch.eye(2 * n)
         gains = neutral + torch.linalg.solve((gram + ridge).double(), right_side.double()).float()
-        energy = gram.diagonal(dim1=1, dim2=2).unflatten(1, (n, 2)).sum(dim=-1)
-        return gains.unflatten(1, (n, 2)), 2 * energy, mix_energy
+        return gains.unflatten(1, (n, 2)), mix_energy
+
+    def _level_classes(self, signals: Tensor, frames: int, hop: int) -> Tensor:
+        """1 for the class of each frame's level, (n, frames, levels)."""
+        energy = torch.nn.functional.pad(signals.square().mean(dim=1), (hop, hop)).unfold(-1, self.fft, hop)[:, :frames]
+        level_db = 10 * torch.log10(energy.mean(dim=-1) + _FLOOR)
+        edges = torch.tensor(_LEVEL_EDGES_DB, dtype=torch.float32)
+        return torch.nn.functional.one_hot(torch.bucketize(level_db, edges), _NUM_LEVELS).float()
 
     def _level_gains(self, signals: Tensor, parts: Tensor, y: Tensor, hop: int) -> tuple[Tensor, Tensor]:
         """Fits gains by class of a signal's level, on top of band gains; and shares of frames: (n, levels) each."""
         n, frames = parts.shape[0], parts.shape[-1]
-        energy = torch.nn.functional.pad(signals.square().mean(dim=1), (hop, hop)).unfold(-1, self.fft, hop)[:, :frames]
-        level_db = 10 * torch.log10(energy.mean(dim=-1) + _FLOOR)
-        member = torch.nn.functional.one_hot(
-            torch.bucketize(level_db, torch.tensor(_LEVEL_EDGES_DB, dtype=torch.float32)), _NUM_LEVELS
-        ).float()  # (n, t, levels)
+        member = self._level_classes(signals, frames, hop)
         rows = torch.view_as_real(parts).permute(3, 0, 1, 2, 4).flatten(2)  # (t, n, 4 bins)
         target = torch.view_as_real(y).permute(2, 0, 1, 3).flatten(1)  # (t, 4 bins)
         products = rows @ rows.mT  # (t, n, n)
@@ -222,6 +250,17 @@ class FeatureExtractor:
             levels.append(torch.log(peaks / median).clamp(-3, 5))
             medians.append(torch.log10(median[:, 0]))
         return torch.stack(levels), torch.stack(medians)
+
+
+def _signals(tracks: Tensor, groups: Sequence[Sequence[int]]) -> tuple[Tensor, list[int]]:
+    """Tracks, sums of subgroups and the dry sum, (K + G + 1, 2, T); and the size of the set that each belongs to."""
+    sums = [tracks[list(rows)].sum(dim=0) for rows in groups]
+    sizes = [len(tracks)] * len(tracks) + [len(rows) for rows in groups] + [len(tracks)]
+    return torch.cat((tracks, torch.stack([*sums, tracks.sum(dim=0)]))), sizes
+
+
+def _counts(sizes: Sequence[int], groups: int) -> Tensor:
+    return torch.tensor([[math.log(size), math.log(groups)] for size in sizes])
 
 
 def _gain_db(gain: Tensor) -> Tensor:

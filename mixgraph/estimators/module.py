@@ -18,7 +18,7 @@ from mixgraph.checkpoints import kind_of, read_checkpoint
 from mixgraph.estimators.coding import likely_position, make_codes, position_bins
 from mixgraph.estimators.examples import label_key
 from mixgraph.estimators.network import Answers, EstimatorNetwork
-from mixgraph.estimators.questions import Question, level_distribution
+from mixgraph.estimators.questions import OF_MIX, Question, ReferenceMix, asked
 from mixgraph.estimators.settings import EstimatorLosses, EstimatorOptimizer, EstimatorTask, NetworkSettings
 from mixgraph.estimators.statistics import TrainingStatistics, weight_logit
 from mixgraph.graph import batch as batch_graphs
@@ -210,7 +210,8 @@ class EstimatorModule(L.LightningModule):
 
     def validation_step(self, batch: Data, batch_idx: int) -> None:
         for question in self.questions:
-            data = _asked_batch(batch, question)
+            own_mixes = ReferenceMix(batch.mix_mels, batch.cues[:, OF_MIX])
+            data = asked(batch, question, own_mixes if question == Question.REFERENCE else None)
             answers = self.network(data)
             losses = self.losses_of(data, answers)
             self._note(question, data, answers)
@@ -296,17 +297,6 @@ class _Validation:
 
 def _prefix(question: Question) -> str:
     return "validation/" if question == Question.OWN_MIX else f"validation/{question.name.lower()}/"
-
-
-def _asked_batch(batch: Data, question: Question) -> Data:
-    """A batch of examples with their own mixes, with another question; the mix is its own song's reference."""
-    if question == Question.OWN_MIX:
-        return batch
-    changed = batch.clone()
-    changed.question = torch.full((batch.num_graphs,), int(question), device=batch.x.device)
-    if question == Question.REFERENCE:
-        changed.mix_mels = level_distribution(batch.mix_mels, batch.mix_mels.shape[-1])
-    return changed
 
 
 def load_checkpoint(path: str | Path) -> EstimatorModule:

@@ -223,17 +223,15 @@ class EstimatorNetwork(nn.Module):
     ) -> Tensor:
         """Puts cues that need no own mix in the places of those that do, in rows of songs that are asked without it.
 
-        The energy of a signal is related to that of the dry sum, the last row of each song. With a reference, gains are
-        those that would bring the dry sum to its spectrum, shared out: a signal gets that of a band times its share of
-        the dry sum's energy there.
+        With a reference, gains are those that would bring the dry sum, the last row of each song, to its spectrum,
+        shared out: a signal gets that of a band times its share of the dry sum's energy there.
         """
         rows = torch.arange(len(cues), device=cues.device)
         last = rows.new_zeros(len(question)).scatter_reduce(0, song_of_row, rows, "amax")
-        energy = cues[:, ENERGY] - cues[last][song_of_row][:, ENERGY]
         change = pooled_level(mix) - pooled_level(mels[last])  # (songs, 2, mels), log10 of a ratio of powers
         wanted = (change @ self.bands_of_mels).clamp(-_MOST_CHANGE, _MOST_CHANGE)[song_of_row]
-        gains = 10 ** energy.clamp(-5, 0).unsqueeze(1) * wanted  # (rows, 2, bands)
-        parts = {"left": gains[:, 0], "right": gains[:, 0], "width": gains[:, 1], "energy": energy}
+        gains = 10 ** cues[:, ENERGY].clamp(max=0).unsqueeze(1) * wanted  # (rows, 2, bands)
+        parts = {"left": gains[:, 0], "right": gains[:, 0], "width": gains[:, 1]}
         other = cues.clone()
         for name, values in parts.items():
             other[:, CUE_PARTS[name]] = values

@@ -17,7 +17,7 @@ from mixgraph.estimators.examples import Console, console_data, console_of_subgr
 from mixgraph.estimators.features import FeatureExtractor
 from mixgraph.estimators.module import EstimatorModule
 from mixgraph.estimators.network import ONE_QUESTION, Answers
-from mixgraph.estimators.questions import Question, ReferenceMix, asked
+from mixgraph.estimators.questions import Question, ReferenceMix, without_mix
 from mixgraph.graph import GraphValues, prune_values
 from mixgraph.songs.clips import cut
 from mixgraph.songs.song import Song
@@ -120,7 +120,7 @@ def estimate_without_mix(
     Args:
         module: an estimator that answers more than one question, on any device.
         console: the full console of the song.
-        tracks: (K, 2, L) in the console's order, at a level at which the mix is to have the loudness of a search.
+        tracks: (K, 2, L) in the console's order, at the level at which their sum has the loudness of a search.
         reference: a mix, (2, any length), at the level of a search; None asks without one.
         max_segments: the most segments that are averaged, of the tracks and of the reference.
         threshold: as for `estimate`.
@@ -138,8 +138,10 @@ def estimate_without_mix(
     question = Question.NOTHING if style is None else Question.REFERENCE
     extract = FeatureExtractor(module.task.sample_rate)
     examples = [
-        asked(console_data(console, extract(part, part.sum(dim=0), console.groups), module.task.types), question, style)
-        for part in (cut(tracks, s, length) for s in loud or starts[:1])
+        without_mix(
+            console_data(console, extract.without_mix(cut(tracks, s, length), console.groups), module.task.types), style
+        )
+        for s in loud or starts[:1]
     ]
     return predict(module, console, examples, question, threshold)
 

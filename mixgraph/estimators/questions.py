@@ -8,12 +8,15 @@
   mix stand those that would bring the dry sum to the reference's spectrum, shared out to the signals by their energy.
 - `NOTHING`: no mix: which graph would an engineer make of such tracks? All of the mix is masked.
 
-For the last two, the energy of a signal in a band, which is against that of the song's mix, is against that of the dry
-sum. Tracks come at a level at which the mix to be made has the loudness of a search.
+For the last two, tracks have the level at which their plain sum has the loudness of a search, as in use, and the energy
+of a signal in a band, which is against that of the song's mix, is against that of that sum. So an example has, beside
+the features and settings at the level of its mix, those at this level (their names begin with `DRY`): thresholds move
+with the level.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from enum import IntEnum
@@ -40,8 +43,12 @@ class Question(IntEnum):
     NOTHING = 2
 
 
+DRY = "dry_"
+"""What the names of tensors begin with that take the place of others where there is no mix."""
+DRY_SUM_LUFS = -16.0
+"""The loudness of the plain sum of the tracks where there is no mix: that of a search."""
 _OF_TRACKS = ("energy", "occupancy", "statistics", "counts")
-"""Cues that need no mix, once the energy is against that of the dry sum."""
+"""Cues that need no mix, see `FeatureExtractor.without_mix`."""
 
 
 def _places(*parts: str) -> list[int]:
@@ -85,7 +92,7 @@ class ReferenceMix:
     Attributes:
         mels: log-mel spectrograms, (1, 2, NUM_MELS, frames), as `SegmentFeatures.mix_mels`; the frames of several
             stretches may stand one after another.
-        statistics: (7,), as in the cues.
+        statistics: (7,), as in the cues; of the mixes of a batch, a row for each signal.
     """
 
     mels: Tensor
@@ -102,11 +109,29 @@ def level_distribution(mels: Tensor, frames: int) -> Tensor:
     return torch.lerp(rising[..., below], rising[..., above], (ranks - below).to(mels))
 
 
-def asked(data: Data, question: Question, reference: ReferenceMix | None = None) -> Data:
-    """Returns a song's example with a question in place of the one that it was made with; its tensors are shared.
+def without_mix(data: Data, reference: ReferenceMix | None = None) -> Data:
+    """Returns an example of dry tracks alone with the question about a reference, or about nothing.
 
     Args:
-        data: an example of one song.
+        data: an example, or a batch, with features of `FeatureExtractor.without_mix`; its tensors are shared.
+        reference: the reference, or those of a batch.
+    """
+    changed = copy.copy(data)
+    question = Question.NOTHING if reference is None else Question.REFERENCE
+    changed.question = torch.full((len(data.mix_mels),), int(question), device=data.x.device)
+    if reference is not None:
+        changed.mix_mels = level_distribution(reference.mels.float(), data.mix_mels.shape[-1])
+        cues = data.cues.clone()
+        cues[:, OF_MIX] = reference.statistics
+        changed.cues = cues
+    return changed
+
+
+def asked(data: Data, question: Question, reference: ReferenceMix | None = None) -> Data:
+    """Returns an example with a question, and with what belongs to that question alone; its tensors are shared.
+
+    Args:
+        data: an example of one song with its mix, as `ExampleMaker` makes it, or a batch of them.
         question: what the network is to be asked.
         reference: the reference, for that question alone.
 
@@ -115,14 +140,17 @@ def asked(data: Data, question: Question, reference: ReferenceMix | None = None)
     """
     if (question == Question.REFERENCE) != (reference is not None):
         raise ValueError(f"reference: one for the question REFERENCE and none for others, got {question.name}")
-    changed = Data(**data.to_dict())
-    changed.question = torch.tensor([int(question)])
-    if reference is not None:
-        changed.mix_mels = level_distribution(reference.mels.float(), data.mix_mels.shape[-1])
-        cues = data.cues.clone()
-        cues[:, OF_MIX] = reference.statistics
-        changed.cues = cues
-    return changed
+    changed = copy.copy(data)
+    dry = [key for key in data.keys() if key.startswith(DRY)]  # noqa: SIM118 (not a dict)
+    for key in dry:
+        if question != Question.OWN_MIX:
+            changed[key.removeprefix(DRY)] = data[key]
+        del changed[key]
+    if question == Question.OWN_MIX:
+        changed.question = torch.zeros(len(data.mix_mels), dtype=torch.long, device=data.x.device)
+        return changed
+    changed.mix_mels, changed.lags = torch.zeros_like(data.mix_mels), torch.zeros_like(data.lags)
+    return without_mix(changed, reference)
 
 
 def reference_of(data: Data, first: int = 0, frames: int | None = None) -> ReferenceMix:

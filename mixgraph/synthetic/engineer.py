@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import torch
 from torch import Tensor
 
-from mixgraph.processors import Processor, Processors, processor_type
+from mixgraph.processors import Processor, processor_type
 from mixgraph.processors.usage import RandomSettings
 
 
@@ -97,16 +96,3 @@ def draw_settings(
     draw = RandomSettings(generator) if engineer is None else HabitualSettings(generator, engineer, processor.name)
     units, weight = processor.engineer_settings(signal, strength, draw)
     return {name: declared.from_unit(units[name]).float() for name, declared in processor.specification.items()}, weight
-
-
-def moved_thresholds(
-    processors: Processors, parameters: Mapping[str, Mapping[str, Tensor]], shift_db: float
-) -> dict[str, dict[str, Tensor]]:
-    """Adapts parameters to audio that is louder by `shift_db`: thresholds move along, so that all acts as before."""
-    moved = {t: dict(values) for t, values in parameters.items()}
-    for t, values in moved.items():
-        for name, declared in processors[t].specification.items():
-            if declared.follows_level:
-                shifted = declared.to_unit(values[name]) + declared.follows_level * shift_db
-                values[name] = declared.from_unit(shifted)
-    return moved

@@ -15,10 +15,10 @@ from torch import Tensor
 from mixgraph.graph import GraphValues, MixGraph, prune, prune_values
 from mixgraph.losses import MatchLoss, SongTarget
 from mixgraph.processors import Processor, Processors
+from mixgraph.processors.thresholds import moved_thresholds
 from mixgraph.pruning import SongEvaluator, leave_one_out
 from mixgraph.render import render_song
 from mixgraph.songs.loudness import level_for
-from mixgraph.synthetic.engineer import moved_thresholds
 
 _BELOW_PEAK = 0.98  # slightly below the peak, since the detectors' floor does not move with the level
 

@@ -125,6 +125,21 @@ def test_a_reference_is_taken_at_any_rate_length_and_level_and_its_style_alone_c
         read_reference_mix(tmp_path, RATE)
 
 
+def test_tracks_that_are_all_louder_or_softer_give_the_same_mix(network, bare, tmp_path) -> None:
+    song = load_unmixed(bare, RATE)
+    for gain_db in (6.0, -6.0):
+        folder = tmp_path / f"{gain_db:g}"
+        (folder / "tracks").mkdir(parents=True)
+        for path in (bare / "tracks").iterdir():
+            samples, rate = soundfile.read(path)
+            soundfile.write(folder / "tracks" / path.name, samples * 10 ** (gain_db / 20), rate, subtype="FLOAT")
+        moved = load_unmixed(folder, RATE)
+        assert song.level / moved.level == pytest.approx(10 ** (gain_db / 20), rel=1e-4)
+        for reference in (None, song.sources[0]):
+            ours, theirs = (propose(network, one, reference)[0].mix for one in (song, moved))
+            assert torch.allclose(ours, theirs, atol=1e-4)
+
+
 def test_odd_tracks_are_said(network, bare, tmp_path) -> None:
     song = load_unmixed(bare, RATE)
     one = replace(

@@ -1,7 +1,7 @@
 """One network, three questions: what each of them may depend on, and what it is trained with."""
 
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import pytest
@@ -9,15 +9,20 @@ import torch
 from torch_geometric.data import Batch
 
 from mixgraph import __main__ as entry
-from mixgraph.estimators import EstimatorData, EstimatorModule, load_estimator
+from mixgraph.estimators import EstimatorData, EstimatorModule, load_estimator, prediction
+from mixgraph.estimators.cache import ExampleMaker, ExampleSettings
 from mixgraph.estimators.data import AskedExamples
 from mixgraph.estimators.examples import console_data, console_of_subgroups
 from mixgraph.estimators.features import CUE_PARTS, FeatureExtractor
 from mixgraph.estimators.prediction import estimate, estimate_without_mix, reference_mix
-from mixgraph.estimators.questions import Question, ReferenceMix, asked, level_distribution
+from mixgraph.estimators.questions import Question, ReferenceMix, asked, level_distribution, without_mix
 from mixgraph.estimators.settings import EstimatorTask, NetworkSettings
 from mixgraph.estimators.statistics import training_statistics
 from mixgraph.estimators.weights import save_weights
+from mixgraph.processors.thresholds import moved_thresholds
+from mixgraph.shards import read_shards
+from mixgraph.songs.clips import cut
+from mixgraph.songs.loudness import level_for
 
 TASK = EstimatorTask(8000, 2.0, "esgd", "cgr")
 SMALL = NetworkSettings(width=16, num_layers=2, dropout=0.0, questions=True)
@@ -44,28 +49,69 @@ def answers_of(module: EstimatorModule, data) -> torch.Tensor:
     return torch.cat([part.flatten() for part in parts])
 
 
-def segment(tracks: torch.Tensor, mix: torch.Tensor):
-    return console_data(CONSOLE, FeatureExtractor(8000)(tracks, mix, CONSOLE.groups), TASK.types)
+def segment(tracks: torch.Tensor):
+    return console_data(CONSOLE, FeatureExtractor(8000).without_mix(tracks, CONSOLE.groups), TASK.types)
 
 
-def test_without_a_mix_nothing_depends_on_it(module, tracks) -> None:
-    generator = torch.Generator().manual_seed(3)
-    mixes = tracks.sum(0), 0.4 * tracks[0] + tracks[2].flip(-1) + 0.05 * torch.randn(2, 16000, generator=generator)
+@dataclass(frozen=True)
+class Audio:
+    """A sample's audio with other tracks and another mix."""
+
+    all_tracks: torch.Tensor
+    whole_mix: torch.Tensor
+    sample_rate: int = 8000
+    num_samples: int = TASK.num_samples
+
+    def tracks(self, start: int, stop: int) -> torch.Tensor:
+        return cut(self.all_tracks, start, stop - start)
+
+    def mix(self, start: int, stop: int) -> torch.Tensor:
+        return cut(self.whole_mix, start, stop - start)
+
+
+def test_without_a_mix_nothing_depends_on_it_nor_on_the_level_that_it_gives_the_tracks(module, shards) -> None:
+    maker = ExampleMaker(ExampleSettings(TASK))
+    sample = next(iter(read_shards(shards / "train")))
+    tracks, mix = sample.audio.tracks(0, 16000), sample.audio.mix(0, 16000)
+
+    def made(gain_db: float, mix: torch.Tensor):
+        factor = 10 ** (gain_db / 20)
+        parameters = moved_thresholds(maker.processors, sample.parameters, gain_db)
+        ((_, data),) = maker.make(replace(sample, audio=Audio(factor * tracks, factor * mix), parameters=parameters))
+        return data
+
+    noise = 0.05 * torch.randn(2, 16000, generator=torch.Generator().manual_seed(3))
+    data, others = made(0.0, mix), [made(6.0, mix), made(-6.0, mix), made(0.0, tracks[0] + noise)]
+    for question in (Question.NOTHING, Question.REFERENCE):
+        reference = None if question == Question.NOTHING else reference_mix(module, mix)
+        ours = asked(data, question, reference)
+        for other in others:
+            theirs = asked(other, question, reference)
+            for key, value in ours.to_dict().items():  # features and labels
+                assert float((value.double() - theirs[key]).abs().max()) < 1e-3, (question, key)
     with torch.no_grad():
-        for question in (Question.NOTHING, Question.REFERENCE):
-            reference = None if question == Question.NOTHING else reference_mix(module, tracks[1])
-            ours, theirs = (answers_of(module, asked(segment(tracks, mix), question, reference)) for mix in mixes)
-            assert torch.allclose(ours, theirs, atol=1e-4), question  # the energy's two ratios are rounded
-        ours, theirs = (answers_of(module, segment(tracks, mix)) for mix in mixes)
+        ours, theirs = (answers_of(module, asked(d, Question.OWN_MIX)) for d in (data, others[-1]))
     assert float((ours - theirs).abs().max()) > 0.05  # the question about the own mix does depend on it
 
 
+def test_examples_without_a_mix_are_what_the_network_sees_in_use(module, shards, monkeypatch) -> None:
+    maker, seen = ExampleMaker(ExampleSettings(TASK)), []
+    monkeypatch.setattr(prediction, "predict", lambda module, console, examples, *_: seen.extend(examples))
+    sample = next(iter(read_shards(shards / "train")))
+    ((_, data),) = maker.make(sample)
+    console, tracks = maker.console(sample.graph), sample.audio.tracks(0, TASK.num_samples)
+    level = level_for(tracks.sum(dim=0), 8000, -16.0).factor
+    estimate_without_mix(module, console, level * tracks[list(console.order)])
+    expected = asked(data, Question.NOTHING)
+    for key in ("mels", "cues", "lags", "mix_mels", "question"):
+        assert torch.allclose(seen[0][key], expected[key], atol=1e-5), key
+
+
 def test_without_a_mix_no_gradient_reaches_it_and_with_a_reference_its_spectrum_alone(module, tracks) -> None:
-    data = segment(tracks, tracks.sum(0))
-    for question, reached in ((Question.NOTHING, False), (Question.REFERENCE, True)):
-        mels, statistics = data.mix_mels.clone().requires_grad_(), data.cues[0, -9:-2].clone().requires_grad_()
-        reference = ReferenceMix(mels, statistics) if reached else None
-        changed = asked(data, question, reference)
+    data, seen = segment(tracks), reference_mix(module, tracks[1])
+    for reached in (False, True):
+        mels, statistics = seen.mels.clone().requires_grad_(), seen.statistics.clone().requires_grad_()
+        changed = without_mix(data, ReferenceMix(mels, statistics) if reached else None)
         if not reached:
             changed.mix_mels = mels
         changed.lags = changed.lags.clone().requires_grad_()
@@ -82,7 +128,7 @@ def test_with_a_reference_the_gains_are_those_from_the_dry_sum_to_it_shared_out(
     for gain_db in (0.0, 6.0):
         reference = reference_mix(module, tracks.sum(0) * 10 ** (gain_db / 20))
         with torch.no_grad():
-            module.network(asked(segment(tracks, tracks[0]), Question.REFERENCE, reference))
+            module.network(without_mix(segment(tracks), reference))
         cues = seen["cues"] * spread + mean
         left, energy = cues[:, CUE_PARTS["left"]], cues[:, CUE_PARTS["energy"]]
         expected = gain_db / 10 * 10**energy  # white noise: every band has the same shares

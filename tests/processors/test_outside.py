@@ -13,6 +13,7 @@ from mixgraph.graph.convert import from_pyg, to_pyg
 from mixgraph.processors import Parameter, Processor, make_processors, register, registry
 from mixgraph.processors.parameter import decibels
 from mixgraph.processors.readings import Curve, NodeValues, Number, Reading, in_units
+from mixgraph.processors.thresholds import moved_thresholds
 from mixgraph.processors.usage import RandomSettings, Usage
 from mixgraph.recovery import parameter_errors
 from mixgraph.render import render_song
@@ -20,7 +21,7 @@ from mixgraph.report.drawing.draw import draw_svg
 from mixgraph.report.drawing.palette import type_colour
 from mixgraph.report.panels import settings_figures
 from mixgraph.report.settings import read_settings, settings_text
-from mixgraph.synthetic.engineer import draw_settings, moved_thresholds
+from mixgraph.synthetic.engineer import draw_settings
 
 RATE = 8000
 
