@@ -6,7 +6,8 @@
 
 The files are valid ones with changes: bits, cut ends, inserted and repeated pieces; and, where the form of a file is
 known (`tools.fuzz_changes`), values of other types, of absurd size or depth, missing and unknown keys, paths that lead
-out of the folder. A reader may return, or raise a ValueError or OSError. Any other exception, any process or pickle
+out of the folder. A reader may return, or raise a ValueError or OSError, or a MemoryError that names the file, for
+what asks for more than there is. Any other exception, any process or pickle
 that is started or loaded, any file that is changed outside of the folder, and more than the allowed time or memory
 is a finding; it is printed with the seed and the number of its changes, and the exit code is 1.
 
@@ -140,6 +141,8 @@ def given(target: Target, folder: Path, data: bytes, watch: Watch) -> list[str]:
         except _REFUSALS:
             pass
         except (Exception, TimeoutExpired) as error:
+            if isinstance(error, MemoryError) and str(folder) in str(error):  # refused before anything was taken
+                return list(watch.seen)
             trace = "".join(traceback.format_exception(error)[-3:])
     return [text for text in (trace, *watch.seen) if text]
 

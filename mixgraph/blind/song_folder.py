@@ -27,7 +27,7 @@ from mixgraph.demixing.module import load_demixer
 from mixgraph.dsp.resample import resample
 from mixgraph.losses import SongTarget, make_match_loss
 from mixgraph.names import normal_form
-from mixgraph.results.publish import FolderKind, Place, publish_folder
+from mixgraph.results.publish import FolderKind, Place, publish_folder, unlisted
 from mixgraph.songs.audio import write_audio
 from mixgraph.songs.decode import decode
 from mixgraph.songs.formats import AUDIO_SUFFIXES, is_audio_file
@@ -42,13 +42,16 @@ SHIPPED_REFERENCE, NO_REFERENCE = "shipped", "none"
 EMPTY_GRAPH_LOSS = 0.15
 """A match loss of the plain sum of stems below which the verdict is "very close": no processor has anything to do."""
 _FORMAT = "mixgraph blind song 1"
-_FILES = {"tracks", "mix.wav", "song.yaml", RECORD}
+_TRACKS, _FILES = "tracks", ("mix.wav", "song.yaml")
 _LEVEL_LUFS = -16.0  # at which losses are measured
 
 
+def _listed(text: str) -> list[str]:
+    return [*_FILES, *(f"{_TRACKS}/{row['stem']}.wav" for row in parse_json(text)["stems"])]
+
+
 def _foreign(entries: list[Path]) -> list[Path]:
-    names = {path.name for path in entries}
-    return [path for path in entries if path.name not in _FILES or RECORD not in names]
+    return unlisted(entries, RECORD, _listed)
 
 
 BLIND_SONG = FolderKind("song of normalised stems", _foreign, lambda folder: (folder / RECORD).is_file())
@@ -198,7 +201,7 @@ def _publish(work: _Work, out: Path, overwrite: bool) -> BlindSong:
     place = Place(out, BLIND_SONG, "data.normalised", "choose another folder or set --data.overwrite=true")
     with publish_folder(place, overwrite) as folder:
         notes = _write(work, folder)
-    return BlindSong(out, (*notes, f"normalised stems: {out / 'tracks'}"))
+    return BlindSong(out, (*notes, f"normalised stems: {out / _TRACKS}"))
 
 
 def _write(work: _Work, folder: Path) -> list[str]:
@@ -224,7 +227,7 @@ def _write(work: _Work, folder: Path) -> list[str]:
                 "band_gains_db": [round(gain, 2) for gain in normalised.band_gains_db],
             }
         track_sum += audio
-        write_audio(folder / "tracks" / f"{stem.name}.wav", audio, rate)
+        write_audio(folder / _TRACKS / f"{stem.name}.wav", audio, rate)
         rows.append(row)
     if not rows:
         raise ValueError(f"data.stems: stems that sound are needed, got {len(work.stems)} silent ones")

@@ -49,7 +49,8 @@ def read_saved_config(file: Path) -> dict[str, Any] | None:
     """Reads a configuration whose paths are relative to its file and makes them valid here; None if it has none.
 
     Raises:
-        ValueError: the file is not YAML, or states that its paths are relative to another folder.
+        ValueError: the file is not YAML, holds no settings, names another configuration, or states that its paths are
+            relative to another folder.
     """
     try:
         config = parse_yaml(read_text(file))
@@ -57,7 +58,11 @@ def read_saved_config(file: Path) -> dict[str, Any] | None:
         return None  # the parser's message is better
     except ValueError as error:
         raise ValueError(f"{file}: YAML is needed ({error})") from error
-    if not isinstance(config, dict) or KEY not in config:
+    if config is not None and not isinstance(config, dict):
+        raise ValueError(f"{file}: settings by their names are needed, such as `model:`, got none")
+    if config and "config" in config:
+        raise ValueError(f"{file}: a configuration names no other one; give each of them by a --config of its own")
+    if config is None or KEY not in config:
         return None
     if (base_name := config.pop(KEY)) != FROM_FILE:
         raise ValueError(f"{file}: {KEY} is {FROM_FILE} or left out, got {base_name!r}")

@@ -20,11 +20,11 @@ from mixgraph.demixing.module import Demixer
 from mixgraph.demixing.stretches import separate_pieces
 from mixgraph.names import did_you_mean, file_names
 from mixgraph.results.demix_record import MARK, RECORD, REMIX, file_sha256, stated_place
-from mixgraph.results.publish import FolderKind, Place, publish_folder
+from mixgraph.results.publish import FolderKind, Place, publish_folder, unlisted
 from mixgraph.songs.decode import file_rate, stream
 from mixgraph.songs.stretches import resample_pieces
 from mixgraph.songs.wav_writer import WavWriter
-from mixgraph.system.files import json_text, parse_json, read_text, write_atomically
+from mixgraph.system.files import json_text, parse_json, write_atomically
 
 SECONDS = 4.0
 """Length of a stretch; the default network takes some 350 MB for it."""
@@ -33,16 +33,15 @@ Progress = Callable[[float], None]
 """Takes the seconds of the mix that are done."""
 
 
-def _foreign(entries: Sequence[Path]) -> list[Path]:
-    record = next((path for path in entries if path.name == RECORD), None)
-    if record is None:
-        return list(entries)
-    try:
-        content = parse_json(read_text(record, errors="replace"))
-        ours = {RECORD, *content["files"]} if content["format"] == MARK else set()
-    except (ValueError, KeyError, TypeError):
-        ours = set()
-    return [path for path in entries if path.name not in ours or path.is_dir()]
+def _listed(text: str) -> list[str]:
+    content = parse_json(text)
+    if content["format"] != MARK:
+        raise ValueError(f"format: {MARK} is needed")
+    return list(content["files"])
+
+
+def _foreign(entries: list[Path]) -> list[Path]:
+    return unlisted(entries, RECORD, _listed)
 
 
 STEMS = FolderKind("folder of demixed stems", _foreign, lambda folder: (folder / RECORD).is_file())

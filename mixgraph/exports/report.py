@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixgraph.names import visible
-from mixgraph.system.files import read_text
+from mixgraph.results.publish import unlisted
 
 REPORT = "export_report.txt"
 _MARK = "mixgraph export: "
@@ -57,19 +57,14 @@ class ExportReport:
 
 
 def foreign_entries(entries: Sequence[Path]) -> list[Path]:
-    """Returns the entries of a folder that no export wrote, by the folder's report; all where it has none.
+    """Returns the files of a folder that no export wrote, by the folder's report; all entries where it has none.
 
     A file that somebody put into a folder of an export counts, also in a folder within.
     """
-    report = next((path for path in entries if path.name == REPORT), None)
-    if report is None or not (text := read_text(report, errors="replace")).startswith(_MARK):
-        return list(entries)
-    listed = {line.strip() for line in text.partition(f"\n{_FILES}\n")[2].splitlines()} | {REPORT}
-    root = report.parent
+    return unlisted(entries, REPORT, _listed)
 
-    def is_foreign(path: Path) -> bool:
-        if path.is_symlink() or not path.is_dir():
-            return path.relative_to(root).as_posix() not in listed
-        return any(map(is_foreign, path.iterdir()))
 
-    return [path for path in entries if is_foreign(path)]
+def _listed(text: str) -> list[str]:
+    if not text.startswith(_MARK):
+        raise ValueError(f"{_MARK} is needed")
+    return [line.strip() for line in text.partition(f"\n{_FILES}\n")[2].splitlines()]

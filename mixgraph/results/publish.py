@@ -14,12 +14,12 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixgraph.system.files import is_temporary, naming, sync_folder, sync_tree, temporary_path
+from mixgraph.system.files import is_temporary, naming, read_text, sync_folder, sync_tree, temporary_path
 from mixgraph.system.locks import locked
 
 PARTIAL = ".partial"
@@ -48,6 +48,34 @@ class FolderKind:
         """Returns paths in a folder that no folder of this kind has; none if it is of this kind, or empty."""
         entries = [path for path in sorted(folder.iterdir()) if path.name not in JUNK and not is_temporary(path)]
         return [path.relative_to(folder).as_posix() for path in self.foreign(entries)]
+
+
+def unlisted(entries: Iterable[Path], record: str, listed: Callable[[str], Iterable[str]]) -> list[Path]:
+    """Returns the files that a folder's record does not list, in folders within, too; without a record, all entries.
+
+    Args:
+        entries: the entries of the folder.
+        record: the name of the file that lists the others.
+        listed: the paths that the record lists, relative to the folder, from its text; a ValueError, KeyError or
+            TypeError says that it is no such record.
+    """
+    entries = list(entries)
+    file = next((path for path in entries if path.name == record and path.is_file()), None)
+    if file is None:
+        return entries
+    try:
+        ours = {record, *listed(read_text(file, errors="replace"))}
+    except (ValueError, KeyError, TypeError):
+        return entries
+    return [path for path in _files(entries) if path.relative_to(file.parent).as_posix() not in ours]
+
+
+def _files(entries: Iterable[Path]) -> Iterator[Path]:
+    for path in entries:
+        if path.is_symlink() or not path.is_dir():
+            yield path
+        else:
+            yield from _files(inner for inner in sorted(path.iterdir()) if inner.name not in JUNK)
 
 
 class Place:

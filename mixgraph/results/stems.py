@@ -20,9 +20,9 @@ from mixgraph.graph.values import GraphValues, upstream_values
 from mixgraph.names import file_names
 from mixgraph.render import BLOCK
 from mixgraph.results.found_graph import FoundGraph
-from mixgraph.results.publish import JUNK, FolderKind
+from mixgraph.results.publish import FolderKind, unlisted
 from mixgraph.songs import write_audio
-from mixgraph.system.files import json_text, parse_json, read_text, write_atomically
+from mixgraph.system.files import json_text, parse_json, write_atomically
 
 StemLevel = Literal["track", "subgroup", "return", "rest"]
 STEM_LIST = "stems.json"
@@ -32,20 +32,7 @@ _AUDIBLE = 1e-5  # of the mix's peak, -100 dB: a rest below it is rounding
 
 
 def _foreign(entries: list[Path]) -> list[Path]:
-    """The files that stems.json does not list, in folders within, too; everything where there is no such list."""
-    record = next((path for path in entries if path.name == STEM_LIST), None)
-    try:
-        listed = set() if record is None else {str(row["file"]) for row in parse_json(read_text(record))["stems"]}
-    except (ValueError, KeyError, TypeError):
-        listed = set()
-    if record is None or not listed:
-        return list(entries)
-    unknown: list[Path] = []
-    for path in entries:
-        inside = path.is_dir() and not path.is_symlink() and path.name in _FOLDERS.values()
-        files = [file for file in sorted(path.iterdir()) if file.name not in JUNK] if inside else [path]
-        unknown += [file for file in files if file.relative_to(record.parent).as_posix() not in {STEM_LIST, *listed}]
-    return unknown
+    return unlisted(entries, STEM_LIST, lambda text: [str(row["file"]) for row in parse_json(text)["stems"]])
 
 
 STEMS = FolderKind("folder of stems", _foreign, is_whole=lambda folder: (folder / STEM_LIST).is_file())

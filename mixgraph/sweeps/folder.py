@@ -194,7 +194,7 @@ class SweepFolder:
     def publish(self, job: TrialJob, folder: Path) -> None:
         """Moves a complete trial to its path in `trials`."""
         with Place(self.result(job), TRIAL, "out", "it is a trial that has ended").held() as place:
-            place.publish(folder, overwrite=True)
+            place.publish(folder, overwrite=False)
         shutil.rmtree(self.work(job), ignore_errors=True)
         with contextlib.suppress(OSError):  # others are at work there
             (self.root / "work").rmdir()

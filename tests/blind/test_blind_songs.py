@@ -84,6 +84,11 @@ def test_a_song_of_normalised_stems_is_a_song_as_any_other(song: Path, tmp_path:
     changed = write_song(tmp_path / "changed", stems() | {"bass": stems()["other"]})
     with pytest.raises(FileExistsError, match=r"data\.overwrite=true"):
         make_blind_song(BlindSource(changed, changed / "stems"), made.folder, RATE)
+    own = made.folder / "tracks" / "my_take.wav"
+    own.write_bytes(b"one of the user's")
+    with pytest.raises(FileExistsError, match=r"it holds tracks/my_take\.wav"):
+        make_blind_song(BlindSource(changed, changed / "stems"), made.folder, RATE, overwrite=True)
+    own.unlink()
     make_blind_song(BlindSource(changed, changed / "stems"), made.folder, RATE, overwrite=True)
 
 

@@ -94,6 +94,19 @@ def test_paths_are_told_from_other_settings(tmp_path, monkeypatch) -> None:
         read_saved_config(file)
 
 
+def test_a_configuration_names_no_other_file_and_none_is_quoted(tmp_path) -> None:
+    """The parser would read the file of `config`, unlike the checks of configurations, and print one that is text."""
+    secrets, file = tmp_path / "secrets", tmp_path / "config.yaml"
+    secrets.write_text("root:x:0:0\nsecond:x:1:1\n")
+    for text, said in ((f"config: {secrets}", "names no other one"), ("[model]", "by their names"), ("a", "by their")):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=rf"config\.yaml: .*{said}") as raised:
+            read_saved_config(file)
+        assert "x:0:0" not in str(raised.value)
+    file.write_text("")
+    assert read_saved_config(file) is None
+
+
 def test_settings_that_are_null_or_left_out_are_those_of_the_defaults(tmp_path) -> None:
     """As an earlier version wrote them; and as the builder compares them, so that it sees a default that changed."""
     old = tmp_path / "old.yaml"
