@@ -17,7 +17,7 @@ from mixgraph.dsp.constants import constant_index
 from mixgraph.dsp.fourier import inverse_fft, real_fft
 from mixgraph.graph.types import INPUT, MIX, OUTPUT
 from mixgraph.graph.values import GraphValues
-from mixgraph.processors.base import left_right_gains, to_basis, to_left_right
+from mixgraph.processors.base import to_basis, to_left_right
 from mixgraph.processors.collection import Processors
 from mixgraph.render.linear_runs import (
     Gather,
@@ -31,7 +31,7 @@ from mixgraph.render.linear_runs import (
     group_width,
 )
 from mixgraph.render.plan import Region, RenderPlan, Step
-from mixgraph.render.products import LinearProduct, StagedChannel
+from mixgraph.render.products import Gains, LinearProduct, StagedChannel
 from mixgraph.render.settings import StepSettings, take_rows
 from mixgraph.render.values import GraphParameters, StagedEnergy, StreamState
 
@@ -202,14 +202,17 @@ class _Execution:
         for index, step in zip(linear_run.indices, steps, strict=True):
             sources = tuple(self._numbers(node, number, outside) for node in step.nodes)
             number |= {node: len(outside) + len(number) + i for i, node in enumerate(step.nodes)}
-            product = None
+            product: LinearProduct | Gains | None = None
             if step.type != MIX:
                 processor = self.processors[step.type]
-                product = LinearProduct(
-                    processor.channels == "mid_side", self.staged_channel if processor.gain_staged else None
-                )
-                responses.append(self.settings.response(index))
-                weights.append(self._weights(index, step))
+                staged_channel = self.staged_channel if processor.gain_staged else None
+                if staged_channel is None and processor.before == processor.after == 0:
+                    product = Gains()
+                    responses.append(self.settings.gains(index))
+                else:
+                    product = LinearProduct(processor.channels == "mid_side", staged_channel)
+                    responses.append(self.settings.response(index))
+                    weights.append(self._weights(index, step))
             program.append(LinearStep(Gather(sources, step.width), product))
         exits = tuple(
             Gather(tuple(tuple(number[node] for node in group) for group in groups), group_width(self.plan, groups[0]))
@@ -247,15 +250,15 @@ class _Execution:
 
     def _memoryless(self, index: int, step: Step, signal: Tensor) -> Tensor:
         """Applies a linear processor without memory, in time."""
-        processor, weight = self.processors[step.type], self._weights(index, step).view(-1, 1, 1)
-        channels = processor.channels if step.width == 2 else "left_right"
-        response = self.settings.response(index)
-        gains = torch.addcmul(1 - weight, weight, response).unsqueeze(1)
+        processor = self.processors[step.type]
         if processor.gain_staged and self.staged_channel is not None:
+            channels = processor.channels if step.width == 2 else "left_right"
+            response = self.settings.response(index)
             wet = to_left_right(to_basis(signal, channels) * response.unsqueeze(1), channels)
             dry_and_wet = torch.stack([self._energy(stereo) for stereo in (signal, wet)])
             self.energies.append(StagedEnergy(step.type, step.nodes, dry_and_wet))
-        return signal * gains if channels == "left_right" else left_right_gains(gains) @ signal
+        gains = self.settings.gains(index).unsqueeze(1)
+        return signal * gains if gains.shape[-1] == 1 else gains @ signal
 
     def _energy(self, signal: Tensor) -> Tensor:
         stereo = signal.expand(-1, -1, 2, -1)

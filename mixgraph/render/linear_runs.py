@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 from mixgraph.dsp.constants import constant_index, made_once
 from mixgraph.dsp.pieces import in_pieces
 from mixgraph.render.plan import Region, RenderPlan, Step
-from mixgraph.render.products import Applied, Bins, LinearProduct
+from mixgraph.render.products import Applied, Bins, Gains, LinearProduct
 
 CACHE_BYTES = 1 << 22  # of the largest batch of a piece: the fastest with 32 MiB of shared cache
 
@@ -154,7 +154,7 @@ class LinearStep:
     """
 
     gather: Gather
-    product: LinearProduct | None
+    product: LinearProduct | Gains | None
 
 
 @dataclass(frozen=True)
@@ -170,6 +170,11 @@ class Program:
     steps: tuple[LinearStep, ...]
     exits: tuple[Gather, ...]
     n_fft: int
+
+    @property
+    def num_products(self) -> int:
+        """The number of steps that do more than sum."""
+        return sum(step.product is not None for step in self.steps)
 
 
 @dataclass(frozen=True)
@@ -193,8 +198,8 @@ def compute_run(
     Args:
         program: the steps.
         entering: batches of spectra that enter, (signals, clips, 1 or 2, bins) each.
-        responses: responses of the steps that have one, in order, (nodes, 1 or 2, bins or 1).
-        weights: dry/wet weights of each such step, (nodes,).
+        responses: responses, or gains, of the steps that have a product, in order, (nodes, 1 or 2, bins or 1).
+        weights: dry/wet weights of each step whose product is weighted, (nodes,).
     """
     tensors = _Run.apply(program, len(entering), *entering, *responses, *weights)
     return RunResult(tensors[: len(program.exits)], tensors[len(program.exits) :])
@@ -205,7 +210,7 @@ class _Run(Function):
     def forward(ctx: Any, program: Program, num_entering: int, *tensors: Tensor) -> tuple[Tensor, ...]:
         ctx.program, ctx.num_entering = program, num_entering
         ctx.save_for_backward(*tensors)
-        values = _Values(tensors, num_entering)
+        values = _Values(tensors, num_entering, program.num_products)
         if not in_pieces(values.entering[0]):
             ctx.piece = piece = _Piece(program, values, _bins(slice(0, values.bins), values.bins, program.n_fft))
             piece.forward()
@@ -230,7 +235,7 @@ class _Run(Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         program: Program = ctx.program
         tensors: tuple[Tensor, ...] = ctx.saved_tensors
-        values = _Values(tensors, ctx.num_entering)
+        values = _Values(tensors, ctx.num_entering, program.num_products)
         needs_grad = ctx.needs_input_grad[2:]
         exit_grads, energy_grads = grads[: len(program.exits)], list(grads[len(program.exits) :])
         if ctx.piece is not None:
@@ -272,12 +277,11 @@ def _of_whole_axis(tensor: Tensor, conjugated: Tensor | None, wants: bool) -> Te
 class _Values:
     """The tensors of a run by kind, or some bins of them."""
 
-    def __init__(self, tensors: Sequence[Tensor], num_entering: int) -> None:
-        self.num_entering = num_entering
+    def __init__(self, tensors: Sequence[Tensor], num_entering: int, num_products: int) -> None:
+        self.numbers = num_entering, num_products
         self.entering = tensors[:num_entering]
-        num_steps = (len(tensors) - num_entering) // 2
-        self.responses = tensors[num_entering : num_entering + num_steps]
-        self.weights = tensors[num_entering + num_steps :]
+        self.responses = tensors[num_entering : num_entering + num_products]
+        self.weights = tensors[num_entering + num_products :]
         self.clips, self.bins = self.entering[0].shape[1], self.entering[0].shape[-1]
 
     def spans(self, tensor: Tensor) -> bool:
@@ -285,7 +289,7 @@ class _Values:
 
     def cut(self, part: slice) -> _Values:
         tensors = (*self.entering, *self.responses, *self.weights)
-        return _Values([t[..., part] if self.spans(t) else t for t in tensors], self.num_entering)
+        return _Values([t[..., part] if self.spans(t) else t for t in tensors], *self.numbers)
 
 
 def _parts(program: Program, values: _Values) -> Iterator[slice]:
@@ -319,7 +323,8 @@ class _Piece:
         for step in self.program.steps:
             batch, applied = self.gather(step.gather), None
             if step.product is not None:
-                batch, applied = step.product.forward(batch, next(responses), next(weights))
+                response, weight = next(responses), next(weights) if step.product.weighted else None
+                batch, applied = step.product.forward(batch, response, weight)  # type: ignore[arg-type]
             self.batches.append(batch)
             self.applied.append(applied)
 
@@ -408,11 +413,11 @@ class _Piece:
                 continue
             energies = energy_grads.pop() if step.product.staged_channel is not None else None
             wants = any(gradients.needs_grad[self.place[n][0]] for sources in step.gather.sources for n in sources)
-            by_signal, response, weight = step.product.adjoint(
-                grad, energies, applied, responses.pop(), weights.pop(), self.bins, wants
-            )
+            given = applied, responses.pop(), weights.pop() if step.product.weighted else None, self.bins, wants
+            by_signal, response, weight = step.product.adjoint(grad, energies, *given)  # type: ignore[arg-type]
             by_response.append(response)
-            by_weight.append(weight)
+            if step.product.weighted:
+                by_weight.append(weight)
             if by_signal is not None:
                 gradients.spread(step.gather, self.place, by_signal)
         entering = [gradients.take(i) if needs_grad[i] else None for i in range(num_entering)]

@@ -16,9 +16,8 @@ channel stands for two equal ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -76,13 +75,58 @@ def _conjugated_slopes(
 
 @dataclass(frozen=True)
 class Applied:
-    """Tensors of a forward pass that the adjoint needs: the input in the response's channels, and its wet signal.
+    """Tensors of a forward pass that the adjoint needs.
 
-    The wet signal of a constant response without energies is never made.
+    Attributes:
+        dry: the input in the response's channels.
+        wet: its wet signal; None of gains, which make none.
+        sums: l + r of dry and wet, (2, nodes, clips, bins), where their energies are taken of both channels' sum.
     """
 
     dry: Tensor
-    wet: Tensor | None
+    wet: Tensor | None = None
+    sums: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Gains:
+    """A processor that multiplies all bins by the same gains, which hold its dry sound, too.
+
+    Gains of left and right are (nodes, 1 or 2, 1), those from each channel to each (nodes, 2, 2).
+    """
+
+    weighted: ClassVar[bool] = False
+    staged_channel: ClassVar[None] = None
+
+    def forward(self, signal: Tensor, gains: Tensor, weight: None = None) -> tuple[Tensor, Applied]:
+        """Returns the output, and what `adjoint` needs."""
+        return _amplified(signal, gains), Applied(signal)
+
+    def energies(self, applied: Applied, bins: Bins) -> None:
+        return None
+
+    def adjoint(
+        self,
+        arriving: Tensor,
+        energies: None,
+        applied: Applied,
+        gains: Tensor,
+        weight: None,
+        bins: Bins,
+        wants_signal: bool = True,
+    ) -> tuple[Tensor | None, Tensor, None]:
+        """Returns the conjugated gradient of the signal, and the gradient of the gains; see `LinearProduct.adjoint`."""
+        by_signal = _amplified(arriving, gains.mT if gains.shape[-1] == 2 else gains) if wants_signal else None
+        if gains.shape[-1] == 2:
+            gradient, signal = (_pairs(x).flatten(-2) for x in (arriving.conj().resolve_conj(), applied.dry))
+            return by_signal, (gradient @ signal.mT).sum(dim=1), None
+        return by_signal, _shared((arriving * applied.dry).sum(dim=-1, keepdim=True), gains), None
+
+
+def _amplified(spectra: Tensor, gains: Tensor) -> Tensor:
+    if gains.shape[-1] == 1:
+        return spectra * gains.unsqueeze(1)
+    return torch.view_as_complex((gains.unsqueeze(1) @ _pairs(spectra).flatten(-2)).unflatten(-1, (-1, 2)))
 
 
 @dataclass(frozen=True)
@@ -94,6 +138,8 @@ class LinearProduct:
         staged_channel: the channel whose energies are returned, None for no energies.
     """
 
+    weighted: ClassVar[bool] = True
+
     mid_side: bool
     staged_channel: StagedChannel | None
 
@@ -101,22 +147,18 @@ class LinearProduct:
         """Returns the output, and the tensors that `energies` and `adjoint` need."""
         rotated = self.mid_side and signal.shape[-2] == 2
         dry = sum_and_difference(signal) if rotated else signal
-        wet = None
-        if self.staged_channel is None and response.shape[-1] == 1:
-            output = dry * _gain(response, weight)
-        else:
-            wet = dry * response.unsqueeze(1)
-            output = torch.view_as_complex(torch.lerp(_pairs(dry), _pairs(wet), weight.view(-1, 1, 1, 1, 1)))
+        wet = dry * response.unsqueeze(1)
+        output = torch.view_as_complex(torch.lerp(_pairs(dry), _pairs(wet), weight.view(-1, 1, 1, 1, 1)))
         if rotated:
             output = sum_and_difference(output).mul_(0.5)
-        return output, Applied(dry, wet)
+        return output, Applied(dry, wet, _sums(dry, wet) if self._couples(dry) else None)
 
     def energies(self, applied: Applied, bins: Bins) -> Tensor | None:
         """Returns the energies of the dry and the wet signal, (2, nodes, clips); None without a staged channel."""
         if self.staged_channel is None or applied.wet is None:
             return None
-        if self._couples(applied.dry):
-            return bins.energy(_sums(applied.dry, applied.wet))
+        if applied.sums is not None:
+            return bins.energy(applied.sums)
         return torch.stack([self._energy(x, bins) for x in (applied.dry, applied.wet)])
 
     def adjoint(
@@ -141,31 +183,20 @@ class LinearProduct:
             wants_signal: whether the gradient of the signal is needed; else the first result is None.
         """
         dry, wet = applied.dry, applied.wet
+        assert wet is not None
         rotated = self.mid_side and dry.shape[-2] == 2
         if rotated:
             arriving = sum_and_difference(arriving).mul_(0.5)
-        by_signal: Tensor | None = None
-        if wet is None:
-            summed = _shared((arriving * dry).sum(dim=-1, keepdim=True), response)
-            by_response = weight.view(-1, 1, 1) * summed
-            by_weight = ((response - 1) * summed).real.sum(dim=(1, 2))
-            if wants_signal:
-                by_signal = arriving * _gain(response, weight)
-        else:
-            by_weight = torch.linalg.vecdot(arriving.conj().flatten(1), (wet - dry).flatten(1)).real
-            by_wet = _scaled(arriving, weight)
-            if wants_signal:
-                by_signal = _scaled(arriving, 1 - weight)
-            if energies is not None and self.staged_channel is not None:
-                slopes = [(energies[1], wet, by_wet)]
-                if by_signal is not None:
-                    slopes.append((energies[0], dry, by_signal))
-                self._add_slopes(bins, slopes)
-            by_response = _shared(by_wet * dry, response)
-            if by_signal is not None and response.is_complex():
-                by_signal.addcmul_(by_wet, response.unsqueeze(1))
-            elif by_signal is not None:
-                by_signal += by_wet * response.unsqueeze(1)
+        by_weight = torch.linalg.vecdot(arriving.conj().flatten(1), (wet - dry).flatten(1)).real
+        by_wet = _scaled(arriving, weight)
+        by_signal = arriving - by_wet if wants_signal else None
+        if energies is not None and self.staged_channel is not None:
+            self._add_slopes(bins, energies, applied, by_wet, by_signal)
+        by_response = _shared(by_wet * dry, response)
+        if by_signal is not None and response.is_complex():
+            by_signal.addcmul_(by_wet, response.unsqueeze(1))
+        elif by_signal is not None:
+            by_signal += by_wet * response.unsqueeze(1)
         if by_signal is not None and rotated:
             by_signal = sum_and_difference(by_signal)
         return by_signal, by_response, by_weight
@@ -177,17 +208,18 @@ class LinearProduct:
             return bins.energy(signal[..., 0, :])
         return bins.energy(signal).sum(dim=-1) * self._share(signal)
 
-    def _add_slopes(self, bins: Bins, of_signals: Sequence[tuple[Tensor, Tensor, Tensor]]) -> None:
-        """Adds the slopes of energies to gradients: (gradient of the energy, the signal, its gradient) of each."""
-        first = of_signals[0][1]
-        slopes: Iterable[Tensor]
-        if self._couples(first):
-            slopes = bins.conjugated_slope(_sums(*(signal for _, signal, _ in of_signals))).unsqueeze(3)
-        else:
-            slopes = (bins.conjugated_slope(signal) for _, signal, _ in of_signals)
-        for slope, (by_energy, signal, gradient) in zip(slopes, of_signals, strict=True):
+    def _add_slopes(
+        self, bins: Bins, by_energies: Tensor, applied: Applied, by_wet: Tensor, by_dry: Tensor | None
+    ) -> None:
+        """Adds the slopes of the energies, (2, nodes, clips), to the gradients of the dry and the wet signal."""
+        slopes = [None, None] if applied.sums is None else bins.conjugated_slope(applied.sums).unsqueeze(3)
+        signals = (applied.dry, applied.wet)
+        for by_energy, slope, signal, gradient in zip(by_energies, slopes, signals, (by_dry, by_wet), strict=True):
+            if gradient is None or signal is None:
+                continue
             scale = by_energy.view(*by_energy.shape, 1, 1, 1)
-            scale = scale if self._couples(signal) else scale * self._shares(signal)
+            if slope is None:
+                slope, scale = bins.conjugated_slope(signal), scale * self._shares(signal)
             _pairs(gradient).addcmul_(slope, scale)
 
     def _couples(self, signal: Tensor) -> bool:
@@ -227,10 +259,6 @@ def sum_and_difference(signal: Tensor) -> Tensor:
     torch.add(left, right, out=rotated[..., 0, :])
     torch.sub(left, right, out=rotated[..., 1, :])
     return rotated
-
-
-def _gain(response: Tensor, weight: Tensor) -> Tensor:
-    return (1 + weight.view(-1, 1, 1) * (response - 1)).unsqueeze(1)
 
 
 def _shared(product: Tensor, response: Tensor) -> Tensor:

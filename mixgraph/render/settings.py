@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+import torch
 from torch import Tensor
 
-from mixgraph.dsp.constants import constant_index
+from mixgraph.dsp.constants import constant_index, made_once
 from mixgraph.dsp.pieces import in_pieces
 from mixgraph.graph.types import MixGraph
 from mixgraph.graph.values import GraphValues
+from mixgraph.processors.base import left_right_gains
 from mixgraph.processors.collection import Processors, base_type
 from mixgraph.processors.parameter import Parameters
 from mixgraph.render.plan import RenderPlan
@@ -40,21 +42,32 @@ class StepSettings:
         for index, step in enumerate(plan.steps):
             if step.type in processors:
                 self._steps.setdefault(step.type, []).append(index)
-        indices = [index for of_type in self._steps.values() for index in of_type]
-        rows = tuple(weight_row[node] for index in indices for node in plan.steps[index].nodes)
-        self._weights = dict(zip(indices, self._split(take_rows(values.weights, rows), indices), strict=True))
+        rows = tuple(
+            weight_row[node]
+            for of_type in self._steps.values()
+            for index in of_type
+            for node in plan.steps[index].nodes
+        )
+        of_types = split(take_rows(values.weights, rows), [self._count(of_type) for of_type in self._steps.values()])
+        self._type_weights = dict(zip(self._steps, of_types, strict=True))
+        self._weights: dict[int, Tensor] = {}
+        self._gains: dict[int, Tensor] = {}
         self._responses: dict[int, Tensor] = {} if state is None else state.responses
         self._parameters: dict[int, Parameters] = {}
-        self.skipped = _switched_off(plan.graph, plan.weight_rows, values.weights)
+        self.skipped = _nodes_without_weight(plan.graph, plan.weight_rows, values.weights)
 
     def weights(self, index: int) -> Tensor:
         """Returns the dry/wet weights of a step, (nodes,)."""
+        if index not in self._weights:
+            indices = self._of_type(index)
+            weights = self._split(self._type_weights[self.plan.steps[index].type], indices)
+            self._weights |= zip(indices, weights, strict=True)
         return self._weights[index]
 
     def parameters(self, index: int) -> Parameters:
         """Returns the prepared parameters of a nonlinear step, name -> (nodes, *shape)."""
         if index not in self._parameters:
-            indices = self._steps[self.plan.steps[index].type]
+            indices = self._of_type(index)
             prepared = self.processors[self.plan.steps[index].type].prepare(self._take(indices))
             parts = {name: self._split(value, indices) for name, value in prepared.items()}
             for place, of_type in enumerate(indices):
@@ -64,18 +77,44 @@ class StepSettings:
     def response(self, index: int) -> Tensor:
         """Returns the responses of a linear step, (nodes, 1 or 2, bins or 1); of mid and side, mono has the mid."""
         if index not in self._responses:
-            missing = [i for i in self._steps[self.plan.steps[index].type] if i not in self._responses]
+            missing = [i for i in self._of_type(index) if i not in self._responses]
             self._responses |= {i: self._acting(i, response) for i, response in self._compute(missing)}
         return self._responses[index]
+
+    def gains(self, index: int) -> Tensor:
+        """Returns the gains of a linear step without memory, its dry sound included.
+
+        Those of left and right, (nodes, 1 or 2, 1), or, of mid and side, from each channel to each, (nodes, 2, 2).
+        """
+        if index not in self._gains:
+            indices, step = self._of_type(index), self.plan.steps[index]
+            processor = self.processors[step.type]
+            gains = self._switched_off(indices, processor.impulse_response(self._take(indices)))
+            weights = self._type_weights[step.type].view(-1, 1, 1)
+            gains = gains * weights if processor.cuts else torch.lerp(_one(gains.dtype, gains.device), gains, weights)
+            parts = self._split(gains, indices)
+            if processor.channels == "mid_side":
+                matrices = self._split(left_right_gains(gains), indices)
+                of_widths = zip(indices, parts, matrices, strict=True)
+                parts = tuple(both[self.plan.steps[i].width - 1] for i, *both in of_widths)
+            self._gains |= {i: part[:, : self.plan.steps[i].width] for i, part in zip(indices, parts, strict=True)}
+        return self._gains[index]
+
+    def _of_type(self, index: int) -> list[int]:
+        """Returns the steps of the type of a step."""
+        return self._steps[self.plan.steps[index].type]
 
     def _acting(self, index: int, response: Tensor) -> Tensor:
         step = self.plan.steps[index]
         if self.processors[step.type].cuts:
             response = response * self.weights(index).view(-1, 1, 1)
-        off = tuple(row for row, node in enumerate(step.nodes) if node in self.skipped)
-        if off:  # 0 times infinity is not 0
-            response = response.index_fill(0, constant_index(off, response.device), 0)
-        return response[:, : step.width]
+        return self._switched_off([index], response)[:, : step.width]
+
+    def _switched_off(self, indices: Sequence[int], responses: Tensor) -> Tensor:
+        """Sets the responses of nodes with a weight of 0 to 0, since 0 times infinity is not 0."""
+        nodes = (node for index in indices for node in self.plan.steps[index].nodes)
+        off = tuple(row for row, node in enumerate(nodes) if node in self.skipped)
+        return responses.index_fill(0, constant_index(off, responses.device), 0) if off else responses
 
     def _compute(self, indices: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """Yields the responses of steps of one type; those of one FFT length are transformed together."""
@@ -122,7 +161,12 @@ def take_rows(values: Tensor, rows: tuple[int, ...]) -> Tensor:
     return values.index_select(0, constant_index(rows, values.device))
 
 
-def _switched_off(graph: MixGraph, rows: Sequence[int], weights: Tensor) -> frozenset[int]:
+@made_once(keep=8)
+def _one(dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.ones((), dtype=dtype, device=device)
+
+
+def _nodes_without_weight(graph: MixGraph, rows: Sequence[int], weights: Tensor) -> frozenset[int]:
     """Returns the nodes whose weight is 0. Trained weights never are: reading them would make a GPU wait."""
     if weights.requires_grad:
         return frozenset()

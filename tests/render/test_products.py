@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from mixgraph.processors.base import to_basis, to_left_right
-from mixgraph.render.products import Bins, LinearProduct, sum_and_difference
+from mixgraph.render.products import Bins, Gains, LinearProduct, sum_and_difference
 
 NODES, CLIPS, BINS = 3, 2, 17
 C128 = torch.complex128
+BOTH_ENDS = Bins(True, True, n_fft=2 * (BINS - 1))
 
 
 def plain(signal, response, weight, mid_side, staged, bins):
@@ -75,3 +76,21 @@ def test_pieces_of_the_axis_add_up_to_parsevals_energy() -> None:
 def test_sum_and_difference_twice_is_twice_the_signal() -> None:
     signal = torch.randn(3, 2, 5, dtype=C128)
     torch.testing.assert_close(sum_and_difference(sum_and_difference(signal)), 2 * signal)
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (1, 1), (2, 2)])
+def test_gains_and_their_adjoint(shape) -> None:
+    generator = torch.Generator().manual_seed(2)
+    signal, grad = (torch.randn(NODES, CLIPS, 2, BINS, dtype=C128, generator=generator) for _ in range(2))
+    gains = torch.randn(NODES, *shape, dtype=torch.float64, generator=generator).requires_grad_()
+    signal.requires_grad_()
+    matrices = gains if shape == (2, 2) else torch.diag_embed(gains[..., 0].expand(-1, 2))
+    expected = torch.einsum("noi,ncik->ncok", matrices.to(C128), signal)
+    by_signal, by_gains = torch.autograd.grad((grad.conj() * expected).real.sum(), (signal, gains))
+    with torch.no_grad():
+        output, applied = Gains().forward(signal, gains)
+        conjugated, gradient, none = Gains().adjoint(grad.conj().resolve_conj(), None, applied, gains, None, BOTH_ENDS)
+    assert none is None
+    torch.testing.assert_close(output, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(conjugated.conj(), by_signal, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(gradient, by_gains, rtol=1e-12, atol=1e-12)
