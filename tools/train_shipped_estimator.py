@@ -34,9 +34,10 @@ from mixgraph.estimators import (
 )
 from mixgraph.estimators.baselines import MeanSettings, best_slots
 from mixgraph.estimators.cache import ExampleFiles, ExampleSettings, cached_examples
+from mixgraph.estimators.data import always_asked
 from mixgraph.estimators.examples import Console, console_of_subgroups
 from mixgraph.estimators.prediction import Prediction
-from mixgraph.estimators.questions import Question, asked, reference_of
+from mixgraph.estimators.questions import Question
 from mixgraph.estimators.settings import EstimatorTask, NetworkSettings
 from mixgraph.estimators.weights import save_weights
 from mixgraph.recovery import Agreement
@@ -106,6 +107,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--test", type=int, default=80, help="songs for tools.evaluate_estimator (80)")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the training")
+    parser.add_argument("--start", type=Path, help="weights to start from, of an estimator of the same size")
     parser.add_argument(
         "--judged",
         type=Path,
@@ -195,7 +197,8 @@ def _data(options: argparse.Namespace, parts: list[Path]) -> EstimatorData:
 def train(options: argparse.Namespace, data: EstimatorData, task: EstimatorTask) -> EstimatorModule:
     """Trains, or goes on from the last epoch."""
     L.seed_everything(options.seed, verbose=False)
-    module = EstimatorModule(task, NetworkSettings(questions=options.style_parts > 0))
+    settings = NetworkSettings(questions=options.style_parts > 0)
+    module = EstimatorModule(task, settings) if options.start is None else load_estimator(options.start).train()
     last = options.out / "last.ckpt"
 
     class KeepLast(L.Callback):
@@ -228,7 +231,7 @@ def train(options: argparse.Namespace, data: EstimatorData, task: EstimatorTask)
 
 
 WITHOUT = {
-    Question.REFERENCE: "the mix as a mere reference",
+    Question.REFERENCE: "a half of the mix as a mere reference",
     Question.NOTHING: "without a mix",
 }
 OWN, OTHER = "test songs, our processors", "test songs, other effects"
@@ -240,8 +243,10 @@ def figures(module: EstimatorModule, options: argparse.Namespace) -> list[tuple[
     settings = ExampleSettings(module.task, max_segments=1)
     folder, items = cached_examples([options.out / "data" / "test"], settings, options.out / "cache")
     sums: dict[str, list[Agreement]] = {}
+    files = ExampleFiles(folder, items, module.task)
+    without_mix = {question: always_asked([files], question) for question in module.questions[1:]}
     for example in range(len(items)):
-        data = ExampleFiles(folder, items, module.task)[example]
+        data = files[example]
         node_types, levels = (
             data.x[data.processor_index].tolist(),
             data.level[data.processor_index].tolist(),
@@ -250,9 +255,8 @@ def figures(module: EstimatorModule, options: argparse.Namespace) -> list[tuple[
         chosen = [(names[t], level) in best for t, level in zip(node_types, levels, strict=True)]
         with torch.no_grad():
             kept = module(data).keep > module.threshold
-            for question in module.questions[1:]:
-                reference = None if question == Question.NOTHING else reference_of(data)
-                without = module(asked(data, question, reference)).keep > module.threshold_of(question)
+            for question, examples in without_mix.items():
+                without = module(examples[example]).keep > module.threshold_of(question)
                 name = f"test songs, {WITHOUT[question]}"
                 row = sums.setdefault(name, [Agreement(0, 0, 0)] * 2)
                 pairs = zip(row, (without, torch.tensor(chosen)), strict=True)
@@ -313,7 +317,7 @@ set, at {rate} Hz, from stretches of {seconds:g} s ([how it is used](../../../do
 - **Data**: {songs} songs of 2 to {most} tracks and 6 s, made by `tools.generate_synthetic`. Dry tracks: {sources},
   and tracks made from formulas. About half of the mixes are made by our own processors with settings as engineers
   choose them, half by other effects (`mixgraph/effects`), of which the network learns types and places only.
-{styles}- **Recipe**: {epochs} epochs of these songs with the defaults of `mixgraph/estimators/settings.py`; the
+{styles}- **Recipe**: {epochs} epochs of these songs{start} with the defaults of `mixgraph/estimators/settings.py`; the
   threshold is the highest whose F1 is within .005 of the best on {validation} validation songs.
 
       {command}
@@ -332,7 +336,7 @@ _STYLES = """- **Questions**: with the song's own mix, with a reference, and wit
 
 
 def card(module: EstimatorModule, options: argparse.Namespace, weights: Path, sources: str) -> str:
-    task, data = module.task, weights.read_bytes()
+    task = module.task
     names = ", ".join(path.name for path in options.judged)
     rows = figures(module, options)
     head = ("songs", "F1", "precision", "recall", "types", "processors")
@@ -341,8 +345,8 @@ def card(module: EstimatorModule, options: argparse.Namespace, weights: Path, so
         rate=task.sample_rate,
         seconds=task.segment_seconds,
         file=weights.name,
-        megabytes=len(data) / 1e6,
-        digest=hashlib.sha256(data).hexdigest(),
+        megabytes=weights.stat().st_size / 1e6,
+        digest=sha256(weights),
         songs=(len(numbers(options)) + options.style_parts) * options.part_songs,
         most=SET["--max-tracks"],
         sources=sources,
@@ -351,10 +355,16 @@ def card(module: EstimatorModule, options: argparse.Namespace, weights: Path, so
         if options.style_parts
         else "",
         epochs=options.epochs,
+        start="" if options.start is None else f", from weights with the sha256\n  `{sha256(options.start)}`,\n ",
         validation=options.validation + (options.part_songs if options.style_parts else 0),
         table=markdown(head, rows).strip(),
         judged=f"Nothing of {names} was trained on." if names else "",
     )
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def command_of(options: argparse.Namespace) -> str:
@@ -365,7 +375,7 @@ def command_of(options: argparse.Namespace) -> str:
     counts = f"--parts {options.parts}{skip} --part-songs {options.part_songs} --validation {options.validation}"
     return (
         f"python -m tools.train_shipped_estimator {names} --out DIR {counts} "
-        f"--epochs {options.epochs} --seed {options.seed}"
+        f"--epochs {options.epochs} --seed {options.seed}" + ("" if options.start is None else " --start WEIGHTS")
     )
 
 
@@ -435,6 +445,7 @@ def main(arguments: list[str] | None = None) -> None:
         "parts": numbers(options),
         "style_parts": options.style_parts,
         "seed": options.seed,
+        "start": None if options.start is None else sha256(options.start),
     }
     same_as_before(options.out / "recipe.json", recipe, "epochs")
     module = train(options, data, task)

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     from mixgraph.style.listening_test import ListeningPage, check_listening_test, write_listening_test
     from mixgraph.system.files import write_atomically
 
-    songs = _songs(options)
+    songs = read_songs(options)
     answers = _answers(options, songs)
     if options.listening_test is not None:
         check_listening_test(options.listening_test, mixes_by_song(songs, answers), options.excerpt_seconds)
@@ -144,7 +144,8 @@ def _answers(options: argparse.Namespace, songs: Sequence[JudgedSong]) -> dict[s
     return answers
 
 
-def _songs(options: argparse.Namespace) -> list[JudgedSong]:
+def read_songs(options: argparse.Namespace) -> list[JudgedSong]:
+    """Reads the songs that the options name, and makes synthetic ones."""
     from mixgraph.graph.values import GraphValues
     from mixgraph.shipped import song_path
     from mixgraph.songs import load_song

@@ -98,6 +98,12 @@ class AskedExamples(Dataset[Data]):
         return reference_of(data, draw.randint(0, frames - half), half)
 
 
+def always_asked(parts: Sequence[ExampleFiles], question: Question) -> AskedExamples:
+    """Returns all examples with one question; which reference an example is shown is always the same."""
+    reference, nothing = (float(question == other) for other in (Question.REFERENCE, Question.NOTHING))
+    return AskedExamples(parts, reference, nothing, seed=0, epoch=lambda: 0)
+
+
 def _styles(part: ExampleFiles, index: int) -> list[tuple[str, ...]]:
     """What an example shares with others that are mixed alike: its song, and its engineer."""
     item = part.items[index]
@@ -202,4 +208,5 @@ class EstimatorData(L.LightningDataModule):
         return DataLoader(examples, self.batch_size, sampler=order, generator=torch.Generator())
 
     def val_dataloader(self) -> Any:
-        return DataLoader(ConcatDataset(self.splits["validation"]), self.batch_size)
+        questions: tuple[Question, ...] = self.trainer.lightning_module.questions  # type: ignore[union-attr, assignment]
+        return [DataLoader(always_asked(self.splits["validation"], q), self.batch_size) for q in questions]

@@ -18,7 +18,7 @@ from mixgraph.checkpoints import kind_of, read_checkpoint
 from mixgraph.estimators.coding import likely_position, make_codes, position_bins
 from mixgraph.estimators.examples import label_key
 from mixgraph.estimators.network import Answers, EstimatorNetwork
-from mixgraph.estimators.questions import OF_MIX, Question, ReferenceMix, asked
+from mixgraph.estimators.questions import Question
 from mixgraph.estimators.settings import EstimatorLosses, EstimatorOptimizer, EstimatorTask, NetworkSettings
 from mixgraph.estimators.statistics import TrainingStatistics, weight_logit
 from mixgraph.graph import batch as batch_graphs
@@ -208,17 +208,15 @@ class EstimatorModule(L.LightningModule):
     def on_validation_epoch_start(self) -> None:
         self._validation = {question: _Validation() for question in Question}
 
-    def validation_step(self, batch: Data, batch_idx: int) -> None:
-        for question in self.questions:
-            own_mixes = ReferenceMix(batch.mix_mels, batch.cues[:, OF_MIX])
-            data = asked(batch, question, own_mixes if question == Question.REFERENCE else None)
-            answers = self.network(data)
-            losses = self.losses_of(data, answers)
-            self._note(question, data, answers)
-            prefix = _prefix(question)
-            self.log(f"{prefix}loss", losses["loss"], batch_size=batch.num_graphs, prog_bar=not question)
-            parts = {f"{prefix}{name}": value for name, value in losses.items() if name != "loss"}
-            self.log_dict(parts, batch_size=batch.num_graphs)
+    def validation_step(self, batch: Data, batch_idx: int, dataloader_idx: int = 0) -> None:
+        question, count = Question(int(batch.question[0])), batch.num_graphs
+        answers = self.network(batch)
+        losses = self.losses_of(batch, answers)
+        self._note(question, batch, answers)
+        prefix = _prefix(question)
+        self.log(f"{prefix}loss", losses["loss"], batch_size=count, prog_bar=not question, add_dataloader_idx=False)
+        parts = {f"{prefix}{name}": value for name, value in losses.items() if name != "loss"}
+        self.log_dict(parts, batch_size=count, add_dataloader_idx=False)
 
     def _note(self, question: Question, data: Data, answers: Answers) -> None:
         """Keeps what a batch says of the threshold and of the spread of settings around those that are predicted."""

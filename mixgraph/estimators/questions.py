@@ -92,7 +92,7 @@ class ReferenceMix:
     Attributes:
         mels: log-mel spectrograms, (1, 2, NUM_MELS, frames), as `SegmentFeatures.mix_mels`; the frames of several
             stretches may stand one after another.
-        statistics: (7,), as in the cues; of the mixes of a batch, a row for each signal.
+        statistics: (7,), as in the cues.
     """
 
     mels: Tensor
@@ -113,12 +113,12 @@ def without_mix(data: Data, reference: ReferenceMix | None = None) -> Data:
     """Returns an example of dry tracks alone with the question about a reference, or about nothing.
 
     Args:
-        data: an example, or a batch, with features of `FeatureExtractor.without_mix`; its tensors are shared.
-        reference: the reference, or those of a batch.
+        data: an example with features of `FeatureExtractor.without_mix`; its tensors are shared.
+        reference: the reference.
     """
     changed = copy.copy(data)
     question = Question.NOTHING if reference is None else Question.REFERENCE
-    changed.question = torch.full((len(data.mix_mels),), int(question), device=data.x.device)
+    changed.question = torch.tensor([int(question)])
     if reference is not None:
         changed.mix_mels = level_distribution(reference.mels.float(), data.mix_mels.shape[-1])
         cues = data.cues.clone()
@@ -131,7 +131,7 @@ def asked(data: Data, question: Question, reference: ReferenceMix | None = None)
     """Returns an example with a question, and with what belongs to that question alone; its tensors are shared.
 
     Args:
-        data: an example of one song with its mix, as `ExampleMaker` makes it, or a batch of them.
+        data: an example of one song with its mix, as `ExampleMaker` makes it.
         question: what the network is to be asked.
         reference: the reference, for that question alone.
 
@@ -147,7 +147,7 @@ def asked(data: Data, question: Question, reference: ReferenceMix | None = None)
             changed[key.removeprefix(DRY)] = data[key]
         del changed[key]
     if question == Question.OWN_MIX:
-        changed.question = torch.zeros(len(data.mix_mels), dtype=torch.long, device=data.x.device)
+        changed.question = torch.tensor([int(question)])
         return changed
     changed.mix_mels, changed.lags = torch.zeros_like(data.mix_mels), torch.zeros_like(data.lags)
     return without_mix(changed, reference)

@@ -157,13 +157,14 @@ def _verdict(material: Material) -> dict[str, Any] | None:
 
 def _types(material: Material) -> list[dict[str, Any]]:
     metrics = material.found_graph.metrics
-    before = (metrics.num_console_processors_by_type if metrics else None) or material.found_graph.graph.count()
+    before = metrics.num_console_processors_by_type if metrics else None
     left = material.found_graph.graph.count()
     if metrics is not None and not material.has_graph:
         left = dict(metrics.num_processors_by_type or {})
     return [
-        {"type": t, "name": type_label(t), "colour": type_colour(t), "found": left.get(t, 0), "console": before[t]}
-        for t in type_order(before)
+        {"type": t, "name": type_label(t), "colour": type_colour(t), "found": left.get(t, 0)}
+        | {"console": before[t] if before else None}
+        for t in type_order(before or left)
     ]
 
 

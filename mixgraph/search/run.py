@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import lightning as L
@@ -64,6 +65,21 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 on torch 2.11
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # clips are in memory
     warnings.filterwarnings("ignore", message=".*LightningCLI's args parameter.*")  # the tools call it on purpose
+
+
+@contextmanager
+def devices_unsaid() -> Iterator[None]:
+    """Silences what Lightning says of the devices that there are, around steps of a search inside another command."""
+    tips = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    tips.addFilter(_of_no_device)
+    try:
+        yield
+    finally:
+        tips.removeFilter(_of_no_device)
+
+
+def _of_no_device(record: logging.LogRecord) -> bool:
+    return "GPU available" not in record.getMessage()
 
 
 def _matters(record: logging.LogRecord) -> bool:

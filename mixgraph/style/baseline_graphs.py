@@ -64,6 +64,11 @@ def instruments(song: Song) -> tuple[str | None, ...]:
     return tuple(target_of(group, track, INSTRUMENTS) for group, tracks in song.subgroups.items() for track in tracks)
 
 
+def as_they_are(song: Song, processors: Processors) -> MixedSong:
+    """Returns the plain sum of all tracks."""
+    return MixedSong(song, _of_chains(song, [_gain(0.0, 0.0)] * len(song.tracks)), processors)
+
+
 def equal_loudness(song: Song, processors: Processors, loudness: Sequence[float]) -> MixedSong:
     """Returns the sum of all tracks at equal loudness."""
     gains = [(EQUAL_LUFS - level,) * 2 if math.isfinite(level) else (0.0, 0.0) for level in loudness]

@@ -23,6 +23,7 @@ from mixgraph.songs.loudness import integrated_loudness
 from mixgraph.songs.song import Song
 from mixgraph.style.baseline_graphs import (
     EngineersMix,
+    as_they_are,
     dry_loudness,
     equal_loudness,
     graph_of,
@@ -32,7 +33,8 @@ from mixgraph.style.baseline_graphs import (
 )
 from mixgraph.style.judging import FIGURES, Judge, Judgement, MixedSong
 
-SUM, MEAN, RANDOM = "sum at equal loudness", "mean levels and panning", "random graph of another song"
+PLAIN, SUM = "tracks as they are", "sum at equal loudness"
+MEAN, RANDOM = "mean levels and panning", "random graph of another song"
 NEAREST, ENGINEER = "graph of the nearest song", "the engineer's graph"
 REAL, SYNTHETIC = "real songs", "synthetic songs"
 _SHOWN = {
@@ -106,6 +108,7 @@ def mixes_of(
     """Yields the mixes of a song that are judged, by name: baselines, answers, and the engineer's."""
     song = judged.song
     processors: Processors = make_processors(song.sample_rate)
+    yield PLAIN, as_they_are(song, processors)
     yield SUM, equal_loudness(song, processors, dry_loudness(song))
     if training:
         yield MEAN, mean_levels(song, processors, training)
@@ -124,7 +127,7 @@ def mixes_by_song(songs: Sequence[JudgedSong], answers: Mapping[str, Mapping[str
         learned = any(s.engineer is not None and s.kind == judged.kind for s in songs if s is not judged)
         given = sum(name in mixes for mixes in answers.values())
         if math.isfinite(integrated_loudness(judged.song.mix, judged.song.sample_rate)):
-            counts[name] = 1 + 3 * learned + given + (judged.engineer is not None)
+            counts[name] = 2 + 3 * learned + given + (judged.engineer is not None)
     return counts
 
 
@@ -213,17 +216,27 @@ def report(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def tables(rows: Sequence[Row]) -> str:
-    """Returns the medians as Markdown, a table for each kind of songs."""
-    parts, judged = [], counts(rows)
-    for kind, methods in medians(rows).items():
-        count = len({row.song for row in rows if row.kind == kind})
-        lines = [
+HEAD = ("mix", "songs", *(_SHOWN[figure] for figure in FIGURES))
+
+
+def table_lines(rows: Sequence[Row]) -> dict[str, list[tuple[str, ...]]]:
+    """Returns kind -> lines of the table of medians, a line for each method, below `HEAD`."""
+    judged = counts(rows)
+    return {
+        kind: [
             (visible(method), str(judged[kind][method]), *(_shown(values[figure]) for figure in FIGURES))
             for method, values in methods.items()
         ]
-        head = ("mix", "songs", *(_SHOWN[figure] for figure in FIGURES))
-        parts.append(f"Medians over {count} {kind}:\n\n{markdown(head, lines)}")
+        for kind, methods in medians(rows).items()
+    }
+
+
+def tables(rows: Sequence[Row]) -> str:
+    """Returns the medians as Markdown, a table for each kind of songs."""
+    parts = []
+    for kind, lines in table_lines(rows).items():
+        count = len({row.song for row in rows if row.kind == kind})
+        parts.append(f"Medians over {count} {kind}:\n\n{markdown(HEAD, lines)}")
     return "\n".join(parts)
 
 

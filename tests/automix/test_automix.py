@@ -1,5 +1,6 @@
 """Mixes of songs without a mix: what is read, what is proposed, what is said, and what the folder can be used for."""
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -297,6 +298,7 @@ def test_a_proposed_mix_is_a_folder_that_can_be_rendered_exported_and_shown(
     assert NO_TARGET in read_material(out, None).missing  # the tracks are found by themselves
     page = (out / "report.html").read_text()
     assert "There is no target" in page
+    assert re.search(r'"types": ?\[\{[^]]*"console": ?null', page)  # there was no search that left some of them
     assert render([str(out), "--tracks", str(bare), "--out", str(tmp_path / "again.wav")]) == 0
     again = read_audio(tmp_path / "again.wav", RATE).expand(2, -1)
     assert torch.allclose(again * found.level, mix, atol=1e-3)

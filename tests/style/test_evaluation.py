@@ -19,7 +19,14 @@ from mixgraph.processors import make_processors
 from mixgraph.results.found_graph import FoundGraph
 from mixgraph.songs import load_song
 from mixgraph.songs.loudness import integrated_loudness
-from mixgraph.style.baseline_graphs import EngineersMix, dry_loudness, equal_loudness, graph_of, mean_levels
+from mixgraph.style.baseline_graphs import (
+    EngineersMix,
+    as_they_are,
+    dry_loudness,
+    equal_loudness,
+    graph_of,
+    mean_levels,
+)
 from mixgraph.style.evaluation import JudgedSong, evaluate, mixed_by_result, mixes_by_song
 from mixgraph.style.judging import Judge, MixedSong
 from mixgraph.style.listening_test import (
@@ -84,6 +91,9 @@ def test_an_engineers_graph_is_perfect_and_baselines_are_what_they_say(
     assert tiny.tracks.balances[2] == pytest.approx(20 * math.log10(5), abs=0.01)
 
     processors = make_processors(RATE)
+    dry = dry_loudness(songs[0])
+    plain = as_they_are(songs[0], processors).tracks().levels
+    assert [level - plain[0] for level in plain] == pytest.approx([level - dry[0] for level in dry], abs=1e-3)
     equal = equal_loudness(songs[0], processors, dry_loudness(songs[0])).tracks()
     assert max(equal.levels) - min(equal.levels) < 0.01
     assert judge(equal_loudness(songs[0], processors, dry_loudness(songs[0]))).level_db > 1
@@ -125,6 +135,7 @@ def test_a_command_judges_answers_and_writes_a_listening_test(
     record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     middle = record["medians"]["real songs"]
     assert list(middle) == [
+        "tracks as they are",
         "sum at equal loudness",
         "mean levels and panning",
         "random graph of another song",
@@ -135,13 +146,13 @@ def test_a_command_judges_answers_and_writes_a_listening_test(
     ]
     assert record["counts"]["real songs"]["tiny alone"] == 1
     assert middle["found again"] == middle["the engineer's graph"]
-    assert len((tmp_path / "out" / "evaluation.csv").read_text().splitlines()) == 14
+    assert len((tmp_path / "out" / "evaluation.csv").read_text().splitlines()) == 16
     assert (tmp_path / "out" / "evaluation.png").read_bytes()[:4] == b"\x89PNG"
 
     configuration = yaml.safe_load((tmp_path / "test" / "automix.yaml").read_text())
     order, *pages = configuration["pages"][1]
     assert (order, [page["type"] for page in pages]) == ("random", ["mushra"] * 2)
-    for page, mixes in zip(pages, (7, 6), strict=True):
+    for page, mixes in zip(pages, (8, 7), strict=True):
         files = [page["reference"], *page["stimuli"].values()]
         assert len(files) == 1 + mixes + 2
         assert [Path(file).stem for file in files[-2:]] == ["anchor_3.5_kHz", "anchor_7_kHz"]
@@ -167,8 +178,8 @@ def test_what_cannot_be_judged_is_named_before_anything_is(tiny_song: Path, resu
     answers = {"mute": {"tiny": replace(engineer, gain=0.0)}}
     with pytest.raises(ValueError, match="mute: tiny: a mix that sounds is needed, got a silent one"):
         next(evaluate(songs, answers))
-    assert mixes_by_song(songs, answers) == {"tiny": 3}
-    assert mixes_by_song([*songs, replace(songs[0], song=replace(song, name="b"))], {}) == {"tiny": 5, "b": 5}
+    assert mixes_by_song(songs, answers) == {"tiny": 4}
+    assert mixes_by_song([*songs, replace(songs[0], song=replace(song, name="b"))], {}) == {"tiny": 6, "b": 6}
     # The reference, two anchors and nine mixes are twelve conditions.
     check_listening_test(tmp_path / "test", {"tiny": 9}, 10.0)
     with pytest.raises(ValueError, match="tiny: at most 9 mixes beside the reference and the anchors, got 10"):
