@@ -134,7 +134,7 @@ def _mixed(processor: Processor, x: Tensor, values: Mapping[str, Tensor], weight
     if processor.inlets > 1:
         return torch.lerp(x, processor.process_keyed(x, x, values)[0], weight.view(-1, 1, 1))
     if not processor.linear:
-        return processor.dry_wet(x, processor.prepare(values), weight)[0]
+        return processor.dry_wet(x, values, weight)[0]
     wet = processor(x, values)
     mixed = torch.lerp(x, wet, weight.view(-1, 1, 1))
     return mixed + sum(weight.view(-1, 1, 1) * Outlet(processor, k)(x, values) for k in range(1, processor.outlets))

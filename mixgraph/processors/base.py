@@ -192,8 +192,17 @@ class Processor(nn.Module):
         """The state of a timed processor before it has seen a signal, at positions in the song, (nodes,) in samples."""
         return None
 
-    def prepare(self, parameters: Parameters) -> Parameters:
-        """Adds to the parameters what `dry_wet` can take from there: computed for many nodes at once, it is cheaper."""
+    def prepare(self, parameters: Parameters, weights: Tensor, length: int) -> Parameters:
+        """What `dry_wet` can take in place of the parameters: computed for many nodes at once, it is cheaper.
+
+        Args:
+            parameters: name -> (nodes, *shape).
+            weights: (nodes,), the dry/wet weights.
+            length: samples of the signals.
+
+        Returns:
+            name -> (nodes, *shape).
+        """
         return parameters
 
     def dry_wet(

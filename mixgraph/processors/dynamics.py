@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mixgraph.dsp.envelopes.attack_release import attack_release
-from mixgraph.dsp.envelopes.dynamics import Detector, GainCurve, mix_dynamics
+from mixgraph.dsp.envelopes.dynamics import Detector, mix_dynamics, prepare_dynamics
 from mixgraph.dsp.envelopes.one_pole import one_pole, truncated_one_pole
 from mixgraph.processors.base import Processor
 from mixgraph.processors.other_rates import SettingsAtRate
@@ -62,6 +62,7 @@ class DynamicRangeProcessor(Processor):
     linear = False
     keeps_mono = True
     direction: int  # +1 acts above the threshold, -1 below
+    makeup: ClassVar[bool] = False  # it has a make-up gain
 
     def __init__(
         self,
@@ -146,31 +147,30 @@ class DynamicRangeProcessor(Processor):
         bent = inside.square() / (4 * half_knee) + (distance - half_knee).clamp(min=0)
         return torch.exp(self.exponent * self.slope(parameters["log_ratio"]) * bent), state
 
-    def prepare(self, parameters: Parameters) -> Parameters:
-        """Adds the threshold and half of the knee's width, in ln energy, and the slope of the gain past it."""
-        return {
-            **parameters,
-            "threshold": parameters["log_threshold"] - _THRESHOLD_OFFSET,
-            "half_knee": torch.exp(parameters["log_knee"]) / 2,
-            "slope": self.exponent * self.slope(parameters["log_ratio"]),
-        }
+    def prepare(self, parameters: Parameters, weights: Tensor, length: int) -> Parameters:
+        """Makes what `mix` needs of settings and dry/wet weights, for an exact envelope; see `prepare_dynamics`."""
+        settings = (
+            weights.unsqueeze(-1),
+            parameters["log_threshold"] - _THRESHOLD_OFFSET,
+            parameters["log_knee"],
+            self.exponent * self.slope(parameters["log_ratio"]),
+            *(parameters[name] for name in ("log_makeup", *self.time_constants) if name in parameters),
+        )
+        table = torch.cat(settings, dim=1)
+        return prepare_dynamics(self._detector, table, len(self.time_constants), length)
 
     def mix(
-        self,
-        signal: Tensor,
-        parameters: Parameters,
-        weight: Tensor,
-        logits: Tensor,
-        state: Tensor | None,
-        log_makeup: Tensor | None = None,
+        self, signal: Tensor, parameters: Parameters, weight: Tensor, state: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Computes `dry_wet` in few passes for an exact envelope whose last sample is the state; see `mix_dynamics`."""
-        parameters = parameters if "slope" in parameters else self.prepare(parameters)
-        curve = GainCurve(parameters["threshold"], parameters["half_knee"], parameters["slope"], log_makeup)
-        detector = Detector(self.direction, self.detector == "mid", ENERGY_FLOOR)
-        initial = None if state is None else state.unsqueeze(-1)
-        mixed, last = mix_dynamics(detector, signal, weight.unsqueeze(-1), logits, curve, initial)
+        if "table" not in parameters:
+            parameters = self.prepare(parameters, weight, signal.shape[-1])
+        mixed, last = mix_dynamics(self._detector, signal, parameters, None if state is None else state.unsqueeze(-1))
         return mixed, last.squeeze(-1)
+
+    @property
+    def _detector(self) -> Detector:
+        return Detector(self.direction, self.detector == "mid", ENERGY_FLOOR, self.makeup)
 
     def static_gain(self, parameters: Parameters, levels_db: Tensor) -> Tensor:
         """Returns one node's wet gain (not in dB) for steady signals at these levels (RMS), (levels,)."""
@@ -283,12 +283,15 @@ class OnePoleDynamics(DynamicRangeProcessor):
         options = {"truncated_taps": taps} if self.truncated else {}
         return replace(super().at_sample_rate(parameters, sample_rate), options=options)
 
+    def prepare(self, parameters: Parameters, weights: Tensor, length: int) -> Parameters:
+        return parameters if self.truncated else super().prepare(parameters, weights, length)
+
     def dry_wet(
         self, signal: Tensor, parameters: Parameters, weight: Tensor, state: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         if self.truncated:
             return super().dry_wet(signal, parameters, weight, state)
-        return self.mix(signal, parameters, weight, parameters["smoothing_logit"], state)
+        return self.mix(signal, parameters, weight, state)
 
     def rest(self, parameters: Parameters, state: Tensor, samples: int) -> Tensor:
         if self.truncated:
@@ -334,8 +337,7 @@ class AttackReleaseDynamics(DynamicRangeProcessor):
     def dry_wet(
         self, signal: Tensor, parameters: Parameters, weight: Tensor, state: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        logits = torch.cat((parameters["attack_logit"], parameters["release_logit"]), dim=1)
-        return self.mix(signal, parameters, weight, logits, state, parameters.get("log_makeup"))
+        return self.mix(signal, parameters, weight, state)
 
     def rest(self, parameters: Parameters, state: Tensor, samples: int) -> Tensor:
         return state * torch.exp(F.logsigmoid(parameters["release_logit"].squeeze(-1)) * samples)

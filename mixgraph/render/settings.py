@@ -67,8 +67,9 @@ class StepSettings:
     def parameters(self, index: int) -> Parameters:
         """Returns the prepared parameters of a nonlinear step, name -> (nodes, *shape)."""
         if index not in self._parameters:
-            indices = self._of_type(index)
-            prepared = self.processors[self.plan.steps[index].type].prepare(self._take(indices))
+            indices, node_type = self._of_type(index), self.plan.steps[index].type
+            weights = self._type_weights[node_type]
+            prepared = self.processors[node_type].prepare(self._take(indices), weights, self.plan.block)
             parts = {name: self._split(value, indices) for name, value in prepared.items()}
             for place, of_type in enumerate(indices):
                 self._parameters[of_type] = {name: split[place] for name, split in parts.items()}

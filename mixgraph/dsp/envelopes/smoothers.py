@@ -11,7 +11,7 @@ a \lambda[0] E[-1] (the adjoint), the one by z is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import torch
@@ -53,7 +53,8 @@ class Smoother(Protocol):
         energy: Callable[[Tensor], None],
         initial: Tensor | None,
         spare: tuple[Tensor, Tensor],
-    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        by_logits: Tensor,
+    ) -> tuple[Tensor, Tensor | None]:
         """Returns the gradients of `smooth`.
 
         Args:
@@ -63,31 +64,40 @@ class Smoother(Protocol):
             energy: writes the energy that `smooth` was called with to a tensor (part, time).
             initial: (part, 1), the output before the first sample; None for 0.
             spare: two buffers (part, padded), overwritten.
+            by_logits: gradient by the logits, (part, 1 or 2), written.
 
         Returns:
-            The gradients by the energy (part, time), in one of the buffers, but for the factor `left_out`; by the
-            initial output (part, 1), None without one; and by the logits (part, 1 or 2).
+            The gradients by the energy (part, time), in one of the buffers, but for the factor `left_out`; and by the
+            initial output (part, 1), None without one.
         """
 
 
-def smoother(logits: Tensor, length: int, scale: float) -> Smoother:
-    """Returns the smoother for logits z, (nodes, 1), or those of attack and release, (nodes, 2).
+def prepare_smoother(logits: Tensor, length: int, scale: float) -> dict[str, Tensor]:
+    """Makes what a smoother needs, in tensors of one row a node.
 
     Args:
-        logits: z with a = sigmoid(z).
+        logits: z with a = sigmoid(z), (nodes, 1), or those of attack and release, (nodes, 2).
         length: samples of a row.
         scale: factor of the energies.
     """
-    return (OnePole if logits.shape[1] == 1 else AttackRelease)(logits, length, scale)
+    if logits.shape[1] == 2:
+        return {"steps": step_sizes(logits)}
+    drive = (torch.sigmoid(-logits) * scale).clamp_(min=_LEAST_DRIVE)
+    decay = Decay.make(F.logsigmoid(logits).squeeze(-1), length, drive)
+    return {"decay": decay.matrices, "carry": decay.carry, "by_logit": torch.sigmoid(logits) / scale}
+
+
+def smoother(prepared: Mapping[str, Tensor], length: int, scale: float) -> Smoother:
+    """Returns the smoother of what `prepare_smoother` made for the same length and scale."""
+    return (OnePole if "decay" in prepared else AttackRelease)(prepared, length, scale)
 
 
 class OnePole:
     """A smoother with one time constant; the scan's matrices hold the factors of the energies."""
 
-    def __init__(self, logits: Tensor, length: int, scale: float) -> None:
-        drive = (torch.sigmoid(-logits) * scale).clamp_(min=_LEAST_DRIVE)
-        self.decay = Decay.make(F.logsigmoid(logits).squeeze(-1), length, drive)
-        self.logits, self.scale = logits, scale
+    def __init__(self, prepared: Mapping[str, Tensor], length: int, scale: float) -> None:
+        self.decay = Decay(prepared["decay"], prepared["carry"])
+        self.by_logit, self.scale = prepared["by_logit"], scale
         self.padded = self.decay.padded(length)
         self.length, self.left_out = length, 1.0
 
@@ -102,7 +112,8 @@ class OnePole:
         energy: Callable[[Tensor], None],
         initial: Tensor | None,
         spare: tuple[Tensor, Tensor],
-    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        by_logits: Tensor,
+    ) -> tuple[Tensor, Tensor | None]:
         reversed_, product = spare[0], spare[1][:, : self.length]
         decay = self.decay.rows(part)
         along = torch.mul(by_out[:, : self.length], out, out=product).sum(dim=-1, keepdim=True)
@@ -111,15 +122,15 @@ class OnePole:
         sums = torch.mul(by_energy[:, 1:], out[:, :-1], out=product[:, 1:]).sum(dim=-1, keepdim=True)
         if initial is not None and by_initial is not None:
             sums += initial * (by_energy[:, :1] + self.scale * by_initial)
-        by_logits = torch.sigmoid(self.logits[part]) * (sums / self.scale - along)
-        return by_energy, by_initial, by_logits
+        torch.mul(sums.sub_(along, alpha=self.scale), self.by_logit[part], out=by_logits)
+        return by_energy, by_initial
 
 
 class AttackRelease:
     """A smoother that rises and falls at different speeds."""
 
-    def __init__(self, logits: Tensor, length: int, scale: float) -> None:
-        self.steps = step_sizes(logits.T)
+    def __init__(self, prepared: Mapping[str, Tensor], length: int, scale: float) -> None:
+        self.steps = prepared["steps"].T.contiguous()
         self.padded = length
         self.scale = self.left_out = scale
 
@@ -134,14 +145,15 @@ class AttackRelease:
         energy: Callable[[Tensor], None],
         initial: Tensor | None,
         spare: tuple[Tensor, Tensor],
-    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        by_logits: Tensor,
+    ) -> tuple[Tensor, Tensor | None]:
         by_energy, signal = spare
         energy(signal)
-        by_logits, by_initial = adjoint_rows(
+        by_both, by_initial = adjoint_rows(
             by_out, signal.mul_(self.scale), out, self.steps[:, part], _start(initial, signal), by_energy
         )
-        by_start = None if initial is None else by_initial.unsqueeze(-1).to(signal.dtype)
-        return by_energy, by_start, by_logits.T.to(signal.dtype)
+        by_logits.copy_(by_both.T)
+        return by_energy, None if initial is None else by_initial.unsqueeze(-1).to(signal.dtype)
 
 
 def _start(initial: Tensor | None, like: Tensor) -> Tensor:
