@@ -56,8 +56,8 @@ class _UnitEnergy(Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         normalized, scale = ctx.saved_tensors
-        along = torch.linalg.vecdot(grad.flatten(1), normalized.flatten(1)).view(-1, 1, 1) / grad.shape[1]
-        return (normalized * (-along * scale)).addcmul_(grad, scale)
+        along = torch.linalg.vecdot(grad.flatten(1), normalized.flatten(1)).view(-1, 1, 1)
+        return (grad * scale).addcmul_(normalized, along * scale, value=-1 / grad.shape[1])
 
 
 def normalize_energy(impulse_response: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ A full FFT would mostly work on zeros. With N = L M, and M just longer than the 
 
 real again, since h[n] exp(-2 pi i n r / N) has its conjugate at -n. By R[N - k] = R[k] the bins of r > L/2 are those of
 L - r in reverse, so that L/2 + 1 inverse real FFTs of M points give all. The backward pass is the adjoint: the same
-layout of the gradient, real FFTs of M points, and the sum over r.
+layout of the gradient, real FFTs of M points, and the sum over r. Where operations are dear, the full FFT is taken:
+with X that of h[n] from n = 0 on, R = 2 Re(X) - h[0].
 """
 
 from __future__ import annotations
@@ -173,6 +174,11 @@ class _InverseFFT(Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         first, last = ctx.first, ctx.first + ctx.samples
+        if not in_pieces(grad):
+            circle = F.pad(grad, (max(first, 0), ctx.n_fft - ctx.samples - max(first, 0)))
+            circle = circle.roll(first, dims=-1) if first < 0 else circle
+            weights = bin_weights(ctx.n_fft // 2 + 1, grad.dtype, grad.device)
+            return torch.fft.rfft(circle, norm="forward") / weights, None, None, None
         circle = grad.new_zeros(*grad.shape[:-1], ctx.n_fft)
         inside = max(first, 0)
         torch.mul(grad[..., inside - first :], 2, out=circle[..., inside : max(last, inside)])
@@ -256,6 +262,9 @@ def _turns(taps: int, apart: int, n_fft: int, dtype: torch.dtype, device: torch.
 class _EvenResponse(Function):
     @staticmethod
     def forward(ctx: Any, half: Tensor, n_fft: int) -> Tensor:
+        ctx.taps, ctx.n_fft = half.shape[-1], n_fft
+        if not in_pieces(half):
+            return torch.lerp(half[:, :1], torch.fft.rfft(half, n=n_fft).real, 2.0)
         apart, short = _split(half.shape[-1], n_fft)
         turns, low, top = (
             _turns(half.shape[-1], apart, n_fft, half.dtype, half.device),
@@ -274,6 +283,11 @@ class _EvenResponse(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        if not in_pieces(grad):
+            weights = bin_weights(grad.shape[-1], grad.dtype, grad.device)
+            grad_half = torch.fft.irfft(grad * weights, n=ctx.n_fft, norm="forward")[:, : ctx.taps]
+            grad_half[:, 1:].mul_(2)  # the taps at n and -n
+            return grad_half, None
         turns = ctx.turns
         short, low, bins = ctx.short, turns.shape[0], grad.shape[-1]
         apart, top = 2 * (bins - 1) // short, short // 2 + 1

@@ -26,11 +26,13 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from mixgraph.dsp.constants import made_once
+
 
 def hard_delay(z: Tensor, length: int) -> Tensor:
     """Returns the delay in samples, 0 to length - 1, for complex z, (..., 2): real and imaginary parts."""
-    angle = torch.atan2(z[..., 1].double(), z[..., 0].double())
-    return torch.remainder(torch.round(-angle * length / (2 * torch.pi)), length).long()
+    real, imag = z.double().unbind(-1)
+    return torch.remainder(torch.round(torch.atan2(imag, real) * (-length / (2 * torch.pi))), length).long()
 
 
 def soft_impulse(z: Tensor, length: int) -> Tensor:
@@ -53,50 +55,53 @@ def delayed_filters(z: Tensor, filters: Tensor, length: int, truncate: bool) -> 
     Returns:
         (rows, segments * length).
     """
-    return _DelayedFilters.apply(z, filters, length, truncate)
+    rows, segments, taps = filters.shape
+    if truncate:  # each segment is a response by itself
+        z, filters = z.reshape(rows * segments, 1, 2), filters.reshape(rows * segments, 1, taps)
+    return _DelayedFilters.apply(z, filters, length).reshape(rows, segments * length)
 
 
 class _DelayedFilters(Function):
+    """Filters at their delays; what reaches past the ends of the response falls on margins of half a filter."""
+
     @staticmethod
-    def forward(ctx: Any, z: Tensor, filters: Tensor, length: int, truncate: bool) -> Tensor:
+    def forward(ctx: Any, z: Tensor, filters: Tensor, length: int) -> Tensor:
         rows, segments, taps = filters.shape
-        offset = torch.arange(taps, device=z.device) - taps // 2
-        inside = hard_delay(z, length).unsqueeze(-1) + offset  # (rows, segments, taps)
-        first = torch.arange(segments, device=z.device).view(1, -1, 1) * length
-        position = first + inside
-        low, high = (first, first + length) if truncate else (0, segments * length)
-        valid = (position >= low) & (position < high)
-        position = position.clamp(0, segments * length - 1)
-        response = filters.new_zeros(rows, segments * length)
-        response.scatter_add_(1, position.flatten(1), (filters * valid).flatten(1))
-        ctx.save_for_backward(z, filters, position, valid)
-        ctx.length, ctx.truncate = length, truncate
-        return response
+        half = taps // 2
+        position = hard_delay(z, length).unsqueeze(-1) + _positions(segments, length, taps, z.device)
+        response = filters.new_zeros(rows, segments * length + 2 * half)
+        response.scatter_add_(1, position.flatten(1), filters.flatten(1))
+        ctx.save_for_backward(z, filters, position)
+        ctx.length = length
+        return response[:, half : half + segments * length]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        z, filters, position, valid = ctx.saved_tensors
-        grad_filters = grad.gather(1, position.flatten(1)).view(filters.shape) * valid
-        grad_z = None
-        if ctx.needs_input_grad[0]:
-            grad_z = _surrogate_gradient(grad, z, filters, ctx.length, ctx.truncate)
-        return grad_z, grad_filters, None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        z, filters, position = ctx.saved_tensors
+        half = filters.shape[-1] // 2
+        padded = F.pad(grad, (half, half))
+        by_filters = padded.gather(1, position.flatten(1)).view(filters.shape)
+        by_z = _surrogate_gradient(padded, z, filters, ctx.length) if ctx.needs_input_grad[0] else None
+        return by_z, by_filters, None
 
 
-def _surrogate_gradient(grad: Tensor, z: Tensor, filters: Tensor, length: int, truncate: bool) -> Tensor:
+@made_once(keep=16)
+def _positions(segments: int, length: int, taps: int, device: torch.device) -> Tensor:
+    """Returns where each tap of filters without delay goes in a response with margins, (segments, taps)."""
+    return torch.arange(segments, device=device).unsqueeze(-1) * length + torch.arange(taps, device=device)
+
+
+def _surrogate_gradient(padded: Tensor, z: Tensor, filters: Tensor, length: int) -> Tensor:
+    """Returns the gradient by z, given that by the response with its margins."""
     rows, segments, taps = filters.shape
-    half = taps // 2
     # v[n] = sum_j grad[n + j - half] filters[j]: the gradient at each sample of the impulse before its filter.
-    if truncate:
-        windows = F.pad(grad.view(rows, segments, length), (half, half))
-    else:
-        windows = F.pad(grad, (half, half)).unfold(1, length + 2 * half, length)
+    windows = padded.unfold(1, length + taps - 1, length)
     num_filters = rows * segments
-    arrived = F.conv1d(windows.reshape(1, num_filters, -1), filters.view(num_filters, 1, taps), groups=num_filters)
+    arrived = F.conv1d(windows.reshape(1, num_filters, -1), filters.reshape(num_filters, 1, taps), groups=num_filters)
     spectrum = torch.fft.rfft(arrived[0])
     spectrum[:, -1].mul_(0.5)
-    return _slope(spectrum[:, 1:], z.view(num_filters, 2)).view_as(z) * (2 / length)
+    return _slope(spectrum[:, 1:], z.reshape(num_filters, 2)).view_as(z) * (2 / length)
 
 
 def _slope(coefficients: Tensor, z: Tensor) -> Tensor:
@@ -107,18 +112,24 @@ def _slope(coefficients: Tensor, z: Tensor) -> Tensor:
     """
     terms = coefficients.shape[-1]
     columns = next(b for b in range(math.isqrt(terms), terms + 1) if terms % b == 0)
-    q, p = torch.arange(columns, device=z.device), torch.arange(0, terms, columns, device=z.device)
+    q_and_1, p = _exponents(columns, terms, z.device)
     point = torch.view_as_complex(z.double()).conj().unsqueeze(-1)
     inner = _powers(point, columns)
     outer = _powers(inner[:, -1:] * point, terms // columns).to(coefficients.dtype)
-    table = torch.stack((inner, inner * (q + 1)), dim=-1).to(coefficients.dtype)
+    table = torch.stack((inner, inner * q_and_1), dim=-1).to(coefficients.dtype)
     polynomial, slope = (coefficients.unflatten(-1, (-1, columns)) @ table).unbind(-1)
     return torch.view_as_real(((slope + polynomial * p) * outer).sum(dim=-1))
 
 
+@made_once(keep=16)
+def _exponents(columns: int, terms: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Returns q + 1 for all columns, and p b for all rows."""
+    return torch.arange(1, columns + 1, device=device), torch.arange(0, terms, columns, device=device)
+
+
 def _powers(x: Tensor, count: int) -> Tensor:
     """x^0, x^1, ... by repeated products (0^0 is 1): (rows, 1) to (rows, count)."""
-    return torch.cat((torch.ones_like(x), x.expand(-1, count - 1)), dim=-1).cumprod(dim=-1)
+    return F.pad(x.expand(-1, count - 1), (1, 0), value=1.0).cumprod(dim=-1)
 
 
 class _UnitGradient(Function):

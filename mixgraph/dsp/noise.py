@@ -24,7 +24,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from mixgraph.dsp.fourier import row_chunks
+from mixgraph.dsp.constants import made_once
+from mixgraph.dsp.fourier import bin_weights, row_chunks
 
 _GROUP = 16  # frames
 _NODES = 2  # at once on a CPU
@@ -53,6 +54,13 @@ def _groups(noise: Tensor, synthesis: Tensor) -> tuple[Tensor, Tensor]:
     return whole.unflatten(1, (-1, _GROUP)), F.pad(synthesis, (0, 0, 0, missing))
 
 
+@made_once(keep=16)
+def _one_and_frame(frames: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Returns the factors of start and slope in each frame's log-magnitude, 1 and m: (2, frames)."""
+    frame = torch.arange(frames, dtype=dtype, device=device)
+    return torch.stack((torch.ones_like(frame), frame))
+
+
 def _masked(start: Tensor, slope: Tensor, noise: Tensor) -> Tensor:
     """The noise times its mask: (nodes, 2, bins) twice and (2, groups, 16, 2 bins) to (nodes, 2, frames, 2 bins).
 
@@ -60,8 +68,8 @@ def _masked(start: Tensor, slope: Tensor, noise: Tensor) -> Tensor:
     exponential for each frame.
     """
     start, slope = (x.repeat_interleave(2, dim=-1).unsqueeze(2) for x in (start, slope))  # real and imaginary parts
-    frame = torch.arange(noise.shape[1] * _GROUP, device=start.device, dtype=start.dtype).unsqueeze(-1)
-    groups, within = torch.exp(start + slope * frame[::_GROUP]), torch.exp(slope * frame[:_GROUP])
+    frame = _one_and_frame(noise.shape[1] * _GROUP, start.dtype, start.device)[1].unsqueeze(-1)
+    groups, within = torch.addcmul(start, slope, frame[::_GROUP]).exp_(), torch.exp(slope * frame[:_GROUP])
     return (noise * groups.unsqueeze(3)).mul_(within.unsqueeze(2)).flatten(2, 3)
 
 
@@ -90,8 +98,7 @@ class _DecayingNoise(Function):
         noise, synthesis = _groups(noise, synthesis)
         earlier, later = synthesis.chunk(2, dim=-1)
         (num_frames, hop), length = earlier.shape, grad.shape[-1]
-        frame = torch.arange(num_frames, device=grad.device, dtype=grad.dtype)
-        by_start_and_slope = torch.stack((torch.ones_like(frame), frame))
+        by_start_and_slope = _one_and_frame(num_frames, grad.dtype, grad.device)
         sums = []
         for a, b, g in row_chunks(_NODES, start, slope, grad):
             mid_side = g.new_empty(g.shape[0], 2, (num_frames - 1) * hop)
@@ -106,7 +113,7 @@ class _DecayingNoise(Function):
             torch.mul(hops, earlier[1:], out=frames[:, :, 1:, :hop])
             spectrum = torch.view_as_real(torch.fft.rfft(frames)).flatten(3)
             sums.append(by_start_and_slope @ _masked(a, b, noise).mul_(spectrum))
-        count = frame.new_full((hop + 1,), 1 / hop)
-        count[0] = count[-1] = 0.5 / hop
-        both = torch.cat(sums).unflatten(-1, (-1, 2)).sum(dim=-1) * count  # (nodes, 2, start or slope, bins)
+        count = bin_weights(hop + 1, grad.dtype, grad.device)  # 1 / c_k
+        both = (torch.cat(sums).unflatten(-1, (-1, 2)).sum(dim=-1) / count) * (0.5 / hop)
+
         return both[:, :, 0], both[:, :, 1], None, None, None

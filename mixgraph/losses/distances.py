@@ -38,41 +38,25 @@ class _Distances(Function):
     @staticmethod
     def forward(ctx: Any, count: int, *tensors: Tensor) -> tuple[Tensor, Tensor]:
         magnitudes, targets, log_targets, logs = (tensors[i : i + count] for i in range(0, 4 * count, count))
-        sizes = [x.shape[-2] * x.shape[-1] for x in magnitudes]
-        differences = magnitudes[0].new_empty(2, *magnitudes[0].shape[:-2], sum(sizes))
-        linear, log = (of_all.split(sizes, dim=-1) for of_all in differences)
-        for values, others, parts in ((targets, magnitudes, linear), (log_targets, logs, log)):
-            for value, other, part in zip(values, others, parts, strict=True):
-                torch.sub(value, other, out=_like(value, part))
-        distance = torch.stack([torch.linalg.vector_norm(part, dim=-1) for part in linear], 1)
-        log_distance = torch.stack([part.mean(dim=-1) for part in differences[1].abs().split(sizes, dim=-1)], 1)
-        ctx.save_for_backward(differences, distance, *magnitudes)
+        differences, log_differences = torch._foreach_sub(targets, magnitudes), torch._foreach_sub(log_targets, logs)
+        distance = torch.stack([torch.linalg.vector_norm(d, dim=(-2, -1)) for d in differences], 1)
+        log_distance = torch.stack([d.mean(dim=(-2, -1)) for d in torch._foreach_abs(log_differences)], 1)
+        ctx.save_for_backward(distance, *magnitudes, *differences, *log_differences)
         return distance, log_distance
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, by_distance: Tensor, by_log_distance: Tensor) -> tuple[Tensor | None, ...]:
-        differences, distance, *magnitudes = ctx.saved_tensors
-        sizes = tuple(x.shape[-2] * x.shape[-1] for x in magnitudes)
-        shares = _shares(sizes, distance.dtype, distance.device)
+        distance, *tensors = ctx.saved_tensors
+        count = len(tensors) // 3
+        magnitudes, differences, log_differences = (tensors[i : i + count] for i in range(0, 3 * count, count))
+        shares = _shares(tuple(x.shape[-2] * x.shape[-1] for x in magnitudes), distance.dtype, distance.device)
         factors = torch.stack((by_distance / distance.clamp(min=_LEAST), by_log_distance * shares)).neg_()
-        signs = torch.sgn(differences[1])
-        gradients = []
-        for magnitude, difference, sign, factor in zip(
-            magnitudes,
-            differences[0].split(sizes, dim=-1),
-            signs.split(sizes, dim=-1),
-            factors.unsqueeze(-1).unbind(2),
-            strict=True,
-        ):
-            total = _like(magnitude, difference * factor[0])
-            gradients.append(total.addcdiv_(_like(magnitude, sign.mul_(factor[1])), magnitude))
+        linear, log = factors.unsqueeze(-1).unsqueeze(-1).unbind(0)  # (B, groups, 4, 1, 1)
+        gradients = [d * factor for d, factor in zip(differences, linear.unbind(1), strict=True)]
+        signs = [s.mul_(factor) for s, factor in zip(torch._foreach_sign(log_differences), log.unbind(1), strict=True)]
+        torch._foreach_addcdiv_(gradients, signs, magnitudes)
         return (None, *gradients, *(None,) * (3 * len(magnitudes)))
-
-
-def _like(magnitudes: Tensor, part: Tensor) -> Tensor:
-    """Shapes (..., bands times frames) as magnitudes are, whose memory mostly has the bands of a frame together."""
-    return part.unflatten(-1, (magnitudes.shape[-1], magnitudes.shape[-2])).mT
 
 
 @made_once(keep=64)

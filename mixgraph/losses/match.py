@@ -144,14 +144,14 @@ class MatchTerms:
             bands = constant_index(num_bands, log_magnitude.device).to(log_magnitude.dtype)
             distances = len(num_bands) * (spectral_convergence + log_magnitude * bands.unsqueeze(-1))
         if group_weights is None:
-            left, right, mid, side = distances.mean(1).unbind(-1)
+            of_signals = distances.mean(1)
         else:
             pairs = zip(distances.unbind(1), group_weights, strict=True)
-            left, right, mid, side = sum((d * w for d, w in pairs), torch.zeros_like(distances[:, 0])).unbind(-1)
-        lr = (left + right) / 2
+            of_signals = sum((d * w for d, w in pairs), torch.zeros_like(distances[:, 0]))
+        left, right, mid, side = of_signals.unbind(-1)
         return cls(
-            full=weights[0] * lr + weights[1] * mid + weights[2] * side,
-            lr=lr,
+            full=of_signals @ _signal_weights(weights, distances.dtype, distances.device),
+            lr=(left + right) / 2,
             mid=mid,
             side=side,
             spectral_convergence=spectral_convergence,
@@ -251,7 +251,7 @@ class MatchLoss(nn.Module):
                 f"got {audio.shape[-1]}"
             )
         linear = self.front_end(audio)
-        log = tuple(magnitudes.log() for magnitudes in linear)
+        log = tuple(torch._foreach_log(linear))
         norms = [_norm(magnitudes, weights) for magnitudes, weights in zip(linear, self._band_weights(), strict=True)]
         return Features(linear=linear, log=log, norm=torch.stack(norms, 1))
 
@@ -262,12 +262,8 @@ class MatchLoss(nn.Module):
             with torch.no_grad():
                 return predicted, self.features(target)
         both = self.features(torch.cat((prediction, target.detach())))
-        linear, log = ([values.chunk(2) for values in of_groups] for of_groups in (both.linear, both.log))
-        norms = both.norm.chunk(2)
-        predicted, of_target = (
-            Features(tuple(pair[i] for pair in linear), tuple(pair[i] for pair in log), norms[i]) for i in (0, 1)
-        )
-        return predicted, of_target.detach()
+        first, second = slice(len(prediction)), slice(len(prediction), None)
+        return both.select(first), both.detach().select(second)
 
     def _band_weights(self) -> list[Tensor | None]:
         """The weights of each group's bands, (bands, 1), with a mean of 1; None where all count alike."""
@@ -356,6 +352,13 @@ class MatchLoss(nn.Module):
             raise ValueError(f"loudest must be ({groups},) or ({len(target)}, {groups}); got {tuple(loudest.shape)}")
         factors = _floor_factors(target.num_frames, loudest.dtype, loudest.device)
         return (loudest * factors).reshape(-1, groups, 1)
+
+
+@made_once(keep=8)
+def _signal_weights(weights: tuple[float, float, float], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Returns the weights of left, right, mid and side in the loss, (4,)."""
+    lr, mid, side = weights
+    return torch.tensor((lr / 2, lr / 2, mid, side), dtype=dtype, device=device)
 
 
 @made_once(keep=64)

@@ -30,13 +30,14 @@ def gain_staging(
     taking_part = [step for step in energies if step.type in types]
     if not taking_part:
         return torch.zeros(()) if like is None else like.new_zeros(())
-    dry, wet = torch.log(torch.cat([step.dry_and_wet for step in taking_part], dim=1) / num_samples + _FLOOR)
-    return (wet - dry).abs().mean(dim=-1).sum() / 2
+    energies_of_all = torch.cat([step.dry_and_wet for step in taking_part], dim=1)
+    dry, wet = torch.log(energies_of_all + num_samples * _FLOOR)
+    return (wet - dry).abs().sum() * (0.5 / dry.shape[-1])
 
 
 def sparsity(weights: Tensor) -> Tensor:
     """The l1 norm of the processors' dry/wet weights (paper eq. 8); (processors,) to a scalar."""
-    return weights.abs().sum()
+    return torch.linalg.vector_norm(weights, ord=1)
 
 
 def sparsity_ramp(step: int, ramp_steps: int) -> float:

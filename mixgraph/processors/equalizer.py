@@ -92,7 +92,7 @@ class Equalizer(Processor):
     def spectrum(self, impulse_response: Tensor, n_fft: int) -> Tensor:
         if not self.is_real:
             return super().spectrum(impulse_response, n_fft)
-        return even_response(impulse_response[:, 0, self.before :], n_fft).unsqueeze(1)
+        return even_response(impulse_response.squeeze(1)[:, self.before :], n_fft).unsqueeze(1)
 
     def at_sample_rate(self, parameters: Parameters, sample_rate: int) -> SettingsAtRate:
         return SettingsAtRate(parameters, {"found_at": self.found_at})

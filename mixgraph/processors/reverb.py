@@ -148,7 +148,7 @@ class Reverb(Processor):
     def impulse_response(self, parameters: Parameters) -> Tensor:
         start, slope = parameters["init_log_magnitude"], parameters["delta_log_magnitude"]
         if self.mask == "decay":
-            start, slope = start / _SCALE, -F.softplus(slope) / _SCALE
+            start, slope = start / _SCALE, F.softplus(slope) * (-1 / _SCALE)
         return self.shaped_noise(start, slope)
 
     def shaped_noise(self, start: Tensor, slope: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any, Literal
 
 import torch
@@ -302,21 +303,20 @@ class ConsoleModule(CapturedTraining, WholeSongs):
             staging = 2 * staging
         penalties = [self.processors[t].parameter_penalty(values) for t, values in parameters.items()]
         losses = {
-            **{f"match/{name}": values.sum() for name, values in terms.items()},
+            **{
+                f"match/{name}": values.squeeze(0) if len(values) == 1 else values.sum()
+                for name, values in terms.items()
+            },
             "gain_staging": staging,
-            "parameter_penalty": torch.stack([p for p in penalties if p is not None] or [weights.new_zeros(())]).sum(),
+            "parameter_penalty": reduce(torch.add, [p for p in penalties if p is not None] or [weights.new_zeros(())]),
             "sparsity": sparsity(weights),
         }
         losses |= {
             f"match/full{suffix}": loss for suffix, loss in zip(self.metric_suffixes(), terms["full"], strict=True)
         }
         pressure = self.sparsity_pressure if pressure is None else pressure
-        losses["loss"] = (
-            losses["match/full"]
-            + settings.gain_staging_weight * losses["gain_staging"]
-            + losses["parameter_penalty"]
-            + pressure * losses["sparsity"]
-        )
+        staged_loss = torch.add(losses["match/full"], losses["gain_staging"], alpha=settings.gain_staging_weight)
+        losses["loss"] = staged_loss + losses["parameter_penalty"] + pressure * losses["sparsity"]
         if groups is not None and clip.group_targets is not None:
             targets = clip.group_targets[..., self.warm_up :]
             losses["match/groups"] = groups.loss(self.graph, self.match, outputs, targets)
