@@ -59,7 +59,7 @@ def song_targets(folder: Path) -> list[Target]:
     def read(copy: Path) -> object:
         return load_song(copy, sample_rate=RATE)
 
-    noise = 0.1 * np.random.default_rng(0).standard_normal((RATE // 4, 2))
+    noise = 0.1 * np.random.default_rng(0).standard_normal((RATE // 2, 2))  # as long as its loudness needs
     plain, medley, secrets, stems = (folder / name for name in ("plain", "A_Song", "secrets", "stems"))
     for path in (
         *(plain / name for name in ("mix.wav", "tracks/a.wav", "tracks/b.flac", "tracks/c.aiff", "tracks/d.ogg")),
@@ -112,6 +112,7 @@ def _write_texts(folder: Path, build: dict[str, Any], sweep: dict[str, Any]) -> 
     from mixgraph.blind.reference import SHIPPED
     from mixgraph.results.changes import FORMAT, VERSION
     from mixgraph.results.demix_record import MARK
+    from mixgraph.style.training_mixes import SHIPPED as MIXES
 
     folder.mkdir(parents=True)
     stems = {name: {"file": f"{name}.flac"} for name in ("vocals", "drums")}
@@ -142,6 +143,7 @@ def _write_texts(folder: Path, build: dict[str, Any], sweep: dict[str, Any]) -> 
     logs.mkdir(parents=True)
     (logs / "metrics.csv").write_text("epoch,validation/loss\n0,9.0\n1,0.5\n")
     shutil.copy(SHIPPED, folder / "reference.json")
+    shutil.copy(MIXES, folder / "mixes.json")
 
 
 def text_targets(folder: Path) -> list[Target]:
@@ -153,6 +155,7 @@ def text_targets(folder: Path) -> list[Target]:
     from mixgraph.results.changes import read_changes
     from mixgraph.results.demix_record import read_demix_record
     from mixgraph.shards.texts import read_texts
+    from mixgraph.style.training_mixes import read_training_mixes
     from mixgraph.sweeps.folder import SweepFolder, TrialJob
     from mixgraph.sweeps.sweep_file import Metric, read_sweep
 
@@ -176,6 +179,7 @@ def text_targets(folder: Path) -> list[Target]:
         Target("changes.json", folder, "changes.json", lambda copy: read_changes(copy / "changes.json"), "json"),
         Target("demix.json", folder, "demix.json", read_demix_record, "json"),
         Target("reference.json", folder, "reference.json", lambda c: read_reference(c / "reference.json"), "json"),
+        Target("mixes.json", folder, "mixes.json", lambda c: read_training_mixes(c / "mixes.json"), "json"),
         Target("sweep file", folder, "sweep.yaml", lambda copy: read_sweep(copy / "sweep.yaml"), "yaml"),
         Target("record of a sweep", folder, "sweep/record.json", read_trials, "json"),
         Target("record of a trial", folder, "sweep/trials/trial_000/job.json", read_trials, "json"),

@@ -180,7 +180,9 @@ def _earlier(out: Path, made_of: Mapping[str, Any]) -> BlindSong | None:
         return None
     if not isinstance(content, dict) or content.get("format") != _FORMAT or content.get("made_of") != made_of:
         return None
-    return BlindSong(out, (*map(str, content["notes"]), f"normalised stems of an earlier run are used: {out}"))
+    if not isinstance(notes := content.get("notes"), list):
+        return None
+    return BlindSong(out, (*map(str, notes), f"normalised stems of an earlier run are used: {out}"))
 
 
 @dataclass(frozen=True, eq=False)
