@@ -37,18 +37,20 @@ def decaying_noise(start: Tensor, slope: Tensor, noise: Tensor, synthesis: Tenso
     Args:
         start: log-magnitude of the mask at frame 0, natural logarithm, (nodes, 2, bins).
         slope: the change of that log-magnitude from one frame to the next, (nodes, 2, bins).
-        noise: spectrograms of mid and side, real and imaginary parts, (2, frames, bins, 2).
+        noise: spectrograms of mid and side, real and imaginary parts, (2, frames, bins, 2); never changed.
         synthesis: window of each frame over the sum of the overlapping squared windows, (frames, 2 * (bins - 1)).
         length: samples, at most frames * (bins - 1); time 0 is the middle of frame 0.
 
     Returns:
         (nodes, 2, length): m + s on the left, m - s on the right.
     """
-    return _DecayingNoise.apply(start, slope, noise.to(start.dtype), synthesis.to(start.dtype), length)
+    return _DecayingNoise.apply(start, slope, *_groups(noise, synthesis, start.dtype), length)
 
 
-def _groups(noise: Tensor, synthesis: Tensor) -> tuple[Tensor, Tensor]:
+@made_once(keep=4)
+def _groups(noise: Tensor, synthesis: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Adds frames of zeros (one at least) up to whole groups: (2, groups, 16, 2 bins) and (frames, F)."""
+    noise, synthesis = noise.to(dtype), synthesis.to(dtype)
     missing = _GROUP - noise.shape[1] % _GROUP
     whole = F.pad(noise.flatten(2), (0, 0, 0, missing))
     return whole.unflatten(1, (-1, _GROUP)), F.pad(synthesis, (0, 0, 0, missing))
@@ -77,7 +79,6 @@ class _DecayingNoise(Function):
     @staticmethod
     def forward(ctx: Any, start: Tensor, slope: Tensor, noise: Tensor, synthesis: Tensor, length: int) -> Tensor:
         ctx.save_for_backward(start, slope, noise, synthesis)
-        noise, synthesis = _groups(noise, synthesis)
         earlier, later = synthesis.chunk(2, dim=-1)  # a frame's first and second half
         hop = earlier.shape[-1]
         stereo = start.new_empty(start.shape[0], 2, length)
@@ -95,7 +96,6 @@ class _DecayingNoise(Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         start, slope, noise, synthesis = ctx.saved_tensors
-        noise, synthesis = _groups(noise, synthesis)
         earlier, later = synthesis.chunk(2, dim=-1)
         (num_frames, hop), length = earlier.shape, grad.shape[-1]
         by_start_and_slope = _one_and_frame(num_frames, grad.dtype, grad.device)

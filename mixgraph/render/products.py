@@ -16,6 +16,7 @@ channel stands for two equal ones.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor
 
 from mixgraph.dsp.constants import made_once
+from mixgraph.dsp.pieces import in_pieces
 
 StagedChannel = Literal["mid", "both"]
 
@@ -45,6 +47,8 @@ class Bins:
         """Returns the share of these bins in the energy in time: (..., bins) to (...)."""
         parts = torch.view_as_real(spectra)
         squares = parts * parts
+        if not in_pieces(parts):
+            return squares.flatten(-2) @ self._constant(_counts, parts)
         ends = slice(None if self.first else -1, None if self.last else 1, max(1, spectra.shape[-1] - 1))
         if self.first or self.last:
             squares[..., ends, :].mul_(0.5)
@@ -53,10 +57,21 @@ class Bins:
     def conjugated_slope(self, spectra: Tensor) -> Tensor:
         """Returns the conjugate of d(energy) / d(spectra), as real and imaginary parts: (..., bins, 2)."""
         parts = torch.view_as_real(spectra)
-        return parts * self._slopes(parts)
+        return parts * self._constant(_conjugated_slopes, parts)
 
-    def _slopes(self, parts: Tensor) -> Tensor:
-        return _conjugated_slopes(parts.shape[-2], self.first, self.last, self.n_fft, parts.dtype, parts.device)
+    def _constant(self, make: Callable[..., Tensor], parts: Tensor) -> Tensor:
+        return make(parts.shape[-2], self.first, self.last, self.n_fft, parts.dtype, parts.device)
+
+
+@made_once(keep=64)
+def _counts(num_bins: int, first: bool, last: bool, n_fft: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Returns the factors of squared real and imaginary parts in the energy, (2 bins,)."""
+    counts = torch.full((num_bins, 2), 2 / n_fft, dtype=dtype, device=device)
+    if first:
+        counts[0] /= 2
+    if last:
+        counts[-1] /= 2
+    return counts.flatten()
 
 
 @made_once(keep=64)
@@ -64,11 +79,7 @@ def _conjugated_slopes(
     num_bins: int, first: bool, last: bool, n_fft: int, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
     """Returns the factors of real and imaginary parts in the conjugated slope of the energy, (bins, 2)."""
-    slopes = torch.full((num_bins, 2), 4 / n_fft, dtype=dtype, device=device)
-    if first:
-        slopes[0] /= 2
-    if last:
-        slopes[-1] /= 2
+    slopes = 2 * _counts(num_bins, first, last, n_fft, dtype, device).view(-1, 2)
     slopes[:, 1].neg_()
     return slopes
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 
 from mixgraph.dsp.constants import constant_index, made_once
 from mixgraph.dsp.pieces import in_pieces
@@ -159,7 +161,23 @@ def take_rows(values: Tensor, rows: tuple[int, ...]) -> Tensor:
     first = rows[0] if rows else 0
     if rows == tuple(range(first, first + len(rows))):
         return values[first : first + len(rows)]
+    if len(rows) == values.shape[0] == len(set(rows)):
+        return _Permuted.apply(values, rows)
     return values.index_select(0, constant_index(rows, values.device))
+
+
+class _Permuted(Function):
+    """All rows in another order, whose gradient is a choice of rows, too."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, rows: tuple[int, ...]) -> Tensor:
+        ctx.rows = rows
+        return values.index_select(0, constant_index(rows, values.device))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        back = tuple(sorted(range(len(ctx.rows)), key=ctx.rows.__getitem__))
+        return grad.index_select(0, constant_index(back, grad.device)), None
 
 
 @made_once(keep=8)

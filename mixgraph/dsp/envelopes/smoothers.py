@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mixgraph.dsp.envelopes.attack_release import adjoint_rows, smooth_rows, step_sizes
 from mixgraph.dsp.envelopes.one_pole import Decay
+from mixgraph.dsp.pieces import in_pieces
 
 _LEAST_DRIVE = 1e-30
 
@@ -116,14 +117,21 @@ class OnePole:
     ) -> tuple[Tensor, Tensor | None]:
         reversed_, product = spare[0], spare[1][:, : self.length]
         decay = self.decay.rows(part)
-        along = torch.mul(by_out[:, : self.length], out, out=product).sum(dim=-1, keepdim=True)
+        along = _sum_of_products(by_out[:, : self.length], out, product)
         by_energy = decay.scan(by_out, reversed_, reverse=True)[:, : self.length]
         by_initial = None if initial is None else by_energy[:, :1] * decay.carry
-        sums = torch.mul(by_energy[:, 1:], out[:, :-1], out=product[:, 1:]).sum(dim=-1, keepdim=True)
+        sums = _sum_of_products(by_energy[:, 1:], out[:, :-1], product[:, 1:])
         if initial is not None and by_initial is not None:
             sums += initial * (by_energy[:, :1] + self.scale * by_initial)
         torch.mul(sums.sub_(along, alpha=self.scale), self.by_logit[part], out=by_logits)
         return by_energy, by_initial
+
+
+def _sum_of_products(x: Tensor, y: Tensor, spare: Tensor) -> Tensor:
+    """Returns the sum of products of each row, (nodes, 1); a GPU needs one operation, whose rounding is as small."""
+    if in_pieces(x):
+        return torch.mul(x, y, out=spare).sum(dim=-1, keepdim=True)
+    return torch.bmm(x.unsqueeze(1), y.unsqueeze(2)).squeeze(2)
 
 
 class AttackRelease:
