@@ -165,7 +165,7 @@ class _FilterbankProduct(torch.autograd.Function):
         rows = magnitude.flatten(0, -2)
         product = rows.new_empty(rows.shape[0], filters.shape[1])
         for bins, bands in blocks:
-            product[:, bands] = rows[:, bins] @ filters[bins, bands]
+            torch.mm(rows[:, bins], filters[bins, bands], out=product[:, bands])
         return product.unflatten(0, magnitude.shape[:-1])
 
     @staticmethod

@@ -45,9 +45,8 @@ class _UnitEnergy(Function):
 
     @staticmethod
     def forward(ctx: Any, impulse_response: Tensor) -> Tensor:
-        flat = impulse_response.flatten(1)
-        energy = torch.linalg.vecdot(flat, flat) / impulse_response.shape[1]
-        scale = torch.rsqrt(energy + 1e-12).view(-1, 1, 1)
+        energy = impulse_response.square().sum(dim=(1, 2), keepdim=True) / impulse_response.shape[1]
+        scale = torch.rsqrt(energy + 1e-12)
         normalized = impulse_response * scale
         ctx.save_for_backward(normalized, scale)
         return normalized
@@ -56,7 +55,7 @@ class _UnitEnergy(Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         normalized, scale = ctx.saved_tensors
-        along = torch.linalg.vecdot(grad.flatten(1), normalized.flatten(1)).view(-1, 1, 1)
+        along = (grad * normalized).sum(dim=(1, 2), keepdim=True)
         return (grad * scale).addcmul_(normalized, along * scale, value=-1 / grad.shape[1])
 
 

@@ -6,10 +6,10 @@ import torch
 from mixgraph.dsp.pieces import uncut
 from tools.bench.cases import Case
 from tools.bench.operations import META, OperationCounter, comparison, count_step, part_of
-from tools.gpu.workloads import make_training, move_clip
+from tools.gpu.workloads import joint_training, made_song, make_training, move_clip
 
 CASE = Case(tracks=3, seconds=2.0, clip_seconds=1.2, sample_rate=30000)
-MOST = 799
+MOST = 796
 """Operations of a step that launch a kernel, AdamW's included: hardly more than there are."""
 
 
@@ -45,6 +45,13 @@ def test_a_step_launches_no_more_operations_than_before() -> None:
     with OperationCounter(META) as again:
         training.step()
     assert again.counts == counts  # every step is the same, as a captured one must be
+
+
+@pytest.mark.long
+def test_several_songs_share_the_operations_of_a_step() -> None:
+    songs = [made_song(CASE, seed) for seed in (1, 2)]
+    alone, together = (count_step(joint_training(some, CASE, META)).launching.total() for some in (songs[:1], songs))
+    assert alone <= together < 1.05 * alone
 
 
 def test_counts_are_compared_with_those_of_an_earlier_version() -> None:
