@@ -10,8 +10,8 @@ times w_m, their real FFT G[m, k], and with c_k = 1 at DC and Nyquist, 2 elsewhe
 
     of a_k: (c_k / F) \sum_m Re(conj(G) N M),        of b_k: the same sum with each term times m.
 
-What is cheap (the mask) is computed again there instead of being kept. On a CPU two nodes are done at a time, so that
-their spectrograms stay in its cache.
+On a CPU two nodes are done at a time, so that their spectrograms stay in its cache, and what is cheap (the mask) is
+computed again there instead of being kept.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from torch.autograd.function import once_differentiable
 
 from mixgraph.dsp.constants import made_once
 from mixgraph.dsp.fourier import bin_weights, row_chunks
+from mixgraph.dsp.pieces import in_pieces
 
 _GROUP = 16  # frames
 _NODES = 2  # at once on a CPU
@@ -82,9 +83,12 @@ class _DecayingNoise(Function):
         earlier, later = synthesis.chunk(2, dim=-1)  # a frame's first and second half
         hop = earlier.shape[-1]
         stereo = start.new_empty(start.shape[0], 2, length)
+        ctx.masked = None
         for a, b, out in row_chunks(_NODES, start, slope, stereo):
-            masked = torch.view_as_complex(_masked(a, b, noise).unflatten(-1, (-1, 2)))
-            frames = torch.fft.irfft(masked, n=2 * hop)
+            masked = _masked(a, b, noise)
+            if not in_pieces(masked):
+                ctx.masked = masked
+            frames = torch.fft.irfft(torch.view_as_complex(masked.unflatten(-1, (-1, 2))), n=2 * hop)
             overlapped = frames[:, :, :-1, hop:] * later[:-1]
             overlapped.addcmul_(frames[:, :, 1:, :hop], earlier[1:])
             mid, side = overlapped.flatten(2)[..., :length].unbind(1)
@@ -96,23 +100,16 @@ class _DecayingNoise(Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         start, slope, noise, synthesis = ctx.saved_tensors
-        earlier, later = synthesis.chunk(2, dim=-1)
-        (num_frames, hop), length = earlier.shape, grad.shape[-1]
+        num_frames, hop, length = synthesis.shape[0], synthesis.shape[1] // 2, grad.shape[-1]
         by_start_and_slope = _one_and_frame(num_frames, grad.dtype, grad.device)
         sums = []
         for a, b, g in row_chunks(_NODES, start, slope, grad):
-            mid_side = g.new_empty(g.shape[0], 2, (num_frames - 1) * hop)
-            mid_side[..., length:].zero_()
-            torch.add(g[:, 0], g[:, 1], out=mid_side[:, 0, :length])
-            torch.sub(g[:, 0], g[:, 1], out=mid_side[:, 1, :length])
-            hops = mid_side.unflatten(-1, (-1, hop))
-            frames = g.new_empty(g.shape[0], 2, num_frames, 2 * hop)
-            for outside in (frames[:, :, 0, :hop], frames[:, :, -1, hop:]):  # before time 0 and past the end
-                outside.zero_()
-            torch.mul(hops, later[:-1], out=frames[:, :, :-1, hop:])
-            torch.mul(hops, earlier[1:], out=frames[:, :, 1:, :hop])
-            spectrum = torch.view_as_real(torch.fft.rfft(frames)).flatten(3)
-            sums.append(by_start_and_slope @ _masked(a, b, noise).mul_(spectrum))
+            mid_side = g.new_zeros(g.shape[0], 2, (num_frames + 1) * hop)  # from the start of frame 0
+            torch.add(g[:, 0], g[:, 1], out=mid_side[:, 0, hop : hop + length])
+            torch.sub(g[:, 0], g[:, 1], out=mid_side[:, 1, hop : hop + length])
+            spectrum = torch.view_as_real(torch.fft.rfft(mid_side.unfold(-1, 2 * hop, hop) * synthesis)).flatten(3)
+            masked = _masked(a, b, noise) if ctx.masked is None else ctx.masked
+            sums.append(by_start_and_slope @ spectrum.mul_(masked))
         count = bin_weights(hop + 1, grad.dtype, grad.device)  # 1 / c_k
         both = (torch.cat(sums).unflatten(-1, (-1, 2)).sum(dim=-1) / count) * (0.5 / hop)
 

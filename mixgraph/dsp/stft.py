@@ -67,10 +67,9 @@ class _FrameSpectra(torch.autograd.Function):
         frames = torch.fft.irfft(gradients[0] * weights, n=fft_size, norm="forward").mul_(window)
         num_frames = frames.shape[-2]
         if not in_pieces(frames):
-            read = (num_frames - 1) * hop_size + fft_size
             rows = frames.reshape(-1, num_frames, fft_size).mT
-            added = F.fold(rows, (1, read), (1, fft_size), stride=(1, hop_size)).view(*frames.shape[:-2], read)
-            return F.pad(added, (0, length - read)), None, None
+            added = F.fold(rows, (1, length), (1, fft_size), stride=(1, hop_size))
+            return added.view(*frames.shape[:-2], length), None, None
         blocks = frames.new_zeros(*frames.shape[:-2], num_frames + overlap - 1, hop_size)
         for part, piece in enumerate(frames.split(hop_size, dim=-1)):
             blocks[..., part : part + num_frames, :].add_(piece)

@@ -149,9 +149,10 @@ class MatchTerms:
             pairs = zip(distances.unbind(1), group_weights, strict=True)
             of_signals = sum((d * w for d, w in pairs), torch.zeros_like(distances[:, 0]))
         left, right, mid, side = of_signals.unbind(-1)
+        lr = (left + right) / 2
         return cls(
-            full=of_signals @ _signal_weights(weights, distances.dtype, distances.device),
-            lr=(left + right) / 2,
+            full=weights[0] * lr + weights[1] * mid + weights[2] * side,
+            lr=lr,
             mid=mid,
             side=side,
             spectral_convergence=spectral_convergence,
@@ -352,13 +353,6 @@ class MatchLoss(nn.Module):
             raise ValueError(f"loudest must be ({groups},) or ({len(target)}, {groups}); got {tuple(loudest.shape)}")
         factors = _floor_factors(target.num_frames, loudest.dtype, loudest.device)
         return (loudest * factors).reshape(-1, groups, 1)
-
-
-@made_once(keep=8)
-def _signal_weights(weights: tuple[float, float, float], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Returns the weights of left, right, mid and side in the loss, (4,)."""
-    lr, mid, side = weights
-    return torch.tensor((lr / 2, lr / 2, mid, side), dtype=dtype, device=device)
 
 
 @made_once(keep=64)

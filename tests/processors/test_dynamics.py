@@ -115,6 +115,17 @@ def test_dry_wet_without_a_state_starts_from_rest(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_what_is_prepared_of_a_node_does_not_depend_on_the_others(name):
+    processor = make(name, 30000)
+    values, weight = drawn(processor, 5, torch.float32), weights(5, torch.float32)
+    together = processor.prepare(values, weight, 1000)
+    for node in range(5):
+        row = slice(node, node + 1)
+        alone = processor.prepare({name: value[row] for name, value in values.items()}, weight[row], 1000)
+        assert all(torch.equal(alone[name], value[row]) for name, value in together.items())
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_dry_wet_in_float32(name):
     processor = make(name, 30000)
     usual = drawn(processor, 4, torch.float32)

@@ -100,7 +100,9 @@ def prepare_dynamics(detector: Detector, table: Tensor, logits: int, length: int
         length: samples of the signals.
     """
     with torch.no_grad():
-        weight, threshold, log_knee, slope = table[:, : len(SETTINGS)].split(1, dim=1)
+        # Columns without gaps: the others are rounded by another way, which would depend on the number of nodes.
+        columns = table.T.contiguous()
+        weight, threshold, log_knee, slope = columns[: len(SETTINGS)].unsqueeze(-1)
         knee = torch.exp(log_knee)
         rate = detector.direction / knee
         offset = rate * (math.log(detector.floor) - threshold) + 0.5
@@ -109,7 +111,7 @@ def prepare_dynamics(detector: Detector, table: Tensor, logits: int, length: int
             *(1 - weight, rate, offset, knee * slope * (1 / math.log(2))),
             *(by_log_gain * detector.direction, of_knee * slope, of_knee),
         )
-        smoothing = prepare_smoother(table[:, -logits:], length, detector.scale)
+        smoothing = prepare_smoother(columns[-logits:].T, length, detector.scale)
         return {"table": table, "coefficients": torch.cat(coefficients, dim=1), **smoothing}
 
 
