@@ -265,7 +265,8 @@ def _symbol(
     letter_x = x - width / 2 + size / 2
     ink = text_colour(fill)
     shown = letter or node_letter(node_type)
-    height = size * (0.58 if len(shown) < 3 else 0.42)  # three digits fit, too
+    longest = 1 if text else 2  # of letters of the usual size; three digits fit, too, and two beside a name
+    height = size * (0.58 if len(shown) <= longest else 0.42)
     sign = Label(letter_x, y + height * 0.2 / 0.58, shown, height, ink, "middle", bold=True)
     if not text:
         return [box, sign]
