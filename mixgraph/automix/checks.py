@@ -19,7 +19,9 @@ from mixgraph.songs.unmixed import CLIPPED_TRACK
 
 LEAST_SECONDS = 1.0
 _STEM_WORDS = {"vocals", "drums", "bass", "other", "instrumental", "music", "stem", "stems", "accompaniment"}
+_MIX_WORDS = {"mix", "mixdown", "master", "mastered", "premaster", "bounce"}
 _MOST_STEMS = 6
+_SAME = 0.9  # correlation with the sum of the other tracks from which one seems to be their mix, or a copy
 _MASTER_PEAK_DB = (-1.5, 0.2)  # where limiters end
 _MASTER_CREST_LU = 11.0  # peak over loudness of the sum; raw recordings have 15 and more
 _SHOWN = 6
@@ -104,7 +106,24 @@ def odd_tracks(song: Song, most_tracks: int | None = None) -> list[str]:
             f"No instrument is known by the name of {_some(unknown)}: they are mixed together, in the subgroup "
             f"{OTHER}. HINT: song.yaml can say which subgroup a track is in."
         )
-    return notes + mixed_already(song)
+    return notes + mixes_among_tracks(song) + mixed_already(song)
+
+
+def mixes_among_tracks(song: Song) -> list[str]:
+    """Names the tracks that seem to be a mix of the others, by their names or because they follow the others' sum."""
+    mono = song.sources.mean(dim=1).double()
+    dry_sum, found = mono.sum(dim=0), []
+    for name, track in zip(song.tracks, mono, strict=True):
+        others = dry_sum - track
+        sizes = float(track.norm() * others.norm())
+        if _MIX_WORDS & set(words_of(name)) or (sizes > 0 and abs(float(track @ others)) > _SAME * sizes):
+            found.append(name)
+    if not found or len(song.tracks) == 1:
+        return []
+    return [
+        f"{_some(found)}: by name or sound a mix of the other tracks, or a copy, and mixed as one more track. HINT: "
+        "take it out of the folder, or name the file mix"
+    ]
 
 
 def mixed_already(song: Song) -> list[str]:

@@ -156,6 +156,10 @@ def test_odd_tracks_are_said(network, bare, tmp_path) -> None:
     assert "No instrument is known by the name of take_7" in said
     assert integrated_loudness(propose(network, one)[0].mix, RATE) == pytest.approx(LOUDNESS_LUFS, abs=0.05)
     assert "3 tracks: the network was trained on songs of at most 2" in " ".join(odd_tracks(song, 2))
+    sources = torch.cat((song.sources[:2], 0.5 * song.sources[:2].sum(0, keepdim=True)))
+    assert f"{song.tracks[2]}: by name or sound a mix of the other tracks" in " ".join(
+        odd_tracks(replace(song, sources=sources))
+    )
     silent = replace(song, sources=torch.cat((song.sources[:2], song.sources[2:] * 0)))
     assert f"Silent: {song.tracks[2]}." in odd_tracks(silent)
     time = torch.arange(3 * RATE) / RATE

@@ -1,10 +1,11 @@
 """How the network's mixes compare with baselines and with the engineers' graphs, and its transfers with references.
 
-    python -m tools.bench.automix SONG=RESULT... --synthetic 3 --seconds 15 --transfers 1 --out judged
+    python -m tools.bench.automix SONG=RESULT... --synthetic 3 --seconds 15 --closely 2 --out judged
 
-Songs that the network was trained on are there for the baselines to learn from; it is not judged on them. OUT has
-`automix_judged.json` and `automix_transfers.json`, which are tables of a page, and `evaluation.json` with all figures.
-A transfer moves a song towards the mix of the next song of those that are judged.
+Songs that the network was trained on are there for the baselines to learn from; it is not judged on them. The first
+`--closely` songs of the others are moved towards the mix of the next one, too, and get four proposals each. OUT has
+`automix_judged.json`, `automix_transfers.json` and `automix_proposals.json`, which are tables of a page, and
+`evaluation.json` with all figures.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from mixgraph.automix import Proposal, propose
+from mixgraph.automix import Proposal, hear, propose, tell_apart
 from mixgraph.automix.proposals import LOUDNESS_LUFS
 from mixgraph.cli.evaluate_automix import read_songs
 from mixgraph.estimators import EstimatorModule, load_estimator
@@ -83,6 +84,17 @@ def transfer_row(estimator: EstimatorModule, song: Song, reference: Song, steps:
     return row
 
 
+def proposal_rows(estimator: EstimatorModule, song: Song) -> list[tuple[str, ...]]:
+    """Makes four proposals: the words that tell them apart, and the distance of their statistics to the first."""
+    proposals = propose(estimator, unmixed(song), count=4, seed=1)
+    heard = [hear(proposal, estimator.processors) for proposal in proposals]
+    rows: list[tuple[str, ...]] = []
+    for one, words in zip(heard, tell_apart(heard), strict=True):
+        distance = float(statistics_distance(one.statistics, heard[0].statistics).full)
+        rows.append((f"`{song.name}`", words, f"{distance:.2f}"))
+    return rows
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the tool; returns its exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -91,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--checkpoint", type=Path, help="another network than mixgraph's own")
     parser.add_argument("--synthetic", type=int, default=0, help="number of synthetic songs to judge on, too (0)")
     parser.add_argument("--seconds", type=float, help="judge the middle of each song; all of it by default")
-    parser.add_argument("--transfers", type=int, default=0, help="number of songs that are moved towards the next (0)")
+    parser.add_argument("--closely", type=int, default=0, help="number of songs with transfers and proposals (0)")
     parser.add_argument("--refine-steps", type=int, default=RefineSettings.steps_per_stage, help="of a stage")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache", type=Path, default=Path(".mixgraph_cache"), help="folder for decoded songs")
@@ -108,11 +120,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     trained_on = estimator.about.get("songs", ())
     real = [judged.song for judged in songs[: len(options.songs)] if judged.song.name not in trained_on]
-    pairs = list(zip(real, real[1:] + real[:1], strict=True))[: options.transfers]
+    pairs = list(zip(real, real[1:] + real[:1], strict=True))[: options.closely]
     if pairs:
         moved = [transfer_row(estimator, song, reference, options.refine_steps) for song, reference in pairs]
         head = ("song and reference", "sum at equal loudness, dB", "network, dB", "of the sum's")
         write("automix_transfers.json", "Transfers", (*head, "refined, dB", "of the sum's"), moved)
+        told = [row for song, _ in pairs for row in proposal_rows(estimator, song)]
+        write("automix_proposals.json", "Four proposals", ("song", "in words", "distance to the first, dB"), told)
     rows = judged_rows(estimator, songs, options.seed)
     lines = [(kind, *line) for kind, of in table_lines(rows).items() for line in of]
     write("automix_judged.json", "Mixes by the network, and baselines", ("kind", *HEAD), lines)
