@@ -81,7 +81,8 @@ def excerpt(song: Song, seconds: float | None) -> Song:
     length = song.num_samples if seconds is None else min(round(seconds * song.sample_rate), song.num_samples)
     first = (song.num_samples - length) // 2
     part = slice(first, first + length)
-    return replace(song, sources=song.sources[..., part], mix=song.mix[..., part], groups=(), files=None)
+    sources, mix = song.sources[..., part].clone(), song.mix[..., part].clone()  # the rest need not stay in memory
+    return replace(song, sources=sources, mix=mix, groups=(), files=None)
 
 
 def mixed_by_result(song: Song, folder: Path) -> MixedSong:

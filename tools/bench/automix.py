@@ -118,6 +118,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         table = {"title": title, "measured": about, "columns": columns, "rows": rows}
         write_atomically(options.out / name, (json_text(table, indent=1) + "\n").encode())
 
+    rows = judged_rows(estimator, songs, options.seed)
+    lines = [(kind, *line) for kind, of in table_lines(rows).items() for line in of]
+    write("automix_judged.json", "Mixes by the network, and baselines", ("kind", *HEAD), lines)
+    write_atomically(options.out / "evaluation.json", (json_text(report(rows), indent=1) + "\n").encode())
     trained_on = estimator.about.get("songs", ())
     real = [judged.song for judged in songs[: len(options.songs)] if judged.song.name not in trained_on]
     pairs = list(zip(real, real[1:] + real[:1], strict=True))[: options.closely]
@@ -127,10 +131,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write("automix_transfers.json", "Transfers", (*head, "refined, dB", "of the sum's"), moved)
         told = [row for song, _ in pairs for row in proposal_rows(estimator, song)]
         write("automix_proposals.json", "Four proposals", ("song", "in words", "distance to the first, dB"), told)
-    rows = judged_rows(estimator, songs, options.seed)
-    lines = [(kind, *line) for kind, of in table_lines(rows).items() for line in of]
-    write("automix_judged.json", "Mixes by the network, and baselines", ("kind", *HEAD), lines)
-    write_atomically(options.out / "evaluation.json", (json_text(report(rows), indent=1) + "\n").encode())
     return 0
 
 
