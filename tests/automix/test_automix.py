@@ -183,8 +183,8 @@ def test_odd_tracks_are_said(network, bare, tmp_path) -> None:
 
 def test_tracks_that_are_cut_off_are_noticed_at_the_rate_of_their_files(tmp_path) -> None:
     time = np.arange(44100) / 44100
-    for name, most in (("kick", 0.5), ("bass", 0.4), ("vox", 9.0)):
-        sine = np.sin(2 * np.pi * 220 * time) * np.linspace(0.5, 1, len(time))  # two peaks are never equal
+    for name, most, hertz in (("kick", 0.5, 220), ("bass", 0.4, 330), ("vox", 9.0, 441)):
+        sine = np.sin(2 * np.pi * hertz * time) * np.linspace(0.5, 1, len(time))  # two peaks are never equal
         soundfile.write(tmp_path / f"{name}.wav", sine.clip(-most, most), 44100, subtype="PCM_16")
     song = load_unmixed(tmp_path, RATE)
     said = odd_tracks(song)

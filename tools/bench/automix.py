@@ -2,7 +2,7 @@
 
     python -m tools.bench.automix SONG=RESULT... --synthetic 3 --seconds 15 --closely 2 --out judged
 
-Songs that the network was trained on are there for the baselines to learn from; it is not judged on them. The first
+Songs that the network was trained on are there for the baselines to learn from; nothing is judged on them. The first
 `--closely` songs of the others are moved towards the mix of the next one, too, and get four proposals each. OUT has
 `automix_judged.json`, `automix_transfers.json` and `automix_proposals.json`, which are tables of a page, and
 `evaluation.json` with all figures.
@@ -53,12 +53,12 @@ def as_mixed(song: Song, proposal: Proposal) -> MixedSong:
 
 
 def judged_rows(estimator: EstimatorModule, songs: Sequence[JudgedSong], seed: int) -> list[Row]:
-    """Judges the network's mixes beside the baselines; says each that is done."""
+    """Judges the network's mixes beside the baselines, on songs that it was not trained on; says each that is done."""
     fresh = [judged.song for judged in songs if judged.song.name not in estimator.about.get("songs", ())]
     answers = {NETWORK: {song.name: as_mixed(song, answer(estimator, song)) for song in fresh}}
     rows = []
     for row, _, _ in evaluate(songs, answers, seed):
-        rows.append(row)
+        rows += [row] if row.song in answers[NETWORK] else []
         sys.stdout.write(f"{row.song}: {row.method}: {row.judgement.level_db} dB\n")
         sys.stdout.flush()
     return rows
