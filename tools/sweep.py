@@ -58,7 +58,8 @@ def read(options: argparse.Namespace, overrides: Sequence[str]) -> SweepFile:
     from mixgraph.shipped import configuration
 
     sweep = read_sweep(configuration(options.file), env_is_allowed())
-    return replace(sweep, parameters=with_song(sweep.parameters, options.song), words=(*sweep.words, *overrides))
+    parameters, words = with_song(sweep.parameters, options.song), (*sweep.words, *overrides)
+    return replace(sweep, parameters=parameters, words=words, added=len(overrides))
 
 
 def run_offline(options: argparse.Namespace, overrides: Sequence[str], console: Console) -> int:

@@ -79,6 +79,7 @@ class SweepFile:
         run_cap: the largest number of trials; None where it is not stated.
         bands: when bad trials are stopped; None where they are not.
         content: the whole file, as plain YAML gives it.
+        added: how many of the last words are not of the file, but of the command line of `sweep`.
     """
 
     path: Path
@@ -90,6 +91,7 @@ class SweepFile:
     run_cap: int | None
     bands: Bands | None
     content: dict[str, Any]
+    added: int = 0
 
 
 def read_sweep(path: Path, allow_env: bool = False) -> SweepFile:

@@ -216,6 +216,9 @@ def test_what_fit_does_not_take_is_refused_with_its_line(parameters, message, ti
     with pytest.raises(ValueError, match=f"sweep.yaml{message}"):
         resolve_sweep(read(*parse([str(path)])))
     assert os.listdir(tmp_path) == ["sweep.yaml"]
+    good = write(tmp_path, tiny_song, parameters={"data.path": {"value": str(tiny_song)}})
+    with pytest.raises(ValueError, match=r"^after --: .*pruning.ruonds=1.* HINT: did you mean --pruning.rounds"):
+        resolve_sweep(read(*parse([str(good), "--", "--pruning.ruonds=1"])))
 
 
 def kill_when(process: subprocess.Popen, ready, seconds: float = 300.0) -> None:

@@ -39,6 +39,7 @@ def resolve_sweep(sweep: SweepFile) -> dict[str, Any]:
 
     Raises:
         ValueError: `fit` does not take the command or a value; the message has a line for each, with the file's line.
+            What is not of the file is told as standing after `--`.
     """
     problems = Problems(sweep.path)
     probes = {parameter.name: parameter.probes() for parameter in sweep.parameters}
@@ -84,7 +85,7 @@ def _resolve(words: Sequence[str], values: Values) -> tuple[dict[str, Any] | Non
 
 
 def _name_culprits(sweep: SweepFile, first: Values, reason: str | None, problems: Problems) -> None:
-    """Finds the parameters that are refused on their own; else the command itself is."""
+    """Finds the parameters that are refused on their own; else what was added to the command, or the command is."""
     others = {name: value for name, value in first.items() if name == PATH}
     for parameter in sweep.parameters:
         value, line = parameter.probes()[0]
@@ -93,6 +94,9 @@ def _name_culprits(sweep: SweepFile, first: Values, reason: str | None, problems
         if wrong is not None and without != wrong:
             problems.add(line if isinstance(parameter, Choice) and "=" not in wrong else parameter.line, wrong)
     if not problems:
+        of_file = sweep.words[: len(sweep.words) - sweep.added]
+        if sweep.added and _resolve(of_file, first)[1] != reason:
+            raise ValueError(f"after --: {reason}")
         problems.add(sweep.words_line, f"command: {reason}")
 
 
