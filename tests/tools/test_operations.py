@@ -5,7 +5,7 @@ import torch
 
 from mixgraph.dsp.pieces import uncut
 from tools.bench.cases import Case
-from tools.bench.operations import META, OperationCounter, comparison, count_step, part_of
+from tools.bench.operations import META, OperationCounter, comparison, console_training, count_step, part_of
 from tools.gpu.workloads import joint_training, made_song, make_training, move_clip
 
 CASE = Case(tracks=3, seconds=2.0, clip_seconds=1.2, sample_rate=30000)
@@ -45,6 +45,12 @@ def test_a_step_launches_no_more_operations_than_before() -> None:
     with OperationCounter(META) as again:
         training.step()
     assert again.counts == counts  # every step is the same, as a captured one must be
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("share", "most"), [(1.0, 794), (0.3, 1066)])
+def test_nor_does_one_with_16_tracks(share, most) -> None:
+    assert count_step(console_training(16, share)).launching.total() <= most
 
 
 @pytest.mark.long
