@@ -13,6 +13,9 @@ import torch
 import yaml
 
 from mixgraph.cli.evaluate_automix import main
+from mixgraph.estimators import EstimatorModule
+from mixgraph.estimators.settings import EstimatorTask, NetworkSettings
+from mixgraph.estimators.weights import save_weights
 from mixgraph.graph import build_console
 from mixgraph.graph.values import GraphValues
 from mixgraph.processors import make_processors
@@ -36,6 +39,7 @@ from mixgraph.style.listening_test import (
     low_passed,
     write_listening_test,
 )
+from tools.bench.automix import main as judge_network
 
 RATE = 8000
 GAINS = {"kick": (0.5, 0.5), "hat": (0.2, 0.4), "lead": (0.5, 0.1)}
@@ -169,6 +173,29 @@ def test_a_command_judges_answers_and_writes_a_listening_test(
         main([f"{duo_song}={results / 'tiny'}", *shared, "--overwrite"])
     with pytest.raises(FileNotFoundError, match="has none of the folders"):
         main([*words, *shared, "--overwrite", "--answers", f"none={tmp_path}"])
+
+
+@pytest.mark.long
+def test_the_network_is_judged_on_songs_that_it_was_not_trained_on(
+    tiny_song: Path, duo_song: Path, results: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    task, size = EstimatorTask(RATE, 1.0, "esgc", "cgr"), NetworkSettings(width=16, num_layers=1, questions=True)
+    save_weights(EstimatorModule(task, size), tmp_path / "network.safetensors", {"songs": ["duo"]})
+    words = [f"{song}={results / song.name}" for song in (tiny_song, duo_song)]
+    words += ["--checkpoint", str(tmp_path / "network.safetensors"), "--cache", str(tmp_path / "cache")]
+    words += ["--closely", "2", "--refine-steps", "1", "--out", str(tmp_path / "out")]
+    assert judge_network(words) == 0
+    judged, moved, told = (
+        json.loads((tmp_path / "out" / f"automix_{name}.json").read_text())["rows"]
+        for name in ("judged", "transfers", "proposals")
+    )
+    assert {row[2] for row in judged} == {"1"}
+    assert [row[1] for row in judged][-2:] == ["the network", "the engineer's graph"]
+    assert judged[-1][3] == "0"
+    assert [row[0] for row in moved] == ["`tiny` like `duo`"]
+    assert [row[0] for row in told] == ["`tiny`"] * 4
+    assert [row[2] == "0.00" for row in told] == [True, False, False, False]
 
 
 def test_what_cannot_be_judged_is_named_before_anything_is(tiny_song: Path, results: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
     python -m tools.bench.automix SONG=RESULT... --synthetic 3 --seconds 15 --closely 2 --out judged
 
 Songs that the network was trained on are there for the baselines to learn from; nothing is judged on them. The first
-`--closely` songs of the others are moved towards the mix of the next one, too, and get four proposals each. OUT has
+`--closely` songs of the others are moved towards the mix of the next song, too, and get four proposals each. OUT has
 `automix_judged.json`, `automix_transfers.json` and `automix_proposals.json`, which are tables of a page, and
 `evaluation.json` with all figures.
 """
@@ -123,8 +123,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write("automix_judged.json", "Mixes by the network, and baselines", ("kind", *HEAD), lines)
     write_atomically(options.out / "evaluation.json", (json_text(report(rows), indent=1) + "\n").encode())
     trained_on = estimator.about.get("songs", ())
-    real = [judged.song for judged in songs[: len(options.songs)] if judged.song.name not in trained_on]
-    pairs = list(zip(real, real[1:] + real[:1], strict=True))[: options.closely]
+    real = [judged.song for judged in songs[: len(options.songs)]]
+    pairs = [(s, r) for s, r in zip(real, real[1:] + real[:1], strict=True) if s.name not in trained_on]
+    pairs = pairs[: options.closely]
     if pairs:
         moved = [transfer_row(estimator, song, reference, options.refine_steps) for song, reference in pairs]
         head = ("song and reference", "sum at equal loudness, dB", "network, dB", "of the sum's")
