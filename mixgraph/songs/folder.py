@@ -148,7 +148,9 @@ def _track_files(folder: Path, problems: Problems, warnings: list[SongWarning]) 
     files = list_audio(folder, warnings)
     if not files:
         listing = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) or "an empty folder"
-        problems.add(f"tracks: files with suffix {', '.join(AUDIO_SUFFIXES)} expected, got {listing}")
+        inside = [path.name for path in sorted(folder.iterdir()) if path.is_dir() and list_audio(path, [])]
+        hint = f". HINT: audio is in {', '.join(inside[:3])}; it has to lie in one folder" if inside else ""
+        problems.add(f"tracks: files with suffix {', '.join(AUDIO_SUFFIXES)} expected, got {listing}{hint}")
     return files
 
 

@@ -71,6 +71,8 @@ def test_a_song_is_read_alike_with_and_without_its_mix(tiny_song, bare, tmp_path
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="tracks: files with suffix"):
         load_unmixed(tmp_path / "empty", RATE)
+    with pytest.raises(ValueError, match=r"got loose\. HINT: audio is in loose; it has to lie in one folder"):
+        load_unmixed(Path(shutil.move(tmp_path / "loose", tmp_path / "empty" / "loose")).parent, RATE)
 
 
 def test_proposals_follow_from_tracks_and_seed_alone_and_have_the_loudness_of_a_search(network, bare) -> None:
