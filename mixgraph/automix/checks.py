@@ -59,7 +59,7 @@ def read_reference_mix(path: Path, sample_rate: int, loudness_lufs: float = -16.
     if not path.is_file():
         what = "a folder" if path.is_dir() else "nothing"
         raise FileNotFoundError(f"reference: {path}: the audio file of a mix is needed, got {what}")
-    decoded = decode(path)
+    decoded = decode(path, sample_rate)
     rate, samples = decoded.sample_rate, decoded.samples
     if (absurd := describe_absurd(path, samples, rate)) is not None:
         raise ValueError(f"reference: {absurd}")

@@ -207,7 +207,7 @@ def _publish(work: _Work, out: Path, overwrite: bool) -> BlindSong:
 
 
 def _write(work: _Work, folder: Path) -> list[str]:
-    mix, rate = _read_mix(work.mix_file)
+    mix, rate = _read_mix(work.mix_file, work.sample_rate)
     whole_lufs = loudness(mix, rate)
     notes, rows = list(work.notes), []
     stem_sum, track_sum = torch.zeros_like(mix), torch.zeros_like(mix)
@@ -251,8 +251,8 @@ def _write(work: _Work, folder: Path) -> list[str]:
     return notes
 
 
-def _read_mix(path: Path) -> tuple[Tensor, int]:
-    audio = decode(path)
+def _read_mix(path: Path, sample_rate: int) -> tuple[Tensor, int]:
+    audio = decode(path, sample_rate)
     if (absurd := describe_absurd(path, audio.samples, audio.sample_rate)) is not None:
         raise ValueError(absurd)
     mix = audio.samples.expand(2, -1).contiguous()

@@ -162,7 +162,7 @@ def _decode_all(folder: Path, files: Sequence[TrackFile], sample_rate: int | Non
     from mixgraph.songs.clips import cut
     from mixgraph.songs.decode import decode
 
-    decoded = {file.name: decode(file.path) for file in files}
+    decoded = {file.name: decode(file.path, sample_rate) for file in files}
     rates = {name: audio.sample_rate for name, audio in decoded.items()}
     if sample_rate is None and len(set(rates.values())) > 1:
         raise ValueError(

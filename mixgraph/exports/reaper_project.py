@@ -11,6 +11,8 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from mixgraph.names import visible
+
 _SLIDERS = 64
 _FLOAT_WAV = "ZXZhdyAAAQ=="  # the render format "evaw", 32 bits
 _COLOURED = 1 << 24
@@ -110,7 +112,7 @@ def project_text(tracks: Sequence[Track], sample_rate: int, seconds: float, note
     lines = [
         '<REAPER_PROJECT 0.1 "7.0" 0',
         "  <NOTES 0 2",
-        *(f"    |{note}" for note in notes),
+        *(f"    |{visible(note)}" for note in notes),
         "  >",
         "  AUTOXFADE 0",
         "  FEEDBACK 0",

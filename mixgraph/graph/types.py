@@ -112,7 +112,7 @@ class MixGraph:
         """Returns, by subgroup of a song, the numbers of its tracks among the inputs (no buses, no master)."""
         rows: dict[str, tuple[int, ...]] = dict.fromkeys(map(self.names.__getitem__, self.nodes_of(MIX)), ())
         for row, group in enumerate(self.subgroups):
-            rows[group] = (*rows[group], row)
+            rows[group] = (*rows.get(group, ()), row)
         return {name: tracks for name, tracks in rows.items() if tracks}
 
     @cached_property

@@ -16,7 +16,7 @@ from mixgraph.results.found_graph import FoundGraph, load_result
 from mixgraph.results.json_record import JsonRecord
 from mixgraph.results.rendering import read_tracks
 from mixgraph.songs.audio import read_audio
-from mixgraph.songs.clips import cut
+from mixgraph.songs.clips import check_extent, cut
 from mixgraph.songs.song import Song
 from mixgraph.songs.track_files import list_tracks, match_tracks
 
@@ -134,13 +134,18 @@ def read_mix(result: Path, name: str, sample_rate: int, num_samples: int) -> Ten
         num_samples: the length to which it is cut, or filled with silence.
 
     Raises:
-        ValueError: it cannot be decoded.
+        ValueError: it cannot be decoded, or is much shorter.
     """
     paths = [result / f"{name}.{suffix}" for suffix in ("flac", "wav")]
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
         return None
-    return cut(read_audio(path, sample_rate), 0, num_samples).expand(2, -1)
+    audio = read_audio(path, sample_rate)
+    try:
+        check_extent(num_samples, audio.shape[-1], sample_rate)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return cut(audio, 0, num_samples).expand(2, -1)
 
 
 def _about(result: Path) -> list[str]:
@@ -203,4 +208,8 @@ def read_sources(
                 "HINT: --changed-tracks allow, where that is meant"
             )
     sources = read_tracks(found_graph, folder).sources
+    try:
+        check_extent(found_graph.num_samples, sources.shape[-1], found_graph.sample_rate)
+    except ValueError as error:
+        raise ValueError(f"tracks: {folder}: {error}. HINT: are these the tracks of this result?") from error
     return cut(sources.flatten(0, 1), 0, found_graph.num_samples).unflatten(0, (-1, 2))

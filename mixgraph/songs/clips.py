@@ -10,6 +10,7 @@ from torch import Tensor
 from mixgraph.songs.song import Song
 
 _AT_ONCE = 1 << 22  # samples that are taken to float64 at a time
+_MOST_SILENCE = 600  # seconds after the audio
 
 
 class Window(NamedTuple):
@@ -37,6 +38,22 @@ def cut(audio: Tensor, start: int, length: int) -> Tensor:
     if last > first:
         window[..., first - start : last - start] = audio[..., first:last]
     return window
+
+
+def check_extent(length: int, audible: int, sample_rate: int) -> None:
+    """Refuses a stated length far beyond its audio: the silence after it would fill the memory.
+
+    Args:
+        length: samples of each channel, as a file states them, or as they follow from what it states.
+        audible: samples of the audio that there is.
+        sample_rate: of both, in Hz.
+
+    Raises:
+        ValueError: the length is more than twice the audio's and 10 minutes.
+    """
+    if length > 2 * audible + _MOST_SILENCE * sample_rate:
+        stated, there = (f"{samples / sample_rate:,.0f} s" for samples in (length, audible))
+        raise ValueError(f"a length near that of the audio, {there}, is needed, got {stated}")
 
 
 def loudest_start(mix: Tensor, length: int) -> int:

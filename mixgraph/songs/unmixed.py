@@ -18,7 +18,7 @@ from torch import Tensor
 from mixgraph.dsp.resample import resample
 from mixgraph.shipped import song_path
 from mixgraph.songs.align import TrackAlignment
-from mixgraph.songs.clips import cut
+from mixgraph.songs.clips import check_extent, cut
 from mixgraph.songs.decode import decode
 from mixgraph.songs.folder import read_bare_tracks, read_folder
 from mixgraph.songs.layouts import LAYOUTS, fitting_layouts
@@ -110,6 +110,10 @@ def load_unmixed(
     length = max(track.samples.shape[-1] - track.start for track in tracks)
     if length < 1:
         raise ValueError(f"{folder}: tracks that last beyond their stated offsets are needed, got none")
+    try:
+        check_extent(length, sum(track.samples.shape[-1] for track in tracks), sample_rate)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}. HINT: the offsets of the tracks") from error
     sources = torch.stack(
         [cut(track.samples, track.start, length).mul(track.polarity).expand(2, -1) for track in tracks]
     )

@@ -126,6 +126,15 @@ def test_a_reference_is_taken_at_any_rate_length_and_level_and_its_style_alone_c
         read_reference_mix(tmp_path / "short.wav", RATE)
     with pytest.raises(FileNotFoundError, match="the audio file of a mix is needed, got a folder"):
         read_reference_mix(tmp_path, RATE)
+    with pytest.raises(ValueError, match=r"a\.wav: at most 4 GB of decoded audio expected"):  # at the rate of its use
+        read_reference_mix(tmp_path / "a.wav", 10**9)
+
+
+def test_an_offset_of_days_makes_no_song_of_days(bare) -> None:
+    text = (bare / "song.yaml").read_text()
+    (bare / "song.yaml").write_text(text + "tracks: {kick.wav: {offset_seconds: -1.0e+6}}\n")
+    with pytest.raises(ValueError, match=r"bare: a length near that of the audio, 9 s, is needed, got 1,000,003 s"):
+        load_unmixed(bare, RATE)
 
 
 def test_tracks_that_are_all_louder_or_softer_give_the_same_mix(network, bare, tmp_path) -> None:

@@ -270,3 +270,10 @@ def test_graphs_that_are_no_consoles(types, edges, random_graph, tiny_song, tmp_
     found = replace(model, graph=graph, parameters=parameters, weights=weights, num_samples=SECOND)
     project, mix, _ = export(found, tiny_song, tmp_path)
     assert error_db(project.play(), mix) < -110
+
+
+def test_a_title_of_several_lines_adds_nothing_to_the_project() -> None:
+    text = project_text([Track("a", "a")], SECOND, 1.0, ["title\n  >\n  <EXTENSIONS", "licence\r\n>"])
+    assert not any(line.strip().startswith("<EXTENSIONS") for line in text.splitlines())
+    assert "    |title\\n  >\\n  <EXTENSIONS" in text.splitlines()
+    assert text.splitlines()[4] == "  >"

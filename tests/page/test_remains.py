@@ -11,6 +11,8 @@ from datamodules import SongData
 from mixgraph.page.material import read_material
 from mixgraph.page.remains import read_remains
 from mixgraph.page.write import write_page
+from mixgraph.results.found_graph import load_result
+from mixgraph.results.rendering import read_tracks
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
 
@@ -95,6 +97,23 @@ def test_without_graph_and_figures_there_is_a_page_of_what_can_be_heard(result, 
     assert page.locator(".spectrum").count() == 3
     assert page.get_by_text("Loss while searching").count() == 1
     assert page.get_by_role("button", name="Found mix", exact=True).count() == 1
+
+
+def test_a_length_that_its_audio_does_not_have_is_not_made_of_silence(result, tiny_song) -> None:
+    metrics = json.loads((result / "metrics.json").read_text())
+    (result / "metrics.json").write_text(json.dumps(metrics | {"num_samples": 6 * 10**8}))
+    with pytest.raises(ValueError, match=r"a length near that of the audio, 9 s, is needed, got 75,000 s"):
+        read_material(result, tiny_song)
+    with pytest.raises(ValueError, match=r"a length near that of the audio, 9 s, is needed, got 75,000 s"):
+        read_tracks(load_result(result), tiny_song)
+    (result / "metrics.json").unlink()
+    with (result / "mix_target.flac").open("r+b") as file:
+        file.seek(22)
+        file.write(b"\xff" * 4)  # the length that its header states
+    material = read_material(result, None)
+    assert material.target is None
+    assert material.found_mix is None
+    assert any("mix_found.flac: a length near that of the audio, 3 s" in line for line in material.missing)
 
 
 @pytest.mark.long

@@ -142,3 +142,13 @@ def test_the_console_and_its_rounds_on_the_page(open_page, tmp_path) -> None:
     page.get_by_role("button", name=f"{kept}: weight 0.50", exact=False).click()
     assert "Loss without it: +0.250\n\nFound in 3 of 3 runs" in page.locator("#inspector").inner_text()
     assert page.locator(nodes).count() == len(console)
+
+
+def test_an_input_whose_subgroup_is_not_in_the_graph_is_no_console() -> None:
+    console = build_console({"drums": ["kick", "hat"]}, "g", "g")
+    other = replace(
+        console, names=tuple("bus" if t == "mix" else n for t, n in zip(console.types, console.names, strict=True))
+    )
+    assert other.members == {"drums": (0, 1)}
+    with pytest.raises(ValueError, match="do not lead to the found graph"):
+        search_stages(other, {"model": {"track_chain": "g", "subgroup_chain": "g", "master_chain": ""}}, [])
