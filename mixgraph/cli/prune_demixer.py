@@ -24,7 +24,17 @@ _KEEP_SECONDS = 60.0
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
+    from mixgraph.system.locks import locked
+
     options = _parser().parse_args(arguments)
+    lock = options.out.with_name(f".{options.out.name}.lock")
+    busy = "out: {} is in use by {}; wait for its end, or choose another name"
+    with locked(lock, lambda holder: busy.format(options.out, holder)):
+        return _prune(options)
+
+
+def _prune(options: argparse.Namespace) -> int:
+    """Prunes with these options, at a place that this process holds."""
     if options.out.exists() and not options.overwrite:
         raise FileExistsError(f"out: {options.out} exists and is kept; choose another name or give --overwrite")
 

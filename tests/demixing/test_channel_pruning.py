@@ -9,6 +9,7 @@ import torch
 
 from mixgraph import __main__ as entry
 from mixgraph.checkpoints import check_checkpoint
+from mixgraph.cli.prune_demixer import main
 from mixgraph.demixing import (
     ChannelPruning,
     Demixer,
@@ -29,6 +30,7 @@ from mixgraph.demixing.channels import (
     group_widths,
 )
 from mixgraph.demixing.pruning import without_channels
+from mixgraph.system.locks import locked
 from tests.demixing.conftest import RATE
 
 TRANSFORM = DemixerTransform(num_bands=14, low_hz=150.0, slice_samples=256, sample_rate=RATE)
@@ -305,3 +307,11 @@ def test_the_command_writes_a_checkpoint_that_all_commands_take(
     pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
     pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
     run_command(monkeypatch, "export-onnx", out, "--target", "masks", "--out", tmp_path / "masks.onnx")
+
+
+def test_two_processes_do_not_prune_to_one_place(tmp_path) -> None:
+    with (
+        locked(tmp_path / ".small.ckpt.lock", lambda holder: holder),
+        pytest.raises(ValueError, match=r"out: .*small\.ckpt is in use by process \d+"),
+    ):
+        main([str(tmp_path / "none.ckpt"), str(tmp_path), "--out", str(tmp_path / "small.ckpt")])

@@ -11,7 +11,7 @@ import yaml
 
 from mixgraph.shards import CardTexts, load_index, read_shards, write_card
 from mixgraph.shards.croissant import CITATION
-from mixgraph.shards.statistics import by_dataset, mean_loss, pruning_ratio, size_columns, song_figures
+from mixgraph.shards.statistics import by_dataset, markdown, mean_loss, pruning_ratio, size_columns, song_figures
 from mixgraph.shards.texts import choice_section, read_texts
 
 QUALITY = {"rules": [{"rule": "max_loss", "limit": 1.0}], "left_out": {"a | b": "loss 3"}, "songs": 3, "none": []}
@@ -141,3 +141,8 @@ def test_the_texts_of_a_card_are_read_again(card, tmp_path) -> None:
 def test_dates_are_checked(day) -> None:
     with pytest.raises(ValueError, match="date_published: a date such as 2026-11-29 is needed, got"):
         CardTexts(date_published=day)
+
+
+def test_names_in_tables_stay_in_their_cell_and_are_no_html() -> None:
+    table = markdown([["data set"], ["a|b\r\n\u2028<script>"]])
+    assert table.splitlines()[2] == r"| a\|b  &lt;script> |"
