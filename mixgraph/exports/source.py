@@ -163,7 +163,8 @@ def _tracks_folder(found_graph: FoundGraph, tracks: Path | None) -> Path:
         config = found_graph.config()
     except (ValueError, FileNotFoundError) as error:
         raise ValueError(f"tracks: the result does not say where they are ({error}); {hint}") from error
-    stated = config.get("data", {}).get("path")
+    data = config.get("data")
+    stated = data.get("path") if isinstance(data, dict) else None
     if not isinstance(stated, str) or found_graph.folder is None:
         raise ValueError(f"tracks: the result's config.yaml does not say where they are (data.path); {hint}")
     here = found_graph.folder if config.get("relative_to") == "this_file" else Path()

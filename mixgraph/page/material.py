@@ -172,10 +172,12 @@ def _stated_folder(found_graph: FoundGraph) -> Path | None:
     if (found_graph.folder / PROPOSED).is_file():
         return found_graph.folder / JsonRecord.read(found_graph.folder / PROPOSED).text("tracks")
     try:
-        data = found_graph.config().get("data") or {}
+        data = found_graph.config().get("data")
     except (FileNotFoundError, ValueError):
         return None
-    path = (data.get("init_args") or data).get("path")
+    if isinstance(data, dict) and isinstance(data.get("init_args"), dict):
+        data = data["init_args"]
+    path = data.get("path") if isinstance(data, dict) else None
     return found_graph.folder / path if isinstance(path, str) else None
 
 

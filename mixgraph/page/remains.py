@@ -24,7 +24,7 @@ from mixgraph.system.files import json_lines, parse_yaml, read_text
 T = TypeVar("T")
 _NEEDED = {
     "round": {"round": int, "removed": list},
-    "leave_one_out": {"candidates": list, "weight": float, "loss": float},
+    "leave_one_out": {"candidates": list, "weight": float, "loss": float, "loss_increase": float},
 }
 
 
@@ -190,6 +190,10 @@ def _trace(path: Path) -> list[dict[str, Any]]:
         for key, kind in _NEEDED.get(str(row.get("kind")), {}).items():
             if not isinstance(row.get(key), int if kind is int else (int, float) if kind is float else kind):
                 raise ValueError(f"{path}: line {number}: {key}: {kind.__name__} is needed, got {row.get(key)!r}")
+            if kind is list and not all(isinstance(label, str) for label in row[key]):
+                raise ValueError(f"{path}: line {number}: {key}: labels of processors are needed")
+        if row.get("kind") == "leave_one_out" and not row["candidates"]:
+            raise ValueError(f"{path}: line {number}: candidates: the label of a processor is needed, got none")
     return rows
 
 

@@ -19,6 +19,7 @@ from mixgraph.report.drawing.palette import type_colour, type_label
 from mixgraph.results.changes import processor_labels
 
 GONE = 1_000_000
+_LONGEST_CHAIN = 1000  # letters
 """The drawings number a processor of the console that was removed from here on, in the console's order."""
 
 
@@ -71,7 +72,10 @@ def search_stages(
         ValueError: settings or rounds that do not lead to the found graph, or the graph that the search started from
             is not where it was.
     """
-    graphs = [_console(found, config, folder)]
+    try:
+        graphs = [_console(found, config, folder)]
+    except (AttributeError, LookupError, TypeError) as error:  # settings of other kinds
+        raise ValueError("its settings are not those of a console") from error
     places = [tuple(range(len(graphs[0].processors)))]
     for row in rounds:
         graph, gone = graphs[-1], set(row["removed"])
@@ -103,9 +107,12 @@ def _console(found: MixGraph, config: Mapping[str, Any], folder: Path | None) ->
         raise ValueError("its settings do not say what it started from")
     members = {name: [found.names[found.inputs[row]] for row in rows] for name, rows in found.members.items()}
     sidechains = {shown_name(name): shown_name(key) for name, key in (model.get("sidechains") or {}).items()}
-    chains = model["track_chain"], model["subgroup_chain"], found.names[found.outputs[0]], model["master_chain"]
+    chains = model["track_chain"], model["subgroup_chain"], model["master_chain"]
+    if longest := [chain for chain in chains if len(chain) > _LONGEST_CHAIN]:
+        raise ValueError(f"chains of at most {_LONGEST_CHAIN} letters expected, got {len(longest[0])}")
     single = model.get("single_track_subgroups", "chain")
-    return build_console(members, *chains, model.get("returns"), sidechains, single)
+    mix = found.names[found.outputs[0]]
+    return build_console(members, *chains[:2], mix, chains[2], model.get("returns"), sidechains, single)
 
 
 def measured_console(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, float, float]]:

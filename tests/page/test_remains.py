@@ -138,3 +138,25 @@ def test_files_of_different_results_are_refused(result) -> None:
     (result / "metrics.json").write_text(json.dumps(metrics))
     with pytest.raises(ValueError, match=r"sample_rate: 8000 is needed, as in graph\.json, got 12000"):
         read_material(result, None)
+
+
+@pytest.mark.parametrize(
+    ("config", "trace"),
+    [
+        ({"model": [1]}, {}),
+        ({"model": {"track_chain": 5, "subgroup_chain": [1], "master_chain": {}}}, {}),
+        ({"model": {"track_chain": "e" * 10**6, "subgroup_chain": "", "master_chain": ""}}, {}),
+        ({"model": {"track_chain": "", "subgroup_chain": "", "master_chain": "", "sidechains": {1: 2}}}, {}),
+        ({"data": [1]}, {}),
+        ({"data": {"init_args": "x"}}, {}),
+        ({}, {"removed": [["x"]]}),
+        ({}, {"kind": "leave_one_out", "when": "console", "candidates": [5], "weight": 1.0, "loss": 1.0}),
+        ({}, {"kind": "leave_one_out", "when": "console", "candidates": [], "weight": 1.0, "loss": 1.0}),
+        ({}, {"kind": "leave_one_out", "when": "console", "candidates": ["a"], "weight": 1.0, "loss": 1.0}),
+    ],
+)
+def test_settings_and_trials_of_other_kinds_do_not_keep_a_page_from_being_made(result, tmp_path, config, trace) -> None:
+    (result / "config.yaml").write_text(json.dumps(config))
+    (result / "trace.jsonl").write_text(json.dumps({"kind": "round", "round": 0, "removed": []} | trace) + "\n")
+    page = shown(result, None, tmp_path / "page.html")
+    assert any("cannot be read" in line or "cannot be drawn" in line for line in page["missing"])
