@@ -76,6 +76,8 @@ def read_demix_record(folder: Path) -> DemixRecord:
     for name, file in files.items():
         if not file or file != Path(file).name or "\0" in file or "\\" in file:
             raise ValueError(f"{folder / RECORD}: a file in the folder is needed for {name!r}, got {shown_value(file)}")
+    if len(set(files.values())) < len(files):
+        raise ValueError(f"{folder / RECORD}: a file of its own is needed for each stem, got one for several")
     if not files:
         raise ValueError(f"{folder / RECORD}: at least one stem is needed, got none")
     blended = record.record("blended") if record.has("blended") else None

@@ -88,6 +88,7 @@ def test_a_folder_of_stems_that_cannot_be_shown_is_refused_in_a_line(demixed, tm
     for changes, message in [
         ({"stems": {"vocals": {"file": "../the mix.wav"}}}, "a file in the folder is needed for 'vocals'"),
         ({"stems": {}}, "at least one stem is needed, got none"),
+        ({"stems": {name: {"file": "drums.wav"} for name in "ab"}}, "a file of its own is needed for each stem"),
         ({"samples": 10**11}, "at least one stem that can be read is needed .* 100000000000 samples at 8000 Hz"),
         ({"format": "other"}, "format: mixgraph demix 1 is needed, got 'other'"),
     ]:
