@@ -122,7 +122,7 @@ def mixes_among_tracks(song: Song) -> list[str]:
         return []
     return [
         f"{_some(found)}: by name or sound a mix of the other tracks, or a copy, and mixed as one more track. HINT: "
-        "take it out of the folder, or name the file mix"
+        "take it out of the folder, or name the file mix."
     ]
 
 

@@ -23,7 +23,7 @@ from mixgraph.songs.decode import decode
 from mixgraph.songs.folder import read_bare_tracks, read_folder
 from mixgraph.songs.layouts import LAYOUTS, fitting_layouts
 from mixgraph.songs.load import describe_absurd
-from mixgraph.songs.loudness import level_for
+from mixgraph.songs.loudness import BLOCK_SECONDS, level_for
 from mixgraph.songs.manifest import Problems, SongFiles, complete
 from mixgraph.songs.song import Song
 from mixgraph.songs.song_warning import SongWarning
@@ -32,7 +32,8 @@ MIX_NOT_USED = "mix_not_used"
 """The code of the warning that a mix is there, which was not read."""
 CLIPPED_TRACK = "clipped_track"
 """The code of the warning that a track is cut off at its peaks."""
-_FLAT_SAMPLES = 4  # at a track's own peak, one after another: it was clipped
+_FLAT_SAMPLES = 4  # at a track's own peak, one after another: it was clipped, where the samples behind them fall
+_LEAST_FALL = 0.003  # of the peak within as many samples; a low sine in whole numbers is flat for longer, but bends
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +109,9 @@ def load_unmixed(
             hashes[track.path.relative_to(folder).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
     problems.raise_if_any()
     length = max(track.samples.shape[-1] - track.start for track in tracks)
-    if length < 1:
-        raise ValueError(f"{folder}: tracks that last beyond their stated offsets are needed, got none")
+    if length < BLOCK_SECONDS * sample_rate:
+        allowed = f"at least {BLOCK_SECONDS:g} s of tracks, behind their stated offsets, are needed"
+        raise ValueError(f"{folder}: {allowed}, got {max(0, length) / sample_rate:.2f} s")
     try:
         check_extent(length, sum(track.samples.shape[-1] for track in tracks), sample_rate)
     except ValueError as error:
@@ -146,5 +148,7 @@ def is_clipped(samples: Tensor) -> bool:
     if peak == 0 or len(magnitude) < _FLAT_SAMPLES:
         return False
     at_peak = (magnitude >= peak * (1 - 1e-5)).to(samples)
-    runs = at_peak.unfold(0, _FLAT_SAMPLES, 1).amin(dim=-1)
-    return int((runs[1:] > runs[:-1]).sum() + runs[0]) >= 2
+    runs = torch.nn.functional.pad(at_peak, (0, 1)).unfold(0, _FLAT_SAMPLES, 1).amin(dim=-1)
+    behind = torch.nn.functional.pad(magnitude, (0, _FLAT_SAMPLES))[2 * _FLAT_SAMPLES - 1 :]
+    falls = (runs[1:] < runs[:-1]) & (behind < peak * (1 - _LEAST_FALL))
+    return int(falls.sum()) >= 2

@@ -28,7 +28,7 @@ from mixgraph.results.publish import Place
 from mixgraph.songs import load_song, read_audio
 from mixgraph.songs.loudness import integrated_loudness
 from mixgraph.songs.song_warning import SongWarning
-from mixgraph.songs.unmixed import CLIPPED_TRACK, load_unmixed
+from mixgraph.songs.unmixed import CLIPPED_TRACK, is_clipped, load_unmixed
 from mixgraph.style import mix_statistics
 
 RATE = 8000
@@ -71,6 +71,11 @@ def test_a_song_is_read_alike_with_and_without_its_mix(tiny_song, bare, tmp_path
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="tracks: files with suffix"):
         load_unmixed(tmp_path / "empty", RATE)
+    soundfile.write(tmp_path / "short.wav", np.ones(1000), RATE)
+    (tmp_path / "blip").mkdir()
+    shutil.move(tmp_path / "short.wav", tmp_path / "blip")
+    with pytest.raises(ValueError, match=r"at least 0\.4 s of tracks, .* are needed, got 0\.12 s"):
+        load_unmixed(tmp_path / "blip", RATE)
     with pytest.raises(ValueError, match=r"got loose\. HINT: audio is in loose; it has to lie in one folder"):
         load_unmixed(Path(shutil.move(tmp_path / "loose", tmp_path / "empty" / "loose")).parent, RATE)
 
@@ -197,6 +202,9 @@ def test_tracks_that_are_cut_off_are_noticed_at_the_rate_of_their_files(tmp_path
     for name, most, hertz in (("kick", 0.5, 220), ("bass", 0.4, 330), ("vox", 9.0, 441)):
         sine = np.sin(2 * np.pi * hertz * time) * np.linspace(0.5, 1, len(time))  # two peaks are never equal
         soundfile.write(tmp_path / f"{name}.wav", sine.clip(-most, most), 44100, subtype="PCM_16")
+    low = torch.from_numpy(np.sin(2 * np.pi * 50 * time)).mul(0.1 * 32768).round().unsqueeze(0) / 32768
+    assert not is_clipped(low)  # flat for several samples, in whole numbers
+    assert is_clipped(low.clamp(-0.08, 0.08))
     song = load_unmixed(tmp_path, RATE)
     said = odd_tracks(song)
     assert len(said) == 1
