@@ -197,10 +197,13 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
+    files = options.out / "evaluation.json", options.out / "evaluation.md"
+    if (there := [file for file in files if file.exists()]) and not options.overwrite:
+        raise FileExistsError(f"out: {there[0]} exists and is kept; choose another folder or give --overwrite")
     report, text = run(options)
     options.out.mkdir(parents=True, exist_ok=True)
-    write_atomically(options.out / "evaluation.json", (json.dumps(report, indent=1) + "\n").encode())
-    write_atomically(options.out / "evaluation.md", text.encode())
+    for file, content in zip(files, (json.dumps(report, indent=1) + "\n", text), strict=True):
+        write_atomically(file, content.encode())
     sys.stdout.write(text)
 
 

@@ -306,9 +306,11 @@ def result_targets(folder: Path) -> list[Target]:
     """Readers of a result, made by a search of a tiny song: as itself, damaged, for tables, as a build, as shards."""
     from mixgraph.checkpoints import read_checkpoint
     from mixgraph.cli.config_paths import read_saved_config
+    from mixgraph.page.material import read_material
     from mixgraph.page.remains import read_remains
     from mixgraph.page.runs import other_runs
     from mixgraph.page.song_rows import rows_of_dataset
+    from mixgraph.page.write import write_page
     from mixgraph.paper.readings import read_search
     from mixgraph.results.found_graph import load_result
     from mixgraph.results.metrics import read_metrics
@@ -330,6 +332,9 @@ def result_targets(folder: Path) -> list[Target]:
         reading = read_search(copy)
         return reading.log(), reading.trace(), reading.method, reading.is_pruned, reading.chain
 
+    def page(copy: Path) -> object:
+        return write_page(copy / "page.html", read_material(copy, None), audio=False)
+
     def checkpoint(copy: Path) -> object:
         content = read_checkpoint(copy / "stage.ckpt")
         return read_state(content), saved_values(content)
@@ -341,6 +346,10 @@ def result_targets(folder: Path) -> list[Target]:
     return [
         *(Target(name, result, name, whole, form) for name, form in forms.items()),
         *(Target(f"remains, {name}", result, name, read_remains, form) for name, form in shown.items()),
+        *(
+            Target(f"page, {name}", result, name, page, forms[name])
+            for name in ("metrics.json", "config.yaml", "trace.jsonl")
+        ),
         *(Target(f"tables, {name}", result, name, table, forms[name]) for name in ("timings.json", "config.yaml")),
         Target("saved configuration", result, "config.yaml", lambda c: read_saved_config(c / "config.yaml"), "yaml"),
         Target("checkpoint of a search", folder / "search", "stage.ckpt", checkpoint, "checkpoint"),

@@ -246,6 +246,7 @@ def evaluate_estimator_parser() -> argparse.ArgumentParser:
     parser.add_argument("--search-stages", type=int, default=2, help="stages before pruning")
     parser.add_argument("--search-rounds", type=int, default=2, help="rounds of pruning")
     parser.add_argument("--out", type=Path, required=True, help="folder for evaluation.md and evaluation.json")
+    parser.add_argument("--overwrite", action="store_true", help="replace the files of an earlier evaluation")
     return parser
 
 

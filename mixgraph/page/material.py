@@ -89,11 +89,12 @@ def read_material(result: Path, tracks: Path | None, changed_tracks: ChangedTrac
             mixes[name], reason = None, str(error).replace(f"{result}/", "")
         if mixes[name] is None and not (proposed and name == "mix_target"):
             missing.append(f"The audio file {name} cannot be heard ({reason}).")
-    if proposed:
-        mixes["mix_target"] = read_reference(result, found_graph.sample_rate, found_graph.num_samples)
-        missing = [NO_TARGET if mixes["mix_target"] is None else A_REFERENCE, *_about(result), *missing]
     sources = read_sources(found_graph, tracks, changed_tracks, missing) if remains.has_level else None
     found_mix = mixes["mix_found"]
+    if proposed:
+        if found_mix is not None or sources is not None:  # audio of the length that is stated
+            mixes["mix_target"] = read_reference(result, found_graph.sample_rate, found_graph.num_samples)
+        missing = [NO_TARGET if mixes["mix_target"] is None else A_REFERENCE, *_about(result), *missing]
     if sources is not None and remains.has_graph:
         found_mix = found_graph.render(sources)
     return Material(

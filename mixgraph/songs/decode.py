@@ -33,7 +33,7 @@ class Audio:
     sample_rate: int
 
 
-def decode(path: Path, sample_rate: int | None = None, max_bytes: float = MAX_BYTES) -> Audio:
+def decode(path: Path, sample_rate: int | None = None, max_bytes: float | None = None) -> Audio:
     """Decodes a whole audio file of one or two channels, without resampling.
 
     What its header says about its length is compared with what is there. Files that were joined (MP3, FLAC, Ogg) are
@@ -42,7 +42,8 @@ def decode(path: Path, sample_rate: int | None = None, max_bytes: float = MAX_BY
     Args:
         path: path of the file. Its content decides how it is read, not its suffix.
         sample_rate: the rate in Hz at which the caller will use the audio; None for the file's own rate.
-        max_bytes: the largest size of the float32 samples, at the higher of the two rates. Decoding stops there.
+        max_bytes: the largest size of the float32 samples, at the higher of the two rates, where a setting
+            `memory_limit_gb` states it; else it is MAX_BYTES. Decoding stops there.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -51,14 +52,15 @@ def decode(path: Path, sample_rate: int | None = None, max_bytes: float = MAX_BY
     """
     blocks: list[np.ndarray] = []
     frames, file_rate = 0, 0
+    limit, hint = (MAX_BYTES, "") if max_bytes is None else (max_bytes, "raise memory_limit_gb, or ")
     with _naming(path):
         for samples, file_rate in _blocks(path):
             blocks.append(np.ascontiguousarray(samples.T))
             frames += len(samples)
-            if 4 * samples.shape[1] * frames * max(1.0, (sample_rate or 0) / file_rate) > max_bytes:
+            if 4 * samples.shape[1] * frames * max(1.0, (sample_rate or 0) / file_rate) > limit:
                 raise Damaged(
-                    f"at most {max_bytes / 1e9:.3g} GB of decoded audio expected, got more: it lasts longer than "
-                    f"{int(frames / file_rate)} s at {file_rate} Hz. HINT: raise memory_limit_gb, or cut the file"
+                    f"at most {limit / 1e9:.3g} GB of decoded audio expected, got more: it lasts longer than "
+                    f"{int(frames / file_rate)} s at {file_rate} Hz. HINT: {hint}cut the file"
                 )
         if frames == 0:
             raise Damaged("at least one sample expected, got an empty file")

@@ -32,6 +32,7 @@ MIX_NOT_USED = "mix_not_used"
 """The code of the warning that a mix is there, which was not read."""
 CLIPPED_TRACK = "clipped_track"
 """The code of the warning that a track is cut off at its peaks."""
+_MOST_BYTES = 16 * 10**9  # of all tracks, as stereo at the rate of use: 136 of 8 minutes at 30 kHz
 _FLAT_SAMPLES = 4  # at a track's own peak, one after another: it was clipped, where the samples behind them fall
 _LEAST_FALL = 0.003  # of the peak within as many samples; a low sine in whole numbers is flat for longer, but bends
 
@@ -89,7 +90,8 @@ def load_unmixed(
     files = unmixed_files(folder, subgrouping)
     problems, tracks, hashes = Problems(folder), [], {}
     clipped: list[SongWarning] = []
-    for track in files.tracks:
+    held = 0
+    for number, track in enumerate(files.tracks, start=1):
         try:
             audio = decode(track.path, sample_rate)
         except (ValueError, FileNotFoundError) as error:
@@ -105,6 +107,12 @@ def load_unmixed(
             clipped.append(SongWarning(CLIPPED_TRACK, f"{track.name} is cut off at its peaks"))
         start = track.read_offset(sample_rate, audio.sample_rate)
         tracks.append(_Track(resample(samples, audio.sample_rate, sample_rate), start, track.polarity))
+        held += 8 * tracks[-1].samples.shape[-1]
+        if held > _MOST_BYTES:
+            raise ValueError(
+                f"{folder}: at most {_MOST_BYTES / 1e9:.3g} GB of tracks at {sample_rate} Hz are needed, got more in "
+                f"the first {number} of {len(files.tracks)}. HINT: a part of the song, or fewer tracks"
+            )
         with track.path.open("rb") as stream:
             hashes[track.path.relative_to(folder).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
     problems.raise_if_any()

@@ -142,6 +142,12 @@ def test_an_offset_of_days_makes_no_song_of_days(bare) -> None:
         load_unmixed(bare, RATE)
 
 
+def test_all_tracks_together_have_a_bound(bare, monkeypatch) -> None:
+    monkeypatch.setattr("mixgraph.songs.unmixed._MOST_BYTES", 5 * 3 * RATE * 4)  # two and a half stereo tracks of 3 s
+    with pytest.raises(ValueError, match=r"GB of tracks at 8000 Hz are needed, got more in the first 3 of 3"):
+        load_unmixed(bare, RATE)
+
+
 def test_tracks_that_are_all_louder_or_softer_give_the_same_mix(network, bare, tmp_path) -> None:
     song = load_unmixed(bare, RATE)
     for gain_db in (6.0, -6.0):
@@ -345,5 +351,12 @@ def test_a_proposed_mix_is_a_folder_that_can_be_rendered_exported_and_shown(
     shown = read_material(several / "proposal_2", None)
     assert shown.target_is_reference
     assert '["target", "Reference"]' in (several / "proposal_2" / "report.html").read_text()
+    metrics = several / "proposal_2" / "metrics.json"  # that lies about a length which no audio of it has
+    metrics.write_text(re.sub(r'"num_samples": ?\d+', '"num_samples": 600000000', metrics.read_text()))
+    with pytest.raises(ValueError, match="a length near that of the audio"):
+        read_material(several / "proposal_2", None)
+    moved = bare.rename(tmp_path / "moved")
+    assert read_material(several / "proposal_2", None).target is None
+    moved.rename(bare)
     with pytest.raises(ValueError, match="proposals: at least 1, got 0"):
         main(["automix", str(bare), "--out", str(out), "--proposals", "0"])

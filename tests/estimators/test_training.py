@@ -192,10 +192,13 @@ def test_an_estimate_is_a_result_that_a_search_starts_from(
 
 
 def test_the_table_has_every_baseline(trained, shards, tmp_path, capsys) -> None:
-    evaluate(
-        [str(trained), str(shards / "train"), "--out", str(tmp_path), "--limit", "3", "--search-songs", "1",
-         "--search-steps", "1", "--search-stages", "1", "--search-rounds", "1"]
-    )  # fmt: skip
+    words = [
+        str(trained), str(shards / "train"), "--out", str(tmp_path), "--limit", "3", "--search-songs", "1",
+        "--search-steps", "1", "--search-stages", "1", "--search-rounds", "1",
+    ]  # fmt: skip
+    evaluate(words)
+    with pytest.raises(FileExistsError, match=r"evaluation\.json exists and is kept"):
+        evaluate(words)
     printed = capsys.readouterr().out
     assert (tmp_path / "evaluation.md").read_text() in printed
     report = json.loads((tmp_path / "evaluation.json").read_text())
