@@ -150,9 +150,9 @@ def mixed_already(song: Song) -> list[str]:
 
 
 def _many_clipped(song: Song) -> int:
-    """The number of tracks that are cut off at their peaks, where these are more than half; else 0."""
+    """The number of tracks that are cut off at their peaks, where these are several and more than half; else 0."""
     count = sum(warning.code == CLIPPED_TRACK for warning in song.warnings)
-    return count if count > len(song.tracks) / 2 else 0
+    return count if count > max(1, len(song.tracks) / 2) else 0
 
 
 def _some(names: Sequence[str]) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 
 from mixgraph.automix.proposals import Proposal
 from mixgraph.processors import Processors
 from mixgraph.report.drawing.palette import type_label
 from mixgraph.songs.clips import cut, loudest_start
+from mixgraph.songs.loudness import integrated_loudness
 from mixgraph.style import MixStatistics, mix_statistics
 from mixgraph.style.mix_statistics import third_hertz
 from mixgraph.style.track_levels import track_levels
@@ -20,6 +21,7 @@ _LEAST_LEVEL_LU, _LEAST_TILT_DB, _LEAST_WIDTH_DB, _LEAST_RANGE_LU, _LEAST_CREST_
 _LOW_HZ, _HIGH_HZ = 300.0, 4000.0
 _MOST_TRACKS = 4
 _HARDLY_HEARD_LU = -35.0
+_MOST_LEVELS = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +33,14 @@ class Heard:
         counts: type -> number of its processors.
         levels: track -> its loudness against the mix, in LU, in the loudest 10 s; minus infinity where it is silent.
         statistics: of the whole mix.
+        plain: track -> its loudness against the plain sum of the tracks, in the same 10 s.
     """
 
     number: int
     counts: dict[str, int]
     levels: dict[str, float]
     statistics: MixStatistics
+    plain: dict[str, float] = field(default_factory=dict)
 
     @property
     def tilt_db(self) -> float:
@@ -58,13 +62,29 @@ def hear(proposal: Proposal, processors: Processors) -> Heard:
     song, rate = proposal.song, proposal.song.sample_rate
     length = round(_SECONDS * rate)
     start = loudest_start(proposal.mix, length) if proposal.mix.shape[-1] > length else 0
-    levels = track_levels(proposal.values, processors, cut(song.sources, start, length), rate).relative
+    sources = cut(song.sources, start, length)
+    levels = track_levels(proposal.values, processors, sources, rate).relative
+    whole = integrated_loudness(sources.sum(dim=0), rate)
+    plain = [integrated_loudness(source, rate) - whole for source in sources]
     return Heard(
         proposal.number,
         dict(proposal.values.graph.count()),
         dict(zip(song.tracks, levels, strict=True)),
         mix_statistics(proposal.mix, rate).detach(),
+        dict(zip(song.tracks, plain, strict=True)),
     )
+
+
+def said_levels(heard: Heard) -> list[str]:
+    """Says how loud each track is against the mix, the loudest first, and what that was in the plain sum."""
+    known = {name: level for name, level in heard.levels.items() if math.isfinite(level)}
+    if len(known) < 2:
+        return []
+    loudest = sorted(known, key=lambda name: -known[name])
+    named = [f"{name} {known[name]:.1f} ({heard.plain[name]:.1f})" for name in loudest[:_MOST_LEVELS]]
+    more = f", and {len(loudest) - len(named)} more" if len(loudest) > len(named) else ""
+    where = f"in its loudest {_SECONDS:g} s"
+    return [f"Loudness of each track against the mix, {where} (in the plain sum), in LU: {', '.join(named)}{more}."]
 
 
 def hardly_heard(heard: Heard) -> list[str]:

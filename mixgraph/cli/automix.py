@@ -93,7 +93,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
 def _make(options: argparse.Namespace, work: Path) -> Iterator[str]:
     """Makes the proposals, writes them to a folder, and yields what is to be said."""
     from mixgraph.automix import hear, odd_tracks, propose, read_reference_mix, tell_apart
-    from mixgraph.automix.words import hardly_heard
+    from mixgraph.automix.words import hardly_heard, said_levels
     from mixgraph.automix.write import WORDS, write_proposal
     from mixgraph.estimators import load_estimator
     from mixgraph.estimators.network import ONE_QUESTION
@@ -122,7 +122,7 @@ def _make(options: argparse.Namespace, work: Path) -> Iterator[str]:
         name = "" if len(proposals) == 1 else f"proposal_{proposal.number}"
         folder = work / name
         folder.mkdir(exist_ok=True)
-        lines = [*([said] if len(proposals) > 1 else []), *refinement, *hardly_heard(sound)]
+        lines = [*([said] if len(proposals) > 1 else []), *refinement, *said_levels(sound), *hardly_heard(sound)]
         with _naming(folder, options.out / name):
             written = write_proposal(
                 folder, options.out / name, proposal, tracks, reference, [*about, *lines], _made_with(options, proposal)

@@ -12,7 +12,7 @@ import torch
 
 from mixgraph.automix import Heard, odd_tracks, propose, read_reference_mix, tell_apart
 from mixgraph.automix.proposals import LOUDNESS_LUFS, levelled, smooth_moves
-from mixgraph.automix.words import hardly_heard
+from mixgraph.automix.words import hardly_heard, hear, said_levels
 from mixgraph.automix.write import PROPOSALS
 from mixgraph.cli.automix import _parser, _refine_settings, main
 from mixgraph.cli.export import main as export
@@ -217,6 +217,10 @@ def test_tracks_that_are_cut_off_are_noticed_at_the_rate_of_their_files(tmp_path
     assert "2 of 3 tracks are cut off at their peaks" in said[0]
     (tmp_path / "bass.wav").unlink()
     assert "kick is cut off at its peaks." in odd_tracks(load_unmixed(tmp_path, RATE))
+    (tmp_path / "vox.wav").unlink()
+    said = odd_tracks(load_unmixed(tmp_path, RATE))
+    assert "kick is cut off at its peaks." in said
+    assert not any("tracks are cut off" in sentence for sentence in said)
 
 
 def test_a_silent_proposal_is_named(network, bare) -> None:
@@ -304,6 +308,24 @@ def test_what_tells_proposals_apart_is_said_in_words() -> None:
     assert hardly_heard(replace(one, levels={"vox": -50.0, "kick": -6.0, "gone": -float("inf")})) == [
         "Hardly heard, more than 35 LU below the mix where it is loudest: vox."
     ]
+
+
+def test_levels_of_tracks_are_said_beside_those_in_the_plain_sum(network, bare) -> None:
+    song = load_unmixed(bare, RATE)
+    (proposal,) = propose(network, song)
+    heard = hear(proposal, network.processors)
+    assert said_levels(replace(heard, levels={}, plain={})) == []
+    (said,) = said_levels(
+        replace(heard, levels={"vox": -9.0, "kick": -4.26, "gone": -float("inf")}, plain={"vox": -3.0, "kick": -5.0})
+    )
+    assert said == (
+        "Loudness of each track against the mix, in its loudest 10 s (in the plain sum), in LU: "
+        "kick -4.3 (-5.0), vox -9.0 (-3.0)."
+    )
+    long = torch.nn.functional.pad(song.sources, (0, 10 * RATE - song.num_samples))
+    whole = integrated_loudness(long.sum(dim=0), RATE)
+    for name, source in zip(song.tracks, long, strict=True):  # one gain for all tracks changes no difference
+        assert heard.plain[name] == pytest.approx(integrated_loudness(source, RATE) - whole, abs=0.01)
 
 
 @pytest.mark.long
