@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,16 @@ def saved_config(config: Mapping[str, Any], folder: Path) -> str:
     )
 
 
-def read_saved_config(file: Path) -> dict[str, Any] | None:
+def read_saved_config(file: Path, groups: Collection[str] = ()) -> dict[str, Any] | None:
     """Reads a configuration whose paths are relative to its file and makes them valid here; None if it has none.
 
+    Args:
+        file: the configuration.
+        groups: the names of groups of settings, such as `model.optimizer`, in which no file may be named.
+
     Raises:
-        ValueError: the file is not YAML, holds no settings, names another configuration, or states that its paths are
-            relative to another folder.
+        ValueError: the file is not YAML, holds no settings, names another configuration, be it for a group, or states
+            that its paths are relative to another folder.
     """
     try:
         config = parse_yaml(read_text(file))
@@ -62,12 +66,22 @@ def read_saved_config(file: Path) -> dict[str, Any] | None:
         raise ValueError(f"{file}: settings by their names are needed, such as `model:`, got none")
     if config and "config" in config:
         raise ValueError(f"{file}: a configuration names no other one; give each of them by a --config of its own")
+    for group in groups:
+        if isinstance(_setting(config, group), str):
+            raise ValueError(f"{file}: {group}: settings by their names are needed, got a text")
     if config is None or KEY not in config:
         return None
     if (base_name := config.pop(KEY)) != FROM_FILE:
         raise ValueError(f"{file}: {KEY} is {FROM_FILE} or left out, got {base_name!r}")
     base = uninterpolated(os.path.relpath(os.path.realpath(file.parent)))
     return _map(config, lambda path: os.path.normpath(os.path.join(base, path)))
+
+
+def _setting(config: Any, name: str) -> Any:
+    """The value of a setting such as `model.optimizer`; None where it is not stated."""
+    for key in name.split("."):
+        config = config.get(key) if isinstance(config, Mapping) else None
+    return config
 
 
 def _real(path: Path) -> str:

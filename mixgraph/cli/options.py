@@ -36,10 +36,19 @@ class OptionParser(LightningArgumentParser):
     def parse_path(self, path: str | os.PathLike, *args: Any, **kwargs: Any) -> Any:
         if Path(path).is_file():
             check_extent(Path(path))
-        config = read_saved_config(Path(path))
+        names = [name for action in self._actions if (name := action.dest.split("."))[-1] != "help"]
+        groups = {".".join(name[:depth]) for name in names for depth in range(1, len(name))}
+        config = read_saved_config(Path(path), sorted(groups))
         if config is None:
             return super().parse_path(path, *args, **kwargs)
         return self.parse_string(yaml.safe_dump(config, sort_keys=False), os.path.basename(path), *args, **kwargs)
+
+    def _add_signature_parameter(self, *args: Any, **kwargs: Any) -> None:
+        """Adds an option, as all ways to add some do; none of a class takes the name of a file that holds its settings.
+
+        Otherwise a configuration could name files that no check has seen, and messages would quote them.
+        """
+        super()._add_signature_parameter(*args, **{**kwargs, "sub_configs": False})
 
 
 class CheckedCLI(LightningCLI):

@@ -27,6 +27,9 @@ def main(arguments: Sequence[str]) -> int:
     from mixgraph.system.locks import locked
 
     options = _parser().parse_args(arguments)
+    if not options.out.name or options.out.is_dir():
+        raise ValueError(f"out: the name of a file is needed, got {options.out}")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     lock = options.out.with_name(f".{options.out.name}.lock")
     busy = "out: {} is in use by {}; wait for its end, or choose another name"
     with locked(lock, lambda holder: busy.format(options.out, holder)):

@@ -19,7 +19,6 @@ class AttackReleaseCompressor(AttackReleaseDynamics):
     type_id = 10
     paper_type = "compressor"
     direction = 1
-    makeup = True
 
     @property
     def specification(self) -> dict[str, Parameter]:

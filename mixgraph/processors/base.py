@@ -193,15 +193,18 @@ class Processor(nn.Module):
         return None
 
     def prepare(self, parameters: Parameters, weights: Tensor, length: int) -> Parameters:
-        """What `dry_wet` can take in place of the parameters: computed for many nodes at once, it is cheaper.
+        """What a nonlinear processor can make of its settings for many nodes at once, which is cheaper.
+
+        `dry_wet` and `process_keyed` are given what this returns in place of the parameters, or the parameters; `rest`
+        is given the parameters.
 
         Args:
             parameters: name -> (nodes, *shape).
             weights: (nodes,), the dry/wet weights.
-            length: samples of the signals.
+            length: samples of the signals: of a block, in renderings that go block by block.
 
         Returns:
-            name -> (nodes, *shape).
+            name -> (nodes, *shape); its rows are repeated where nodes process several clips.
         """
         return parameters
 
@@ -212,7 +215,7 @@ class Processor(nn.Module):
 
         Args:
             signal: the dry signal, as in `process`, which gives the same result where the weight is 1.
-            parameters: name -> (nodes, *shape).
+            parameters: name -> (nodes, *shape), or what `prepare` made of them.
             weight: (nodes,), the dry/wet weights.
             state: the state that the call on the previous block returned; None at the start.
 

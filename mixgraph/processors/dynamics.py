@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -62,7 +62,6 @@ class DynamicRangeProcessor(Processor):
     linear = False
     keeps_mono = True
     direction: int  # +1 acts above the threshold, -1 below
-    makeup: ClassVar[bool] = False  # it has a make-up gain
 
     def __init__(
         self,
@@ -147,14 +146,15 @@ class DynamicRangeProcessor(Processor):
         bent = inside.square() / (4 * half_knee) + (distance - half_knee).clamp(min=0)
         return torch.exp(self.exponent * self.slope(parameters["log_ratio"]) * bent), state
 
-    def prepare(self, parameters: Parameters, weights: Tensor, length: int) -> Parameters:
-        """Makes what `mix` needs of settings and dry/wet weights, for an exact envelope; see `prepare_dynamics`."""
+    def prepare_exact(self, parameters: Parameters, weights: Tensor, length: int) -> Parameters:
+        """What `prepare` returns where the envelope is exact: all that `mix` needs, see `prepare_dynamics`."""
+        makeup = ("log_makeup",) if self._detector.makeup else ()
         settings = (
             weights.unsqueeze(-1),
             parameters["log_threshold"] - _THRESHOLD_OFFSET,
             parameters["log_knee"],
             self.exponent * self.slope(parameters["log_ratio"]),
-            *(parameters[name] for name in ("log_makeup", *self.time_constants) if name in parameters),
+            *(parameters[name] for name in (*makeup, *self.time_constants)),
         )
         table = torch.cat(settings, dim=1)
         return prepare_dynamics(self._detector, table, len(self.time_constants), length)
@@ -164,13 +164,13 @@ class DynamicRangeProcessor(Processor):
     ) -> tuple[Tensor, Tensor]:
         """Computes `dry_wet` in few passes for an exact envelope whose last sample is the state; see `mix_dynamics`."""
         if "table" not in parameters:
-            parameters = self.prepare(parameters, weight, signal.shape[-1])
+            parameters = self.prepare_exact(parameters, weight, signal.shape[-1])
         mixed, last = mix_dynamics(self._detector, signal, parameters, None if state is None else state.unsqueeze(-1))
         return mixed, last.squeeze(-1)
 
     @property
     def _detector(self) -> Detector:
-        return Detector(self.direction, self.detector == "mid", ENERGY_FLOOR, self.makeup)
+        return Detector(self.direction, self.detector == "mid", ENERGY_FLOOR, "log_makeup" in self.specification)
 
     def static_gain(self, parameters: Parameters, levels_db: Tensor) -> Tensor:
         """Returns one node's wet gain (not in dB) for steady signals at these levels (RMS), (levels,)."""
@@ -284,7 +284,7 @@ class OnePoleDynamics(DynamicRangeProcessor):
         return replace(super().at_sample_rate(parameters, sample_rate), options=options)
 
     def prepare(self, parameters: Parameters, weights: Tensor, length: int) -> Parameters:
-        return parameters if self.truncated else super().prepare(parameters, weights, length)
+        return parameters if self.truncated else self.prepare_exact(parameters, weights, length)
 
     def dry_wet(
         self, signal: Tensor, parameters: Parameters, weight: Tensor, state: Tensor | None = None
@@ -333,6 +333,9 @@ class AttackReleaseDynamics(DynamicRangeProcessor):
         attack, release = parameters["attack_logit"].squeeze(-1), parameters["release_logit"].squeeze(-1)
         envelope = attack_release(energy, attack, release, start)
         return envelope, envelope[:, -1]
+
+    def prepare(self, parameters: Parameters, weights: Tensor, length: int) -> Parameters:
+        return self.prepare_exact(parameters, weights, length)
 
     def dry_wet(
         self, signal: Tensor, parameters: Parameters, weight: Tensor, state: Tensor | None = None

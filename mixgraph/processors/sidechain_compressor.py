@@ -38,9 +38,6 @@ class SidechainCompressor(DynamicRangeProcessor):
         envelope = one_pole(energy, parameters["smoothing_logit"].squeeze(-1), state)
         return envelope, envelope[:, -1]
 
-    def prepare(self, parameters: Parameters, weights: Tensor, length: int) -> Parameters:
-        return parameters
-
     def process(self, signal: Tensor, parameters: Parameters, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self.process_keyed(signal, torch.zeros_like(signal), parameters, state)
 

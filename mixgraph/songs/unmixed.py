@@ -91,7 +91,7 @@ def load_unmixed(
     problems, tracks, hashes = Problems(folder), [], {}
     clipped: list[SongWarning] = []
     held = 0
-    for number, track in enumerate(files.tracks, start=1):
+    for track in files.tracks:
         try:
             audio = decode(track.path, sample_rate)
         except (ValueError, FileNotFoundError) as error:
@@ -108,11 +108,7 @@ def load_unmixed(
         start = track.read_offset(sample_rate, audio.sample_rate)
         tracks.append(_Track(resample(samples, audio.sample_rate, sample_rate), start, track.polarity))
         held += 8 * tracks[-1].samples.shape[-1]
-        if held > _MOST_BYTES:
-            raise ValueError(
-                f"{folder}: at most {_MOST_BYTES / 1e9:.3g} GB of tracks at {sample_rate} Hz are needed, got more in "
-                f"the first {number} of {len(files.tracks)}. HINT: a part of the song, or fewer tracks"
-            )
+        _check_bytes(held, folder, sample_rate)
         with track.path.open("rb") as stream:
             hashes[track.path.relative_to(folder).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
     problems.raise_if_any()
@@ -124,6 +120,7 @@ def load_unmixed(
         check_extent(length, sum(track.samples.shape[-1] for track in tracks), sample_rate)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}. HINT: the offsets of the tracks") from error
+    _check_bytes(8 * length * len(tracks), folder, sample_rate)
     sources = torch.stack(
         [cut(track.samples, track.start, length).mul(track.polarity).expand(2, -1) for track in tracks]
     )
@@ -147,6 +144,14 @@ def load_unmixed(
         warnings=tuple(warnings),
         file_hashes={"mix": "", **hashes},
     )
+
+
+def _check_bytes(num_bytes: int, folder: Path, sample_rate: int) -> None:
+    if num_bytes > _MOST_BYTES:
+        raise ValueError(
+            f"{folder}: at most {_MOST_BYTES / 1e9:.3g} GB of tracks, as stereo at {sample_rate} Hz, are needed, got "
+            f"{num_bytes / 1e9:.3g} GB or more. HINT: a part of the song, fewer tracks, or other offsets"
+        )
 
 
 def is_clipped(samples: Tensor) -> bool:

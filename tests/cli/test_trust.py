@@ -76,6 +76,34 @@ def marker(tmp_path, monkeypatch) -> Path:
     return tmp_path / "code_ran"
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"config": "FILE"},
+        {"model": "FILE"},
+        {"model": {"loss": "FILE"}},
+        {"model": {"optimizer": "FILE"}},
+        {"data": "FILE"},
+        {"trainer": {"callbacks": "FILE"}},
+        {"trainer": {"logger": ["FILE"]}},
+        {"data": {"class_path": "mixgraph.SongData", "init_args": "FILE"}},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("secret", ["hunter2", "hunter2: {a: 1}"], ids=["text", "settings"])
+def test_no_configuration_names_a_file_that_holds_its_settings(settings, secret, tmp_path, monkeypatch, capsys) -> None:
+    """It could be any file of the machine, which no check of configurations sees, and a message would quote it."""
+    monkeypatch.setattr(sys, "argv", ["mixgraph"])
+    (tmp_path / "file").write_text(f"{secret}\n")
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(settings).replace("FILE", str(tmp_path / "file")))
+    with pytest.raises((SystemExit, ValueError)) as raised:
+        run(["fit", "--config", str(config), f"--data.path={tmp_path}", "--print_config"])
+    assert raised.value.args != (0,)
+    printed = capsys.readouterr()
+    assert "hunter2" not in f"{raised.value} {printed.out} {printed.err}"
+
+
 @pytest.mark.parametrize("name", SETTINGS)
 def test_no_configuration_names_a_class_of_its_own(name, marker, monkeypatch, capsys) -> None:
     """Not even where its module would be found."""

@@ -7,6 +7,9 @@ import torch
 
 from mixgraph.dsp.envelopes import dynamics
 from mixgraph.processors import registered
+from mixgraph.processors.attack_release_compressor import AttackReleaseCompressor
+from mixgraph.processors.attack_release_gate import AttackReleaseGate
+from mixgraph.processors.dynamics import DynamicRangeProcessor, OnePoleDynamics
 
 NAMES = ["compressor", "noisegate", "attack_release_compressor", "attack_release_gate"]
 ONE_POLE = NAMES[:2]
@@ -115,7 +118,7 @@ def test_dry_wet_without_a_state_starts_from_rest(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_prepared_of_a_node_does_not_depend_on_the_others(name):
+def test_what_is_prepared_of_a_node_does_not_depend_on_a_few_others(name):
     processor = make(name, 30000)
     values, weight = drawn(processor, 5, torch.float32), weights(5, torch.float32)
     together = processor.prepare(values, weight, 1000)
@@ -123,6 +126,35 @@ def test_what_is_prepared_of_a_node_does_not_depend_on_the_others(name):
         row = slice(node, node + 1)
         alone = processor.prepare({name: value[row] for name, value in values.items()}, weight[row], 1000)
         assert all(torch.equal(alone[name], value[row]) for name, value in together.items())
+
+
+def test_dynamics_of_ones_own_need_no_exact_envelope_and_may_have_a_make_up_gain():
+    class Louder(AttackReleaseGate):
+        """With a make-up gain, which makes no flag needed beside its parameter."""
+
+        @property
+        def specification(self):
+            return super().specification | {"log_makeup": AttackReleaseCompressor(30000).specification["log_makeup"]}
+
+        def process(self, signal, parameters, state=None):
+            wet, state = super().process(signal, parameters, state)
+            return wet * torch.exp(parameters["log_makeup"]).unsqueeze(-1), state
+
+    class Plain(OnePoleDynamics):
+        direction, type_id = 1, 99
+
+        def slope(self, log_ratio):
+            return -torch.sigmoid(log_ratio)
+
+        prepare, dry_wet = DynamicRangeProcessor.prepare, DynamicRangeProcessor.dry_wet
+
+    for processor in (Louder(30000).double(), Plain(30000).double()):
+        x, values, weight = noise(3, 2, 400), drawn(processor, 3), weights(3)
+        prepared = processor.prepare(values, weight, 400)
+        mixed, _ = processor.dry_wet(x, prepared, weight)
+        wet, _ = processor.process(x, values)
+        share = weight.view(-1, 1, 1)
+        torch.testing.assert_close(mixed, (1 - share) * x + share * wet)
 
 
 @pytest.mark.parametrize("name", NAMES)

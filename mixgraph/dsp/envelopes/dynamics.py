@@ -100,7 +100,8 @@ def prepare_dynamics(detector: Detector, table: Tensor, logits: int, length: int
         length: samples of the signals.
     """
     with torch.no_grad():
-        # Columns without gaps: the others are rounded by another way, which would depend on the number of nodes.
+        # Columns without gaps: others are rounded in another way, so that a node alone would differ from two. (From 16
+        # nodes on the last digit may still depend on their number.)
         columns = table.T.contiguous()
         weight, threshold, log_knee, slope = columns[: len(SETTINGS)].unsqueeze(-1)
         knee = torch.exp(log_knee)
