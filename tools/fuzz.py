@@ -7,9 +7,9 @@
 The files are valid ones with changes: bits, cut ends, inserted and repeated pieces; and, where the form of a file is
 known (`tools.fuzz_changes`), values of other types, of absurd size or depth, missing and unknown keys, paths that lead
 out of the folder. A reader may return, or raise a ValueError or OSError, or a MemoryError that names the file, for
-what asks for more than there is. Any other exception, any process or pickle
-that is started or loaded, any file that is changed outside of the folder, and more than the allowed time or memory
-is a finding; it is printed with the seed and the number of its changes, and the exit code is 1.
+what asks for more than there is. Any other exception, any process or pickle that is started or loaded, any file that is
+changed outside of the folder, and more than the allowed time or memory is a finding; it is printed with the seed and
+the number of its changes, and the exit code is 1.
 
 With Atheris, where it can be installed, files are changed so that they reach code that no file has reached before:
 

@@ -1,4 +1,4 @@
-"""Tensors that depend on sizes only: each is made once for a device, and kept there."""
+"""Tensors that depend on sizes, or on constants of a module: each is made once for a device, and kept there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _CACHES: list[Any] = []
 def made_once(keep: int) -> Callable[[Made], Made]:
     """Keeps what a function makes, by its arguments; a tensor of host values makes a GPU wait each time it is made.
 
-    The results are shared: they must not be changed.
+    The results are shared: they must not be changed, nor must a tensor that is an argument, which is known by its
+    identity and kept along.
 
     Args:
         keep: the number of results that are kept, the latest ones; less for large tensors.

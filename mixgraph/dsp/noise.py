@@ -112,5 +112,4 @@ class _DecayingNoise(Function):
             sums.append(by_start_and_slope @ spectrum.mul_(masked))
         count = bin_weights(hop + 1, grad.dtype, grad.device)  # 1 / c_k
         both = (torch.cat(sums).unflatten(-1, (-1, 2)).sum(dim=-1) / count) * (0.5 / hop)
-
         return both[:, :, 0], both[:, :, 1], None, None, None

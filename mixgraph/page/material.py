@@ -16,7 +16,7 @@ from mixgraph.results.found_graph import FoundGraph, load_result
 from mixgraph.results.json_record import JsonRecord
 from mixgraph.results.rendering import read_tracks
 from mixgraph.songs.audio import read_audio
-from mixgraph.songs.clips import check_extent, cut
+from mixgraph.songs.clips import check_stated_length, cut
 from mixgraph.songs.song import Song
 from mixgraph.songs.track_files import list_tracks, match_tracks
 
@@ -143,7 +143,7 @@ def read_mix(result: Path, name: str, sample_rate: int, num_samples: int) -> Ten
         return None
     audio = read_audio(path, sample_rate)
     try:
-        check_extent(num_samples, audio.shape[-1], sample_rate)
+        check_stated_length(num_samples, audio.shape[-1], sample_rate)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return cut(audio, 0, num_samples).expand(2, -1)
@@ -212,7 +212,7 @@ def read_sources(
             )
     sources = read_tracks(found_graph, folder).sources
     try:
-        check_extent(found_graph.num_samples, sources.shape[-1], found_graph.sample_rate)
+        check_stated_length(found_graph.num_samples, sources.shape[-1], found_graph.sample_rate)
     except ValueError as error:
         raise ValueError(f"tracks: {folder}: {error}. HINT: are these the tracks of this result?") from error
     return cut(sources.flatten(0, 1), 0, found_graph.num_samples).unflatten(0, (-1, 2))

@@ -20,7 +20,7 @@ from mixgraph.results.listening import EVERYTHING, Listening
 from mixgraph.results.publish import Place, publish_folder
 from mixgraph.results.stems import STEMS, render_stems, write_stems
 from mixgraph.songs import WrittenAudio, resample, write_audio
-from mixgraph.songs.clips import check_extent, cut
+from mixgraph.songs.clips import check_stated_length, cut
 from mixgraph.songs.decode import decode, file_rate
 from mixgraph.songs.load import describe_absurd
 from mixgraph.songs.track_files import (
@@ -125,7 +125,7 @@ def _read_matched(found_graph: FoundGraph, matches: Sequence[MatchedTrack], fold
     if length < 1:
         raise ValueError(f"tracks: audio after the song's beginning expected in {folder}, got tracks that end before")
     try:
-        check_extent(length, sum(audio.shape[-1] for audio, _ in placed), found_graph.sample_rate)
+        check_stated_length(length, sum(audio.shape[-1] for audio, _ in placed), found_graph.sample_rate)
     except ValueError as error:
         raise ValueError(f"tracks: {folder}: {error}. HINT: are these the tracks of this result?") from error
     if length != found_graph.num_samples:

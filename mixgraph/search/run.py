@@ -68,17 +68,17 @@ def quiet_lightning() -> None:
 
 
 @contextmanager
-def devices_unsaid() -> Iterator[None]:
+def without_device_messages() -> Iterator[None]:
     """Silences what Lightning says of the devices that there are, around steps of a search inside another command."""
     tips = logging.getLogger("lightning.pytorch.utilities.rank_zero")
-    tips.addFilter(_of_no_device)
+    tips.addFilter(_names_no_device)
     try:
         yield
     finally:
-        tips.removeFilter(_of_no_device)
+        tips.removeFilter(_names_no_device)
 
 
-def _of_no_device(record: logging.LogRecord) -> bool:
+def _names_no_device(record: logging.LogRecord) -> bool:
     return "GPU available" not in record.getMessage()
 
 

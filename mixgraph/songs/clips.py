@@ -40,7 +40,7 @@ def cut(audio: Tensor, start: int, length: int) -> Tensor:
     return window
 
 
-def check_extent(length: int, audible: int, sample_rate: int) -> None:
+def check_stated_length(length: int, audible: int, sample_rate: int) -> None:
     """Refuses a stated length far beyond its audio: the silence after it would fill the memory.
 
     Args:

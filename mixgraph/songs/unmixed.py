@@ -18,7 +18,7 @@ from torch import Tensor
 from mixgraph.dsp.resample import resample
 from mixgraph.shipped import song_path
 from mixgraph.songs.align import TrackAlignment
-from mixgraph.songs.clips import check_extent, cut
+from mixgraph.songs.clips import check_stated_length, cut
 from mixgraph.songs.decode import decode
 from mixgraph.songs.folder import read_bare_tracks, read_folder
 from mixgraph.songs.layouts import LAYOUTS, fitting_layouts
@@ -117,7 +117,7 @@ def load_unmixed(
         allowed = f"at least {BLOCK_SECONDS:g} s of tracks, behind their stated offsets, are needed"
         raise ValueError(f"{folder}: {allowed}, got {max(0, length) / sample_rate:.2f} s")
     try:
-        check_extent(length, sum(track.samples.shape[-1] for track in tracks), sample_rate)
+        check_stated_length(length, sum(track.samples.shape[-1] for track in tracks), sample_rate)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}. HINT: the offsets of the tracks") from error
     _check_bytes(8 * length * len(tracks), folder, sample_rate)

@@ -14,7 +14,7 @@ from torch import Tensor
 from mixgraph.graph.values import GraphValues
 from mixgraph.processors import Processors, make_processors
 from mixgraph.render import render_song
-from mixgraph.search.run import devices_unsaid, search
+from mixgraph.search.run import without_device_messages, search
 from mixgraph.search.settings import OptimizerSettings, RegularizerSettings
 from mixgraph.shipped import neighbour
 from mixgraph.songs.loudness import integrated_loudness
@@ -243,7 +243,7 @@ def _search(
         seed=settings.seed,
     )
     pruning.sampler = BruteForceButGains("loss_increase")
-    with devices_unsaid():
+    with without_device_messages():
         search(module, data, [pruning], pruning.num_stages, enable_progress_bar=False)
     return module
 

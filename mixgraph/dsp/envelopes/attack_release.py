@@ -59,7 +59,7 @@ class _AttackRelease(Function):
 
 
 def step_sizes(logits: Tensor) -> Tensor:
-    """Returns 1 - a, in float64, of logits z with a = sigmoid(z): attack and release, (2, nodes)."""
+    """Returns 1 - a, in float64, of logits z with a = sigmoid(z), of attack and release, in the same shape."""
     return torch.sigmoid(-logits.double())
 
 

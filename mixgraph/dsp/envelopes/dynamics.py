@@ -18,7 +18,7 @@ All settings of a node are a row of one table. What the passes need of them is m
 nodes at once; and with p the gradient that arrives at ln gain, but for w, their own gradients are sums over time:
 
     by w: \sum p (1 - 1 / gain),   by T: -\pm w slope \sum p t,   by slope: 2 w W \sum p t (s - t / 2),
-    by ln 2W: w slope W \sum p (t - t^2) .
+    by ln 2W: w slope W \sum p (t - t^2),   by ln make-up: w \sum p .
 """
 
 from __future__ import annotations
