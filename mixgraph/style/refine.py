@@ -14,7 +14,7 @@ from torch import Tensor
 from mixgraph.graph.values import GraphValues
 from mixgraph.processors import Processors, make_processors
 from mixgraph.render import render_song
-from mixgraph.search.run import without_device_messages, search
+from mixgraph.search.run import search, without_device_messages
 from mixgraph.search.settings import OptimizerSettings, RegularizerSettings
 from mixgraph.shipped import neighbour
 from mixgraph.songs.loudness import integrated_loudness
