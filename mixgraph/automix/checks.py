@@ -69,6 +69,8 @@ def read_reference_mix(path: Path, sample_rate: int, loudness_lufs: float = -16.
     notes = []
     if rate != sample_rate:
         notes.append(f"The reference was resampled from {rate} Hz to {sample_rate} Hz, at which the network hears.")
+    if rate < sample_rate:
+        notes.append(f"The reference has nothing above {rate / 2000:g} kHz: the mix it asks for is dark.")
     if samples.shape[0] == 1:
         notes.append("The reference has one channel: it says nothing of width, and the mix it asks for is narrow.")
     audio = resample(samples, rate, sample_rate).expand(2, -1).contiguous()

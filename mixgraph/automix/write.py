@@ -11,6 +11,7 @@ report.html                                      the page
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ _FILES = {
     *("spectrograms.png", "mix_found.flac", "mix_found.wav", f"{REFERENCE}.flac", f"{REFERENCE}.wav", PROPOSED, _PAGE),
 }
 _UNSEARCHED = "there was no search"
+_HEARD_DB = 0.1
 
 
 def _foreign(entries: list[Path]) -> list[Path]:
@@ -105,6 +107,8 @@ def write_proposal(
     if reference is not None:
         heard = write_mix(folder / f"{REFERENCE}.flac", reference.audio, song.sample_rate)
         notes += [heard.warning] if heard.warning else []
+    notes += _other_level(song)
+    about = [*about, *_other_level(song)]
     write_settings(folder, song, values, {}, about, _UNSEARCHED)
     target = None if reference is None else repeated(reference.audio, song.num_samples)
     mixes = {"dry sum": song.mix, "proposed": proposal.mix}
@@ -131,6 +135,16 @@ def write_proposal(
         target_is_reference=target is not None,
     )
     return Written(tuple(notes), write_page(folder / _PAGE, material))
+
+
+def _other_level(song: Song) -> list[str]:
+    """Says how far the found mix is from the level of what `render` and `export` make, where that can be heard."""
+    difference = 20 * math.log10(song.level)
+    if abs(difference) < _HEARD_DB:
+        return []
+    where = "above" if difference > 0 else "below"
+    size = f"{abs(difference):.1f} dB {where}"
+    return [f"The file mix_found is {size} what render and export make, which keep the tracks' own level."]
 
 
 def _reading(song: Song) -> SongReading:

@@ -147,6 +147,7 @@ def _answers(options: argparse.Namespace, songs: Sequence[JudgedSong]) -> dict[s
 def read_songs(options: argparse.Namespace) -> list[JudgedSong]:
     """Reads the songs that the options name, and makes synthetic ones."""
     from mixgraph.graph.values import GraphValues
+    from mixgraph.page.material import PROPOSED
     from mixgraph.shipped import song_path
     from mixgraph.songs import load_song
     from mixgraph.style.evaluation import REAL, SYNTHETIC, JudgedSong, excerpt, mixed_by_result
@@ -156,6 +157,11 @@ def read_songs(options: argparse.Namespace) -> list[JudgedSong]:
     songs = []
     for folder, result in (_pair(text, "songs") for text in options.songs):
         path = song_path(folder)
+        if result is not None and (result / PROPOSED).is_file():
+            raise ValueError(
+                f"songs: {result}: the result of a search for the engineer's mix is needed, got a proposed mix. "
+                "HINT: proposed mixes are judged by --answers"
+            )
         song = excerpt(load_song(path, sample_rate=options.sample_rate, cache_dir=options.cache), options.seconds)
         songs.append(JudgedSong(song, REAL, None if result is None else mixed_by_result(song, result)))
     for number in range(options.synthetic):

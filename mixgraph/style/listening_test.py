@@ -211,7 +211,7 @@ def _configuration(trials: list[dict[str, Any]]) -> dict[str, Any]:
         "type": "finish",
         "name": "Thank you",
         "content": "Send your ratings.",
-        "popupcontent": "Your ratings were sent.",
+        "popupContent": "Your ratings were sent.",
         "showResults": False,
         "writeResults": True,
     }

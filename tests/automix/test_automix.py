@@ -129,6 +129,8 @@ def test_a_reference_is_taken_at_any_rate_length_and_level_and_its_style_alone_c
         read_reference_mix(tmp_path / "silent.wav", RATE)
     with pytest.raises(ValueError, match=r"reference: .*short\.wav: at least 1 s are needed, got 0\.50 s"):
         read_reference_mix(tmp_path / "short.wav", RATE)
+    dull = read_reference_mix(tmp_path / "a.wav", 48000).notes[-1]
+    assert re.fullmatch(r"The reference has nothing above [\d.]+ kHz: the mix it asks for is dark\.", dull)
     with pytest.raises(FileNotFoundError, match="the audio file of a mix is needed, got a folder"):
         read_reference_mix(tmp_path, RATE)
     with pytest.raises(ValueError, match=r"a\.wav: at most 4 GB of decoded audio expected"):  # at the rate of its use
@@ -353,6 +355,10 @@ def test_a_proposed_mix_is_a_folder_that_can_be_rendered_exported_and_shown(
     assert render([str(out), "--tracks", str(bare), "--out", str(tmp_path / "again.wav")]) == 0
     again = read_audio(tmp_path / "again.wav", RATE).expand(2, -1)
     assert torch.allclose(again * found.level, mix, atol=1e-3)
+    apart = 20 * np.log10(found.level)
+    where = "above" if apart > 0 else "below"
+    said = f"The file mix_found is {abs(apart):.1f} dB {where} what render and export make"
+    assert (said in (out / "settings.txt").read_text()) == (abs(apart) >= 0.1)
     assert export([str(out), "--to", "stems", "--tracks", str(bare), "--out", str(tmp_path / "stems")]) == 0
     assert (tmp_path / "stems").is_dir()
     assert report([str(out), "--out", str(tmp_path / "page.html")]) == 0

@@ -167,6 +167,8 @@ def test_a_command_judges_answers_and_writes_a_listening_test(
         assert max(loudness) - min(loudness) < 0.1
         assert {len(samples) for samples, _ in audio} == {round(1.5 * 48000)}
 
+    assert {"popupContent", "showResults", "writeResults"} < set(configuration["pages"][2])
+
     with pytest.raises(FileExistsError, match="exists and is kept"):
         main([*words, *shared])
     with pytest.raises(ValueError, match="a graph of the tracks of duo is needed"):
@@ -196,6 +198,13 @@ def test_the_network_is_judged_on_songs_that_it_was_not_trained_on(
     assert [row[0] for row in moved] == ["`tiny` like `duo`"]
     assert [row[0] for row in told] == ["`tiny`"] * 4
     assert [row[2] == "0.00" for row in told] == [True, False, False, False]
+
+
+def test_a_proposed_mix_does_not_stand_for_the_engineer(tiny_song: Path, results: Path, tmp_path: Path) -> None:
+    proposed = Path(shutil.copytree(results / tiny_song.name, tmp_path / "proposed"))
+    (proposed / "automix.json").write_text("{}")
+    with pytest.raises(ValueError, match="the result of a search for the engineer's mix is needed, got a proposed mix"):
+        main([f"{tiny_song}={proposed}", "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")])
 
 
 def test_what_cannot_be_judged_is_named_before_anything_is(tiny_song: Path, results: Path, tmp_path: Path) -> None:
