@@ -15,7 +15,7 @@ from mixgraph.songs.decode import decode
 from mixgraph.songs.load import describe_absurd
 from mixgraph.songs.loudness import integrated_loudness, level_for
 from mixgraph.songs.subgroup_rule import OTHER, subgroup_of, words_of
-from mixgraph.songs.unmixed import CLIPPED_TRACK
+from mixgraph.songs.unmixed import CLIPPED_TRACK, MIX_NOT_USED
 
 LEAST_SECONDS = 1.0
 _STEM_WORDS = {"vocals", "drums", "bass", "other", "instrumental", "music", "stem", "stems", "accompaniment"}
@@ -25,6 +25,10 @@ _SAME = 0.9  # correlation with the sum of the other tracks from which one seems
 _MASTER_PEAK_DB = (-1.5, 0.2)  # where limiters end
 _MASTER_CREST_LU = 11.0  # peak over loudness of the sum; raw recordings have 15 and more
 _SHOWN = 6
+_OWN_MIX = (
+    "The reference is the song's own mix: its statistics alone are used. HINT: fit and estimate find the graph of a "
+    "song's own mix."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,15 +84,19 @@ def read_reference_mix(path: Path, sample_rate: int, loudness_lufs: float = -16.
     return Reference(path, audio * factor, factor, tuple(notes))
 
 
-def odd_tracks(song: Song, most_tracks: int | None = None) -> list[str]:
+def odd_tracks(song: Song, most_tracks: int | None = None, reference_beside: str | None = None) -> list[str]:
     """Says what is unusual about tracks that are to be mixed, a sentence each.
 
     Args:
         song: dry tracks, with their plain sum as the mix.
         most_tracks: the largest number of tracks that the network was trained on, where that is known.
+        reference_beside: the file name of the reference, where it lies in the song's folder.
     """
     tracks, said_below = song.tracks, {CLIPPED_TRACK} if _many_clipped(song) else set()
-    notes = [
+    own = [w for w in song.warnings if w.code == MIX_NOT_USED and f", {reference_beside}," in w.text]
+    notes = [_OWN_MIX] if own else []
+    said_below |= {warning.code for warning in own}
+    notes += [
         f"{warning.text}.".replace("the ", "The ", int(warning.text.startswith("the ")))
         for warning in song.warnings
         if warning.code not in said_below

@@ -107,7 +107,9 @@ def _make(options: argparse.Namespace, work: Path) -> Iterator[str]:
     rate, tracks = estimator.task.sample_rate, song_path(options.song)
     reference = None if options.reference is None else read_reference_mix(options.reference, rate)
     song = load_unmixed(tracks, rate, subgrouping=options.subgrouping)
-    about = odd_tracks(song, estimator.about.get("max_tracks")) + list(reference.notes if reference else ())
+    beside = options.reference is not None and options.reference.resolve().parent == tracks.resolve()
+    about = odd_tracks(song, estimator.about.get("max_tracks"), options.reference.name if beside else None)
+    about += reference.notes if reference else ()
     yield from about
     wanted = None if reference is None else reference.audio
     proposals = propose(estimator, song, wanted, options.proposals, options.seed, options.variety, options.threshold)

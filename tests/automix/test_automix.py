@@ -63,6 +63,9 @@ def test_a_song_is_read_alike_with_and_without_its_mix(tiny_song, bare, tmp_path
     beside = load_unmixed(tiny_song, RATE)
     assert torch.equal(beside.sources, song.sources)
     assert odd_tracks(beside) == ["The song's own mix, mix.wav, is there and is not used."]
+    (said,) = odd_tracks(beside, reference_beside="mix.wav")
+    assert said.startswith("The reference is the song's own mix: its statistics alone are used.")
+    assert odd_tracks(beside, reference_beside="other.wav") == odd_tracks(beside)
     assert odd_tracks(song) == []
     loose = load_unmixed(Path(shutil.copytree(bare / "tracks", tmp_path / "loose")), RATE)
     assert sorted(loose.tracks) == sorted(song.tracks)
