@@ -13,7 +13,7 @@ from mixgraph.dsp.resample import resample
 from mixgraph.songs import Song
 from mixgraph.songs.decode import decode
 from mixgraph.songs.load import describe_absurd
-from mixgraph.songs.loudness import integrated_loudness, level_for
+from mixgraph.songs.loudness import block_energies, integrated_loudness, level_for
 from mixgraph.songs.subgroup_rule import OTHER, subgroup_of, words_of
 from mixgraph.songs.unmixed import CLIPPED_TRACK, MIX_NOT_USED
 
@@ -24,6 +24,8 @@ _MOST_STEMS = 6
 _SAME = 0.9  # correlation with the sum of the other tracks from which one seems to be their mix, or a copy
 _MASTER_PEAK_DB = (-1.5, 0.2)  # where limiters end
 _MASTER_CREST_LU = 11.0  # peak over loudness of the sum; raw recordings have 15 and more
+_HARDLY_SOUNDS = 1e-5  # of the energy of the loudest 0.4 s, -50 dB: what is softer counts as silence
+_LEAST_SOUNDING = 0.2  # of the length of a reference
 _SHOWN = 6
 _OWN_MIX = (
     "The reference is the song's own mix: its statistics alone are used. HINT: fit and estimate find the graph of a "
@@ -81,6 +83,13 @@ def read_reference_mix(path: Path, sample_rate: int, loudness_lufs: float = -16.
     if math.isinf(integrated_loudness(audio, sample_rate)):
         raise ValueError(f"reference: {path}: a mix that sounds is needed, got a silent one")
     factor = level_for(audio, sample_rate, loudness_lufs).factor
+    energies = block_energies(audio, sample_rate)
+    sounding = float((energies > energies.max() * _HARDLY_SOUNDS).double().mean())
+    if sounding < _LEAST_SOUNDING:
+        notes.append(
+            f"The reference sounds in {sounding:.0%} of its length only, and its statistics are those of that part: "
+            "is it a mix?"
+        )
     return Reference(path, audio * factor, factor, tuple(notes))
 
 

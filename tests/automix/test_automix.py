@@ -132,6 +132,10 @@ def test_a_reference_is_taken_at_any_rate_length_and_level_and_its_style_alone_c
         read_reference_mix(tmp_path / "silent.wav", RATE)
     with pytest.raises(ValueError, match=r"reference: .*short\.wav: at least 1 s are needed, got 0\.50 s"):
         read_reference_mix(tmp_path / "short.wav", RATE)
+    soundfile.write(tmp_path / "constant.wav", np.full((60 * RATE, 2), 0.3), RATE, subtype="FLOAT")  # its start sounds
+    assert re.search(
+        "sounds in 1?[0-9]% of its length only", read_reference_mix(tmp_path / "constant.wav", RATE).notes[0]
+    )
     dull = read_reference_mix(tmp_path / "a.wav", 48000).notes[-1]
     assert re.fullmatch(r"The reference has nothing above [\d.]+ kHz: the mix it asks for is dark\.", dull)
     with pytest.raises(FileNotFoundError, match="the audio file of a mix is needed, got a folder"):
