@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mixgraph.dsp.envelopes.attack_release import attack_release
-from mixgraph.dsp.envelopes.dynamics import Detector, mix_dynamics, prepare_dynamics
+from mixgraph.dsp.envelopes.dynamics import SETTINGS, Detector, mix_dynamics, prepare_dynamics
 from mixgraph.dsp.envelopes.one_pole import one_pole, truncated_one_pole
 from mixgraph.processors.base import Processor
 from mixgraph.processors.other_rates import SettingsAtRate
@@ -148,7 +148,7 @@ class DynamicRangeProcessor(Processor):
 
     def prepare_exact(self, parameters: Parameters, weights: Tensor, length: int) -> Parameters:
         """What `prepare` returns where the envelope is exact: all that `mix` needs, see `prepare_dynamics`."""
-        makeup = ("log_makeup",) if self._detector.makeup else ()
+        makeup = ("log_makeup",) if "log_makeup" in parameters else ()
         settings = (
             weights.unsqueeze(-1),
             parameters["log_threshold"] - _THRESHOLD_OFFSET,
@@ -157,7 +157,7 @@ class DynamicRangeProcessor(Processor):
             *(parameters[name] for name in (*makeup, *self.time_constants)),
         )
         table = torch.cat(settings, dim=1)
-        return prepare_dynamics(self._detector, table, len(self.time_constants), length)
+        return prepare_dynamics(self._detector(table), table, len(self.time_constants), length)
 
     def mix(
         self, signal: Tensor, parameters: Parameters, weight: Tensor, state: Tensor | None
@@ -165,12 +165,13 @@ class DynamicRangeProcessor(Processor):
         """Computes `dry_wet` in few passes for an exact envelope whose last sample is the state; see `mix_dynamics`."""
         if "table" not in parameters:
             parameters = self.prepare_exact(parameters, weight, signal.shape[-1])
-        mixed, last = mix_dynamics(self._detector, signal, parameters, None if state is None else state.unsqueeze(-1))
+        initial = None if state is None else state.unsqueeze(-1)
+        mixed, last = mix_dynamics(self._detector(parameters["table"]), signal, parameters, initial)
         return mixed, last.squeeze(-1)
 
-    @property
-    def _detector(self) -> Detector:
-        return Detector(self.direction, self.detector == "mid", ENERGY_FLOOR, "log_makeup" in self.specification)
+    def _detector(self, table: Tensor) -> Detector:
+        makeup = table.shape[1] > len(SETTINGS) + len(self.time_constants)  # a column more
+        return Detector(self.direction, self.detector == "mid", ENERGY_FLOOR, makeup)
 
     def static_gain(self, parameters: Parameters, levels_db: Tensor) -> Tensor:
         """Returns one node's wet gain (not in dB) for steady signals at these levels (RMS), (levels,)."""

@@ -93,7 +93,7 @@ class StepSettings:
             indices, step = self._of_type(index), self.plan.steps[index]
             processor = self.processors[step.type]
             gains = self._switched_off(indices, processor.impulse_response(self._take(indices)))
-            weights = self._type_weights[step.type].view(-1, 1, 1)
+            weights = self._type_weights[step.type].view(-1, 1, 1).to(gains.dtype)
             gains = gains * weights if processor.cuts else torch.lerp(_one(gains.dtype, gains.device), gains, weights)
             parts = self._split(gains, indices)
             if processor.channels == "mid_side":
