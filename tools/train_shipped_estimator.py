@@ -107,7 +107,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--test", type=int, default=80, help="songs for tools.evaluate_estimator (80)")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the training")
-    parser.add_argument("--start", type=Path, help="weights to start from, of an estimator of the same size")
     parser.add_argument(
         "--judged",
         type=Path,
@@ -198,7 +197,7 @@ def train(options: argparse.Namespace, data: EstimatorData, task: EstimatorTask)
     """Trains, or goes on from the last epoch."""
     L.seed_everything(options.seed, verbose=False)
     settings = NetworkSettings(questions=options.style_parts > 0)
-    module = EstimatorModule(task, settings) if options.start is None else load_estimator(options.start).train()
+    module = EstimatorModule(task, settings)
     last = options.out / "last.ckpt"
 
     class KeepLast(L.Callback):
@@ -317,7 +316,7 @@ set, at {rate} Hz, from stretches of {seconds:g} s ([how it is used](../../../do
 - **Data**: {songs} songs of 2 to {most} tracks and 6 s, made by `tools.generate_synthetic`. Dry tracks: {sources},
   and tracks made from formulas. About half of the mixes are made by our own processors with settings as engineers
   choose them, half by other effects (`mixgraph/effects`), of which the network learns types and places only.
-{styles}- **Recipe**: {epochs} epochs of these songs{start} with the defaults of `mixgraph/estimators/settings.py`; the
+{styles}- **Recipe**: {epochs} epochs of these songs with the defaults of `mixgraph/estimators/settings.py`; the
   threshold is the highest whose F1 is within .005 of the best on {validation} validation songs.
 
       {command}
@@ -355,7 +354,6 @@ def card(module: EstimatorModule, options: argparse.Namespace, weights: Path, so
         if options.style_parts
         else "",
         epochs=options.epochs,
-        start="" if options.start is None else f", from weights with the sha256\n  `{sha256(options.start)}`,\n ",
         validation=options.validation + (options.part_songs if options.style_parts else 0),
         table=markdown(head, rows).strip(),
         judged=f"Nothing of {names} was trained on." if names else "",
@@ -372,10 +370,12 @@ def command_of(options: argparse.Namespace) -> str:
     names = " ".join(path.resolve().name for path in options.songs)
     skip = f" --skip {' '.join(map(str, options.skip))}" if options.skip else ""
     skip += f" --style-parts {options.style_parts}" if options.style_parts else ""
+    judged = "".join(f" {path.resolve().name}" for path in options.judged)
+    judged = judged and f" --judged{judged}"
     counts = f"--parts {options.parts}{skip} --part-songs {options.part_songs} --validation {options.validation}"
     return (
         f"python -m tools.train_shipped_estimator {names} --out DIR {counts} "
-        f"--epochs {options.epochs} --seed {options.seed}" + ("" if options.start is None else " --start WEIGHTS")
+        f"--epochs {options.epochs} --seed {options.seed}{judged}"
     )
 
 
@@ -445,7 +445,6 @@ def main(arguments: list[str] | None = None) -> None:
         "parts": numbers(options),
         "style_parts": options.style_parts,
         "seed": options.seed,
-        "start": None if options.start is None else sha256(options.start),
     }
     same_as_before(options.out / "recipe.json", recipe, "epochs")
     module = train(options, data, task)

@@ -131,11 +131,12 @@ def odd_tracks(song: Song, most_tracks: int | None = None, reference_beside: str
 def mixes_among_tracks(song: Song) -> list[str]:
     """Names the tracks that seem to be a mix of the others, by their names or because they follow the others' sum."""
     mono = song.sources.mean(dim=1).double()
-    dry_sum, found = mono.sum(dim=0), []
+    dry_sum, found, of_song = mono.sum(dim=0), [], {*words_of(song.name), *words_of(song.title)}
     for name, track in zip(song.tracks, mono, strict=True):
         others = dry_sum - track
         sizes = float(track.norm() * others.norm())
-        if _MIX_WORDS & set(words_of(name)) or (sizes > 0 and abs(float(track @ others)) > _SAME * sizes):
+        words = {*words_of(name)} - (of_song - _MIX_WORDS)
+        if (words and words <= _MIX_WORDS) or (sizes > 0 and abs(float(track @ others)) > _SAME * sizes):
             found.append(name)
     if not found or len(song.tracks) == 1:
         return []

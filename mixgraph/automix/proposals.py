@@ -18,14 +18,14 @@ from torch import Tensor
 from mixgraph.estimators import EstimatorModule
 from mixgraph.estimators.examples import console_of_subgroups
 from mixgraph.estimators.prediction import Prediction, estimate_without_mix
-from mixgraph.estimators.questions import Question
+from mixgraph.estimators.questions import DRY_SUM_LUFS, Question
 from mixgraph.graph import GraphValues, prune_values
 from mixgraph.processors.thresholds import moved_thresholds
 from mixgraph.render import render_song
 from mixgraph.songs import Song
 from mixgraph.songs.loudness import level_for
 
-LOUDNESS_LUFS = -16.0
+LOUDNESS_LUFS = DRY_SUM_LUFS
 VARIETY = 0.5
 _LOGIT_RANGE = 4.0
 
@@ -63,7 +63,7 @@ def propose(
 
     Args:
         estimator: a network that answers without the song's own mix.
-        song: the song, see `songs.unmixed.load_unmixed`; its own mix is not heard.
+        song: the song; its own mix is not heard, nor is the level that its tracks have by that mix.
         reference: a mix whose style is wanted, (2, any length), at the level of a search; None asks for none.
         count: the number of proposals.
         seed: seeds those that are drawn: all but the first.
@@ -74,7 +74,7 @@ def propose(
         ValueError: another sample rate than the network's, a network that needs the song's own mix, settings out of
             range, a silent reference, or a proposal whose mix is silent.
     """
-    task = estimator.task
+    song, task = _without_its_mix(song), estimator.task
     if song.sample_rate != task.sample_rate:
         raise ValueError(f"song: {task.sample_rate} Hz is needed, as in training, got {song.sample_rate} Hz")
     if count < 1:
@@ -91,6 +91,13 @@ def propose(
         graphs.append(drawn(estimator, prediction, question, generator, variety))
     counts = dict(console.graph.count())
     return [levelled(Proposal(i, song, g, song.mix, counts), estimator) for i, g in enumerate(graphs, start=1)]
+
+
+def _without_its_mix(song: Song) -> Song:
+    """A song with the plain sum of its tracks as the mix, at the level that tracks have where there is no mix."""
+    dry_sum = song.sources.sum(dim=0)
+    factor = level_for(dry_sum, song.sample_rate, LOUDNESS_LUFS).factor
+    return replace(song, sources=song.sources * factor, mix=dry_sum * factor, level=song.level * factor)
 
 
 def drawn(

@@ -5,7 +5,7 @@ settings.txt settings.png graph.svg graph.png    what the processors are set to
 mix_found.flac                                   the mix, at the loudness of a search and the tracks' sample rate
 reference.flac                                   the reference, at the same loudness, where there is one
 spectrograms.png                                 of the dry sum and the mix, beside the reference
-automix.json                                     what it was made with, and what tells it from the other proposals
+automix.json                                     what it was made with, levels, notes, and what tells it from the others
 report.html                                      the page
 """
 
@@ -107,8 +107,9 @@ def write_proposal(
     if reference is not None:
         heard = write_mix(folder / f"{REFERENCE}.flac", reference.audio, song.sample_rate)
         notes += [heard.warning] if heard.warning else []
-    notes += _other_level(song)
-    about = [*about, *_other_level(song)]
+    level = _other_level(song)
+    notes += level
+    about = [*about, *level]
     write_settings(folder, song, values, {}, about, _UNSEARCHED)
     target = None if reference is None else repeated(reference.audio, song.num_samples)
     mixes = {"dry sum": song.mix, "proposed": proposal.mix}

@@ -130,6 +130,8 @@ class EstimatorModule(L.LightningModule):
             shares = [getattr(self.trainer.datamodule, f"{name}_share", 0.0) for name in ("reference", "nothing")]  # type: ignore[attr-defined]
             if any(shares) and not self.network_settings.questions:
                 raise ValueError("network.questions: true is needed with data.reference_share or data.nothing_share")
+            if any(shares) and self.match is not None:  # clips have the level of the mix, and these questions another
+                raise ValueError("losses.match: 0 is needed with data.reference_share or data.nothing_share")
             self.standardise(self.trainer.datamodule.statistics())  # type: ignore[attr-defined]
 
     def forward(self, data: Data) -> ConsoleEstimate:

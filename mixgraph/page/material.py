@@ -94,6 +94,8 @@ def read_material(result: Path, tracks: Path | None, changed_tracks: ChangedTrac
     if proposed:
         if found_mix is not None or sources is not None:  # audio of the length that is stated
             mixes["mix_target"] = read_reference(result, found_graph.sample_rate, found_graph.num_samples)
+        elif any(result.glob(f"{REFERENCE}.*")):
+            missing.append("The reference is not heard, for nothing is there that it can be compared with.")
         missing = [NO_TARGET if mixes["mix_target"] is None else A_REFERENCE, *_about(result), *missing]
     if sources is not None and remains.has_graph:
         found_mix = found_graph.render(sources)

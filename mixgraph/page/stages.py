@@ -19,8 +19,8 @@ from mixgraph.report.drawing.palette import type_colour, type_label
 from mixgraph.results.changes import processor_labels
 
 GONE = 1_000_000
-_LONGEST_CHAIN = 1000  # letters
 """The drawings number a processor of the console that was removed from here on, in the console's order."""
+_LONGEST_CHAIN = 1000  # letters
 
 
 @dataclass(frozen=True)

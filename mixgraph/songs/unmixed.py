@@ -32,7 +32,7 @@ MIX_NOT_USED = "mix_not_used"
 """The code of the warning that a mix is there, which was not read."""
 CLIPPED_TRACK = "clipped_track"
 """The code of the warning that a track is cut off at its peaks."""
-_MOST_BYTES = 16 * 10**9  # of all tracks, as stereo at the rate of use: 136 of 8 minutes at 30 kHz
+_MOST_BYTES = 16 * 10**9  # of all tracks, as stereo at the rate of use: 138 of 8 minutes at 30 kHz
 _FLAT_SAMPLES = 4  # at a track's own peak, one after another: it was clipped, where the samples behind them fall
 _LEAST_FALL = 0.003  # of the peak within as many samples; a low sine in whole numbers is flat for longer, but bends
 
@@ -84,7 +84,8 @@ def load_unmixed(
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: with everything that is wrong with the song's files, or tracks that are all silent.
+        ValueError: with everything that is wrong with the song's files; or tracks that are all silent, too short for a
+            loudness, much longer by their offsets than their audio, or together above 16 GB.
     """
     folder = song_path(path).resolve()
     files = unmixed_files(folder, subgrouping)

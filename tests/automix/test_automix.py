@@ -100,6 +100,8 @@ def test_proposals_follow_from_tracks_and_seed_alone_and_have_the_loudness_of_a_
     # The mix that stands in the song is not heard.
     deaf = propose(network, replace(song, mix=song.mix * 0))[0]
     assert torch.equal(deaf.mix, ours[0].mix)
+    moved = propose(network, replace(song, sources=song.sources * 0.1, mix=song.mix * 0.1))[0]  # nor is its level
+    assert torch.allclose(moved.mix, ours[0].mix, atol=1e-4)
     likely, still = propose(network, song, count=2, variety=0.0)
     shared = set(likely.values.graph.count()) & set(still.values.graph.count())
     assert shared
@@ -187,6 +189,10 @@ def test_odd_tracks_are_said(network, bare, tmp_path) -> None:
     assert "No instrument is known by the name of take_7" in said
     assert integrated_loudness(propose(network, one)[0].mix, RATE) == pytest.approx(LOUDNESS_LUFS, abs=0.05)
     assert "3 tracks: the network was trained on songs of at most 2" in " ".join(odd_tracks(song, 2))
+    names = ("drum_mix", "kick_bounce", "mix_2")
+    called = replace(song, subgroups={"other": names}, sources=torch.randn(3, 2, song.num_samples))
+    assert "mix_2: by name or sound a mix" in " ".join(odd_tracks(called))
+    assert "drum_mix" not in " ".join(note for note in odd_tracks(called) if "by name or sound" in note)
     sources = torch.cat((song.sources[:2], 0.5 * song.sources[:2].sum(0, keepdim=True)))
     assert f"{song.tracks[2]}: by name or sound a mix of the other tracks" in " ".join(
         odd_tracks(replace(song, sources=sources))

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -36,16 +35,9 @@ from tools.bench.machine import command_line, measured
 NETWORK = "the network"
 
 
-def unmixed(song: Song) -> Song:
-    """Returns a song at the level that its tracks have where there is no mix."""
-    dry_sum = song.sources.sum(dim=0)
-    factor = level_for(dry_sum, song.sample_rate, LOUDNESS_LUFS).factor
-    return replace(song, sources=song.sources * factor, mix=dry_sum * factor, level=song.level * factor)
-
-
 def answer(estimator: EstimatorModule, song: Song, reference: Tensor | None = None) -> Proposal:
     """Returns the network's likely mix of a song, whose own mix is not heard."""
-    return propose(estimator, unmixed(song), reference)[0]
+    return propose(estimator, song, reference)[0]
 
 
 def as_mixed(song: Song, proposal: Proposal) -> MixedSong:
@@ -54,7 +46,7 @@ def as_mixed(song: Song, proposal: Proposal) -> MixedSong:
 
 def judged_rows(estimator: EstimatorModule, songs: Sequence[JudgedSong], seed: int) -> list[Row]:
     """Judges the network's mixes beside the baselines, on songs that it was not trained on; says each that is done."""
-    fresh = [judged.song for judged in songs if judged.song.name not in estimator.about.get("songs", ())]
+    fresh = [judged.song for judged in songs if judged.song.name not in estimator.about["songs"]]
     answers = {NETWORK: {song.name: as_mixed(song, answer(estimator, song)) for song in fresh}}
     rows = []
     for row, _, _ in evaluate(songs, answers, seed):
@@ -86,7 +78,7 @@ def transfer_row(estimator: EstimatorModule, song: Song, reference: Song, steps:
 
 def proposal_rows(estimator: EstimatorModule, song: Song) -> list[tuple[str, ...]]:
     """Makes four proposals: the words that tell them apart, and the distance of their statistics to the first."""
-    proposals = propose(estimator, unmixed(song), count=4, seed=1)
+    proposals = propose(estimator, song, count=4, seed=1)
     heard = [hear(proposal, estimator.processors) for proposal in proposals]
     rows: list[tuple[str, ...]] = []
     for one, words in zip(heard, tell_apart(heard), strict=True):
@@ -109,6 +101,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, default=Path(".mixgraph_cache"), help="folder for decoded songs")
     options = parser.parse_args(arguments)
     estimator = load_estimator(options.checkpoint)
+    if "songs" not in estimator.about:
+        raise ValueError("checkpoint: weights that say what they were trained on are needed (.safetensors)")
+    if options.closely and len(options.songs) < 2:
+        raise ValueError("closely: at least two songs are needed, for references")
     options.sample_rate = estimator.task.sample_rate
     songs = read_songs(options)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -122,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines = [(kind, *line) for kind, of in table_lines(rows).items() for line in of]
     write("automix_judged.json", "Mixes by the network, and baselines", ("kind", *HEAD), lines)
     write_atomically(options.out / "evaluation.json", (json_text(report(rows), indent=1) + "\n").encode())
-    trained_on = estimator.about.get("songs", ())
+    trained_on = estimator.about["songs"]
     real = [judged.song for judged in songs[: len(options.songs)]]
     pairs = [(s, r) for s, r in zip(real, real[1:] + real[:1], strict=True) if s.name not in trained_on]
     pairs = pairs[: options.closely]

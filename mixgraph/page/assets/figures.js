@@ -30,7 +30,7 @@ function showFigures(data) {
   const kept = (t) => ({ value: t.console ? t.found / t.console : 0, text: `${t.found} of ${t.console}${t.console ? ` (−${Math.round(100 * (1 - t.found / t.console))} %)` : ""}` });
   const counted = (t) => ({ value: t.found, text: String(t.found) });
   const ofConsole = data.types.some((t) => t.console !== null);
-  if (data.types.length) card(ofConsole ? "Kept by type (and pruning ratio)" : "Processors by type", bars(data.types.map((t) => ({ name: t.name, colour: t.colour, ...(ofConsole ? kept : counted)(t) })), "Processors kept by type", 90));
+  if (data.types.length) card(ofConsole ? "Kept by type (and pruning ratio)" : "Processors by type", bars(data.types.map((t) => ({ name: t.name, colour: t.colour, ...(ofConsole ? kept : counted)(t) })), ofConsole ? "Processors kept by type" : "Processors by type", 90));
   if (data.rounds.length) card("Rounds of pruning", make("ul", {}, ...data.rounds.map((r) => make("li", {}, `Round ${r.round + 1}: ${(r.removed || []).length} removed, ${r.remaining} left, loss ${figure(r.end_loss)}`))));
   document.getElementById("figures").append(place);
 }
