@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mixgraph.demixing import Demixer
+    from mixgraph.demixing.pruning import ChannelPruning
     from mixgraph.demixing.stem_songs import StemSong
 
 _DESCRIPTION = (
@@ -42,9 +43,6 @@ def _prune(options: argparse.Namespace) -> int:
         raise FileExistsError(f"out: {options.out} exists and is kept; choose another name or give --overwrite")
 
     # These imports load torch and Lightning, which the help does not need.
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
     from datamodules import StemData
     from mixgraph.demixing import load_demixer
     from mixgraph.demixing.files import checkpoint_digest
@@ -88,17 +86,7 @@ def _prune(options: argparse.Namespace) -> int:
         write_atomically(kept, run.state())  # before the work, so that a place that cannot be written is known
     songs = data.validation_songs
     before = _median_sdr_db(demixer, songs)
-    console = Console(stderr=True)
-    words = TextColumn("{task.description}", markup=False)
-    columns = (words, BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        task = bars.add_task("pruning", total=settings.steps, completed=run.step)
-        mark, count = time.monotonic(), run.num_parameters
-        while (loss := run.advance()) is not None:
-            bars.update(task, completed=run.step, description=f"{run.num_parameters:,} parameters, loss {loss:.3f}")
-            if run.num_parameters < count or time.monotonic() - mark > _KEEP_SECONDS:
-                write_atomically(kept, run.state())
-                mark, count = time.monotonic(), run.num_parameters
+    _advance(run, kept, settings.steps)
     after = _median_sdr_db(run.demixer, songs)
     save_demixer(run.demixer, options.out)
     kept.unlink()
@@ -109,6 +97,26 @@ def _prune(options: argparse.Namespace) -> int:
         _say(f"median SDR in the middle 30 s of {visible(names)}: {before:.2f} dB before, {after:.2f} dB now")
     _say(visible(str(options.out)))
     return 0
+
+
+def _advance(run: ChannelPruning, kept: Path, steps: int) -> None:
+    """Prunes and trains to the end, with a progress bar; keeps what is reached after each pruning and each minute."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from mixgraph.system.files import write_atomically
+
+    console = Console(stderr=True)
+    words = TextColumn("{task.description}", markup=False)
+    columns = (words, BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        task = bars.add_task("pruning", total=steps, completed=run.step)
+        mark, count = time.monotonic(), run.num_parameters
+        while (loss := run.advance()) is not None:
+            bars.update(task, completed=run.step, description=f"{run.num_parameters:,} parameters, loss {loss:.3f}")
+            if run.num_parameters < count or time.monotonic() - mark > _KEEP_SECONDS:
+                write_atomically(kept, run.state())
+                mark, count = time.monotonic(), run.num_parameters
 
 
 def _say(line: str) -> None:

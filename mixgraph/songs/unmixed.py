@@ -19,7 +19,7 @@ from mixgraph.dsp.resample import resample
 from mixgraph.shipped import song_path
 from mixgraph.songs.align import TrackAlignment
 from mixgraph.songs.clips import check_stated_length, cut
-from mixgraph.songs.decode import decode
+from mixgraph.songs.decode import Audio, decode
 from mixgraph.songs.folder import read_bare_tracks, read_folder
 from mixgraph.songs.layouts import LAYOUTS, fitting_layouts
 from mixgraph.songs.load import describe_absurd
@@ -93,13 +93,7 @@ def load_unmixed(
     clipped: list[SongWarning] = []
     held = 0
     for track in files.tracks:
-        try:
-            audio = decode(track.path, sample_rate)
-        except (ValueError, FileNotFoundError) as error:
-            problems.add(str(error))
-            continue
-        if (absurd := describe_absurd(track.path, audio.samples, audio.sample_rate)) is not None:
-            problems.add(absurd)
+        if (audio := _decoded(track.path, sample_rate, problems)) is None:
             continue
         samples = audio.samples
         if samples.shape[0] == 2 and torch.equal(samples[0], samples[1]):
@@ -145,6 +139,18 @@ def load_unmixed(
         warnings=tuple(warnings),
         file_hashes={"mix": "", **hashes},
     )
+
+
+def _decoded(path: Path, sample_rate: int, problems: Problems) -> Audio | None:
+    try:
+        audio = decode(path, sample_rate)
+    except (ValueError, FileNotFoundError) as error:
+        problems.add(str(error))
+        return None
+    if (absurd := describe_absurd(path, audio.samples, audio.sample_rate)) is not None:
+        problems.add(absurd)
+        return None
+    return audio
 
 
 def _check_bytes(num_bytes: int, folder: Path, sample_rate: int) -> None:
