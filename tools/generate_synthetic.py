@@ -46,6 +46,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
             options.random_subgroups,
             options.passages,
             options.songs_per_engineer,
+            options.balanced_share,
         ),
     )
     return Plan(

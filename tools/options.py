@@ -175,6 +175,9 @@ def generate_synthetic_parser() -> argparse.ArgumentParser:
         "--songs-per-engineer", type=int, default=1, help="samples, one after another, that are mixed in one style (1)"
     )
     parser.add_argument(
+        "--balanced-share", type=float, default=0.0, help="share of samples with gains that suit the tracks' levels (0)"
+    )
+    parser.add_argument(
         "--random-subgroups", type=float, default=0.0, help="share of samples dealt to groups at random"
     )
     parser.add_argument("--level-db", type=float, default=4.0, help="random gain of tracks, at most (4)")

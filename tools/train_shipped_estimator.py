@@ -105,6 +105,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help="songs that choose the threshold (80)",
     )
     parser.add_argument("--test", type=int, default=80, help="songs for tools.evaluate_estimator (80)")
+    parser.add_argument(
+        "--balanced-share",
+        type=float,
+        default=0.0,
+        help="share of the songs whose engineers listen before they set the gains of tracks (0)",
+    )
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the training")
     parser.add_argument(
@@ -142,6 +148,7 @@ def make_part(
         counts = {"train": 0, "validation": 0, "test": 0} | {split: count}
         settings = SET | {f"--{name}": number for name, number in counts.items()} | {"--seed": seed}
         settings["--songs-per-engineer"] = songs_per_engineer
+        settings["--balanced-share"] = options.balanced_share
         arguments = [text for option, value in settings.items() for text in (option, str(value))]
         cache = options.out / "cache"
         generate_synthetic(
@@ -334,11 +341,19 @@ _STYLES = """- **Questions**: with the song's own mix, with a reference, and wit
 """
 
 
+_BALANCE = """- **Gains**: in a share of {share:g} of the songs, those of an engineer who listens to the tracks
+  (`mixgraph/synthetic/balance.py`); in the others they are drawn at random.
+"""
+
+
 def card(module: EstimatorModule, options: argparse.Namespace, weights: Path, sources: str) -> str:
     task = module.task
     names = ", ".join(path.name for path in options.judged)
     rows = figures(module, options)
     head = ("songs", "F1", "precision", "recall", "types", "processors")
+    styles = _STYLES.format(songs=SONGS_PER_ENGINEER, share=OTHER_SHARE, likeness=LIKENESS)
+    styles = styles if options.style_parts else ""
+    gains = _BALANCE.format(share=options.balanced_share) if options.balanced_share else ""
     return _CARD.format(
         chain=task.track_chain,
         rate=task.sample_rate,
@@ -350,9 +365,7 @@ def card(module: EstimatorModule, options: argparse.Namespace, weights: Path, so
         most=SET["--max-tracks"],
         sources=sources,
         command=command_of(options),
-        styles=_STYLES.format(songs=SONGS_PER_ENGINEER, share=OTHER_SHARE, likeness=LIKENESS)
-        if options.style_parts
-        else "",
+        styles=styles + gains,
         epochs=options.epochs,
         validation=options.validation + (options.part_songs if options.style_parts else 0),
         table=markdown(head, rows).strip(),
@@ -370,6 +383,7 @@ def command_of(options: argparse.Namespace) -> str:
     names = " ".join(path.resolve().name for path in options.songs)
     skip = f" --skip {' '.join(map(str, options.skip))}" if options.skip else ""
     skip += f" --style-parts {options.style_parts}" if options.style_parts else ""
+    skip += f" --balanced-share {options.balanced_share:g}" if options.balanced_share else ""
     judged = "".join(f" {path.resolve().name}" for path in options.judged)
     judged = judged and f" --judged{judged}"
     counts = f"--parts {options.parts}{skip} --part-songs {options.part_songs} --validation {options.validation}"
@@ -435,7 +449,7 @@ def main(arguments: list[str] | None = None) -> None:
     counts = {name: getattr(options, name) for name in ("part_songs", "validation", "test")}
     same_as_before(
         options.out / "data" / "recipe.json",
-        {"songs": songs, **counts, "set": SET},
+        {"songs": songs, **counts, "set": SET | {"--balanced-share": options.balanced_share}},
         "songs",
     )
     data = make_data(options, task)

@@ -5,7 +5,7 @@
 - `cast`, `recording`: draws a sample's tracks; bleed, noise and fades.
 - `studio`, `devices`: mixes by the effects of `mixgraph.effects`, and draws their settings.
 - `mixer`: mixes songs and samples, and removes processors that hardly change the mix.
-- `engineer`: settings as mixing engineers choose them.
+- `engineer`: settings as mixing engineers choose them; `balance`: gains of one who listens to the tracks.
 - `prior`: how often processors are used, and settings like those of found graphs.
 - `instruments`: dry tracks from formulas.
 - `corpus`: dry tracks of several songs, each in one split, and excerpts of them.

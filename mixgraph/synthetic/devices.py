@@ -148,7 +148,11 @@ def _noisegate(signal: np.ndarray, sample_rate: int, draw: RandomSettings) -> De
 
 
 def _gain_panning(signal: np.ndarray, sample_rate: int, draw: RandomSettings) -> Device:
-    gain_db = draw.uniform(-9, -2) if draw.uniform(0, 1) < 0.6 else draw.uniform(1, 5)
+    return panned(draw.uniform(-9, -2) if draw.uniform(0, 1) < 0.6 else draw.uniform(1, 5), draw)
+
+
+def panned(gain_db: float, draw: RandomSettings) -> Device:
+    """A gain of so many dB, at a drawn position."""
     position = draw.sign() * draw.uniform(0.1, 0.9) if draw.uniform(0, 1) < 0.7 else 0.0
     return Device(f"{gain_db:+.1f} dB, position {position:+.2f}", partial(pan, gain_db=gain_db, position=position))
 

@@ -22,6 +22,7 @@ from mixgraph.graph import GraphValues, MixGraph, build_console
 from mixgraph.losses import MatchLoss
 from mixgraph.processors import Processor, Processors, processor_type
 from mixgraph.processors.usage import RandomSettings
+from mixgraph.synthetic.balance import Balance, draw_balance
 from mixgraph.synthetic.cast import draw_cast
 from mixgraph.synthetic.corpus import Corpus, DryTrack
 from mixgraph.synthetic.engineer import Engineer, same_on_subgroups
@@ -37,6 +38,7 @@ UNKNOWN_SETTINGS = "unknown_settings"
 """The key of a sample's `meta` that says that its parameters and weights say nothing."""
 ENGINEER = "engineer"
 """The key of a sample's `meta` that names its engineer, where several samples have the same."""
+_ONLY_PANNED = 0.4  # of the gains of tracks: those of an engineer who listens, where the level is right already
 _DENSITY_SPREAD = 0.35  # standard deviation, over samples, of the log odds of keeping a processor
 
 
@@ -86,14 +88,14 @@ def make_sample(
             continue
         subgroups, tracks, sources = cast
         console = build_console(subgroups, settings.track_chain, settings.subgroup_chain, f"{split}_{index:06d}")
-        keep = _place(console, tracks, prior, generator, engineer)
+        balance = _balance(console, tracks, sources, settings, choices, engineer)
+        keep = _place(console, tracks, prior, generator, engineer, balance)
         others = choices.uniform(0, 1) < settings.mixing.effects_share
         if others:
-            result = _mixed_by_effects(console, keep, sources, settings, processors, match, choices)
+            result = _mixed_by_effects(console, keep, sources, settings, processors, match, choices, balance)
         else:
-            result = _mixed(
-                console, keep, sources, settings, processors, match, partial(_draw, prior, generator, engineer)
-            )
+            draw = partial(_draw, prior, generator, engineer, console, balance)
+            result = _mixed(console, keep, sources, settings, processors, match, draw)
         if result is None:
             continue
         meta = {
@@ -121,6 +123,22 @@ class _Result:
 def _engineer(settings: GenerationSettings, split: str, index: int) -> Engineer | None:
     songs = settings.mixing.songs_per_engineer
     return None if songs == 1 else Engineer(f"{settings.seed}_{split}_{index // songs}")
+
+
+def _balance(
+    console: MixGraph,
+    tracks: Sequence[DryTrack],
+    sources: Tensor,
+    settings: GenerationSettings,
+    choices: RandomSettings,
+    engineer: Engineer | None,
+) -> Balance | None:
+    """Draws how loud the tracks shall be; None where the engineer does not listen."""
+    share = settings.mixing.balanced_share
+    if share == 0 or choices.uniform(0, 1) >= share:
+        return None
+    names, instruments = [console.names[i] for i in console.inputs], [track.name for track in tracks]
+    return draw_balance(names, instruments, sources, settings.loudness_lufs, settings.sample_rate, choices, engineer)
 
 
 def _seeded(settings: GenerationSettings, split: str, index: int, attempt: int, use: str) -> torch.Generator:
@@ -156,13 +174,13 @@ def _mixed_by_effects(
     processors: Processors,
     match: MatchLoss,
     choices: RandomSettings,
+    balance: Balance | None,
 ) -> _Result | None:
     """Mixes by other effects; None if none of them is audible. Parameters are initial values, and say nothing."""
     if not keep:
         return None
-    mixed = Studio(match, settings.loudness_lufs, settings.least_increase).mix(
-        console, keep, sources, choices.generator
-    )
+    studio = Studio(match, settings.loudness_lufs, settings.least_increase, balance)
+    mixed = studio.mix(console, keep, sources, choices.generator)
     if mixed is None:
         return None
     graph = mixed.graph
@@ -176,11 +194,16 @@ def _draw(
     prior: GraphPrior,
     generator: torch.Generator,
     engineer: Engineer | None,
-    _: int,
+    console: MixGraph,
+    balance: Balance | None,
+    node: int,
     processor: Processor,
     signal: Tensor,
 ) -> tuple[dict[str, Tensor], float]:
-    return prior.draw(processor, signal, generator, engineer)
+    values, weight = prior.draw(processor, signal, generator, engineer)
+    if balance is not None and balance.sets(console, node):
+        values = balance.set_gain(processor, values, console.names[node], signal)
+    return values, weight
 
 
 def _place(
@@ -188,7 +211,8 @@ def _place(
     tracks: Sequence[DryTrack],
     prior: GraphPrior,
     generator: torch.Generator,
-    engineer: Engineer | None = None,
+    engineer: Engineer | None,
+    balance: Balance | None,
 ) -> list[int]:
     """Chooses the processors to keep, so that no smaller graph sounds the same; see the module's text."""
     mono = {console.names[i]: track.mono for i, track in zip(console.inputs, tracks, strict=True)}
@@ -201,9 +225,11 @@ def _place(
     luck = torch.rand(len(console), generator=generator).tolist()
     for node in console.processors:  # tracks come first
         node_type, name, level = console.types[node], console.names[node], console.level(node)
-        rate = prior.rates[level].get(node_type, 0.0)
+        rate = _shifted(prior.rates[level].get(node_type, 0.0), shift)
+        if balance is not None and balance.sets(console, node):
+            rate = 1.0 if balance.needs_gain(name) else _ONLY_PANNED * rate
         here = luck[node] if engineer is None else engineer.moved(luck[node], node_type, level)
-        if here >= _shifted(rate, shift):
+        if here >= rate:
             continue
         needs_stereo = processor_type(node_type).usage.needs == "stereo"
         if level == "track":

@@ -22,6 +22,8 @@ class MixingSettings:
         songs_per_engineer: so many samples, one after another, are mixed in one style (`engineer.Engineer`): the types
             that are used, and settings of our own processors by rule, are alike; `meta.json` names the engineer. With 1
             every sample has a style of its own.
+        balanced_share: share of the samples whose engineers listen before they set the gains of tracks (`balance`);
+            in the others gains are drawn at random, whatever the track is.
     """
 
     effects_share: float = 0.0
@@ -29,10 +31,12 @@ class MixingSettings:
     random_subgroups: float = 0.0
     passages: int = 1
     songs_per_engineer: int = 1
+    balanced_share: float = 0.0
 
     def problems(self) -> list[str]:
         """What is wrong with the settings, one text for each."""
-        shares = {name: getattr(self, name) for name in ("effects_share", "one_song_share", "random_subgroups")}
+        names = ("effects_share", "one_song_share", "random_subgroups", "balanced_share")
+        shares = {name: getattr(self, name) for name in names}
         problems = [f"{name}: 0 to 1 expected, got {share:g}" for name, share in shares.items() if not 0 <= share <= 1]
         counts = {name: getattr(self, name) for name in ("passages", "songs_per_engineer")}
         return problems + [f"{name}: at least 1 expected, got {count}" for name, count in counts.items() if count < 1]

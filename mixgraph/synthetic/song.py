@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -24,8 +25,11 @@ from torch import Tensor
 from mixgraph.graph import MixGraph, build_console
 from mixgraph.losses import make_match_loss
 from mixgraph.processors import Processor, Processors, make_processors, processor_type, types_from_letters
+from mixgraph.processors.usage import RandomSettings
 from mixgraph.songs.align import TrackAlignment
+from mixgraph.songs.loudness import integrated_loudness
 from mixgraph.songs.song import Song
+from mixgraph.synthetic.balance import Balance, draw_balance
 from mixgraph.synthetic.engineer import draw_settings, same_on_subgroups
 from mixgraph.synthetic.instruments import INSTRUMENTS, Instrument, make_sheet, make_track
 from mixgraph.synthetic.mixer import Mixed, Mixer, MixRules
@@ -68,6 +72,7 @@ def make_synthetic_song(
     sample_rate: int = 30000,
     tolerance: float = 0.01,
     density: float = 0.4,
+    balanced: bool = False,
 ) -> SyntheticSong:
     """Makes a song and a graph of all processor types; the same arguments give the same samples.
 
@@ -82,6 +87,8 @@ def make_synthetic_song(
         sample_rate: the sample rate in Hz.
         tolerance: the tolerance of the intended search; removing any processor costs at least twice as much.
         density: share of the full console's processors to start from.
+        balanced: whether the gains of tracks are those of an engineer who listens (`synthetic.balance`); otherwise they
+            are drawn at random, whatever the track is.
 
     Raises:
         ValueError: an argument is out of its range, or no graph has all types with each processor mattering.
@@ -102,6 +109,7 @@ def make_synthetic_song(
             make_match_loss(sample_rate),
             MixRules(None, _PEAK, None, 2 * tolerance * _MARGIN),
         ),
+        balanced=balanced,
     )
     for attempt in range(ATTEMPTS):
         mixed = draft.attempt(attempt, density)
@@ -125,6 +133,17 @@ class _Draft:
     instruments: Mapping[str, Instrument]
     sources: Tensor
     mixer: Mixer
+    balanced: bool
+
+    @cached_property
+    def balance(self) -> Balance | None:
+        """How loud the tracks shall be, in a mix as loud as their sum."""
+        if not self.balanced:
+            return None
+        names, rate = [self.console.names[i] for i in self.console.inputs], self.mixer.match.sample_rate
+        loudness = integrated_loudness(self.sources.sum(dim=0), rate)
+        draw = RandomSettings(self.generator(0, len(self.console) + 1))
+        return draw_balance(names, names, self.sources, loudness, rate, draw)
 
     def attempt(self, attempt: int, density: float) -> Mixed:
         """Draws a graph, draws processors that matter too little again and stronger, removes those that still do."""
@@ -138,7 +157,10 @@ class _Draft:
         """Mixes with the given processors (node of the console -> strength), and measures their loss increases."""
 
         def draw(node: int, processor: Processor, signal: Tensor) -> tuple[dict[str, Tensor], float]:
-            return draw_settings(processor, signal, strengths[node], self.generator(attempt, node))
+            values, weight = draw_settings(processor, signal, strengths[node], self.generator(attempt, node))
+            if self.balance is not None and self.balance.sets(self.console, node):
+                values = self.balance.set_gain(processor, values, self.console.names[node], signal)
+            return values, weight
 
         return self.mixer.measured(self.mixer.mix(self.console, list(strengths), self.sources, draw))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,8 @@ from mixgraph.graph import MixGraph, prune
 from mixgraph.losses import MatchLoss, SongTarget
 from mixgraph.processors.usage import RandomSettings
 from mixgraph.songs.loudness import level_for
-from mixgraph.synthetic.devices import Device, draw_bus, draw_device
+from mixgraph.synthetic.balance import Balance
+from mixgraph.synthetic.devices import Device, draw_bus, draw_device, panned
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +45,13 @@ class Studio:
         loudness_lufs: loudness that the sum of the tracks, and then the mix, is brought to.
         least_increase: leaving any effect out raises the match loss by at least this much, or it is removed; None
             measures and removes nothing.
+        balance: how loud tracks shall be, where the engineer listens; None draws their gains at random.
     """
 
     match: MatchLoss
     loudness_lufs: float
     least_increase: float | None
+    balance: Balance | None = None
 
     def mix(
         self, console: MixGraph, keep: Collection[int], sources: Tensor, generator: torch.Generator
@@ -59,7 +62,13 @@ class Studio:
         sources = sources * self._level(sources.sum(dim=0))
         draw = RandomSettings(generator)
         devices: dict[int, Device] = {}
-        signals = _run(graph, devices, sources.double().numpy(), draw, rate)
+
+        def choose(node: int, signal: np.ndarray) -> Device:
+            if self.balance is None or not self.balance.sets(graph, node):
+                return draw_device(graph.types[node], signal, rate, draw)
+            return panned(self.balance.gain_db(graph.names[node], torch.from_numpy(signal).float()), draw)
+
+        signals = _run(graph, devices, sources.double().numpy(), choose)
         bus = draw_bus(signals[graph.outputs[0]], rate, draw)
         mix = _through(bus, signals[graph.outputs[0]])
         factor = self._level(torch.from_numpy(mix).float())
@@ -77,7 +86,7 @@ class Studio:
         kept, index = prune(graph, loud)
         of = {node: graph.processors[i] for node, i in zip(kept.processors, index.processors, strict=True)}
         chosen = {node: devices[before] for node, before in of.items()}
-        signals = _run(kept, chosen, sources.double().numpy(), draw, rate)
+        signals = _run(kept, chosen, sources.double().numpy(), choose)  # all are chosen
         mix = _through(bus, signals[kept.outputs[0]])
         factor = self._level(torch.from_numpy(mix).float())
         measured = tuple(increases[of[node]] for node in kept.processors)
@@ -101,9 +110,12 @@ class Studio:
 
 
 def _run(
-    graph: MixGraph, devices: dict[int, Device], sources: np.ndarray, draw: RandomSettings, sample_rate: int
+    graph: MixGraph,
+    devices: dict[int, Device],
+    sources: np.ndarray,
+    choose: Callable[[int, np.ndarray], Device],
 ) -> dict[int, np.ndarray]:
-    """Every node's output, float64; effects that are not in `devices` yet are drawn for what enters them."""
+    """Every node's output, float64; effects that are not in `devices` yet are chosen for what enters them."""
     signals: dict[int, np.ndarray] = {}
     for node in graph.topological_order:
         if node in graph.inputs:
@@ -113,7 +125,7 @@ def _run(
         assert isinstance(signal, np.ndarray)
         if node in graph.processors:
             if node not in devices:
-                devices[node] = draw_device(graph.types[node], signal, sample_rate, draw)
+                devices[node] = choose(node, signal)
             signal = devices[node].run(signal)
         signals[node] = signal
     return signals

@@ -146,6 +146,20 @@ def test_no_equal_graph_is_smaller(monkeypatch):
         assert [graph.names[i] for i in graph.nodes_of(MIX)] == list(truth.song.subgroups)
 
 
+@pytest.mark.long
+def test_an_engineer_who_listens_sets_other_gains_of_tracks_and_nothing_else(truth):
+    listened = make_synthetic_song(seed=1, tolerance=TOLERANCE, balanced=True, **SMALL)
+    torch.testing.assert_close(render(listened), listened.song.mix, rtol=0, atol=2e-6)
+    gains = []
+    for song in (truth, listened):
+        nodes, values = song.graph.nodes_of("gain_panning"), song.parameters["gain_panning"]["log_gain"]
+        gains.append({song.graph.names[i]: values[song.graph.rows[i]] for i in nodes})
+    shared = sorted(gains[0].keys() & gains[1].keys())
+    assert any(name in truth.song.tracks for name in shared)
+    for name in shared:
+        assert torch.equal(gains[0][name], gains[1][name]) is (name not in truth.song.tracks)
+
+
 @pytest.mark.parametrize("instrument", INSTRUMENTS, ids=lambda i: i.name)
 def test_instruments_are_levelled_and_dynamic(instrument):
     sheet = make_sheet(4 * 30_000, 30_000, torch.Generator().manual_seed(0))

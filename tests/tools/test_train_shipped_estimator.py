@@ -19,7 +19,21 @@ def test_no_song_is_both_trained_on_and_judged(tmp_path) -> None:
 
 
 def test_the_card_names_the_command_that_makes_the_same_again() -> None:
-    arguments = ["songs/a", "songs/b", "--out", "x", "--parts", "5", "--skip", "1", "3", "--epochs", "7"]
+    arguments = [
+        "songs/a",
+        "songs/b",
+        "--out",
+        "x",
+        "--parts",
+        "5",
+        "--skip",
+        "1",
+        "3",
+        "--epochs",
+        "7",
+        "--balanced-share",
+        ".7",
+    ]
     options = parse(arguments)
     assert numbers(options) == [0, 2, 4]
     command = command_of(options)
