@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mixgraph.dsp.octaves import octave_bins, octave_names
 from mixgraph.names import did_you_mean
 from mixgraph.songs.formats import AUDIO_SUFFIXES, is_audio_file
 from mixgraph.songs.group_targets import NOT_STEMS, refuse_two_of_one_name
@@ -20,7 +21,6 @@ REST = ("instrumental", "accompaniment", "karaoke", "rest", "residual", "music")
 """Names of stems that hold what others leave over, as all that begin with `no_` do; they are `other`."""
 NOTABLE_DB = -20.0
 """A sum of stems that is further from the mix than this, against the mix, is told, by octave."""
-_OCTAVES_HZ = (31.25, 62.5, 125, 250, 500, 1000, 2000, 4000, 8000, 16000)
 
 
 @dataclass(frozen=True)
@@ -189,14 +189,9 @@ def octave_differences_db(mix: Tensor, difference: Tensor, sample_rate: int) -> 
         for block in signal.split(_BLOCK, dim=-1):
             spectrum += torch.fft.rfft(block.double(), n=_BLOCK).abs().square().sum(0)
         powers[number] = spectrum
-    hertz = torch.arange(_BLOCK // 2 + 1) * sample_rate / _BLOCK
     levels: dict[str, float | None] = {}
-    for centre in _OCTAVES_HZ:
-        if centre > sample_rate / 2:
-            break
-        inside = (hertz >= centre / 2**0.5) & (hertz < centre * 2**0.5)
+    for name, inside in zip(octave_names(sample_rate), octave_bins(_BLOCK, sample_rate), strict=True):
         of_mix, of_difference = (float(power[inside].sum()) for power in powers)
-        name = f"{centre / 1000:g}k" if centre >= 1000 else f"{centre:.0f}"
         levels[name] = _ratio_db(of_difference, of_mix) if of_mix > 0 else None
     return levels
 

@@ -10,6 +10,7 @@
 - `resample`: other sample rates.
 - `stft`: short-time spectra for losses.
 - `filterbank`: A-weighting and mel filterbanks.
+- `octaves`: octave bands and their bins.
 - `third_octaves`: averages of a spectrum over third-octave bands.
 - `power_fit`: the levels at which signals have the powers of another one.
 """

@@ -7,12 +7,14 @@
 - `settings`: settings of the match loss, and the one place where it is made.
 - `whole_song`: the match loss of a whole song, in windows; the published evaluation in clips.
 - `second_opinion`: the match loss by a front end that the search did not use.
+- `octaves`: levels by octave, which the match loss hardly hears at the low end.
 - `regularizers`: gain staging and sparsity (paper eq. 5 and 8).
 """
 
 from mixgraph.losses.front_ends import FRONT_ENDS, FlooredFrontEnd, FrontEnd, MelFrontEnd
 from mixgraph.losses.match import Denominator, Features, MatchLoss, MatchTerms
 from mixgraph.losses.nsgt_front_end import NsgtFrontEnd
+from mixgraph.losses.octaves import octave_distance
 from mixgraph.losses.regularizers import gain_staging, sparsity, sparsity_ramp
 from mixgraph.losses.second_opinion import second_front_end, second_target
 from mixgraph.losses.settings import LOSS, LossSettings, make_front_end, make_match_loss
@@ -36,6 +38,7 @@ __all__ = [
     "gain_staging",
     "make_front_end",
     "make_match_loss",
+    "octave_distance",
     "second_front_end",
     "second_target",
     "sparsity",

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-OCTAVES_HZ = (31.5, 63.0, 125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16000.0)
-"""Nominal middles of the octave bands (IEC 61260-1)."""
-_HIGHEST_SHARE = 0.4  # share of the sample rate: the octave around a higher frequency is not complete at that rate
+from mixgraph.dsp.octaves import FLOOR_DB, octave_bins, octave_names
+
 _FRAME_SECONDS = 0.25  # bins of 4 Hz, which resolve the octave around 31.5 Hz
 _FRAMES_AT_ONCE = 256
 _AT_ONCE = 1 << 22  # samples of each channel that are taken to float64 at a time
-_OCTAVE_FLOOR_DB = -40.0  # relative to the target's power: quieter octaves are inaudible beside the others
 _WIDTH_FLOOR_DB = -60.0
 
 
@@ -71,7 +69,7 @@ def measure_closeness(target: Tensor, found_mix: Tensor, sample_rate: int) -> Cl
         raise ValueError("target, found_mix: finite samples are needed, got NaN or infinity")
     if not bool(target.any()):
         raise ValueError("target: sound is needed, got silence")
-    floor = power(target) * 10 ** (_OCTAVE_FLOOR_DB / 10)
+    floor = power(target) * 10 ** (FLOOR_DB / 10)
     before, after = (_octave_powers(mix, sample_rate).clamp(min=floor) for mix in (target, found_mix))
     octaves = (10 * torch.log10(after / before)).tolist()
     width = [_width_db(mix) for mix in (target, found_mix)]
@@ -84,12 +82,6 @@ def measure_closeness(target: Tensor, found_mix: Tensor, sample_rate: int) -> Cl
         target_peak_dbfs=peak_dbfs(target),
         found_peak_dbfs=peak_dbfs(found_mix),
     )
-
-
-def octave_names(sample_rate: int) -> list[str]:
-    """Returns the names of the octaves that a sample rate holds: `31`, `63`, `125` to `16k`."""
-    frequencies = [hz for hz in OCTAVES_HZ if hz < _HIGHEST_SHARE * sample_rate]
-    return [f"{int(hz)}" if hz < 1000 else f"{hz / 1000:g}k" for hz in frequencies]
 
 
 def power(audio: Tensor) -> float:
@@ -123,9 +115,7 @@ def _octave_powers(mix: Tensor, sample_rate: int) -> Tensor:
     # Parseval: every bin but 0 Hz and the last stands for two, and the squared windows overlap to 3/4 everywhere.
     energy[1:-1] *= 2
     powers = energy / (size * 0.75 * mix.numel())
-    hertz = torch.arange(len(energy), dtype=torch.float64) * (sample_rate / size)
-    middles = [hz for hz in OCTAVES_HZ if hz < _HIGHEST_SHARE * sample_rate]
-    return torch.stack([powers[(hertz >= hz / 2**0.5) & (hertz < hz * 2**0.5)].sum() for hz in middles])
+    return torch.stack([powers[of].sum() for of in octave_bins(size, sample_rate)])
 
 
 def _width_db(mix: Tensor) -> float:

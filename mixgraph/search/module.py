@@ -19,6 +19,7 @@ from mixgraph.losses import (
     LossSettings,
     gain_staging,
     make_match_loss,
+    octave_distance,
     sparsity,
     sparsity_ramp,
 )
@@ -285,7 +286,8 @@ class ConsoleModule(CapturedTraining, WholeSongs):
     def losses(self, clip: Clip, pressure: float | Tensor | None = None) -> dict[str, Tensor]:
         """Computes all terms of the objective on one clip; `loss` is their weighted sum (paper eq. 8).
 
-        Where songs have groups with targets, their match losses are a further term, `match/groups`.
+        Further terms, where they are asked for: `match/octaves`, the distance of levels by octave, and `match/groups`,
+        the match losses of groups that have targets.
 
         Args:
             clip: the clip to render and to compare.
@@ -317,6 +319,10 @@ class ConsoleModule(CapturedTraining, WholeSongs):
         pressure = self.sparsity_pressure if pressure is None else pressure
         staged_loss = torch.add(losses["match/full"], losses["gain_staging"], alpha=settings.gain_staging_weight)
         losses["loss"] = staged_loss + losses["parameter_penalty"] + pressure * losses["sparsity"]
+        if settings.octave_weight > 0:
+            levels = octave_distance(mixes, clip.targets[..., self.warm_up :], self.sample_rate)
+            losses["match/octaves"] = levels.sum()
+            losses["loss"] = losses["loss"] + settings.octave_weight * losses["match/octaves"]
         if groups is not None and clip.group_targets is not None:
             targets = clip.group_targets[..., self.warm_up :]
             losses["match/groups"] = groups.loss(self.graph, self.match, outputs, targets)

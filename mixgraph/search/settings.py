@@ -13,7 +13,7 @@ from mixgraph.render import BLOCK, check_block
 
 @dataclass(frozen=True)
 class RegularizerSettings:
-    """The weights and rules of gain staging (paper eq. 5), sparsity (paper eq. 8) and group targets.
+    """The weights and rules of gain staging (paper eq. 5), sparsity (paper eq. 8), octaves and group targets.
 
     Attributes:
         gain_staging_weight: alpha_g; 0 turns it off.
@@ -24,6 +24,8 @@ class RegularizerSettings:
         sparsity_ramp_steps: the steps of the pruning phase until the sparsity term has its full weight.
         sparsity_last_stage: whether the sparsity term also acts in the last stage, after which nothing is pruned
             (as in the paper).
+        octave_weight: the weight of the distance of levels by octave (`mixgraph.losses.octaves`), which counts 31 Hz as
+            much as 1 kHz; trials of pruning go by the match loss alone. 0 turns it off.
         group_weight: the weight of the match loss of each group of subgroups, where `data.group_targets` names stems.
     """
 
@@ -34,6 +36,7 @@ class RegularizerSettings:
     sparsity_weight: float = 1e-4
     sparsity_ramp_steps: int = 2000
     sparsity_last_stage: bool = True
+    octave_weight: float = 0.0
     group_weight: float = 0.1
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mixgraph.report.closeness import measure_closeness, octave_names
+from mixgraph.dsp.octaves import octave_names
+from mixgraph.report.closeness import measure_closeness
 from mixgraph.report.findings import find_causes
 from mixgraph.report.verdict import SCALE, closeness_in_words, judge, verdict_lines
 from mixgraph.songs import Song, TrackAlignment, estimate_alignment, load_song

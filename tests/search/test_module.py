@@ -47,6 +47,16 @@ def clip(tiny_song):
     return data(tiny_song).clips()(0)
 
 
+@torch.no_grad()
+def test_levels_by_octave_are_a_term_where_they_have_a_weight(clip) -> None:
+    plain, weighted = console(), console(regularizers=RegularizerSettings(octave_weight=0.5))
+    without, with_octaves = plain.losses(clip), weighted.losses(clip)
+    assert "match/octaves" not in without
+    assert float(with_octaves["match/octaves"]) > 0
+    expected = float(without["loss"] + 0.5 * with_octaves["match/octaves"])
+    assert float(with_octaves["loss"]) == pytest.approx(expected, rel=1e-6)
+
+
 def test_initial_values_are_small_seeded_and_half_wet() -> None:
     first, again, other = console(), console(), console(seed=7)
     assert first.weights.tolist() == [0.5] * 35
