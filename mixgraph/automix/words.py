@@ -95,6 +95,31 @@ def hardly_heard(heard: Heard) -> list[str]:
     return [f"Hardly heard, more than {-_HARDLY_HEARD_LU:g} LU below the mix where it is loudest: {', '.join(names)}."]
 
 
+def figures(heard: Sequence[Heard]) -> list[str]:
+    """Lays out what was measured of proposals as lines of a table, with the units in its head."""
+    head = (
+        "proposal",
+        "processors",
+        "above 4 kHz / below 300 Hz, dB",
+        "side / mid, dB",
+        "loudness range, LU",
+        "crest, dB",
+    )
+    rows = [
+        (
+            str(one.number),
+            str(sum(one.counts.values())),
+            f"{one.tilt_db:.1f}",
+            f"{one.width_db:.1f}",
+            f"{float(one.statistics.loudness_range_lu):.1f}",
+            f"{float(one.statistics.crest_db.mean()):.1f}",
+        )
+        for one in heard
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return ["  ".join(f"{text:>{width}}" for text, width in zip(row, widths, strict=True)) for row in (head, *rows)]
+
+
 def tell_apart(heard: Sequence[Heard]) -> list[str]:
     """Says of each proposal what it has more and less of than the mean of the others: a sentence each, in order."""
     if len(heard) < 2:

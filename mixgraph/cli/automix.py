@@ -93,7 +93,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
 def _make(options: argparse.Namespace, work: Path) -> Iterator[str]:
     """Makes the proposals, writes them to a folder, and yields what is to be said."""
     from mixgraph.automix import hear, odd_tracks, propose, read_reference_mix, tell_apart
-    from mixgraph.automix.words import hardly_heard, said_levels
+    from mixgraph.automix.words import figures, hardly_heard, said_levels
     from mixgraph.automix.write import WORDS, write_proposal
     from mixgraph.estimators import load_estimator
     from mixgraph.estimators.network import ONE_QUESTION
@@ -133,7 +133,7 @@ def _make(options: argparse.Namespace, work: Path) -> Iterator[str]:
         counts = len(proposal.values.graph.processors), sum(proposal.console_counts.values())
         yield f"{options.out / name}: {counts[0]} of {counts[1]} processors; report.html is its page"
     if len(proposals) > 1:
-        write_atomically(work / WORDS, ("\n".join([*about, *words]) + "\n").encode())
+        write_atomically(work / WORDS, ("\n".join([*about, *words, "", *figures(heard)]) + "\n").encode())
 
 
 @contextmanager

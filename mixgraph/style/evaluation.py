@@ -113,7 +113,8 @@ def mixes_of(
     yield SUM, equal_loudness(song, processors, dry_loudness(song))
     if training:
         yield MEAN, mean_levels(song, processors, training)
-        yield RANDOM, graph_of(song, training[seeded(f"{seed}/{song.name}") % len(training)], seed)
+        if len(training) > 1:  # of one it would be that of the nearest song
+            yield RANDOM, graph_of(song, training[seeded(f"{seed}/{song.name}") % len(training)], seed)
         yield NEAREST, graph_of(song, nearest(song, processors, training), seed)
     yield from answers.items()
     if judged.engineer is not None:
@@ -125,10 +126,11 @@ def mixes_by_song(songs: Sequence[JudgedSong], answers: Mapping[str, Mapping[str
     counts = {}
     for judged in songs:
         name = judged.song.name
-        learned = any(s.engineer is not None and s.kind == judged.kind for s in songs if s is not judged)
+        others = sum(s.engineer is not None and s.kind == judged.kind for s in songs if s is not judged)
+        learned = 0 if others == 0 else 2 if others == 1 else 3
         given = sum(name in mixes for mixes in answers.values())
         if math.isfinite(integrated_loudness(judged.song.mix, judged.song.sample_rate)):
-            counts[name] = 2 + 3 * learned + given + (judged.engineer is not None)
+            counts[name] = 2 + learned + given + (judged.engineer is not None)
     return counts
 
 

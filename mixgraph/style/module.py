@@ -17,11 +17,23 @@ from mixgraph.pruning.proposals import Trials
 from mixgraph.pruning.samplers import BruteForce
 from mixgraph.search.module import ConsoleModule
 from mixgraph.songs.song import Song
+from mixgraph.songs.subgroup_rule import subgroup_of, words_of
 from mixgraph.style.distance import WEIGHTS, StatisticsDistance, StatisticsWeights, statistics_distance
 from mixgraph.style.mix_statistics import MixStatistics, mix_statistics
 from mixgraph.style.track_levels import GAIN, blended_gains, track_gains
 
+CENTRED = ("lead_vocals", "bass")
+"""Subgroups of the rule on names that belong in the middle; so does a kick drum."""
 _READ_AT_ONCE = 1 << 18
+
+
+def belongs_in_the_middle(name: str) -> bool:
+    """Whether the name of a track or subgroup is one of a lead voice, a bass or a kick drum.
+
+    >>> [name for name in ("04_KickIn", "LeadVox", "bass", "backing_vox", "snare") if belongs_in_the_middle(name)]
+    ['04_KickIn', 'LeadVox', 'bass']
+    """
+    return subgroup_of(name) in CENTRED or any(word.startswith("kick") for word in words_of(name))
 
 
 class BruteForceButGains(BruteForce):
@@ -91,6 +103,8 @@ class StyleConsole(ConsoleModule):
         target: the statistics that are wanted.
         weights: the weight of each in the distance.
         level_bounds_db: the largest change of a track's gain down and up, against the median change of all tracks.
+        most_panning_db: how far the gain of what belongs in the middle (lead voices, basses, kick drums) may move left
+            against right.
         settings: arguments of `ConsoleModule`.
     """
 
@@ -99,12 +113,15 @@ class StyleConsole(ConsoleModule):
         target: MixStatistics,
         weights: StatisticsWeights = WEIGHTS,
         level_bounds_db: tuple[float, float] = (-6.0, 6.0),
+        most_panning_db: float = math.inf,
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
         self.wanted, self.statistics_weights, self.level_bounds_db = target, weights, level_bounds_db
+        self.most_panning_db = most_panning_db
         self._start: MixStatistics | None = None
         self._start_gains: dict[str, float] = {}
+        self._start_balances: dict[tuple[str, str], float] = {}
 
     def target(self, song: Song) -> StatisticsTarget:
         """Returns the statistics that are wanted, as the target of the song."""
@@ -132,11 +149,12 @@ class StyleConsole(ConsoleModule):
         super().on_fit_start()
         (song,) = self._songs()
         self._start = mix_statistics(song.mix, self.sample_rate)
-        self._start_gains = self._gain_levels()
+        self._start_gains, self._start_balances = self._gain_levels(), self._balances()
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
         self._hold_gains()
+        self._hold_balances()
 
     @torch.no_grad()
     def _gain_levels(self) -> dict[str, float]:
@@ -171,4 +189,34 @@ class StyleConsole(ConsoleModule):
             log_gain, weight = self._log_gains()[graph.rows[node]], self.weights[graph.processors.index(node)]
             factor = 10 ** ((min(max(change, low), high) - change) / 20)
             wet = (blended_gains(log_gain, weight) * factor - (1 - weight)) / weight
+            log_gain.copy_(wet.clamp(1e-3, 10).log())
+
+    @torch.no_grad()
+    def _balances(self) -> dict[tuple[str, str], float]:
+        """Level and name of the gains of what belongs in the middle -> their left over right, in dB."""
+        graph, weights, balances = self.graph, self.weights, {}
+        for node in graph.nodes_of(GAIN):
+            if belongs_in_the_middle(graph.names[node]):
+                weight = weights[graph.processors.index(node)]
+                left, right = blended_gains(self._log_gains()[graph.rows[node]], weight).tolist()
+                balances[graph.level(node), graph.names[node]] = 20 * math.log10(left / right)
+        return balances
+
+    @torch.no_grad()
+    def _hold_balances(self) -> None:
+        """Moves the gains of what belongs in the middle back there, as far as it left it; their power stays."""
+        graph, balances = self.graph, self._balances()
+        for node in graph.nodes_of(GAIN):
+            place = graph.level(node), graph.names[node]
+            if place not in balances:
+                continue
+            moved = balances[place] - self._start_balances[place]
+            if abs(moved) <= self.most_panning_db:
+                continue
+            back = (abs(moved) - self.most_panning_db) * math.copysign(math.log(10) / 40, moved)
+            log_gain, weight = self._log_gains()[graph.rows[node]], self.weights[graph.processors.index(node)]
+            gains = blended_gains(log_gain, weight)
+            turned = gains * gains.new_tensor((-back, back)).exp()
+            turned *= (gains.square().sum() / turned.square().sum()).sqrt()
+            wet = (turned - (1 - weight)) / weight
             log_gain.copy_(wet.clamp(1e-3, 10).log())

@@ -21,7 +21,7 @@ from mixgraph.songs.loudness import integrated_loudness
 from mixgraph.songs.song import Song
 from mixgraph.style.distance import StatisticsDistance, StatisticsWeights, statistics_distance
 from mixgraph.style.mix_statistics import LEAST_SECONDS, MixStatistics, mix_statistics
-from mixgraph.style.module import BruteForceButGains, StyleConsole
+from mixgraph.style.module import BruteForceButGains, StyleConsole, belongs_in_the_middle
 from mixgraph.style.track_levels import GAIN, HeldLevels, change_level, hold_levels, track_gains, track_levels
 
 
@@ -38,6 +38,7 @@ class RefineSettings:
         sparsity_weight: the factor of the sum of dry/wet weights while pruning.
         clip_seconds: the length of the clips that are compared; the loudness range wants at least 3 s.
         level_bounds_db: the largest change of a track's level against the mix, down and up.
+        most_panning_db: how far lead voices, basses and kick drums may move left against right, by their names.
         seed: seeds clips and orders of candidates.
         weights: the weight of each statistic in the distance.
     """
@@ -50,6 +51,7 @@ class RefineSettings:
     sparsity_weight: float = 2e-3
     clip_seconds: float = 8.0
     level_bounds_db: tuple[float, float] = (-6.0, 6.0)
+    most_panning_db: float = 3.0
     seed: int = 42
     weights: StatisticsWeights = field(default_factory=StatisticsWeights)
 
@@ -57,6 +59,8 @@ class RefineSettings:
         low, high = self.level_bounds_db
         if not low <= 0 <= high:
             raise ValueError(f"level_bounds_db: a number up to 0 and one from 0 are needed, got {low:g} and {high:g}")
+        if not self.most_panning_db >= 0:
+            raise ValueError(f"most_panning_db: at least 0 dB, got {self.most_panning_db:g}")
         if not self.clip_seconds >= LEAST_SECONDS:
             raise ValueError(f"clip_seconds: at least {LEAST_SECONDS} s, got {self.clip_seconds:g}")
 
@@ -211,6 +215,7 @@ def _search(
         target,
         settings.weights,
         settings.level_bounds_db,
+        settings.most_panning_db,
         sample_rate=song.sample_rate,
         initial_values="drawn",
         processors=options,
@@ -252,7 +257,8 @@ def _search(
 def _move_apart(module: StyleConsole) -> None:
     """Moves tracks out of the middle, by turns to the left and to the right: no width has a gradient in mono."""
     graph = module.graph
-    for number, node in enumerate(track_gains(graph).values()):
+    free = [node for node in track_gains(graph).values() if not belongs_in_the_middle(graph.names[node])]
+    for number, node in enumerate(free):
         side = _APART_DB * math.log(10) / 20 * (1 if number % 2 else -1)
         log_gains = module.parameters_by_type()[GAIN]["log_gain"]
         log_gains[graph.rows[node]] += log_gains.new_tensor((side, -side))

@@ -146,7 +146,8 @@ def hold_levels(
             changes = _changes(levels, before)
             outside = [row for row, change in enumerate(changes) if not low - _LEAST < change < high + _LEAST]
             if not outside:
-                sentences = (f"{name}: {what}, so that its level stays in bounds" for name, what in notes.items())
+                bounds = f"so that its level moves by {low:g} to {high:+g} dB at most"
+                sentences = (f"{name}: {what}, {bounds}" for name, what in notes.items())
                 return HeldLevels(values, changes, tuple(sentences))
             for row in outside:
                 if removed and attempt == 0:

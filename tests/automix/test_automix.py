@@ -387,6 +387,9 @@ def test_a_proposed_mix_is_a_folder_that_can_be_rendered_exported_and_shown(
     said = (several / "proposals.txt").read_text()
     assert "Proposal 1 (" in said
     assert "Proposal 2 (" in said
+    lines = said.splitlines()
+    assert [line.split()[:1] for line in lines[-3:]] == [["proposal"], ["1"], ["2"]]
+    assert len({len(line) for line in lines[-3:]}) == 1  # the columns stand below their heads
     assert {path.name for path in several.iterdir()} == {"proposals.txt", "proposal_1", "proposal_2"}
     assert "Refined in" in (several / "proposal_2" / "settings.txt").read_text()
     shown = read_material(several / "proposal_2", None)

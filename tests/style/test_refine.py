@@ -96,7 +96,8 @@ def test_what_a_bus_loses_is_measured_in_all_its_tracks(song: Song) -> None:
     assert held.changes_db == pytest.approx([a - b for a, b in zip(now, before, strict=True)], abs=1e-3)
     assert abs(held.changes_db[0]) < 0.5
     assert held.notes == (
-        "hat: its dynamics had to be removed, with the dynamics of subgroup drums, so that its level stays in bounds",
+        "hat: its dynamics had to be removed, with the dynamics of subgroup drums, "
+        "so that its level moves by -8 to +8 dB at most",
     )
 
 
@@ -124,6 +125,24 @@ def test_the_common_change_of_an_even_number_of_gains_is_in_the_middle(song: Son
         before = module._gain_levels()
         module._hold_gains()
         assert (module._gain_levels() == before) == kept
+
+
+def test_a_bass_stays_near_the_middle_and_keeps_its_power(song: Song) -> None:
+    graph = build_console({"all": ("bass", "hat")}, "g", "g", song.name)
+    module = StyleConsole(mix_statistics(song.mix, RATE), most_panning_db=3.0, sample_rate=RATE, initial_values="drawn")
+    module.load(graph, {"gain_panning": {"log_gain": torch.zeros(3, 2)}}, torch.full((3,), 0.9))
+    module._start_gains, module._start_balances = module._gain_levels(), module._balances()
+    assert list(module._start_balances) == [("track", "bass")]
+    rows = [graph.rows[node] for node in track_gains(graph).values()]
+    with torch.no_grad():
+        for row in rows:
+            module._log_gains()[row] = torch.tensor((0.6, -0.6))
+    before, power = module._log_gains()[rows[1]].clone(), module._gain_levels()["bass"]
+    assert module._balances()["track", "bass"] > 8
+    module._hold_balances()
+    assert module._balances()["track", "bass"] == pytest.approx(3.0, abs=1e-3)
+    assert module._gain_levels()["bass"] == pytest.approx(power, abs=1e-3)
+    assert torch.equal(module._log_gains()[rows[1]], before)  # the hat goes where it likes
 
 
 @pytest.mark.long
@@ -156,5 +175,7 @@ def test_what_cannot_be_refined_is_refused(song: Song) -> None:
     others = replace(song, subgroups={"drums": ("kick", "hat"), "lead": ("voice",)})
     with pytest.raises(ValueError, match="kick, hat, voice is needed"):
         refine(others, start, target)
+    with pytest.raises(ValueError, match="most_panning_db: at least 0 dB, got -1"):
+        RefineSettings(most_panning_db=-1)
     with pytest.raises(ValueError, match="from 0 are needed, got 1 and 6"):
         RefineSettings(level_bounds_db=(1, 6))
