@@ -48,6 +48,27 @@ def test_runs_share_a_file_and_replace_their_own_lines(tmp_path: Path) -> None:
     assert table.rows[2] == ("published", "10 (stopped at 5)", "0", "1.50", "-", "7", "-1.00", "-0.50", "-1.0")
 
 
+def test_stems_of_demixers_stand_beside_ideal_masks(tmp_path: Path) -> None:
+    for name, value in (("ours", 3.0), ("published", 2.0)):
+        sdr = {"demixer": value, "mix as it is": -4.0, "ratio mask, sliCQT": 9.0}
+        song = {
+            "song": "a",
+            "sdr_db": {column: {"bass": number, "drums": None} for column, number in sdr.items()},
+            "loudness_lu": {"bass": -0.5, "drums": None},
+            "leakage_db": {"bass": -value, "drums": None},
+        }
+        report = {"measure": "SDR", "targets": ["bass", "drums"], "songs": [song], "median_db": dict.fromkeys(sdr)}
+        (tmp_path / f"{name}.json").write_text(json.dumps(report))
+    files = [f"{name}={tmp_path / name}.json" for name in ("ours", "published")]
+    demixer.main(["stems", *files, f"--to={tmp_path / 'table.json'}"])
+    table = read_table(tmp_path / "table.json")
+    assert table.columns[:6] == ("song", "target", "mix as it is", "ours", "published", "ratio mask, sliCQT")
+    assert table.rows[0] == ("a", "bass", "-4.0", "3.0", "2.0", "9.0", "-0.5", "-3.0", "-0.5", "-2.0")
+    assert table.rows[1] == ("a", "drums", *["-"] * 8)
+    with pytest.raises(ValueError, match="scores: NAME=FILE is needed, got ours"):
+        demixer.main(["stems", "ours", f"--to={tmp_path / 'table.json'}"])
+
+
 def test_changes_are_applied_to_a_rows_settings() -> None:
     settings = demixer.settings_of("causal", '{"network": {"width": 8}, "masks": "sigmoid"}')
     assert settings["network"] == NetworkSettings(width=8, causal=True)

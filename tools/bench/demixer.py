@@ -3,12 +3,14 @@
     python -m tools.bench.demixer train ours SONGS --out FOLDER --left-out clingo_band mdb_reggae --minutes 30
     python -m tools.bench.demixer steps --out FOLDER
     python -m tools.bench.demixer table --out FOLDER --to docs/results/demixer.json
+    python -m tools.bench.demixer stems ours=SCORES published=SCORES --to docs/results/demixer_stems.json
 
 `train` trains one row of the table (ROWS) and appends its scores to FOLDER/scores.jsonl every few minutes: the
 signal-to-distortion ratio of every left-out song and target, over the whole song. Minutes are those of the processor
 that the training takes, without those of scoring, so that what else runs on a machine matters little; the learning rate
 falls to a hundredth along a cosine over them. A run that was killed goes on from its last score. `steps` measures the
-time of a training step of every row, and `table` makes the table of a page of both.
+time of a training step of every row, and `table` makes the table of a page of both. `stems` makes a table of all stems
+of what `evaluate-demixer --out` wrote for one demixer or several.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from datamodules import StemData
 from datamodules.stems import read_excerpt
 from mixgraph.demixing import Demixer, DemixerLosses, DemixerOptimizer, DemixerTransform, NetworkSettings
 from mixgraph.demixing.batches import StemBatch
+from mixgraph.demixing.evaluation import DEMIXER, MIX, STEMS
 from mixgraph.demixing.scores import song_sdr_db
 from mixgraph.demixing.settings import FOUR_TARGETS
 from mixgraph.demixing.stem_songs import StemSong
@@ -363,6 +366,39 @@ def table(options: argparse.Namespace) -> None:
     write_atomically(options.to, (json.dumps(content, indent=1) + "\n").encode())
 
 
+def stems(options: argparse.Namespace) -> None:
+    """Makes the table of all stems: ratios of each demixer beside those of ideal masks, loudness and leakage."""
+    reports = {}
+    for text in options.scores:
+        name, sign, file = text.partition("=")
+        if not sign:
+            raise ValueError(f"scores: NAME=FILE is needed, got {text}")
+        reports[name] = json.loads(Path(file).read_text())
+
+    def shown(value: float | None) -> str:
+        return "-" if value is None else f"{value:.1f}"
+
+    first = next(iter(reports.values()))
+    ideal = [column for column in first["median_db"] if column not in (DEMIXER, MIX)]
+    rows = []
+    for place, song in enumerate(first["songs"]):
+        for target in first["targets"]:
+            of = {name: report["songs"][place] for name, report in reports.items()}
+            found = {name: theirs["sdr_db"][DEMIXER][target] for name, theirs in of.items()}
+            mix, *ceilings = (song["sdr_db"][column][target] for column in (MIX, *ideal))
+            heard = [theirs[figure][target] for theirs in of.values() for figure in ("loudness_lu", "leakage_db")]
+            rows.append([song["song"], target, *map(shown, (mix, *found.values(), *ceilings, *heard))])
+    heads = [f"{name}, {figure}" for name in reports for figure in ("louder by (LU)", "leakage (dB)")]
+    content = {
+        "title": "Stems of demixers",
+        "measured": [measured("python -m mixgraph evaluate-demixer CHECKPOINT SONGS --out SCORES", 1)],
+        "columns": ["song", "target", MIX, *reports, *ideal, *heads],
+        "rows": rows,
+        "note": f"{first['measure']}; {STEMS}.",
+    }
+    write_atomically(options.to, (json.dumps(content, indent=1) + "\n").encode())
+
+
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(description="Trains demixers side by side for equal times.")
@@ -384,6 +420,10 @@ def main(arguments: Sequence[str]) -> None:
     tabling = commands.add_parser("table")
     tabling.set_defaults(run=table)
     tabling.add_argument("--to", type=Path, required=True)
+    listing = commands.add_parser("stems")
+    listing.set_defaults(run=stems)
+    listing.add_argument("scores", nargs="+", metavar="NAME=FILE", help="what evaluate-demixer --out wrote")
+    listing.add_argument("--to", type=Path, required=True)
     for command in (training, timing, tabling):
         command.add_argument("--out", type=Path, required=True)
         command.add_argument("--batch-size", type=int, default=4)
