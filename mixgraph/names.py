@@ -91,18 +91,22 @@ def shown_value(value: Any) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Ends a message about an unknown name with the known names that are close to it, or with nothing.
+    """Ends a message about an unknown name with the known ones that it begins, or is close to: two, one, or nothing.
 
     >>> did_you_mean("demmo.yaml", ["base.yaml", "demo.yaml"])
     ' HINT: did you mean demo.yaml?'
     >>> did_you_mean("VOCALS", ["vocals", "drums"])
     ' HINT: did you mean vocals?'
+    >>> did_you_mean("--songs", ["--songs-per-engineer", "--out"])
+    ' HINT: did you mean --songs-per-engineer?'
     """
     by_form: dict[str, str] = {}
     for candidate in known:
         by_form.setdefault(candidate.casefold(), candidate)
-    close = [by_form[form] for form in get_close_matches(name.casefold(), list(by_form), n=2)]
-    return f" HINT: did you mean {' or '.join(close)}?" if close else ""
+    form = name.casefold()
+    begun = [candidate for candidate in by_form if form and candidate.startswith(form)]
+    meant = [by_form[candidate] for candidate in begun[:2] or get_close_matches(form, list(by_form), n=2)]
+    return f" HINT: did you mean {' or '.join(meant)}?" if meant else ""
 
 
 def uninterpolated(value: Any) -> Any:

@@ -155,6 +155,14 @@ def test_texts_of_others_are_read_in_bounded_memory() -> None:
     assert unbounded == OF_OUR_OWN, "mixgraph.system.files.read_text reads a text"
 
 
+def test_every_command_refuses_abbreviations_of_options() -> None:
+    for folder in ("mixgraph", "callbacks", "datamodules", "tools"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+            lenient = [call.lineno for call in calls if ast.unparse(call.func).endswith("ArgumentParser")]
+            assert not lenient, f"{path}: {lenient}: mixgraph.cli.command_parser.CommandParser is needed"
+
+
 MODULES = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "mixgraph").rglob("*.py"))
 
 

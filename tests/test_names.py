@@ -46,6 +46,12 @@ def test_what_was_meant_is_found_whatever_its_capitals():
     assert did_you_mean("x", ["vocals"]) == ""
 
 
+def test_what_was_meant_is_rather_what_a_name_begins_than_what_it_is_close_to():
+    assert did_you_mean("--songs", ["--test-songs", "--songs-each"]) == " HINT: did you mean --songs-each?"
+    assert did_you_mean("--se", ["--seed", "--out", "--seconds"]) == " HINT: did you mean --seed or --seconds?"
+    assert did_you_mean("", ["vocals"]) == ""
+
+
 def test_no_name_is_a_formula_in_a_spreadsheet() -> None:
     values = ["=1+1", "+a", "-lead", "@x", "-9.01", "+0.50", "-inf", "\t=a", "\r=a", "kick", "", 2, -1.5, None]
     expected = ["'=1+1", "'+a", "'-lead", "'@x", "-9.01", "+0.50", "-inf", "'\t=a", "'\r=a", "kick", "", 2, -1.5, None]

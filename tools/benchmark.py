@@ -31,6 +31,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.system.files import write_atomically
 from tools.bench.cases import DEMO, Case, Kind
 from tools.bench.kept_searches import FILE, Searches
@@ -49,7 +50,7 @@ KINDS: tuple[Kind, ...] = ("stereo", "mono")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=tuple(PARTS), default=list(PARTS))
     parser.add_argument("--tracks", nargs="+", type=int, help="consoles to measure (8 24; schedule: 4 8 16 32 64)")
     parser.add_argument("--shares", nargs="+", type=float, default=[1.0, 0.3], help="of processors left, in `step`")

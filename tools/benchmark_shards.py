@@ -28,6 +28,7 @@ from typing import Any
 import torch
 import webdataset as wds
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.graph import build_console, prune
 from mixgraph.graph.io import GraphFile
 from mixgraph.processors import Processors, make_processors
@@ -45,7 +46,7 @@ Packed = tuple[str, str, dict[str, bytes]]
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shards", type=Path, help="a data set to read; one is made where none is given")
     parser.add_argument("--count", type=int, default=1000, help="samples of the set that is made (1000)")
     parser.add_argument("--audio-count", type=int, default=100, help="samples of the one with audio (100)")

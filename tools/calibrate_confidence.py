@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.graph.io import load_graph
 from mixgraph.recovery.equivalence import COMMON_GAIN, match_chains, placed_processors, tracks_of_groups
 from mixgraph.report.confidence import FEATURES, SHIPPED
@@ -52,7 +53,7 @@ _COLUMNS = (
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the searches and of the report")
     parser.add_argument("--train", type=int, default=20, help="songs to fit on (20)")
     parser.add_argument("--test", type=int, default=10, help="songs to judge by (10)")

@@ -30,6 +30,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.results import CHECKPOINT
 from mixgraph.system.files import write_atomically
 from tools import figures as figure_files
@@ -208,7 +209,7 @@ def plan(operations: int, options: argparse.Namespace) -> list[Search]:
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     figure_files.add_options(parser)
     parser.add_argument("--writes", type=int, default=-1, help="file operations to kill at; all of them by default")
     parser.add_argument("--moments", type=int, default=100, help="random moments of SIGKILL (default: %(default)s)")

@@ -25,6 +25,7 @@ from typing import Any
 import torch
 import yaml
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.results.found_graph import load_result
 from mixgraph.system.files import write_atomically
 from tools import chaos
@@ -140,7 +141,7 @@ def _is_timeless(path: Path) -> bool:
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("songs", type=Path, nargs="*", help="folders of songs")
     figure_files.add_options(parser)
     return parser.parse_args(arguments)

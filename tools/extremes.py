@@ -27,6 +27,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.processors import Processor, registered
 from mixgraph.processors.collection import Outlet
 from tools.bench.machine import command_line, measured
@@ -183,7 +184,7 @@ def examine(processor: Processor, samples: int) -> tuple[list[str], list[str]]:
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", help="name of a type; all of them by default")
     parser.add_argument("--rate", type=int, default=30000, help="sample rate in Hz (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=0.2, help="length of the signals (default: %(default)s)")

@@ -39,6 +39,7 @@ from pathlib import Path
 from typing import Any
 
 from mixgraph.checkpoints import read_checkpoint
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.system.files import write_atomically
 from tools import chaos
 from tools import figures as figure_files
@@ -330,7 +331,7 @@ def damage(scratch: Path, disk: Disk, rng: random.Random) -> Tally:
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     figure_files.add_options(parser)
     parser.add_argument("--operations", type=int, default=4, help="of each command, -1 for all (default: %(default)s)")
     parser.add_argument("--only", action="append", help="name of a command, or damage; all of them by default")

@@ -37,6 +37,7 @@ from typing import Any
 
 import torch
 
+from mixgraph.cli.command_parser import CommandParser
 from tools.bench.machine import command_line, measured
 from tools.forks import CHANGES, WRITES
 from tools.fuzz_changes import changed_file
@@ -164,7 +165,7 @@ def _place(text: str) -> str:
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--examples", type=int, default=40, help="files for each reader (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the changes (default: %(default)s)")
     parser.add_argument("--kind", action="append", choices=list(KINDS), help="of readers; all of them by default")

@@ -23,6 +23,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.shipped import song_path
 from mixgraph.system.files import write_atomically
 
@@ -129,7 +130,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the jobs and compares their hashes; ends with 1 where one differs."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("songs", type=Path, nargs="*", help="folders of songs, beside the demo")
     parser.add_argument("--out", type=Path, required=True, help="JSON file for the hashes")
     parser.add_argument("--against", type=Path, help="JSON file of an earlier run, to compare with")

@@ -24,13 +24,14 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as a file: the repository is not installed
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from mixgraph.cli.command_parser import CommandParser
 from tools.gpu.parent import Check, Options
 from tools.gpu.plan import MINUTES, NAMES, missing_packages
 from tools.gpu.report import LOG
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument("--minutes", type=float, default=MINUTES, help=f"of all sections (default {MINUTES:g})")
     parser.add_argument("--sections", nargs="+", choices=NAMES, default=list(NAMES), help="(all)")

@@ -34,6 +34,7 @@ import numpy as np
 import soundfile
 import yaml
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.dataset import QualityRules
 from mixgraph.system.files import is_temporary, json_lines, write_atomically
 from tools import chaos
@@ -243,7 +244,7 @@ def _children_seconds() -> float:
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     figure_files.add_options(parser)
     parser.add_argument(
         "--songs", type=int, default=200, help="songs that can be used, at least (default: %(default)s)"

@@ -14,11 +14,12 @@ from pathlib import Path
 
 from mixgraph.blind.measure import INSTRUMENTS, SAMPLE_RATE, measure_reference
 from mixgraph.blind.reference import write_reference
+from mixgraph.cli.command_parser import CommandParser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the tool; returns its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("songs", type=Path, nargs="+", metavar="SONG", help="folder of a multitrack song")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--instruments", nargs="+", default=INSTRUMENTS, help=f"names ({' '.join(INSTRUMENTS)})")

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.songs import Song, load_song
 from mixgraph.style import mix_statistics
 from mixgraph.style.training_mixes import (
@@ -38,7 +39,7 @@ def songs(folders: Sequence[Path], synthetic: int, cache_dir: Path) -> Iterator[
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the tool; returns its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("songs", type=Path, nargs="+", metavar="SONG", help="folder of a song with its mix")
     parser.add_argument("--synthetic", type=int, default=0, help="number of synthetic songs to measure, too (0)")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")

@@ -8,14 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.dataset.quality import QualityRules
 
 
 def _parser(function: Callable[[], argparse.ArgumentParser]) -> argparse.ArgumentParser:
     """Makes a parser whose description is the docstring of the function that defines its options."""
-    return argparse.ArgumentParser(
-        description=inspect.getdoc(function), formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    return CommandParser(description=inspect.getdoc(function), formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def _positive(text: str) -> int:

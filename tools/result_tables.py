@@ -15,7 +15,6 @@ with 1 where a commit is not in the history, or lacks the module of its command;
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -26,6 +25,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.system.files import json_text, write_atomically
 
 ROOT = Path(__file__).parent.parent
@@ -181,7 +181,7 @@ def pages(root: Path) -> list[Path]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m tools.result_tables", description=__doc__.split("\n")[0])
+    parser = CommandParser(prog="python -m tools.result_tables", description=__doc__.split("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a page is out of date")
     options = parser.parse_args(arguments)
     outdated = []

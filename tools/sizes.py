@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from mixgraph.cli.command_parser import CommandParser
 from tools.bench.machine import command_line, measured
 from tools.result_tables import write_table
 
@@ -141,7 +142,7 @@ def search(size: Size, folder: Path) -> list[str]:
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", help="name of a size; all of them by default")
     parser.add_argument("--out", type=Path, help="JSON file for the table, as docs/results holds it")
     return parser.parse_args(arguments)

@@ -26,6 +26,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.estimators import (
     EstimatorData,
     EstimatorModule,
@@ -75,7 +76,7 @@ OTHER_SHARE = 0.25
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("songs", type=Path, nargs="*", help="folders of songs")
     parser.add_argument(
         "--out",

@@ -9,6 +9,8 @@ from mixgraph.registry import import_extension, imported_extensions
 from mixgraph.shipped import configuration
 
 _OURS = {"--mix": "--data.mix", "--tracks": "--data.path"}
+REWRITTEN = (*_OURS, "--import", "--allow-env", "--help-all")
+"""The options that Lightning's parser never sees."""
 _CLASSES = ("--model", "--data", "--model.class_path", "--data.class_path")
 
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mixgraph.cli.command_parser import CommandParser
+
 if TYPE_CHECKING:
     from mixgraph.automix import Proposal, Reference
     from mixgraph.estimators import EstimatorModule
@@ -37,6 +39,9 @@ def main(arguments: Sequence[str]) -> int:
         raise ValueError(f"proposals: at least 1, got {options.proposals}")
     if options.refine_steps < 0:
         raise ValueError(f"refine-steps: at least 0, got {options.refine_steps}")
+    down, up = options.level_bounds
+    if not down <= 0 <= up:
+        raise ValueError(f"level-bounds: a number up to 0 and one from 0 are needed, got {down:g} and {up:g}")
 
     # These imports load torch and Lightning, which the help does not need.
     from mixgraph.automix import PROPOSAL, PROPOSALS
@@ -54,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=_DESCRIPTIONS[command])
+    parser = CommandParser(description=_DESCRIPTIONS[command])
     parser.add_argument("song", type=Path, help="folder of the song (with tracks/), or of its dry tracks")
     if command == "transfer":
         parser.add_argument("--reference", type=Path, required=True, help="audio file of the mix whose style is wanted")
@@ -81,7 +86,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
         nargs=2,
         default=(-6.0, 6.0),
         metavar=("DOWN", "UP"),
-        help="how far the refinement may move a track's level against the mix, in dB (-6 6)",
+        help="how far the refinement may move a track's level against the mix, in dB (-6 6); -inf inf: at will",
     )
     parser.add_argument("--subgrouping", default="auto", help="auto, rule or one_per_track")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mixgraph.cli.command_parser import CommandParser
+
 _DESCRIPTION = (
     "Takes a mix apart into the targets of a trained demixer. Files of any length are read, separated and written in "
     "stretches. Stems are float32 WAV files of the mix's own sample rate, length and channels; demix.json says what "
@@ -70,7 +72,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=_DESCRIPTION)
+    parser = CommandParser(description=_DESCRIPTION)
     add = parser.add_argument
     add("checkpoint", type=Path, help="of a demixer (fit --config demixer.yaml)")
     add("mix", type=Path, help="audio file of one or two channels")

@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mixgraph.cli.command_parser import CommandParser
+
 if TYPE_CHECKING:
     from mixgraph.estimators import EstimatorModule
     from mixgraph.results.write import WrittenSong
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         description="Predicts a song's graph without a search. `fit --config DIR/config.yaml` searches on from it.",
     )
     parser.add_argument("song", type=Path, help="folder of the song")

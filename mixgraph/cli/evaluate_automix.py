@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mixgraph.cli.command_parser import CommandParser
+
 if TYPE_CHECKING:
     from mixgraph.style.evaluation import JudgedSong
     from mixgraph.style.judging import MixedSong
@@ -78,7 +80,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=_DESCRIPTION)
+    parser = CommandParser(description=_DESCRIPTION)
     parser.add_argument(
         "songs",
         nargs="*",

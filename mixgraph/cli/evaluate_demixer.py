@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mixgraph.cli.command_parser import CommandParser
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +24,7 @@ _DESCRIPTION = (
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
-    parser = argparse.ArgumentParser(description=_DESCRIPTION)
+    parser = CommandParser(description=_DESCRIPTION)
     parser.add_argument("checkpoint", type=Path, help="of a demixer (fit --config demixer.yaml)")
     parser.add_argument("stems", type=Path, nargs="+", metavar="STEMS", help="song, stems, or a folder of them")
     parser.add_argument("--songs", nargs="+", metavar="NAME", help="only songs of these names")

@@ -8,6 +8,8 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from mixgraph.cli.command_parser import CommandParser
+
 _DESCRIPTION = (
     "Writes a found graph as files for a studio. What a format cannot carry, or carries nearly, is listed in the "
     "export's export_report.txt. The tracks must be those of the search, by their content."
@@ -51,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     formats = "\n".join(f"  {name:<11} {text}" for name, text in FORMAT_NAMES.items())
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         description="\n".join(textwrap.wrap(_DESCRIPTION, 80)),
         epilog=f"formats:\n{formats}\n\n{_EXAMPLE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from mixgraph.cli.command_parser import CommandParser
 
 _DESCRIPTION = (
     "Writes a trained network as an ONNX file, which is kept only if onnxruntime answers as torch does at two lengths. "
@@ -17,7 +18,7 @@ _DESCRIPTION = (
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
-    parser = argparse.ArgumentParser(description=_DESCRIPTION)
+    parser = CommandParser(description=_DESCRIPTION)
     parser.add_argument("checkpoint", type=Path, help="of a demixer or an estimator")
     parser.add_argument("--target", required=True, choices=("masks", "waveform", "console"), help="what to export")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write (.onnx)")

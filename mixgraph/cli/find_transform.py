@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.system.files import append_text, parse_json, read_text, write_atomically
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Stems:
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
-    parser = argparse.ArgumentParser(description=_DESCRIPTION)
+    parser = CommandParser(description=_DESCRIPTION)
     parser.add_argument("stems", type=Path, nargs="+", metavar="STEMS", help="folder of stems, or of a song")
     parser.add_argument("--trials", type=int, default=60, help="settings to try, earlier ones included (%(default)s)")
     parser.add_argument("--method", choices=METHODS, default="random", help="how they are chosen (%(default)s)")

@@ -12,6 +12,8 @@ import yaml
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from mixgraph.checkpoints import check_checkpoint
+from mixgraph.cli.arguments import REWRITTEN
+from mixgraph.cli.command_parser import NEGATIVE_NUMBER
 from mixgraph.cli.commands import PROGRAM
 from mixgraph.cli.config_paths import read_saved_config
 from mixgraph.cli.parser_messages import briefly
@@ -20,7 +22,14 @@ from mixgraph.songs.text_files import check_extent
 
 
 class OptionParser(LightningArgumentParser):
-    """Reports wrong options in a line or two, with a similar option, and how to list all of them."""
+    """Reports wrong options in a line or two, with a similar option, and how to list all of them.
+
+    As in `CommandParser`, options have their whole names, and negative numbers are values.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs, allow_abbrev=False)
+        self._negative_number_matcher = NEGATIVE_NUMBER
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if not self.exit_on_error:  # a class's parser: the command's parser reports the error, with the option
@@ -28,7 +37,7 @@ class OptionParser(LightningArgumentParser):
         choices = [action.choices for action in self._actions if isinstance(action.choices, dict)]
         parsers = [self, *(parser for by_name in choices for parser in by_name.values())]  # its subcommands'
         known_options = [option for parser in parsers for action in parser._actions for option in action.option_strings]
-        problem, hint = briefly(message, known_options)
+        problem, hint = briefly(message, [*known_options, *REWRITTEN])
         program = sys.argv[0] if sys.argv[0].startswith(PROGRAM) else self.prog.replace(" [options]", "")
         sys.stderr.write(f"{program}: {problem}\n{hint and f'{hint} '}All options: {program} --help-all\n")
         sys.exit(2)

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mixgraph.cli.command_parser import CommandParser
+
 if TYPE_CHECKING:
     from mixgraph.demixing import Demixer
     from mixgraph.demixing.pruning import ChannelPruning
@@ -139,7 +141,7 @@ def _median_sdr_db(demixer: Demixer, songs: Sequence[StemSong]) -> float | None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=_DESCRIPTION)
+    parser = CommandParser(description=_DESCRIPTION)
     add = parser.add_argument
     add("checkpoint", type=Path, help="of a demixer (fit --config demixer.yaml)")
     add("songs", type=Path, nargs="+", metavar="SONGS", help="folders of songs, as for a training")

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mixgraph.cli.command_parser import CommandParser
+
 _DESCRIPTION = (
     "Renders a found graph on tracks. A track's file is found by the content that it had in the search, by its name in "
     "the graph and by its file's name; what is not found by name is said. The tracks of the search give a mix as long "
@@ -16,7 +18,7 @@ _DESCRIPTION = (
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
-    parser = argparse.ArgumentParser(description=_DESCRIPTION)
+    parser = CommandParser(description=_DESCRIPTION)
     parser.add_argument("result", type=Path, help="result folder of a search")
     parser.add_argument("--tracks", type=Path, required=True, help="folder of a song, or of its tracks alone")
     parser.add_argument("--out", type=Path, help="audio file to write (.flac or .wav)")

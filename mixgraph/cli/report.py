@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mixgraph.cli.command_parser import CommandParser
+
 _DESCRIPTION = (
     "Writes a result as one HTML page that opens from the disk: the graph with the settings of every processor, "
     "excerpts to compare by ear, spectrograms, and the course of the search. The page fetches nothing. It has the "
@@ -19,7 +21,7 @@ _DESCRIPTION = (
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
-    parser = argparse.ArgumentParser(description=_DESCRIPTION)
+    parser = CommandParser(description=_DESCRIPTION)
     parser.add_argument(
         "result",
         type=Path,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
+
+from mixgraph.cli.command_parser import CommandParser
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -15,15 +16,13 @@ def main(arguments: Sequence[str]) -> int:
     """
     name, *words = arguments
     if name == "validate-shards":
-        parser = argparse.ArgumentParser(description="Checks a data set of shards completely.")
+        parser = CommandParser(description="Checks a data set of shards completely.")
         parser.add_argument("folder", type=Path, metavar="DIR", help="folder of the data set, with its index.json")
         options = parser.parse_args(words)
         from mixgraph.shards.commands import validate  # loads torch, which the help does not need
 
         return validate(options.folder)
-    parser = argparse.ArgumentParser(
-        description="Finds the audio of shards without audio in your own copy of the songs."
-    )
+    parser = CommandParser(description="Finds the audio of shards without audio in your own copy of the songs.")
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder of the data set")
     parser.add_argument("--root", type=Path, nargs="+", required=True, help="folders with the songs, at any depth")
     parser.add_argument("--out", type=Path, help="write the data set with its audio, and a card, to this folder")

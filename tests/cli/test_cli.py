@@ -516,6 +516,7 @@ def test_two_songs_in_one_search(result, tiny_song, duo_song, monkeypatch, capsy
         ("--start=nowhere", "nowhere: graph.json is missing"),
         ("--trainer.max_steps=5", "trainer.max_steps: -1 is needed, got 5: a search that it cuts would pass for"),
         ("--trainer.fast_dev_run=true", "trainer.fast_dev_run: False is needed, got True"),
+        ("--pruning.tolerance=-1e-3", "tolerance: at least 0, in units of the match loss, got -0.001"),
         ("--result.path=/proc/1/r", r"^mixgraph: /proc/1/r: nothing can be written here \(.*\); choose another path"),
         (f"--result.path={'n' * 246}", r"^mixgraph: n+: nothing can be written here \(File name too long\)"),
         (f"--ckpt_path={__file__}", r"test_cli\.py: the checkpoint is empty, cut short or damaged"),
@@ -726,6 +727,8 @@ def test_sweep_runs_through_the_command_line(process, tiny_song, tmp_path) -> No
     ("options", "message"),
     [
         (["--buget=20m"], "unrecognized arguments: --buget=20m\nHINT: did you mean --budget? All options"),
+        (["--pruning.round=1"], "unrecognized arguments: --pruning.round=1\nHINT: did you mean --pruning.rounds? All"),
+        (["--track", "y"], "unrecognized arguments: --track y\nHINT: did you mean --tracks? All options"),
         (
             ["--pruning.sampler=brute"],
             "pruning.sampler: one of brute_force, dry_wet, hybrid, got 'brute'. HINT: did you mean brute_force?",

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from mixgraph.automix import Proposal, hear, propose, tell_apart
 from mixgraph.automix.proposals import LOUDNESS_LUFS
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.cli.evaluate_automix import read_songs
 from mixgraph.estimators import EstimatorModule, load_estimator
 from mixgraph.processors import make_processors
@@ -89,7 +90,7 @@ def proposal_rows(estimator: EstimatorModule, song: Song) -> list[tuple[str, ...
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the tool; returns its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("songs", nargs="+", metavar="SONG=RESULT", help="as for evaluate-automix")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--checkpoint", type=Path, help="another network than mixgraph's own")

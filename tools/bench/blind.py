@@ -29,6 +29,7 @@ from datamodules import BlindData
 from mixgraph import ConsoleModule, load_result
 from mixgraph.blind.normalise import loudness
 from mixgraph.blind.reference import read_reference
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.results.stems import render_stem, stem_places
 from mixgraph.search import search
 from mixgraph.songs.audio import read_audio, write_audio
@@ -137,7 +138,7 @@ def run_one(folder: Path, seed: int, leakage_db: float | None, steps: int, stage
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the benchmark; returns its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--songs", type=int, default=2, help="number of songs (2)")
     parser.add_argument("--steps", type=int, default=20, help="steps of a stage (20)")

@@ -31,6 +31,7 @@ import torch
 
 from datamodules import StemData
 from datamodules.stems import read_excerpt
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.demixing import Demixer, DemixerLosses, DemixerOptimizer, DemixerTransform, NetworkSettings
 from mixgraph.demixing.batches import StemBatch
 from mixgraph.demixing.evaluation import DEMIXER, MIX, STEMS
@@ -401,7 +402,7 @@ def stems(options: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
-    parser = argparse.ArgumentParser(description="Trains demixers side by side for equal times.")
+    parser = CommandParser(description="Trains demixers side by side for equal times.")
     commands = parser.add_subparsers(required=True)
     training = commands.add_parser("train")
     training.set_defaults(run=train)

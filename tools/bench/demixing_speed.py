@@ -31,6 +31,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded
 import torch
 from torch import Tensor
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.demixing import Demixer
 from mixgraph.system.files import write_atomically
 from tools.bench.demixer import PUBLISHED
@@ -155,7 +156,7 @@ def _peer_version(folder: Path | None) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0, help="of the mix (%(default)s)")
     parser.add_argument("--turns", type=int, default=3, help="separations of each, in alternation (%(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="(%(default)s)")

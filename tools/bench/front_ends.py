@@ -22,6 +22,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded
 
 import torch
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.losses import LossSettings, make_match_loss
 from mixgraph.system.files import write_atomically
 from mixgraph.system.memory import keep_freed_memory
@@ -81,7 +82,7 @@ def measure(clips: int, turns: int, threads: int) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=1, help="clips of a step (%(default)s)")
     parser.add_argument("--turns", type=int, default=40, help="calls of each, in alternation (%(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="(%(default)s)")

@@ -25,6 +25,7 @@ from torch import Tensor
 from callbacks import IterativePruning
 from datamodules import SyntheticSongData
 from mixgraph import ConsoleModule
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.graph import MixGraph
 from mixgraph.graph.outputs import split_outputs
 from mixgraph.losses import SongTarget, make_match_loss
@@ -179,7 +180,7 @@ def run_one(seed: int, truth: SyntheticSong, targets: Targets, schedule: Schedul
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the benchmark; returns its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--searches", type=Path, required=True, help="folder of searches that are done, to go on from")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds of the songs (0 1 2)")

@@ -23,6 +23,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded
 
 import torch
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.demixing import Demixer
 from mixgraph.demixing.exporting import MaskGraph, OnnxTarget, export_demixer
 from mixgraph.onnx_file import open_onnx
@@ -84,7 +85,7 @@ def measure(configs: Sequence[str], seconds: float, turns: int, threads: int) ->
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--configs", nargs="+", default=CONFIGS, help="of demixers (%(default)s)")
     parser.add_argument("--seconds", type=float, default=6.0, help="of audio (%(default)s)")
     parser.add_argument("--turns", type=int, default=7, help="calls of each, in alternation (%(default)s)")

@@ -29,6 +29,7 @@ from torch.autograd import detect_anomaly
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.system.files import write_atomically
 from tools.bench.cases import Case
 from tools.bench.machine import ROOT, measured
@@ -214,7 +215,7 @@ def comparison(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tracks", nargs="+", type=int, default=[6, 16])
     parser.add_argument("--shares", nargs="+", type=float, default=[1.0, 0.3], help="of processors left")
     parser.add_argument("--device", choices=("meta", "cpu"), default="meta")

@@ -9,7 +9,6 @@ an OfflineAudioContext. A null is the level of the difference against that of th
 
 from __future__ import annotations
 
-import argparse
 import base64
 import math
 import shutil
@@ -24,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.graph import MixGraph, build_console
 from mixgraph.page.web_audio import console_model, engine_script
 from mixgraph.processors import make_processors, registered
@@ -260,7 +260,7 @@ def nulls(page: Any, found: FoundGraph, seconds: float) -> tuple[float, float, f
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m tools.bench.page", description=__doc__.split("\n")[0])
+    parser = CommandParser(prog="python -m tools.bench.page", description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="the table as JSON, for tools.result_tables")
     options = parser.parse_args(arguments)
     rows = []

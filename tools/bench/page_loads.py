@@ -8,7 +8,6 @@ result over and over, in subgroups of 26, with an equalizer, a compressor and a 
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from typing import Any
 
 import torch
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.graph import build_console
 from mixgraph.page.material import Material, read_material
 from mixgraph.page.write import write_page
@@ -118,7 +118,7 @@ def many_tracks(material: Material, count: int) -> Material:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m tools.bench.page_loads", description=__doc__.split("\n")[0])
+    parser = CommandParser(prog="python -m tools.bench.page_loads", description=__doc__.split("\n")[0])
     parser.add_argument("results", nargs="+", metavar="RESULT=SONG", help="a result folder, and that of its tracks")
     parser.add_argument("--many", type=int, default=0, help="tracks of one more page")
     parser.add_argument("--out", type=Path, required=True, help="the table as JSON, for tools.result_tables")

@@ -22,6 +22,7 @@ from typing import Any, get_args
 import torch
 
 from datamodules import StemData
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.demixing import load_demixer
 from mixgraph.demixing.files import checkpoint_digest
 from mixgraph.demixing.pruning import ChannelPruning, PruningSettings, Strategy, save_demixer
@@ -144,7 +145,7 @@ def table(options: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     pruning = commands.add_parser("run")
     pruning.set_defaults(run=run)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.graph import build_console
 from mixgraph.graph.values import GraphValues
 from mixgraph.processors import make_processors
@@ -74,7 +75,7 @@ def courses(songs: Sequence[Song], settings: RefineSettings) -> Iterator[Course]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the tool; returns its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("songs", type=Path, nargs="+", metavar="SONG", help="folder of a song with its mix")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--seconds", type=float, help="of the middle of each song; all of it by default")

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.dataset.files import write_json
 from mixgraph.paper.figures.schedules import MeasuredGraph, read_schedules
 from mixgraph.paper.published import MEAN_STEPS, RENDERS_A_SECOND
@@ -64,7 +65,7 @@ def _gain(seconds: dict[str, float]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("benchmarks", type=Path, nargs="+", help="benchmark.json of one machine")
     parser.add_argument("--command", required=True, help="that measured it, for the table")
     parser.add_argument("--threads", type=int, default=1, help="of torch, for the table")

@@ -32,6 +32,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.dsp.slicqt import RaggedSpectrum, Raster, Scale, SliCQT, make_scale
 from mixgraph.system.files import write_atomically
 from mixgraph.system.memory import keep_freed_memory
@@ -236,7 +237,7 @@ def _ratios(values: dict[str, float], other: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=2.0, help="of the signal (%(default)s)")
     parser.add_argument("--turns", type=int, default=15, help="calls of each, in alternation (%(default)s)")
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1), help="(%(default)s)")

@@ -24,6 +24,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded
 import torch
 import yaml
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.demixing import Demixer, DemixerTransform, NetworkSettings, StreamingDemixer
 from mixgraph.system.files import write_atomically
 from tools.bench.machine import measured
@@ -110,7 +111,7 @@ def measure(config: Path, seconds: float) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, default=Path(CONFIG), help="of the demixer (%(default)s)")
     parser.add_argument("--minutes", type=float, default=5.0, help="of audio for each size of chunk (%(default)s)")
     parser.add_argument("--out", type=Path, help="JSON file in the form of docs/results")

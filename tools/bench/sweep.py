@@ -7,7 +7,6 @@ writes docs/results/NAME.json and docs/images/NAME.png from the trials.json and 
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import sys
@@ -15,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.dataset.files import write_json
 from mixgraph.sweeps.folder import LOG
 from tools.bench.machine import ROOT, measured
@@ -50,7 +50,7 @@ def result_table(folder: Path, title: str, command: str, threads: int) -> dict[s
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m tools.bench.sweep", description=__doc__.splitlines()[0])
+    parser = CommandParser(prog="python -m tools.bench.sweep", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="the folder of the sweep")
     parser.add_argument("--name", required=True, help="of the table and the picture")
     parser.add_argument("--title", default="A sweep without a server")

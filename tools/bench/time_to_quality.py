@@ -26,6 +26,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.system.files import json_text, write_atomically
 from tools.bench.machine import measured
 
@@ -213,7 +214,7 @@ def _cell(points: Sequence[dict[str, Any] | None], key: str, digits: int = 0) ->
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("searches", type=Path, nargs="+", help="searches.jsonl of tools.fidelity")
     parser.add_argument("--peer", type=Path, default=PUBLISHED, help="table of the peer's ends (docs/results/...)")
     parser.add_argument("--loss", type=float, default=0.01, help="above our own end that is as good (0.01)")

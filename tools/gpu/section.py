@@ -11,12 +11,13 @@ import time
 import warnings
 from pathlib import Path
 
+from mixgraph.cli.command_parser import CommandParser
 from tools.gpu.plan import NAMES, SECTIONS
 from tools.gpu.rows import RowFile
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--out", type=Path, required=True, help="file that rows are appended to")
     parser.add_argument("--device", default="cuda")

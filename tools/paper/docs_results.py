@@ -7,13 +7,13 @@ Columns without a value in any row are left out; see tools/result_tables.py for 
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.paper.table import Column, Table
 from mixgraph.system.files import json_text, write_atomically
 from tools.bench.machine import ROOT, measured
@@ -47,7 +47,7 @@ def result_table(table: Table, run: dict[str, str]) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m tools.paper.docs_results", description=__doc__.split("\n")[0])
+    parser = CommandParser(prog="python -m tools.paper.docs_results", description=__doc__.split("\n")[0])
     parser.add_argument("tables", type=Path, help="folder of paper-tables")
     parser.add_argument("command", help="the command line that made it")
     parser.add_argument("--threads", type=int, default=1, help="of each search (1)")

@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.cli.config_paths import read_saved_config
 from mixgraph.graph import MixGraph, build_console, prune
 from mixgraph.graph.io import load_graph
@@ -176,7 +177,7 @@ def _goal_recall(searches: Sequence[Mapping[str, Any]]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "results", nargs="+", metavar="SONG=RESULT", help="folder of a song, and a result of it or a file of searches"
     )
