@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import takewhile
 from typing import Any
 
@@ -23,10 +23,10 @@ class CommandParser(argparse.ArgumentParser):
     """Refuses abbreviations, with the option that was probably meant. Parsers of subcommands are of this class, too."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs, allow_abbrev=False)
+        super().__init__(*args, **(kwargs | {"allow_abbrev": False}))
         self._negative_number_matcher = NEGATIVE_NUMBER
 
-    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def parse_known_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:
         """Reports an unknown option that is close to a known one before argparse tells what else is missing."""
         words = sys.argv[1:] if args is None else list(args)
         known = [option for action in self._actions for option in action.option_strings]

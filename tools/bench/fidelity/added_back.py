@@ -36,6 +36,7 @@ from callbacks import IterativePruning
 from callbacks.iterative_pruning import song_evaluator
 from datamodules import SongData
 from mixgraph.checkpoints import read_checkpoint
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.cli.config_paths import read_saved_config
 from mixgraph.graph.values import GraphValues, prune_values
 from mixgraph.recovery.agreement import ChainKey, chain_keys
@@ -302,7 +303,7 @@ def row_of(song: str, case: Case, answer: Mapping[str, Any]) -> tuple[str, ...]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the cases; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("song", type=Path, help="folder of the song; F1 needs its truth.json")
     parser.add_argument("result", type=Path, help="result of a search of it")
     parser.add_argument("--case", action="append", required=True, help="a change of the graph, see above")

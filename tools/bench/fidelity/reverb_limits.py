@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from datamodules import SongData
+from mixgraph.cli.command_parser import CommandParser
 from mixgraph.losses import SongTarget, make_match_loss
 from mixgraph.search import search
 from mixgraph.search.module import ConsoleModule
@@ -109,7 +110,7 @@ def losses(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Trains the chains; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("song", type=Path, help="folder of the song, with truth.json")
     parser.add_argument("--chains", nargs="+", default=["g", "gr", "gd", "gdr"], help="chains to train (g gr gd gdr)")
     parser.add_argument("--reverbs", type=int, help="take the first so many reverbs only")
