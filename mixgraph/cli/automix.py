@@ -26,7 +26,8 @@ _DESCRIPTIONS = {
     ),
     "transfer": (
         "Proposes a mix of dry tracks in the style of another mix, as a graph: a network's proposal, refined towards "
-        "the reference's spectrum, width, crest and loudness range. The song's own mix is not used."
+        "the reference's spectrum, width, crest and loudness range. The song's own mix is not "
+        "used, unless it is the reference."
     ),
 }
 

@@ -18,43 +18,7 @@ _DESCRIPTION = (
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
-    parser = CommandParser(description=_DESCRIPTION)
-    parser.add_argument("result", type=Path, help="result folder of a search")
-    parser.add_argument("--tracks", type=Path, required=True, help="folder of a song, or of its tracks alone")
-    parser.add_argument("--out", type=Path, help="audio file to write (.flac or .wav)")
-    parser.add_argument(
-        "--stems",
-        type=Path,
-        metavar="DIR",
-        help="folder to write stems to: each track and each subgroup behind its chain, WAV files that sum to the mix",
-    )
-    parser.add_argument(
-        "--map",
-        action="append",
-        type=_map,
-        default=[],
-        metavar="TRACK=FILE",
-        help='the file of a track, for stems of another song: --map "kick=BD.wav"; --map "kick=" leaves it silent',
-    )
-    parser.add_argument("--solo", nargs="+", default=(), metavar="NAME", help="tracks or subgroups to hear alone")
-    parser.add_argument("--mute", nargs="+", default=(), metavar="NAME", help="tracks or subgroups to leave out")
-    parser.add_argument(
-        "--bypass",
-        nargs="+",
-        default=(),
-        metavar="NAME",
-        help='processors to switch off: a type (reverb), a chain ("track kick"), or one ("track kick: reverb")',
-    )
-    parser.add_argument("--changes", type=Path, metavar="FILE", help="changes.json that the result's page saved")
-    parser.add_argument(
-        "--sample-rate",
-        type=_rate,
-        default="file",
-        metavar="file|search|HZ",
-        help="of what is written: the highest one of the tracks' files (the default), that of the search, or Hz",
-    )
-    parser.add_argument("--block", type=int, help="samples a block; any size gives the same mix")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    parser = _parser()
     options = parser.parse_args(arguments)
     if options.out is None and options.stems is None:
         parser.error("--out FILE, for the mix, or --stems DIR, or both are needed")
@@ -99,6 +63,47 @@ def main(arguments: Sequence[str]) -> int:
     for line in lines:
         sys.stdout.write(f"{visible(line)}\n")
     return 0
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser(description=_DESCRIPTION)
+    parser.add_argument("result", type=Path, help="result folder of a search")
+    parser.add_argument("--tracks", type=Path, required=True, help="folder of a song, or of its tracks alone")
+    parser.add_argument("--out", type=Path, help="audio file to write (.flac or .wav)")
+    parser.add_argument(
+        "--stems",
+        type=Path,
+        metavar="DIR",
+        help="folder to write stems to: each track and each subgroup behind its chain, WAV files that sum to the mix",
+    )
+    parser.add_argument(
+        "--map",
+        action="append",
+        type=_map,
+        default=[],
+        metavar="TRACK=FILE",
+        help='the file of a track, for stems of another song: --map "kick=BD.wav"; --map "kick=" leaves it silent',
+    )
+    parser.add_argument("--solo", nargs="+", default=(), metavar="NAME", help="tracks or subgroups to hear alone")
+    parser.add_argument("--mute", nargs="+", default=(), metavar="NAME", help="tracks or subgroups to leave out")
+    parser.add_argument(
+        "--bypass",
+        nargs="+",
+        default=(),
+        metavar="NAME",
+        help='processors to switch off: a type (reverb), a chain ("track kick"), or one ("track kick: reverb")',
+    )
+    parser.add_argument("--changes", type=Path, metavar="FILE", help="changes.json that the result's page saved")
+    parser.add_argument(
+        "--sample-rate",
+        type=_rate,
+        default="file",
+        metavar="file|search|HZ",
+        help="of what is written: the highest one of the tracks' files (the default), that of the search, or Hz",
+    )
+    parser.add_argument("--block", type=int, help="samples a block; any size gives the same mix")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    return parser
 
 
 def _rate(text: str) -> int | str:

@@ -14,7 +14,7 @@ def feedback_delay(
     damping_hz: float | None = None,
     ping_pong: bool = False,
 ) -> np.ndarray:
-    """The echoes of audio, without the audio itself: the n-th comes n delays later, `feedback`^(n - 1) as loud.
+    """The echoes of audio, without the audio itself: each comes a delay later than the one before, `feedback` as loud.
 
     Args:
         audio: (2, samples).

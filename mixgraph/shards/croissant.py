@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mixgraph.shards.fields import AUDIO, DRY, GRAPH, META, MIX, PARAMETERS, REQUIRED, TRACE
-from mixgraph.shards.index import Index
+from mixgraph.shards.index import Index, IndexShard
 
 # The JSON-LD context of the standard, complete, since readers compare it.
 _TERMS = [
@@ -94,50 +94,6 @@ def croissant(
         date_published: a date such as 2026-11-29; left out if empty.
     """
     names = (*REQUIRED, *AUDIO) if has_audio else REQUIRED
-    tars = [
-        {
-            "@type": "cr:FileObject",
-            "@id": shard.shard,
-            "name": shard.shard,
-            "contentUrl": shard.shard,
-            "contentSize": f"{shard.size} B",
-            "encodingFormat": "application/x-tar",
-            "sha256": shard.sha256,
-        }
-        for shard in index.shards
-    ]
-    sets = [
-        {
-            "@type": "cr:FileSet",
-            "@id": f"files-{field}",
-            "name": f"files-{field}",
-            "containedIn": [{"@id": shard.shard} for shard in index.shards],
-            "encodingFormat": _FIELDS[field][0],
-            "includes": f"*.{field}",
-        }
-        for field in names
-    ]
-    records = [
-        {
-            "@type": "cr:RecordSet",
-            "@id": field,
-            "name": field,
-            "description": f"{_FIELDS[field][2]}, of each of the {len(index.samples)} samples",
-            "key": {"@id": f"{field}/key"},
-            "field": [
-                _key_field(field),
-                {
-                    "@type": "cr:Field",
-                    "@id": f"{field}/content",
-                    "name": "content",
-                    "description": _FIELDS[field][2],
-                    "dataType": _FIELDS[field][1],
-                    "source": {"fileSet": {"@id": f"files-{field}"}, "extract": {"fileProperty": "content"}},
-                },
-            ],
-        }
-        for field in names
-    ]
     record = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -148,10 +104,52 @@ def croissant(
         "citeAs": cite_as,
         **({"datePublished": date_published} if date_published else {}),
         "version": "1.0.0",
-        "distribution": [*tars, *sets],
-        "recordSet": records,
+        "distribution": [*map(_file_object, index.shards), *(_file_set(field, index) for field in names)],
+        "recordSet": [_record_set(field, index) for field in names],
     }
     return (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _file_object(shard: IndexShard) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileObject",
+        "@id": shard.shard,
+        "name": shard.shard,
+        "contentUrl": shard.shard,
+        "contentSize": f"{shard.size} B",
+        "encodingFormat": "application/x-tar",
+        "sha256": shard.sha256,
+    }
+
+
+def _file_set(field: str, index: Index) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileSet",
+        "@id": f"files-{field}",
+        "name": f"files-{field}",
+        "containedIn": [{"@id": shard.shard} for shard in index.shards],
+        "encodingFormat": _FIELDS[field][0],
+        "includes": f"*.{field}",
+    }
+
+
+def _record_set(field: str, index: Index) -> dict[str, Any]:
+    content = {
+        "@type": "cr:Field",
+        "@id": f"{field}/content",
+        "name": "content",
+        "description": _FIELDS[field][2],
+        "dataType": _FIELDS[field][1],
+        "source": {"fileSet": {"@id": f"files-{field}"}, "extract": {"fileProperty": "content"}},
+    }
+    return {
+        "@type": "cr:RecordSet",
+        "@id": field,
+        "name": field,
+        "description": f"{_FIELDS[field][2]}, of each of the {len(index.samples)} samples",
+        "key": {"@id": f"{field}/key"},
+        "field": [_key_field(field), content],
+    }
 
 
 def _key_field(field: str) -> dict[str, Any]:
