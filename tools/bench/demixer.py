@@ -45,6 +45,7 @@ from mixgraph.system.files import write_atomically
 from mixgraph.system.memory import keep_freed_memory
 from tools.bench.machine import measured
 
+TRAINING = "python -m tools.bench.demixer train ROW SONGS --left-out SONGS --minutes M --every 5 --seed S --out FOLDER"
 SPEEDS = (0.8, 0.9, 1.0, 1.1, 1.25)
 NETWORK, LOSSES = NetworkSettings(), DemixerLosses()
 PUBLISHED: dict[str, Any] = {
@@ -286,7 +287,7 @@ def train(options: argparse.Namespace) -> None:
     checkpoint = folder / "last.ckpt"
     trainer.fit(module, data, ckpt_path=str(checkpoint) if checkpoint.is_file() else None, weights_only=True)
     # The clone's commit and the machine, for the table.
-    write_atomically(folder / "measured.json", json.dumps(measured("python -m tools.bench.demixer train", 1)).encode())
+    write_atomically(folder / "measured.json", json.dumps(measured(TRAINING, 1)).encode())
 
 
 def steps(options: argparse.Namespace) -> None:
@@ -349,7 +350,7 @@ def table(options: argparse.Namespace) -> None:
             ]
         )
     files = sorted(options.out.glob("*/measured.json"))
-    known = list({json.dumps(json.loads(file.read_text()), sort_keys=True) for file in files})
+    known = {json.dumps(json.loads(file.read_text()) | {"command": TRAINING}, sort_keys=True) for file in files}
     last = read_lines(options.out / "scores.jsonl")[-1]
     content = {
         "title": "Demixers trained for equal times",
