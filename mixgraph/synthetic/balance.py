@@ -55,8 +55,9 @@ class Balance:
         return graph.types[node] == GAIN and graph.level(node) == "track"
 
     def needs_gain(self, name: str) -> bool:
-        """Whether a track is so far from its loudness that it gets a gain."""
-        return abs(self.wanted_lufs[name] - self.dry_lufs[name]) >= LEAST_CHANGE_LU
+        """Whether a track is so far from its loudness that it gets a gain; one without sound never is."""
+        dry = self.dry_lufs[name]
+        return math.isfinite(dry) and abs(self.wanted_lufs[name] - dry) >= LEAST_CHANGE_LU
 
     def gain_db(self, name: str, signal: Tensor) -> float:
         """The gain that brings a track to its loudness, within GAINS_DB; 0 where there is nothing to hear.
@@ -105,8 +106,9 @@ def draw_balance(
         draw: source of the song's own randomness.
         engineer: whose taste it is, if any.
     """
-    as_they_are = integrated_loudness(sources.sum(dim=0), sample_rate)
-    dry = [integrated_loudness(source, sample_rate) - as_they_are + loudness_lufs for source in sources]
+    whole = integrated_loudness(sources.sum(dim=0), sample_rate)
+    louder = loudness_lufs - whole if math.isfinite(whole) else 0.0
+    dry = [integrated_loudness(source, sample_rate) + louder for source in sources]
     heard = max(1, sum(not math.isinf(loudness) for loudness in dry))
     equal = loudness_lufs - 10 * math.log10(heard)
 

@@ -56,6 +56,13 @@ def test_only_tracks_that_are_off_need_a_gain() -> None:
     assert [balance.needs_gain(name) for name in ("pad", "kick")] == [False, True]
 
 
+@pytest.mark.parametrize("sounding", [True, False])
+def test_tracks_without_sound_get_no_gain(sounding: bool) -> None:
+    balance = drawn(["pad", "kick"], torch.stack([noise(0) if sounding else 0 * noise(0), 0 * noise(1)]), 3)
+    assert not balance.needs_gain("kick")
+    assert all(math.isfinite(wanted) for wanted in balance.wanted_lufs.values())
+
+
 def test_tracks_move_towards_equal_loudness_and_their_roles() -> None:
     sources = torch.stack([noise(0), noise(1), noise(2, -12)])
     balances = [drawn(["vox", "pad", "saw"], sources, seed) for seed in range(60)]
