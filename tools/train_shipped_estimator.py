@@ -15,7 +15,6 @@ truth.json (`--judged`), none of which may be trained on. `--checkpoint` judges 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -46,7 +45,7 @@ from mixgraph.recovery.agreement import markdown
 from mixgraph.search.run import quiet_lightning
 from mixgraph.songs import load_song
 from mixgraph.synthetic.engineer import LIKENESS
-from mixgraph.system.files import write_atomically
+from mixgraph.system.files import file_sha256, write_atomically
 from tools.bench.fidelity.truth import agreement, in_places, processors_of, read_truth
 from tools.generate_synthetic import main as generate_synthetic
 
@@ -361,7 +360,7 @@ def card(module: EstimatorModule, options: argparse.Namespace, weights: Path, so
         seconds=task.segment_seconds,
         file=weights.name,
         megabytes=weights.stat().st_size / 1e6,
-        digest=sha256(weights),
+        digest=file_sha256(weights),
         songs=(len(numbers(options)) + options.style_parts) * options.part_songs,
         most=SET["--max-tracks"],
         sources=sources,
@@ -372,11 +371,6 @@ def card(module: EstimatorModule, options: argparse.Namespace, weights: Path, so
         table=markdown(head, rows).strip(),
         judged=f"Nothing of {names} was trained on." if names else "",
     )
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def command_of(options: argparse.Namespace) -> str:

@@ -31,9 +31,11 @@ class Heard:
     Attributes:
         number: of the proposal.
         counts: type -> number of its processors.
-        levels: track -> its loudness against the mix, in LU, in the loudest 10 s; minus infinity where it is silent.
+        levels: track -> its loudness against the mix, in LU, in the 10 s in which the plain sum of all tracks is
+            loudest, for every proposal of a song the same; minus infinity where it is silent.
         statistics: of the whole mix.
         plain: track -> its loudness against the plain sum of the tracks, in the same 10 s.
+        elsewhere: the tracks that sound outside of these 10 s only.
     """
 
     number: int
@@ -41,6 +43,7 @@ class Heard:
     levels: dict[str, float]
     statistics: MixStatistics
     plain: dict[str, float] = field(default_factory=dict)
+    elsewhere: tuple[str, ...] = ()
 
     @property
     def tilt_db(self) -> float:
@@ -58,10 +61,10 @@ class Heard:
 
 
 def hear(proposal: Proposal, processors: Processors) -> Heard:
-    """Measures how a proposal sounds."""
+    """Measures how a proposal sounds; its song's mix is the plain sum of the tracks."""
     song, rate = proposal.song, proposal.song.sample_rate
     length = round(_SECONDS * rate)
-    start = loudest_start(proposal.mix, length) if proposal.mix.shape[-1] > length else 0
+    start = loudest_start(song.mix, length) if song.num_samples > length else 0
     sources = cut(song.sources, start, length)
     levels = track_levels(proposal.values, processors, sources, rate).relative
     whole = integrated_loudness(sources.sum(dim=0), rate)
@@ -72,6 +75,11 @@ def hear(proposal: Proposal, processors: Processors) -> Heard:
         dict(zip(song.tracks, levels, strict=True)),
         mix_statistics(proposal.mix, rate).detach(),
         dict(zip(song.tracks, plain, strict=True)),
+        tuple(
+            name
+            for name, part, source in zip(song.tracks, sources, song.sources, strict=True)
+            if bool(source.any()) and not bool(part.any())
+        ),
     )
 
 
@@ -83,8 +91,11 @@ def said_levels(heard: Heard) -> list[str]:
     loudest = sorted(known, key=lambda name: -known[name])
     named = [f"{name} {known[name]:.1f} ({heard.plain[name]:.1f})" for name in loudest[:_MOST_LEVELS]]
     more = f", and {len(loudest) - len(named)} more" if len(loudest) > len(named) else ""
-    where = f"in its loudest {_SECONDS:g} s"
-    return [f"Loudness of each track against the mix, {where} (in the plain sum), in LU: {', '.join(named)}{more}."]
+    where = f"in the loudest {_SECONDS:g} s of the plain sum"
+    said = [f"Loudness of each track against the mix (and in the plain sum), {where}, in LU: {', '.join(named)}{more}."]
+    if heard.elsewhere:
+        said.append(f"Silent in these {_SECONDS:g} s, which say nothing of them: {', '.join(heard.elsewhere)}.")
+    return said
 
 
 def hardly_heard(heard: Heard) -> list[str]:
@@ -92,7 +103,8 @@ def hardly_heard(heard: Heard) -> list[str]:
     names = [name for name, level in heard.levels.items() if math.isfinite(level) and level < _HARDLY_HEARD_LU]
     if not names:
         return []
-    return [f"Hardly heard, more than {-_HARDLY_HEARD_LU:g} LU below the mix where it is loudest: {', '.join(names)}."]
+    where = f"in the loudest {_SECONDS:g} s of the plain sum"
+    return [f"Hardly heard, more than {-_HARDLY_HEARD_LU:g} LU below the mix {where}: {', '.join(names)}."]
 
 
 def figures(heard: Sequence[Heard]) -> list[str]:
@@ -138,7 +150,7 @@ def _processors(one: Heard, others: Sequence[Heard]) -> list[str]:
     for kind in dict.fromkeys(kind for heard in (one, *others) for kind in heard.counts):
         difference = one.counts.get(kind, 0) - fmean(other.counts.get(kind, 0) for other in others)
         if abs(difference) >= 1:
-            number = round(abs(difference))
+            number = math.floor(abs(difference) + 0.5)
             plural, which = "s" if number > 1 else "", "more" if difference > 0 else "fewer"
             changes.append((difference, f"{number} {which} {type_label(kind)}{plural}"))
     return [text for _, text in sorted(changes, key=lambda change: -abs(change[0]))]

@@ -3,7 +3,7 @@
 graph.json parameters.safetensors metrics.json   as every result has them: `render`, `export` and `load_result` work
 settings.txt settings.png graph.svg graph.png    what the processors are set to
 mix_found.flac                                   the mix, at the loudness of a search and the tracks' sample rate
-reference.flac                                   the reference, at the same loudness, where there is one
+reference.flac                                   the reference, at the same loudness and its own sample rate, if any
 spectrograms.png                                 of the dry sum and the mix, beside the reference
 automix.json                                     what it was made with, levels, notes, and what tells it from the others
 report.html                                      the page
@@ -31,6 +31,7 @@ from mixgraph.results.publish import FolderKind
 from mixgraph.results.rendering import render_on_files
 from mixgraph.results.write import write_mix, write_settings
 from mixgraph.songs import Song
+from mixgraph.songs.decode import decode
 from mixgraph.system.files import json_text, write_atomically
 
 WORDS = "proposals.txt"
@@ -105,7 +106,8 @@ def write_proposal(
     written = write_mix(folder / "mix_found.flac", audio * song.level, rate)
     notes += [written.warning] if written.warning else []
     if reference is not None:
-        heard = write_mix(folder / f"{REFERENCE}.flac", reference.audio, song.sample_rate)
+        whole = decode(reference.path)
+        heard = write_mix(folder / f"{REFERENCE}.flac", whole.samples * reference.level, whole.sample_rate)
         notes += [heard.warning] if heard.warning else []
     level = _other_level(song)
     notes += level

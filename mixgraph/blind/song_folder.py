@@ -22,7 +22,7 @@ from torch import Tensor
 from mixgraph.blind.normalise import is_silent, loudness, normalise_stem
 from mixgraph.blind.reference import SHIPPED, ReferenceState, read_reference
 from mixgraph.blind.stems import StemFile, describe_sum, find_stem_files
-from mixgraph.demixing.files import checkpoint_digest, demix_file
+from mixgraph.demixing.files import demix_file
 from mixgraph.demixing.module import load_demixer
 from mixgraph.dsp.resample import resample
 from mixgraph.losses import SongTarget, make_match_loss
@@ -35,7 +35,7 @@ from mixgraph.songs.group_targets import NOT_STEMS
 from mixgraph.songs.load import describe_absurd
 from mixgraph.songs.loudness import level_for
 from mixgraph.songs.read_like import read_like
-from mixgraph.system.files import json_text, parse_json, read_text, write_atomically
+from mixgraph.system.files import file_sha256, json_text, parse_json, read_text, write_atomically
 
 RECORD = "blind.json"
 SHIPPED_REFERENCE, NO_REFERENCE = "shipped", "none"
@@ -161,8 +161,8 @@ def _reference(name: str) -> ReferenceState:
 
 def _made_of(mix: Path, source: BlindSource, reference: ReferenceState | None, files: Sequence[Path]) -> dict[str, Any]:
     return {
-        "mix": checkpoint_digest(mix),
-        "files": {path.name: checkpoint_digest(path) for path in files},
+        "mix": file_sha256(mix),
+        "files": {path.name: file_sha256(path) for path in files},
         "stem_names": dict(source.stem_names),
         "reference": NO_REFERENCE if reference is None else reference.digest(),
         "by": "demixer" if source.stems is None else "stems",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
     from mixgraph.songs import Song
     from mixgraph.style import MixStatistics
     from mixgraph.style.refine import RefineSettings
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What a refinement of a proposal reached, in words and as figures for automix.json."""
+
+    notes: tuple[str, ...]
+    figures: dict[str, float]
+
 
 _DESCRIPTIONS = {
     "automix": (
@@ -53,10 +63,15 @@ def main(arguments: Sequence[str]) -> int:
     kind = PROPOSAL if options.proposals == 1 else PROPOSALS
     place = Place(options.out, kind, "out", "choose another folder or give --overwrite")
     with publish_folder(place, options.overwrite) as work:
-        lines = list(_make(options, work))
+        lines = _make(options, work)
+    _say(lines)
+    return 0
+
+
+def _say(lines: Iterable[str]) -> None:
     for line in lines:
         sys.stdout.write(f"{line}\n")
-    return 0
+    sys.stdout.flush()
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
@@ -96,8 +111,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _make(options: argparse.Namespace, work: Path) -> Iterator[str]:
-    """Makes the proposals, writes them to a folder, and yields what is to be said."""
+def _make(options: argparse.Namespace, work: Path) -> list[str]:
+    """Makes the proposals and writes them to a folder; says what is odd and how far it is, and returns the rest."""
     from mixgraph.automix import hear, odd_tracks, propose, read_reference_mix, tell_apart
     from mixgraph.automix.words import figures, hardly_heard, said_levels
     from mixgraph.automix.write import WORDS, write_proposal
@@ -116,30 +131,36 @@ def _make(options: argparse.Namespace, work: Path) -> Iterator[str]:
     beside = options.reference is not None and options.reference.resolve().parent == tracks.resolve()
     about = odd_tracks(song, estimator.about.get("max_tracks"), options.reference.name if beside else None)
     about += reference.notes if reference else ()
-    yield from about
+    _say(about)
     wanted = None if reference is None else reference.audio
     proposals = propose(estimator, song, wanted, options.proposals, options.seed, options.variety, options.threshold)
-    refinements: list[list[str]] = [[] for _ in proposals]
+    refinements: list[Refinement | None] = [None for _ in proposals]
     if options.refine_steps:
         target, whose = _target(song, reference)
-        pairs = [_refined(proposal, target, whose, options, estimator) for proposal in proposals]
-        proposals, refinements = [p for p, _ in pairs], [notes for _, notes in pairs]
+        for place, proposal in enumerate(proposals):
+            proposals[place], refinements[place] = _refined(proposal, target, whose, options, estimator)
+            _say([f"Proposal {proposal.number} of {len(proposals)} is refined."])
+    facts = _made_with(options, estimator)
+    said_at_the_end = []
     heard = [hear(proposal, estimator.processors) for proposal in proposals]
     words = tell_apart(heard)
     for proposal, said, sound, refinement in zip(proposals, words, heard, refinements, strict=True):
         name = "" if len(proposals) == 1 else f"proposal_{proposal.number}"
         folder = work / name
         folder.mkdir(exist_ok=True)
-        lines = [*([said] if len(proposals) > 1 else []), *refinement, *said_levels(sound), *hardly_heard(sound)]
+        refined = refinement.notes if refinement else ()
+        lines = [*([said] if len(proposals) > 1 else []), *refined, *said_levels(sound), *hardly_heard(sound)]
+        made_with = {**facts, "proposal": proposal.number, "refinement": refinement and refinement.figures}
         with _naming(folder, options.out / name):
             written = write_proposal(
-                folder, options.out / name, proposal, tracks, reference, [*about, *lines], _made_with(options, proposal)
+                folder, options.out / name, proposal, tracks, reference, [*about, *lines], made_with
             )
-        yield from (*lines, *written.notes)
         counts = len(proposal.values.graph.processors), sum(proposal.console_counts.values())
-        yield f"{options.out / name}: {counts[0]} of {counts[1]} processors; report.html is its page"
+        page = f"{options.out / name}: {counts[0]} of {counts[1]} processors; report.html is its page"
+        said_at_the_end += [*lines, *written.notes, page]
     if len(proposals) > 1:
         write_atomically(work / WORDS, ("\n".join([*about, *words, "", *figures(heard)]) + "\n").encode())
+    return said_at_the_end
 
 
 @contextmanager
@@ -148,18 +169,28 @@ def _naming(work: Path, final: Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, FileNotFoundError) as error:
-        raise type(error)(str(error).replace(str(work), str(final))) from error
+        text = str(error).replace(str(work), str(final))
+        raise (FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError)(text) from error
 
 
-def _made_with(options: argparse.Namespace, proposal: Proposal) -> dict[str, Any]:
+def _made_with(options: argparse.Namespace, estimator: EstimatorModule) -> dict[str, Any]:
+    """What all proposals were made with, for automix.json. A bound of -inf or inf is null."""
+    from mixgraph.estimators.questions import Question
+    from mixgraph.estimators.weights import SHIPPED
+    from mixgraph.system.files import file_sha256
+
+    question = Question.NOTHING if options.reference is None else Question.REFERENCE
+    own = float(estimator.threshold_of(question))
     return {
         "question": "nothing" if options.reference is None else "reference",
         "reference": None if options.reference is None else options.reference.name,
+        "reference_sha256": None if options.reference is None else file_sha256(options.reference),
         "network": "mixgraph's own" if options.checkpoint is None else options.checkpoint.name,
-        "proposal": proposal.number,
+        "network_sha256": file_sha256(SHIPPED if options.checkpoint is None else options.checkpoint),
+        "subgrouping": options.subgrouping,
         "seed": options.seed,
         "variety": options.variety,
-        "threshold": options.threshold,
+        "threshold": own if options.threshold is None else options.threshold,
         "refine_steps": options.refine_steps,
         "level_bounds_db": list(options.level_bounds),
     }
@@ -187,8 +218,8 @@ def _refined(
     whose: str,
     options: argparse.Namespace,
     estimator: EstimatorModule,
-) -> tuple[Proposal, list[str]]:
-    """Moves a proposal towards statistics; returns it, and what was reached, in words."""
+) -> tuple[Proposal, Refinement]:
+    """Moves a proposal towards statistics; returns it, and what was reached."""
     from dataclasses import replace
 
     from mixgraph.automix.proposals import levelled
@@ -196,11 +227,13 @@ def _refined(
 
     refined = refine(proposal.song, proposal.values, target, _refine_settings(options, proposal.number))
     moved = levelled(replace(proposal, values=refined.values), estimator)
+    before, after = float(refined.before.full), float(refined.after.full)
     said = (
         f"Refined in {refined.steps} steps: the distance of its statistics to {whose} went from "
-        f"{float(refined.before.full):.2f} to {float(refined.after.full):.2f} dB"
+        f"{before:.2f} to {after:.2f} dB"
     )
-    return moved, [f"{said}.", *(f"{note}." for note in refined.notes)]
+    figures = {"steps": refined.steps, "distance_before_db": before, "distance_after_db": after}
+    return moved, Refinement((f"{said}.", *(f"{note}." for note in refined.notes)), figures)
 
 
 def _refine_settings(options: argparse.Namespace, number: int) -> RefineSettings:

@@ -26,10 +26,11 @@ def main(arguments: Sequence[str]) -> int:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     from mixgraph.demixing import blend, load_demixer
-    from mixgraph.demixing.files import checkpoint_digest, demix_file, read_gains
+    from mixgraph.demixing.files import demix_file, read_gains
     from mixgraph.names import visible
     from mixgraph.search.run import quiet_lightning
     from mixgraph.songs.decode import audio_seconds
+    from mixgraph.system.files import file_sha256
 
     quiet_lightning()
     blends = dict(options.blend)
@@ -37,12 +38,10 @@ def main(arguments: Sequence[str]) -> int:
         raise ValueError("blend: one checkpoint a target is allowed, got a target twice")
     gains = None if options.gains is None else read_gains(options.gains)
     demixer = load_demixer(options.checkpoint)
-    about = {"checkpoint": {"file": options.checkpoint.name, "sha256": checkpoint_digest(options.checkpoint)}}
+    about = {"checkpoint": {"file": options.checkpoint.name, "sha256": file_sha256(options.checkpoint)}}
     if blends:
         demixer = blend(demixer, {target: load_demixer(path) for target, path in blends.items()})
-        about["blended"] = {
-            target: {"file": path.name, "sha256": checkpoint_digest(path)} for target, path in blends.items()
-        }
+        about["blended"] = {target: {"file": path.name, "sha256": file_sha256(path)} for target, path in blends.items()}
     has_gpu = torch.cuda.is_available()
     if options.device == "cuda" and not has_gpu:
         raise ValueError("device: cuda needs a GPU that torch finds, got none. HINT: --device cpu")

@@ -47,11 +47,10 @@ def _prune(options: argparse.Namespace) -> int:
     # These imports load torch and Lightning, which the help does not need.
     from datamodules import StemData
     from mixgraph.demixing import load_demixer
-    from mixgraph.demixing.files import checkpoint_digest
     from mixgraph.demixing.pruning import ChannelPruning, PruningSettings, save_demixer
     from mixgraph.names import visible
     from mixgraph.search.run import quiet_lightning
-    from mixgraph.system.files import write_atomically
+    from mixgraph.system.files import file_sha256, write_atomically
     from mixgraph.system.memory import keep_freed_memory
 
     quiet_lightning()
@@ -75,7 +74,7 @@ def _prune(options: argparse.Namespace) -> int:
     )
     data.prepare(demixer.targets, demixer.sample_rate)
     about = {
-        "checkpoint": checkpoint_digest(options.checkpoint),
+        "checkpoint": file_sha256(options.checkpoint),
         "songs": [[song.name for song in songs] for songs in data.training_songs],
         "batches": [options.batch_size, options.chunk_seconds, options.seed],
     }

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from mixgraph.search.rules import LATER, is_free
+from mixgraph.system.files import file_sha256
 
 _OF_THE_JOB = ("seed_everything", "data.path")  # a job sets its own seed, and identifies the audio by its hash
 
@@ -28,8 +30,7 @@ def recorded(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     settings = essential(config)
     if path := settings.get("model", {}).get("estimated_checkpoint"):
-        with open(path, "rb") as file:
-            settings["model"]["estimated_checkpoint"] = f"sha256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
+        settings["model"]["estimated_checkpoint"] = f"sha256 {file_sha256(Path(path))}"
     return settings
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from mixgraph.songs import SongFiles, song_files
 from mixgraph.songs.decode import audio_seconds
 from mixgraph.songs.layouts import look_for_songs
 from mixgraph.songs.manifest import slug
-from mixgraph.system.files import json_text, parse_json, read_text
+from mixgraph.system.files import file_sha256, json_text, parse_json, read_text
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,7 @@ class FileHashes:
         state = file.stat()
         key, stamp = str(file.resolve()), [state.st_size, state.st_mtime_ns]
         if self.known.get(key, [])[:2] != stamp:
-            with file.open("rb") as stream:
-                self.known[key] = [*stamp, hashlib.file_digest(stream, "sha256").hexdigest()]
+            self.known[key] = [*stamp, file_sha256(file)]
         return str(self.known[key][2])
 
     def save(self) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 from mixgraph.demixing.module import Demixer
 from mixgraph.demixing.stretches import separate_pieces
 from mixgraph.names import did_you_mean, file_names
-from mixgraph.results.demix_record import MARK, RECORD, REMIX, file_sha256, stated_place
+from mixgraph.results.demix_record import MARK, RECORD, REMIX, stated_place
 from mixgraph.results.publish import FolderKind, Place, publish_folder, unlisted
 from mixgraph.songs.decode import file_rate, stream
 from mixgraph.songs.stretches import resample_pieces
@@ -202,11 +202,6 @@ class _Separation:
             "notes": list(notes),
             "settings": self.demixer.settings(),
         }
-
-
-def checkpoint_digest(path: Path) -> str:
-    """The sha256 of a checkpoint, for the record."""
-    return file_sha256(path)
 
 
 def read_gains(text: str) -> dict[str, float]:

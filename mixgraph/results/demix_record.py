@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from mixgraph.names import shown_value
 from mixgraph.results.json_record import JsonRecord
+from mixgraph.system.files import file_sha256
 
 RECORD, REMIX = "demix.json", "remix"
 MARK = "mixgraph demix 1"
@@ -103,9 +103,3 @@ def stated_place(mix: Path, folder: Path) -> dict[str, str]:
     with contextlib.suppress(ValueError):  # on another drive
         path = Path(os.path.relpath(path, folder.resolve()))
     return {"mix_path": path.as_posix(), "mix_sha256": file_sha256(mix)}
-
-
-def file_sha256(path: Path) -> str:
-    """Returns the sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

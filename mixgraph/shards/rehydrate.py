@@ -7,7 +7,6 @@ the search. The result equals that of `songs.load_song`, bit for bit.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from mixgraph.songs import resample
 from mixgraph.songs.clips import cut
 from mixgraph.songs.decode import decode
 from mixgraph.songs.formats import is_audio_file
+from mixgraph.system.files import file_sha256
 
 MIX_ROW = -1
 
@@ -153,8 +153,7 @@ class SongFinder:
 
     def _hash(self, path: Path) -> str:
         if path not in self._hashes:
-            with path.open("rb") as stream:
-                self._hashes[path] = hashlib.file_digest(stream, "sha256").hexdigest()
+            self._hashes[path] = file_sha256(path)
         return self._hashes[path]
 
 

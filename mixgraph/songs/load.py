@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from dataclasses import asdict, dataclass, field, replace
@@ -23,6 +22,7 @@ from mixgraph.songs.loudness import level_for
 from mixgraph.songs.manifest import Problems, SongDraft, SongFiles, TrackFile
 from mixgraph.songs.song import Song
 from mixgraph.songs.song_warning import SongWarning
+from mixgraph.system.files import file_sha256
 
 NOTABLE_OFFSET_SECONDS = 0.001  # the phase of an equalizer moves a peak by less
 MAX_SAMPLE = 1000.0  # +60 dBFS: no mix is louder, and what is makes the level of all others next to nothing
@@ -338,9 +338,7 @@ def hash_files(files: SongFiles) -> dict[str, str]:
     """Returns the sha256 of every audio file by its name relative to the song's folder: the mix's, then the tracks'."""
     hashes = {}
     for path in (files.mix, *(track.path for track in files.tracks)):
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        hashes[Path(os.path.relpath(path, files.folder)).as_posix()] = digest
+        hashes[Path(os.path.relpath(path, files.folder)).as_posix()] = file_sha256(path)
     return hashes
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from mixgraph.names import did_you_mean, normal_form, shown_name
 from mixgraph.songs.formats import is_audio_file
 from mixgraph.songs.layouts import candidate_tracks
 from mixgraph.songs.manifest import TrackFile
+from mixgraph.system.files import file_sha256
 
 _CONTENT, _NAME, _FILE = "content", "track name", "file name"
 _SIMILAR, _MAP = "similar name", "map"
@@ -83,7 +83,7 @@ def match_tracks(
             two tracks.
     """
     mapped = {track: _named_file(track, name, candidates, folder) for track, name in (maps or {}).items()}
-    hashes = {file.path: _sha256(file.path) for file in candidates} if origins else {}
+    hashes = {file.path: file_sha256(file.path) for file in candidates} if origins else {}
     chosen: dict[str, MatchedTrack] = {}
     missing = []
     for track in tracks:
@@ -198,8 +198,3 @@ def _check_used_once(matches: Sequence[MatchedTrack], folder: Path) -> None:
         if len(same) > 1 and not all(other.is_original for other in same):
             listed = " and ".join(f"{other.track} (by {other.how})" for other in same)
             raise ValueError(f"tracks: one track a file expected, got {match.file.path.name} in {folder} for {listed}")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

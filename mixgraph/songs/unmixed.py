@@ -8,7 +8,6 @@ Offsets and polarities that the song states are applied; nothing is aligned, sin
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from mixgraph.songs.loudness import BLOCK_SECONDS, level_for
 from mixgraph.songs.manifest import Problems, SongFiles, complete
 from mixgraph.songs.song import Song
 from mixgraph.songs.song_warning import SongWarning
+from mixgraph.system.files import file_sha256
 
 MIX_NOT_USED = "mix_not_used"
 """The code of the warning that a mix is there, which was not read."""
@@ -104,8 +104,7 @@ def load_unmixed(
         tracks.append(_Track(resample(samples, audio.sample_rate, sample_rate), start, track.polarity))
         held += 8 * tracks[-1].samples.shape[-1]
         _check_bytes(held, folder, sample_rate)
-        with track.path.open("rb") as stream:
-            hashes[track.path.relative_to(folder).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
+        hashes[track.path.relative_to(folder).as_posix()] = file_sha256(track.path)
     problems.raise_if_any()
     length = max(track.samples.shape[-1] - track.start for track in tracks)
     if length < BLOCK_SECONDS * sample_rate:

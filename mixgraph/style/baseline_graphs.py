@@ -66,7 +66,7 @@ def instruments(song: Song) -> tuple[str | None, ...]:
 
 def as_they_are(song: Song, processors: Processors) -> MixedSong:
     """Returns the plain sum of all tracks."""
-    return MixedSong(song, _of_chains(song, [_gain(0.0, 0.0)] * len(song.tracks)), processors)
+    return MixedSong(song, _of_chains(song, [[] for _ in song.tracks]), processors)
 
 
 def equal_loudness(song: Song, processors: Processors, loudness: Sequence[float]) -> MixedSong:
@@ -145,7 +145,7 @@ class _Link:
 
 
 def _gain(left_db: float, right_db: float) -> list[_Link]:
-    """A gain with a weight of 1/2, which reaches down to -6 dB, or else nearly 1."""
+    """A gain with a weight of 1/2 from 0 dB on, and of up to nearly 1 below, where a dry half would be too loud."""
     gains = (torch.tensor([left_db, right_db], dtype=torch.float64) * _DB).exp()
     weight = max(0.5, 1 - 0.5 * float(gains.min()))
     wet = (gains - (1 - weight)) / weight

@@ -22,7 +22,15 @@ from mixgraph.songs.song import Song
 from mixgraph.style.distance import StatisticsDistance, StatisticsWeights, statistics_distance
 from mixgraph.style.mix_statistics import LEAST_SECONDS, MixStatistics, mix_statistics
 from mixgraph.style.module import BruteForceButGains, StyleConsole, belongs_in_the_middle
-from mixgraph.style.track_levels import GAIN, HeldLevels, change_level, hold_levels, track_gains, track_levels
+from mixgraph.style.track_levels import (
+    GAIN,
+    HeldLevels,
+    LevelsNotHeld,
+    change_level,
+    hold_levels,
+    track_gains,
+    track_levels,
+)
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,8 @@ def refine(
 ) -> Refined:
     """Moves a graph of a song towards the statistics of another mix, and prunes what they do not need.
 
-    The song's own mix is not heard. Where the result is no nearer than the start, the start is given back, with a note.
+    The song's own mix is not heard. Where the result is no nearer than the start, or its tracks cannot be brought into
+    their bounds, the start is given back, with a note.
 
     Args:
         song: the song; its tracks are in the order of the graph's inputs.
@@ -136,13 +145,17 @@ def refine(
         {t: {n: v.detach() for n, v in named.items()} for t, named in found.parameters.items()},
         found.weights.detach(),
     )
-    held = hold_levels(values, processors, song.sources, song.sample_rate, levels, settings.level_bounds_db)
-    if held.notes and settings.weights.loudness_lufs:  # what was held has changed the loudness of the whole
+    try:
+        held = hold_levels(values, processors, song.sources, song.sample_rate, levels, settings.level_bounds_db)
+    except LevelsNotHeld as error:
+        kept = f"{error}: the start was kept, without a refinement. HINT: wider bounds"
+        held = HeldLevels(start, (0.0,) * len(levels), (kept[0].upper() + kept[1:],))
+    if held.values is not start and held.notes and settings.weights.loudness_lufs:  # the loudness of the whole changed
         held = held_at_loudness(held, processors, song, levels, settings.level_bounds_db, float(target.loudness_lufs))
     values, changes, notes = held.values, held.changes_db, held.notes
     measured = mix_statistics(_mix(values, processors, song.sources), song.sample_rate)
     after = statistics_distance(measured, target, settings.weights)
-    if float(after.full) >= float(before.full):
+    if values is not start and float(after.full) >= float(before.full):
         values, after, changes = start, before, (0.0,) * len(changes)
         notes = ("The refinement came no nearer within the bounds: the start was kept",)
     stages = settings.console_stages + settings.rounds
@@ -198,7 +211,10 @@ def held_at_loudness(
         values = held.values
         for row in range(len(values.graph.inputs)):
             values = change_level(values, row, change)
-        again = hold_levels(values, processors, song.sources, song.sample_rate, before, bounds_db)
+        try:
+            again = hold_levels(values, processors, song.sources, song.sample_rate, before, bounds_db)
+        except LevelsNotHeld:
+            break  # this is as far as they allow
         held = replace(again, notes=tuple(dict.fromkeys((*held.notes, *again.notes))))
     return held
 

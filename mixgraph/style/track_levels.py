@@ -111,6 +111,10 @@ class HeldLevels:
     notes: tuple[str, ...]
 
 
+class LevelsNotHeld(ValueError):
+    """Tracks whose levels cannot be brought into their bounds; the message names them."""
+
+
 @torch.no_grad()
 def hold_levels(
     values: GraphValues,
@@ -134,8 +138,8 @@ def hold_levels(
         bounds_db: the largest change down (below 0) and up.
 
     Raises:
-        ValueError: bounds that do not hold 0, or a track that stays outside, which no graph of the default console is
-            known to do.
+        LevelsNotHeld: a track stays outside. With bounds of less than about a dB this is possible: the level of a mix
+            against its tracks also depends on how alike they sound.
     """
     low, high = bounds_db
     names = [values.graph.names[node] for node in values.graph.inputs]
@@ -161,8 +165,8 @@ def hold_levels(
             kept = () if removed and attempt == 0 else set(range(len(names))) - set(outside)
             known = {row: levels.tracks[row] for row in kept}
             levels = track_levels(values, processors, sources, sample_rate, known)
-    raise ValueError(
-        f"level_bounds_db: {', '.join(names[row] for row in outside)} cannot be kept within {low:g} and {high:g} dB"
+    raise LevelsNotHeld(
+        f"the levels of {', '.join(names[row] for row in outside)} could not be kept within {low:g} and {high:+g} dB"
     )
 
 

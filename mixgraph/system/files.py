@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import math
 import os
@@ -123,6 +124,12 @@ def read_text(path: Path, errors: str = "strict") -> str:
     """
     data = read_at_most(path, MOST_TEXT_BYTES)
     return data.decode("utf-8", errors).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def file_sha256(path: Path) -> str:
+    """Returns the sha256 of a file, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_at_most(path: Path, most_bytes: int) -> bytes:

@@ -1,5 +1,7 @@
 """Mixes of songs without a mix: what is read, what is proposed, what is said, and what the folder can be used for."""
 
+import hashlib
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -321,8 +323,21 @@ def test_what_tells_proposals_apart_is_said_in_words() -> None:
     assert "wider" in tell_apart([one, wide])[1]
     assert "narrower" in tell_apart([one, wide])[0]
     assert hardly_heard(replace(one, levels={"vox": -50.0, "kick": -6.0, "gone": -float("inf")})) == [
-        "Hardly heard, more than 35 LU below the mix where it is loudest: vox."
+        "Hardly heard, more than 35 LU below the mix in the loudest 10 s of the plain sum: vox."
     ]
+
+
+def test_proposals_are_compared_in_the_part_in_which_the_dry_tracks_are_loudest(network, bare) -> None:
+    song = load_unmixed(bare, RATE)
+    sounding, silent = song.sources.tile(2), torch.zeros(len(song.tracks), 2, 10 * RATE)
+    sources = torch.cat((0.1 * sounding, silent, sounding, silent), dim=-1)
+    sources[0, :, sounding.shape[-1] :] = 0  # the first track is in the soft part alone
+    (proposal,) = propose(network, replace(song, sources=sources, mix=sources.sum(dim=0)))
+    heard = hear(proposal, network.processors)
+    other = hear(replace(proposal, mix=proposal.mix.flip(-1)), network.processors)
+    assert other.levels == heard.levels  # whatever a proposal makes loud
+    assert heard.elsewhere == (song.tracks[0],)
+    assert said_levels(heard)[1] == f"Silent in these 10 s, which say nothing of them: {song.tracks[0]}."
 
 
 def test_levels_of_tracks_are_said_beside_those_in_the_plain_sum(network, bare) -> None:
@@ -334,7 +349,7 @@ def test_levels_of_tracks_are_said_beside_those_in_the_plain_sum(network, bare) 
         replace(heard, levels={"vox": -9.0, "kick": -4.26, "gone": -float("inf")}, plain={"vox": -3.0, "kick": -5.0})
     )
     assert said == (
-        "Loudness of each track against the mix, in its loudest 10 s (in the plain sum), in LU: "
+        "Loudness of each track against the mix (and in the plain sum), in the loudest 10 s of the plain sum, in LU: "
         "kick -4.3 (-5.0), vox -9.0 (-3.0)."
     )
     long = torch.nn.functional.pad(song.sources, (0, 10 * RATE - song.num_samples))
@@ -379,6 +394,7 @@ def test_a_proposed_mix_is_a_folder_that_can_be_rendered_exported_and_shown(
         main(["automix", str(bare), "--out", str(out), "--checkpoint", str(weights)])
     several = tmp_path / "several"
     audio, rate = soundfile.read(tiny_song / "mix.wav")
+    audio, rate = audio.repeat(2, axis=0), 2 * rate
     audio[:: rate // 2] += 2.0  # clicks, which no FLAC holds at the loudness of a search
     soundfile.write(tmp_path / "clicks.wav", audio, rate, subtype="FLOAT")
     words = ["--reference", str(tmp_path / "clicks.wav"), "--proposals", "2", "--refine-steps", "2"]
@@ -392,6 +408,14 @@ def test_a_proposed_mix_is_a_folder_that_can_be_rendered_exported_and_shown(
     assert len({len(line) for line in lines[-3:]}) == 1  # the columns stand below their heads
     assert {path.name for path in several.iterdir()} == {"proposals.txt", "proposal_1", "proposal_2"}
     assert "Refined in" in (several / "proposal_2" / "settings.txt").read_text()
+    record = json.loads((several / "proposal_2" / "automix.json").read_text())
+    assert record["reference_sha256"] == hashlib.sha256((tmp_path / "clicks.wav").read_bytes()).hexdigest()
+    assert record["network_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert (record["subgrouping"], record["threshold"]) == ("auto", float(network.other_thresholds[1]))
+    assert record["refinement"]["distance_after_db"] <= record["refinement"]["distance_before_db"]
+    written = next((several / "proposal_2").glob("reference.*"))
+    assert soundfile.info(written).frames == len(audio)
+    assert soundfile.info(written).samplerate == rate != RATE  # its own
     shown = read_material(several / "proposal_2", None)
     assert shown.target_is_reference
     assert '["target", "Reference"]' in (several / "proposal_2" / "report.html").read_text()

@@ -15,7 +15,15 @@ from mixgraph.songs import Song, load_song
 from mixgraph.style import mix_statistics
 from mixgraph.style.module import StyleConsole
 from mixgraph.style.refine import RefineSettings, held_at_loudness, refine
-from mixgraph.style.track_levels import HeldLevels, change_level, hold_levels, track_gains, track_levels
+from mixgraph.style.track_levels import (
+    HeldLevels,
+    LevelsNotHeld,
+    TrackLevels,
+    change_level,
+    hold_levels,
+    track_gains,
+    track_levels,
+)
 
 RATE = 8000
 
@@ -162,6 +170,19 @@ def test_statistics_of_another_mix_are_approached_without_the_songs_own(song: So
     assert len(refined.values.graph.processors) <= 6
     assert refined.steps == 24
     assert len(track_gains(refined.values.graph)) == 3
+
+
+def test_where_levels_cannot_be_held_the_start_is_kept(song: Song, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, processors = start_of(song, "g"), make_processors(RATE)
+    impossible = (0.0, 0.0, 0.0)  # three tracks that are each as loud as their sum
+    with pytest.raises(LevelsNotHeld, match=r"^the levels of kick, hat, lead could not be kept within 0 and \+0 dB$"):
+        hold_levels(start, processors, song.sources, RATE, impossible, (0.0, 0.0))
+    monkeypatch.setattr("mixgraph.style.refine.track_levels", lambda *_: TrackLevels(-16.0, (-16.0,) * 3))
+    settings = RefineSettings(2, 1, 1, clip_seconds=2.0, level_bounds_db=(0.0, 0.0))
+    refined = refine(song, start, mix_statistics(song.mix, RATE), settings)
+    assert refined.values is start
+    assert refined.notes[0].startswith("The levels of kick, hat, lead could not be kept within 0 and +0 dB: the start")
+    assert float(refined.after.full) == float(refined.before.full)
 
 
 def test_what_cannot_be_refined_is_refused(song: Song) -> None:

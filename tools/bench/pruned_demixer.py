@@ -24,10 +24,9 @@ import torch
 from datamodules import StemData
 from mixgraph.cli.command_parser import CommandParser
 from mixgraph.demixing import load_demixer
-from mixgraph.demixing.files import checkpoint_digest
 from mixgraph.demixing.pruning import ChannelPruning, PruningSettings, Strategy, save_demixer
 from mixgraph.search.run import quiet_lightning
-from mixgraph.system.files import write_atomically
+from mixgraph.system.files import file_sha256, write_atomically
 from mixgraph.system.memory import keep_freed_memory
 from tools.bench.demixer import add_song_options, read_lines, scores_of, songs_of
 from tools.bench.machine import measured
@@ -44,7 +43,7 @@ def run(options: argparse.Namespace) -> None:
     demixer = load_demixer(options.checkpoint)
     options.out.mkdir(parents=True, exist_ok=True)
     data = songs_of(options, demixer)
-    about = {"checkpoint": checkpoint_digest(options.checkpoint), "seed": options.seed, "steps": options.steps}
+    about = {"checkpoint": file_sha256(options.checkpoint), "seed": options.seed, "steps": options.steps}
     about |= {"learning_rate": options.learning_rate}
     lines = options.out / "pruned.jsonl"
     if not _done(lines, about, UNTOUCHED, 1.0):
