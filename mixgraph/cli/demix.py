@@ -64,7 +64,8 @@ def main(arguments: Sequence[str]) -> int:
     if demixed.distance_db is not None:
         lines.append(f"the stems' sum differs from the mix by {demixed.distance_db:.1f} dB relative to the mix")
     seconds = demixed.samples / demixed.sample_rate
-    lines.append(f"{demixed.folder}: {', '.join(demixed.files.values())}: {seconds:.1f} s at {demixed.sample_rate} Hz")
+    shown = f"{seconds:.1f} s" if seconds >= 0.1 else f"{demixed.samples} samples"
+    lines.append(f"{demixed.folder}: {', '.join(demixed.files.values())}: {shown} at {demixed.sample_rate} Hz")
     for line in lines:
         sys.stdout.write(f"{visible(line)}\n")
     return 0

@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     # What follows loads torch and Lightning, which the help above does without.
     from mixgraph.demixing.evaluation import evaluate_songs, summary, table
     from mixgraph.demixing.module import load_demixer
-    from mixgraph.demixing.stem_songs import find_stem_songs, read_stem_song
+    from mixgraph.demixing.stem_songs import find_stem_songs, name_of, read_stem_song
     from mixgraph.names import visible
     from mixgraph.shipped import song_path
     from mixgraph.system.files import write_atomically
@@ -54,10 +54,10 @@ def main(arguments: Sequence[str]) -> int:
     module = load_demixer(options.checkpoint)
     folders = [folder for root in options.stems for folder in find_stem_songs(song_path(root), module.targets)]
     if options.songs is not None:
-        names = [folder.name for folder in folders]
+        names = [name_of(folder) for folder in folders]
         if unknown := sorted(set(options.songs) - set(names)):
             raise ValueError(f"songs: some of {', '.join(names)}, got {', '.join(unknown)}")
-        folders = [folder for folder in folders if folder.name in options.songs]
+        folders = [folder for folder in folders if name_of(folder) in options.songs]
     songs = [read_stem_song(folder, module.targets, module.sample_rate, options.cache_dir) for folder in folders]
     for note in (note for song in songs for note in song.notes):
         sys.stdout.write(f"{visible(note)}\n")

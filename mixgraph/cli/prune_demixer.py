@@ -95,7 +95,7 @@ def _prune(options: argparse.Namespace) -> int:
     _say(f"{run.parameters_before:,} parameters became {run.num_parameters:,}, {100 * share:.1f} % of them")
     if before is not None and after is not None:
         names = ", ".join(song.name for song in songs)
-        _say(f"median SDR in the middle 30 s of {visible(names)}: {before:.2f} dB before, {after:.2f} dB now")
+        _say(f"median SDR in the middle of {visible(names)}, 30 s at most: {before:.2f} dB before, {after:.2f} dB now")
     _say(visible(str(options.out)))
     return 0
 

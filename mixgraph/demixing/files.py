@@ -218,7 +218,8 @@ def read_gains(text: str) -> dict[str, float]:
         except ValueError:
             gain = math.nan
         if not parted or not name or math.isnan(gain):
-            raise ValueError(f"gains: TARGET=DB is needed, such as vocals=-6,drums=0, got {part.strip()!r}")
+            form = "TARGET=DB, with a number, is needed, such as vocals=-6,drums=0"
+            raise ValueError(f"gains: {form}, got {part.strip()!r}")
         if name in gains:
             raise ValueError(f"gains: one gain a target is allowed, got two for {name}")
         gains[name] = gain

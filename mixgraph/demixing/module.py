@@ -58,7 +58,8 @@ class Demixer(L.LightningModule):
     Args:
         targets: names of what the mix is taken apart into.
         transform: the transform.
-        architecture: `"ours"`, see `DemixingNetwork`, or `"published"`, see `PublishedNetwork`.
+        architecture: `"ours"`, the network of mixgraph (`DemixingNetwork`), or `"published"`, that of xumx-sliCQ-V2
+            (`PublishedNetwork`).
         network: size of our network.
         published: size of the published network.
         masks: `"softmax"`, whose masks add up to 1, or `"sigmoid"`.
@@ -95,7 +96,7 @@ class Demixer(L.LightningModule):
         self.losses, self.optimizer_settings = losses or DemixerLosses(), optimizer or DemixerOptimizer()
         self.performance = performance or Performance()
         self.transform: SliCQT = self.transform_settings.make()
-        # What fits is resolved, so that a checkpoint says how long its slices are.
+        # A length of slices that was left to the transform is written out, for checkpoints.
         self.transform_settings = replace(self.transform_settings, slice_samples=self.transform.slice_samples)
         self.transform.check_finite = False  # training checks its loss, and files are checked when they are read
         layout, num_targets = self.transform.layout, len(self.targets)

@@ -141,6 +141,11 @@ def _stem_files(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.iterdir()) if is_audio_file(path) and path.stem.casefold() not in MIX_NAMES]
 
 
+def name_of(folder: Path) -> str:
+    """The name of a song, by which it is left out or chosen: that of its folder."""
+    return folder.name or folder.resolve().name
+
+
 def read_stem_song(
     folder: Path, targets: Sequence[str], sample_rate: int, cache_dir: Path, result: Path | None = None
 ) -> StemSong:
@@ -168,7 +173,7 @@ def read_stem_song(
         "result": [] if result is None else [_file_identity(path) for path in sorted(result.iterdir())],
         "direct": sorted(direct),
     }
-    entry = store.entry_path(cache_dir, f"stems-{draft.name}", settings)
+    entry = store.entry_path(cache_dir, f"stems-{slug(draft.name)}", settings)
     if not entry.is_dir():
         with store.new_entry(entry) as partial:
             if partial is not None:
@@ -199,19 +204,19 @@ def _draft(folder: Path, targets: Sequence[str]) -> _Draft:
     if folder in songs:
         files = song_files(folder)
         unknown = sorted(set(files.stems.values()) - {*targets, "other"})
-        notes = [f"{files.name}: song.yaml: stems: {name} is no target here" for name in unknown]
+        notes = [f"{name_of(folder)}: song.yaml: stems: {target} is no target here" for target in unknown]
         for group, tracks in files.subgroups.items():
             for track in tracks:
                 stated = files.stems.get(file_name(track))
                 target = stated if stated in targets else target_of(group, track.name, targets)
                 members.setdefault(REST if target is None else target, []).append(track)
-        return _Draft(files.name, folder, members, notes, files.layout != "musdb")
+        return _Draft(name_of(folder), folder, members, notes, files.layout != "musdb")
     for path in _stem_files(folder) if folder in odd or folder.is_dir() else ():
         target = target_of(path.stem, path.stem, targets)
         members.setdefault(REST if target is None else target, []).append(TrackFile(path, path.stem))
     if not members:
         raise ValueError(f"{folder}: a song, or stems ({', '.join(targets)}), are needed, got none")
-    return _Draft(slug(folder.name), folder, members, [], False)
+    return _Draft(name_of(folder), folder, members, [], False)
 
 
 def _file_identity(path: Path) -> list[Any]:

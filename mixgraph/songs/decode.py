@@ -146,7 +146,7 @@ def read_stretch(path: Path, start: int, stop: int) -> Tensor:
 def _naming(path: Path) -> Iterator[None]:
     """Turns every failure to read a file into an error whose message names the file."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: audio file expected, got none")
+        raise FileNotFoundError(f"{path}: audio file expected, got {'a folder' if path.is_dir() else 'none'}")
     try:
         yield
     except Damaged as error:

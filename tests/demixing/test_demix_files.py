@@ -151,10 +151,12 @@ def test_bad_input_is_refused_in_a_line_and_leaves_nothing(checkpoint: Path, tmp
         ([str(checkpoint), paths["surround"]], ValueError, "one or two channels are allowed, got 6. HINT: split"),
         ([str(checkpoint), paths["nan"]], ValueError, r"got NaN or infinity at 0.500 s \(sample 4003\)"),
         ([str(checkpoint), paths["good"], "--gains", "vocal=-6"], ValueError, "HINT: did you mean vocals"),
-        ([str(checkpoint), paths["good"], "--gains", "vocals"], ValueError, "TARGET=DB is needed"),
+        ([str(checkpoint), paths["good"], "--gains", "vocals"], ValueError, "TARGET=DB, with a number, is needed"),
+        ([str(checkpoint), paths["good"], "--gains", "vocals=nan"], ValueError, "TARGET=DB, with a number, is needed"),
         ([str(checkpoint), paths["good"], "--gains", "vocals=99"], ValueError, "at most 60 dB, got 99 for vocals"),
         ([str(other), paths["good"]], ValueError, "that of a demixer is needed, got that of a search for a graph"),
         ([str(checkpoint), str(tmp_path / "none.wav")], FileNotFoundError, "audio file expected, got none"),
+        ([str(checkpoint), str(tmp_path)], FileNotFoundError, "audio file expected, got a folder"),
     ]:
         with pytest.raises(error, match=message):
             run(["demix", *words, *out])

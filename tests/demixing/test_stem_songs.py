@@ -1,5 +1,6 @@
 """Stems of songs in every layout: their sums, the rule on names, what is said of odd ones."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,17 @@ def test_stems_of_another_rate_of_another_length_or_missing_are_read_and_said(tm
     assert float(song.read(1, 6 * RATE, 100).abs().max()) == 0
     assert song.is_heard(2)
     assert not song.is_heard(0)
+
+
+def test_a_song_has_the_name_of_its_folder(tmp_path: Path, tiny_song: Path, monkeypatch) -> None:
+    folder = make_stems(tmp_path / "root" / "ü song")
+    assert read_stem_song(folder, TARGETS, RATE, tmp_path / "cache").name == "ü song"
+    moved = Path(shutil.copytree(tiny_song, tmp_path / "Größe 1.5"))
+    song = read_stem_song(moved, TARGETS, RATE, tmp_path / "cache")
+    assert song.name == "Größe 1.5"
+    assert all(note.startswith("Größe 1.5: ") for note in song.notes)
+    monkeypatch.chdir(moved)
+    assert read_stem_song(Path(), TARGETS, RATE, tmp_path / "cache").name == "Größe 1.5"
 
 
 def test_tracks_of_a_song_are_summed_by_the_rule_and_song_yaml_overrides_it(tiny_song: Path, tmp_path: Path) -> None:
