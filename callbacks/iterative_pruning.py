@@ -59,9 +59,10 @@ class IterativePruning(L.Callback):
         order: order of brute force: `"random"`, `"weight"`, `"loss_increase"`, or the name that an order of your own
             is registered by; see `mixgraph.pruning.orders`.
         refresh_min_loss: lower L_min to the current loss at every round (the published code's rule).
-        ending: a stage ends when the match loss of the whole song has fallen by less than this in the last
-            `ending_steps` steps, so that the schedule's steps are a bound; the training of the console then ends as a
-            whole. The last stage, over which the learning rate falls, is trained in full. None trains all steps.
+        ending: a stage ends when the match loss of the whole song, without other terms of the objective, has fallen by
+            less than this in the last `ending_steps` steps, so that the schedule's steps are a bound; the training of
+            the console then ends as a whole. The last stage, over which the learning rate falls, is trained in full.
+            None trains all steps.
         ending_steps: steps between two measurements for `ending`, each of which renders the song once.
         leave_one_out: measure each node's loss increase after console training and at the end (paper eq. 9).
         seed: seeds the order of candidates.

@@ -15,7 +15,8 @@ class StageEnding:
 
     Training has converged when the loss has fallen by less than `least_fall` in the last `steps` steps, over whole
     songs and in the mean over songs. It is measured on all of every song, so that it does not depend on the clips, and
-    is the loss that trials of pruning compare: over the denominator and by the reduction of the settings.
+    is the loss that trials of pruning compare: over the denominator and by the reduction of the settings. Other
+    terms of the objective, such as the levels of octaves, are not in it: a stage ends although they still fall.
 
     Args:
         least_fall: the smallest fall, in units of the match loss; None never measures.

@@ -79,9 +79,15 @@ def _estimate(options: argparse.Namespace, folder: Path) -> tuple[WrittenSong, l
 
 def notes_on(estimator: EstimatorModule, song: Song) -> list[str]:
     """What was done with a song that is not like those the estimator was trained on."""
+    from mixgraph.search.initial_estimate import trained_on
     from mixgraph.songs.own_rate import own_rate
 
     rate, tracks, notes = own_rate(song), len(song.tracks), []
+    if trained_on(estimator, song.name):
+        notes.append(
+            f"The estimator was trained on tracks of a song named {song.name}: if it is this one, the estimate says "
+            "nothing of how well others are known."
+        )
     if rate != song.sample_rate:
         notes.append(f"The estimator was trained at {song.sample_rate} Hz: the song, at {rate} Hz, was resampled.")
     if tracks == 1:

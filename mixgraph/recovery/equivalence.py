@@ -88,9 +88,9 @@ class Step:
         return len(self.recovered.intersection(wanted)) / len(wanted) if wanted else None
 
     def f1(self, least_worth: float = 0.0) -> float | None:
-        """The harmonic mean of precision and that recall; None where one of them is."""
-        precision, recall = self.precision, self.recall(least_worth)
-        if precision is None or recall is None:
+        """The harmonic mean of precision and that recall: 0 if nothing is found, None if there is nothing to find."""
+        precision, recall = self.precision or 0.0, self.recall(least_worth)
+        if recall is None:
             return None
         return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 

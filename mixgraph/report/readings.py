@@ -111,8 +111,12 @@ def octave_levels_db(response: Response) -> dict[int, float]:
 
 
 def decay_seconds(decay: Decay) -> dict[int, float]:
-    """Returns T60 of mid in seconds by the middle of each octave in Hz; infinity where the sound does not decay."""
-    rates = {hz: _octave_mean(decay.hertz, decay.mid, hz) for hz in _T60_HZ}
+    """Returns T60 of mid in seconds by the middle of each octave in Hz; infinity where the sound does not decay.
+
+    Octaves that the sample rate does not hold whole are left out.
+    """
+    octaves = [hz for hz in _T60_HZ if hz * 2**0.5 <= float(decay.hertz.max())]
+    rates = {hz: _octave_mean(decay.hertz, decay.mid, hz) for hz in octaves}
     return {hz: 1 / rate if rate > 0 else math.inf for hz, rate in rates.items()}
 
 

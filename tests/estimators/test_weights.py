@@ -140,6 +140,9 @@ def test_songs_unlike_those_of_the_training_are_told(module, tiny_song, tmp_path
     assert notes_on(module, song) == []
     module.about = {"max_tracks": 2}
     assert notes_on(module, song) == ["3 tracks: the estimator was trained on songs of at most 2."]
+    module.about = {"songs": ["tiny"]}
+    assert notes_on(module, song)[0].startswith("The estimator was trained on tracks of a song named tiny: if it is")
+    module.about = {"max_tracks": 2}
     resampled = load_song(tiny_song, 16000)
     assert "trained at 16000 Hz: the song, at 8000 Hz, was resampled" in notes_on(module, resampled)[0]
     with pytest.raises(ValueError, match="song: 8000 Hz is needed, as in training, got 16000 Hz"):

@@ -11,7 +11,8 @@ processors are taken from searches by its rules where there are any (`--referenc
 `--peer`; and our own full schedule is the search with default settings and the most steps, of the same song and seed:
 within `--loss` of its loss over the norm of the target, with at most `--processors` more processors.
 
-Seconds are those of the processor, without measuring and reading, since other jobs of a machine hardly change them.
+The table names the machine and the versions of this command's own run: make it where the searches were made. Seconds
+are those of the processor, without measuring and reading, since other jobs of a machine hardly change them.
 """
 
 from __future__ import annotations
@@ -83,14 +84,26 @@ class Quality:
 
 
 def read_searches(paths: Sequence[Path]) -> list[KeptSearch]:
-    """Reads the searches of files; of two with the same song, rules, steps and seed the later one counts."""
+    """Reads the searches of files; of two with the same key the later one counts.
+
+    Raises:
+        ValueError: two searches that a table would not tell apart differ in something else, such as the estimator.
+    """
     searches: dict[tuple[str, str, str, int], KeptSearch] = {}
+    keys: dict[tuple[str, str, str, int], dict[str, Any]] = {}
     for path in paths:
         for line in path.read_text(encoding="utf-8").splitlines():
             record = json.loads(line)
             key, answer = record["key"], record["answer"]
             search = KeptSearch(key["song"], in_words(key["rules"]), key["steps"], key["seed"], answer)
-            searches[search.song, search.rules, search.steps, search.seed] = search
+            place = search.song, search.rules, search.steps, search.seed
+            other = keys.setdefault(place, key)
+            if differing := sorted(name for name in {*key, *other} if key.get(name) != other.get(name)):
+                what = f"{search.song}, {search.rules}, {search.steps}, seed {search.seed}"
+                raise ValueError(
+                    f"{path}: two searches of {what} differ in {', '.join(differing)}. HINT: a table of each"
+                )
+            searches[place] = search
     return list(searches.values())
 
 
@@ -98,11 +111,11 @@ def in_words(rules: str | Sequence[str]) -> str:
     """The settings of rules in words.
 
     >>> in_words(["--model.initial_values=estimated", "--pruning.ending=0.01"])
-    'initial_values=estimated, ending=0.01'
+    'model.initial_values=estimated, pruning.ending=0.01'
     """
     if rules == PEER:
         return PEER
-    words = (rule.removeprefix("--").partition(".")[2] if rule.startswith("--") else "a file" for rule in rules)
+    words = (rule.removeprefix("--") if rule.startswith("--") else "a file" for rule in rules)
     return ", ".join(words) or DEFAULTS
 
 
@@ -159,7 +172,7 @@ COLUMNS = [
     "steps to the peer's end",
     "processor seconds to it",
     "steps to our own end",
-    "seconds to it",
+    "processor seconds to that",
 ]
 
 
@@ -170,8 +183,8 @@ def rows(searches: Sequence[KeptSearch], peers: dict[str, Quality], own: dict[tu
         groups.setdefault((search.song, search.rules, search.steps), []).append(search)
     table = []
     for (song, rules, steps), of_seeds in sorted(groups.items(), key=lambda item: (item[0][0], -_sum(item[0][2]))):
-        to_peer = [_first(search, peers.get(_title(song))) for search in of_seeds]
-        to_own = [_first(search, own.get((song, search.seed))) for search in of_seeds]
+        to_peer = _firsts(of_seeds, [peers.get(_title(song)) for _ in of_seeds])
+        to_own = _firsts(of_seeds, [own.get((song, search.seed)) for search in of_seeds])
         ends, f1 = [search.end for search in of_seeds], [_f1(search) for search in of_seeds]
         table.append(
             [
@@ -195,8 +208,11 @@ def _sum(schedule: str) -> int:
     return console + rounds * after
 
 
-def _first(search: KeptSearch, quality: Quality | None) -> dict[str, Any] | None:
-    return None if quality is None else quality.first(search.points)
+def _firsts(searches: Sequence[KeptSearch], qualities: Sequence[Quality | None]) -> list[dict[str, Any] | None]:
+    """The first points that are as good; none where it is not known for all what has to be reached."""
+    pairs = zip(searches, qualities, strict=True)
+    reached = [quality.first(search.points) for search, quality in pairs if quality is not None]
+    return reached if len(reached) == len(searches) else []
 
 
 def _f1(search: KeptSearch) -> float | None:
@@ -205,8 +221,8 @@ def _f1(search: KeptSearch) -> float | None:
 
 
 def _cell(points: Sequence[dict[str, Any] | None], key: str, digits: int = 0) -> str:
-    """The median of a figure over seeds, `never` where half of them or more never get there."""
-    if any(point is not None and key not in point for point in points):
+    """The median of a figure over seeds, `never` where half of them or more never get there; empty for no points."""
+    if not points or any(point is not None and key not in point for point in points):
         return ""  # measured before this was
     never = float("inf")
     middle = median(never if point is None else point[key] for point in points)

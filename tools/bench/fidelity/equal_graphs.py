@@ -126,8 +126,8 @@ def equal_markdown(rows: Mapping[tuple[str, str], Sequence[Mapping[str, Any] | N
     text = (
         "Graphs that cannot be told apart by listening count as equal (`mixgraph/recovery/equivalence.py`). Precision "
         "is over all true processors; recall over all, and over those worth .01 and .03; F1 of precision and the last "
-        "one. Then what each equivalence adds to precision and to that recall; all but `doubles` are in the figures "
-        "before. Medians over searches."
+        "one, or of the first where no worths are known. Then what each equivalence adds to precision and to that "
+        "recall; all but `doubles` are in the figures before. Medians over searches."
     )
     return f"## {_TITLE}\n\n{text}\n\n{markdown(('song', 'rules', 'searches', *_TITLES), lines)}"
 
