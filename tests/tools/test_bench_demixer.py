@@ -67,6 +67,12 @@ def test_stems_of_demixers_stand_beside_ideal_masks(tmp_path: Path) -> None:
     assert table.rows[1] == ("a", "drums", *["-"] * 8)
     with pytest.raises(ValueError, match="scores: NAME=FILE is needed, got ours"):
         demixer.main(["stems", "ours", f"--to={tmp_path / 'table.json'}"])
+    assert table.measured[0].command.endswith("--songs a")
+    other = json.loads((tmp_path / "published.json").read_text())
+    other["songs"][0]["song"] = "b"
+    (tmp_path / "published.json").write_text(json.dumps(other))
+    with pytest.raises(ValueError, match="as in the first report are needed, got others in published"):
+        demixer.main(["stems", *files, f"--to={tmp_path / 'table.json'}"])
 
 
 def test_changes_are_applied_to_a_rows_settings() -> None:

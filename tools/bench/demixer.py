@@ -369,7 +369,11 @@ def table(options: argparse.Namespace) -> None:
 
 
 def stems(options: argparse.Namespace) -> None:
-    """Makes the table of all stems: ratios of each demixer beside those of ideal masks, loudness and leakage."""
+    """Makes the table of all stems: ratios of each demixer beside those of ideal masks, loudness and leakage.
+
+    Raises:
+        ValueError: no NAME=FILE, or reports of other songs or targets than the first one's.
+    """
     reports = {}
     for text in options.scores:
         name, sign, file = text.partition("=")
@@ -381,6 +385,11 @@ def stems(options: argparse.Namespace) -> None:
         return "-" if value is None else f"{value:.1f}"
 
     first = next(iter(reports.values()))
+    names = [song["song"] for song in first["songs"]]
+    for name, report in reports.items():
+        judged = [song["song"] for song in report["songs"]], report["targets"]
+        if judged != (names, first["targets"]):
+            raise ValueError(f"scores: songs and targets as in the first report are needed, got others in {name}")
     ideal = [column for column in first["median_db"] if column not in (DEMIXER, MIX)]
     rows = []
     for place, song in enumerate(first["songs"]):
@@ -393,7 +402,7 @@ def stems(options: argparse.Namespace) -> None:
     heads = [f"{name}, {figure}" for name in reports for figure in ("louder by (LU)", "leakage (dB)")]
     content = {
         "title": "Stems of demixers",
-        "measured": [measured("python -m mixgraph evaluate-demixer CHECKPOINT SONGS --out SCORES", 1)],
+        "measured": [measured(f"python -m mixgraph evaluate-demixer CHECKPOINT SONGS --songs {' '.join(names)}", 1)],
         "columns": ["song", "target", MIX, *reports, *ideal, *heads],
         "rows": rows,
         "note": f"{first['measure']}; {STEMS}.",
